@@ -1,0 +1,241 @@
+use std::fmt::Write as _;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{ArchiveError, Record, RecordSource};
+
+/// A frame is closed once it holds this many bytes of records.
+const FRAME_BYTES: usize = 1 << 20;
+/// No frame unpacks to more: one record of a 1 MiB znode in base64 and its ACL fit many times.
+const MAX_FRAME_BYTES: u64 = 64 << 20;
+/// zstd's own default; higher levels cost more time than they save here.
+const LEVEL: i32 = 3;
+
+/// Where a frame lies in the file, and what it must hash to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// First byte, from the start of the file.
+    pub offset: u64,
+    /// Compressed length in bytes.
+    pub length: u64,
+    /// Number of records.
+    pub records: u64,
+    /// SHA-256 of the compressed bytes, in lower-case hex.
+    pub sha256: String,
+}
+
+/// Writes records into frames. Blocks; memory is bounded by one frame.
+pub struct ArchiveWriter<W> {
+    out: W,
+    offset: u64,
+    raw: Vec<u8>,
+    records: u64,
+    frames: Vec<Frame>,
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    /// Starts an archive in `out`, which is empty.
+    pub fn new(out: W) -> Self {
+        Self {
+            out,
+            offset: 0,
+            raw: Vec::new(),
+            records: 0,
+            frames: Vec::new(),
+        }
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// When `out` fails; the archive is of no use then.
+    pub fn push(&mut self, record: &Record) -> Result<(), ArchiveError> {
+        serde_json::to_writer(&mut self.raw, record).map_err(std::io::Error::from)?;
+        self.raw.push(b'\n');
+        self.records += 1;
+        if self.raw.len() >= FRAME_BYTES {
+            self.close_frame()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left and says where the frames are. Flushes `out`; syncing it is the owner's part.
+    ///
+    /// # Errors
+    /// When `out` fails.
+    pub fn finish(mut self) -> Result<Vec<Frame>, ArchiveError> {
+        if self.records > 0 {
+            self.close_frame()?;
+        }
+        self.out.flush()?;
+        Ok(self.frames)
+    }
+
+    fn close_frame(&mut self) -> Result<(), ArchiveError> {
+        let packed = zstd::bulk::compress(&self.raw, LEVEL)?;
+        self.out.write_all(&packed)?;
+        let length = packed.len() as u64;
+        self.frames.push(Frame {
+            offset: self.offset,
+            length,
+            records: self.records,
+            sha256: hex_sha256(&packed),
+        });
+        self.offset += length;
+        self.records = 0;
+        self.raw.clear();
+        Ok(())
+    }
+}
+
+/// An archive that is read frame by frame, each checked against its checksum first.
+pub struct ArchiveFile<R> {
+    file: Mutex<R>,
+    frames: Vec<Frame>,
+}
+
+impl<R: Read + Seek> ArchiveFile<R> {
+    /// Opens `file`, whose frames are where `frames` says.
+    pub fn new(file: R, frames: Vec<Frame>) -> Self {
+        Self {
+            file: Mutex::new(file),
+            frames,
+        }
+    }
+
+    fn packed(&self, frame: &Frame) -> std::io::Result<Vec<u8>> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.seek(SeekFrom::Start(frame.offset))?;
+        let mut packed = Vec::new();
+        file.by_ref().take(frame.length).read_to_end(&mut packed)?;
+        Ok(packed)
+    }
+}
+
+impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
+    fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+        let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
+        let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
+        let packed = self.packed(frame)?;
+        if packed.len() as u64 != frame.length {
+            return Err(damaged(format!(
+                "{} bytes of {} are there",
+                packed.len(),
+                frame.length
+            )));
+        }
+        if hex_sha256(&packed) != frame.sha256 {
+            return Err(damaged("its SHA-256 differs from the one recorded".to_owned()));
+        }
+        let mut raw = Vec::new();
+        zstd::Decoder::with_buffer(&packed[..])
+            .and_then(|decoder| decoder.take(MAX_FRAME_BYTES).read_to_end(&mut raw))
+            .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
+        let records: Vec<Record> = serde_json::Deserializer::from_slice(&raw)
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| damaged(format!("a record cannot be read: {error}")))?;
+        if records.len() as u64 != frame.records {
+            return Err(damaged(format!(
+                "{} records of {} are there",
+                records.len(),
+                frame.records
+            )));
+        }
+        Ok(records)
+    }
+}
+
+fn hex_sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}"); // writing to a String cannot fail
+            hex
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::{Acl, Role, Stat, ZnodePath};
+
+    fn archive(sizes: &[usize]) -> (Vec<Record>, Vec<u8>, Vec<Frame>) {
+        let records: Vec<_> = sizes
+            .iter()
+            .enumerate()
+            .map(|(i, size)| Record {
+                path: ZnodePath::parse(&format!("/n{i}")).unwrap(),
+                role: Role::Captured,
+                data: (0..*size).map(|b| ((b * 31 + i) % 256) as u8).collect(),
+                acl: Acl::open(),
+                stat: Stat::default(),
+            })
+            .collect();
+        let mut bytes = Vec::new();
+        let mut writer = ArchiveWriter::new(&mut bytes);
+        records.iter().for_each(|record| writer.push(record).unwrap());
+        let frames = writer.finish().unwrap();
+        (records, bytes, frames)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again_frame_by_frame() {
+        let (records, bytes, frames) = archive(&[0, 256, 700_000, 700_000, 1_000_000, 3]);
+        assert!(frames.len() >= 3, "{frames:?}");
+        assert_eq!(frames.iter().map(|f| f.length).sum::<u64>(), bytes.len() as u64);
+        let file = ArchiveFile::new(Cursor::new(bytes), frames);
+        let back: Vec<_> = (0..file.frames()).flat_map(|i| file.frame(i).unwrap()).collect();
+        assert_eq!(back, records);
+    }
+
+    #[test]
+    fn the_whole_file_is_one_zstd_stream_of_json_lines() {
+        let (records, bytes, _) = archive(&[10, 900_000, 900_000, 10]);
+        let text = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+        let back: Vec<Record> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(back, records);
+    }
+
+    #[test]
+    fn a_flipped_byte_is_named_and_costs_only_its_frame() {
+        let (_, bytes, frames) = archive(&[900_000, 900_000, 900_000]);
+        for (index, frame) in frames.iter().enumerate() {
+            let mut broken = bytes.clone();
+            broken[(frame.offset + frame.length / 2) as usize] ^= 1;
+            let file = ArchiveFile::new(Cursor::new(broken), frames.clone());
+            for other in 0..frames.len() {
+                let read = file.frame(other);
+                if other == index {
+                    let text = read.unwrap_err().to_string();
+                    assert!(text.contains(&format!("frame {index} ")), "{text}");
+                } else {
+                    assert!(read.is_ok());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_truncated_file_is_damage() {
+        let (_, mut bytes, frames) = archive(&[900_000, 900_000]);
+        bytes.truncate(bytes.len() - 1);
+        let file = ArchiveFile::new(Cursor::new(bytes), frames);
+        assert!(matches!(
+            file.frame(file.frames() - 1),
+            Err(ArchiveError::Damaged { .. })
+        ));
+    }
+}

@@ -1,0 +1,53 @@
+//! The archive: newline-delimited JSON records in zstd frames that can be read one by one.
+//!
+//! Each frame is a complete zstd frame, so `zstd -dc archive | jq` reads the whole file, and a damaged frame is
+//! named and costs only itself. Parents come before their children.
+
+mod codec;
+mod record;
+
+pub use codec::{ArchiveFile, ArchiveWriter, Frame};
+pub use record::{Record, Role};
+
+/// An archive could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    /// The file below failed.
+    #[error("the archive cannot be read or written: {0}")]
+    Io(#[from] std::io::Error),
+    /// A frame is not what was written.
+    #[error("frame {frame} of the archive is damaged: {why}")]
+    Damaged {
+        /// Index of the frame, from 0.
+        frame: usize,
+        /// What does not hold.
+        why: String,
+    },
+    /// There is no frame with this index.
+    #[error("the archive has no frame {0}")]
+    NoSuchFrame(usize),
+}
+
+/// Where a restore takes its records from, frame by frame, as often as it needs.
+///
+/// Every frame is checked before any record of it is handed out.
+pub trait RecordSource: Send + Sync {
+    /// The number of frames.
+    fn frames(&self) -> usize;
+
+    /// All records of one frame. Blocks.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], naming the frame.
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError>;
+}
+
+impl RecordSource for Vec<Vec<Record>> {
+    fn frames(&self) -> usize {
+        self.len()
+    }
+
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+        self.get(index).cloned().ok_or(ArchiveError::NoSuchFrame(index))
+    }
+}

@@ -1,0 +1,199 @@
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use super::{
+    Acl, ClientError, Found, PathError, Reading, Stat, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
+};
+
+/// A whole tree in memory, behind the same traits as a live ensemble. It knows no sessions and checks no ACLs.
+#[derive(Debug)]
+pub struct MemoryTree(Mutex<Nodes>);
+
+#[derive(Debug, Default)]
+struct Nodes {
+    zxid: i64,
+    nodes: BTreeMap<ZnodePath, (Vec<u8>, Acl, Stat)>,
+}
+
+impl Default for MemoryTree {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl MemoryTree {
+    /// A tree that holds only its root.
+    #[must_use]
+    pub fn new() -> Self {
+        let root = (ZnodePath::root(), (Vec::new(), Acl::open(), Stat::default()));
+        Self(Mutex::new(Nodes {
+            zxid: 0,
+            nodes: BTreeMap::from([root]),
+        }))
+    }
+
+    /// Creates or replaces the znode at `path`, with open parents where they are missing.
+    ///
+    /// # Errors
+    /// [`PathError`] if `path` is not a znode path.
+    pub fn put(&self, path: &str, data: &[u8], acl: Acl) -> Result<(), PathError> {
+        let path = ZnodePath::parse(path)?;
+        let mut nodes = self.lock();
+        for parent in path.ancestors() {
+            let _ = nodes.apply(WriteOp::Create {
+                path: parent,
+                data: Vec::new(),
+                acl: Acl::open(),
+            });
+        }
+        if nodes.nodes.contains_key(&path) {
+            let _ = nodes.apply(WriteOp::SetData {
+                path: path.clone(),
+                data: data.to_vec(),
+            });
+            let _ = nodes.apply(WriteOp::SetAcl { path, acl });
+        } else {
+            let _ = nodes.apply(WriteOp::Create {
+                path,
+                data: data.to_vec(),
+                acl,
+            });
+        }
+        Ok(())
+    }
+
+    /// Marks the znode at `path` as owned by `session`, as an ephemeral one is.
+    pub fn own(&self, path: &str, session: i64) {
+        if let Some((_, (_, _, stat))) = self.lock().nodes.iter_mut().find(|(p, _)| p.as_str() == path) {
+            stat.ephemeral_owner = session;
+        }
+    }
+
+    /// The data at `path`, or `None` where there is no such znode.
+    #[must_use]
+    pub fn data(&self, path: &str) -> Option<Vec<u8>> {
+        let path = ZnodePath::parse(path).ok()?;
+        self.lock().nodes.get(&path).map(|(data, _, _)| data.clone())
+    }
+
+    /// Every path with its data and ACL, in path order.
+    #[must_use]
+    pub fn dump(&self) -> Vec<(String, Vec<u8>, Acl)> {
+        let nodes = self.lock();
+        nodes
+            .nodes
+            .iter()
+            .map(|(p, (d, a, _))| (p.to_string(), d.clone(), a.clone()))
+            .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Nodes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Nodes {
+    fn children(&self, path: &ZnodePath) -> Vec<String> {
+        let below = self.nodes.range(path.clone()..).map(|(p, _)| p);
+        below
+            .take_while(|p| p.as_str().starts_with(path.as_str()))
+            .filter(|p| p.parent().as_ref() == Some(path))
+            .map(|p| p.name().to_owned())
+            .collect()
+    }
+
+    fn touch_parent(&mut self, path: &ZnodePath, by: i32) {
+        let zxid = self.zxid;
+        if let Some((_, _, stat)) = path.parent().and_then(|parent| self.nodes.get_mut(&parent)) {
+            stat.pzxid = zxid;
+            stat.cversion += 1;
+            stat.num_children += by;
+        }
+    }
+
+    fn apply(&mut self, op: WriteOp) -> Result<(), WriteError> {
+        self.zxid += 1;
+        let zxid = self.zxid;
+        match op {
+            WriteOp::Create { path, data, acl } => {
+                let parent = path.parent().and_then(|parent| self.nodes.get(&parent));
+                match parent {
+                    _ if self.nodes.contains_key(&path) => return Err(WriteError::NodeExists),
+                    None => return Err(WriteError::NoNode),
+                    Some((_, _, stat)) if stat.is_ephemeral() => return Err(WriteError::EphemeralParent),
+                    Some(_) => {}
+                }
+                let stat = Stat {
+                    czxid: zxid,
+                    mzxid: zxid,
+                    pzxid: zxid,
+                    ..Stat::default()
+                };
+                self.nodes.insert(path.clone(), (data, acl, stat));
+                self.touch_parent(&path, 1);
+            }
+            WriteOp::SetData { path, data } => {
+                let node = self.nodes.get_mut(&path).ok_or(WriteError::NoNode)?;
+                node.0 = data;
+                node.2.mzxid = zxid;
+                node.2.version += 1;
+            }
+            WriteOp::SetAcl { path, acl } => {
+                let node = self.nodes.get_mut(&path).ok_or(WriteError::NoNode)?;
+                node.1 = acl;
+                node.2.aversion += 1;
+            }
+            WriteOp::Delete { path } => {
+                if !self.nodes.contains_key(&path) {
+                    return Err(WriteError::NoNode);
+                }
+                if !self.children(&path).is_empty() {
+                    return Err(WriteError::NotEmpty);
+                }
+                self.nodes.remove(&path);
+                self.touch_parent(&path, -1);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl ZnodeReader for MemoryTree {
+    async fn read_many(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
+        let nodes = self.lock();
+        let read = |path| match nodes.nodes.get(path) {
+            Some((data, acl, stat)) => Reading::Found(Found {
+                data: data.clone(),
+                acl: acl.clone(),
+                stat: *stat,
+                children: nodes.children(path),
+            }),
+            None => Reading::Missing,
+        };
+        Ok(paths.iter().map(read).collect())
+    }
+
+    fn batch_size(&self) -> usize {
+        64
+    }
+
+    fn batches_in_flight(&self) -> usize {
+        1
+    }
+}
+
+#[async_trait]
+impl ZnodeWriter for MemoryTree {
+    async fn write_many(&self, ops: Vec<WriteOp>) -> Vec<Result<(), WriteError>> {
+        let mut nodes = self.lock();
+        ops.into_iter().map(|op| nodes.apply(op)).collect()
+    }
+
+    fn working_acl(&self) -> Acl {
+        Acl::open()
+    }
+}

@@ -1,0 +1,111 @@
+use serde::{Deserialize, Serialize};
+
+/// Permission to create children, as ZooKeeper numbers it.
+const CREATE: u32 = 4;
+/// Every permission: read 1, write 2, create 4, delete 8, admin 16.
+const ALL: u32 = 31;
+
+/// One entry of an access control list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct AclEntry {
+    /// Bits: read 1, write 2, create 4, delete 8, admin 16.
+    pub perms: u32,
+    /// `world`, `digest`, `ip`, `sasl`, `x509`, …
+    pub scheme: String,
+    /// Whom the scheme names, such as `anyone` or `user:<digest>`.
+    pub id: String,
+}
+
+/// A znode's access control list, in the server's order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Acl(pub Vec<AclEntry>);
+
+impl Acl {
+    /// `world:anyone` may do everything.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(vec![AclEntry {
+            perms: ALL,
+            scheme: "world".to_owned(),
+            id: "anyone".to_owned(),
+        }])
+    }
+
+    /// Every identity that the writing connection has authenticated may do everything. The server replaces
+    /// this entry by those identities, and refuses it where there are none.
+    #[must_use]
+    pub fn creator() -> Self {
+        Self(vec![AclEntry {
+            perms: ALL,
+            scheme: "auth".to_owned(),
+            id: String::new(),
+        }])
+    }
+
+    /// Whether anybody may create children under a znode with this list.
+    #[must_use]
+    pub fn lets_anyone_create(&self) -> bool {
+        self.0
+            .iter()
+            .any(|e| e.scheme == "world" && e.id == "anyone" && e.perms & CREATE != 0)
+    }
+
+    /// Whether the server has hidden a digest from us, as `getACL` does for a client without ADMIN permission.
+    #[must_use]
+    pub fn is_masked(&self) -> bool {
+        self.0
+            .iter()
+            .any(|e| e.scheme == "digest" && e.id.ends_with(":x"))
+    }
+
+    /// Whether both lists grant the same, whatever the order of their entries.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let sorted = |acl: &Self| {
+            let mut entries = acl.0.clone();
+            entries.sort();
+            entries
+        };
+        self == other || sorted(self) == sorted(other)
+    }
+}
+
+/// A znode's `Stat`, field by field as ZooKeeper names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Stat {
+    /// zxid of the creation.
+    pub czxid: i64,
+    /// zxid of the last change of the data.
+    pub mzxid: i64,
+    /// zxid of the last creation or deletion of a child.
+    pub pzxid: i64,
+    /// Creation time, ms since the Unix epoch.
+    pub ctime: i64,
+    /// Time of the last change of the data, ms since the Unix epoch.
+    pub mtime: i64,
+    /// Number of changes of the data.
+    pub version: i32,
+    /// Number of changes of the children.
+    pub cversion: i32,
+    /// Number of changes of the ACL.
+    pub aversion: i32,
+    /// Session that owns an ephemeral znode; 0 for every other one.
+    pub ephemeral_owner: i64,
+    /// Number of children, ephemeral ones included.
+    pub num_children: i32,
+}
+
+impl Stat {
+    /// Whether a session owns this znode.
+    #[must_use]
+    pub fn is_ephemeral(&self) -> bool {
+        self.ephemeral_owner != 0
+    }
+
+    /// The newest zxid that this `Stat` speaks of.
+    #[must_use]
+    pub fn newest_zxid(&self) -> i64 {
+        self.czxid.max(self.mzxid).max(self.pzxid)
+    }
+}

@@ -1,0 +1,142 @@
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::Distribution;
+
+/// The password of the user `super`, whom no ACL binds, on every server started here.
+pub const SUPER_PASSWORD: &str = "secret";
+/// What the server is told of it: `super:` and base64 of SHA-1 of `super:secret`.
+pub const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
+
+/// A standalone server. Dropping it kills its process and removes its directory.
+#[derive(Debug)]
+pub struct ZooKeeper {
+    class_path: String,
+    directory: TempDir,
+    port: u16,
+    process: Option<Child>,
+}
+
+/// A server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its directory, its port or `java` could not be had.
+    #[error("ZooKeeper cannot be started (is a Java runtime installed?): {0}")]
+    Io(#[from] io::Error),
+    /// It did not serve within a minute.
+    #[error("ZooKeeper does not serve; it said: {0}")]
+    NotServing(String),
+}
+
+impl ZooKeeper {
+    /// Starts a server on a free port and waits until it serves.
+    ///
+    /// # Errors
+    /// [`StartError`], with the end of the server's log.
+    pub fn start(distribution: &Distribution) -> Result<Self, StartError> {
+        let directory = tempfile::tempdir()?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let config = format!(
+            "tickTime=2000\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
+             admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n",
+            directory.path().join("data").display()
+        );
+        fs::write(directory.path().join("zoo.cfg"), config)?;
+        let mut server = Self {
+            class_path: distribution.class_path.clone(),
+            directory,
+            port,
+            process: None,
+        };
+        server.launch()?;
+        Ok(server)
+    }
+
+    /// Kills the process, as `kill -9` does. The data stay.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill(); // it may have ended already
+            let _ = process.wait();
+        }
+    }
+
+    /// Starts the server again on the same port and data, and waits until it serves.
+    ///
+    /// # Errors
+    /// [`StartError`], with the end of the server's log.
+    pub fn restart(&mut self) -> Result<(), StartError> {
+        self.kill();
+        self.launch()
+    }
+
+    /// `127.0.0.1:<port>`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The answer to a four-letter word such as `srvr`.
+    ///
+    /// # Errors
+    /// When nothing answers.
+    pub fn four_letter(&self, word: &str) -> io::Result<String> {
+        let mut socket = TcpStream::connect(self.address())?;
+        socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+        socket.write_all(word.as_bytes())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    fn launch(&mut self) -> Result<(), StartError> {
+        let log = self.directory.path().join("log");
+        let output = File::create(&log)?;
+        let process = Command::new("java")
+            .args(["-Xmx1g", "-cp", &self.class_path])
+            .arg(format!(
+                "-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"
+            ))
+            .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
+            .arg(self.directory.path().join("zoo.cfg"))
+            .stdin(Stdio::null())
+            .stderr(output.try_clone()?)
+            .stdout(output)
+            .spawn()?;
+        self.process = Some(process);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self
+            .four_letter("srvr")
+            .is_ok_and(|answer| answer.contains("Mode:"))
+        {
+            let ended = self
+                .process
+                .as_mut()
+                .is_none_or(|p| !matches!(p.try_wait(), Ok(None)));
+            if ended || Instant::now() > deadline {
+                self.kill();
+                return Err(StartError::NotServing(tail(&log)));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ZooKeeper {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
