@@ -1,0 +1,1 @@
+//! The examples of zk-backup: run them with `cargo run --release --example <name>`.
