@@ -1,0 +1,137 @@
+use std::fmt;
+
+use time::OffsetDateTime;
+
+use crate::{Backup, EvictionPolicy, Standing, Verdict};
+
+/// Weeks start on a Monday: the Unix epoch was a Thursday.
+const FIRST_MONDAY: i64 = 4 * 86_400;
+
+/// The rule language: `0/1h,7d/1d,1y/delete`, or `5/delete` alone.
+///
+/// `START/INTERVAL` thins what is older than START to the newest of each window of INTERVAL; `START/delete`
+/// removes what is older; `N/delete` keeps the newest N. A backup goes if any rule says so. A failed backup never
+/// stands in for a good one: a window's survivor is its newest good backup, or its newest failed one where it has
+/// none; `N/delete` counts good and failed ones apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePolicy {
+    pub(crate) rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
+    Thin(Span, Span),
+    Delete(Span),
+    Newest(u64),
+}
+
+/// A length of time as it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    count: u64,
+    unit: &'static str,
+    unit_seconds: i64,
+}
+
+impl Span {
+    pub(crate) const ZERO: Self = Self {
+        count: 0,
+        unit: "",
+        unit_seconds: 0,
+    };
+
+    pub(crate) fn new(count: u64, unit: &str) -> Option<Self> {
+        let units = [
+            ("min", 60),
+            ("h", 3_600),
+            ("d", 86_400),
+            ("m", 30 * 86_400),
+            ("y", 360 * 86_400),
+        ];
+        let (unit, unit_seconds) = units.into_iter().find(|(name, _)| *name == unit)?;
+        Some(Self {
+            count,
+            unit,
+            unit_seconds,
+        })
+    }
+
+    pub(crate) fn seconds(self) -> i64 {
+        // At most nine digits of 360 days: far below the limit.
+        i64::try_from(self.count)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(self.unit_seconds)
+    }
+}
+
+impl EvictionPolicy for RulePolicy {
+    fn judge(&self, backups: &[Backup], now: OffsetDateTime) -> Vec<Verdict> {
+        let mut verdicts = vec![Verdict::Keep("no rule lets it go".to_owned()); backups.len()];
+        for rule in &self.rules {
+            for (index, backup) in backups.iter().enumerate() {
+                if matches!(verdicts[index], Verdict::Keep(_)) && rule.evicts(backup, backups, now) {
+                    verdicts[index] = Verdict::Evict(format!("rule {rule}: {}", rule.reason()));
+                }
+            }
+        }
+        verdicts
+    }
+}
+
+impl Rule {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Thin(..) => "a better one stays in its window",
+            Self::Delete(_) => "it is too old",
+            Self::Newest(_) => "enough newer ones stay",
+        }
+    }
+
+    fn evicts(self, backup: &Backup, all: &[Backup], now: OffsetDateTime) -> bool {
+        let older = |b: &Backup, start: Span| (now - b.taken_at).whole_seconds() >= start.seconds();
+        match self {
+            Self::Delete(start) => older(backup, start),
+            Self::Thin(start, interval) => {
+                let window =
+                    |b: &Backup| (b.taken_at.unix_timestamp() - FIRST_MONDAY).div_euclid(interval.seconds());
+                let rank = |b: &Backup| (b.standing == Standing::Good, b.taken_at, b.id.clone());
+                older(backup, start)
+                    && all
+                        .iter()
+                        .filter(|b| older(b, start) && window(b) == window(backup))
+                        .any(|b| rank(b) > rank(backup))
+            }
+            Self::Newest(count) => {
+                let newer = all.iter().filter(|b| {
+                    b.standing == backup.standing && (b.taken_at, &b.id) > (backup.taken_at, &backup.id)
+                });
+                newer.count() as u64 >= count
+            }
+        }
+    }
+}
+
+impl fmt::Display for RulePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, rule) in self.rules.iter().enumerate() {
+            write!(f, "{}{rule}", if index == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Thin(start, interval) => write!(f, "{start}/{interval}"),
+            Self::Delete(start) => write!(f, "{start}/delete"),
+            Self::Newest(count) => write!(f, "{count}/delete"),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.count, self.unit)
+    }
+}
