@@ -1,0 +1,415 @@
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fs2::FileExt;
+use rustix::fs::OFlags;
+use sha2::{Digest, Sha256};
+
+use crate::manifest::hex;
+use crate::{FORMAT_VERSION, Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
+
+const LOCK: &str = ".lock";
+const STAGING: &str = ".staging";
+const GRANULAR: &str = "granular";
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const CHECKSUM: &str = "manifest.json.sha256";
+pub(crate) const VERIFIED: &str = "verified.json";
+/// No manifest is larger: about 400,000 frames.
+const MAX_MANIFEST: u64 = 64 << 20;
+
+/// Vaults as directories of a filesystem: `<root>/<id>`, granular ones `<root>/granular/<id>`.
+///
+/// A vault is written under `<root>/.staging` and renamed into place once every byte of it is synced. One
+/// process holds a root at a time. Symbolic links are never followed, listed, or deleted through.
+#[derive(Debug)]
+pub struct FsStore {
+    shared: Arc<Shared>,
+    swept: Vec<String>,
+    /// Holds the exclusive lock as long as it is open.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Shared {
+    root: PathBuf,
+    /// Between looking whether an id is free and taking it.
+    taking: Mutex<()>,
+}
+
+impl FsStore {
+    /// Opens the storage at `root`, made if it is missing, and sweeps what a crash left unfinished.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Io`].
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root = root.into();
+        fs::create_dir_all(&root).map_err(StoreError::io(&root))?;
+        let path = root.join(LOCK);
+        let lock = no_follow()
+            .write(true)
+            .create(true)
+            .open(&path)
+            .map_err(StoreError::io(&path))?;
+        lock.try_lock_exclusive().map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => StoreError::Locked(root.clone()),
+            _ => StoreError::io(&path)(error),
+        })?;
+        for folder in [STAGING, GRANULAR] {
+            let path = root.join(folder);
+            match fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(StoreError::io(&path)(error));
+                }
+                _ if is_directory(&path) => {}
+                _ => return Err(StoreError::io(&path)(io::Error::other("it is not a directory"))),
+            }
+        }
+        sync(&root)?;
+        let swept = sweep(&root.join(STAGING))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                root,
+                taking: Mutex::new(()),
+            }),
+            swept,
+            _lock: lock,
+        })
+    }
+
+    /// The names of what was swept when the store was opened: stages of vaults never committed, and vaults whose
+    /// removal had begun.
+    #[must_use]
+    pub fn swept(&self) -> &[String] {
+        &self.swept
+    }
+
+    /// Where the storage is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.shared.root
+    }
+
+    fn find(&self, id: &VaultId) -> Result<PathBuf, StoreError> {
+        self.shared
+            .find(id)
+            .ok_or_else(|| StoreError::NotFound(id.clone()))
+    }
+}
+
+impl Shared {
+    fn home(&self, granular: bool) -> PathBuf {
+        if granular {
+            self.root.join(GRANULAR)
+        } else {
+            self.root.clone()
+        }
+    }
+
+    fn find(&self, id: &VaultId) -> Option<PathBuf> {
+        [false, true]
+            .into_iter()
+            .map(|granular| self.home(granular))
+            .filter(|home| is_directory(home))
+            .find_map(|home| {
+                let path = home.join(id.as_str());
+                is_directory(&path).then_some(path)
+            })
+    }
+}
+
+impl VaultStore for FsStore {
+    fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
+        let mut ids = Vec::new();
+        for home in [self.shared.home(false), self.shared.home(true)] {
+            if !is_directory(&home) {
+                continue;
+            }
+            for entry in fs::read_dir(&home).map_err(StoreError::io(&home))? {
+                let entry = entry.map_err(StoreError::io(&home))?;
+                let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                if let (Some(id), true) = (id, is_directory(&entry.path())) {
+                    ids.push(id);
+                }
+            }
+        }
+        ids.sort();
+        Ok(ids)
+    }
+
+    fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        let path = self.find(id)?;
+        let damaged = |file: &str, what: &str| StoreError::Damaged {
+            id: id.clone(),
+            file: file.to_owned(),
+            what: what.to_owned(),
+        };
+        let bytes = read(&path.join(MANIFEST)).map_err(|error| damage_or_io(id, &path, MANIFEST, error))?;
+        let sum = read(&path.join(CHECKSUM)).map_err(|error| damage_or_io(id, &path, CHECKSUM, error))?;
+        if checksum_line(&bytes).as_bytes() != sum {
+            return Err(damaged(
+                MANIFEST,
+                "its SHA-256 differs from the one recorded beside it",
+            ));
+        }
+        parse_manifest(id, &bytes)
+    }
+
+    fn stage(&self, id: &VaultId, granular: bool) -> Result<Box<dyn Stage>, StoreError> {
+        let path = self.shared.root.join(STAGING).join(id.as_str());
+        let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.find(id).is_some() {
+            return Err(StoreError::AlreadyExists(id.clone()));
+        }
+        fs::create_dir(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(id.clone()),
+            _ => StoreError::io(&path)(error),
+        })?;
+        let shared = Arc::clone(&self.shared);
+        Ok(Box::new(FsStage {
+            shared,
+            id: id.clone(),
+            granular,
+            path,
+            committed: false,
+        }))
+    }
+
+    fn open(&self, id: &VaultId, file: &str) -> Result<Box<dyn ReadSeek>, StoreError> {
+        check_name(file)?;
+        let path = self.find(id)?;
+        let opened = open_file(&path.join(file)).map_err(|error| damage_or_io(id, &path, file, error))?;
+        Ok(Box::new(opened))
+    }
+
+    fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
+        let path = self.find(id)?;
+        // Out of sight in one step; what follows a crash can finish.
+        let doomed = self.shared.root.join(STAGING).join(format!("removed-{id}"));
+        fs::rename(&path, &doomed).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::NotFound(id.clone()),
+            _ => StoreError::io(&path)(error),
+        })?;
+        if let Some(home) = path.parent() {
+            sync(home)?;
+        }
+        fs::remove_dir_all(&doomed).map_err(StoreError::io(&doomed))
+    }
+
+    fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
+        let path = self.find(id)?;
+        let mut total = 0;
+        for entry in fs::read_dir(&path).map_err(StoreError::io(&path))? {
+            let metadata = entry
+                .and_then(|entry| entry.metadata())
+                .map_err(StoreError::io(&path))?;
+            total += if metadata.is_file() { metadata.len() } else { 0 };
+        }
+        Ok(total)
+    }
+
+    fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
+        let path = self.find(id)?;
+        let new = path.join(format!("{VERIFIED}.new"));
+        let text = serde_json::to_vec_pretty(result).map_err(|error| StoreError::io(&new)(error.into()))?;
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::io(&new)(error)),
+            _ => {} // left by a crash, or not there
+        }
+        write_synced(&new, &text)?;
+        fs::rename(&new, path.join(VERIFIED)).map_err(StoreError::io(&new))?;
+        sync(&path)
+    }
+
+    fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
+        let path = self.find(id)?.join(VERIFIED);
+        match read(&path) {
+            // A result that cannot be read is as good as none: the vault can be checked again.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path)(error)),
+        }
+    }
+}
+
+struct FsStage {
+    shared: Arc<Shared>,
+    id: VaultId,
+    granular: bool,
+    path: PathBuf,
+    committed: bool,
+}
+
+impl Stage for FsStage {
+    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
+        check_name(name)?;
+        let path = self.path.join(name);
+        let file = no_follow()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => StoreError::InvalidName(name.to_owned()),
+                _ => StoreError::io(&path)(error),
+            })?;
+        Ok(Box::new(file))
+    }
+
+    fn commit(mut self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
+        for entry in fs::read_dir(&self.path).map_err(StoreError::io(&self.path))? {
+            sync(&entry.map_err(StoreError::io(&self.path))?.path())?;
+        }
+        let manifest_path = self.path.join(MANIFEST);
+        let text = serde_json::to_vec_pretty(manifest)
+            .map_err(|error| StoreError::io(&manifest_path)(error.into()))?;
+        write_synced(&self.path.join(CHECKSUM), checksum_line(&text).as_bytes())?;
+        write_synced(&manifest_path, &text)?;
+        sync(&self.path)?;
+        let home = self.shared.home(self.granular);
+        let place = home.join(self.id.as_str());
+        let shared = Arc::clone(&self.shared);
+        let _taking = shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        if fs::symlink_metadata(&place).is_ok() || shared.find(&self.id).is_some() {
+            return Err(StoreError::AlreadyExists(self.id.clone()));
+        }
+        fs::rename(&self.path, &place).map_err(StoreError::io(&place))?;
+        if let Err(error) = sync(&home) {
+            // Not known to be durable, so it goes back to where a stage is dropped or swept.
+            fs::rename(&place, &self.path).map_err(StoreError::io(&place))?;
+            return Err(error);
+        }
+        self.committed = true;
+        Ok(())
+    }
+}
+
+impl Drop for FsStage {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What cannot be removed now is swept when the store is opened again.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Plain names only, and none that the store itself uses.
+pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
+    let own = [MANIFEST, CHECKSUM, VERIFIED].contains(&name);
+    if name.is_empty() || name.starts_with('.') || own || name.contains(['/', '\\', '\0']) || name.len() > 100
+    {
+        return Err(StoreError::InvalidName(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// Parses a manifest whose bytes are sound.
+pub(crate) fn parse_manifest(id: &VaultId, bytes: &[u8]) -> Result<Manifest, StoreError> {
+    let damaged = |what: String| StoreError::Damaged {
+        id: id.clone(),
+        file: MANIFEST.to_owned(),
+        what,
+    };
+    let value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| damaged(format!("it cannot be read: {error}")))?;
+    let version = value.get("version").and_then(serde_json::Value::as_u64);
+    match version {
+        Some(version) if version > FORMAT_VERSION => {
+            return Err(StoreError::Unsupported {
+                id: id.clone(),
+                version,
+            });
+        }
+        Some(_) => {}
+        None => return Err(damaged("it has no version".to_owned())),
+    }
+    let manifest: Manifest =
+        serde_json::from_value(value).map_err(|error| damaged(format!("it cannot be read: {error}")))?;
+    if manifest.id == *id {
+        Ok(manifest)
+    } else {
+        Err(damaged(format!("it is that of backup {}", manifest.id)))
+    }
+}
+
+fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Error) -> StoreError {
+    let what = match error.kind() {
+        io::ErrorKind::NotFound => "it is missing".to_owned(),
+        io::ErrorKind::InvalidData => error.to_string(),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            "it is a link".to_owned()
+        }
+        _ => return StoreError::io(&vault.join(file))(error),
+    };
+    StoreError::Damaged {
+        id: id.clone(),
+        file: file.to_owned(),
+        what,
+    }
+}
+
+/// As `sha256sum` writes it, so that `sha256sum -c manifest.json.sha256` checks it.
+fn checksum_line(manifest: &[u8]) -> String {
+    format!("{}  {MANIFEST}\n", hex(&Sha256::digest(manifest)))
+}
+
+fn is_directory(path: &Path) -> bool {
+    fs::symlink_metadata(path).as_ref().is_ok_and(Metadata::is_dir)
+}
+
+fn no_follow() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // Not blocking either, should somebody plant a pipe.
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let file = no_follow().read(true).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"))
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(path)?.take(MAX_MANIFEST).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let write = || {
+        let mut file = no_follow().write(true).create_new(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(StoreError::io(path))
+}
+
+/// Syncs a file or a directory.
+fn sync(path: &Path) -> Result<(), StoreError> {
+    no_follow()
+        .read(true)
+        .open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io(path))
+}
+
+fn sweep(staging: &Path) -> Result<Vec<String>, StoreError> {
+    let mut swept = Vec::new();
+    for entry in fs::read_dir(staging).map_err(StoreError::io(staging))? {
+        let entry = entry.map_err(StoreError::io(staging))?;
+        let path = entry.path();
+        let removed = if is_directory(&path) {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
+        removed.map_err(StoreError::io(&path))?;
+        swept.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    swept.sort();
+    Ok(swept)
+}

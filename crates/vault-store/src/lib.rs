@@ -1,0 +1,42 @@
+//! Where backups live. A vault is a set of files under an id, with a manifest that says what they must be; it
+//! exists once it is committed, whole, and not before.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use vault_store::{FileEntry, Manifest, MemoryStore, Outcome, VaultId, VaultStore, verify};
+//!
+//! let store = MemoryStore::new();
+//! let id: VaultId = "20261123T140000".parse()?;
+//! let mut stage = store.stage(&id, false)?;
+//! stage.create("archive")?.write_all(b"znodes")?;
+//! let manifest = Manifest {
+//!     files: vec![FileEntry::whole("archive", b"znodes")],
+//!     ..Manifest::new(&id, "hierarchical", id.time(), Outcome::Complete)
+//! };
+//! stage.commit(&manifest)?;
+//!
+//! assert_eq!(store.ids()?, [id.clone()]);
+//! assert!(verify(&store, &id, id.time())?.is_sound());
+//! let mut text = String::new();
+//! store.open(&id, "archive")?.read_to_string(&mut text)?;
+//! assert_eq!(text, "znodes");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod error;
+mod fs;
+mod id;
+mod manifest;
+mod memory;
+mod store;
+mod verify;
+
+pub use error::StoreError;
+pub use fs::FsStore;
+pub use id::{IdError, VaultId};
+pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
+pub use memory::MemoryStore;
+pub use store::{ReadSeek, Stage, VaultStore};
+pub use verify::{Damage, Verification, verify};

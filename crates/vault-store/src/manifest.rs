@@ -1,0 +1,135 @@
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::VaultId;
+
+/// The manifest version that this crate writes, and the newest that it reads.
+pub const FORMAT_VERSION: u64 = 1;
+
+/// What a vault holds and what its files must be: `manifest.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT_VERSION`] at the time of writing.
+    pub version: u64,
+    /// The vault.
+    pub id: VaultId,
+    /// The root znodes that were asked for; `None` for a full backup.
+    pub roots: Option<Vec<String>>,
+    /// How it was taken: `hierarchical` or `transactional`.
+    pub mode: String,
+    /// Whether eviction policies must leave it.
+    pub pinned: bool,
+    /// A key of the request that is only recorded.
+    pub sharded: bool,
+    /// When the work began.
+    #[serde(with = "time::serde::rfc3339")]
+    pub started_at: OffsetDateTime,
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339")]
+    pub finished_at: OffsetDateTime,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Every file of the vault but the manifest and what lies about it.
+    pub files: Vec<FileEntry>,
+    /// What was captured, in the words of whoever captured it.
+    pub contents: serde_json::Value,
+}
+
+impl Manifest {
+    /// A manifest of a full, unpinned backup without files, begun and ended at `at`.
+    #[must_use]
+    pub fn new(id: &VaultId, mode: &str, at: OffsetDateTime, outcome: Outcome) -> Self {
+        Self {
+            version: FORMAT_VERSION,
+            id: id.clone(),
+            roots: None,
+            mode: mode.to_owned(),
+            pinned: false,
+            sharded: false,
+            started_at: at,
+            finished_at: at,
+            outcome,
+            files: Vec::new(),
+            contents: serde_json::Value::Null,
+        }
+    }
+
+    /// Whether only some root znodes were asked for.
+    #[must_use]
+    pub fn is_granular(&self) -> bool {
+        self.roots.is_some()
+    }
+}
+
+/// How a backup ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything that was asked for is in it.
+    Complete,
+    /// Something could not be read.
+    Partial {
+        /// What, in plain words.
+        reason: String,
+    },
+    /// It holds nothing to restore.
+    Failed {
+        /// Why, in plain words.
+        reason: String,
+    },
+}
+
+/// A file of a vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// Its plain name.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Its parts, one after another, which cover it.
+    pub frames: Vec<FrameEntry>,
+}
+
+/// A part of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameEntry {
+    /// First byte, from the start of the file.
+    pub offset: u64,
+    /// Length in bytes.
+    pub length: u64,
+    /// Number of records in it.
+    pub records: u64,
+    /// SHA-256 of its bytes, in lower-case hex.
+    pub sha256: String,
+}
+
+impl FileEntry {
+    /// A file of one frame.
+    #[must_use]
+    pub fn whole(name: &str, bytes: &[u8]) -> Self {
+        let length = bytes.len() as u64;
+        let frame = FrameEntry {
+            offset: 0,
+            length,
+            records: 1,
+            sha256: hex(&Sha256::digest(bytes)),
+        };
+        Self {
+            name: name.to_owned(),
+            bytes: length,
+            frames: vec![frame],
+        }
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+            text
+        })
+}

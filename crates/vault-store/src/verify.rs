@@ -1,0 +1,125 @@
+use std::io::Read;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use crate::manifest::hex;
+use crate::{FileEntry, ReadSeek, StoreError, VaultId, VaultStore};
+
+/// The result of reading a whole vault and comparing it with its manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// When it was done.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// What is wrong; empty for a sound vault.
+    pub damage: Vec<Damage>,
+}
+
+impl Verification {
+    /// Whether the vault is what was committed.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+/// Something in a vault that is not what was committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// The file.
+    pub file: String,
+    /// The frame, from 0, where the damage lies in one.
+    pub frame: Option<usize>,
+    /// What does not hold, in plain words.
+    pub what: String,
+}
+
+/// Reads every byte of a vault and compares it with the manifest. Memory does not grow with the vault.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Unsupported`], [`StoreError::Io`]. Damage is no error but the result.
+pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Result<Verification, StoreError> {
+    let mut damage = Vec::new();
+    match store.manifest(id) {
+        Ok(manifest) => {
+            for file in &manifest.files {
+                match store.open(id, &file.name) {
+                    Ok(open) => check(file, open, &mut damage).map_err(StoreError::io(file.name.as_ref()))?,
+                    Err(StoreError::Damaged { file, what, .. }) => {
+                        damage.push(Damage {
+                            file,
+                            frame: None,
+                            what,
+                        });
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(StoreError::Damaged { file, what, .. }) => damage.push(Damage {
+            file,
+            frame: None,
+            what,
+        }),
+        Err(error) => return Err(error),
+    }
+    Ok(Verification { at: now, damage })
+}
+
+fn check(file: &FileEntry, mut open: Box<dyn ReadSeek>, damage: &mut Vec<Damage>) -> std::io::Result<()> {
+    let mut note = |frame, what: String| {
+        damage.push(Damage {
+            file: file.name.clone(),
+            frame,
+            what,
+        });
+    };
+    let mut end = 0;
+    for (index, frame) in file.frames.iter().enumerate() {
+        if frame.offset != end {
+            note(Some(index), "it does not follow the frame before".to_owned());
+            return Ok(());
+        }
+        end += frame.length;
+        let mut hash = Sha256::new();
+        let length = std::io::copy(&mut open.by_ref().take(frame.length), &mut HashInto(&mut hash))?;
+        if length != frame.length {
+            note(
+                Some(index),
+                format!("{length} bytes of {} are there", frame.length),
+            );
+            return Ok(());
+        }
+        if hex(&hash.finalize()) != frame.sha256 {
+            note(
+                Some(index),
+                "its SHA-256 differs from the one recorded".to_owned(),
+            );
+        }
+    }
+    if end != file.bytes {
+        note(None, "its frames do not cover it".to_owned());
+    }
+    if open.read(&mut [0])? > 0 {
+        note(
+            None,
+            format!("it is longer than the {} bytes recorded", file.bytes),
+        );
+    }
+    Ok(())
+}
+
+struct HashInto<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashInto<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

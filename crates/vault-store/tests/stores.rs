@@ -1,0 +1,204 @@
+//! The behaviour suite over both stores, and what only a filesystem can do to a vault.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use vault_store::{
+    FileEntry, FsStore, Manifest, MemoryStore, Outcome, StoreError, VaultId, VaultStore, conformance, verify,
+};
+
+fn id() -> VaultId {
+    "20261123T140000".parse().unwrap()
+}
+
+fn put(store: &FsStore, id: &VaultId) {
+    let mut stage = store.stage(id, false).unwrap();
+    stage
+        .create("archive")
+        .unwrap()
+        .write_all(b"one two three")
+        .unwrap();
+    stage.create("job.log").unwrap().write_all(b"said").unwrap();
+    let files = vec![
+        FileEntry::whole("archive", b"one two three"),
+        FileEntry::whole("job.log", b"said"),
+    ];
+    let manifest = Manifest {
+        files,
+        ..Manifest::new(id, "hierarchical", id.time(), Outcome::Complete)
+    };
+    stage.commit(&manifest).unwrap();
+}
+
+#[test]
+fn the_memory_store_conforms() {
+    conformance::run(MemoryStore::new);
+}
+
+#[test]
+fn the_filesystem_store_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    conformance::run(|| {
+        count.set(count.get() + 1);
+        FsStore::open(directory.path().join(count.get().to_string())).unwrap()
+    });
+}
+
+#[test]
+fn a_second_holder_is_refused_and_told_which_storage() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = FsStore::open(directory.path()).unwrap();
+    let refused = FsStore::open(directory.path()).unwrap_err();
+    assert!(matches!(refused, StoreError::Locked(_)));
+    assert!(
+        refused.to_string().contains(&*directory.path().to_string_lossy()),
+        "{refused}"
+    );
+    drop(first);
+    FsStore::open(directory.path()).unwrap();
+}
+
+#[test]
+fn what_a_crash_left_is_swept_and_never_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FsStore::open(directory.path()).unwrap();
+    put(&store, &id());
+    let mut stage = store.stage(&id().next().unwrap(), true).unwrap();
+    stage.create("archive").unwrap().write_all(b"half").unwrap();
+    std::mem::forget(stage); // as a killed process does
+    assert_eq!(store.ids().unwrap(), [id()]);
+    drop(store);
+    let store = FsStore::open(directory.path()).unwrap();
+    assert_eq!(store.swept(), [id().next().unwrap().to_string()]);
+    assert_eq!(
+        fs::read_dir(directory.path().join(".staging")).unwrap().count(),
+        0
+    );
+    assert!(verify(&store, &id(), id().time()).unwrap().is_sound());
+}
+
+#[test]
+fn one_flipped_byte_or_a_truncation_in_any_file_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FsStore::open(directory.path()).unwrap();
+    put(&store, &id());
+    let vault = directory.path().join(id().as_str());
+    for name in ["archive", "job.log", "manifest.json", "manifest.json.sha256"] {
+        let path = vault.join(name);
+        let sound = fs::read(&path).unwrap();
+        for broken in [
+            flip(&sound),
+            sound[..sound.len() - 1].to_vec(),
+            [&sound[..], b"x"].concat(),
+            Vec::new(),
+        ] {
+            fs::write(&path, broken).unwrap();
+            let result = verify(&store, &id(), id().time()).unwrap();
+            let blamed = name.trim_end_matches(".sha256");
+            assert!(
+                result.damage.iter().any(|d| d.file == blamed),
+                "{name}: {result:?}"
+            );
+        }
+        fs::write(&path, sound).unwrap();
+        assert!(verify(&store, &id(), id().time()).unwrap().is_sound());
+    }
+}
+
+fn flip(bytes: &[u8]) -> Vec<u8> {
+    let mut flipped = bytes.to_vec();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    flipped
+}
+
+#[test]
+fn the_checksum_beside_the_manifest_is_what_sha256sum_checks() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FsStore::open(directory.path()).unwrap();
+    put(&store, &id());
+    let vault = directory.path().join(id().as_str());
+    let status = std::process::Command::new("sha256sum")
+        .args(["--status", "-c", "manifest.json.sha256"])
+        .current_dir(vault)
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_newer_manifest_is_refused_by_its_version() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FsStore::open(directory.path()).unwrap();
+    let stage = store.stage(&id(), false).unwrap();
+    let mut manifest = Manifest::new(&id(), "hierarchical", id().time(), Outcome::Complete);
+    manifest.version = 2;
+    stage.commit(&manifest).unwrap();
+    let refused = store.manifest(&id()).unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Unsupported { version: 2, .. }),
+        "{refused}"
+    );
+    assert_eq!(store.ids().unwrap(), [id()], "it is still listed");
+}
+
+#[test]
+fn links_are_never_followed_listed_or_deleted_through() {
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("archive"), b"precious").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let store = FsStore::open(directory.path()).unwrap();
+    symlink(outside.path(), directory.path().join(id().as_str())).unwrap();
+    assert!(store.ids().unwrap().is_empty());
+    assert!(matches!(
+        store.open(&id(), "archive").map(drop),
+        Err(StoreError::NotFound(_))
+    ));
+    assert!(matches!(store.remove(&id()), Err(StoreError::NotFound(_))));
+    let stage = store.stage(&id(), false).unwrap();
+    let manifest = Manifest::new(&id(), "hierarchical", id().time(), Outcome::Complete);
+    assert!(matches!(
+        stage.commit(&manifest),
+        Err(StoreError::AlreadyExists(_))
+    ));
+
+    let other = id().next().unwrap();
+    put(&store, &other);
+    let vault = directory.path().join(other.as_str());
+    fs::remove_file(vault.join("archive")).unwrap();
+    symlink(outside.path().join("archive"), vault.join("archive")).unwrap();
+    symlink(outside.path(), vault.join("folder")).unwrap();
+    assert!(matches!(
+        store.open(&other, "archive").map(drop),
+        Err(StoreError::Damaged { .. })
+    ));
+    store.remove(&other).unwrap();
+    assert!(!vault.exists());
+    assert_precious(outside.path());
+
+    symlink(outside.path(), directory.path().join(".staging/planted")).unwrap();
+    drop(store);
+    FsStore::open(directory.path()).unwrap();
+    assert_precious(outside.path());
+    let root = tempfile::tempdir().unwrap();
+    symlink(outside.path(), root.path().join(".staging")).unwrap();
+    assert!(FsStore::open(root.path()).is_err());
+    assert_precious(outside.path());
+}
+
+fn assert_precious(outside: &Path) {
+    assert_eq!(fs::read(outside.join("archive")).unwrap(), b"precious");
+}
+
+#[test]
+fn storage_that_is_no_directory_is_said_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, b"").unwrap();
+    let error = FsStore::open(&file).unwrap_err().to_string();
+    assert!(error.contains(&*file.to_string_lossy()), "{error}");
+}
