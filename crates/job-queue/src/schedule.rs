@@ -1,0 +1,173 @@
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use croner::Cron;
+use croner::parser::{CronParser, Seconds, Year};
+use time::OffsetDateTime;
+
+/// The most occurrences that are counted one by one.
+const MOST: u64 = 100_000;
+
+/// A cron expression of five fields, in UTC.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    text: String,
+    cron: Cron,
+}
+
+/// A text is not a cron expression of five fields.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a cron expression of five fields: {why}")]
+pub struct ScheduleError {
+    text: String,
+    why: String,
+}
+
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let parser = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            .build();
+        let refuse = |why: String| ScheduleError {
+            text: text.to_owned(),
+            why,
+        };
+        let cron = parser.parse(text).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self {
+            text: text.to_owned(),
+            cron,
+        })
+    }
+}
+
+impl Schedule {
+    /// The expression as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The first occurrence after `time`, or `None` if there is none in any near future.
+    #[must_use]
+    pub fn next_after(&self, time: OffsetDateTime) -> Option<OffsetDateTime> {
+        let from = DateTime::<Utc>::from_timestamp(time.unix_timestamp(), time.nanosecond())?;
+        let next = self.cron.find_next_occurrence(&from, false).ok()?;
+        OffsetDateTime::from_unix_timestamp(next.timestamp()).ok()
+    }
+
+    /// How many occurrences lie after `since` and not after `now`; at most 100,000 are counted.
+    #[must_use]
+    pub fn due(&self, since: OffsetDateTime, now: OffsetDateTime) -> u64 {
+        let mut count = 0;
+        let mut at = since;
+        while let Some(next) = self.next_after(at).filter(|next| *next <= now && count < MOST) {
+            count += 1;
+            at = next;
+        }
+        count
+    }
+}
+
+/// A schedule and how far it has been served. Pure: it is told what time it is.
+#[derive(Debug, Clone)]
+pub struct Ticker {
+    schedule: Schedule,
+    served_until: OffsetDateTime,
+    missed: u64,
+}
+
+impl Ticker {
+    /// Serves the occurrences after `now`.
+    #[must_use]
+    pub fn new(schedule: Schedule, now: OffsetDateTime) -> Self {
+        Self {
+            schedule,
+            served_until: now,
+            missed: 0,
+        }
+    }
+
+    /// Whether a run is to be queued now. Of several due occurrences one is run; the others, and all of them if a
+    /// run waits already, count as missed. A clock that went back fires nothing again.
+    pub fn tick(&mut self, now: OffsetDateTime, already_queued: bool) -> bool {
+        if now <= self.served_until {
+            return false;
+        }
+        let due = self.schedule.due(self.served_until, now);
+        self.served_until = now;
+        let run = due > 0 && !already_queued;
+        self.missed += due - u64::from(run);
+        run
+    }
+
+    /// Counts a run that could not be queued as missed.
+    pub fn miss(&mut self) {
+        self.missed += 1;
+    }
+
+    /// The next occurrence.
+    #[must_use]
+    pub fn next(&self) -> Option<OffsetDateTime> {
+        self.schedule.next_after(self.served_until)
+    }
+
+    /// Occurrences that were not run.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+
+    use super::*;
+
+    fn noon() -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(1_700_049_600).unwrap()
+    }
+
+    #[test]
+    fn only_five_fields_are_taken() {
+        for bad in ["", "* * * *", "* * * * * *", "61 * * * *", "x * * * *", "None"] {
+            assert!(bad.parse::<Schedule>().is_err(), "{bad:?}");
+        }
+        let hourly: Schedule = "0 * * * *".parse().unwrap();
+        assert_eq!(hourly.next_after(noon()), Some(noon() + Duration::HOUR));
+        assert_eq!(hourly.next_after(noon() - Duration::SECOND), Some(noon()));
+    }
+
+    #[test]
+    fn many_due_runs_become_one_and_the_rest_are_missed() {
+        let mut ticker = Ticker::new("0 * * * *".parse().unwrap(), noon());
+        assert!(!ticker.tick(noon() + Duration::minutes(59), false));
+        assert!(ticker.tick(noon() + Duration::hours(5), false));
+        assert_eq!(ticker.missed(), 4);
+        assert!(
+            !ticker.tick(noon() + Duration::hours(6), true),
+            "one waits already"
+        );
+        assert_eq!(ticker.missed(), 5);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_fires_nothing_twice() {
+        let mut ticker = Ticker::new("0 * * * *".parse().unwrap(), noon());
+        assert!(ticker.tick(noon() + Duration::hours(1), false));
+        assert!(!ticker.tick(noon() - Duration::days(1), false));
+        assert!(!ticker.tick(noon() + Duration::hours(1), false));
+        assert!(ticker.tick(noon() + Duration::hours(2), false));
+        assert_eq!(ticker.missed(), 0);
+    }
+
+    #[test]
+    fn a_jump_of_ten_years_is_counted_quickly() {
+        let mut ticker = Ticker::new("* * * * *".parse().unwrap(), noon());
+        assert!(ticker.tick(noon() + Duration::days(3650), false));
+        assert_eq!(ticker.missed(), MOST - 1);
+    }
+}

@@ -1,0 +1,161 @@
+//! The behaviour suite over both stores, what only a database can suffer, and the runner.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use job_queue::{
+    Clock, Job, JobHandler, JobKind, JobState, JobStore, MemoryJobs, NewJob, Outcome, QueueError, Runner,
+    SqliteJobs, conformance,
+};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+fn now() -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap()
+}
+
+fn put(store: &dyn JobStore, id: &str) {
+    store
+        .enqueue(NewJob::new(id, JobKind::Backup, id), now(), 100)
+        .unwrap();
+}
+
+#[test]
+fn the_memory_store_conforms() {
+    conformance::run(MemoryJobs::new);
+}
+
+#[test]
+fn the_sqlite_store_conforms() {
+    let directory = tempfile::tempdir().unwrap();
+    let count = Cell::new(0);
+    conformance::run(|| {
+        count.set(count.get() + 1);
+        SqliteJobs::open(&directory.path().join(format!("{}.db", count.get())))
+            .unwrap()
+            .jobs
+    });
+}
+
+#[test]
+fn jobs_outlive_the_process_and_a_cut_one_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = SqliteJobs::open(&path).unwrap().jobs;
+    put(&store, "a");
+    put(&store, "b");
+    store.claim(now()).unwrap();
+    std::mem::forget(store); // no orderly close
+    let opened = SqliteJobs::open(&path).unwrap();
+    assert_eq!(opened.moved_aside, None);
+    assert_eq!(opened.jobs.recover(now()).unwrap().len(), 1);
+    assert_eq!(opened.jobs.get("a").unwrap().unwrap().state, JobState::Failed);
+    assert_eq!(opened.jobs.get("b").unwrap().unwrap().state, JobState::Queued);
+}
+
+#[test]
+fn what_is_no_sound_database_is_moved_aside_and_begun_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    std::fs::write(&path, b"this is not a database at all, it is text").unwrap();
+    let first = SqliteJobs::open(&path).unwrap();
+    let aside = first.moved_aside.expect("the file was no database");
+    assert!(std::fs::read(aside).unwrap().starts_with(b"this is not"));
+    for i in 0..500 {
+        put(&first.jobs, &format!("job {i}"));
+        first.jobs.claim(now()).unwrap();
+    }
+    drop(first.jobs);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let end = bytes.len();
+    bytes[4096..end].fill(0xa5);
+    std::fs::write(&path, bytes).unwrap();
+    let second = SqliteJobs::open(&path).unwrap();
+    assert!(second.moved_aside.is_some());
+    put(&second.jobs, "anew");
+}
+
+#[test]
+fn a_database_of_a_newer_program_is_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    newer
+        .execute_batch("CREATE TABLE other (x); PRAGMA user_version = 7;")
+        .unwrap();
+    drop(newer);
+    assert!(matches!(SqliteJobs::open(&path), Err(QueueError::Newer(7))));
+    assert!(
+        rusqlite::Connection::open(&path)
+            .unwrap()
+            .table_exists(None, "other")
+            .unwrap()
+    );
+}
+
+/// Remembers what it did; panics when the vault is called so.
+#[derive(Default)]
+struct Worker {
+    done: Mutex<Vec<String>>,
+    all_done: Notify,
+}
+
+#[async_trait]
+impl JobHandler for Worker {
+    async fn run(&self, job: Job) -> Outcome {
+        assert_ne!(job.vault, "panic", "as asked");
+        self.done.lock().unwrap().push(job.id.clone());
+        if job.id == "last" {
+            self.all_done.notify_one();
+        }
+        Outcome::success(serde_json::json!({ "did": job.id }))
+    }
+}
+
+fn runner(store: &Arc<MemoryJobs>, worker: &Arc<Worker>) -> Runner {
+    let clock: Clock = Arc::new(now);
+    Runner::new(Arc::clone(store) as _, Arc::clone(worker) as _, clock)
+}
+
+#[tokio::test]
+async fn a_step_does_one_job_and_a_panic_fails_only_its_own() {
+    let (store, worker) = (Arc::new(MemoryJobs::new()), Arc::new(Worker::default()));
+    let runner = runner(&store, &worker);
+    assert!(!runner.step().await.unwrap());
+    store
+        .enqueue(NewJob::new("bad", JobKind::Backup, "panic"), now(), 9)
+        .unwrap();
+    put(&*store, "good");
+    assert!(runner.step().await.unwrap());
+    assert_eq!(store.get("good").unwrap().unwrap().state, JobState::Queued);
+    let bad = store.get("bad").unwrap().unwrap();
+    assert_eq!(bad.state, JobState::Failed);
+    assert!(bad.message.unwrap().contains("abnormally"));
+    assert!(runner.step().await.unwrap());
+    assert_eq!(store.get("good").unwrap().unwrap().state, JobState::Successful);
+}
+
+#[tokio::test]
+async fn the_loop_wakes_for_new_jobs_and_stops_when_told() {
+    let (store, worker) = (Arc::new(MemoryJobs::new()), Arc::new(Worker::default()));
+    let runner = runner(&store, &worker);
+    let waker = runner.waker();
+    let stop = Arc::new(Notify::new());
+    let stopped = Arc::clone(&stop);
+    let running = tokio::spawn(async move { runner.run(stopped.notified()).await });
+    for id in ["first", "last"] {
+        put(&*store, id);
+        waker.wake();
+    }
+    worker.all_done.notified().await;
+    stop.notify_one();
+    running.await.unwrap();
+    assert_eq!(*worker.done.lock().unwrap(), ["first", "last"]);
+    assert_eq!(
+        store.get("last").unwrap().unwrap().state,
+        JobState::Successful,
+        "it was finished first"
+    );
+}
