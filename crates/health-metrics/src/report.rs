@@ -1,0 +1,125 @@
+use serde::Serialize;
+
+use crate::{ProcessUsage, StorageUsage};
+
+/// The answer of `GET /health`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Health {
+    /// `UP`, or `Warning` when the newest backup failed, or none of several succeeded.
+    pub status: &'static str,
+    /// Jobs that wait.
+    pub backup_queue_size: usize,
+    /// The storage and its newest backups.
+    pub storage: Storage,
+    /// The ensemble, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zookeeper: Option<ZooKeeperHealth>,
+    /// This process.
+    pub process: ProcessUsage,
+    /// The schedule, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// What is wrong, in plain words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+impl Health {
+    /// A report on `storage`; the status follows from its newest backups.
+    #[must_use]
+    pub fn new(storage: Storage, backup_queue_size: usize) -> Self {
+        let newest_failed = storage.last.as_ref().is_some_and(|last| last.failed);
+        let none_succeeded = storage.dump_count > 1 && storage.last_successful.is_none();
+        Self {
+            status: if newest_failed || none_succeeded {
+                "Warning"
+            } else {
+                "UP"
+            },
+            backup_queue_size,
+            storage,
+            zookeeper: None,
+            process: ProcessUsage::default(),
+            schedule: None,
+            problems: Vec::new(),
+        }
+    }
+}
+
+/// The storage and its newest backups.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Storage {
+    /// The filesystem.
+    #[serde(flatten)]
+    pub usage: StorageUsage,
+    /// Number of finished backups, failed ones included.
+    pub dump_count: usize,
+    /// Bytes that they take.
+    pub size: u64,
+    /// The newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<BackupSummary>,
+    /// The newest that did not fail.
+    #[serde(rename = "lastSuccessful", skip_serializing_if = "Option::is_none")]
+    pub last_successful: Option<BackupSummary>,
+}
+
+/// One backup in a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupSummary {
+    /// Its id.
+    pub id: String,
+    /// When it was asked for, ms since the Unix epoch.
+    pub ts: i64,
+    /// Whether it failed.
+    pub failed: bool,
+    /// Whether it is still being written.
+    pub locked: bool,
+    /// A key of the request that is only recorded.
+    pub sharded: bool,
+    /// Whether it was called off.
+    pub canceled: bool,
+    /// Its figures.
+    pub metrics: BackupMetrics,
+}
+
+/// The figures of a backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupMetrics {
+    /// 0 if it did not fail.
+    pub exit_code: i32,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
+    /// How long it took, in ms.
+    pub spent_time: i64,
+    /// Bytes that it takes.
+    pub size: u64,
+}
+
+/// The ensemble.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ZooKeeperHealth {
+    /// Whether it answers.
+    pub reachable: bool,
+    /// The server's version, such as `3.9.5`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// `leader`, `follower`, `observer`, `standalone` or `read-only`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    /// Why it does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// The schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Schedule {
+    /// The cron expression.
+    pub cron: String,
+    /// The next run, RFC 3339.
+    pub next: Option<String>,
+    /// Runs that were due and were not made since the start.
+    pub missed: u64,
+}
