@@ -113,6 +113,21 @@ impl RestoreReport {
     pub fn is_complete(&self) -> bool {
         self.failed == 0
     }
+
+    /// This report and that of a restore that followed it.
+    #[must_use]
+    pub fn and(mut self, next: Self) -> Self {
+        self.created += next.created;
+        self.data_changed += next.data_changed;
+        self.acl_changed += next.acl_changed;
+        self.deleted += next.deleted;
+        self.unchanged += next.unchanged;
+        self.left_alone += next.left_alone;
+        self.failed += next.failed;
+        self.failures.extend(next.failures);
+        self.differences.extend(next.differences);
+        self
+    }
 }
 
 /// Why a restore ended early. Only [`RestoreError::Client`] can follow changes; running the restore again

@@ -102,7 +102,9 @@ impl<'a> Scope<'a> {
     /// Whether a live child that the backup lacks may be deleted.
     pub(super) fn may_delete(&self, path: &ZnodePath) -> bool {
         let within_zookeeper = path.is_within(&zookeeper());
+        let renamed_away = self.options.renames.keys().any(|from| path.is_within(from));
         !self.wanted.contains(path)
+            && !renamed_away
             && !is_server_owned(path)
             && (!within_zookeeper || self.options.roots.iter().any(|root| root.is_within(&zookeeper())))
     }

@@ -1,0 +1,163 @@
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use eviction_policy::{EvictionPolicy, RulePolicy};
+use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
+use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs, Ticker};
+use vault_store::{FsStore, MemoryStore, VaultStore};
+
+use crate::parts::Parts;
+use crate::work::Worker;
+use crate::{Engine, EngineError, Ensemble, SystemClock};
+
+/// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
+#[must_use]
+pub struct EngineBuilder {
+    ensemble: Arc<dyn Ensemble>,
+    vaults: Arc<dyn VaultStore>,
+    jobs: Arc<dyn JobStore>,
+    full_policy: Option<Arc<dyn EvictionPolicy>>,
+    granular_policy: Option<Arc<dyn EvictionPolicy>>,
+    storage_probe: Arc<dyn StorageProbe>,
+    process_probe: Arc<dyn ProcessProbe>,
+    clock: Clock,
+    max_queued: usize,
+    full_restore: bool,
+    schedule: Option<Schedule>,
+}
+
+impl EngineBuilder {
+    pub(crate) fn new(ensemble: Arc<dyn Ensemble>) -> Self {
+        Self {
+            ensemble,
+            vaults: Arc::new(MemoryStore::new()),
+            jobs: Arc::new(MemoryJobs::new()),
+            full_policy: None,
+            granular_policy: None,
+            storage_probe: Arc::new(FixedStorage::default()),
+            process_probe: Arc::new(SystemProcess::default()),
+            clock: SystemClock::shared(),
+            max_queued: 100,
+            full_restore: true,
+            schedule: None,
+        }
+    }
+
+    /// Keeps vaults and jobs (`jobs.db`) in the directory `root`, which no other process may hold.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
+    pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
+        let vaults = FsStore::open(root)?;
+        for name in vaults.swept() {
+            log::warn!("swept what was never finished: {name}");
+        }
+        let opened = SqliteJobs::open(&root.join("jobs.db"))?;
+        if let Some(path) = opened.moved_aside {
+            log::warn!(
+                "the job database was damaged: moved to {}, and a new one begun",
+                path.display()
+            );
+        }
+        self.vaults = Arc::new(vaults);
+        self.jobs = Arc::new(opened.jobs);
+        self.storage_probe = Arc::new(FsProbe::new(root));
+        Ok(self)
+    }
+
+    /// Where vaults are kept.
+    pub fn vaults(mut self, vaults: Arc<dyn VaultStore>) -> Self {
+        self.vaults = vaults;
+        self
+    }
+
+    /// Where jobs are kept.
+    pub fn jobs(mut self, jobs: Arc<dyn JobStore>) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// What full backups are evicted by; `0/1d,7d/delete` if not said.
+    pub fn full_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Self {
+        self.full_policy = Some(policy);
+        self
+    }
+
+    /// What granular backups are evicted by; `7d/delete` if not said.
+    pub fn granular_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Self {
+        self.granular_policy = Some(policy);
+        self
+    }
+
+    /// What measures the storage.
+    pub fn storage_probe(mut self, probe: Arc<dyn StorageProbe>) -> Self {
+        self.storage_probe = probe;
+        self
+    }
+
+    /// What tells the time.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// How many jobs may wait; 100 if not said.
+    pub fn max_queued(mut self, jobs: usize) -> Self {
+        self.max_queued = jobs;
+        self
+    }
+
+    /// Whether a restore may be asked for without naming root znodes; it may, if not said.
+    pub fn full_restore(mut self, allowed: bool) -> Self {
+        self.full_restore = allowed;
+        self
+    }
+
+    /// When to back up without being asked; never, if not said.
+    pub fn schedule(mut self, schedule: Schedule) -> Self {
+        self.schedule = Some(schedule);
+        self
+    }
+
+    /// Builds the engine. Jobs that a crash interrupted are failed.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub fn build(self) -> Result<Engine, EngineError> {
+        let now = (self.clock)();
+        for job in self.jobs.recover(now)? {
+            log::warn!("job {} was interrupted", job.id);
+        }
+        let parse = |text: &str| -> Result<Arc<dyn EvictionPolicy>, EngineError> {
+            let policy: RulePolicy = text
+                .parse()
+                .map_err(|error| EngineError::Invalid(format!("{error}")))?;
+            Ok(Arc::new(policy))
+        };
+        let policy = |given: Option<Arc<dyn EvictionPolicy>>, text| given.map_or_else(|| parse(text), Ok);
+        let parts = Arc::new(Parts {
+            ensemble: self.ensemble,
+            vaults: self.vaults,
+            jobs: Arc::clone(&self.jobs),
+            full_policy: policy(self.full_policy, "0/1d,7d/delete")?,
+            granular_policy: policy(self.granular_policy, "7d/delete")?,
+            storage_probe: self.storage_probe,
+            process_probe: self.process_probe,
+            metrics: Metrics::new().map_err(|error| EngineError::Storage(error.to_string()))?,
+            clock: Arc::clone(&self.clock),
+            max_queued: self.max_queued,
+            full_restore: self.full_restore,
+            cron: self
+                .schedule
+                .as_ref()
+                .map(|schedule| schedule.as_str().to_owned()),
+            ticker: Mutex::new(self.schedule.map(|schedule| Ticker::new(schedule, now))),
+            last_id: Mutex::new(None),
+            in_use: Mutex::new(HashMap::new()),
+            running: Mutex::new(None),
+        });
+        let worker = Arc::new(Worker(Arc::clone(&parts)));
+        Ok(Engine::new(parts, Runner::new(self.jobs, worker, self.clock)))
+    }
+}

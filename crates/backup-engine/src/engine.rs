@@ -1,0 +1,304 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use eviction_policy::Decision;
+use health_metrics::Health;
+use job_queue::{JobKind, NewJob, Runner};
+use vault_store::{Outcome, StoreError, VaultId};
+
+use crate::parts::{Parts, lock};
+use crate::request::RestorePayload;
+use crate::view::{BackupInfo, JobInfo, describe, job_info, queued_info};
+use crate::{
+    BackupRequest, EngineBuilder, EngineError, Ensemble, RestoreRequest, RestoreSource, health, retention,
+};
+
+/// The longest that the schedule sleeps without looking at the clock, which may have been set.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// Backs up, restores, evicts and tells of it. Clones share everything.
+///
+/// Requests are queued durably and done one after another by [`run`](Self::run) (or [`step`](Self::step)), so a
+/// backup and a restore never overlap. Everything that blocks is done on tokio's blocking threads.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Arc<Parts>,
+    runner: Arc<Runner>,
+}
+
+impl Engine {
+    /// Begins an engine for `ensemble`.
+    pub fn builder(ensemble: Arc<dyn Ensemble>) -> EngineBuilder {
+        EngineBuilder::new(ensemble)
+    }
+
+    pub(crate) fn new(parts: Arc<Parts>, runner: Runner) -> Self {
+        Self {
+            parts,
+            runner: Arc::new(runner),
+        }
+    }
+
+    /// Queues a backup and returns its id, which is also the id of its job.
+    ///
+    /// # Errors
+    /// [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
+    pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
+        let payload =
+            serde_json::to_value(&request).map_err(|error| EngineError::Invalid(error.to_string()))?;
+        let id = self
+            .blocking(move |parts| parts.enqueue_backup(payload, false))
+            .await?;
+        self.runner.waker().wake();
+        Ok(id.to_string())
+    }
+
+    /// Queues a restore and returns the id of its job.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Refused`] for a restore of everything where the
+    /// configuration forbids it; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
+    pub async fn restore(&self, request: RestoreRequest) -> Result<String, EngineError> {
+        let id = self
+            .blocking(move |parts| enqueue_restore(parts, request))
+            .await?;
+        self.runner.waker().wake();
+        Ok(id)
+    }
+
+    /// Removes one backup, pinned or not.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::InUse`] while it is written, waits to be, or is being
+    /// restored; [`EngineError::Storage`].
+    pub async fn evict_one(&self, id: &str) -> Result<(), EngineError> {
+        let id = parse_id(id)?;
+        self.blocking(move |parts| match parts.remove(&id) {
+            Err(EngineError::BackupNotFound(_)) if is_pending(parts, &id)? => {
+                Err(EngineError::InUse(id.to_string()))
+            }
+            outcome => outcome,
+        })
+        .await
+    }
+
+    /// Applies the eviction policies, or only tells what they say, oldest first and full backups first.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`] naming what could not be removed; the rest was.
+    pub async fn evict(&self, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
+        self.blocking(move |parts| retention::run(parts, dry_run)).await
+    }
+
+    /// The ids of all finished backups, oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn list(&self) -> Result<Vec<String>, EngineError> {
+        self.blocking(|parts| Ok(parts.vaults.ids()?.iter().map(ToString::to_string).collect()))
+            .await
+    }
+
+    /// What is known of a backup, finished or not; `None` if there is none, or its id is no id.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn describe(&self, id: &str) -> Result<Option<BackupInfo>, EngineError> {
+        let Ok(id) = id.parse::<VaultId>() else {
+            return Ok(None);
+        };
+        self.blocking(move |parts| match describe(&*parts.vaults, &id) {
+            Err(StoreError::NotFound(_)) => {
+                let job = parts.jobs.get(id.as_str())?;
+                Ok(job
+                    .filter(|job| !job.state.is_final())
+                    .map(|job| queued_info(&id, &job)))
+            }
+            outcome => Ok(Some(outcome?)),
+        })
+        .await
+    }
+
+    /// The state of a job.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn job(&self, id: &str) -> Result<Option<JobInfo>, EngineError> {
+        if id.len() > 64 {
+            return Ok(None);
+        }
+        let id = id.to_owned();
+        self.blocking(move |parts| {
+            let running = lock(&parts.running).clone().filter(|(running, _)| *running == id);
+            Ok(parts
+                .jobs
+                .get(&id)?
+                .map(|job| job_info(job, running.as_ref().map(|(_, progress)| &**progress))))
+        })
+        .await
+    }
+
+    /// How everything is. Asks ZooKeeper, for two seconds at most.
+    pub async fn health(&self) -> Health {
+        let zookeeper = self.parts.ensemble.probe().await;
+        let parts = Arc::clone(&self.parts);
+        let report = tokio::task::spawn_blocking(move || health::report(&parts, zookeeper)).await;
+        report.unwrap_or_else(|error| health::unknown(&error.to_string()))
+    }
+
+    /// Counters and a health report as Prometheus text.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`], never in practice.
+    pub async fn metrics(&self) -> Result<String, EngineError> {
+        let health = self.health().await;
+        self.parts
+            .metrics
+            .render(&health)
+            .map_err(|error| EngineError::Storage(error.to_string()))
+    }
+
+    /// Does the next job, if there is one, and says whether there was.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn step(&self) -> Result<bool, EngineError> {
+        Ok(self.runner.step().await?)
+    }
+
+    /// Does jobs and serves the schedule until `shutdown` is ready; a job that has begun is finished first.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let schedule = async {
+            loop {
+                let now = self.parts.now();
+                let next = lock(&self.parts.ticker)
+                    .as_ref()
+                    .and_then(job_queue::Ticker::next);
+                let wait = next.map_or(LOOK, |next| {
+                    Duration::try_from(next - now)
+                        .unwrap_or_default()
+                        .min(LOOK)
+                        .max(Duration::from_millis(10))
+                });
+                tokio::time::sleep(wait).await;
+                match self.blocking(tick).await {
+                    Ok(true) => self.runner.waker().wake(),
+                    Ok(false) => {}
+                    Err(error) => log::error!("the scheduled backup was not queued: {error}"),
+                }
+            }
+        };
+        tokio::select! {
+            () = self.runner.run(shutdown) => {}
+            () = schedule => {}
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Arc<Parts>) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let parts = Arc::clone(&self.parts);
+        tokio::task::spawn_blocking(move || work(&parts))
+            .await
+            .unwrap_or_else(|error| Err(EngineError::Storage(error.to_string())))
+    }
+}
+
+fn parse_id(id: &str) -> Result<VaultId, EngineError> {
+    id.parse().map_err(|_| EngineError::BackupNotFound(id.to_owned()))
+}
+
+fn is_pending(parts: &Parts, id: &VaultId) -> Result<bool, EngineError> {
+    Ok(parts
+        .jobs
+        .get(id.as_str())?
+        .is_some_and(|job| !job.state.is_final()))
+}
+
+/// Queues a scheduled backup if one is due and none waits.
+fn tick(parts: &Arc<Parts>) -> Result<bool, EngineError> {
+    let waits = parts.jobs.counts()?.queued_by_schedule > 0;
+    let due = lock(&parts.ticker)
+        .as_mut()
+        .is_some_and(|ticker| ticker.tick(parts.now(), waits));
+    if !due {
+        return Ok(false);
+    }
+    let payload = serde_json::to_value(BackupRequest::default())
+        .map_err(|error| EngineError::Invalid(error.to_string()))?;
+    let queued = parts.enqueue_backup(payload, true);
+    if queued.is_err()
+        && let Some(ticker) = lock(&parts.ticker).as_mut()
+    {
+        ticker.miss();
+    }
+    queued.map(|_| true)
+}
+
+fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, EngineError> {
+    let id = match &request.source {
+        RestoreSource::Vault(id) => {
+            let id = parse_id(id)?;
+            if !parts.vaults.ids()?.contains(&id) {
+                return Err(EngineError::BackupNotFound(id.to_string()));
+            }
+            id
+        }
+        RestoreSource::Since(ms) => first_since(parts, *ms)?,
+    };
+    if request.roots.is_empty() && !parts.full_restore {
+        return Err(EngineError::Refused(
+            "restoring everything is turned off (ENABLE_FULL_RESTORE): name the root znodes in dbs"
+                .to_owned(),
+        ));
+    }
+    for (from, to) in &request.renames {
+        if from.is_root() || to.is_root() {
+            return Err(EngineError::Invalid("changeDbNames cannot rename /".to_owned()));
+        }
+        if !request.roots.is_empty() && !request.roots.iter().any(|root| from.is_within(root)) {
+            return Err(EngineError::Invalid(format!(
+                "changeDbNames names {from}, which dbs does not"
+            )));
+        }
+    }
+    let RestoreRequest {
+        roots,
+        renames,
+        policy,
+        dry_run,
+        ..
+    } = request;
+    let payload = serde_json::to_value(RestorePayload {
+        roots,
+        renames,
+        policy,
+        dry_run,
+    })
+    .map_err(|error| EngineError::Invalid(error.to_string()))?;
+    let task = uuid::Uuid::new_v4().to_string();
+    let job = NewJob {
+        payload,
+        ..NewJob::new(&task, JobKind::Restore, id.as_str())
+    };
+    parts.jobs.enqueue(job, parts.now(), parts.max_queued)?;
+    Ok(task)
+}
+
+fn first_since(parts: &Parts, ms: i64) -> Result<VaultId, EngineError> {
+    for id in parts.vaults.ids()? {
+        let restorable = || {
+            parts
+                .vaults
+                .manifest(&id)
+                .is_ok_and(|m| !matches!(m.outcome, Outcome::Failed { .. }))
+        };
+        if id.time().unix_timestamp() >= ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0)
+            && restorable()
+        {
+            return Ok(id);
+        }
+    }
+    Err(EngineError::BackupNotFound(format!("at or after {ms} ms")))
+}

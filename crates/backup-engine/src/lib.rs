@@ -1,0 +1,47 @@
+//! Back up a ZooKeeper ensemble, keep the backups, evict them, and bring them back: the engine behind the
+//! server, to be embedded. It knows no HTTP. Every part can be replaced; the defaults work.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use backup_engine::{BackupRequest, Engine, JobState, MemoryEnsemble, RestoreRequest};
+//! use zk_snapshot::{Acl, MemoryTree};
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! let tree = Arc::new(MemoryTree::new());
+//! tree.put("/config", b"retries=3", Acl::open())?;
+//! let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::clone(&tree)))).build()?;
+//!
+//! let id = engine.backup(BackupRequest::default()).await?;
+//! while engine.step().await? {} // or `engine.run(shutdown)` in a task of its own
+//! assert!(engine.describe(&id).await?.is_some_and(|backup| backup.valid));
+//!
+//! tree.put("/config", b"retries=0", Acl::open())?;
+//! let task = engine.restore(RestoreRequest::of(&id)).await?;
+//! while engine.step().await? {}
+//! assert_eq!(engine.job(&task).await?.map(|job| job.status), Some(JobState::Successful));
+//! assert_eq!(tree.data("/config").as_deref(), Some(&b"retries=3"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod builder;
+mod clock;
+mod engine;
+mod ensemble;
+mod error;
+mod health;
+mod parts;
+mod request;
+mod retention;
+mod view;
+mod work;
+
+pub use builder::EngineBuilder;
+pub use clock::SystemClock;
+pub use engine::Engine;
+pub use ensemble::{Client, Ensemble, MemoryEnsemble, PlainEnsemble};
+pub use error::EngineError;
+pub use job_queue::JobState;
+pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource};
+pub use view::{BackupInfo, JobInfo, ProgressInfo};

@@ -1,0 +1,85 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use zk_snapshot::{Policy, ZnodePath};
+
+/// How a backup is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The znode tree, through the client API.
+    #[default]
+    Hierarchical,
+}
+
+impl Mode {
+    /// Its name in the REST API and in manifests.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hierarchical => "hierarchical",
+        }
+    }
+}
+
+/// What to back up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// How.
+    pub mode: Mode,
+    /// The subtrees wanted; none means all of ZooKeeper.
+    pub roots: Vec<ZnodePath>,
+    /// Whether eviction policies must leave the backup.
+    pub pinned: bool,
+    /// Only recorded.
+    pub sharded: bool,
+    /// Whether a backup that lacks what could not be read is a good one.
+    pub allow_partial: bool,
+}
+
+/// Which backup to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreSource {
+    /// The one with this id.
+    Vault(String),
+    /// The first that did not fail and was asked for at or after this time, in ms since the Unix epoch.
+    Since(i64),
+}
+
+/// What to restore, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// Which backup.
+    pub source: RestoreSource,
+    /// The subtrees wanted; none means everything in the backup except `/zookeeper`.
+    pub roots: Vec<ZnodePath>,
+    /// Subtrees that come back under another path.
+    pub renames: BTreeMap<ZnodePath, ZnodePath>,
+    /// What may happen to znodes that exist.
+    pub policy: Policy,
+    /// Only say what would be done, in the job's result.
+    pub dry_run: bool,
+}
+
+impl RestoreRequest {
+    /// Everything in the backup `vault`, so that the live tree ends equal to it.
+    #[must_use]
+    pub fn of(vault: &str) -> Self {
+        Self {
+            source: RestoreSource::Vault(vault.to_owned()),
+            roots: Vec::new(),
+            renames: BTreeMap::new(),
+            policy: Policy::Replace,
+            dry_run: false,
+        }
+    }
+}
+
+/// What a restore job keeps of its request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RestorePayload {
+    pub(crate) roots: Vec<ZnodePath>,
+    pub(crate) renames: BTreeMap<ZnodePath, ZnodePath>,
+    pub(crate) policy: Policy,
+    pub(crate) dry_run: bool,
+}

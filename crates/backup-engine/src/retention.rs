@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use eviction_policy::{Action, Backup, Decision, Standing, plan};
+use vault_store::VaultId;
+
+use crate::EngineError;
+use crate::parts::Parts;
+use crate::view::is_valid;
+
+/// Plans, and unless `dry_run` evicts. A backup that is in use stays.
+pub(crate) fn run(parts: &Arc<Parts>, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
+    let (mut full, mut granular) = (Vec::new(), Vec::new());
+    for id in parts.vaults.ids()? {
+        let manifest = parts.vaults.manifest(&id);
+        let sound = !matches!(parts.vaults.verification(&id), Ok(Some(result)) if !result.is_sound());
+        let standing = match &manifest {
+            Ok(manifest) if !sound => Standing::Unreadable,
+            Ok(manifest) if is_valid(manifest) => Standing::Good,
+            Ok(_) => Standing::Failed,
+            Err(_) => Standing::Unreadable,
+        };
+        let pinned = manifest.as_ref().is_ok_and(|manifest| manifest.pinned);
+        let backup = Backup {
+            id: id.to_string(),
+            taken_at: id.time(),
+            standing,
+            pinned,
+        };
+        if manifest.is_ok_and(|manifest| manifest.is_granular()) {
+            granular.push(backup);
+        } else {
+            full.push(backup);
+        }
+    }
+    let now = parts.now();
+    let mut decisions = plan(&*parts.full_policy, &full, now);
+    decisions.extend(plan(&*parts.granular_policy, &granular, now));
+    if dry_run {
+        return Ok(decisions);
+    }
+    let mut failures = Vec::new();
+    for decision in decisions
+        .iter_mut()
+        .filter(|decision| decision.action == Action::Evict)
+    {
+        let Ok(id) = decision.id.parse::<VaultId>() else {
+            continue;
+        };
+        match parts.remove(&id) {
+            Ok(()) => log::info!("evicted {id}: {}", decision.reason),
+            Err(EngineError::BackupNotFound(_)) => {} // gone meanwhile
+            Err(EngineError::InUse(_)) => {
+                decision.action = Action::Keep;
+                "it is in use".clone_into(&mut decision.reason);
+            }
+            Err(error) => failures.push(format!("{id}: {error}")),
+        }
+    }
+    if failures.is_empty() {
+        Ok(decisions)
+    } else {
+        Err(EngineError::Storage(failures.join("; ")))
+    }
+}

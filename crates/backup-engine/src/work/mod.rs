@@ -1,0 +1,84 @@
+//! The work of a job.
+
+mod backup;
+mod log;
+mod restore;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
+use serde_json::Value;
+
+use self::log::JobLog;
+use crate::parts::{Parts, Progress, lock};
+use crate::retention;
+
+/// Finished jobs that are remembered.
+const REMEMBERED: usize = 10_000;
+
+pub(crate) struct Worker(pub(crate) Arc<Parts>);
+
+/// Why a job failed, and what came of it all the same.
+struct Failure {
+    message: String,
+    result: Value,
+}
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            message: error.to_string(),
+            result: Value::Null,
+        }
+    }
+}
+
+#[async_trait]
+impl JobHandler for Worker {
+    async fn run(&self, job: Job) -> Outcome {
+        let parts = &self.0;
+        let progress = Arc::new(Progress::default());
+        let log = JobLog::new(&job.id, Arc::clone(&parts.clock));
+        *lock(&parts.running) = Some((job.id.clone(), Arc::clone(&progress)));
+        let done = match job.kind {
+            JobKind::Backup => backup::run(parts, &job, &log, &progress).await,
+            JobKind::Restore => {
+                let done = restore::run(parts, &job, &log, &progress).await;
+                parts.metrics.restore_ended(done.is_err());
+                done
+            }
+        };
+        *lock(&parts.running) = None;
+        if job.kind == JobKind::Backup && done.is_ok() {
+            after_backup(parts, &log).await;
+        }
+        match done {
+            Ok(result) => Outcome::success(result),
+            Err(Failure { message, result }) => {
+                let (state, log_tail) = (JobState::Failed, log.tail());
+                Outcome {
+                    state,
+                    message: Some(message),
+                    log_tail,
+                    result,
+                }
+            }
+        }
+    }
+}
+
+/// The eviction pass that follows every successful backup. Its failure is not the backup's.
+async fn after_backup(parts: &Arc<Parts>, log: &JobLog) {
+    let blocking = Arc::clone(parts);
+    let pass = tokio::task::spawn_blocking(move || {
+        retention::run(&blocking, false)?;
+        blocking.jobs.prune(REMEMBERED)?;
+        Ok::<_, crate::EngineError>(())
+    });
+    match pass.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log.error(&format!("eviction failed: {error}")),
+        Err(error) => log.error(&format!("eviction failed: {error}")),
+    }
+}

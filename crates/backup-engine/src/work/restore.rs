@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use job_queue::Job;
+use serde_json::{Value, json};
+use vault_store::{Manifest, Outcome, VaultId, verify};
+use zk_snapshot::{
+    ArchiveFile, Frame, RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, restore,
+};
+
+use super::Failure;
+use super::backup::ARCHIVE;
+use super::log::JobLog;
+use crate::Client;
+use crate::parts::{Parts, Progress};
+use crate::request::RestorePayload;
+
+/// Brings a vault back, or says what that would change.
+pub(super) async fn run(
+    parts: &Arc<Parts>,
+    job: &Job,
+    log: &JobLog,
+    progress: &Arc<Progress>,
+) -> Result<Value, Failure> {
+    let done = bring_back(parts, job, log, progress).await;
+    if let Err(failure) = &done {
+        log.error(&failure.message);
+    }
+    done
+}
+
+async fn bring_back(
+    parts: &Arc<Parts>,
+    job: &Job,
+    log: &JobLog,
+    progress: &Arc<Progress>,
+) -> Result<Value, Failure> {
+    let id: VaultId = job.vault.parse()?;
+    let payload: RestorePayload = serde_json::from_value(job.payload.clone())?;
+    log.info(&format!(
+        "{} backup {id}",
+        if payload.dry_run {
+            "comparing with"
+        } else {
+            "restoring"
+        }
+    ));
+    let _held = parts.hold(&id);
+    progress.phase("verifying");
+    let (blocking, vault) = (Arc::clone(parts), id.clone());
+    let source = tokio::task::spawn_blocking(move || open_sound(&blocking, &vault)).await??;
+    progress.phase("connecting");
+    let client = parts.ensemble.connect().await?;
+    progress.phase("restoring");
+    // The archive is read while restoring, which blocks, so all of it happens on a blocking thread.
+    let handle = tokio::runtime::Handle::current();
+    let dry_run = payload.dry_run;
+    let (client, done) = tokio::task::spawn_blocking(move || {
+        let done = handle.block_on(restore_all(&*source, &*client, &payload));
+        (client, done)
+    })
+    .await?;
+    client.close().await;
+    let (report, notes) = match done {
+        Ok(done) => done,
+        Err(RestoreError::Client { cause, report }) => {
+            let message = RestoreError::Client {
+                cause,
+                report: report.clone(),
+            }
+            .to_string();
+            return Err(Failure {
+                message,
+                result: json!({ "report": report }),
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    log.info(&format!(
+        "{} created, {} data and {} ACLs changed, {} deleted, {} unchanged, {} left alone, {} failed",
+        report.created,
+        report.data_changed,
+        report.acl_changed,
+        report.deleted,
+        report.unchanged,
+        report.left_alone,
+        report.failed
+    ));
+    let result = json!({ "dry_run": dry_run, "report": report, "notes": notes });
+    if report.is_complete() {
+        Ok(result)
+    } else {
+        Err(Failure {
+            message: incomplete(&report),
+            result,
+        })
+    }
+}
+
+fn incomplete(report: &RestoreReport) -> String {
+    let first = report
+        .failures
+        .first()
+        .map_or(String::new(), |f| format!(", the first {}: {}", f.path, f.why));
+    let changed = report.created + report.data_changed + report.acl_changed + report.deleted;
+    format!(
+        "{} znodes could not be brought back{first}; {changed} changes were made",
+        report.failed
+    )
+}
+
+fn open_sound(parts: &Parts, id: &VaultId) -> Result<Box<dyn RecordSource>, Failure> {
+    let manifest = parts.vaults.manifest(id)?;
+    if let Outcome::Failed { reason } = &manifest.outcome {
+        return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
+    }
+    let result = verify(&*parts.vaults, id, parts.now())?;
+    parts
+        .vaults
+        .record_verification(id, &result)
+        .unwrap_or_else(|error| {
+            log::warn!("the verification of {id} could not be recorded: {error}");
+        });
+    if let Some(damage) = result.damage.first() {
+        let place = damage
+            .frame
+            .map_or(String::new(), |frame| format!(", frame {frame}"));
+        return Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into());
+    }
+    let file = parts.vaults.open(id, ARCHIVE)?;
+    Ok(Box::new(ArchiveFile::new(file, frames(&manifest))))
+}
+
+fn frames(manifest: &Manifest) -> Vec<Frame> {
+    let archive = manifest.files.iter().filter(|file| file.name == ARCHIVE);
+    archive
+        .flat_map(|file| &file.frames)
+        .map(|frame| Frame {
+            offset: frame.offset,
+            length: frame.length,
+            records: frame.records,
+            sha256: frame.sha256.clone(),
+        })
+        .collect()
+}
+
+/// Quotas come last, so that they cannot stand in the way of what they limit.
+async fn restore_all(
+    source: &dyn RecordSource,
+    client: &dyn Client,
+    payload: &RestorePayload,
+) -> Result<(RestoreReport, Vec<&'static str>), RestoreError> {
+    let within_zookeeper = |root: &ZnodePath| format!("{root}/").starts_with("/zookeeper/");
+    let (quota, roots): (Vec<_>, Vec<_>) = payload.roots.iter().cloned().partition(within_zookeeper);
+    let options = |roots| RestoreOptions {
+        roots,
+        renames: payload.renames.clone(),
+        policy: payload.policy,
+        dry_run: payload.dry_run,
+        ..RestoreOptions::default()
+    };
+    let mut notes = Vec::new();
+    let mut report = RestoreReport::default();
+    if quota.is_empty() || !roots.is_empty() {
+        report = restore(source, client, &options(roots)).await?;
+    }
+    if !quota.is_empty() {
+        report = report.and(restore(source, client, &options(quota)).await?);
+        notes.push(
+            "/zookeeper/config is never written, and quota statistics (zookeeper_stats) are the server's own",
+        );
+    }
+    Ok((report, notes))
+}
