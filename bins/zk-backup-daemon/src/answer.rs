@@ -1,0 +1,70 @@
+use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
+use actix_web::{HttpResponse, ResponseError};
+use backup_engine::EngineError;
+use serde_json::json;
+
+/// An error as a client sees it: one table from kinds to status codes.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+}
+
+impl From<EngineError> for ApiError {
+    fn from(error: EngineError) -> Self {
+        let status = match &error {
+            EngineError::BackupNotFound(_) => StatusCode::NOT_FOUND,
+            EngineError::InUse(_) => StatusCode::CONFLICT,
+            EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
+            EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
+            EngineError::Refused(_) => StatusCode::FORBIDDEN,
+            EngineError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        if status.is_server_error() {
+            log::error!("{error}");
+        }
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let body = json!({ "status": "Failed", "message": self.message, "code": self.code });
+        HttpResponse::build(self.status).json(body)
+    }
+}
+
+/// An id as bare text under a JSON content type, as the predecessor's clients expect it.
+pub(crate) fn bare_id(id: &str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header(("Location", format!("/jobstatus/{id}")))
+        .content_type(ContentType::json())
+        .body(id.to_owned())
+}
+
+/// What a client is told of an id that names nothing; a long one is cut.
+pub(crate) fn no_backup(id: &str) -> HttpResponse {
+    let id: String = id.chars().take(100).collect();
+    HttpResponse::NotFound().json(format!("backup {id} not found"))
+}

@@ -1,0 +1,174 @@
+use std::collections::BTreeMap;
+
+use actix_web::http::StatusCode;
+use actix_web::web::Bytes;
+use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use zk_snapshot::{Policy, ZnodePath};
+
+use crate::answer::ApiError;
+
+/// A body, as actix hands it over.
+pub(crate) type Body = Result<Bytes, actix_web::Error>;
+
+/// Reads a JSON object whatever the content type says; an empty body is `{}`.
+fn parse<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
+    let bytes = body.map_err(|error| match error.as_response_error().status_code() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the body is larger than 1 MiB",
+        ),
+        _ => ApiError::invalid(format!("the body cannot be read: {error}")),
+    })?;
+    let text = bytes.trim_ascii();
+    let text = if text.is_empty() { b"{}" } else { text };
+    if !text.starts_with(b"{") {
+        return Err(ApiError::invalid("the body must be a JSON object"));
+    }
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        ApiError::invalid(if path == "." {
+            inner.to_string()
+        } else {
+            format!("{path}: {inner}")
+        })
+    })?;
+    json.end().map_err(|error| ApiError::invalid(error.to_string()))?;
+    Ok(value)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BackupBody {
+    mode: Option<String>,
+    #[serde(default, deserialize_with = "boolean")]
+    allow_eviction: Option<bool>,
+    dbs: Option<Vec<String>>,
+    args: Option<Vec<String>>,
+    instances: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "boolean")]
+    sharded: Option<bool>,
+    #[serde(default, deserialize_with = "boolean")]
+    allow_partial: Option<bool>,
+}
+
+pub(crate) fn backup(body: Body) -> Result<BackupRequest, ApiError> {
+    let body: BackupBody = parse(body)?;
+    let mode = match body.mode.as_deref() {
+        None | Some("hierarchical") => Mode::Hierarchical,
+        Some("transactional") => return Err(ApiError::invalid("mode: transactional is not available yet")),
+        Some(other) => {
+            return Err(ApiError::invalid(format!(
+                "mode: {other:?} is not one of hierarchical, transactional"
+            )));
+        }
+    };
+    Ok(BackupRequest {
+        mode,
+        roots: roots([
+            ("dbs", body.dbs),
+            ("args", body.args),
+            ("instances", body.instances),
+        ])?,
+        pinned: !body.allow_eviction.unwrap_or(true),
+        sharded: body.sharded.unwrap_or(false),
+        allow_partial: body.allow_partial.unwrap_or(false),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RestoreBody {
+    vault: Option<String>,
+    #[serde(default, deserialize_with = "milliseconds")]
+    ts: Option<i64>,
+    dbs: Option<Vec<String>>,
+    args: Option<Vec<String>>,
+    instances: Option<Vec<String>>,
+    #[serde(rename = "changeDbNames")]
+    change_db_names: Option<BTreeMap<String, String>>,
+    #[serde(default, deserialize_with = "boolean")]
+    dry_run: Option<bool>,
+    policy: Option<Policy>,
+}
+
+pub(crate) fn restore(body: Body) -> Result<RestoreRequest, ApiError> {
+    let body: RestoreBody = parse(body)?;
+    let source = match (body.vault, body.ts) {
+        (Some(vault), None) => RestoreSource::Vault(vault),
+        (None, Some(ts)) => RestoreSource::Since(ts),
+        (Some(_), Some(_)) => return Err(ApiError::invalid("vault and ts: only one of them can be given")),
+        (None, None) => {
+            let message = "no backup is named: vault or ts is needed";
+            return Err(ApiError::new(StatusCode::NOT_FOUND, "backup_not_found", message));
+        }
+    };
+    let mut renames = BTreeMap::new();
+    for (from, to) in body.change_db_names.unwrap_or_default() {
+        renames.insert(path("changeDbNames", &from)?, path("changeDbNames", &to)?);
+    }
+    Ok(RestoreRequest {
+        source,
+        roots: roots([
+            ("dbs", body.dbs),
+            ("args", body.args),
+            ("instances", body.instances),
+        ])?,
+        renames,
+        policy: body.policy.unwrap_or_default(),
+        dry_run: body.dry_run.unwrap_or(false),
+    })
+}
+
+/// The list under one of its names; an empty one counts as none.
+fn roots(lists: [(&str, Option<Vec<String>>); 3]) -> Result<Vec<ZnodePath>, ApiError> {
+    let mut given = lists
+        .into_iter()
+        .filter_map(|(key, list)| list.map(|list| (key, list)));
+    let Some((key, list)) = given.next() else {
+        return Ok(Vec::new());
+    };
+    if let Some((other, _)) = given.next() {
+        return Err(ApiError::invalid(format!(
+            "{key} and {other} mean the same: only one of them can be given"
+        )));
+    }
+    list.iter().map(|name| path(key, name)).collect()
+}
+
+fn path(key: &str, name: &str) -> Result<ZnodePath, ApiError> {
+    ZnodePath::parse_relative(name).map_err(|error| ApiError::invalid(format!("{key}: {error}")))
+}
+
+/// A JSON boolean, or one of the texts that older clients send; any other text or number is false.
+fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let truth = |text: &str| {
+        matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "1" | "t" | "y" | "yes"
+        )
+    };
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Bool(value) => Ok(Some(value)),
+        Value::String(text) => Ok(Some(truth(text.trim()))),
+        Value::Number(number) => Ok(Some(truth(&number.to_string()))),
+        Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom("a boolean is expected")),
+    }
+}
+
+/// A whole number, or a text that holds one.
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let wrong = || serde::de::Error::custom("a number of milliseconds since the Unix epoch is expected");
+    match Value::deserialize(deserializer)? {
+        Value::Null => Ok(None),
+        Value::Number(number) => number.as_i64().map(Some).ok_or_else(wrong),
+        Value::String(text) => text.trim().parse().map(Some).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}

@@ -1,0 +1,35 @@
+//! The zk-backup server: `backup-engine` behind the REST API of `docs/API.md`.
+//!
+//! Settings come from the environment or from flags; [`serve`] takes a listener, an engine and a future that ends
+//! it, so that tests and embedders run the whole server on a port of their own.
+//!
+//! ```
+//! use std::net::TcpListener;
+//! use std::sync::Arc;
+//! use backup_engine::{Engine, MemoryEnsemble};
+//! use zk_backup_daemon::{Access, ServeOptions, serve};
+//!
+//! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+//! let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::default()))).build()?;
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let options = ServeOptions::new(Access::anonymous());
+//! serve(listener, engine, options, async { /* ends at once */ }).await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod access;
+mod answer;
+mod body;
+mod logging;
+mod routes;
+mod server;
+mod settings;
+mod start;
+mod tls;
+
+pub use access::{Access, Credentials};
+pub use server::{ServeOptions, serve};
+pub use settings::{Args, LogFormat, Settings, SettingsError};
+pub use start::{StartError, run};

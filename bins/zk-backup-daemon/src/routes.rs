@@ -1,0 +1,145 @@
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, Query, QueryConfig, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route};
+use backup_engine::{Engine, EngineError, JobState};
+use eviction_policy::{Action, Decision};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::answer::{ApiError, bare_id, no_backup};
+use crate::body::{self, Body};
+
+/// Every endpoint.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    config
+        .app_data(
+            QueryConfig::default().error_handler(|error, _| ApiError::invalid(error.to_string()).into()),
+        )
+        .service(endpoint("/backup", web::post().to(backup)))
+        .service(endpoint("/restore", web::post().to(restore)))
+        .service(endpoint("/evict", web::post().to(evict)))
+        .service(endpoint("/evict/{id:.*}", web::post().to(evict_one)))
+        .service(endpoint("/jobstatus/{id:.*}", web::get().to(job_status)))
+        .service(endpoint("/listbackups", web::get().to(list)))
+        .service(endpoint("/listbackups/{id:.*}", web::get().to(describe)))
+        .service(endpoint("/health", web::get().to(health)))
+        .service(endpoint("/health/live", web::get().to(live)))
+        .service(endpoint("/health/ready", web::get().to(ready)))
+        .service(endpoint("/health/prometheus", web::get().to(metrics)))
+        .service(endpoint("/metrics", web::get().to(metrics)))
+        .default_service(web::to(nothing_here));
+}
+
+/// A path with its one method; others are told so.
+fn endpoint(path: &str, route: Route) -> Resource {
+    web::resource(path)
+        .route(route)
+        .default_service(web::to(wrong_method))
+}
+
+async fn backup(engine: Data<Engine>, body: Body) -> Result<HttpResponse, ApiError> {
+    let id = engine.backup(body::backup(body)?).await?;
+    Ok(bare_id(&id))
+}
+
+async fn restore(engine: Data<Engine>, body: Body) -> Result<HttpResponse, ApiError> {
+    let task = engine.restore(body::restore(body)?).await?;
+    Ok(bare_id(&task))
+}
+
+#[derive(Debug, Deserialize)]
+struct EvictQuery {
+    dry_run: Option<String>,
+}
+
+async fn evict(engine: Data<Engine>, query: Query<EvictQuery>) -> Result<HttpResponse, ApiError> {
+    let truth = |text: &String| {
+        matches!(
+            text.to_ascii_lowercase().as_str(),
+            "true" | "1" | "t" | "y" | "yes"
+        )
+    };
+    let dry_run = query.dry_run.as_ref().is_some_and(truth);
+    let decisions = engine.evict(dry_run).await?;
+    if !dry_run {
+        return Ok(HttpResponse::Ok().json("Ok"));
+    }
+    let line = |decision: &Decision| {
+        let action = if decision.action == Action::Evict {
+            "evict"
+        } else {
+            "keep"
+        };
+        json!({ "id": decision.id, "action": action, "reason": decision.reason })
+    };
+    Ok(HttpResponse::Ok().json(decisions.iter().map(line).collect::<Vec<_>>()))
+}
+
+async fn evict_one(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    match engine.evict_one(id).await {
+        Ok(()) => Ok(HttpResponse::Ok().json(format!("Backup {id} successfully removed"))),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    let Some(job) = engine.job(id).await? else {
+        let id: String = id.chars().take(100).collect();
+        return Ok(HttpResponse::NotFound().json(json!({ "message": format!("job {id} not found") })));
+    };
+    let status = match job.status {
+        JobState::Successful => StatusCode::OK,
+        JobState::Queued | JobState::Processing => StatusCode::PARTIAL_CONTENT,
+        JobState::Failed | JobState::Canceled => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Ok(HttpResponse::build(status).json(job))
+}
+
+async fn list(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::Ok().json(engine.list().await?))
+}
+
+async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    Ok(engine
+        .describe(id)
+        .await?
+        .map_or_else(|| no_backup(id), |info| HttpResponse::Ok().json(info)))
+}
+
+async fn health(engine: Data<Engine>) -> HttpResponse {
+    HttpResponse::Ok().json(engine.health().await)
+}
+
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "UP" }))
+}
+
+async fn ready(engine: Data<Engine>) -> HttpResponse {
+    let health = engine.health().await;
+    if health.problems.is_empty() {
+        return HttpResponse::Ok().json(json!({ "status": "UP" }));
+    }
+    HttpResponse::ServiceUnavailable().json(json!({ "status": "DOWN", "problems": health.problems }))
+}
+
+async fn metrics(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
+    let text = engine.metrics().await?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(text))
+}
+
+async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let message = format!("{} does not take {}", request.path(), request.method());
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Err(ApiError::new(status, "method_not_allowed", message))
+}
+
+async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let message = format!("{} is no endpoint for {}", request.path(), request.method());
+    Err(ApiError::new(StatusCode::NOT_FOUND, "no_such_endpoint", message))
+}

@@ -1,0 +1,138 @@
+use std::io;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{Data, PayloadConfig};
+use actix_web::{App, Error, HttpServer};
+use actix_web_httpauth::extractors::basic;
+use backup_engine::Engine;
+use tokio::sync::watch;
+
+use crate::access::{self, Access, REALM};
+use crate::routes;
+
+/// The largest body that is read.
+const MAX_BODY: usize = 1 << 20;
+/// The longest that a client may take to send a request's head.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How to serve.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Who may do what.
+    pub access: Access,
+    /// Serve HTTPS with this, instead of HTTP.
+    pub tls: Option<rustls::ServerConfig>,
+    /// How long a running job has to end after the shutdown began.
+    pub grace: Duration,
+}
+
+impl ServeOptions {
+    /// HTTP, and 30 seconds for a running job.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        Self {
+            access,
+            tls: None,
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Serves the REST API on `listener` and does the engine's jobs until `shutdown` is ready.
+///
+/// Then no new request is taken, and a running job has the grace to end. One that has not ended by then is found
+/// interrupted when the engine is built again.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub async fn serve(
+    listener: TcpListener,
+    engine: Engine,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let ServeOptions { access, tls, grace } = options;
+    let served_engine = engine.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::new(served_engine.clone()))
+            .app_data(Data::new(access.clone()))
+            .app_data(PayloadConfig::new(MAX_BODY))
+            .app_data(basic::Config::default().realm(REALM))
+            .wrap(from_fn(access::check))
+            .wrap(from_fn(log_request))
+            .configure(routes::configure)
+    })
+    .workers(2)
+    .client_request_timeout(HEAD)
+    .shutdown_timeout(5)
+    .disable_signals();
+    let server = match tls {
+        Some(config) => server.listen_rustls_0_23(listener, config)?,
+        None => server.listen(listener)?,
+    }
+    .run();
+
+    let (stop, stopped) = watch::channel(false);
+    let wait = |mut stopped: watch::Receiver<bool>| async move {
+        // An error means that the sender is gone, which is a stop too.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    let handle = server.handle();
+    let control = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = wait(stopped.clone()) => {}
+        }
+        stop.send_replace(true);
+        handle.stop(true).await;
+    };
+    let serving = async {
+        let outcome = server.await;
+        stop.send_replace(true);
+        outcome
+    };
+    let working = async {
+        let out_of_patience = async {
+            wait(stopped.clone()).await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            () = engine.run(wait(stopped.clone())) => {}
+            () = out_of_patience => log::warn!("a job did not end in time and is left interrupted"),
+        }
+    };
+    let (served, (), ()) = tokio::join!(serving, control, working);
+    served
+}
+
+/// One line for each request: no header, no query, no body, so no secret.
+async fn log_request(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let peer = request
+        .peer_addr()
+        .map_or_else(|| "-".to_owned(), |peer| peer.ip().to_string());
+    let (method, path) = (
+        request.method().clone(),
+        request.path().escape_debug().to_string(),
+    );
+    let path: String = path.chars().take(200).collect();
+    let outcome = next.call(request).await;
+    let status = match &outcome {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    log::info!(
+        "{peer} {method} {path} {} {}ms",
+        status.as_u16(),
+        started.elapsed().as_millis()
+    );
+    outcome
+}

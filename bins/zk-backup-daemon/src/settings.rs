@@ -1,0 +1,451 @@
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Parser;
+use eviction_policy::RulePolicy;
+use job_queue::Schedule;
+
+use crate::{Access, Credentials};
+
+/// A REST server that backs up and restores ZooKeeper.
+///
+/// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
+/// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD), or
+/// from files of these names in BACKUP_DAEMON_SECRETS_DIR.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(version)]
+#[allow(missing_docs)] // each field is a setting, described by its own help text below
+pub struct Args {
+    /// ZooKeeper's host, or several with commas between, each with a port of its own or without [127.0.0.1]
+    #[arg(long, env = "ZOOKEEPER_HOST")]
+    pub zookeeper_host: Option<String>,
+    /// ZooKeeper's port, where the host has none [2181]
+    #[arg(long, env = "ZOOKEEPER_PORT")]
+    pub zookeeper_port: Option<String>,
+    /// Seconds to connect to ZooKeeper, and for each request [30]
+    #[arg(long, env = "ZOOKEEPER_TIMEOUT")]
+    pub zookeeper_timeout: Option<String>,
+    /// TLS to ZooKeeper: not available yet
+    #[arg(long, env = "ZOOKEEPER_ENABLE_SSL")]
+    pub zookeeper_enable_ssl: Option<String>,
+    /// Address to listen on [0.0.0.0; 127.0.0.1 without credentials]
+    #[arg(long, env = "BROADCAST_ADDRESS")]
+    pub broadcast_address: Option<String>,
+    /// Port for HTTP [8080]
+    #[arg(long, env = "PORT")]
+    pub port: Option<String>,
+    /// Serve HTTPS instead of HTTP [false]
+    #[arg(long, env = "TLS_ENABLED")]
+    pub tls_enabled: Option<String>,
+    /// Port for HTTPS [8443]
+    #[arg(long, env = "TLS_PORT")]
+    pub tls_port: Option<String>,
+    /// Directory with tls.crt and tls.key [/tls/]
+    #[arg(long, env = "CERTS_PATH")]
+    pub certs_path: Option<String>,
+    /// Directory for backups and jobs [./backup-storage]
+    #[arg(long, env = "STORAGE")]
+    pub storage: Option<String>,
+    /// When to back up: five-field cron in UTC, or None [0 * * * *]
+    #[arg(long, env = "BACKUP_SCHEDULE")]
+    pub backup_schedule: Option<String>,
+    /// Eviction policy of full backups [0/1d,7d/delete]
+    #[arg(long, env = "EVICTION_POLICY")]
+    pub eviction_policy: Option<String>,
+    /// Eviction policy of granular backups [7d/delete]
+    #[arg(long, env = "GRANULAR_EVICTION_POLICY")]
+    pub granular_eviction_policy: Option<String>,
+    /// Whether a restore may be asked for without dbs [true]
+    #[arg(long, env = "ENABLE_FULL_RESTORE")]
+    pub enable_full_restore: Option<String>,
+    /// How many jobs may wait [100]
+    #[arg(long, env = "MAX_QUEUED_JOBS")]
+    pub max_queued_jobs: Option<String>,
+    /// Seconds that a running job has to end after SIGTERM [30]
+    #[arg(long, env = "SHUTDOWN_GRACE")]
+    pub shutdown_grace: Option<String>,
+    /// DEBUG, INFO, WARNING or ERROR [INFO]
+    #[arg(long, env = "LOG_LEVEL")]
+    pub log_level: Option<String>,
+    /// text or json [text]
+    #[arg(long, env = "LOG_FORMAT")]
+    pub log_format: Option<String>,
+    /// Ask for credentials on GET too, health and metrics excepted [false]
+    #[arg(long, env = "BACKUP_DAEMON_PROTECT_READS")]
+    pub protect_reads: Option<String>,
+    /// Serve without credentials on any address [false]
+    #[arg(long, env = "BACKUP_DAEMON_ALLOW_ANONYMOUS")]
+    pub allow_anonymous: Option<String>,
+    /// Directory of files that hold secrets
+    #[arg(long, env = "BACKUP_DAEMON_SECRETS_DIR")]
+    pub secrets_dir: Option<String>,
+    /// Backups in S3: not available yet
+    #[arg(long, env = "S3_ENABLED")]
+    pub s3_enabled: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `[2026-11-23T14:00:00,123][INFO] …`
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What a port to listen on can be.
+const PORTS: &str = "a port up to 65535, 0 for any free one,";
+
+/// Settings that were checked.
+#[derive(Debug)]
+#[allow(missing_docs)] // the fields are those of `Args`
+pub struct Settings {
+    pub zookeeper: String,
+    pub zookeeper_timeout: Duration,
+    /// `user:password`
+    pub zookeeper_digest: Option<String>,
+    pub address: IpAddr,
+    pub port: u16,
+    /// The directory of `tls.crt` and `tls.key`, if HTTPS is to be served.
+    pub tls: Option<PathBuf>,
+    pub storage: PathBuf,
+    pub schedule: Option<Schedule>,
+    pub eviction_policy: RulePolicy,
+    pub granular_eviction_policy: RulePolicy,
+    pub full_restore: bool,
+    pub max_queued_jobs: usize,
+    pub shutdown_grace: Duration,
+    pub log_level: log::LevelFilter,
+    pub log_format: LogFormat,
+    pub access: Access,
+}
+
+/// A setting that cannot be used; the message names it, its value, and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+impl Settings {
+    /// Checks `args`. `environment` looks up secrets that have no flag. Empty values count as not given.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first setting that cannot be used.
+    pub fn new(args: &Args, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        refuse_what_is_to_come(args, &environment)?;
+        let secrets_dir = given(args.secrets_dir.as_ref()).map(PathBuf::from);
+        let secret = |name: &str| secret(name, secrets_dir.as_deref(), &environment);
+        let credentials = pair(
+            secret,
+            "BACKUP_DAEMON_API_CREDENTIALS_USERNAME",
+            "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
+        )?;
+        let digest = pair(secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
+        let anonymous = flag(
+            "BACKUP_DAEMON_ALLOW_ANONYMOUS",
+            args.allow_anonymous.as_ref(),
+            false,
+        )?;
+        let address = address(args.broadcast_address.as_ref(), credentials.is_some(), anonymous)?;
+        let protect_reads = flag("BACKUP_DAEMON_PROTECT_READS", args.protect_reads.as_ref(), false)?;
+        let access = match credentials {
+            Some((user, password)) => Access::new(Credentials::new(&user, &password), protect_reads),
+            None => Access::anonymous(),
+        };
+        let tls = flag("TLS_ENABLED", args.tls_enabled.as_ref(), false)?;
+        let certs = given(args.certs_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
+        let port = if tls {
+            number("TLS_PORT", args.tls_port.as_ref(), 8443, PORTS, |_| true)?
+        } else {
+            number("PORT", args.port.as_ref(), 8080, PORTS, |_| true)?
+        };
+        Ok(Self {
+            zookeeper: zookeeper(args)?,
+            zookeeper_timeout: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
+            zookeeper_digest: digest.map(|(user, password)| format!("{user}:{password}")),
+            address,
+            port,
+            tls: tls.then_some(certs),
+            storage: given(args.storage.as_ref())
+                .unwrap_or_else(|| "./backup-storage".to_owned())
+                .into(),
+            schedule: schedule(args.backup_schedule.as_ref())?,
+            eviction_policy: policy("EVICTION_POLICY", args.eviction_policy.as_ref(), "0/1d,7d/delete")?,
+            granular_eviction_policy: policy(
+                "GRANULAR_EVICTION_POLICY",
+                args.granular_eviction_policy.as_ref(),
+                "7d/delete",
+            )?,
+            full_restore: flag("ENABLE_FULL_RESTORE", args.enable_full_restore.as_ref(), true)?,
+            max_queued_jobs: number(
+                "MAX_QUEUED_JOBS",
+                args.max_queued_jobs.as_ref(),
+                100,
+                "a number from 1 to 1000000",
+                |jobs| (1..=1_000_000).contains(jobs),
+            )?,
+            shutdown_grace: seconds("SHUTDOWN_GRACE", args.shutdown_grace.as_ref(), 0)?,
+            log_level: log_level(args.log_level.as_ref())?,
+            log_format: match given(args.log_format.as_ref()).as_deref() {
+                None | Some("text") => LogFormat::Text,
+                Some("json") => LogFormat::Json,
+                Some(other) => return Err(bad("LOG_FORMAT", other, "text or json")),
+            },
+            access,
+        })
+    }
+}
+
+fn bad(name: &str, value: &str, allowed: &str) -> SettingsError {
+    SettingsError(format!("{name}={value}: {allowed} is expected"))
+}
+
+fn given(value: Option<&String>) -> Option<String> {
+    value
+        .map(|value| value.trim().to_owned())
+        .filter(|value| !value.is_empty())
+}
+
+fn refuse_what_is_to_come(
+    args: &Args,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<(), SettingsError> {
+    for (name, value) in [
+        ("ZOOKEEPER_ENABLE_SSL", &args.zookeeper_enable_ssl),
+        ("S3_ENABLED", &args.s3_enabled),
+    ] {
+        if flag(name, value.as_ref(), false)? {
+            return Err(SettingsError(format!("{name}=true: not available yet")));
+        }
+    }
+    if given(environment("ZOOKEEPER_ADMIN_USERNAME").as_ref()).is_some() {
+        let what = "ZOOKEEPER_ADMIN_USERNAME: SASL is not available yet; leave it empty";
+        return Err(SettingsError(what.to_owned()));
+    }
+    Ok(())
+}
+
+fn secret(
+    name: &str,
+    directory: Option<&Path>,
+    environment: impl Fn(&str) -> Option<String>,
+) -> Result<Option<String>, SettingsError> {
+    if let Some(directory) = directory {
+        let path = directory.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(SettingsError(format!("{}: {error}", path.display()))),
+        }
+    }
+    Ok(environment(name).filter(|value| !value.is_empty()))
+}
+
+fn pair(
+    secret: impl Fn(&str) -> Result<Option<String>, SettingsError>,
+    user: &str,
+    password: &str,
+) -> Result<Option<(String, String)>, SettingsError> {
+    match (secret(user)?, secret(password)?) {
+        (Some(user), Some(password)) => Ok(Some((user, password))),
+        (None, None) => Ok(None),
+        _ => Err(SettingsError(format!(
+            "{user} and {password}: one is given without the other"
+        ))),
+    }
+}
+
+fn address(value: Option<&String>, credentials: bool, anonymous: bool) -> Result<IpAddr, SettingsError> {
+    let name = "BROADCAST_ADDRESS";
+    let Some(value) = given(value) else {
+        let open = if credentials || anonymous {
+            "0.0.0.0"
+        } else {
+            "127.0.0.1"
+        };
+        return open.parse().map_err(|_| bad(name, open, "an IP address"));
+    };
+    let address: IpAddr = value
+        .trim_matches(['[', ']'])
+        .parse()
+        .map_err(|_| bad(name, &value, "an IP address"))?;
+    if credentials || anonymous || address.is_loopback() {
+        return Ok(address);
+    }
+    Err(SettingsError(format!(
+        "{name}={value}: without credentials the server listens on a loopback address only. Set \
+         BACKUP_DAEMON_API_CREDENTIALS_USERNAME and BACKUP_DAEMON_API_CREDENTIALS_PASSWORD, or \
+         BACKUP_DAEMON_ALLOW_ANONYMOUS=true"
+    )))
+}
+
+fn zookeeper(args: &Args) -> Result<String, SettingsError> {
+    let port: u16 = number(
+        "ZOOKEEPER_PORT",
+        args.zookeeper_port.as_ref(),
+        2181,
+        "a port from 1 to 65535",
+        |port| *port > 0,
+    )?;
+    let hosts = given(args.zookeeper_host.as_ref()).unwrap_or_else(|| "127.0.0.1".to_owned());
+    let with_port = |host: &str| {
+        let host = host.trim();
+        let has_port = host.rsplit_once(':').is_some_and(|(before, port)| {
+            port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
+        });
+        match host {
+            "" => Err(bad("ZOOKEEPER_HOST", &hosts, "host names with commas between")),
+            _ if has_port => Ok(host.to_owned()),
+            _ if host.contains(':') && !host.starts_with('[') => Ok(format!("[{host}]:{port}")),
+            _ => Ok(format!("{host}:{port}")),
+        }
+    };
+    Ok(hosts
+        .split(',')
+        .map(with_port)
+        .collect::<Result<Vec<_>, _>>()?
+        .join(","))
+}
+
+fn number<T: FromStr>(
+    name: &str,
+    value: Option<&String>,
+    default: T,
+    allowed: &str,
+    fits: impl Fn(&T) -> bool,
+) -> Result<T, SettingsError> {
+    match given(value) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(fits)
+            .ok_or_else(|| bad(name, &text, allowed)),
+    }
+}
+
+fn seconds(name: &str, value: Option<&String>, least: u64) -> Result<Duration, SettingsError> {
+    let allowed = format!("a number of seconds from {least} to 86400");
+    number(name, value, 30, &allowed, |s| (least..=86_400).contains(s)).map(Duration::from_secs)
+}
+
+fn flag(name: &str, value: Option<&String>, default: bool) -> Result<bool, SettingsError> {
+    let Some(text) = given(value) else {
+        return Ok(default);
+    };
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "t" | "y" | "yes" => Ok(true),
+        "false" | "0" | "f" | "n" | "no" => Ok(false),
+        _ => Err(bad(name, &text, "true or false")),
+    }
+}
+
+fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {
+    let text = given(value).unwrap_or_else(|| "0 * * * *".to_owned());
+    if text.eq_ignore_ascii_case("none") {
+        return Ok(None);
+    }
+    text.parse()
+        .map(Some)
+        .map_err(|error| SettingsError(format!("BACKUP_SCHEDULE: {error}, nor None")))
+}
+
+fn policy(name: &str, value: Option<&String>, default: &str) -> Result<RulePolicy, SettingsError> {
+    let text = given(value).unwrap_or_else(|| default.to_owned());
+    text.parse()
+        .map_err(|error| SettingsError(format!("{name}: {error}")))
+}
+
+fn log_level(value: Option<&String>) -> Result<log::LevelFilter, SettingsError> {
+    let Some(text) = given(value) else {
+        return Ok(log::LevelFilter::Info);
+    };
+    match text.to_ascii_uppercase().as_str() {
+        "DEBUG" => Ok(log::LevelFilter::Debug),
+        "INFO" => Ok(log::LevelFilter::Info),
+        "WARNING" | "WARN" => Ok(log::LevelFilter::Warn),
+        "ERROR" => Ok(log::LevelFilter::Error),
+        _ => Err(bad("LOG_LEVEL", &text, "DEBUG, INFO, WARNING or ERROR")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(change: impl FnOnce(&mut Args), secrets: &[(&str, &str)]) -> Result<Settings, String> {
+        let mut args = Args::default();
+        change(&mut args);
+        let find = |name: &str| {
+            secrets
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, v)| (*v).to_owned())
+        };
+        Settings::new(&args, find).map_err(|error| error.to_string())
+    }
+
+    const CREDENTIALS: [(&str, &str); 2] = [
+        ("BACKUP_DAEMON_API_CREDENTIALS_USERNAME", "u"),
+        ("BACKUP_DAEMON_API_CREDENTIALS_PASSWORD", "p"),
+    ];
+
+    #[test]
+    fn without_credentials_only_loopback_is_served() {
+        assert!(settings(|_| {}, &[]).unwrap().address.is_loopback());
+        assert!(settings(|_| {}, &CREDENTIALS).unwrap().address.is_unspecified());
+        let refused = settings(|a| a.broadcast_address = Some("0.0.0.0".into()), &[]).unwrap_err();
+        assert!(
+            refused.contains("BACKUP_DAEMON_API_CREDENTIALS_USERNAME"),
+            "{refused}"
+        );
+        let open = |a: &mut Args| {
+            a.broadcast_address = Some("::".into());
+            a.allow_anonymous = Some("true".into());
+        };
+        assert!(settings(open, &[]).unwrap().address.is_ipv6());
+        assert!(settings(|_| {}, &CREDENTIALS[..1]).is_err());
+    }
+
+    #[test]
+    fn a_bad_value_is_named_with_what_is_allowed() {
+        type Change = fn(&mut Args);
+        let cases: [(Change, &str); 8] = [
+            (
+                |a| a.port = Some("70000".into()),
+                "PORT=70000: a port up to 65535",
+            ),
+            (|a| a.backup_schedule = Some("* * *".into()), "BACKUP_SCHEDULE"),
+            (
+                |a| a.eviction_policy = Some("1x/delete".into()),
+                "EVICTION_POLICY: eviction policy \"1x/delete\", at character 2",
+            ),
+            (|a| a.log_level = Some("LOUD".into()), "LOG_LEVEL=LOUD"),
+            (
+                |a| a.enable_full_restore = Some("maybe".into()),
+                "ENABLE_FULL_RESTORE=maybe",
+            ),
+            (|a| a.zookeeper_timeout = Some("0".into()), "ZOOKEEPER_TIMEOUT=0"),
+            (|a| a.s3_enabled = Some("true".into()), "S3_ENABLED"),
+            (|a| a.max_queued_jobs = Some("0".into()), "MAX_QUEUED_JOBS=0"),
+        ];
+        for (change, expected) in cases {
+            let error = settings(change, &[]).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn empty_values_are_not_given_and_hosts_get_the_port() {
+        let change = |a: &mut Args| {
+            a.port = Some(String::new());
+            a.zookeeper_host = Some("zk1, zk2:2182,::1,[::2]:2183".into());
+            a.backup_schedule = Some("None".into());
+        };
+        let settings = settings(change, &[("ZOOKEEPER_ADMIN_USERNAME", "")]).unwrap();
+        assert_eq!(settings.port, 8080);
+        assert_eq!(settings.zookeeper, "zk1:2181,zk2:2182,[::1]:2181,[::2]:2183");
+        assert!(settings.schedule.is_none());
+    }
+}

@@ -1,0 +1,114 @@
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use backup_engine::{Engine, EngineError, PlainEnsemble};
+use tokio::signal::unix::{SignalKind, signal};
+use zk_snapshot::PlainConfig;
+
+use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
+
+/// The server did not start, or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The storage cannot be used.
+    #[error("storage: {0}")]
+    Engine(#[from] EngineError),
+    /// A certificate or its key cannot be used.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The address cannot be listened on.
+    #[error("{address}: {source}")]
+    Listen {
+        /// Address and port.
+        address: String,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Signals cannot be waited for, or the listener failed.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn run(args: Args) -> Result<(), StartError> {
+    let settings = Settings::new(&args, |name| std::env::var(name).ok())?;
+    logging::start(settings.log_level, settings.log_format);
+    let tls = settings
+        .tls
+        .as_deref()
+        .map(tls::server_config)
+        .transpose()
+        .map_err(StartError::Tls)?;
+    let engine = engine(&settings)?;
+    let address = std::net::SocketAddr::new(settings.address, settings.port);
+    let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
+        address: address.to_string(),
+        source,
+    })?;
+    let address = listener.local_addr()?;
+    if settings.access.is_anonymous() {
+        log::warn!("no credentials are set: everybody who reaches {address} may do everything");
+    }
+    log::info!(
+        "zk-backup-daemon {} listens on {address}",
+        env!("CARGO_PKG_VERSION")
+    );
+    log::info!(
+        "ZooKeeper {}, storage {}",
+        settings.zookeeper,
+        settings.storage.display()
+    );
+    let options = ServeOptions {
+        access: settings.access,
+        tls,
+        grace: settings.shutdown_grace,
+    };
+    serve(listener, engine, options, asked_to_stop()?).await?;
+    log::info!("stopped");
+    Ok(())
+}
+
+fn engine(settings: &Settings) -> Result<Engine, EngineError> {
+    let config = PlainConfig {
+        deadline: settings.zookeeper_timeout,
+        digest_auth: settings.zookeeper_digest.clone(),
+        ..PlainConfig::new(&settings.zookeeper)
+    };
+    let mut builder = Engine::builder(Arc::new(PlainEnsemble::new(config)))
+        .storage(&settings.storage)?
+        .full_policy(Arc::new(settings.eviction_policy.clone()))
+        .granular_policy(Arc::new(settings.granular_eviction_policy.clone()))
+        .full_restore(settings.full_restore)
+        .max_queued(settings.max_queued_jobs);
+    if let Some(schedule) = settings.schedule.clone() {
+        builder = builder.schedule(schedule);
+    }
+    builder.build()
+}
+
+/// Ready at the first SIGTERM or SIGINT. The second ends the process at once.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        log::info!("asked to stop");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            log::warn!("asked again: stopping at once");
+            std::process::exit(130);
+        });
+    })
+}
