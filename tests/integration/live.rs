@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::StreamExt;
-use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
+use zk_backup_testkit::{Daemon, DaemonError, Distribution, SUPER_PASSWORD, ZooKeeper};
 use zk_snapshot::{
     ArchiveFile, ArchiveWriter, CaptureOptions, CaptureSummary, PlainClient, PlainConfig, RestoreOptions,
     RestoreReport, capture, restore,
@@ -112,4 +112,37 @@ pub(crate) async fn put_back(
     options: &RestoreOptions,
 ) -> RestoreReport {
     restore(archive, client, options).await.unwrap()
+}
+
+/// The server under test, as a process of its own.
+pub(crate) fn daemon(zookeeper: &str, storage: &Path, settings: &[(&str, &str)]) -> Daemon {
+    try_daemon(zookeeper, storage, settings).unwrap()
+}
+
+pub(crate) fn try_daemon(
+    zookeeper: &str,
+    storage: &Path,
+    settings: &[(&str, &str)],
+) -> Result<Daemon, DaemonError> {
+    Daemon::start(
+        env!("CARGO_BIN_EXE_daemon-under-test"),
+        zookeeper,
+        storage,
+        settings,
+    )
+}
+
+/// An address that nothing listens on.
+pub(crate) fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+/// Writes a few znodes from outside.
+pub(crate) async fn plant(zookeeper: &zookeeper_async::ZooKeeper, znodes: &[(&str, &[u8])]) {
+    for (path, data) in znodes {
+        let acl = zookeeper_async::Acl::open_unsafe().clone();
+        let mode = zookeeper_async::CreateMode::Persistent;
+        zookeeper.create(path, data.to_vec(), acl, mode).await.unwrap();
+    }
 }

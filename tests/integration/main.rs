@@ -1,6 +1,11 @@
 //! End-to-end suites against real ZooKeeper servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
+mod api;
+mod crashes;
+mod engine_faults;
 mod faults;
 mod live;
 mod round_trip;
+mod whole_tree;

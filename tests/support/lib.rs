@@ -1,8 +1,12 @@
 //! Real ZooKeeper servers for the end-to-end suites: found or fetched, started on free loopback ports in their
 //! own temporary directory, and ended by their own process handle whatever the test's outcome.
 
+mod daemon;
 mod distribution;
+mod http;
 mod server;
 
+pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
 pub use distribution::{Distribution, LocateError};
+pub use http::{Answer, Http};
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, StartError, ZooKeeper};

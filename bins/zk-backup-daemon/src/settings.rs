@@ -274,7 +274,7 @@ fn address(value: Option<&String>, credentials: bool, anonymous: bool) -> Result
         return Ok(address);
     }
     Err(SettingsError(format!(
-        "{name}={value}: without credentials the server listens on a loopback address only. Set \
+        "{name}={value}: without credentials only a loopback address is served. Set \
          BACKUP_DAEMON_API_CREDENTIALS_USERNAME and BACKUP_DAEMON_API_CREDENTIALS_PASSWORD, or \
          BACKUP_DAEMON_ALLOW_ANONYMOUS=true"
     )))

@@ -13,6 +13,9 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
         problems.push(format!("storage: {error}"));
         StorageUsage::default()
     });
+    if let Err(error) = parts.storage_probe.writable() {
+        problems.push(format!("storage cannot be written: {error}"));
+    }
     let ids = parts.vaults.ids().unwrap_or_else(|error| {
         problems.push(format!("storage: {error}"));
         Vec::new()

@@ -20,9 +20,11 @@ pub(crate) fn run(parts: &Arc<Parts>, dry_run: bool) -> Result<Vec<Decision>, En
             Err(_) => Standing::Unreadable,
         };
         let pinned = manifest.as_ref().is_ok_and(|manifest| manifest.pinned);
+        // An id can run ahead of the clock, when several were asked for within a second.
+        let finished = manifest.as_ref().map(|manifest| manifest.finished_at);
         let backup = Backup {
             id: id.to_string(),
-            taken_at: id.time(),
+            taken_at: finished.map_or(id.time(), |finished| finished.min(id.time())),
             standing,
             pinned,
         };

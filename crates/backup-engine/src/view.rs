@@ -277,13 +277,18 @@ pub(crate) fn job_info(job: Job, progress: Option<&Progress>) -> JobInfo {
     } else {
         "None".to_owned()
     };
-    let progress = progress
-        .filter(|_| job.state == JobState::Processing)
-        .map(|progress| ProgressInfo {
+    let progress = (job.state == JobState::Processing).then(|| match progress {
+        Some(progress) => ProgressInfo {
             znodes: progress.znodes.load(Ordering::Relaxed),
             bytes: progress.bytes.load(Ordering::Relaxed),
             phase: (*lock(&progress.phase)).to_owned(),
-        });
+        },
+        None => ProgressInfo {
+            znodes: 0,
+            bytes: 0,
+            phase: "starting".to_owned(),
+        },
+    });
     JobInfo {
         status: job.state,
         message: job.message,

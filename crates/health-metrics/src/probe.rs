@@ -27,6 +27,14 @@ pub trait StorageProbe: Send + Sync {
     /// # Errors
     /// When the storage cannot be asked, for example because it is gone.
     fn usage(&self) -> io::Result<StorageUsage>;
+
+    /// Whether a backup could be written now, as far as that can be told without writing.
+    ///
+    /// # Errors
+    /// Why not: for example a filesystem that is read-only, or has neither space nor inodes left.
+    fn writable(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The filesystem that holds a directory.
@@ -50,6 +58,19 @@ impl StorageProbe for FsProbe {
             free_inodes: inodes.f_ffree,
             used_inodes: inodes.f_files.saturating_sub(inodes.f_ffree),
         })
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        rustix::fs::access(&self.0, Access::WRITE_OK | Access::EXEC_OK)?;
+        let usage = self.usage()?;
+        if usage.free_space == 0 {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no space is left"));
+        }
+        if usage.total_inodes > 0 && usage.free_inodes == 0 {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no inodes are left"));
+        }
+        Ok(())
     }
 }
 

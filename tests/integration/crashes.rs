@@ -1,0 +1,268 @@
+//! Killed processes, spoilt storages, and what is there afterwards.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use zk_backup_testkit::{Daemon, PASSWORD, USER};
+use zk_snapshot::{Acl, PlainClient, WriteOp, ZnodePath, ZnodeWriter as _};
+
+use crate::live::{as_super, daemon, nobody, observer, plant, server, try_daemon};
+
+/// `kill -9` while a stage is being written: what was there before stays good, the new one is absent, its job is
+/// failed as interrupted, its stage is swept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_in_mid_backup_leaves_nothing_half_done() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/small", b"kept")]).await;
+    let storage = tempfile::tempdir().unwrap();
+    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (before, _) = first.do_job("/backup", "").unwrap();
+    fill(&as_super(&zookeeper), 30_000).await;
+
+    let interrupted = first.http.post("/backup", "").unwrap().text;
+    let waiting = first.http.post("/backup", r#"{"dbs": ["small"]}"#).unwrap().text;
+    let stage = storage.path().join(".staging").join(&interrupted);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !stage.exists() {
+        assert!(Instant::now() < deadline, "no stage was begun");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    first.kill();
+    assert!(stage.exists(), "the kill came too late to test anything");
+
+    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    assert!(!stage.exists(), "the stage must be swept");
+    assert!(second.said().contains("swept"), "{}", second.said());
+    let state = second.http.get(&format!("/jobstatus/{interrupted}")).unwrap();
+    assert_eq!(state.status, 500);
+    assert!(
+        state.json()["message"].as_str().unwrap().contains("interrupted"),
+        "{}",
+        state.text
+    );
+    assert_eq!(
+        second
+            .http
+            .get(&format!("/listbackups/{interrupted}"))
+            .unwrap()
+            .status,
+        404
+    );
+    // What was answered 200 and had not begun is done after the restart.
+    assert_eq!(second.wait_for_job(&waiting).unwrap().status, 200);
+    assert_eq!(
+        second.http.get("/listbackups").unwrap().json(),
+        json!([before, waiting])
+    );
+
+    outside
+        .set_data("/small", b"spoilt".to_vec(), None)
+        .await
+        .unwrap();
+    let body = json!({"vault": before, "dbs": ["small"]}).to_string();
+    assert_eq!(second.do_job("/restore", &body).unwrap().1.status, 200);
+    assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
+}
+
+async fn fill(config: &zk_snapshot::PlainConfig, znodes: usize) {
+    let client = PlainClient::connect(config.clone()).await.unwrap();
+    let create = |path: String| WriteOp::Create {
+        path: ZnodePath::parse(&path).unwrap(),
+        data: vec![7; 200],
+        acl: Acl::open(),
+    };
+    for ops in [
+        vec![create("/fill".to_owned())],
+        (0..znodes).map(|i| create(format!("/fill/n{i}"))).collect(),
+    ] {
+        for outcome in client.write_many(ops).await {
+            outcome.unwrap();
+        }
+    }
+    client.close().await;
+}
+
+/// A request that was answered is on disk, even if the process is killed at once; unknown outcomes do not exist.
+#[test]
+fn an_accepted_request_survives_a_kill() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let storage = tempfile::tempdir().unwrap();
+    let mut first = daemon(&address, storage.path(), &[]);
+    let running = first.http.post("/backup", "").unwrap().text;
+    let waiting = first.http.post("/backup", "").unwrap().text;
+    first.kill();
+    let second = daemon(&nobody(), storage.path(), &[("ZOOKEEPER_TIMEOUT", "2")]);
+    for id in [running, waiting] {
+        let state = second.wait_for_job(&id).unwrap();
+        assert_eq!(
+            (state.status, &state.json()["task_id"]),
+            (500, &json!(id)),
+            "{}",
+            state.text
+        );
+        assert!(
+            second.http.post("/backup", "").unwrap().text > id,
+            "ids go on rising"
+        );
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_storage_refuses_to_start() {
+    let storage = tempfile::tempdir().unwrap();
+    let first = daemon(&nobody(), storage.path(), &[]);
+    let refused = try_daemon(&nobody(), storage.path(), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("storage") && refused.contains("in use"),
+        "{refused}"
+    );
+    assert_eq!(first.http.get("/health/live").unwrap().status, 200);
+}
+
+#[test]
+fn a_storage_that_cannot_be_made_stops_the_start() {
+    let refused = try_daemon(&nobody(), Path::new("/dev/null/storage"), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("/dev/null/storage"), "{refused}");
+}
+
+/// A lost or damaged job database costs the jobs' history and no backup.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_outlive_the_job_database() {
+    let zookeeper = server();
+    let storage = tempfile::tempdir().unwrap();
+    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (id, _) = first.do_job("/backup", "").unwrap();
+    first.kill();
+    for name in ["jobs.db-wal", "jobs.db-shm"] {
+        let _ = fs::remove_file(storage.path().join(name)); // there may be none
+    }
+    fs::write(
+        storage.path().join("jobs.db"),
+        "this is no database, and was one before".repeat(100),
+    )
+    .unwrap();
+    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    assert!(second.said().contains("damaged"), "{}", second.said());
+    assert_eq!(second.http.get("/listbackups").unwrap().json(), json!([id]));
+    let body = json!({"vault": id}).to_string();
+    assert_eq!(second.do_job("/restore", &body).unwrap().1.status, 200);
+    assert!(second.do_job("/backup", "").unwrap().0 > id);
+}
+
+/// One flipped byte: named, `valid` turns false, and ZooKeeper is not touched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_vault_is_never_restored() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/a", b"1")]).await;
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (id, _) = daemon.do_job("/backup", "").unwrap();
+    let archive = storage.path().join(&id).join("archive.zst");
+    let mut bytes = fs::read(&archive).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    outside.set_data("/a", b"2".to_vec(), None).await.unwrap();
+    let state = daemon
+        .do_job("/restore", &json!({"vault": id}).to_string())
+        .unwrap()
+        .1;
+    assert_eq!(state.status, 500);
+    assert!(
+        state.json()["message"].as_str().unwrap().contains("archive.zst"),
+        "{}",
+        state.text
+    );
+    assert_eq!(
+        outside.get_data("/a", false).await.unwrap().0,
+        b"2",
+        "nothing may be written"
+    );
+    assert_eq!(daemon.describe(&id).unwrap()["valid"], false);
+}
+
+/// The storage loses its write permission under a running server: the job fails in plain words, reads go on,
+/// and after the cause is gone so do backups. The server runs as a user whom permissions bind.
+#[test]
+fn a_storage_that_turns_read_only_fails_the_job_and_nothing_else() {
+    let zookeeper = server();
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = root.path().join("daemon");
+    fs::copy(env!("CARGO_BIN_EXE_daemon-under-test"), &program).unwrap();
+    let storage = root.path().join("storage");
+    let mut command = Command::new(&program);
+    command
+        .env_clear()
+        .envs([
+            ("BACKUP_SCHEDULE", "None"),
+            ("PORT", "0"),
+            ("BACKUP_DAEMON_API_CREDENTIALS_USERNAME", USER),
+            ("BACKUP_DAEMON_API_CREDENTIALS_PASSWORD", PASSWORD),
+            ("BROADCAST_ADDRESS", "127.0.0.1"),
+            ("ZOOKEEPER_HOST", &zookeeper.address()),
+        ])
+        .env("STORAGE", &storage);
+    if fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0) {
+        command.uid(65_534).gid(65_534);
+    }
+    let daemon = Daemon::run(command).unwrap();
+    let (good, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
+
+    let write_protected = |mode: u32| {
+        for directory in [storage.join(".staging"), storage.clone()] {
+            fs::set_permissions(directory, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    };
+    write_protected(0o555);
+    let (failed, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 500);
+    let message = state.json()["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("Permission denied"), "{message}");
+    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!([good]));
+    assert!(!storage.join(failed).exists());
+    let ready = daemon.http.get("/health/ready").unwrap();
+    assert_eq!(ready.status, 503);
+    assert!(ready.text.contains("storage cannot be written"), "{}", ready.text);
+    write_protected(0o755);
+    assert_eq!(daemon.do_job("/backup", "").unwrap().1.status, 200);
+    assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
+}
+
+/// SIGTERM lets a running backup end, and ends the process well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_backup_ends_before_the_server_does() {
+    let zookeeper = server();
+    fill(&as_super(&zookeeper), 10_000).await;
+    let storage = tempfile::tempdir().unwrap();
+    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let id = first.http.post("/backup", "").unwrap().text;
+    while first.http.get(&format!("/jobstatus/{id}")).unwrap().json()["status"] == "Queued" {}
+    let pid = first.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert!(first.wait_for_end().unwrap().success());
+    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    assert_eq!(second.describe(&id).unwrap()["valid"], true);
+    assert_eq!(second.http.get(&format!("/jobstatus/{id}")).unwrap().status, 200);
+}
