@@ -1,180 +1,256 @@
-//! The main job as a story, on a real ZooKeeper: back up, break, look at the diff, restore, compare.
+//! The main job as a story, on a real ZooKeeper and through the REST API: back up, break, look at the diff,
+//! restore, compare, evict. Each step is shown as the `curl` command that does it.
 //!
-//! Ends with exit code 0 only if every znode is, byte for byte, what it was.
+//! Ends with exit code 0 only if every znode is, byte for byte, what it was. `-- --stay` leaves ZooKeeper and the
+//! server running until Ctrl-C.
 #![allow(clippy::print_stdout)]
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::Path;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
-use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{
-    Acl, AclEntry, ArchiveFile, ArchiveWriter, CaptureOptions, Frame, PlainClient, PlainConfig, Record,
-    RestoreOptions, RestoreReport, WriteOp, ZnodePath, ZnodeWriter, capture, restore,
-};
+use backup_engine::{Engine, PlainEnsemble};
+use clap::Parser;
+use serde_json::json;
+use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
+use zk_backup_testkit::{Distribution, Http, SUPER_PASSWORD, ZooKeeper};
+use zk_snapshot::PlainConfig;
+use zookeeper_async::{Acl, CreateMode, Permission};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// Back up, break and restore a ZooKeeper of its own.
+#[derive(Parser)]
+struct Args {
+    /// Leave ZooKeeper and the server running
+    #[arg(long)]
+    stay: bool,
+}
+
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let server = ZooKeeper::start(&Distribution::locate()?)?;
-    println!("1. A real ZooKeeper serves at {}", server.address());
-    let digest_auth = Some(format!("super:{SUPER_PASSWORD}"));
-    let client = PlainClient::connect(PlainConfig {
-        digest_auth,
-        ..PlainConfig::new(server.address())
-    })
-    .await?;
-
+    let args = Args::parse();
+    println!("Looking for a ZooKeeper, and starting it ...");
+    let zookeeper = ZooKeeper::start(&Distribution::locate()?)?;
+    let client = connect(&zookeeper.address()).await?;
     fill(&client).await?;
-    let directory = tempfile::tempdir()?;
-    let file = directory.path().join("archive.zst");
-    let frames = back_up(&client, &file).await?;
-    let before = tree(&client).await?;
+
+    let storage = tempfile::tempdir()?;
+    let config = PlainConfig {
+        digest_auth: Some(format!("super:{SUPER_PASSWORD}")),
+        ..PlainConfig::new(zookeeper.address())
+    };
+    let engine = Engine::builder(Arc::new(PlainEnsemble::new(config)))
+        .storage(storage.path())?
+        .build()?;
+    let listener = TcpListener::bind("127.0.0.1:8080").or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
+    let server = listener.local_addr()?.to_string();
+    let access = Access::new(Credentials::new("admin", "admin"), false);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        let _ = stopped.await; // a sender that is gone is a stop too
+    };
+    let serving = tokio::spawn(serve(listener, engine, ServeOptions::new(access), shutdown));
     println!(
-        "2. Backed up {} znodes into {} bytes",
-        before.len(),
-        file.metadata()?.len()
+        "ZooKeeper serves at {}, zk-backup at http://{server}\n",
+        zookeeper.address()
     );
 
-    break_something(&client).await?;
-    let archive = ArchiveFile::new(File::open(&file)?, frames);
-    let dry = RestoreOptions {
-        dry_run: true,
-        ..RestoreOptions::default()
+    let shell = Shell {
+        http: Http::new(&server).with_credentials("admin", "admin"),
+        server,
     };
-    println!("3. Somebody broke it. What a restore would do:");
-    say(&restore(&archive, &client, &dry).await?);
+    let told = story(&shell, &client).await;
+    if args.stay && told.is_ok() {
+        println!("Both go on running; Ctrl-C ends them.");
+        tokio::signal::ctrl_c().await?;
+    }
+    let _ = stop.send(()); // it may have ended already
+    serving.await??;
+    told
+}
 
-    println!("4. Restored:");
-    let report = restore(&archive, &client, &RestoreOptions::default()).await?;
-    say(&report);
+async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper) -> Outcome<()> {
+    println!("# 1. Back up everything.");
+    let before = tree(client).await?;
+    let id = shell.post("/backup", "")?;
+    shell.wait(&id)?;
+    shell.get("/listbackups")?;
+    shell.get(&format!("/listbackups/{id}"))?;
 
-    let same = tree(&client).await? == before;
-    client.close().await;
-    if !same || !report.is_complete() {
+    println!("# 2. Somebody deletes topics, opens a secret to everybody and changes a setting.");
+    break_something(client).await?;
+    println!("# What a restore would do:");
+    let dry = shell.post("/restore", &json!({"vault": id, "dry_run": true}).to_string())?;
+    let plan = shell.wait(&dry)?;
+    let report = &plan["result"]["report"];
+    for kind in ["created", "data_changed", "acl_changed", "deleted", "unchanged"] {
+        println!("#   {kind}: {}", report[kind]);
+    }
+    let first = report["differences"].as_array().into_iter().flatten().take(4);
+    for difference in first {
+        println!("#   {} {}", difference["change"], difference["path"]);
+    }
+    println!("#   ...\n");
+
+    println!("# 3. Restore.");
+    let task = shell.post("/restore", &json!({"vault": id}).to_string())?;
+    shell.wait(&task)?;
+    if tree(client).await? != before {
         return Err("the tree is not what it was".into());
     }
-    println!("5. Compared: every path, byte and ACL is what it was");
+    println!(
+        "# Compared {} znodes: every path, byte and ACL is what it was.\n",
+        before.len()
+    );
+
+    println!("# 4. Back up one root znode, and evict that backup; what would the policies evict?");
+    let config = shell.post("/backup", r#"{"dbs":["config"]}"#)?;
+    shell.wait(&config)?;
+    shell.post(&format!("/evict/{config}"), "")?;
+    shell.post("/evict?dry_run=true", "")?;
+
+    println!("# 5. How is it?");
+    shell.get("/health")?;
     Ok(())
 }
 
-/// Brokers, topics and a secret, as many clusters have them.
-async fn fill(client: &PlainClient) -> Outcome<()> {
-    let secret = AclEntry {
-        perms: 31,
+/// Prints each request as the command that does it, and what came of it.
+struct Shell {
+    http: Http,
+    server: String,
+}
+
+impl Shell {
+    fn get(&self, path: &str) -> Outcome<()> {
+        println!("curl http://{}{path}", self.server);
+        println!("{}\n", self.http.get(path)?.text);
+        Ok(())
+    }
+
+    fn post(&self, path: &str, body: &str) -> Outcome<String> {
+        let data = if body.is_empty() {
+            String::new()
+        } else {
+            format!(" -d '{body}'")
+        };
+        println!("curl -X POST -u admin:admin http://{}{path}{data}", self.server);
+        let answer = self.http.post(path, body)?;
+        println!("{}\n", answer.text);
+        if answer.status == 200 {
+            Ok(answer.text)
+        } else {
+            Err(format!("{path} was answered {}", answer.status).into())
+        }
+    }
+
+    fn wait(&self, id: &str) -> Outcome<serde_json::Value> {
+        println!("curl http://{}/jobstatus/{id}", self.server);
+        loop {
+            let answer = self.http.get(&format!("/jobstatus/{id}"))?;
+            if answer.status != 206 {
+                let mut state = answer.json();
+                let whole = state.clone();
+                if let Some(state) = state.as_object_mut() {
+                    state.remove("result"); // shown where it matters
+                }
+                println!("{state}\n");
+                return if answer.status == 200 {
+                    Ok(whole)
+                } else {
+                    Err(format!("job {id} failed").into())
+                };
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+async fn connect(address: &str) -> Outcome<zookeeper_async::ZooKeeper> {
+    let session = Duration::from_secs(20);
+    let nothing = |_: zookeeper_async::WatchedEvent| {};
+    let client = zookeeper_async::ZooKeeper::connect(address, session, nothing).await?;
+    let identity = format!("super:{SUPER_PASSWORD}").into_bytes();
+    client.add_auth("digest", identity).await?;
+    Ok(client)
+}
+
+/// Brokers with live sessions, topics, settings, and a secret, as many clusters have them.
+async fn fill(client: &zookeeper_async::ZooKeeper) -> Outcome<()> {
+    let open = Acl::open_unsafe();
+    let secret = [Acl {
+        perms: Permission::ALL,
         scheme: "digest".into(),
         id: "app:ZWxzZXdoZXJlIQ==".into(),
+    }];
+    let create = |path: String, data: Vec<u8>, acl: Vec<Acl>, mode: CreateMode| async move {
+        client.create(&path, data, acl, mode).await.map(drop)
     };
-    let mut ops = Vec::new();
-    for top in ["/brokers", "/config", "/secrets"] {
-        let acl = if top == "/secrets" {
-            Acl(vec![secret.clone()])
-        } else {
-            Acl::open()
-        };
-        ops.push(create(top, b"", acl)?);
+    let keep = CreateMode::Persistent;
+    for path in ["/brokers", "/brokers/ids", "/brokers/topics", "/config"] {
+        create(path.into(), vec![], open.clone(), keep).await?;
     }
-    write(client, ops).await?;
-    let mut ops = vec![
-        create("/brokers/topics", b"", Acl::open())?,
-        create("/config/retries", b"3", Acl::open())?,
-        create("/secrets/key", &(0..=255).collect::<Vec<u8>>(), Acl(vec![secret]))?,
-    ];
-    write(client, std::mem::take(&mut ops)).await?;
-    for topic in 0..2_000 {
+    create("/secrets".into(), vec![], secret.to_vec(), keep).await?;
+    create("/secrets/key".into(), (0..=255).collect(), secret.to_vec(), keep).await?;
+    create("/config/retries".into(), b"3\r\n".to_vec(), open.clone(), keep).await?;
+    for broker in 0..3 {
+        let data = format!(r#"{{"host":"broker-{broker}"}}"#).into_bytes();
+        create(
+            format!("/brokers/ids/{broker}"),
+            data,
+            open.clone(),
+            CreateMode::Ephemeral,
+        )
+        .await?;
+    }
+    let topics = (0..2_000).map(|topic| {
         let data = format!(r#"{{"version":2,"partitions":{{"0":[{}]}}}}"#, topic % 3);
-        ops.push(create(
-            &format!("/brokers/topics/t{topic}"),
-            data.as_bytes(),
-            Acl::open(),
-        )?);
-    }
-    write(client, ops).await
+        create(
+            format!("/brokers/topics/t{topic}"),
+            data.into_bytes(),
+            open.clone(),
+            keep,
+        )
+    });
+    futures::future::try_join_all(topics).await?;
+    Ok(())
 }
 
-async fn break_something(client: &PlainClient) -> Outcome<()> {
-    let path = ZnodePath::parse;
-    let mut ops = vec![
-        WriteOp::SetData {
-            path: path("/config/retries")?,
-            data: b"0".to_vec(),
-        },
-        WriteOp::SetAcl {
-            path: path("/secrets/key")?,
-            acl: Acl::open(),
-        },
-        create("/config/typo", b"", Acl::open())?,
-    ];
+async fn break_something(client: &zookeeper_async::ZooKeeper) -> Outcome<()> {
+    client.set_data("/config/retries", b"0".to_vec(), None).await?;
+    client
+        .set_acl("/secrets/key", Acl::open_unsafe().clone(), None)
+        .await?;
+    client
+        .create(
+            "/config/typo",
+            vec![],
+            Acl::open_unsafe().clone(),
+            CreateMode::Persistent,
+        )
+        .await?;
     for topic in 0..500 {
-        ops.push(WriteOp::Delete {
-            path: path(&format!("/brokers/topics/t{topic}"))?,
-        });
-    }
-    write(client, ops).await
-}
-
-fn create(path: &str, data: &[u8], acl: Acl) -> Outcome<WriteOp> {
-    Ok(WriteOp::Create {
-        path: ZnodePath::parse(path)?,
-        data: data.to_vec(),
-        acl,
-    })
-}
-
-async fn write(client: &PlainClient, ops: Vec<WriteOp>) -> Outcome<()> {
-    for outcome in client.write_many(ops).await {
-        outcome?;
+        client.delete(&format!("/brokers/topics/t{topic}"), None).await?;
     }
     Ok(())
 }
 
-async fn back_up(client: &PlainClient, file: &Path) -> Outcome<Vec<Frame>> {
-    let (sender, mut records) = mpsc::channel(256);
-    let mut writer = ArchiveWriter::new(BufWriter::new(File::create(file)?));
-    let writing = tokio::task::spawn_blocking(move || {
-        while let Some(record) = records.blocking_recv() {
-            writer.push(&record)?;
-        }
-        writer.finish()
-    });
-    let summary = capture(client, &CaptureOptions::default(), sender).await?;
-    if summary.is_partial() {
-        return Err(format!("not readable: {:?}", summary.unreadable_paths).into());
+/// Path → data and ACL of everything outside `/zookeeper`, read straight from ZooKeeper.
+async fn tree(client: &zookeeper_async::ZooKeeper) -> Outcome<BTreeMap<String, (Vec<u8>, String)>> {
+    let mut tree = BTreeMap::new();
+    let mut waiting = vec!["/".to_owned()];
+    while let Some(path) = waiting.pop() {
+        let (data, _) = client.get_data(&path, false).await?;
+        let (acl, _) = client.get_acl(&path).await?;
+        let children = client.get_children(&path, false).await?;
+        let prefix = if path == "/" { "" } else { &path };
+        let below = children.iter().map(|name| format!("{prefix}/{name}"));
+        waiting.extend(below.filter(|child| child != "/zookeeper"));
+        let acl = acl.iter().map(|e| format!("{}:{}:{}", e.perms, e.scheme, e.id));
+        let acl = acl.collect::<Vec<_>>().join(" ");
+        tree.insert(path, (data, acl));
     }
-    Ok(writing.await??)
-}
-
-/// Every path with its data and ACL, outside `/zookeeper`, read from the server.
-async fn tree(client: &PlainClient) -> Outcome<Vec<(ZnodePath, Vec<u8>, Acl)>> {
-    let (sender, mut records) = mpsc::channel(256);
-    let collecting = tokio::spawn(async move {
-        let mut all = Vec::new();
-        while let Some(Record { path, data, acl, .. }) = records.recv().await {
-            if !path.as_str().starts_with("/zookeeper") {
-                all.push((path, data, acl));
-            }
-        }
-        all.sort_by(|a, b| a.0.cmp(&b.0));
-        all
-    });
-    capture(client, &CaptureOptions::default(), sender).await?;
-    Ok(collecting.await?)
-}
-
-fn say(report: &RestoreReport) {
-    println!(
-        "   {} created, {} data and {} ACLs changed, {} deleted, {} unchanged, {} failed",
-        report.created,
-        report.data_changed,
-        report.acl_changed,
-        report.deleted,
-        report.unchanged,
-        report.failed
-    );
-    for difference in report.differences.iter().take(4) {
-        println!("   {:?} {}", difference.change, difference.path);
-    }
+    Ok(tree)
 }
