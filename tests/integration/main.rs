@@ -7,5 +7,6 @@ mod crashes;
 mod engine_faults;
 mod faults;
 mod live;
+mod readme;
 mod round_trip;
 mod whole_tree;

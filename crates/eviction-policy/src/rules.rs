@@ -66,7 +66,7 @@ impl Span {
 
 impl EvictionPolicy for RulePolicy {
     fn judge(&self, backups: &[Backup], now: OffsetDateTime) -> Vec<Verdict> {
-        let mut verdicts = vec![Verdict::Keep("no rule lets it go".to_owned()); backups.len()];
+        let mut verdicts = vec![Verdict::Keep("no rule evicts it".to_owned()); backups.len()];
         for rule in &self.rules {
             for (index, backup) in backups.iter().enumerate() {
                 if matches!(verdicts[index], Verdict::Keep(_)) && rule.evicts(backup, backups, now) {
