@@ -1,5 +1,6 @@
 //! Only what differs is written, seen from outside.
 
+use zk_backup_testkit::ZooKeeper;
 use zk_snapshot::{Acl, PlainClient, Policy, RestoreOptions, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 use zookeeper_async::CreateMode;
 
@@ -116,4 +117,16 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     let copy = dump(&outside).await;
     assert_eq!(copy["/copy/n7"], before["/app/n7"]);
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_plain_client_does_what_every_client_must_do() {
+    let mut servers = vec![server()];
+    servers
+        .extend(zk_backup_testkit::Distribution::debian().map(|debian| ZooKeeper::start(&debian).unwrap()));
+    for server in servers {
+        let client = PlainClient::connect(as_super(&server)).await.unwrap();
+        zk_snapshot::conformance::run(&client, &ZnodePath::parse("/conformance").unwrap()).await;
+        client.close().await;
+    }
 }

@@ -35,6 +35,15 @@ impl Distribution {
     pub fn locate() -> Result<Self, LocateError> {
         if let Some(home) = env::var_os("ZOOKEEPER_HOME") {
             let home = PathBuf::from(home);
+            let has_jars = |directory: PathBuf| {
+                let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap_or_default();
+                let mut names = fs::read_dir(directory).into_iter().flatten().flatten().map(name);
+                names.any(|name| name.starts_with("zookeeper") && name.ends_with(".jar"))
+            };
+            if !has_jars(home.join("lib")) && !has_jars(home.clone()) {
+                let what = format!("ZOOKEEPER_HOME={} holds no zookeeper*.jar", home.display());
+                return Err(LocateError(what));
+            }
             return Ok(Self {
                 class_path: format!("{0}/lib/*:{0}/*", home.display()),
             });

@@ -27,9 +27,12 @@ pub struct ZooKeeper {
 /// A server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its directory, its port or `java` could not be had.
-    #[error("ZooKeeper cannot be started (is a Java runtime installed?): {0}")]
+    /// Its directory or its port could not be had.
+    #[error("ZooKeeper cannot be started: {0}")]
     Io(#[from] io::Error),
+    /// There is no `java`.
+    #[error("java does not start: {0}. Install a Java runtime (`apt-get install default-jre-headless`)")]
+    Java(io::Error),
     /// It did not serve within a minute.
     #[error("ZooKeeper does not serve; it said: {0}")]
     NotServing(String),
@@ -41,6 +44,18 @@ impl ZooKeeper {
     /// # Errors
     /// [`StartError`], with the end of the server's log.
     pub fn start(distribution: &Distribution) -> Result<Self, StartError> {
+        // A port that was free a moment ago may be taken by the time the server binds it.
+        let mut left = 3;
+        loop {
+            left -= 1;
+            match Self::start_once(distribution) {
+                Err(StartError::NotServing(said)) if left > 0 && said.contains("BindException") => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn start_once(distribution: &Distribution) -> Result<Self, StartError> {
         let directory = tempfile::tempdir()?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let config = format!(
@@ -108,7 +123,8 @@ impl ZooKeeper {
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
             .stdout(output)
-            .spawn()?;
+            .spawn()
+            .map_err(StartError::Java)?;
         self.process = Some(process);
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self

@@ -34,6 +34,8 @@
 mod archive;
 mod capture;
 mod client;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod restore;
 mod tree;
 

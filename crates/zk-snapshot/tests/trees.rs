@@ -1,0 +1,148 @@
+//! Any tree, restored over any other: what a restore promises, and the conformance suite in memory.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::Cursor;
+
+use proptest::prelude::*;
+use tokio::sync::mpsc;
+use zk_snapshot::{
+    Acl, AclEntry, ArchiveFile, ArchiveWriter, CaptureOptions, MemoryTree, Policy, RestoreOptions,
+    RestoreReport, ZnodePath, capture, conformance, restore,
+};
+
+/// Paths of a small alphabet, so that trees overlap, with data and ACLs that often differ.
+type Plan = BTreeMap<Vec<u8>, (Vec<u8>, bool)>;
+type Dump = BTreeMap<String, (Vec<u8>, Acl)>;
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let path = prop::collection::vec(0_u8..4, 1..5);
+    let data = prop::collection::vec(any::<u8>(), 0..4);
+    prop::collection::btree_map(path, (data, any::<bool>()), 0..20)
+}
+
+fn tree(plan: &Plan) -> MemoryTree {
+    let tree = MemoryTree::new();
+    for (parts, (data, closed)) in plan {
+        let names = ["a", "content", "ł %2e", "a b"];
+        let path: String = parts
+            .iter()
+            .map(|part| format!("/{}", names[usize::from(*part)]))
+            .collect();
+        let closed_acl = Acl(vec![AclEntry {
+            perms: 31,
+            scheme: "digest".to_owned(),
+            id: "bob:ZWxzZXdoZXJlIQ==".to_owned(),
+        }]);
+        tree.put(&path, data, if *closed { closed_acl } else { Acl::open() })
+            .unwrap();
+    }
+    tree
+}
+
+fn dump(tree: &MemoryTree) -> Dump {
+    tree.dump()
+        .into_iter()
+        .map(|(path, data, acl)| (path, (data, acl)))
+        .collect()
+}
+
+fn now<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(work)
+}
+
+async fn archive(tree: &MemoryTree) -> ArchiveFile<Cursor<Vec<u8>>> {
+    let (sender, mut records) = mpsc::channel(1_000);
+    capture(tree, &CaptureOptions::default(), sender).await.unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArchiveWriter::new(&mut bytes);
+    while let Some(record) = records.recv().await {
+        writer.push(&record).unwrap();
+    }
+    let frames = writer.finish().unwrap();
+    ArchiveFile::new(Cursor::new(bytes), frames)
+}
+
+fn restored(from: &MemoryTree, live: &MemoryTree, policy: Policy, dry_run: bool) -> RestoreReport {
+    now(async {
+        let options = RestoreOptions {
+            policy,
+            dry_run,
+            ..RestoreOptions::default()
+        };
+        restore(&archive(from).await, live, &options).await.unwrap()
+    })
+}
+
+fn changes(report: &RestoreReport) -> [u64; 4] {
+    [
+        report.created,
+        report.data_changed,
+        report.acl_changed,
+        report.deleted,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn replace_ends_equal_and_a_second_time_writes_nothing(backup in plans(), live in plans()) {
+        let (backup, live) = (tree(&backup), tree(&live));
+        let before = dump(&live);
+        let planned = restored(&backup, &live, Policy::Replace, true);
+        prop_assert_eq!(dump(&live), before);
+        let report = restored(&backup, &live, Policy::Replace, false);
+        prop_assert!(report.is_complete());
+        prop_assert_eq!(changes(&planned), changes(&report));
+        prop_assert_eq!(dump(&live), dump(&backup));
+        prop_assert_eq!(changes(&restored(&backup, &live, Policy::Replace, false)), [0; 4]);
+    }
+
+    #[test]
+    fn merge_deletes_nothing_and_missing_changes_nothing(backup in plans(), live in plans()) {
+        let wanted = dump(&tree(&backup));
+        for policy in [Policy::Merge, Policy::Missing] {
+            let live = tree(&live);
+            let before = dump(&live);
+            prop_assert!(restored(&tree(&backup), &live, policy, false).is_complete());
+            let after = dump(&live);
+            let mut expected = before.clone();
+            for (path, znode) in &wanted {
+                if policy == Policy::Merge || !before.contains_key(path) {
+                    expected.insert(path.clone(), znode.clone());
+                }
+            }
+            prop_assert_eq!(after, expected);
+        }
+    }
+
+    #[test]
+    fn a_path_that_parses_prints_as_it_was(text in "(/[a-zł.%☃ \u{0}\u{7f}]{0,3}){0,4}/?") {
+        if let Ok(path) = ZnodePath::parse(&text) {
+            prop_assert_eq!(path.as_str(), &text);
+            prop_assert_eq!(path.depth(), path.ancestors().len() + usize::from(!path.is_root()));
+            if let Some(parent) = path.parent() {
+                prop_assert!(path.is_within(&parent) && !parent.is_within(&path));
+                prop_assert_eq!(parent.child(path.name()).unwrap(), path);
+            }
+        } else {
+            let dots = text.split('/').any(|part| part == "." || part == "..");
+            let forbidden = text.contains(['\u{0}', '\u{7f}']);
+            let slashes = text.is_empty() || text.contains("//") || text.ends_with('/');
+            prop_assert!(dots || forbidden || slashes);
+        }
+    }
+}
+
+#[test]
+fn the_tree_in_memory_does_what_every_client_must_do() {
+    now(conformance::run(
+        &MemoryTree::new(),
+        &ZnodePath::parse("/c").unwrap(),
+    ));
+}
