@@ -1,19 +1,20 @@
-//! How fast a backup and a restore are, compared with one request at a time on the same server in the same run.
+//! How fast a backup and a restore are, compared with one request at a time on the same ZooKeeper in the same run,
+//! and how much memory the server takes for them. The server is a process of its own: this program, started again.
 //!
 //! `cargo run --release --example bench -- --znodes 100000`
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use backup_engine::{BackupRequest, Engine, JobState, PlainEnsemble, RestoreRequest};
 use clap::Parser;
-use zk_backup_testkit::{Distribution, ZooKeeper};
-use zk_snapshot::PlainConfig;
+use zk_backup_testkit::{Daemon, Distribution, ZooKeeper};
 use zookeeper_async::{Acl, CreateMode};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Set where this program is to be the server.
+const SERVE: &str = "ZK_BACKUP_BENCH_SERVE";
 
 /// Measures against a ZooKeeper of its own.
 #[derive(Parser)]
@@ -34,6 +35,9 @@ struct Args {
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
+    if std::env::var_os(SERVE).is_some() {
+        return Ok(zk_backup_daemon::run(zk_backup_daemon::Args::parse_from(["bench"])).await?);
+    }
     let args = Args::parse();
     let zookeeper = ZooKeeper::start(&Distribution::locate()?)?;
     let (address, session) = (zookeeper.address(), Duration::from_secs(60));
@@ -46,9 +50,8 @@ async fn main() -> Outcome<()> {
     let (mut reads, mut writes, mut backups, mut restores, mut compares) =
         (vec![], vec![], vec![], vec![], vec![]);
     let storage = tempfile::tempdir()?;
-    let engine = Engine::builder(Arc::new(PlainEnsemble::new(PlainConfig::new(&address))))
-        .storage(storage.path())?
-        .build()?;
+    let program = std::env::current_exe()?.display().to_string();
+    let daemon = Daemon::start(&program, &address, storage.path(), &[(SERVE, "1")])?;
     for _ in 0..args.runs {
         reads.push(read_one_at_a_time(&client, sample).await?);
         create(&client, "/alone", 0).await?;
@@ -59,19 +62,16 @@ async fn main() -> Outcome<()> {
         writes.push(rate(sample, begun));
         clear(&client, "/alone").await?;
 
-        reset_peak_memory();
         let begun = Instant::now();
-        let id = engine.backup(BackupRequest::default()).await?;
-        finish(&engine, &id).await?;
+        let id = finish(&daemon, "/backup", "")?;
         backups.push(rate(args.znodes, begun));
+        let restore = format!(r#"{{"vault": "{id}"}}"#);
         let begun = Instant::now();
-        let task = engine.restore(RestoreRequest::of(&id)).await?;
-        finish(&engine, &task).await?;
+        finish(&daemon, "/restore", &restore)?;
         compares.push(rate(args.znodes, begun));
         clear(&client, "/bench").await?;
         let begun = Instant::now();
-        let task = engine.restore(RestoreRequest::of(&id)).await?;
-        finish(&engine, &task).await?;
+        finish(&daemon, "/restore", &restore)?;
         restores.push(rate(args.znodes, begun));
     }
 
@@ -90,22 +90,19 @@ async fn main() -> Outcome<()> {
     ] {
         println!("{name:<52}{rate:>12.0}{:>12.1}", rate / base);
     }
-    if let Some(kib) = peak_memory() {
-        println!(
-            "peak memory of this process, client and engine: {} MiB",
-            kib / 1024
-        );
+    if let Some(kib) = daemon.peak_memory() {
+        println!("peak memory of the server: {} MiB", kib / 1024);
     }
     Ok(())
 }
 
-async fn finish(engine: &Engine, id: &str) -> Outcome<()> {
-    while engine.step().await? {}
-    let job = engine.job(id).await?.ok_or("the job is gone")?;
-    if job.status == JobState::Successful {
-        return Ok(());
+fn finish(daemon: &Daemon, path: &str, body: &str) -> Outcome<String> {
+    let (id, state) = daemon.do_job(path, body)?;
+    if state.status == 200 {
+        Ok(id)
+    } else {
+        Err(state.text.into())
     }
-    Err(job.message.unwrap_or_default().into())
 }
 
 async fn read_one_at_a_time(client: &zookeeper_async::ZooKeeper, znodes: usize) -> Outcome<f64> {
@@ -155,15 +152,4 @@ fn rate(znodes: usize, begun: Instant) -> f64 {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// Linux forgets the peak so far; elsewhere it counts the filling too.
-fn reset_peak_memory() {
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-}
-
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches("kB").trim().parse().ok()
 }
