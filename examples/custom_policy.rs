@@ -29,6 +29,11 @@ impl EvictionPolicy for ForgetWeekends {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    eviction_policy::conformance::run(
+        &ForgetWeekends,
+        OffsetDateTime::UNIX_EPOCH + Duration::days(20_000),
+    );
+
     // A clock that stands where the example puts it: Saturday the 21st of November 2026, and later days.
     let saturday = OffsetDateTime::from_unix_timestamp(1_795_219_200)?;
     let now = Arc::new(std::sync::Mutex::new(saturday));

@@ -253,10 +253,10 @@ async fn a_running_backup_ends_before_the_server_does() {
     let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
     let id = first.http.post("/backup", "").unwrap().text;
     while first.http.get(&format!("/jobstatus/{id}")).unwrap().json()["status"] == "Queued" {}
-    let pid = first.id().to_string();
+    let pid = first.id();
     assert!(
-        Command::new("kill")
-            .args(["-TERM", &pid])
+        Command::new("sh")
+            .args(["-c", &format!("kill -TERM {pid}")])
             .status()
             .unwrap()
             .success()

@@ -21,6 +21,7 @@
 
 mod access;
 mod answer;
+mod args;
 mod body;
 mod logging;
 mod routes;
@@ -30,6 +31,7 @@ mod start;
 mod tls;
 
 pub use access::{Access, Credentials};
+pub use args::Args;
 pub use server::{ServeOptions, serve};
-pub use settings::{Args, LogFormat, Settings, SettingsError};
+pub use settings::{LogFormat, Settings, SettingsError};
 pub use start::{StartError, run};

@@ -180,3 +180,16 @@ fn faults_are_refused_with_their_place() {
         assert_eq!((error.position, error.fault), (position, fault), "{text:?}");
     }
 }
+
+#[test]
+fn every_kind_of_rule_passes_the_conformance_suite() {
+    for rules in [
+        "0/1h,3d/1d,7d/7d,1m/1m,1y/delete",
+        "0/1d,7d/delete",
+        "0/delete",
+        "3/delete",
+        "1y/1m",
+    ] {
+        eviction_policy::conformance::run(&rules.parse::<RulePolicy>().unwrap(), now());
+    }
+}

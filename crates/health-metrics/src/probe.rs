@@ -149,5 +149,6 @@ mod tests {
     #[test]
     fn a_storage_that_is_gone_is_an_error() {
         assert!(FsProbe::new("/no/such/directory").usage().is_err());
+        assert!(FsProbe::new("/no/such/directory").writable().is_err());
     }
 }

@@ -1,0 +1,12 @@
+//! The conformance suite over every probe that comes with the crate.
+#![allow(clippy::unwrap_used)]
+
+use health_metrics::{FixedStorage, FsProbe, SystemProcess, conformance};
+
+#[test]
+fn every_probe_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    conformance::storage(&FsProbe::new(directory.path()));
+    conformance::storage(&FixedStorage::default());
+    conformance::process(&SystemProcess::default());
+}
