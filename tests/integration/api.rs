@@ -173,6 +173,8 @@ fn health_tells_of(daemon: &Daemon, full: &str, granular: &str, failed: &str) {
     assert_eq!(health["zookeeper"]["mode"], "standalone");
     assert!(health["process"]["memory_bytes"].as_u64().unwrap() > 1_000_000);
     assert_eq!(http.get("/health/live").unwrap().status, 200);
+    let head = http.send("HEAD", "/health", "").unwrap();
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
     assert_eq!(http.get("/health/ready").unwrap().status, 200);
 
     let metrics = http.get("/health/prometheus").unwrap();

@@ -6,6 +6,7 @@ mod api;
 mod crashes;
 mod engine_faults;
 mod faults;
+mod limits;
 mod live;
 mod readme;
 mod round_trip;

@@ -1,6 +1,6 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Query, QueryConfig, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route};
+use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 use backup_engine::{Engine, EngineError, JobState};
 use eviction_policy::{Action, Decision};
 use serde::Deserialize;
@@ -19,14 +19,14 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/restore", web::post().to(restore)))
         .service(endpoint("/evict", web::post().to(evict)))
         .service(endpoint("/evict/{id:.*}", web::post().to(evict_one)))
-        .service(endpoint("/jobstatus/{id:.*}", web::get().to(job_status)))
-        .service(endpoint("/listbackups", web::get().to(list)))
-        .service(endpoint("/listbackups/{id:.*}", web::get().to(describe)))
-        .service(endpoint("/health", web::get().to(health)))
-        .service(endpoint("/health/live", web::get().to(live)))
-        .service(endpoint("/health/ready", web::get().to(ready)))
-        .service(endpoint("/health/prometheus", web::get().to(metrics)))
-        .service(endpoint("/metrics", web::get().to(metrics)))
+        .service(endpoint("/jobstatus/{id:.*}", read().to(job_status)))
+        .service(endpoint("/listbackups", read().to(list)))
+        .service(endpoint("/listbackups/{id:.*}", read().to(describe)))
+        .service(endpoint("/health", read().to(health)))
+        .service(endpoint("/health/live", read().to(live)))
+        .service(endpoint("/health/ready", read().to(ready)))
+        .service(endpoint("/health/prometheus", read().to(metrics)))
+        .service(endpoint("/metrics", read().to(metrics)))
         .default_service(web::to(nothing_here));
 }
 
@@ -35,6 +35,11 @@ fn endpoint(path: &str, route: Route) -> Resource {
     web::resource(path)
         .route(route)
         .default_service(web::to(wrong_method))
+}
+
+/// GET, and HEAD, whose answer goes without the body.
+fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 async fn backup(engine: Data<Engine>, body: Body) -> Result<HttpResponse, ApiError> {
