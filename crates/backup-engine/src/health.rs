@@ -1,6 +1,7 @@
 use health_metrics::{
     BackupMetrics, BackupSummary, Health, Schedule, Storage, StorageUsage, ZooKeeperHealth,
 };
+use time::OffsetDateTime;
 use vault_store::{Manifest, VaultId};
 
 use crate::parts::{Parts, lock};
@@ -20,14 +21,15 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
         problems.push(format!("storage: {error}"));
         Vec::new()
     });
-    let queued = parts
-        .jobs
-        .counts()
-        .map(|counts| counts.queued)
-        .unwrap_or_else(|error| {
+    let now = parts.now();
+    let since = |then: OffsetDateTime| u64::try_from((now - then).whole_seconds()).unwrap_or(0);
+    let (queued, oldest) = match parts.jobs.counts() {
+        Ok(counts) => (counts.queued, counts.oldest_queued_at.map(since)),
+        Err(error) => {
             problems.push(error.to_string());
-            0
-        });
+            (0, None)
+        }
+    };
     if let Some(error) = &zookeeper.error {
         problems.push(format!("ZooKeeper: {error}"));
     }
@@ -49,6 +51,11 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
         }
     }
     let mut health = Health::new(storage, queued);
+    health.oldest_queued_seconds = oldest;
+    let success = health.storage.last_successful.as_ref();
+    health.seconds_since_success = success
+        .and_then(|success| OffsetDateTime::from_unix_timestamp(success.ts / 1000).ok())
+        .map(since);
     health.zookeeper = Some(zookeeper);
     health.process = parts.process_probe.usage();
     health.schedule = parts.cron.clone().map(|cron| {

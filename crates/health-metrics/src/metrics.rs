@@ -157,6 +157,18 @@ impl Metrics {
                 of_backup(&now, prefix, which, backup)?;
             }
         }
+        gauge(
+            "zk_backup_queue_oldest_age_seconds",
+            "How long the oldest waiting job waits; 0 if none does.",
+            approximate(health.oldest_queued_seconds.unwrap_or(0)),
+        )?;
+        if let Some(seconds) = health.seconds_since_success {
+            gauge(
+                "zk_backup_seconds_since_last_success",
+                "How long ago the newest successful backup was asked for.",
+                approximate(seconds),
+            )?;
+        }
         if let Some(zookeeper) = &health.zookeeper {
             gauge(
                 "zk_backup_zookeeper_up",

@@ -9,8 +9,14 @@ pub struct Health {
     pub status: &'static str,
     /// Jobs that wait.
     pub backup_queue_size: usize,
+    /// How long the oldest of them waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oldest_queued_seconds: Option<u64>,
     /// The storage and its newest backups.
     pub storage: Storage,
+    /// How long ago the newest successful backup was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_since_success: Option<u64>,
     /// The ensemble, where it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zookeeper: Option<ZooKeeperHealth>,
@@ -37,7 +43,9 @@ impl Health {
                 "UP"
             },
             backup_queue_size,
+            oldest_queued_seconds: None,
             storage,
+            seconds_since_success: None,
             zookeeper: None,
             process: ProcessUsage::default(),
             schedule: None,

@@ -142,7 +142,13 @@ impl Walk<'_> {
                     }
                     Reading::Found(found) => {
                         largest = largest.max(found.data.len());
-                        frontier.extend(found.children.iter().filter_map(|name| path.child(name).ok()));
+                        for name in &found.children {
+                            match path.child(name) {
+                                Ok(child) => frontier.push_back(child),
+                                // No server allows such a name; if one does, the backup must not hide it.
+                                Err(_) => self.summary.unreadable(&path),
+                            }
+                        }
                         self.found(path, found).await?;
                     }
                 }
