@@ -177,3 +177,39 @@ fn secrets_are_never_printed() {
     let found = said.find("canary").map(|at| &said[at.saturating_sub(80)..]);
     assert!(found.is_none(), "{found:?}");
 }
+
+/// HTTPS with the certificate of `CERTS_PATH`, seen by a client that trusts only that one; no plain HTTP beside it.
+#[test]
+fn tls_is_served_where_it_is_turned_on() {
+    let (storage, certs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let settings = [
+        ("TLS_ENABLED", "true"),
+        ("TLS_PORT", "0"),
+        ("CERTS_PATH", certs.path().to_str().unwrap()),
+    ];
+    let refused = try_daemon(&nobody(), storage.path(), &settings)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("tls.crt"), "{refused}");
+
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(certs.path().join("tls.crt"), pair.cert.pem()).unwrap();
+    std::fs::write(certs.path().join("tls.key"), pair.signing_key.serialize_pem()).unwrap();
+    let daemon = daemon(&nobody(), storage.path(), &settings);
+    let port = daemon.address.rsplit(':').next().unwrap();
+    let output = Command::new("curl")
+        .args(["-sS", "--cacert"])
+        .arg(certs.path().join("tls.crt"))
+        .args(["-u", &format!("{USER}:{PASSWORD}"), "-X", "POST"])
+        .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
+        .arg(format!("https://localhost:{port}/evict"))
+        .output()
+        .expect("curl must be installed");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "\"Ok\"", "{said}");
+    let plain = daemon.http.get("/health/live");
+    assert!(
+        !plain.is_ok_and(|answer| answer.status == 200),
+        "plain HTTP must not be served"
+    );
+}

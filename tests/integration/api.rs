@@ -264,6 +264,29 @@ async fn policies_evict_and_tell_why() {
     assert!(plan[0]["reason"].as_str().unwrap().contains("pinned"), "{plan}");
 }
 
+/// A restore of everything is refused where the operator forbids it; one of named root znodes is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_restore_can_be_forbidden() {
+    let zookeeper = server();
+    plant(&observer(&zookeeper).await, &[("/a", b"1")]).await;
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(
+        &zookeeper.address(),
+        storage.path(),
+        &[("ENABLE_FULL_RESTORE", "false")],
+    );
+    let (id, _) = daemon.do_job("/backup", "").unwrap();
+    for body in [json!({"vault": id}), json!({"vault": id, "dbs": []})] {
+        assert_error(
+            &daemon.http.post("/restore", &body.to_string()).unwrap(),
+            403,
+            "dbs",
+        );
+    }
+    let body = json!({"vault": id, "dbs": ["a"]}).to_string();
+    assert_eq!(daemon.do_job("/restore", &body).unwrap().1.status, 200);
+}
+
 #[test]
 fn requests_that_cannot_be_are_refused_with_a_reason() {
     let storage = tempfile::tempdir().unwrap();
