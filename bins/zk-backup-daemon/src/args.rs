@@ -9,64 +9,64 @@ use clap::Parser;
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below
 pub struct Args {
-    /// ZooKeeper's host, or several with commas between, each with a port of its own or without [127.0.0.1]
+    /// ZooKeeper's host, or several with commas between, each with a port of its own or without (default: 127.0.0.1)
     #[arg(long, env = "ZOOKEEPER_HOST")]
     pub zookeeper_host: Option<String>,
-    /// ZooKeeper's port, where the host has none [2181]
+    /// ZooKeeper's port, where the host has none (default: 2181)
     #[arg(long, env = "ZOOKEEPER_PORT")]
     pub zookeeper_port: Option<String>,
-    /// Seconds to connect to ZooKeeper, and for each request [30]
+    /// Seconds to connect to ZooKeeper, and for each request (default: 30)
     #[arg(long, env = "ZOOKEEPER_TIMEOUT")]
     pub zookeeper_timeout: Option<String>,
     /// TLS to ZooKeeper: not available yet
     #[arg(long, env = "ZOOKEEPER_ENABLE_SSL")]
     pub zookeeper_enable_ssl: Option<String>,
-    /// Address to listen on [0.0.0.0; 127.0.0.1 without credentials]
+    /// Address to listen on (default: 0.0.0.0; 127.0.0.1 without credentials)
     #[arg(long, env = "BROADCAST_ADDRESS")]
     pub broadcast_address: Option<String>,
-    /// Port for HTTP [8080]
+    /// Port for HTTP (default: 8080)
     #[arg(long, env = "PORT")]
     pub port: Option<String>,
-    /// Serve HTTPS instead of HTTP [false]
+    /// Serve HTTPS instead of HTTP (default: false)
     #[arg(long, env = "TLS_ENABLED")]
     pub tls_enabled: Option<String>,
-    /// Port for HTTPS [8443]
+    /// Port for HTTPS (default: 8443)
     #[arg(long, env = "TLS_PORT")]
     pub tls_port: Option<String>,
-    /// Directory with tls.crt and tls.key [/tls/]
+    /// Directory with tls.crt and tls.key (default: /tls/)
     #[arg(long, env = "CERTS_PATH")]
     pub certs_path: Option<String>,
-    /// Directory for backups and jobs [./backup-storage]
+    /// Directory for backups and jobs (default: ./backup-storage)
     #[arg(long, env = "STORAGE")]
     pub storage: Option<String>,
-    /// When to back up: five-field cron in UTC, or None [0 * * * *]
+    /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
     #[arg(long, env = "BACKUP_SCHEDULE")]
     pub backup_schedule: Option<String>,
-    /// Eviction policy of full backups [0/1d,7d/delete]
+    /// Eviction policy of full backups (default: 0/1d,7d/delete)
     #[arg(long, env = "EVICTION_POLICY")]
     pub eviction_policy: Option<String>,
-    /// Eviction policy of granular backups [7d/delete]
+    /// Eviction policy of granular backups (default: 7d/delete)
     #[arg(long, env = "GRANULAR_EVICTION_POLICY")]
     pub granular_eviction_policy: Option<String>,
-    /// Whether a restore may be asked for without dbs [true]
+    /// Whether a restore may be asked for without dbs (default: true)
     #[arg(long, env = "ENABLE_FULL_RESTORE")]
     pub enable_full_restore: Option<String>,
-    /// How many jobs may wait [100]
+    /// How many jobs may wait (default: 100)
     #[arg(long, env = "MAX_QUEUED_JOBS")]
     pub max_queued_jobs: Option<String>,
-    /// Seconds that a running job has to end after SIGTERM [30]
+    /// Seconds that a running job has to end after SIGTERM (default: 30)
     #[arg(long, env = "SHUTDOWN_GRACE")]
     pub shutdown_grace: Option<String>,
-    /// DEBUG, INFO, WARNING or ERROR [INFO]
+    /// DEBUG, INFO, WARNING or ERROR (default: INFO)
     #[arg(long, env = "LOG_LEVEL")]
     pub log_level: Option<String>,
-    /// text or json [text]
+    /// text or json (default: text)
     #[arg(long, env = "LOG_FORMAT")]
     pub log_format: Option<String>,
-    /// Ask for credentials on GET too, health and metrics excepted [false]
+    /// Ask for credentials on GET too, health and metrics excepted (default: false)
     #[arg(long, env = "BACKUP_DAEMON_PROTECT_READS")]
     pub protect_reads: Option<String>,
-    /// Serve without credentials on any address [false]
+    /// Serve without credentials on any address (default: false)
     #[arg(long, env = "BACKUP_DAEMON_ALLOW_ANONYMOUS")]
     pub allow_anonymous: Option<String>,
     /// Directory of files that hold secrets
