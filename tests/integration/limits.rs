@@ -35,30 +35,40 @@ fn a_body_of_100_megabytes_is_refused_and_takes_no_memory() {
     assert_eq!(daemon.http.get("/listbackups").unwrap().text, "[]");
 }
 
+/// Neither a head nor a body that never ends keeps a connection for long, and others are served meanwhile.
 #[test]
-fn a_client_that_never_ends_its_head_is_closed_and_others_are_served() {
+fn a_client_that_never_ends_its_request_is_closed() {
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon(&nobody(), storage.path(), &[]);
     let begun = Instant::now();
-    let slow: Vec<_> = (0..50)
-        .map(|_| {
-            let mut socket = TcpStream::connect(&daemon.address).unwrap();
-            socket.write_all(b"GET /health HTTP/1.1\r\nX-Slow: ").unwrap();
-            socket
-        })
-        .collect();
-    assert_eq!(daemon.http.get("/health/live").unwrap().status, 200);
-    for mut socket in slow {
+    let open = |text: &'static str| {
+        let mut socket = TcpStream::connect(&daemon.address).unwrap();
+        socket.write_all(text.as_bytes()).unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let mut answer = Vec::new();
-        let closed = socket.read_to_end(&mut answer);
+        socket
+    };
+    let heads: Vec<_> = (0..50)
+        .map(|_| open("GET /health HTTP/1.1\r\nX-Slow: "))
+        .collect();
+    let body = "POST /backup HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\
+                Authorization: Basic b3BlcmF0b3I6Y2FuYXJ5LWFwaS1wYXNzd29yZA==\r\n\r\n{";
+    let bodies: Vec<_> = (0..50).map(|_| open(body)).collect();
+    assert_eq!(daemon.http.get("/health/live").unwrap().status, 200);
+    for mut socket in heads {
+        let closed = socket.read_to_end(&mut Vec::new());
         assert!(
             closed.is_ok(),
             "still open after {:?}: {closed:?}",
             begun.elapsed()
         );
     }
+    for mut socket in bodies {
+        let mut answer = [0; 12];
+        socket.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 408");
+    }
     assert!(begun.elapsed() < Duration::from_secs(30));
+    assert_eq!(daemon.http.get("/listbackups").unwrap().text, "[]");
 }
 
 /// Many requests at once: as many as may wait are queued, the others are told so, and everything else answers.

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
-use actix_web::web::Bytes;
+use actix_web::web::{Bytes, Payload};
 use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -10,19 +11,37 @@ use zk_snapshot::{Policy, ZnodePath};
 
 use crate::answer::ApiError;
 
-/// A body, as actix hands it over.
-pub(crate) type Body = Result<Bytes, actix_web::Error>;
+/// The largest body that is read.
+const LARGEST: usize = 1 << 20;
+/// The longest that a client may take to send it.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Takes the whole body in, within bounds of size and time.
+pub(crate) async fn read(payload: Payload) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(DEADLINE, payload.to_bytes_limited(LARGEST)).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(error))) => Err(ApiError::invalid(format!("the body cannot be read: {error}"))),
+        Ok(Err(_)) => {
+            let message = "the body is larger than 1 MiB";
+            Err(ApiError::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                message,
+            ))
+        }
+        Err(_) => {
+            let message = format!("the body did not come within {} seconds", DEADLINE.as_secs());
+            Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_too_slow",
+                message,
+            ))
+        }
+    }
+}
 
 /// Reads a JSON object whatever the content type says; an empty body is `{}`.
-fn parse<T: DeserializeOwned>(body: Body) -> Result<T, ApiError> {
-    let bytes = body.map_err(|error| match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            "the body is larger than 1 MiB",
-        ),
-        _ => ApiError::invalid(format!("the body cannot be read: {error}")),
-    })?;
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let text = bytes.trim_ascii();
     let text = if text.is_empty() { b"{}" } else { text };
     if !text.starts_with(b"{") {
@@ -57,7 +76,7 @@ struct BackupBody {
     allow_partial: Option<bool>,
 }
 
-pub(crate) fn backup(body: Body) -> Result<BackupRequest, ApiError> {
+pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
     let body: BackupBody = parse(body)?;
     let mode = match body.mode.as_deref() {
         None | Some("hierarchical") => Mode::Hierarchical,
@@ -97,7 +116,7 @@ struct RestoreBody {
     policy: Option<Policy>,
 }
 
-pub(crate) fn restore(body: Body) -> Result<RestoreRequest, ApiError> {
+pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
     let body: RestoreBody = parse(body)?;
     let source = match (body.vault, body.ts) {
         (Some(vault), None) => RestoreSource::Vault(vault),

@@ -1,5 +1,5 @@
 use actix_web::http::StatusCode;
-use actix_web::web::{self, Data, Query, QueryConfig, ServiceConfig};
+use actix_web::web::{self, Data, Payload, Query, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 use backup_engine::{Engine, EngineError, JobState};
 use eviction_policy::{Action, Decision};
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::answer::{ApiError, bare_id, no_backup};
-use crate::body::{self, Body};
+use crate::body;
 
 /// Every endpoint.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -42,13 +42,13 @@ fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-async fn backup(engine: Data<Engine>, body: Body) -> Result<HttpResponse, ApiError> {
-    let id = engine.backup(body::backup(body)?).await?;
+async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
+    let id = engine.backup(body::backup(&body::read(body).await?)?).await?;
     Ok(bare_id(&id))
 }
 
-async fn restore(engine: Data<Engine>, body: Body) -> Result<HttpResponse, ApiError> {
-    let task = engine.restore(body::restore(body)?).await?;
+async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
+    let task = engine.restore(body::restore(&body::read(body).await?)?).await?;
     Ok(bare_id(&task))
 }
 

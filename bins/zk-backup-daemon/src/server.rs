@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
-use actix_web::web::{Data, PayloadConfig};
+use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use actix_web_httpauth::extractors::basic;
 use backup_engine::Engine;
@@ -14,8 +14,6 @@ use tokio::sync::watch;
 use crate::access::{self, Access, REALM};
 use crate::routes;
 
-/// The largest body that is read.
-const MAX_BODY: usize = 1 << 20;
 /// The longest that a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(10);
 
@@ -61,7 +59,6 @@ pub async fn serve(
         App::new()
             .app_data(Data::new(served_engine.clone()))
             .app_data(Data::new(access.clone()))
-            .app_data(PayloadConfig::new(MAX_BODY))
             .app_data(basic::Config::default().realm(REALM))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
