@@ -1,5 +1,5 @@
 //! Another service embeds the engine: here over a tree in memory; over a real ensemble it is
-//! `PlainEnsemble::new(PlainConfig::new("zk1:2181"))`.
+//! `ZooKeeperEnsemble::new(BatchedConfig::new("zk1:2181"), Driver::Auto)`.
 #![allow(clippy::print_stdout)]
 
 use std::error::Error;

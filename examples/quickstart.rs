@@ -11,12 +11,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backup_engine::{Engine, PlainEnsemble};
+use backup_engine::{Driver, Engine, ZooKeeperEnsemble};
 use clap::Parser;
 use serde_json::json;
 use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
 use zk_backup_testkit::{Distribution, Http, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::PlainConfig;
+use zk_snapshot::BatchedConfig;
 use zookeeper_async::{Acl, CreateMode, Permission};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -38,11 +38,11 @@ async fn main() -> Outcome<()> {
     fill(&client).await?;
 
     let storage = tempfile::tempdir()?;
-    let config = PlainConfig {
+    let config = BatchedConfig {
         digest_auth: Some(format!("super:{SUPER_PASSWORD}")),
-        ..PlainConfig::new(zookeeper.address())
+        ..BatchedConfig::new(zookeeper.address())
     };
-    let engine = Engine::builder(Arc::new(PlainEnsemble::new(config)))
+    let engine = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)))
         .storage(storage.path())?
         .build()?;
     let listener = TcpListener::bind("127.0.0.1:8080").or_else(|_| TcpListener::bind("127.0.0.1:0"))?;

@@ -65,7 +65,7 @@ async fn the_users_specification_from_backup_to_eviction() {
     let size = info["size"].as_str().unwrap().strip_suffix('b').unwrap();
     assert!(size.parse::<u64>().unwrap() > 100);
     assert!(info["ts"].as_u64().unwrap() > 1_700_000_000_000);
-    assert_eq!(info["consistency"], "fuzzy");
+    assert_eq!(info["consistency"], "consistent");
     for (key, value) in [
         ("evictable", true),
         ("locked", false),

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, USER};
-use zk_snapshot::{Acl, PlainClient, WriteOp, ZnodePath, ZnodeWriter as _};
+use zk_snapshot::{Acl, WriteOp, ZnodePath};
 
-use crate::live::{as_super, daemon, nobody, observer, plant, server, try_daemon};
+use crate::live::{as_super, connect, daemon, nobody, observer, plant, server, try_daemon};
 
 /// `kill -9` while a stage is being written: what was there before stays good, the new one is absent, its job is
 /// failed as interrupted, its stage is swept.
@@ -71,8 +71,8 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done() {
     assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
 }
 
-async fn fill(config: &zk_snapshot::PlainConfig, znodes: usize) {
-    let client = PlainClient::connect(config.clone()).await.unwrap();
+async fn fill(config: &zk_snapshot::BatchedConfig, znodes: usize) {
+    let client = connect(config.clone()).await.unwrap();
     let create = |path: String| WriteOp::Create {
         path: ZnodePath::parse(&path).unwrap(),
         data: vec![7; 200],
@@ -82,7 +82,7 @@ async fn fill(config: &zk_snapshot::PlainConfig, znodes: usize) {
         vec![create("/fill".to_owned())],
         (0..znodes).map(|i| create(format!("/fill/n{i}"))).collect(),
     ] {
-        for outcome in client.write_many(ops).await {
+        for outcome in client.write_many(&ops).await {
             outcome.unwrap();
         }
     }

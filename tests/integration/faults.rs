@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use zk_snapshot::{
-    Acl, PlainClient, PlainConfig, RestoreError, RestoreOptions, WriteOp, ZnodePath, ZnodeWriter, restore,
-};
+use zk_snapshot::{Acl, BatchedConfig, RestoreError, RestoreOptions, WriteOp, ZnodePath, restore};
 
-use crate::live::{as_super, back_up, dump, observer, server};
+use crate::live::{as_super, back_up, closed, connect, dump, observer, server};
 
 #[tokio::test]
 async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time() {
@@ -16,12 +14,12 @@ async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time() {
         .unwrap()
         .port();
     let address = format!("127.0.0.1:{port}");
-    let config = PlainConfig {
+    let config = BatchedConfig {
         deadline: Duration::from_secs(5),
-        ..PlainConfig::new(&address)
+        ..BatchedConfig::new(&address)
     };
     let started = Instant::now();
-    let error = PlainClient::connect(config)
+    let error = connect(config)
         .await
         .err()
         .expect("nobody listens there")
@@ -34,28 +32,21 @@ async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time() {
 async fn a_server_that_accepts_and_never_answers_is_given_up() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let config = PlainConfig {
+    let config = BatchedConfig {
         deadline: Duration::from_secs(1),
-        ..PlainConfig::new(&address)
+        ..BatchedConfig::new(&address)
     };
-    let error = PlainClient::connect(config)
-        .await
-        .err()
-        .expect("it never answers")
-        .to_string();
+    let error = connect(config).await.err().expect("it never answers").to_string();
     assert!(error.contains(&address) && error.contains("in time"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
     let server = server();
-    let admin = PlainClient::connect(as_super(&server)).await.unwrap();
+    let admin = connect(as_super(&server)).await.unwrap();
     let outside = observer(&server).await;
-    let mut closed = Acl::open();
-    closed.0[0].scheme = "digest".to_owned();
-    closed.0[0].id = "bob:ZWxzZXdoZXJlIQ==".to_owned();
     for (path, acl) in [
-        ("/secret", closed),
+        ("/secret", closed()),
         ("/secret/inside", Acl::open()),
         ("/open", Acl::open()),
     ] {
@@ -65,19 +56,17 @@ async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
             data: b"d".to_vec(),
             acl,
         };
-        admin.write_many(vec![op]).await.pop().unwrap().unwrap();
+        admin.write_many(&[op]).await.pop().unwrap().unwrap();
     }
     let before = dump(&outside).await;
 
-    let stranger = PlainClient::connect(PlainConfig::new(server.address()))
-        .await
-        .unwrap();
+    let stranger = connect(BatchedConfig::new(server.address())).await.unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (summary, archive) = back_up(&stranger, file.path()).await;
+    let (summary, archive) = back_up(&*stranger, file.path()).await;
     assert!(summary.is_partial());
     assert_eq!(summary.unreadable_paths, [ZnodePath::parse("/secret").unwrap()]);
 
-    let report = restore(&archive, &admin, &RestoreOptions::default())
+    let report = restore(archive.clone(), &*admin, &RestoreOptions::default())
         .await
         .unwrap();
     assert_eq!(report.deleted, 0, "{report:?}");
@@ -85,8 +74,8 @@ async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
 
     let roots = vec![ZnodePath::parse("/no-such").unwrap()];
     let refused = restore(
-        &archive,
-        &admin,
+        archive,
+        &*admin,
         &RestoreOptions {
             roots,
             ..RestoreOptions::default()
@@ -99,7 +88,7 @@ async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_backup_is_refused_before_the_first_write() {
     let server = server();
-    let admin = PlainClient::connect(as_super(&server)).await.unwrap();
+    let admin = connect(as_super(&server)).await.unwrap();
     let outside = observer(&server).await;
     let path = ZnodePath::parse("/app").unwrap();
     let op = WriteOp::Create {
@@ -107,22 +96,22 @@ async fn a_damaged_backup_is_refused_before_the_first_write() {
         data: vec![7; 5_000],
         acl: Acl::open(),
     };
-    admin.write_many(vec![op]).await.pop().unwrap().unwrap();
+    admin.write_many(&[op]).await.pop().unwrap().unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (_, archive) = back_up(&admin, file.path()).await;
+    let (_, archive) = back_up(&*admin, file.path()).await;
 
     let mut bytes = std::fs::read(file.path()).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(file.path(), bytes).unwrap();
     admin
-        .write_many(vec![WriteOp::Delete { path }])
+        .write_many(&[WriteOp::Delete { path }])
         .await
         .pop()
         .unwrap()
         .unwrap();
     let before = dump(&outside).await;
-    let error = restore(&archive, &admin, &RestoreOptions::default())
+    let error = restore(archive.clone(), &*admin, &RestoreOptions::default())
         .await
         .unwrap_err()
         .to_string();
@@ -133,18 +122,15 @@ async fn a_damaged_backup_is_refused_before_the_first_write() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_restarts_in_the_middle_is_waited_for_with_the_identity_kept() {
     let mut server = server();
-    let admin = PlainClient::connect(as_super(&server)).await.unwrap();
-    let mut closed = Acl::open();
-    closed.0[0].scheme = "digest".to_owned();
-    closed.0[0].id = "bob:ZWxzZXdoZXJlIQ==".to_owned();
+    let admin = connect(as_super(&server)).await.unwrap();
     let op = WriteOp::Create {
         path: ZnodePath::parse("/secret").unwrap(),
         data: b"d".to_vec(),
-        acl: closed,
+        acl: closed(),
     };
-    admin.write_many(vec![op]).await.pop().unwrap().unwrap();
+    admin.write_many(&[op]).await.pop().unwrap().unwrap();
     tokio::task::block_in_place(|| server.restart()).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (summary, _) = back_up(&admin, file.path()).await;
+    let (summary, _) = back_up(&*admin, file.path()).await;
     assert!(!summary.is_partial(), "{summary:?}");
 }

@@ -6,11 +6,14 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use backup_engine::{Client, Driver, Ensemble as _, ZooKeeperEnsemble};
 use futures::StreamExt;
 use zk_backup_testkit::{Daemon, DaemonError, Distribution, SUPER_PASSWORD, ZooKeeper};
 use zk_snapshot::{
-    ArchiveFile, ArchiveWriter, CaptureOptions, CaptureSummary, PlainClient, PlainConfig, RestoreOptions,
-    RestoreReport, capture, restore,
+    Acl, AclEntry, ArchiveFile, ArchiveWriter, BatchedConfig, CaptureOptions, CaptureSummary, ClientError,
+    Portion, RecordSource, RestoreOptions, RestoreReport, capture, restore,
 };
 
 /// Path → data and ACL entries (permissions, scheme, id).
@@ -20,12 +23,34 @@ pub(crate) fn server() -> ZooKeeper {
     ZooKeeper::start(&Distribution::locate().unwrap()).unwrap()
 }
 
-pub(crate) fn as_super(server: &ZooKeeper) -> PlainConfig {
+pub(crate) fn as_super(server: &ZooKeeper) -> BatchedConfig {
     let digest_auth = Some(format!("super:{SUPER_PASSWORD}"));
-    PlainConfig {
+    BatchedConfig {
         digest_auth,
-        ..PlainConfig::new(server.address())
+        ..BatchedConfig::new(server.address())
     }
+}
+
+/// Whether the suites are to run by plain requests: set `ZOOKEEPER_DRIVER=plain` for that.
+pub(crate) fn driver() -> Driver {
+    match std::env::var("ZOOKEEPER_DRIVER").as_deref() {
+        Ok("plain") => Driver::Plain,
+        Ok("batched") | Err(_) => Driver::Batched,
+        Ok(other) => panic!("ZOOKEEPER_DRIVER={other}"),
+    }
+}
+
+pub(crate) async fn connect(config: BatchedConfig) -> Result<Box<dyn Client>, ClientError> {
+    ZooKeeperEnsemble::new(config, driver()).connect().await
+}
+
+/// An ACL that lets nobody in but bob, whose password nobody knows.
+pub(crate) fn closed() -> Acl {
+    Acl::new(vec![AclEntry {
+        perms: 31,
+        scheme: "digest".to_owned(),
+        id: "bob:ZWxzZXdoZXJlIQ==".to_owned(),
+    }])
 }
 
 /// A client of the tests' own, so that the code under test does not judge itself.
@@ -89,29 +114,36 @@ pub(crate) fn assert_same(left: &Tree, right: &Tree) {
     assert!(extra.is_empty(), "not expected: {extra:?}");
 }
 
-/// Backs up into `file`, and opens it again.
-pub(crate) async fn back_up(client: &PlainClient, file: &Path) -> (CaptureSummary, ArchiveFile<File>) {
-    let (sender, mut records) = tokio::sync::mpsc::channel(256);
-    let out = BufWriter::new(File::create(file).unwrap());
+/// Backs up what does not change meanwhile into `file`, and opens it again.
+pub(crate) async fn back_up(client: &dyn Client, file: &Path) -> (CaptureSummary, Arc<dyn RecordSource>) {
+    let (sink, mut portions) = tokio::sync::mpsc::channel(8);
+    let path = file.to_owned();
     let writing = tokio::task::spawn_blocking(move || {
-        let mut writer = ArchiveWriter::new(out);
-        while let Some(record) = records.blocking_recv() {
-            writer.push(&record).unwrap();
+        let mut writer = ArchiveWriter::new(BufWriter::new(File::create(&path).unwrap()));
+        while let Some(portion) = portions.blocking_recv() {
+            match portion {
+                Portion::Restart => {
+                    writer = ArchiveWriter::new(BufWriter::new(File::create(&path).unwrap()));
+                }
+                Portion::Records(records) => records.iter().for_each(|record| writer.push(record).unwrap()),
+                Portion::Amendments(amendments) => assert_eq!(amendments, []),
+            }
         }
         writer.finish().unwrap()
     });
-    let summary = capture(client, &CaptureOptions::default(), sender).await.unwrap();
+    let summary = capture(client, &CaptureOptions::default(), sink).await.unwrap();
     let frames = writing.await.unwrap();
-    (summary, ArchiveFile::new(File::open(file).unwrap(), frames))
+    let archive = ArchiveFile::new(File::open(file).unwrap(), frames);
+    (summary, Arc::new(archive))
 }
 
 /// Restores everything from `archive`.
 pub(crate) async fn put_back(
-    client: &PlainClient,
-    archive: &ArchiveFile<File>,
+    client: &dyn Client,
+    archive: &Arc<dyn RecordSource>,
     options: &RestoreOptions,
 ) -> RestoreReport {
-    restore(archive, client, options).await.unwrap()
+    restore(Arc::clone(archive), client, options).await.unwrap()
 }
 
 /// The server under test, as a process of its own.
@@ -124,12 +156,12 @@ pub(crate) fn try_daemon(
     storage: &Path,
     settings: &[(&str, &str)],
 ) -> Result<Daemon, DaemonError> {
-    Daemon::start(
-        env!("CARGO_BIN_EXE_daemon-under-test"),
-        zookeeper,
-        storage,
-        settings,
-    )
+    let mut all = vec![];
+    if driver() == Driver::Plain {
+        all.push(("ZOOKEEPER_DRIVER", "plain"));
+    }
+    all.extend(settings); // these come last, and win
+    Daemon::start(env!("CARGO_BIN_EXE_daemon-under-test"), zookeeper, storage, &all)
 }
 
 /// An address that nothing listens on.

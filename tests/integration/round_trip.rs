@@ -1,10 +1,10 @@
 //! Only what differs is written, seen from outside.
 
 use zk_backup_testkit::ZooKeeper;
-use zk_snapshot::{Acl, PlainClient, Policy, RestoreOptions, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use zk_snapshot::{Acl, History, Policy, RestoreOptions, WriteOp, ZnodePath};
 use zookeeper_async::CreateMode;
 
-use crate::live::{as_super, assert_same, back_up, dump, observer, put_back, server};
+use crate::live::{as_super, assert_same, back_up, connect, dump, observer, put_back, server};
 
 fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
     WriteOp::Create {
@@ -17,25 +17,30 @@ fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     let server = server();
-    let client = PlainClient::connect(as_super(&server)).await.unwrap();
+    let client = connect(as_super(&server)).await.unwrap();
     let outside = observer(&server).await;
     let top = vec![create("/app", b"v1", Acl::open())];
-    let below = (0..50)
+    let below: Vec<_> = (0..50)
         .map(|i| create(&format!("/app/n{i}"), b"x", Acl::open()))
         .collect();
     for ops in [top, below] {
         client
-            .write_many(ops)
+            .write_many(&ops)
             .await
             .into_iter()
             .for_each(|outcome| outcome.unwrap());
     }
     let before = dump(&outside).await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (_, archive) = back_up(&client, file.path()).await;
+    let (_, archive) = back_up(&*client, file.path()).await;
     let versions = |tree: Vec<zk_snapshot::Reading>| format!("{tree:?}");
     let untouched = ZnodePath::parse("/app/n7").unwrap();
-    let stat = versions(client.read_many(std::slice::from_ref(&untouched)).await.unwrap());
+    let stat = versions(
+        client
+            .read_many(std::slice::from_ref(&untouched), History::One)
+            .await
+            .unwrap(),
+    );
 
     let open = zookeeper_async::Acl::open_unsafe().clone();
     let persistent = CreateMode::Persistent;
@@ -70,8 +75,8 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
         dry_run: true,
         ..RestoreOptions::default()
     };
-    assert_eq!(put_back(&client, &archive, &merge).await.deleted, 0);
-    let report = put_back(&client, &archive, &RestoreOptions::default()).await;
+    assert_eq!(put_back(&*client, &archive, &merge).await.deleted, 0);
+    let report = put_back(&*client, &archive, &RestoreOptions::default()).await;
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(
         (
@@ -90,7 +95,12 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     );
     assert_eq!(
         stat,
-        versions(client.read_many(std::slice::from_ref(&untouched)).await.unwrap())
+        versions(
+            client
+                .read_many(std::slice::from_ref(&untouched), History::One)
+                .await
+                .unwrap()
+        )
     );
     let mut after = dump(&outside).await;
     after.remove("/app/busy");
@@ -104,7 +114,7 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     .into();
     let roots = vec![ZnodePath::parse("/app").unwrap()];
     let report = put_back(
-        &client,
+        &*client,
         &archive,
         &RestoreOptions {
             roots,
@@ -120,13 +130,13 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_plain_client_does_what_every_client_must_do() {
+async fn the_client_does_what_every_client_must_do() {
     let mut servers = vec![server()];
     servers
         .extend(zk_backup_testkit::Distribution::debian().map(|debian| ZooKeeper::start(&debian).unwrap()));
     for server in servers {
-        let client = PlainClient::connect(as_super(&server)).await.unwrap();
-        zk_snapshot::conformance::run(&client, &ZnodePath::parse("/conformance").unwrap()).await;
+        let client = connect(as_super(&server)).await.unwrap();
+        zk_snapshot::conformance::run(&*client, &ZnodePath::parse("/conformance").unwrap()).await;
         client.close().await;
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{Acl, AclEntry, PlainClient, WriteOp, ZnodePath, ZnodeWriter as _};
+use zk_snapshot::{Acl, AclEntry, WriteOp, ZnodePath};
 
-use crate::live::{as_super, assert_same, daemon, dump, observer};
+use crate::live::{as_super, assert_same, connect, daemon, dump, observer};
 
 /// The largest data that the server's default limit on requests takes, with room for path and ACL.
 const LARGE: usize = (1 << 20) - 1_000;
@@ -15,7 +15,7 @@ fn acl(entries: &[(u32, &str, &str)]) -> Acl {
         scheme: (*scheme).to_owned(),
         id: (*id).to_owned(),
     };
-    Acl(entries.iter().map(entry).collect())
+    Acl::new(entries.iter().map(entry).collect())
 }
 
 fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
@@ -28,7 +28,7 @@ fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
 
 /// Everything that has ever broken a backup tool.
 async fn fill(server: &ZooKeeper) {
-    let client = PlainClient::connect(as_super(server)).await.unwrap();
+    let client = connect(as_super(server)).await.unwrap();
     let bytes: Vec<u8> = (0..=255).collect();
     let private = acl(&[(31, "digest", "bob:ZWxzZXdoZXJlIQ==")]);
     let tops = vec![
@@ -62,7 +62,7 @@ async fn fill(server: &ZooKeeper) {
     ];
     below.extend((0..100_000).map(|i| create(&format!("/many/n{i:06}"), &bytes[..i % 257], Acl::open())));
     for ops in [tops, below] {
-        for outcome in client.write_many(ops).await {
+        for outcome in client.write_many(&ops).await {
             outcome.unwrap();
         }
     }

@@ -3,8 +3,8 @@ use clap::Parser;
 /// A REST server that backs up and restores ZooKeeper.
 ///
 /// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
-/// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD), or
-/// from files of these names in BACKUP_DAEMON_SECRETS_DIR.
+/// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
+/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below
@@ -18,9 +18,21 @@ pub struct Args {
     /// Seconds to connect to ZooKeeper, and for each request (default: 30)
     #[arg(long, env = "ZOOKEEPER_TIMEOUT")]
     pub zookeeper_timeout: Option<String>,
-    /// TLS to ZooKeeper: not available yet
+    /// How to speak to ZooKeeper: auto, batched (3.6 or newer) or plain (default: auto)
+    #[arg(long, env = "ZOOKEEPER_DRIVER")]
+    pub zookeeper_driver: Option<String>,
+    /// Speak TLS to ZooKeeper (default: false)
     #[arg(long, env = "ZOOKEEPER_ENABLE_SSL")]
     pub zookeeper_enable_ssl: Option<String>,
+    /// Directory with ca.crt and, for servers that ask for it, tls.crt and tls.key (default: /tls/)
+    #[arg(long, env = "ZOOKEEPER_TLS_PATH")]
+    pub zookeeper_tls_path: Option<String>,
+    /// How often a backup reads again what changed meanwhile before it is fuzzy; 0 reads once (default: 200)
+    #[arg(long, env = "CONSISTENCY_ROUNDS")]
+    pub consistency_rounds: Option<String>,
+    /// Children that a restore may create and delete again to raise sequence counters (default: 1000000)
+    #[arg(long, env = "SEQUENCE_RESTORE_LIMIT")]
+    pub sequence_restore_limit: Option<String>,
     /// Address to listen on (default: 0.0.0.0; 127.0.0.1 without credentials)
     #[arg(long, env = "BROADCAST_ADDRESS")]
     pub broadcast_address: Option<String>,

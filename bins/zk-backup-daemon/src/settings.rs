@@ -3,8 +3,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use backup_engine::Driver;
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
+use zk_snapshot::{BatchedConfig, Tls};
 
 use crate::{Access, Args, Credentials};
 
@@ -24,10 +26,10 @@ const PORTS: &str = "a port up to 65535, 0 for any free one,";
 #[derive(Debug)]
 #[allow(missing_docs)] // the fields are those of `Args`
 pub struct Settings {
-    pub zookeeper: String,
-    pub zookeeper_timeout: Duration,
-    /// `user:password`
-    pub zookeeper_digest: Option<String>,
+    pub zookeeper: BatchedConfig,
+    pub driver: Driver,
+    pub consistency_rounds: u32,
+    pub sequence_limit: u64,
     pub address: IpAddr,
     pub port: u16,
     /// The directory of `tls.crt` and `tls.key`, if HTTPS is to be served.
@@ -55,7 +57,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.
     pub fn new(args: &Args, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        refuse_what_is_to_come(args, &environment)?;
+        refuse_what_is_to_come(args)?;
         let secrets_dir = given(args.secrets_dir.as_ref()).map(PathBuf::from);
         let secret = |name: &str| secret(name, secrets_dir.as_deref(), &environment);
         let credentials = pair(
@@ -64,6 +66,13 @@ impl Settings {
             "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
         )?;
         let digest = pair(secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
+        let zookeeper = BatchedConfig {
+            deadline: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
+            digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
+            sasl: pair(secret, "ZOOKEEPER_ADMIN_USERNAME", "ZOOKEEPER_ADMIN_PASSWORD")?,
+            tls: zookeeper_tls(args)?,
+            ..BatchedConfig::new(zookeeper(args)?)
+        };
         let anonymous = flag(
             "BACKUP_DAEMON_ALLOW_ANONYMOUS",
             args.allow_anonymous.as_ref(),
@@ -83,9 +92,22 @@ impl Settings {
             number("PORT", args.port.as_ref(), 8080, PORTS, |_| true)?
         };
         Ok(Self {
-            zookeeper: zookeeper(args)?,
-            zookeeper_timeout: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
-            zookeeper_digest: digest.map(|(user, password)| format!("{user}:{password}")),
+            driver: driver(args, &zookeeper)?,
+            zookeeper,
+            consistency_rounds: number(
+                "CONSISTENCY_ROUNDS",
+                args.consistency_rounds.as_ref(),
+                200,
+                "a number from 0 to 1000000",
+                |rounds| *rounds <= 1_000_000,
+            )?,
+            sequence_limit: number(
+                "SEQUENCE_RESTORE_LIMIT",
+                args.sequence_restore_limit.as_ref(),
+                1_000_000,
+                "a number from 0",
+                |_| true,
+            )?,
             address,
             port,
             tls: tls.then_some(certs),
@@ -129,23 +151,59 @@ fn given(value: Option<&String>) -> Option<String> {
         .filter(|value| !value.is_empty())
 }
 
-fn refuse_what_is_to_come(
-    args: &Args,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<(), SettingsError> {
-    for (name, value) in [
-        ("ZOOKEEPER_ENABLE_SSL", &args.zookeeper_enable_ssl),
-        ("S3_ENABLED", &args.s3_enabled),
-    ] {
-        if flag(name, value.as_ref(), false)? {
-            return Err(SettingsError(format!("{name}=true: not available yet")));
-        }
-    }
-    if given(environment("ZOOKEEPER_ADMIN_USERNAME").as_ref()).is_some() {
-        let what = "ZOOKEEPER_ADMIN_USERNAME: SASL is not available yet; leave it empty";
-        return Err(SettingsError(what.to_owned()));
+fn refuse_what_is_to_come(args: &Args) -> Result<(), SettingsError> {
+    let name = "S3_ENABLED";
+    if flag(name, args.s3_enabled.as_ref(), false)? {
+        return Err(SettingsError(format!("{name}=true: not available yet")));
     }
     Ok(())
+}
+
+fn driver(args: &Args, config: &BatchedConfig) -> Result<Driver, SettingsError> {
+    let name = "ZOOKEEPER_DRIVER";
+    match given(args.zookeeper_driver.as_ref()).as_deref() {
+        None | Some("auto") => Ok(Driver::Auto),
+        Some("batched") => Ok(Driver::Batched),
+        Some("plain") if config.tls.is_some() || config.sasl.is_some() => Err(SettingsError(format!(
+            "{name}=plain: it knows neither TLS nor SASL; leave ZOOKEEPER_ENABLE_SSL and ZOOKEEPER_ADMIN_USERNAME \
+             empty, or take batched"
+        ))),
+        Some("plain") => Ok(Driver::Plain),
+        Some(other) => Err(bad(name, other, "auto, batched or plain")),
+    }
+}
+
+/// What `ZOOKEEPER_ENABLE_SSL` asks for. The predecessor's directory holds a client certificate always; ours may
+/// hold only the CA.
+fn zookeeper_tls(args: &Args) -> Result<Option<Tls>, SettingsError> {
+    if !flag("ZOOKEEPER_ENABLE_SSL", args.zookeeper_enable_ssl.as_ref(), false)? {
+        return Ok(None);
+    }
+    let directory =
+        given(args.zookeeper_tls_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
+    let read = |name: &str| {
+        let path = directory.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SettingsError(format!(
+                "ZOOKEEPER_ENABLE_SSL: {}: {error}",
+                path.display()
+            ))),
+        }
+    };
+    let lacks = |name: &str| {
+        let path = directory.join(name);
+        SettingsError(format!("ZOOKEEPER_ENABLE_SSL: there is no {}", path.display()))
+    };
+    let identity = match (read("tls.crt")?, read("tls.key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(lacks("tls.key")),
+        (None, Some(_)) => return Err(lacks("tls.crt")),
+    };
+    let ca = read("ca.crt")?.ok_or_else(|| lacks("ca.crt"))?;
+    Ok(Some(Tls { ca, identity }))
 }
 
 fn secret(
@@ -333,7 +391,22 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_with_what_is_allowed() {
         type Change = fn(&mut Args);
-        let cases: [(Change, &str); 8] = [
+        let cases: [(Change, &str); 11] = [
+            (
+                |a| a.zookeeper_driver = Some("fast".into()),
+                "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
+            ),
+            (
+                |a| a.consistency_rounds = Some("-1".into()),
+                "CONSISTENCY_ROUNDS=-1",
+            ),
+            (
+                |a| {
+                    a.zookeeper_enable_ssl = Some("true".into());
+                    a.zookeeper_tls_path = Some("/nowhere".into());
+                },
+                "there is no /nowhere/ca.crt",
+            ),
             (
                 |a| a.port = Some("70000".into()),
                 "PORT=70000: a port up to 65535",
@@ -367,7 +440,10 @@ mod tests {
         };
         let settings = settings(change, &[("ZOOKEEPER_ADMIN_USERNAME", "")]).unwrap();
         assert_eq!(settings.port, 8080);
-        assert_eq!(settings.zookeeper, "zk1:2181,zk2:2182,[::1]:2181,[::2]:2183");
+        assert_eq!(
+            settings.zookeeper.address,
+            "zk1:2181,zk2:2182,[::1]:2181,[::2]:2183"
+        );
         assert!(settings.schedule.is_none());
     }
 }

@@ -1,9 +1,8 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use backup_engine::{Engine, EngineError, PlainEnsemble};
+use backup_engine::{Engine, EngineError, ZooKeeperEnsemble};
 use tokio::signal::unix::{SignalKind, signal};
-use zk_snapshot::PlainConfig;
 
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
@@ -61,7 +60,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     );
     log::info!(
         "ZooKeeper {}, storage {}",
-        settings.zookeeper,
+        settings.zookeeper.address,
         settings.storage.display()
     );
     let options = ServeOptions {
@@ -75,16 +74,14 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 }
 
 fn engine(settings: &Settings) -> Result<Engine, EngineError> {
-    let config = PlainConfig {
-        deadline: settings.zookeeper_timeout,
-        digest_auth: settings.zookeeper_digest.clone(),
-        ..PlainConfig::new(&settings.zookeeper)
-    };
-    let mut builder = Engine::builder(Arc::new(PlainEnsemble::new(config)))
+    let ensemble = ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver);
+    let mut builder = Engine::builder(Arc::new(ensemble))
         .storage(&settings.storage)?
         .full_policy(Arc::new(settings.eviction_policy.clone()))
         .granular_policy(Arc::new(settings.granular_eviction_policy.clone()))
         .full_restore(settings.full_restore)
+        .consistency_rounds(settings.consistency_rounds)
+        .sequence_limit(settings.sequence_limit)
         .max_queued(settings.max_queued_jobs);
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);

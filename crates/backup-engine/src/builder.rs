@@ -6,6 +6,7 @@ use eviction_policy::{EvictionPolicy, RulePolicy};
 use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
 use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs, Ticker};
 use vault_store::{FsStore, MemoryStore, VaultStore};
+use zk_snapshot::{CaptureOptions, RestoreOptions};
 
 use crate::parts::Parts;
 use crate::work::Worker;
@@ -24,6 +25,8 @@ pub struct EngineBuilder {
     clock: Clock,
     max_queued: usize,
     full_restore: bool,
+    consistency_rounds: u32,
+    sequence_limit: u64,
     schedule: Option<Schedule>,
 }
 
@@ -40,6 +43,8 @@ impl EngineBuilder {
             clock: SystemClock::shared(),
             max_queued: 100,
             full_restore: true,
+            consistency_rounds: CaptureOptions::default().rounds,
+            sequence_limit: RestoreOptions::default().sequence_limit,
             schedule: None,
         }
     }
@@ -114,6 +119,20 @@ impl EngineBuilder {
         self
     }
 
+    /// How often a backup reads again what changed meanwhile before it is called fuzzy; 200 if not said, and 0
+    /// never claims to be consistent.
+    pub fn consistency_rounds(mut self, rounds: u32) -> Self {
+        self.consistency_rounds = rounds;
+        self
+    }
+
+    /// How many children a restore may create and delete again to raise the counters of sequential children;
+    /// 1,000,000 if not said.
+    pub fn sequence_limit(mut self, steps: u64) -> Self {
+        self.sequence_limit = steps;
+        self
+    }
+
     /// When to back up without being asked; never, if not said.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = Some(schedule);
@@ -148,6 +167,8 @@ impl EngineBuilder {
             clock: Arc::clone(&self.clock),
             max_queued: self.max_queued,
             full_restore: self.full_restore,
+            consistency_rounds: self.consistency_rounds,
+            sequence_limit: self.sequence_limit,
             cron: self
                 .schedule
                 .as_ref()

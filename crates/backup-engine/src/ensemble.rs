@@ -3,11 +3,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use health_metrics::ZooKeeperHealth;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use zk_snapshot::{
-    Acl, ClientError, MemoryTree, PlainClient, PlainConfig, Reading, WriteError, WriteOp, ZnodePath,
-    ZnodeReader, ZnodeWriter,
+    Acl, AclFound, BatchedClient, BatchedConfig, ClientError, History, MemoryTree, PlainClient, PlainConfig,
+    Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, four_letter_word,
 };
 
 /// The longest that a health probe waits.
@@ -23,6 +21,9 @@ pub trait Client: ZnodeReader + ZnodeWriter {
 /// What is backed up: something that can be connected to.
 #[async_trait]
 pub trait Ensemble: Send + Sync {
+    /// What tells it from others: a backup of one ensemble says nothing about another.
+    fn name(&self) -> String;
+
     /// Connects, for one job.
     ///
     /// # Errors
@@ -33,28 +34,47 @@ pub trait Ensemble: Send + Sync {
     async fn probe(&self) -> ZooKeeperHealth;
 }
 
-/// A ZooKeeper ensemble, by plain requests of its client API.
-#[derive(Debug, Clone)]
-pub struct PlainEnsemble(PlainConfig);
+/// Which adapter speaks to ZooKeeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// The batched one, or the plain one where the server is older than 3.6.
+    #[default]
+    Auto,
+    /// [`BatchedClient`]: many reads or writes in one request; ZooKeeper 3.6 or newer.
+    Batched,
+    /// [`PlainClient`]: plain requests, any version; knows neither TLS nor SASL.
+    Plain,
+}
 
-impl PlainEnsemble {
-    /// Connects as `config` says.
+/// A ZooKeeper ensemble, by its client API.
+#[derive(Debug, Clone)]
+pub struct ZooKeeperEnsemble {
+    config: BatchedConfig,
+    driver: Driver,
+}
+
+impl ZooKeeperEnsemble {
+    /// Connects as `config` says, by `driver`.
     #[must_use]
-    pub fn new(config: PlainConfig) -> Self {
-        Self(config)
+    pub fn new(config: BatchedConfig, driver: Driver) -> Self {
+        Self { config, driver }
+    }
+
+    async fn plain(&self) -> Result<Box<dyn Client>, ClientError> {
+        let config = PlainConfig {
+            deadline: self.config.deadline,
+            session_timeout: self.config.session_timeout,
+            digest_auth: self.config.digest_auth.clone(),
+            ..PlainConfig::new(&self.config.address)
+        };
+        Ok(Box::new(PlainClient::connect(config).await?))
     }
 
     /// The answer of the first server that gives one to the four-letter word `srvr`.
     async fn srvr(&self) -> Result<String, String> {
         let mut cause = "no address".to_owned();
-        for address in self.0.address.split(',').map(str::trim) {
-            let ask = async {
-                let mut socket = TcpStream::connect(address).await?;
-                socket.write_all(b"srvr").await?;
-                let mut answer = Vec::new();
-                socket.take(64 << 10).read_to_end(&mut answer).await?;
-                Ok::<_, std::io::Error>(String::from_utf8_lossy(&answer).into_owned())
-            };
+        for address in self.config.address.split(',').map(str::trim) {
+            let ask = four_letter_word(&self.config, address, "srvr");
             match tokio::time::timeout(PROBE, ask).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) => cause = format!("{address}: {error}"),
@@ -73,9 +93,31 @@ impl Client for PlainClient {
 }
 
 #[async_trait]
-impl Ensemble for PlainEnsemble {
+impl Client for BatchedClient {
+    async fn close(self: Box<Self>) {
+        BatchedClient::close(*self).await;
+    }
+}
+
+#[async_trait]
+impl Ensemble for ZooKeeperEnsemble {
+    fn name(&self) -> String {
+        self.config.address.clone()
+    }
+
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
-        Ok(Box::new(PlainClient::connect(self.0.clone()).await?))
+        let only_batched = self.config.tls.is_some() || self.config.sasl.is_some();
+        match self.driver {
+            Driver::Plain => self.plain().await,
+            Driver::Auto | Driver::Batched => match BatchedClient::connect(self.config.clone()).await {
+                Ok(client) => Ok(Box::new(client)),
+                Err(error) if self.driver == Driver::Auto && error.is_unsupported() && !only_batched => {
+                    log::info!("{error}: one request at a time is used");
+                    self.plain().await
+                }
+                Err(error) => Err(error),
+            },
+        }
     }
 
     async fn probe(&self) -> ZooKeeperHealth {
@@ -121,8 +163,12 @@ impl MemoryEnsemble {
 
 #[async_trait]
 impl ZnodeReader for MemoryEnsemble {
-    async fn read_many(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
-        self.0.read_many(paths).await
+    async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
+        self.0.read_many(paths, history).await
+    }
+
+    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
+        self.0.read_acls(paths).await
     }
 
     fn batch_size(&self) -> usize {
@@ -132,12 +178,20 @@ impl ZnodeReader for MemoryEnsemble {
     fn batches_in_flight(&self) -> usize {
         self.0.batches_in_flight()
     }
+
+    async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
+        self.0.watch(roots).await
+    }
 }
 
 #[async_trait]
 impl ZnodeWriter for MemoryEnsemble {
-    async fn write_many(&self, ops: Vec<WriteOp>) -> Vec<Result<(), WriteError>> {
+    async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
         self.0.write_many(ops).await
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.0.keeps_order()
     }
 
     fn working_acl(&self) -> Acl {
@@ -152,6 +206,10 @@ impl Client for MemoryEnsemble {
 
 #[async_trait]
 impl Ensemble for MemoryEnsemble {
+    fn name(&self) -> String {
+        format!("memory {:p}", Arc::as_ptr(&self.0))
+    }
+
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
         Ok(Box::new(self.clone()))
     }

@@ -40,7 +40,7 @@ mod work;
 pub use builder::EngineBuilder;
 pub use clock::SystemClock;
 pub use engine::Engine;
-pub use ensemble::{Client, Ensemble, MemoryEnsemble, PlainEnsemble};
+pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
 pub use error::EngineError;
 pub use job_queue::JobState;
 pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource};

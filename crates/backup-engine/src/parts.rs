@@ -23,6 +23,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     pub(crate) max_queued: usize,
     pub(crate) full_restore: bool,
+    pub(crate) consistency_rounds: u32,
+    pub(crate) sequence_limit: u64,
     pub(crate) cron: Option<String>,
     pub(crate) ticker: Mutex<Option<Ticker>>,
     /// The newest backup id that was given out.
@@ -43,6 +45,11 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn phase(&self, phase: &'static str) {
         *lock(&self.phase) = phase;
+    }
+
+    pub(crate) fn restart(&self) {
+        self.znodes.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
     }
 
     pub(crate) fn add(&self, bytes: usize) {

@@ -48,12 +48,20 @@ pub struct BackupInfo {
     pub exception: Option<String>,
     /// `consistent` or `fuzzy`.
     pub consistency: Value,
-    /// The newest zxid that a captured znode speaks of.
+    /// How often what changed meanwhile was read again.
+    pub rounds: Value,
+    /// Znodes that still changed when the rounds were used up, counted; the first 20 named.
+    pub moving: Value,
+    /// The newest zxid that a captured znode speaks of; a consistent backup is the state as of it.
     pub zxid: Value,
     /// Znodes in it.
     pub znodes: Value,
     /// Ephemeral and unreadable znodes, counted; the first unreadable ones named.
     pub skipped: Value,
+    /// Znodes that disappeared between being listed and being read.
+    pub vanished: Value,
+    /// ACLs that were asked for, and those known from an earlier backup.
+    pub acls: Value,
     /// The format version of the vault.
     pub format: u64,
     /// When it was last read and compared with its checksums, RFC 3339.
@@ -181,9 +189,13 @@ pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupIn
         mode: manifest.mode.clone(),
         exception: damage.or_else(|| reason(&manifest).map(str::to_owned)),
         consistency: contents("consistency"),
+        rounds: contents("rounds"),
+        moving: contents("moving"),
         zxid: contents("zxid"),
         znodes: contents("znodes"),
         skipped: contents("skipped"),
+        vanished: contents("vanished"),
+        acls: contents("acls"),
         format: manifest.version,
         verified_at: verification.and_then(|result| rfc3339(result.at)),
     })
@@ -227,9 +239,13 @@ fn unknown(id: &VaultId, size: u64, why: String) -> BackupInfo {
         mode: String::new(),
         exception: Some(why),
         consistency: Value::Null,
+        rounds: Value::Null,
+        moving: Value::Null,
         zxid: Value::Null,
         znodes: Value::Null,
         skipped: Value::Null,
+        vanished: Value::Null,
+        acls: Value::Null,
         format: FORMAT_VERSION,
         verified_at: None,
     }

@@ -19,6 +19,9 @@ pub struct Metrics {
     restores: IntCounterVec,
     evictions: IntCounter,
     znodes: IntCounter,
+    captures: IntCounterVec,
+    skipped: IntCounterVec,
+    not_restored: IntCounterVec,
     duration: HistogramVec,
     size: HistogramVec,
 }
@@ -39,6 +42,21 @@ impl Metrics {
             restores: counter("zk_backup_restores_total", "Restores that ended.", "outcome")?,
             evictions: IntCounter::new("zk_backup_evictions_total", "Backups that were evicted.")?,
             znodes: IntCounter::new("zk_backup_znodes_captured_total", "Znodes that were captured.")?,
+            captures: counter(
+                "zk_backup_captures_total",
+                "Captures, by whether they show one moment.",
+                "consistency",
+            )?,
+            skipped: counter(
+                "zk_backup_znodes_skipped_total",
+                "Znodes that backups lack.",
+                "why",
+            )?,
+            not_restored: counter(
+                "zk_backup_not_restored_total",
+                "What restores could not bring back.",
+                "what",
+            )?,
             duration: HistogramVec::new(
                 HistogramOpts::new("zk_backup_duration_seconds", "How long backups took.").buckets(seconds),
                 &["mode"],
@@ -54,6 +72,11 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.restores.clone()))?;
         metrics.registry.register(Box::new(metrics.evictions.clone()))?;
         metrics.registry.register(Box::new(metrics.znodes.clone()))?;
+        metrics.registry.register(Box::new(metrics.captures.clone()))?;
+        metrics.registry.register(Box::new(metrics.skipped.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.not_restored.clone()))?;
         metrics.registry.register(Box::new(metrics.duration.clone()))?;
         metrics.registry.register(Box::new(metrics.size.clone()))?;
         Ok(metrics)
@@ -70,6 +93,22 @@ impl Metrics {
             self.size.with_label_values(&[mode]).observe(approximate(size));
             self.znodes.inc_by(znodes);
         }
+    }
+
+    /// A capture ended: `consistent` or `fuzzy`, and how many znodes it lacks, by why.
+    pub fn captured(&self, consistency: &str, lacks: &[(&str, u64)]) {
+        self.captures.with_label_values(&[consistency]).inc();
+        for (why, znodes) in lacks {
+            self.skipped.with_label_values(&[*why]).inc_by(*znodes);
+        }
+    }
+
+    /// A restore could not bring back everything: znodes, and counters of sequential children.
+    pub fn not_restored(&self, znodes: u64, counters: u64) {
+        self.not_restored.with_label_values(&["znodes"]).inc_by(znodes);
+        self.not_restored
+            .with_label_values(&["counters"])
+            .inc_by(counters);
     }
 
     /// A restore ended.

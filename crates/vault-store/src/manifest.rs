@@ -7,7 +7,9 @@ use time::OffsetDateTime;
 use crate::VaultId;
 
 /// The manifest version that this crate writes, and the newest that it reads.
-pub const FORMAT_VERSION: u64 = 1;
+///
+/// 2 added amendments, which a reader of version 1 would miss; version 1 is read as it is.
+pub const FORMAT_VERSION: u64 = 2;
 
 /// What a vault holds and what its files must be: `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

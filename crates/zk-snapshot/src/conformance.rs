@@ -1,31 +1,32 @@
 //! What every client must do. Run it over a client of your own, against a server or a tree that may be written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
-use std::io::Cursor;
-
-use tokio::sync::mpsc;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::{
-    Acl, AclEntry, ArchiveFile, ArchiveWriter, CaptureOptions, Found, Reading, RestoreOptions, WriteError,
-    WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture, restore,
+    Acl, AclEntry, CaptureOptions, Changes, Consistency, Found, History, Reading, RestoreOptions, WriteError,
+    WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
 };
 
 /// Runs the suite below `root`, which must not exist and does not afterwards. The client must be allowed to do
 /// everything there.
 ///
 /// Panics at the first thing that does not hold.
-pub async fn run<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePath) {
+pub async fn run<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
     assert!(client.batch_size() > 0 && client.batches_in_flight() > 0);
     create(client, root, b"", Acl::open()).await.unwrap();
     what_is_written_is_read(client, root).await;
     outcomes_are_told_apart(client, root).await;
     order_is_kept(client, root).await;
+    a_watch_sees_what_a_read_sees(client, root).await;
     a_capture_is_restored(client, root).await;
+    numbers_are_not_given_twice(client, root).await;
     remove(client, root).await;
     assert!(matches!(read(client, root).await, Reading::Missing));
 }
 
-async fn create<C: ZnodeWriter>(
+async fn create<C: ZnodeWriter + ?Sized>(
     client: &C,
     path: &ZnodePath,
     data: &[u8],
@@ -39,26 +40,39 @@ async fn create<C: ZnodeWriter>(
     write(client, op).await
 }
 
-async fn write<C: ZnodeWriter>(client: &C, op: WriteOp) -> Result<(), WriteError> {
-    let mut outcomes = client.write_many(vec![op]).await;
+async fn write<C: ZnodeWriter + ?Sized>(client: &C, op: WriteOp) -> Result<(), WriteError> {
+    let mut outcomes = client.write_many(&[op]).await;
     assert_eq!(outcomes.len(), 1);
     outcomes.remove(0)
 }
 
-async fn read<C: ZnodeReader>(client: &C, path: &ZnodePath) -> Reading {
-    let mut readings = client.read_many(std::slice::from_ref(path)).await.unwrap();
+async fn read<C: ZnodeReader + ?Sized>(client: &C, path: &ZnodePath) -> Reading {
+    let one = std::slice::from_ref(path);
+    let mut readings = client.read_many(one, History::One).await.unwrap();
     assert_eq!(readings.len(), 1);
     readings.remove(0)
 }
 
-async fn found<C: ZnodeReader>(client: &C, path: &ZnodePath) -> Found {
+async fn found<C: ZnodeReader + ?Sized>(client: &C, path: &ZnodePath) -> Found {
     match read(client, path).await {
         Reading::Found(found) => found,
         other => panic!("{path} is not there: {other:?}"),
     }
 }
 
-async fn remove<C: ZnodeReader + ZnodeWriter>(client: &C, path: &ZnodePath) {
+async fn acl<C: ZnodeReader + ?Sized>(client: &C, path: &ZnodePath) -> Acl {
+    let mut readings = client.read_acls(std::slice::from_ref(path)).await.unwrap();
+    assert_eq!(readings.len(), 1);
+    match readings.remove(0) {
+        Reading::Found(guard) => {
+            assert_eq!(guard.stat.czxid, found(client, path).await.stat.czxid);
+            guard.acl
+        }
+        other => panic!("{path} has no ACL: {other:?}"),
+    }
+}
+
+async fn remove<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, path: &ZnodePath) {
     let mut waiting = vec![path.clone()];
     let mut all = Vec::new();
     while let Some(path) = waiting.pop() {
@@ -71,9 +85,9 @@ async fn remove<C: ZnodeReader + ZnodeWriter>(client: &C, path: &ZnodePath) {
     }
 }
 
-async fn what_is_written_is_read<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePath) {
+async fn what_is_written_is_read<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
     let bytes: Vec<u8> = (0..=255).collect();
-    let acl = Acl(vec![
+    let closed = Acl::new(vec![
         AclEntry {
             perms: 1,
             scheme: "world".to_owned(),
@@ -85,15 +99,19 @@ async fn what_is_written_is_read<C: ZnodeReader + ZnodeWriter>(client: &C, root:
             id: "bob:ZWxzZXdoZXJlIQ==".to_owned(),
         },
     ]);
-    for (name, data, acl) in [
+    for (name, data, guard) in [
         ("bytes", &bytes[..], Acl::open()),
         ("empty", b"", Acl::open()),
-        ("ł ☃ %2e", b"\r\n\r", acl.clone()),
+        ("ł ☃ %2e", b"\r\n\r", closed.clone()),
     ] {
         let path = root.child(name).unwrap();
-        create(client, &path, data, acl.clone()).await.unwrap();
+        create(client, &path, data, guard.clone()).await.unwrap();
         let znode = found(client, &path).await;
-        assert_eq!((&znode.data[..], &znode.acl), (data, &acl), "{path}");
+        assert_eq!(
+            (&znode.data[..], acl(client, &path).await),
+            (data, guard),
+            "{path}"
+        );
         assert!(!znode.stat.is_ephemeral() && znode.stat.czxid > 0 && znode.children.is_empty());
     }
     let path = root.child("bytes").unwrap();
@@ -107,13 +125,13 @@ async fn what_is_written_is_read<C: ZnodeReader + ZnodeWriter>(client: &C, root:
         client,
         WriteOp::SetAcl {
             path: changed,
-            acl: acl.clone(),
+            acl: closed.clone(),
         },
     )
     .await
     .unwrap();
     let after = found(client, &path).await;
-    assert_eq!((&after.data[..], &after.acl), (&b"2"[..], &acl));
+    assert_eq!((&after.data[..], acl(client, &path).await), (&b"2"[..], closed));
     assert_eq!(after.stat.czxid, before.czxid, "it is the same znode");
     assert!(after.stat.mzxid > before.mzxid && after.stat.aversion > before.aversion);
     let parent = found(client, root).await;
@@ -123,7 +141,7 @@ async fn what_is_written_is_read<C: ZnodeReader + ZnodeWriter>(client: &C, root:
     assert_eq!(parent.stat.num_children, 3);
 }
 
-async fn outcomes_are_told_apart<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePath) {
+async fn outcomes_are_told_apart<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
     let (missing, there) = (root.child("missing").unwrap(), root.child("empty").unwrap());
     assert!(matches!(read(client, &missing).await, Reading::Missing));
     let outcome = create(client, &there, b"", Acl::open()).await;
@@ -155,7 +173,7 @@ async fn outcomes_are_told_apart<C: ZnodeReader + ZnodeWriter>(client: &C, root:
 }
 
 /// Answers come in the order of the questions, also where some of them fail.
-async fn order_is_kept<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePath) {
+async fn order_is_kept<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
     let many = root.child("many").unwrap();
     create(client, &many, b"", Acl::open()).await.unwrap();
     let path = |i: usize| many.child(&format!("n{i}")).unwrap();
@@ -168,13 +186,20 @@ async fn order_is_kept<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePat
         data: i.to_string().into_bytes(),
         acl: Acl::open(),
     };
-    let outcomes = client.write_many((0..500).map(op).collect()).await;
+    let ops: Vec<_> = (0..500).map(op).collect();
+    let outcomes = client.write_many(&ops).await;
     assert_eq!(outcomes.len(), 500);
     for (i, outcome) in outcomes.iter().enumerate() {
         assert_eq!(outcome.is_err(), i.is_multiple_of(10), "{i}: {outcome:?}");
     }
     let paths: Vec<_> = (0..500).map(path).collect();
-    for (i, reading) in client.read_many(&paths).await.unwrap().into_iter().enumerate() {
+    for (i, reading) in client
+        .read_many(&paths, History::Any)
+        .await
+        .unwrap()
+        .into_iter()
+        .enumerate()
+    {
         match reading {
             Reading::Found(znode) => assert_eq!(znode.data, i.to_string().into_bytes()),
             Reading::Missing => assert!(i.is_multiple_of(10), "{i}"),
@@ -183,32 +208,98 @@ async fn order_is_kept<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePat
     }
 }
 
-async fn a_capture_is_restored<C: ZnodeReader + ZnodeWriter>(client: &C, root: &ZnodePath) {
+/// Where the server can watch: what was written before a read is known when the read is answered.
+async fn a_watch_sees_what_a_read_sees<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
+    let Some(mut watch) = client.watch(std::slice::from_ref(root)).await.unwrap() else {
+        return;
+    };
+    let (parent, child) = (
+        root.child("bytes").unwrap(),
+        root.child("bytes").unwrap().child("c").unwrap(),
+    );
+    let seen = |watch: &mut Box<dyn crate::TreeWatch>| match watch.take() {
+        Changes::Of(paths) => paths.into_iter().collect::<BTreeSet<_>>(),
+        Changes::Lost => panic!("the connection was lost"),
+    };
+    let both = BTreeSet::from([parent.clone(), child.clone()]);
+    create(client, &child, b"", Acl::open()).await.unwrap();
+    found(client, root).await;
+    assert_eq!(seen(&mut watch), both);
+    let (path, data) = (child.clone(), b"2".to_vec());
+    write(client, WriteOp::SetData { path, data }).await.unwrap();
+    found(client, root).await;
+    assert_eq!(seen(&mut watch), BTreeSet::from([child.clone()]));
+    write(client, WriteOp::Delete { path: child }).await.unwrap();
+    found(client, root).await;
+    assert_eq!(seen(&mut watch), both);
+    found(client, root).await;
+    assert_eq!(seen(&mut watch), BTreeSet::new());
+}
+
+async fn a_capture_is_restored<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
     let options = CaptureOptions {
         roots: vec![root.clone()],
+        ..CaptureOptions::default()
     };
-    let (sender, mut records) = mpsc::channel(10_000);
-    let summary = capture(client, &options, sender).await.unwrap();
+    let captured = capture_in_memory(&client, &options).await.unwrap();
+    let summary = captured.summary;
     assert!(!summary.is_partial(), "{summary:?}");
-    let mut bytes = Vec::new();
-    let mut writer = ArchiveWriter::new(&mut bytes);
-    while let Some(record) = records.recv().await {
-        writer.push(&record).unwrap();
-    }
-    let frames = writer.finish().unwrap();
-    let archive = ArchiveFile::new(Cursor::new(bytes), frames);
+    assert_eq!(summary.consistency, Consistency::Consistent, "{summary:?}");
+    let source = Arc::new(captured.records);
     let options = RestoreOptions {
         roots: vec![root.clone()],
         ..RestoreOptions::default()
     };
     remove(client, root).await;
-    let report = restore(&archive, client, &options).await.unwrap();
+    let report = restore(source.clone(), client, &options).await.unwrap();
     assert!(report.is_complete(), "{report:?}");
     assert_eq!(report.created, summary.znodes);
-    let again = restore(&archive, client, &options).await.unwrap();
+    let again = restore(source, client, &options).await.unwrap();
     assert_eq!(again.unchanged, summary.znodes, "{again:?}");
     assert_eq!(
-        again.created + again.data_changed + again.acl_changed + again.deleted,
+        again.created + again.data_changed + again.acl_changed + again.deleted + again.counters_raised,
         0
     );
+}
+
+/// A parent that had more children than it has comes back so that the next one gets the number it would have had.
+async fn numbers_are_not_given_twice<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
+    let (queue, item) = (root.child("queue").unwrap(), |i: usize| {
+        root.child("queue").unwrap().child(&format!("{i}"))
+    });
+    create(client, &queue, b"", Acl::open()).await.unwrap();
+    for i in 0..20 {
+        create(client, &item(i).unwrap(), b"", Acl::open()).await.unwrap();
+        if i != 7 {
+            let path = item(i).unwrap();
+            write(client, WriteOp::Delete { path }).await.unwrap();
+        }
+    }
+    assert_eq!(found(client, &queue).await.stat.next_sequence(), 20);
+    let mut options = CaptureOptions::default();
+    options.roots.push(queue.clone());
+    let source = Arc::new(capture_in_memory(&client, &options).await.unwrap().records);
+    for (limit, raised, left) in [(18, 0, 1), (19, 1, 0), (19, 0, 0)] {
+        if raised == 1 {
+            remove(client, &queue).await;
+        }
+        let options = RestoreOptions {
+            roots: vec![queue.clone()],
+            sequence_limit: limit,
+            ..RestoreOptions::default()
+        };
+        if limit == 18 {
+            remove(client, &queue).await;
+        }
+        let report = restore(source.clone(), client, &options).await.unwrap();
+        assert!(report.is_complete(), "{report:?}");
+        assert_eq!(
+            (report.counters_raised, report.counters_left),
+            (raised, left),
+            "{report:?}"
+        );
+        let next = found(client, &queue).await.stat;
+        assert_eq!(next.next_sequence(), if left == 1 { 1 } else { 20 });
+        assert_eq!(next.num_children, 1);
+    }
 }

@@ -2,35 +2,32 @@
 //!
 //! What is kept is what the client API can tell: data byte for byte, ACLs, and the `Stat` fields. Ephemeral
 //! znodes belong to a session, so they are counted and never written. `czxid`, `mtime` and the versions are
-//! assigned by the server at write time and cannot be put back through the API. Container and TTL znodes and
-//! null data look like ordinary persistent znodes and empty data to a client.
+//! assigned by the server at write time and cannot be put back through the API; the counters from which
+//! sequential children are numbered can, and are. Container and TTL znodes and null data look like ordinary
+//! persistent znodes and empty data to a client.
 //!
 //! ```
-//! use zk_snapshot::{Acl, CaptureOptions, MemoryTree, RestoreOptions, ZnodePath, capture, restore};
+//! use std::sync::Arc;
+//! use zk_snapshot::{Acl, CaptureOptions, Consistency, MemoryTree, RestoreOptions, capture_in_memory, restore};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let live = MemoryTree::new();
 //! live.put("/config", b"retries=3", Acl::open())?;
 //!
-//! // Capture streams records; here they are simply collected into one frame.
-//! let (records, mut received) = tokio::sync::mpsc::channel(1024);
-//! let summary = capture(&live, &CaptureOptions::default(), records).await?;
-//! let mut frame = Vec::new();
-//! while let Ok(record) = received.try_recv() {
-//!     frame.push(record);
-//! }
-//! assert_eq!(summary.znodes, frame.len() as u64);
+//! // `capture` streams what it finds; here it is simply collected.
+//! let backup = capture_in_memory(&live, &CaptureOptions::default()).await?;
+//! assert_eq!(backup.summary.consistency, Consistency::Consistent);
 //!
 //! live.put("/config", b"retries=0", Acl::open())?; // somebody breaks it
-//! let report = restore(&vec![frame], &live, &RestoreOptions::default()).await?;
+//! let report = restore(Arc::new(backup.records), &live, &RestoreOptions::default()).await?;
 //! assert_eq!(report.data_changed, 1);
 //! assert_eq!(live.data("/config").as_deref(), Some(&b"retries=3"[..]));
-//! let _ = ZnodePath::parse("/config")?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod acl_index;
 mod archive;
 mod capture;
 mod client;
@@ -39,14 +36,21 @@ pub mod conformance;
 mod restore;
 mod tree;
 
-pub use archive::{ArchiveError, ArchiveFile, ArchiveWriter, Frame, Record, RecordSource, Role};
-pub use capture::{CaptureError, CaptureOptions, CaptureSummary, capture};
+pub use acl_index::{AclIndex, AclIndexWriter};
+pub use archive::{
+    Amended, Amendment, ArchiveError, ArchiveFile, ArchiveWriter, Frame, Outline, Record, RecordSource, Role,
+};
+pub use capture::{
+    CaptureError, CaptureOptions, CaptureSummary, Captured, Consistency, Portion, capture, capture_in_memory,
+};
+#[cfg(feature = "batched-client")]
+pub use client::{BatchedClient, BatchedConfig, Tls, four_letter_word};
 #[cfg(feature = "plain-client")]
 pub use client::{PlainClient, PlainConfig};
 pub use restore::{
     Change, Difference, Failure, Policy, RestoreError, RestoreOptions, RestoreReport, restore,
 };
 pub use tree::{
-    Acl, AclEntry, ClientError, Found, MemoryTree, PathError, Reading, Stat, WriteError, WriteOp, ZnodePath,
-    ZnodeReader, ZnodeWriter,
+    Acl, AclEntry, AclFound, Changes, ClientError, Found, History, MemoryTree, PathError, Reading, Stat,
+    TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };

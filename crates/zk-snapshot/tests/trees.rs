@@ -2,13 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use tokio::sync::mpsc;
 use zk_snapshot::{
-    Acl, AclEntry, ArchiveFile, ArchiveWriter, CaptureOptions, MemoryTree, Policy, RestoreOptions,
-    RestoreReport, ZnodePath, capture, conformance, restore,
+    Acl, AclEntry, CaptureOptions, MemoryTree, Policy, RestoreOptions, RestoreReport, ZnodePath,
+    capture_in_memory, conformance, restore,
 };
 
 /// Paths of a small alphabet, so that trees overlap, with data and ACLs that often differ.
@@ -29,7 +28,7 @@ fn tree(plan: &Plan) -> MemoryTree {
             .iter()
             .map(|part| format!("/{}", names[usize::from(*part)]))
             .collect();
-        let closed_acl = Acl(vec![AclEntry {
+        let closed_acl = Acl::new(vec![AclEntry {
             perms: 31,
             scheme: "digest".to_owned(),
             id: "bob:ZWxzZXdoZXJlIQ==".to_owned(),
@@ -55,18 +54,6 @@ fn now<T>(work: impl Future<Output = T>) -> T {
         .block_on(work)
 }
 
-async fn archive(tree: &MemoryTree) -> ArchiveFile<Cursor<Vec<u8>>> {
-    let (sender, mut records) = mpsc::channel(1_000);
-    capture(tree, &CaptureOptions::default(), sender).await.unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArchiveWriter::new(&mut bytes);
-    while let Some(record) = records.recv().await {
-        writer.push(&record).unwrap();
-    }
-    let frames = writer.finish().unwrap();
-    ArchiveFile::new(Cursor::new(bytes), frames)
-}
-
 fn restored(from: &MemoryTree, live: &MemoryTree, policy: Policy, dry_run: bool) -> RestoreReport {
     now(async {
         let options = RestoreOptions {
@@ -74,7 +61,8 @@ fn restored(from: &MemoryTree, live: &MemoryTree, policy: Policy, dry_run: bool)
             dry_run,
             ..RestoreOptions::default()
         };
-        restore(&archive(from).await, live, &options).await.unwrap()
+        let captured = capture_in_memory(from, &CaptureOptions::default()).await.unwrap();
+        restore(Arc::new(captured.records), live, &options).await.unwrap()
     })
 }
 

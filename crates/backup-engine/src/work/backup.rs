@@ -5,23 +5,32 @@ use job_queue::Job;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use vault_store::{FileEntry, FrameEntry, Manifest, Outcome, Stage, VaultId};
-use zk_snapshot::{ArchiveWriter, CaptureOptions, CaptureSummary, Frame, Record, capture};
+use zk_snapshot::{
+    AclIndexWriter, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency, Frame, Portion, capture,
+};
 
 use super::Failure;
+use super::known::{self, ACLS};
 use super::log::JobLog;
 use crate::BackupRequest;
 use crate::parts::{Parts, Progress};
 
 /// The records of a vault.
 pub(super) const ARCHIVE: &str = "archive.zst";
+/// What became of znodes after the walk had passed them.
+pub(super) const AMENDMENTS: &str = "amendments.zst";
 const LOG: &str = "job.log";
-/// Records between the walk and the writer; the walk waits when the writer is behind.
-const BUFFERED: usize = 256;
+/// Portions between the walk and the writer; the walk waits when the writer is behind.
+const BUFFERED: usize = 8;
 
 struct Captured {
-    stage: Box<dyn Stage>,
-    frames: Vec<Frame>,
+    written: Written,
     summary: CaptureSummary,
+}
+
+struct Written {
+    stage: Box<dyn Stage>,
+    files: Vec<FileEntry>,
 }
 
 /// Writes the vault of `job`. If that fails, a vault that says so is written instead, where that is possible.
@@ -47,7 +56,7 @@ pub(super) async fn run(
             .as_ref()
             .map_or("everything".to_owned(), |r| r.join(", "))
     ));
-    let done = match capture_into_stage(parts, &manifest, &request, progress).await {
+    let done = match capture_into_stage(parts, &manifest, &request, progress, log).await {
         Ok(captured) => finish(parts, captured, manifest.clone(), &request, log, progress).await,
         Err(failure) => Err(failure),
     };
@@ -88,49 +97,110 @@ async fn capture_into_stage(
     manifest: &Manifest,
     request: &BackupRequest,
     progress: &Arc<Progress>,
+    log: &JobLog,
 ) -> Result<Captured, Failure> {
     progress.phase("connecting");
     let client = parts.ensemble.connect().await?;
     progress.phase("capturing");
-    let (sender, records) = mpsc::channel(BUFFERED);
+    let (vaults, roots, source) = (
+        Arc::clone(&parts.vaults),
+        manifest.roots.clone(),
+        parts.ensemble.name(),
+    );
+    let known = tokio::task::spawn_blocking(move || known::acls(&*vaults, &source, roots.as_ref())).await?;
+    if let Some((id, _)) = &known {
+        log.info(&format!("ACLs that did not change are those of backup {id}"));
+    }
+    let (sink, portions) = mpsc::channel(BUFFERED);
     let (vaults, id, granular) = (
         Arc::clone(&parts.vaults),
         manifest.id.clone(),
         manifest.is_granular(),
     );
-    let counter = Arc::clone(progress);
+    let (counter, source) = (Arc::clone(progress), parts.ensemble.name());
     let writing = tokio::task::spawn_blocking(move || {
-        let mut stage = vaults.stage(&id, granular)?;
-        let out = BufWriter::with_capacity(1 << 20, stage.create(ARCHIVE)?);
-        let frames = write_records(ArchiveWriter::new(out), records, &counter)?;
-        Ok::<_, Failure>((stage, frames))
+        let stage = || Ok(vaults.stage(&id, granular)?);
+        write_portions(stage, portions, &source, &counter)
     });
     let options = CaptureOptions {
         roots: request.roots.clone(),
+        rounds: parts.consistency_rounds,
+        known_acls: known.map(|(_, index)| index),
     };
-    let captured = capture(&*client, &options, sender).await;
+    let captured = capture(&*client, &options, sink).await;
     let written = writing.await;
     client.close().await;
     // If the writer failed, the capture only knows that nobody listened.
-    let (stage, frames) = written??;
+    let written = written??;
     let summary = captured?;
-    Ok(Captured {
-        stage,
-        frames,
-        summary,
-    })
+    Ok(Captured { written, summary })
 }
 
-fn write_records<W: Write>(
-    mut writer: ArchiveWriter<W>,
-    mut records: mpsc::Receiver<Record>,
+/// Writes what the capture hands on, from the beginning in a new stage wherever it starts over.
+fn write_portions(
+    stage: impl Fn() -> Result<Box<dyn Stage>, Failure>,
+    mut portions: mpsc::Receiver<Portion>,
+    source: &str,
     progress: &Progress,
-) -> Result<Vec<Frame>, Failure> {
-    while let Some(record) = records.blocking_recv() {
-        progress.add(record.data.len());
-        writer.push(&record)?;
+) -> Result<Written, Failure> {
+    'anew: loop {
+        let mut stage = stage()?;
+        let mut acls = AclIndexWriter::default();
+        let mut archive = archive_in(&mut *stage, ARCHIVE)?;
+        let mut amendments = None;
+        while let Some(portion) = portions.blocking_recv() {
+            match portion {
+                Portion::Restart => {
+                    progress.restart();
+                    continue 'anew;
+                }
+                Portion::Records(records) => {
+                    for record in records {
+                        progress.add(record.data.len());
+                        acls.add(&record.path, &record.stat, &record.acl);
+                        archive.push(&record)?;
+                    }
+                }
+                Portion::Amendments(more) => {
+                    for amendment in more {
+                        if let Some(record) = &amendment.record {
+                            acls.add(&record.path, &record.stat, &record.acl);
+                        }
+                        if amendments.is_none() {
+                            amendments = Some(archive_in(&mut *stage, AMENDMENTS)?);
+                        }
+                        if let Some(archive) = &mut amendments {
+                            archive.push(&amendment)?;
+                        }
+                    }
+                }
+            }
+        }
+        let mut files = vec![file_entry(ARCHIVE, archive.finish()?)];
+        if let Some(archive) = amendments {
+            files.push(file_entry(AMENDMENTS, archive.finish()?));
+        }
+        let mut index = Vec::new();
+        acls.finish(source, &mut index)?;
+        stage.create(ACLS)?.write_all(&index)?;
+        files.push(FileEntry::whole(ACLS, &index));
+        return Ok(Written { stage, files });
     }
-    Ok(writer.finish()?)
+}
+
+type Out = BufWriter<Box<dyn Write + Send>>;
+
+fn archive_in(stage: &mut dyn Stage, name: &str) -> Result<ArchiveWriter<Out>, Failure> {
+    let out = BufWriter::with_capacity(1 << 20, stage.create(name)?);
+    Ok(ArchiveWriter::new(out))
+}
+
+fn file_entry(name: &str, frames: Vec<Frame>) -> FileEntry {
+    FileEntry {
+        name: name.to_owned(),
+        bytes: frames.iter().map(|frame| frame.length).sum(),
+        frames: frames.into_iter().map(frame_entry).collect(),
+    }
 }
 
 async fn finish(
@@ -142,13 +212,18 @@ async fn finish(
     progress: &Progress,
 ) -> Result<Manifest, Failure> {
     progress.phase("committing");
-    let Captured {
-        mut stage,
-        frames,
-        summary,
-    } = captured;
+    let Captured { written, summary } = captured;
+    let Written { mut stage, files } = written;
     manifest.finished_at = parts.now();
-    manifest.contents = contents(&summary, request);
+    manifest.contents = contents(&summary, request, &parts.ensemble.name());
+    parts.metrics.captured(
+        word(summary.consistency),
+        &[
+            ("ephemeral", summary.ephemerals_skipped),
+            ("unreadable", summary.unreadable),
+            ("vanished", summary.vanished),
+        ],
+    );
     if summary.is_partial() {
         let names: Vec<_> = summary.unreadable_paths.iter().map(ToString::to_string).collect();
         let more = if summary.unreadable as usize > names.len() {
@@ -168,11 +243,17 @@ async fn finish(
         "captured {} znodes, {} bytes of data; skipped {} ephemeral ones",
         summary.znodes, summary.bytes, summary.ephemerals_skipped
     ));
-    manifest.files.push(FileEntry {
-        name: ARCHIVE.to_owned(),
-        bytes: frames.iter().map(|frame| frame.length).sum(),
-        frames: frames.into_iter().map(frame_entry).collect(),
+    log.info(&match summary.consistency {
+        Consistency::Consistent => format!(
+            "consistent as of zxid 0x{:x} after {} rounds",
+            summary.newest_zxid, summary.rounds
+        ),
+        Consistency::Fuzzy => format!(
+            "fuzzy: {} znodes still changed after {} rounds",
+            summary.moving, summary.rounds
+        ),
     });
+    manifest.files.extend(files);
     let text = log.text();
     tokio::task::spawn_blocking(move || {
         add_log(&mut *stage, &mut manifest, &text)?;
@@ -203,9 +284,18 @@ fn frame_entry(frame: Frame) -> FrameEntry {
     }
 }
 
-fn contents(summary: &CaptureSummary, request: &BackupRequest) -> Value {
+fn word(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Consistent => "consistent",
+        Consistency::Fuzzy => "fuzzy",
+    }
+}
+
+fn contents(summary: &CaptureSummary, request: &BackupRequest, source: &str) -> Value {
     json!({
-        "consistency": "fuzzy",
+        "consistency": word(summary.consistency),
+        "rounds": summary.rounds,
+        "moving": { "count": summary.moving, "paths": summary.moving_paths },
         "zxid": { "newest": format!("0x{:x}", summary.newest_zxid) },
         "znodes": summary.znodes,
         "bytes": summary.bytes,
@@ -215,7 +305,9 @@ fn contents(summary: &CaptureSummary, request: &BackupRequest) -> Value {
             "unreadable": summary.unreadable,
             "unreadable_paths": summary.unreadable_paths,
         },
+        "acls": { "read": summary.acls_read, "reused": summary.acls_reused },
         "allow_partial": request.allow_partial,
+        "source": source,
     })
 }
 

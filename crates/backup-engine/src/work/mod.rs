@@ -1,6 +1,7 @@
 //! The work of a job.
 
 mod backup;
+mod known;
 mod log;
 mod restore;
 

@@ -4,11 +4,12 @@ use job_queue::Job;
 use serde_json::{Value, json};
 use vault_store::{Manifest, Outcome, VaultId, verify};
 use zk_snapshot::{
-    ArchiveFile, Frame, RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, restore,
+    Amended, Amendment, ArchiveFile, Frame, RecordSource, RestoreError, RestoreOptions, RestoreReport,
+    ZnodePath, restore,
 };
 
 use super::Failure;
-use super::backup::ARCHIVE;
+use super::backup::{AMENDMENTS, ARCHIVE};
 use super::log::JobLog;
 use crate::Client;
 use crate::parts::{Parts, Progress};
@@ -47,18 +48,20 @@ async fn bring_back(
     let _held = parts.hold(&id);
     progress.phase("verifying");
     let (blocking, vault) = (Arc::clone(parts), id.clone());
-    let source = tokio::task::spawn_blocking(move || open_sound(&blocking, &vault)).await??;
+    let (source, of) = tokio::task::spawn_blocking(move || open_sound(&blocking, &vault)).await??;
     progress.phase("connecting");
     let client = parts.ensemble.connect().await?;
     progress.phase("restoring");
-    // The archive is read while restoring, which blocks, so all of it happens on a blocking thread.
-    let handle = tokio::runtime::Handle::current();
     let dry_run = payload.dry_run;
-    let (client, done) = tokio::task::spawn_blocking(move || {
-        let done = handle.block_on(restore_all(&*source, &*client, &payload));
-        (client, done)
-    })
-    .await?;
+    let options = RestoreOptions {
+        renames: payload.renames.clone(),
+        policy: payload.policy,
+        dry_run,
+        same_ensemble: of.as_deref() == Some(&parts.ensemble.name()),
+        sequence_limit: parts.sequence_limit,
+        ..RestoreOptions::default()
+    };
+    let done = restore_all(source, &*client, &payload.roots, &options).await;
     client.close().await;
     let (report, notes) = match done {
         Ok(done) => done,
@@ -75,15 +78,21 @@ async fn bring_back(
         }
         Err(error) => return Err(error.into()),
     };
+    if !dry_run {
+        parts.metrics.not_restored(report.failed, report.counters_left);
+    }
     log.info(&format!(
-        "{} created, {} data and {} ACLs changed, {} deleted, {} unchanged, {} left alone, {} failed",
+        "{} created, {} data and {} ACLs changed, {} deleted, {} unchanged, {} left alone, {} failed; \
+         {} counters of sequential children raised, {} left behind",
         report.created,
         report.data_changed,
         report.acl_changed,
         report.deleted,
         report.unchanged,
         report.left_alone,
-        report.failed
+        report.failed,
+        report.counters_raised,
+        report.counters_left
     ));
     let result = json!({ "dry_run": dry_run, "report": report, "notes": notes });
     if report.is_complete() {
@@ -108,7 +117,8 @@ fn incomplete(report: &RestoreReport) -> String {
     )
 }
 
-fn open_sound(parts: &Parts, id: &VaultId) -> Result<Box<dyn RecordSource>, Failure> {
+/// The records of a vault that was read and checked, and the ensemble that they are of.
+fn open_sound(parts: &Parts, id: &VaultId) -> Result<(Arc<dyn RecordSource>, Option<String>), Failure> {
     let manifest = parts.vaults.manifest(id)?;
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
@@ -126,13 +136,22 @@ fn open_sound(parts: &Parts, id: &VaultId) -> Result<Box<dyn RecordSource>, Fail
             .map_or(String::new(), |frame| format!(", frame {frame}"));
         return Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into());
     }
+    let of = manifest.contents.get("source").and_then(Value::as_str);
     let file = parts.vaults.open(id, ARCHIVE)?;
-    Ok(Box::new(ArchiveFile::new(file, frames(&manifest))))
+    let walked = ArchiveFile::new(file, frames(&manifest, ARCHIVE));
+    let mut amendments: Vec<Amendment> = Vec::new();
+    if manifest.files.iter().any(|file| file.name == AMENDMENTS) {
+        let file = ArchiveFile::new(parts.vaults.open(id, AMENDMENTS)?, frames(&manifest, AMENDMENTS));
+        for index in 0..file.frame_count() {
+            amendments.extend(file.items::<Amendment>(index)?);
+        }
+    }
+    Ok((Arc::new(Amended::new(walked, amendments)), of.map(str::to_owned)))
 }
 
-fn frames(manifest: &Manifest) -> Vec<Frame> {
-    let archive = manifest.files.iter().filter(|file| file.name == ARCHIVE);
-    archive
+fn frames(manifest: &Manifest, name: &str) -> Vec<Frame> {
+    let files = manifest.files.iter().filter(|file| file.name == name);
+    files
         .flat_map(|file| &file.frames)
         .map(|frame| Frame {
             offset: frame.offset,
@@ -145,28 +164,31 @@ fn frames(manifest: &Manifest) -> Vec<Frame> {
 
 /// Quotas come last, so that they cannot stand in the way of what they limit.
 async fn restore_all(
-    source: &dyn RecordSource,
+    source: Arc<dyn RecordSource>,
     client: &dyn Client,
-    payload: &RestorePayload,
+    roots: &[ZnodePath],
+    options: &RestoreOptions,
 ) -> Result<(RestoreReport, Vec<&'static str>), RestoreError> {
     let within_zookeeper = |root: &ZnodePath| format!("{root}/").starts_with("/zookeeper/");
-    let (quota, roots): (Vec<_>, Vec<_>) = payload.roots.iter().cloned().partition(within_zookeeper);
+    let (quota, roots): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(within_zookeeper);
     let options = |roots| RestoreOptions {
         roots,
-        renames: payload.renames.clone(),
-        policy: payload.policy,
-        dry_run: payload.dry_run,
-        ..RestoreOptions::default()
+        ..options.clone()
     };
     let mut notes = Vec::new();
     let mut report = RestoreReport::default();
     if quota.is_empty() || !roots.is_empty() {
-        report = restore(source, client, &options(roots)).await?;
+        report = restore(Arc::clone(&source), client, &options(roots)).await?;
     }
     if !quota.is_empty() {
         report = report.and(restore(source, client, &options(quota)).await?);
         notes.push(
             "/zookeeper/config is never written, and quota statistics (zookeeper_stats) are the server's own",
+        );
+    }
+    if report.counters_left > 0 {
+        notes.push(
+            "the next sequential children of the parents left behind may get numbers that were given before",
         );
     }
     Ok((report, notes))

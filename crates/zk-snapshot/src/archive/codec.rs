@@ -2,10 +2,11 @@ use std::fmt::Write as _;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ArchiveError, Record, RecordSource};
+use super::{ArchiveError, Outline, Record, RecordSource};
 
 /// A frame is closed once it holds this many bytes of records.
 const FRAME_BYTES: usize = 1 << 20;
@@ -27,7 +28,7 @@ pub struct Frame {
     pub sha256: String,
 }
 
-/// Writes records into frames. Blocks; memory is bounded by one frame.
+/// Writes records, or amendments, into frames. Blocks; memory is bounded by one frame.
 pub struct ArchiveWriter<W> {
     out: W,
     offset: u64,
@@ -52,7 +53,7 @@ impl<W: Write> ArchiveWriter<W> {
     ///
     /// # Errors
     /// When `out` fails; the archive is of no use then.
-    pub fn push(&mut self, record: &Record) -> Result<(), ArchiveError> {
+    pub fn push(&mut self, record: &impl Serialize) -> Result<(), ArchiveError> {
         serde_json::to_writer(&mut self.raw, record).map_err(std::io::Error::from)?;
         self.raw.push(b'\n');
         self.records += 1;
@@ -115,12 +116,17 @@ impl<R: Read + Seek> ArchiveFile<R> {
     }
 }
 
-impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
-    fn frames(&self) -> usize {
+impl<R: Read + Seek + Send> ArchiveFile<R> {
+    /// The number of frames.
+    pub fn frame_count(&self) -> usize {
         self.frames.len()
     }
 
-    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+    /// Everything in one frame. Blocks.
+    ///
+    /// # Errors
+    /// [`ArchiveError`], naming the frame.
+    pub fn items<T: DeserializeOwned>(&self, index: usize) -> Result<Vec<T>, ArchiveError> {
         let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
         let packed = self.packed(frame)?;
@@ -138,18 +144,32 @@ impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
         zstd::Decoder::with_buffer(&packed[..])
             .and_then(|decoder| decoder.take(MAX_FRAME_BYTES).read_to_end(&mut raw))
             .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
-        let records: Vec<Record> = serde_json::Deserializer::from_slice(&raw)
+        let items: Vec<T> = serde_json::Deserializer::from_slice(&raw)
             .into_iter()
             .collect::<Result<_, _>>()
             .map_err(|error| damaged(format!("a record cannot be read: {error}")))?;
-        if records.len() as u64 != frame.records {
+        if items.len() as u64 != frame.records {
             return Err(damaged(format!(
                 "{} records of {} are there",
-                records.len(),
+                items.len(),
                 frame.records
             )));
         }
-        Ok(records)
+        Ok(items)
+    }
+}
+
+impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
+    fn frames(&self) -> usize {
+        self.frame_count()
+    }
+
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+        self.items(index)
+    }
+
+    fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
+        self.items(index)
     }
 }
 

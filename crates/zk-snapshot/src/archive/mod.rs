@@ -1,13 +1,16 @@
 //! The archive: newline-delimited JSON records in zstd frames that can be read one by one.
 //!
 //! Each frame is a complete zstd frame, so `zstd -dc archive | jq` reads the whole file, and a damaged frame is
-//! named and costs only itself. Parents come before their children.
+//! named and costs only itself. Parents come before their children. What changed after the walk had passed it
+//! comes as amendments, in a file of the same kind, which are worked in while reading.
 
+mod amendment;
 mod codec;
 mod record;
 
+pub use amendment::{Amended, Amendment};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
-pub use record::{Record, Role};
+pub use record::{Outline, Record, Role};
 
 /// An archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +43,28 @@ pub trait RecordSource: Send + Sync {
     /// # Errors
     /// [`ArchiveError`], naming the frame.
     fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError>;
+
+    /// The same records by path and role alone, where that is faster.
+    ///
+    /// # Errors
+    /// As [`frame`](Self::frame).
+    fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
+        Ok(self.frame(index)?.iter().map(Outline::of).collect())
+    }
+}
+
+impl<S: RecordSource + ?Sized> RecordSource for Box<S> {
+    fn frames(&self) -> usize {
+        (**self).frames()
+    }
+
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+        (**self).frame(index)
+    }
+
+    fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
+        (**self).outline(index)
+    }
 }
 
 impl RecordSource for Vec<Vec<Record>> {

@@ -19,6 +19,27 @@ pub struct Record {
     pub stat: Stat,
 }
 
+/// A record without what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Outline {
+    /// Where it was.
+    pub path: ZnodePath,
+    /// Why it is in the archive.
+    #[serde(default)]
+    pub role: Role,
+}
+
+impl Outline {
+    /// That of `record`.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        Self {
+            path: record.path.clone(),
+            role: record.role,
+        }
+    }
+}
+
 /// Why a record is in an archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

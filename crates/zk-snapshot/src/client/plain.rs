@@ -1,19 +1,21 @@
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::stream::{self, StreamExt};
-use tokio::net::TcpStream;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep, timeout_at};
 use zookeeper_async::{CreateMode, Permission, WatchedEvent, ZkError, ZkState, ZooKeeper};
 
+use super::reach::reachable;
 use crate::{
-    Acl, AclEntry, ClientError, Found, Reading, Stat, WriteError, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter,
+    Acl, AclEntry, AclFound, ClientError, Found, History, Reading, Stat, WriteError, WriteOp, ZnodePath,
+    ZnodeReader, ZnodeWriter,
 };
+
+/// Requests for ACLs that one call has under way.
+const ACLS_IN_FLIGHT: usize = 128;
 
 /// How a [`PlainClient`] connects.
 #[derive(Debug, Clone)]
@@ -68,10 +70,7 @@ impl PlainClient {
     /// # Errors
     /// [`ClientError`] with the address and the cause, within the configured deadline.
     pub async fn connect(config: PlainConfig) -> Result<Self, ClientError> {
-        let fail = |cause: String| ClientError {
-            address: config.address.clone(),
-            cause,
-        };
+        let fail = |cause: String| ClientError::new(&config.address, cause);
         let deadline = Instant::now() + config.deadline;
         let addresses = reachable(&config.address, deadline).await.map_err(fail)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -146,10 +145,7 @@ impl PlainClient {
     }
 
     fn client_error(&self, error: &Trouble) -> ClientError {
-        ClientError {
-            address: self.config.address.clone(),
-            cause: plain_words(error),
-        }
+        ClientError::new(&self.config.address, plain_words(error))
     }
 
     /// One request, sent again after a lost connection until `deadline`. Only for what may be done twice.
@@ -209,16 +205,19 @@ impl PlainClient {
         }
     }
 
-    async fn read(&self, path: &ZnodePath) -> Result<Reading, ClientError> {
-        let connection = self.next();
+    async fn read(&self, path: &ZnodePath, history: History) -> Result<Reading, ClientError> {
+        let connection = match history {
+            History::Any => self.next(),
+            History::One => &self.connections[0],
+        };
         let deadline = Instant::now() + self.config.deadline;
         let text = path.as_str();
-        let data = self.call(connection, deadline, |zk| zk.get_data(text, false));
-        let acl = self.call(connection, deadline, |zk| zk.get_acl(text));
-        let (data, acl) = futures::join!(data, acl);
-        let ((data, stat), (acl, _)) = match (data, acl) {
-            (Ok(data), Ok(acl)) => (data, acl),
-            (Err(error), _) | (_, Err(error)) => return self.not_found(&error),
+        let (data, stat) = match self
+            .call(connection, deadline, |zk| zk.get_data(text, false))
+            .await
+        {
+            Ok(found) => found,
+            Err(error) => return self.not_found(&error),
         };
         let stat = convert_stat(&stat);
         let children = if stat.num_children == 0 {
@@ -232,15 +231,22 @@ impl PlainClient {
                 Err(error) => return self.not_found(&error),
             }
         };
-        Ok(Reading::Found(Found {
-            data,
-            acl: from_wire(&acl),
-            stat,
-            children,
-        }))
+        Ok(Reading::Found(Found { data, stat, children }))
     }
 
-    fn not_found(&self, error: &Trouble) -> Result<Reading, ClientError> {
+    async fn read_acl(&self, path: &ZnodePath) -> Result<Reading<AclFound>, ClientError> {
+        let deadline = Instant::now() + self.config.deadline;
+        let text = path.as_str();
+        match self.call(self.next(), deadline, |zk| zk.get_acl(text)).await {
+            Ok((acl, stat)) => Ok(Reading::Found(AclFound {
+                acl: from_wire(&acl),
+                stat: convert_stat(&stat),
+            })),
+            Err(error) => self.not_found(&error),
+        }
+    }
+
+    fn not_found<T>(&self, error: &Trouble) -> Result<Reading<T>, ClientError> {
         match error {
             Trouble::Server(ZkError::NoNode) => Ok(Reading::Missing),
             Trouble::Server(ZkError::NoAuth) => Ok(Reading::Denied),
@@ -285,11 +291,20 @@ impl Drop for PlainClient {
 
 #[async_trait]
 impl ZnodeReader for PlainClient {
-    async fn read_many(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
-        futures::future::join_all(paths.iter().map(|path| self.read(path)))
+    async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
+        futures::future::join_all(paths.iter().map(|path| self.read(path, history)))
             .await
             .into_iter()
             .collect()
+    }
+
+    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
+        let asked: Vec<_> = paths.iter().map(|path| self.read_acl(path)).collect();
+        stream::iter(asked).buffered(ACLS_IN_FLIGHT).try_collect().await
+    }
+
+    fn epoch(&self) -> u64 {
+        self.connections[0].epoch.load(Ordering::SeqCst)
     }
 
     fn batch_size(&self) -> usize {
@@ -303,13 +318,10 @@ impl ZnodeReader for PlainClient {
 
 #[async_trait]
 impl ZnodeWriter for PlainClient {
-    async fn write_many(&self, ops: Vec<WriteOp>) -> Vec<Result<(), WriteError>> {
+    async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
         let in_flight = self.batch_size();
-        stream::iter(ops)
-            .map(|op| async move { self.write(&op).await })
-            .buffered(in_flight)
-            .collect()
-            .await
+        let writes: Vec<_> = ops.iter().map(|op| self.write(op)).collect();
+        stream::iter(writes).buffered(in_flight).collect().await
     }
 
     fn working_acl(&self) -> Acl {
@@ -355,30 +367,6 @@ fn refused(error: ZkError) -> WriteError {
     }
 }
 
-/// Every address behind the names in `addresses`, with commas between, once one of them takes a connection.
-async fn reachable(addresses: &str, deadline: Instant) -> Result<String, String> {
-    let mut found: Vec<SocketAddr> = Vec::new();
-    let mut cause = "it has no address".to_owned();
-    for name in addresses.split(',').map(str::trim) {
-        match timeout_at(deadline, tokio::net::lookup_host(name)).await {
-            Ok(Ok(resolved)) => found.extend(resolved),
-            Ok(Err(error)) => cause = format!("{name} cannot be resolved: {error}"),
-            Err(_) => cause = format!("{name} was not resolved in time"),
-        }
-    }
-    for address in &found {
-        match timeout_at(deadline, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => {
-                let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
-                return Ok(texts.join(","));
-            }
-            Ok(Err(error)) => cause = format!("cannot connect to {address}: {error}"),
-            Err(_) => cause = format!("cannot connect to {address} in time"),
-        }
-    }
-    Err(cause)
-}
-
 const PERMISSIONS: [(u32, Permission); 5] = [
     (1, Permission::READ),
     (2, Permission::WRITE),
@@ -397,7 +385,7 @@ fn from_wire(acl: &[zookeeper_async::Acl]) -> Acl {
         scheme: entry.scheme.clone(),
         id: entry.id.clone(),
     };
-    Acl(acl.iter().map(entry).collect())
+    Acl::new(acl.iter().map(entry).collect())
 }
 
 fn to_wire(acl: &Acl) -> Vec<zookeeper_async::Acl> {
@@ -410,7 +398,7 @@ fn to_wire(acl: &Acl) -> Vec<zookeeper_async::Acl> {
             id: entry.id.clone(),
         }
     };
-    acl.0.iter().map(entry).collect()
+    acl.entries().iter().map(entry).collect()
 }
 
 fn convert_stat(stat: &zookeeper_async::Stat) -> Stat {

@@ -1,8 +1,11 @@
 //! Restore as a diff: read the live tree, write only what differs.
 
 mod apply;
+mod counters;
+mod extras;
 mod plan;
 mod scope;
+mod write;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +14,9 @@ use serde::{Deserialize, Serialize};
 pub use apply::restore;
 
 use crate::{ArchiveError, ClientError, ZnodePath};
+
+/// How many failures of a kind a report names.
+const NAMED: usize = 100;
 
 /// What a restore may do to znodes that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +44,12 @@ pub struct RestoreOptions {
     pub dry_run: bool,
     /// How many differences the report shows one by one.
     pub show: usize,
+    /// Whether the backup is known to be one of this very ensemble. A znode whose `czxid`, `ctime` and `aversion`
+    /// are those of the backup then has its ACL, and is not asked for it.
+    pub same_ensemble: bool,
+    /// How many children may be created and deleted again, in all, to raise the counters from which sequential
+    /// children are numbered.
+    pub sequence_limit: u64,
 }
 
 impl Default for RestoreOptions {
@@ -48,6 +60,8 @@ impl Default for RestoreOptions {
             policy: Policy::Replace,
             dry_run: false,
             show: 100,
+            same_ensemble: false,
+            sequence_limit: 1_000_000,
         }
     }
 }
@@ -103,6 +117,15 @@ pub struct RestoreReport {
     pub failed: u64,
     /// The first of them.
     pub failures: Vec<Failure>,
+    /// Parents whose next sequential child would have had a lower number than at the time of the backup, and
+    /// has not any more.
+    pub counters_raised: u64,
+    /// Children that were created and deleted again for it.
+    pub counter_steps: u64,
+    /// Parents for which that could not be done.
+    pub counters_left: u64,
+    /// The first of them.
+    pub counters_left_behind: Vec<Failure>,
     /// The first differences.
     pub differences: Vec<Difference>,
 }
@@ -125,8 +148,58 @@ impl RestoreReport {
         self.left_alone += next.left_alone;
         self.failed += next.failed;
         self.failures.extend(next.failures);
+        self.counters_raised += next.counters_raised;
+        self.counter_steps += next.counter_steps;
+        self.counters_left += next.counters_left;
+        self.counters_left_behind.extend(next.counters_left_behind);
         self.differences.extend(next.differences);
         self
+    }
+
+    fn show(&mut self, limit: usize, path: &ZnodePath, change: Change) {
+        if self.differences.len() < limit {
+            self.differences.push(Difference {
+                path: path.clone(),
+                change,
+            });
+        }
+    }
+
+    fn fail(&mut self, path: &ZnodePath, why: String) {
+        self.failed += 1;
+        name(&mut self.failures, path, why);
+    }
+
+    fn leave_counter(&mut self, path: &ZnodePath, why: String) {
+        self.counters_left += 1;
+        name(&mut self.counters_left_behind, path, why);
+    }
+}
+
+fn name(failures: &mut Vec<Failure>, path: &ZnodePath, why: String) {
+    if failures.len() < NAMED {
+        failures.push(Failure {
+            path: path.clone(),
+            why,
+        });
+    }
+}
+
+/// Why a restore ended early, before the report is put with it.
+enum Stop {
+    Archive(ArchiveError),
+    Client(ClientError),
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<ArchiveError> for Stop {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
     }
 }
 

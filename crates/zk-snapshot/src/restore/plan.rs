@@ -1,7 +1,18 @@
 //! The pure part: what one znode needs to become as it was.
 
 use super::Policy;
-use crate::{Acl, Reading, Record, Role, WriteOp};
+use crate::{Acl, Found, Record, Role, WriteOp};
+
+/// What is live where a record is to go.
+pub(super) enum Live {
+    /// `acl` is `None` where it is known to be the record's.
+    Found {
+        found: Found,
+        acl: Option<Acl>,
+    },
+    Missing,
+    Denied,
+}
 
 /// What is to be done about one znode.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -19,12 +30,12 @@ pub(super) struct NodePlan {
 /// Compares `wanted` with what is live.
 ///
 /// `parent` tells whether the backup has children of it. `working` is an ACL under which we may create them.
-pub(super) fn plan(wanted: &Record, live: &Reading, policy: Policy, parent: bool, working: &Acl) -> NodePlan {
+pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, working: &Acl) -> NodePlan {
     let path = || wanted.path.clone();
     let mut plan = NodePlan::default();
     match live {
         _ if wanted.role == Role::Unreadable => plan.unchanged = true,
-        Reading::Missing if parent && !wanted.acl.lets_anyone_create() => {
+        Live::Missing if parent && !wanted.acl.lets_anyone_create() => {
             // Until its own ACL guards it, the znode holds no data.
             plan.now.push(WriteOp::Create {
                 path: path(),
@@ -42,26 +53,27 @@ pub(super) fn plan(wanted: &Record, live: &Reading, policy: Policy, parent: bool
                 acl: wanted.acl.clone(),
             });
         }
-        Reading::Missing => {
+        Live::Missing => {
             plan.now.push(WriteOp::Create {
                 path: path(),
                 data: wanted.data.clone(),
                 acl: wanted.acl.clone(),
             });
         }
-        Reading::Denied => plan.blocked = true,
-        Reading::Found(found) if found.stat.is_ephemeral() => plan.blocked = true,
-        Reading::Found(_) if wanted.role == Role::Ancestor || policy == Policy::Missing => {
+        Live::Denied => plan.blocked = true,
+        Live::Found { found, .. } if found.stat.is_ephemeral() => plan.blocked = true,
+        Live::Found { .. } if wanted.role == Role::Ancestor || policy == Policy::Missing => {
             plan.unchanged = true;
         }
-        Reading::Found(found) => {
+        Live::Found { found, acl } => {
             if found.data != wanted.data {
                 plan.now.push(WriteOp::SetData {
                     path: path(),
                     data: wanted.data.clone(),
                 });
             }
-            if !found.acl.same_as(&wanted.acl) && !wanted.acl.is_masked() {
+            let differs = acl.as_ref().is_some_and(|acl| !acl.same_as(&wanted.acl));
+            if differs && !wanted.acl.is_masked() {
                 let op = WriteOp::SetAcl {
                     path: path(),
                     acl: wanted.acl.clone(),

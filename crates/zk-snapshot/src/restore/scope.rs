@@ -1,63 +1,70 @@
 //! Which records of a backup are wanted, and where they go.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use futures::stream::{self, StreamExt};
 
 use super::{RestoreError, RestoreOptions};
-use crate::{Record, RecordSource, Role, ZnodePath};
+use crate::tree::keys::{KeyMap, Keys, PathSet};
+use crate::{ArchiveError, Outline, Record, RecordSource, Role, ZnodePath};
 
-/// A set of paths, 16 bytes each: the first half of their SHA-256.
-#[derive(Default)]
-pub(super) struct PathSet(HashSet<u128>);
-
-impl PathSet {
-    pub(super) fn insert(&mut self, path: &ZnodePath) -> bool {
-        self.0.insert(key(path))
-    }
-
-    pub(super) fn contains(&self, path: &ZnodePath) -> bool {
-        self.0.contains(&key(path))
-    }
-}
-
-fn key(path: &ZnodePath) -> u128 {
-    let hash = Sha256::digest(path.as_str().as_bytes());
-    hash.iter()
-        .take(16)
-        .fold(0, |key, byte| key << 8 | u128::from(*byte))
-}
+/// Frames that are read ahead of their use.
+const AHEAD: usize = 3;
 
 /// The part of a backup that a restore is about, known before its first write.
 pub(super) struct Scope<'a> {
     options: &'a RestoreOptions,
     /// Every path that will be there.
     pub(super) wanted: PathSet,
-    /// Those of them that have children there.
-    pub(super) parents: PathSet,
+    /// The number of children that each of them will have there.
+    children: KeyMap<4, u32>,
+    keys: Keys,
+}
+
+/// Every frame of `source` through `read`, in order, on threads that may block.
+pub(super) fn ahead<T: Send + 'static>(
+    source: &Arc<dyn RecordSource>,
+    read: fn(&dyn RecordSource, usize) -> Result<T, ArchiveError>,
+) -> impl stream::Stream<Item = Result<T, ArchiveError>> + use<T> {
+    let source = Arc::clone(source);
+    stream::iter(0..source.frames())
+        .map(move |index| {
+            let source = Arc::clone(&source);
+            tokio::task::spawn_blocking(move || read(&*source, index))
+        })
+        .buffered(AHEAD)
+        .map(|read| read.unwrap_or_else(|error| Err(std::io::Error::other(error).into())))
 }
 
 impl<'a> Scope<'a> {
     /// Reads, and so checks, the whole backup once.
-    pub(super) fn new(source: &dyn RecordSource, options: &'a RestoreOptions) -> Result<Self, RestoreError> {
+    pub(super) async fn new(
+        source: &Arc<dyn RecordSource>,
+        options: &'a RestoreOptions,
+    ) -> Result<Self, RestoreError> {
         let mut scope = Self {
             options,
             wanted: PathSet::default(),
-            parents: PathSet::default(),
+            children: KeyMap::default(),
+            keys: Keys::random(),
         };
         let mut missing: HashSet<_> = options.roots.iter().cloned().collect();
-        for index in 0..source.frames() {
-            for record in source.frame(index)? {
-                if record.role != Role::Ancestor {
-                    missing.remove(&record.path);
+        let mut frames = Box::pin(ahead(source, |source, index| source.outline(index)));
+        while let Some(outlines) = frames.next().await {
+            for Outline { path, role } in outlines? {
+                if role != Role::Ancestor {
+                    missing.remove(&path);
                 }
-                if let Some(record) = scope.place(record) {
-                    if !scope.wanted.insert(&record.path) && record.role == Role::Captured {
-                        return Err(RestoreError::Collision(record.path));
-                    }
-                    if let Some(parent) = record.path.parent() {
-                        scope.parents.insert(&parent);
-                    }
+                let Some((place, role)) = scope.find(&path, role) else {
+                    continue;
+                };
+                let path = place.unwrap_or(path);
+                if !scope.wanted.insert(&path) && role == Role::Captured {
+                    return Err(RestoreError::Collision(path));
+                }
+                if let Some(parent) = path.parent().filter(|_| role != Role::Unreadable) {
+                    *scope.children.entry(scope.keys.path(&parent)).or_default() += 1;
                 }
             }
         }
@@ -69,13 +76,29 @@ impl<'a> Scope<'a> {
         Err(RestoreError::NotInBackup(missing))
     }
 
-    /// The record as it is to be restored, or `None` if it is not wanted.
-    pub(super) fn place(&self, mut record: Record) -> Option<Record> {
-        let path = &record.path;
+    /// How many children the znode at `path` will have, those not counted that the backup lacks.
+    pub(super) fn children(&self, path: &ZnodePath) -> u32 {
+        self.children.get(&self.keys.path(path)).copied().unwrap_or(0)
+    }
+
+    /// The record as it is to be restored, and whether that is under another path; `None` if it is not wanted.
+    pub(super) fn place(&self, mut record: Record) -> Option<(Record, bool)> {
+        let (place, role) = self.find(&record.path, record.role)?;
+        record.role = role;
+        let renamed = place.is_some();
+        if let Some(path) = place {
+            record.path = path;
+        }
+        Some((record, renamed))
+    }
+
+    /// The path to which a record goes, if that is another one, and its role there.
+    fn find(&self, path: &ZnodePath, role: Role) -> Option<(Option<ZnodePath>, Role)> {
         let roots = &self.options.roots;
         if is_server_owned(path) {
             return None;
         }
+        let mut role = role;
         if roots.is_empty() {
             if path.is_within(&zookeeper()) {
                 return None;
@@ -84,19 +107,13 @@ impl<'a> Scope<'a> {
             if !roots.iter().any(|root| root.is_within(path)) || path.is_root() {
                 return None;
             }
-            record.role = Role::Ancestor;
+            role = Role::Ancestor;
         }
-        if record.role != Role::Ancestor {
-            let longest = self
-                .options
-                .renames
-                .iter()
-                .filter(|(from, _)| record.path.is_within(from));
-            if let Some((from, to)) = longest.max_by_key(|(from, _)| from.depth()) {
-                record.path = record.path.rebased(from, to);
-            }
-        }
-        Some(record)
+        let renames = self.options.renames.iter();
+        let longest = renames
+            .filter(|(from, _)| role != Role::Ancestor && path.is_within(from))
+            .max_by_key(|(from, _)| from.depth());
+        Some((longest.map(|(from, to)| path.rebased(from, to)), role))
     }
 
     /// Whether a live child that the backup lacks may be deleted.

@@ -7,23 +7,39 @@ use super::{Acl, Stat, ZnodePath};
 pub struct Found {
     /// The data; null and empty data look alike.
     pub data: Vec<u8>,
-    /// The access control list.
-    pub acl: Acl,
     /// The `Stat` that came with the data.
     pub stat: Stat,
     /// The children's names, in no order.
     pub children: Vec<String>,
 }
 
+/// What guarded a znode when it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AclFound {
+    /// The access control list.
+    pub acl: Acl,
+    /// The `Stat` that came with it: `czxid` and `aversion` tell which znode and which list of it this was.
+    pub stat: Stat,
+}
+
 /// The outcome of reading one znode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reading {
+pub enum Reading<T = Found> {
     /// It is there.
-    Found(Found),
+    Found(T),
     /// It is not there (any more).
     Missing,
     /// The server refused to show it to this connection.
     Denied,
+}
+
+/// Which states of the ensemble the answers of several calls may stem from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum History {
+    /// Those of any server, in any order: the fastest.
+    Any,
+    /// Those of one server, each not older than the one before, until [`ZnodeReader::epoch`] changes.
+    One,
 }
 
 /// ZooKeeper could not be asked. Names the server and the cause.
@@ -34,6 +50,26 @@ pub struct ClientError {
     pub address: String,
     /// What went wrong, in plain words.
     pub cause: String,
+    /// Whether the server does not know a request that we cannot do without.
+    pub(crate) unsupported: bool,
+}
+
+impl ClientError {
+    /// The ensemble at `address` could not be asked because of `cause`.
+    #[must_use]
+    pub fn new(address: &str, cause: impl Into<String>) -> Self {
+        Self {
+            address: address.to_owned(),
+            cause: cause.into(),
+            unsupported: false,
+        }
+    }
+
+    /// Whether the server is too old for this client.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.unsupported
+    }
 }
 
 /// One change of one znode.
@@ -111,34 +147,107 @@ pub enum WriteError {
     Unknown(ClientError),
 }
 
-/// Reads a live tree.
-///
-/// `read_many` answers in the order asked. Each znode is read in a few requests: its data, ACL and children may
-/// stem from slightly different moments. A znode whose `Stat` shows no children is not asked for them.
+/// Reads a live tree. Answers come in the order asked.
 #[async_trait]
 pub trait ZnodeReader: Send + Sync {
-    /// Reads each of `paths`.
+    /// Reads the data, the `Stat` and the children of each of `paths`. Data and children of a znode may stem
+    /// from slightly different moments; a znode whose `Stat` shows no children is not asked for them.
     ///
     /// # Errors
     /// [`ClientError`] when the ensemble cannot be reached in time; nothing is known of any path then.
-    async fn read_many(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError>;
+    async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError>;
+
+    /// Reads the ACL of each of `paths`.
+    ///
+    /// # Errors
+    /// As [`read_many`](Self::read_many).
+    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError>;
 
     /// How many znodes one call should ask for.
     fn batch_size(&self) -> usize;
 
     /// How many calls should be in flight together.
     fn batches_in_flight(&self) -> usize;
+
+    /// Grows whenever reads of [`History::One`] may have gone over to another connection.
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    /// Watches all that happens in the subtrees `roots`, where the server can; it must be of 3.6 or newer.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
+        let _ = roots;
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
+    async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
+        (**self).read_many(paths, history).await
+    }
+
+    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
+        (**self).read_acls(paths).await
+    }
+
+    fn batch_size(&self) -> usize {
+        (**self).batch_size()
+    }
+
+    fn batches_in_flight(&self) -> usize {
+        (**self).batches_in_flight()
+    }
+
+    fn epoch(&self) -> u64 {
+        (**self).epoch()
+    }
+
+    async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
+        (**self).watch(roots).await
+    }
+}
+
+/// What a [`TreeWatch`] has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changes {
+    /// Znodes whose data or `Stat` may have changed: where one was created or deleted its parent is among them.
+    Of(Vec<ZnodePath>),
+    /// The connection was lost for a moment, or for good: changes may have been missed.
+    Lost,
+}
+
+/// A watch over subtrees, set when it was made.
+pub trait TreeWatch: Send {
+    /// The changes since the last call.
+    ///
+    /// Every change that the server made before it answered a read of [`History::One`] has been seen once that
+    /// answer is here.
+    fn take(&mut self) -> Changes;
 }
 
 /// Changes a live tree.
 ///
-/// The operations of one call are independent of each other and may take effect in any order, some and not
-/// others; each has its own outcome, in the order given. A call returns only when every outcome is known or
-/// known to be [`WriteError::Unknown`].
+/// Each operation of a call has its own outcome, in the order given: some may be carried out and others not. A
+/// call returns only when every outcome is known or known to be [`WriteError::Unknown`].
 #[async_trait]
 pub trait ZnodeWriter: Send + Sync {
     /// Carries out `ops`.
-    async fn write_many(&self, ops: Vec<WriteOp>) -> Vec<Result<(), WriteError>>;
+    async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>>;
+
+    /// Whether operations take effect in the order given, and calls in the order in which they are first polled.
+    /// Else those of one call, and of several at once, must be independent of each other.
+    fn keeps_order(&self) -> bool {
+        false
+    }
+
+    /// How many operations one call should carry out.
+    fn write_batch(&self) -> usize {
+        32
+    }
 
     /// An ACL under which this connection may do everything, for a znode that is still being restored.
     fn working_acl(&self) -> Acl;

@@ -1,12 +1,16 @@
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 
 use super::{
-    Acl, ClientError, Found, PathError, Reading, Stat, WriteError, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter,
+    Acl, AclFound, Changes, ClientError, Found, History, PathError, Reading, Stat, TreeWatch, WriteError,
+    WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };
+
+/// What stands for the time: never the same twice, in any tree.
+static NOW: AtomicI64 = AtomicI64::new(1);
 
 /// A whole tree in memory, behind the same traits as a live ensemble. It knows no sessions and checks no ACLs.
 #[derive(Debug)]
@@ -16,7 +20,11 @@ pub struct MemoryTree(Mutex<Nodes>);
 struct Nodes {
     zxid: i64,
     nodes: BTreeMap<ZnodePath, (Vec<u8>, Acl, Stat)>,
+    watches: Vec<Weak<Events>>,
 }
+
+/// What a watch has seen since it was asked last.
+type Events = Mutex<Vec<ZnodePath>>;
 
 impl Default for MemoryTree {
     fn default() -> Self {
@@ -32,6 +40,7 @@ impl MemoryTree {
         Self(Mutex::new(Nodes {
             zxid: 0,
             nodes: BTreeMap::from([root]),
+            watches: Vec::new(),
         }))
     }
 
@@ -105,13 +114,30 @@ impl Nodes {
             .collect()
     }
 
+    /// As a server does it: twice the creations so far, less the children, is what `cversion` shows.
     fn touch_parent(&mut self, path: &ZnodePath, by: i32) {
         let zxid = self.zxid;
-        if let Some((_, _, stat)) = path.parent().and_then(|parent| self.nodes.get_mut(&parent)) {
+        let Some(parent) = path.parent() else { return };
+        if let Some((_, _, stat)) = self.nodes.get_mut(&parent) {
             stat.pzxid = zxid;
             stat.cversion += 1;
             stat.num_children += by;
         }
+        self.tell(path);
+        self.tell(&parent);
+    }
+
+    fn tell(&mut self, path: &ZnodePath) {
+        self.watches.retain(|watch| match watch.upgrade() {
+            Some(events) => {
+                events
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(path.clone());
+                true
+            }
+            None => false,
+        });
     }
 
     fn apply(&mut self, op: WriteOp) -> Result<(), WriteError> {
@@ -127,6 +153,7 @@ impl Nodes {
                     Some(_) => {}
                 }
                 let stat = Stat {
+                    ctime: NOW.fetch_add(1, Ordering::Relaxed),
                     czxid: zxid,
                     mzxid: zxid,
                     pzxid: zxid,
@@ -140,6 +167,7 @@ impl Nodes {
                 node.0 = data;
                 node.2.mzxid = zxid;
                 node.2.version += 1;
+                self.tell(&path);
             }
             WriteOp::SetAcl { path, acl } => {
                 let node = self.nodes.get_mut(&path).ok_or(WriteError::NoNode)?;
@@ -163,14 +191,25 @@ impl Nodes {
 
 #[async_trait]
 impl ZnodeReader for MemoryTree {
-    async fn read_many(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
+    async fn read_many(&self, paths: &[ZnodePath], _history: History) -> Result<Vec<Reading>, ClientError> {
         let nodes = self.lock();
         let read = |path| match nodes.nodes.get(path) {
-            Some((data, acl, stat)) => Reading::Found(Found {
+            Some((data, _, stat)) => Reading::Found(Found {
                 data: data.clone(),
-                acl: acl.clone(),
                 stat: *stat,
                 children: nodes.children(path),
+            }),
+            None => Reading::Missing,
+        };
+        Ok(paths.iter().map(read).collect())
+    }
+
+    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
+        let nodes = self.lock();
+        let read = |path| match nodes.nodes.get(path) {
+            Some((_, acl, stat)) => Reading::Found(AclFound {
+                acl: acl.clone(),
+                stat: *stat,
             }),
             None => Reading::Missing,
         };
@@ -184,13 +223,34 @@ impl ZnodeReader for MemoryTree {
     fn batches_in_flight(&self) -> usize {
         1
     }
+
+    async fn watch(&self, _roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
+        let watch = MemoryWatch::default();
+        self.lock().watches.push(Arc::downgrade(&watch.0));
+        Ok(Some(Box::new(watch)))
+    }
+}
+
+/// Everything that happens in a tree, wherever it does.
+#[derive(Default)]
+struct MemoryWatch(Arc<Events>);
+
+impl TreeWatch for MemoryWatch {
+    fn take(&mut self) -> Changes {
+        let mut events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Changes::Of(std::mem::take(&mut *events))
+    }
 }
 
 #[async_trait]
 impl ZnodeWriter for MemoryTree {
-    async fn write_many(&self, ops: Vec<WriteOp>) -> Vec<Result<(), WriteError>> {
+    async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
         let mut nodes = self.lock();
-        ops.into_iter().map(|op| nodes.apply(op)).collect()
+        ops.iter().map(|op| nodes.apply(op.clone())).collect()
+    }
+
+    fn keeps_order(&self) -> bool {
+        true
     }
 
     fn working_acl(&self) -> Acl {

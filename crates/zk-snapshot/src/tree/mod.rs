@@ -1,11 +1,15 @@
 //! Paths, znodes and the traits through which a tree is read and written.
 
 mod access;
+pub(crate) mod keys;
 mod memory;
 mod path;
 mod znode;
 
-pub use access::{ClientError, Found, Reading, WriteError, WriteOp, ZnodeReader, ZnodeWriter};
+pub use access::{
+    AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, WriteError, WriteOp, ZnodeReader,
+    ZnodeWriter,
+};
 pub use memory::MemoryTree;
 pub use path::{PathError, ZnodePath};
 pub use znode::{Acl, AclEntry, Stat};

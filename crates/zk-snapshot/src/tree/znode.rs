@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 /// Permission to create children, as ZooKeeper numbers it.
@@ -16,16 +18,34 @@ pub struct AclEntry {
     pub id: String,
 }
 
-/// A znode's access control list, in the server's order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+/// A znode's access control list, in the server's order. Clones share it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Acl(pub Vec<AclEntry>);
+pub struct Acl(Arc<[AclEntry]>);
+
+impl Default for Acl {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
 
 impl Acl {
+    /// A list of these entries. No server accepts an empty one.
+    #[must_use]
+    pub fn new(entries: Vec<AclEntry>) -> Self {
+        Self(entries.into())
+    }
+
+    /// Its entries.
+    #[must_use]
+    pub fn entries(&self) -> &[AclEntry] {
+        &self.0
+    }
+
     /// `world:anyone` may do everything.
     #[must_use]
     pub fn open() -> Self {
-        Self(vec![AclEntry {
+        Self::new(vec![AclEntry {
             perms: ALL,
             scheme: "world".to_owned(),
             id: "anyone".to_owned(),
@@ -36,7 +56,7 @@ impl Acl {
     /// this entry by those identities, and refuses it where there are none.
     #[must_use]
     pub fn creator() -> Self {
-        Self(vec![AclEntry {
+        Self::new(vec![AclEntry {
             perms: ALL,
             scheme: "auth".to_owned(),
             id: String::new(),
@@ -63,7 +83,7 @@ impl Acl {
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let sorted = |acl: &Self| {
-            let mut entries = acl.0.clone();
+            let mut entries = acl.0.to_vec();
             entries.sort();
             entries
         };
@@ -101,6 +121,13 @@ impl Stat {
     #[must_use]
     pub fn is_ephemeral(&self) -> bool {
         self.ephemeral_owner != 0
+    }
+
+    /// The number that the next sequential child gets. The server counts creations of children, and shows
+    /// twice that count less the number of children as `cversion` (`DataNode.copyStat`).
+    #[must_use]
+    pub fn next_sequence(&self) -> i64 {
+        (i64::from(self.cversion) + i64::from(self.num_children)) / 2
     }
 
     /// The newest zxid that this `Stat` speaks of.

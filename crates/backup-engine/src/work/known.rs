@@ -1,0 +1,57 @@
+//! What earlier backups know, so that this one need not ask.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use vault_store::{FileEntry, StoreError, VaultId, VaultStore};
+use zk_snapshot::AclIndex;
+
+/// The ACLs of a vault.
+pub(super) const ACLS: &str = "acls.idx";
+/// Backups that are looked at, the newest first.
+const LOOKED_AT: usize = 50;
+
+/// The ACLs of the newest backup of the ensemble `source` that covers `roots`. Whatever is wrong with an earlier
+/// backup is not this one's trouble: then there are none.
+pub(super) fn acls(
+    vaults: &dyn VaultStore,
+    source: &str,
+    roots: Option<&Vec<String>>,
+) -> Option<(VaultId, Arc<AclIndex>)> {
+    let ids = vaults.ids().ok()?;
+    let earlier = ids.into_iter().rev().take(LOOKED_AT);
+    for id in earlier {
+        match acls_of(vaults, &id, source, roots) {
+            Ok(Some(index)) => return Some((id, Arc::new(index))),
+            Ok(None) => {}
+            Err(why) => log::warn!("the ACLs of backup {id} are of no use: {why}"),
+        }
+    }
+    None
+}
+
+fn acls_of(
+    vaults: &dyn VaultStore,
+    id: &VaultId,
+    source: &str,
+    roots: Option<&Vec<String>>,
+) -> Result<Option<AclIndex>, String> {
+    let manifest = match vaults.manifest(id) {
+        Ok(manifest) => manifest,
+        Err(StoreError::Unsupported { .. }) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let covers = manifest.roots.is_none() || manifest.roots.as_ref() == roots;
+    let Some(entry) = manifest.files.iter().find(|file| file.name == ACLS && covers) else {
+        return Ok(None);
+    };
+    let file = vaults.open(id, ACLS).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(entry.bytes)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if FileEntry::whole(ACLS, &bytes) != *entry {
+        return Err(format!("{ACLS} is damaged"));
+    }
+    AclIndex::read(&bytes[..], source).map_err(|error| error.to_string())
+}

@@ -1,0 +1,244 @@
+//! After the walk: reading again what changed meanwhile, until nothing does.
+
+use futures::stream::{self, StreamExt};
+
+use super::walk::{EPHEMERAL, Run, UNREADABLE, pair, record, unreadable};
+use super::{CaptureError, CaptureSummary, Consistency, NAMED, Portion};
+use crate::{
+    Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,
+};
+
+/// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy.
+const HELD: usize = 128 << 20;
+/// Znodes in one read of a second look.
+const AT_ONCE: usize = 32;
+
+/// How the second look ended.
+pub(super) enum Settled {
+    Quiet,
+    Moving,
+    ConnectionLost,
+}
+
+/// A znode as it was when it was looked at again.
+pub(super) enum Later {
+    Readable(Found, Option<Acl>),
+    Unreadable,
+}
+
+impl Run<'_> {
+    /// Reads what is dirty until nothing is, at most `rounds` times more.
+    ///
+    /// With a `watch` that was set before the walk, the run is then what the server held when it answered the
+    /// last read.
+    pub(super) async fn settle(
+        &mut self,
+        mut watch: Option<&mut dyn TreeWatch>,
+        rounds: &mut u32,
+    ) -> Result<Settled, CaptureError> {
+        let within = |roots: &[ZnodePath], path: &ZnodePath| roots.iter().any(|root| path.is_within(root));
+        loop {
+            let roots = self.roots;
+            self.dirty.retain(|path| within(roots, path));
+            let dirty = std::mem::take(&mut self.dirty);
+            if dirty.is_empty() && watch.is_some() {
+                // The barrier: what changed before this answer has been seen when it is here.
+                self.reader.read_many(&roots[..1], History::One).await?;
+            } else {
+                for (path, reading) in self.read_again(dirty).await? {
+                    self.look(path, reading);
+                }
+            }
+            if let Some(watch) = watch.as_deref_mut() {
+                match watch.take() {
+                    Changes::Lost => return Ok(Settled::ConnectionLost),
+                    Changes::Of(paths) => {
+                        let inside = paths.into_iter().filter(|path| within(roots, path));
+                        self.dirty.extend(inside);
+                    }
+                }
+            }
+            if self.dirty.is_empty() {
+                // What changes from here on is after the moment that the run shows.
+                self.guard(false).await?;
+                if self.dirty.is_empty() {
+                    return Ok(Settled::Quiet);
+                }
+            }
+            if *rounds == 0 || self.held() > HELD {
+                self.summary.moving = self.dirty.len() as u64;
+                self.summary.moving_paths = self.dirty.iter().take(NAMED).cloned().collect();
+                self.guard(true).await?;
+                return Ok(Settled::Moving);
+            }
+            *rounds -= 1;
+            self.summary.rounds += 1;
+        }
+    }
+
+    async fn read_again(
+        &self,
+        dirty: std::collections::BTreeSet<ZnodePath>,
+    ) -> Result<Vec<(ZnodePath, Reading)>, ClientError> {
+        let paths: Vec<_> = dirty.into_iter().collect();
+        let calls: Vec<_> = paths
+            .chunks(AT_ONCE)
+            .map(|batch| self.reader.read_many(batch, History::One))
+            .collect();
+        let mut reads = stream::iter(calls).buffered(self.reader.batches_in_flight().max(1));
+        let mut readings = Vec::with_capacity(paths.len());
+        while let Some(batch) = reads.next().await {
+            readings.extend(batch?);
+        }
+        drop(reads);
+        Ok(paths.into_iter().zip(readings).collect())
+    }
+
+    fn look(&mut self, path: ZnodePath, reading: Reading) {
+        if let Reading::Found(found) = &reading
+            && !self.is_known(&path)
+        {
+            // The walk did not go below it.
+            let children = found.children.iter().filter_map(|name| path.child(name).ok());
+            let unknown: Vec<_> = children.filter(|child| !self.is_known(child)).collect();
+            self.dirty.extend(unknown);
+        }
+        let later = match reading {
+            Reading::Found(found) => Some(Later::Readable(found, None)),
+            Reading::Denied => Some(Later::Unreadable),
+            Reading::Missing => None,
+        };
+        self.later.insert(path, later);
+    }
+
+    fn is_known(&self, path: &ZnodePath) -> bool {
+        self.seen.contains_key(&self.keys.path(path)) || self.later.contains_key(path)
+    }
+
+    fn held(&self) -> usize {
+        let bytes = |later: &Option<Later>| match later {
+            Some(Later::Readable(found, _)) => found.data.len() + 200,
+            _ => 100,
+        };
+        self.later.values().map(bytes).sum()
+    }
+
+    /// Finds the ACLs of what was looked at again. One that is of another znode by now is dirty once more; for
+    /// the last time, what is there now is taken instead.
+    async fn guard(&mut self, for_the_last_time: bool) -> Result<(), CaptureError> {
+        let mut unknown = Vec::new();
+        for (path, later) in &mut self.later {
+            if let Some(Later::Readable(found, acl @ None)) = later
+                && !found.stat.is_ephemeral()
+            {
+                match self.known.and_then(|index| index.get(path, &found.stat)) {
+                    Some(known) => *acl = Some(known.clone()),
+                    None => unknown.push(path.clone()),
+                }
+            }
+        }
+        for paths in unknown.chunks(AT_ONCE) {
+            self.summary.acls_read += paths.len() as u64;
+            for (path, guard) in paths.iter().zip(self.reader.read_acls(paths).await?) {
+                let Some(Some(Later::Readable(found, acl))) = self.later.get_mut(path) else {
+                    continue;
+                };
+                match guard {
+                    Reading::Found(guard) => {
+                        if pair(&mut found.stat, &guard) || for_the_last_time {
+                            *acl = Some(guard.acl);
+                        } else {
+                            self.dirty.insert(path.clone());
+                        }
+                    }
+                    Reading::Denied => {
+                        self.later.insert(path.clone(), Some(Later::Unreadable));
+                    }
+                    Reading::Missing if for_the_last_time => {
+                        self.later.insert(path.clone(), None);
+                    }
+                    Reading::Missing => {
+                        self.dirty.insert(path.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the amendments and adds everything up.
+    pub(super) async fn finish(mut self, consistency: Consistency) -> Result<CaptureSummary, CaptureError> {
+        let mut amendments = Vec::new();
+        for (path, later) in std::mem::take(&mut self.later) {
+            let key = self.keys.path(&path);
+            let supersedes = self.seen.get(&key).is_some_and(|seen| *seen != EPHEMERAL);
+            self.summary.unreadable_paths.retain(|known| *known != path);
+            if self.masked.remove(&key).is_some() || self.seen.get(&key) == Some(&UNREADABLE) {
+                self.summary.unreadable -= 1;
+            }
+            let record = self.judge(&path, later);
+            if self.roots.contains(&path) && record.is_none() {
+                return Err(CaptureError::NoSuchRoot(path));
+            }
+            if supersedes || record.is_some() {
+                amendments.push(Amendment {
+                    path,
+                    supersedes,
+                    record,
+                });
+            }
+        }
+        while !amendments.is_empty() {
+            let rest = amendments.split_off(amendments.len().min(AT_ONCE));
+            self.send(Portion::Amendments(amendments)).await?;
+            amendments = rest;
+        }
+        let mut summary = CaptureSummary {
+            consistency,
+            ..self.summary
+        };
+        if consistency == Consistency::Consistent {
+            (summary.moving, summary.moving_paths) = (0, Vec::new());
+        }
+        for seen in self.seen.values() {
+            match *seen {
+                EPHEMERAL => summary.ephemerals_skipped += 1,
+                UNREADABLE => {}
+                bytes => {
+                    summary.znodes += 1;
+                    summary.bytes += u64::from(bytes);
+                }
+            }
+        }
+        Ok(summary)
+    }
+
+    /// What is to be kept of a znode that was looked at again; `seen` is brought up to date.
+    fn judge(&mut self, path: &ZnodePath, later: Option<Later>) -> Option<Record> {
+        let key = self.keys.path(path);
+        match later {
+            Some(Later::Readable(found, _)) if found.stat.is_ephemeral() => {
+                self.seen.insert(key, EPHEMERAL);
+                None
+            }
+            Some(Later::Readable(found, Some(acl))) => {
+                let length = u32::try_from(found.data.len()).unwrap_or(UNREADABLE - 1);
+                self.seen.insert(key, length);
+                if acl.is_masked() {
+                    self.unreadable(path);
+                }
+                self.summary.newest_zxid = self.summary.newest_zxid.max(found.stat.newest_zxid());
+                Some(record(path.clone(), Role::Captured, found, acl))
+            }
+            Some(Later::Unreadable) => {
+                self.seen.insert(key, UNREADABLE);
+                self.unreadable(path);
+                Some(unreadable(path.clone()))
+            }
+            Some(Later::Readable(_, None)) | None => {
+                self.seen.remove(&key);
+                None
+            }
+        }
+    }
+}

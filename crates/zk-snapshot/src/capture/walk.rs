@@ -1,0 +1,375 @@
+//! One walk over the tree.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+
+use super::settle::Later;
+use super::{CaptureError, CaptureSummary, NAMED, Portion};
+use crate::tree::keys::{KeyMap, Keys};
+use crate::{
+    AclFound, AclIndex, Changes, ClientError, Found, History, Reading, Record, Role, Stat, TreeWatch,
+    ZnodePath, ZnodeReader,
+};
+
+/// Data in flight stays near this many bytes once the walk has seen how large the znodes are.
+const BYTES_IN_FLIGHT: usize = 32 << 20;
+
+/// Whether a walk saw all that changed meanwhile.
+pub(super) enum Walked {
+    Through,
+    ConnectionLost,
+}
+
+/// What the walk met: the length of the data, or one of the two below, which no data are as long as.
+pub(super) const EPHEMERAL: u32 = u32::MAX;
+pub(super) const UNREADABLE: u32 = u32::MAX - 1;
+
+pub(super) struct Run<'a> {
+    pub(super) reader: &'a dyn ZnodeReader,
+    pub(super) known: Option<&'a AclIndex>,
+    pub(super) roots: &'a [ZnodePath],
+    sink: mpsc::Sender<Portion>,
+    pub(super) keys: Keys,
+    pub(super) seen: KeyMap<4, u32>,
+    /// Those of them whose ACL came without its digests.
+    pub(super) masked: KeyMap<4, ()>,
+    /// Znodes that changed since they were read, or whose data and ACL do not belong together.
+    pub(super) dirty: BTreeSet<ZnodePath>,
+    /// What became of znodes that were dirty; `None`: gone.
+    pub(super) later: BTreeMap<ZnodePath, Option<Later>>,
+    pub(super) summary: CaptureSummary,
+    walks: Option<Walks>,
+}
+
+/// What two walks compare.
+#[derive(Default)]
+struct Walks {
+    last: Option<KeyMap<4, [u32; 2]>>,
+    this: KeyMap<4, [u32; 2]>,
+    differ: u64,
+    named: Vec<ZnodePath>,
+}
+
+/// A znode as the walk read it, with its ACL where it has one to keep.
+struct Visit {
+    path: ZnodePath,
+    reading: Reading,
+    acl: Option<Reading<AclFound>>,
+    reused: bool,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        reader: &'a dyn ZnodeReader,
+        known: Option<&'a AclIndex>,
+        roots: &'a [ZnodePath],
+        sink: mpsc::Sender<Portion>,
+    ) -> Self {
+        Self {
+            reader,
+            known,
+            roots,
+            sink,
+            keys: Keys::random(),
+            seen: KeyMap::default(),
+            masked: KeyMap::default(),
+            dirty: BTreeSet::new(),
+            later: BTreeMap::new(),
+            summary: CaptureSummary::default(),
+            walks: None,
+        }
+    }
+
+    /// Forgets what was walked, and says so.
+    pub(super) async fn restart(&mut self) -> Result<(), CaptureError> {
+        self.seen.clear();
+        self.masked.clear();
+        self.dirty.clear();
+        self.later.clear();
+        self.summary = CaptureSummary {
+            rounds: self.summary.rounds + 1,
+            ..CaptureSummary::default()
+        };
+        self.send(Portion::Restart).await
+    }
+
+    pub(super) fn compare_with_last_walk(&mut self) {
+        let last = self.walks.take().map(|walks| walks.this);
+        self.walks = Some(Walks {
+            last,
+            ..Walks::default()
+        });
+    }
+
+    /// Whether this walk and the one before met the same znodes, each of them the same.
+    pub(super) fn agrees_with_last_walk(&mut self) -> bool {
+        let Some(walks) = &mut self.walks else {
+            return false;
+        };
+        self.summary.moving = walks.differ;
+        self.summary.moving_paths = std::mem::take(&mut walks.named);
+        let same_number = walks
+            .last
+            .as_ref()
+            .is_some_and(|last| last.len() == walks.this.len());
+        same_number && walks.differ == 0
+    }
+
+    /// Walks all of the roots. A `watch` must have been set before.
+    pub(super) async fn walk(
+        &mut self,
+        history: History,
+        mut watch: Option<&mut dyn TreeWatch>,
+    ) -> Result<Walked, CaptureError> {
+        self.ancestors(history).await?;
+        let (reader, known) = (self.reader, self.known);
+        let mut frontier = self.roots.to_vec();
+        let mut in_flight = FuturesUnordered::new();
+        let mut batch = 8_usize; // grows while znodes prove small
+        let mut largest = 0;
+        loop {
+            while in_flight.len() < reader.batches_in_flight().max(1) && !frontier.is_empty() {
+                let paths = frontier.split_off(frontier.len().saturating_sub(batch));
+                in_flight.push(visit(reader, known, paths, history));
+            }
+            let Some(visits) = in_flight.next().await else {
+                return Ok(Walked::Through);
+            };
+            let mut records = Vec::with_capacity(batch);
+            largest /= 2;
+            for visit in visits? {
+                if let Reading::Found(found) = &visit.reading {
+                    largest = largest.max(found.data.len());
+                }
+                self.meet(visit, &mut records, &mut frontier)?;
+            }
+            self.send(Portion::Records(records)).await?;
+            if let Some(watch) = watch.as_deref_mut() {
+                match watch.take() {
+                    Changes::Lost => return Ok(Walked::ConnectionLost),
+                    Changes::Of(paths) => self.dirty.extend(paths),
+                }
+            }
+            let affordable = BYTES_IN_FLIGHT / reader.batches_in_flight().max(1) / (largest + 1);
+            batch = affordable.clamp(1, (batch * 2).min(reader.batch_size().max(1)));
+        }
+    }
+
+    async fn ancestors(&mut self, history: History) -> Result<(), CaptureError> {
+        let mut paths: Vec<_> = self.roots.iter().flat_map(ZnodePath::ancestors).collect();
+        paths.sort();
+        paths.dedup();
+        let mut records = Vec::new();
+        for visit in visit(self.reader, self.known, paths, history).await? {
+            match (visit.reading, visit.acl) {
+                (Reading::Found(found), Some(Reading::Found(guard))) => {
+                    records.push(record(visit.path, Role::Ancestor, found, guard.acl));
+                }
+                (Reading::Denied, _) | (_, Some(Reading::Denied)) => self.unreadable(&visit.path),
+                _ => return Err(CaptureError::NoSuchRoot(visit.path)),
+            }
+        }
+        self.send(Portion::Records(records)).await
+    }
+
+    fn meet(
+        &mut self,
+        visit: Visit,
+        records: &mut Vec<Record>,
+        frontier: &mut Vec<ZnodePath>,
+    ) -> Result<(), CaptureError> {
+        let Visit {
+            path,
+            reading,
+            acl,
+            reused,
+        } = visit;
+        let is_root = self.roots.contains(&path);
+        self.print(&path, &reading);
+        let mut found = match reading {
+            Reading::Found(found) => found,
+            Reading::Missing if is_root => return Err(CaptureError::NoSuchRoot(path)),
+            Reading::Missing => {
+                self.summary.vanished += 1;
+                return Ok(());
+            }
+            Reading::Denied => {
+                self.see(&path, UNREADABLE);
+                self.unreadable(&path);
+                records.push(unreadable(path));
+                return Ok(());
+            }
+        };
+        if found.stat.is_ephemeral() {
+            if is_root {
+                return Err(CaptureError::NoSuchRoot(path));
+            }
+            self.see(&path, EPHEMERAL);
+            return Ok(());
+        }
+        if reused {
+            self.summary.acls_reused += 1;
+        } else {
+            self.summary.acls_read += 1;
+        }
+        let acl = match acl {
+            Some(Reading::Found(guard)) => {
+                if !pair(&mut found.stat, &guard) {
+                    self.dirty.insert(path.clone());
+                }
+                guard.acl
+            }
+            Some(Reading::Denied) => {
+                self.see(&path, UNREADABLE);
+                self.unreadable(&path);
+                records.push(unreadable(path));
+                return Ok(());
+            }
+            // Gone by now; whether for good, with all below it, is for the second look to say.
+            Some(Reading::Missing) | None => {
+                self.dirty.insert(path);
+                return Ok(());
+            }
+        };
+        for name in &found.children {
+            match path.child(name) {
+                Ok(child) => frontier.push(child),
+                // No server allows such a name; if one does, the backup must not hide it.
+                Err(_) => self.unreadable(&path),
+            }
+        }
+        if acl.is_masked() {
+            self.masked.insert(self.keys.path(&path), ());
+            self.unreadable(&path);
+        }
+        self.summary.newest_zxid = self.summary.newest_zxid.max(found.stat.newest_zxid());
+        self.see(&path, u32::try_from(found.data.len()).unwrap_or(UNREADABLE - 1));
+        records.push(record(path, Role::Captured, found, acl));
+        Ok(())
+    }
+
+    fn see(&mut self, path: &ZnodePath, what: u32) {
+        self.seen.insert(self.keys.path(path), what);
+    }
+
+    pub(super) fn unreadable(&mut self, path: &ZnodePath) {
+        self.summary.unreadable += 1;
+        if self.summary.unreadable_paths.len() < NAMED {
+            self.summary.unreadable_paths.push(path.clone());
+        }
+    }
+
+    /// Notes what would change if the znode did.
+    fn print(&mut self, path: &ZnodePath, reading: &Reading) {
+        let Some(walks) = &mut self.walks else { return };
+        let stat = match reading {
+            Reading::Found(found) => found.stat,
+            Reading::Denied => Stat::default(),
+            Reading::Missing => return,
+        };
+        let numbers = [
+            stat.czxid,
+            stat.mzxid,
+            stat.pzxid,
+            i64::from(stat.cversion),
+            i64::from(stat.aversion),
+        ];
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let print = self.keys.key::<2>(&[&bytes]).0;
+        let key = self.keys.path(path);
+        let before = walks.last.as_ref().and_then(|last| last.get(&key));
+        let twice = walks.this.insert(key, print).is_some();
+        if walks.last.is_some() && (before != Some(&print) || twice) {
+            walks.differ += 1;
+            if walks.named.len() < NAMED {
+                walks.named.push(path.clone());
+            }
+        }
+    }
+
+    pub(super) async fn send(&self, portion: Portion) -> Result<(), CaptureError> {
+        self.sink
+            .send(portion)
+            .await
+            .map_err(|_| CaptureError::SinkClosed)
+    }
+}
+
+/// Whether `guard` is that of the znode with `stat`, which takes over what belongs to the ACL. Where it is not,
+/// `stat` becomes that of the znode that is there now.
+pub(super) fn pair(stat: &mut Stat, guard: &AclFound) -> bool {
+    let same = stat.czxid == guard.stat.czxid && stat.ctime == guard.stat.ctime;
+    if same {
+        stat.aversion = guard.stat.aversion;
+    } else {
+        *stat = guard.stat;
+    }
+    same
+}
+
+pub(super) fn record(path: ZnodePath, role: Role, found: Found, acl: crate::Acl) -> Record {
+    Record {
+        path,
+        role,
+        data: found.data,
+        acl,
+        stat: found.stat,
+    }
+}
+
+pub(super) fn unreadable(path: ZnodePath) -> Record {
+    Record {
+        path,
+        role: Role::Unreadable,
+        data: Vec::new(),
+        acl: crate::Acl::default(),
+        stat: Stat::default(),
+    }
+}
+
+/// Reads znodes, and the ACLs of those that are to be kept.
+async fn visit(
+    reader: &dyn ZnodeReader,
+    known: Option<&AclIndex>,
+    paths: Vec<ZnodePath>,
+    history: History,
+) -> Result<Vec<Visit>, ClientError> {
+    let readings = reader.read_many(&paths, history).await?;
+    let mut visits: Vec<Visit> = paths
+        .into_iter()
+        .zip(readings)
+        .map(|(path, reading)| Visit {
+            path,
+            reading,
+            acl: None,
+            reused: false,
+        })
+        .collect();
+    let mut unknown = Vec::new();
+    for (index, visit) in visits.iter_mut().enumerate() {
+        if let Reading::Found(found) = &visit.reading {
+            if found.stat.is_ephemeral() {
+                continue;
+            }
+            match known.and_then(|index| index.get(&visit.path, &found.stat)) {
+                Some(acl) => {
+                    visit.reused = true;
+                    visit.acl = Some(Reading::Found(AclFound {
+                        acl: acl.clone(),
+                        stat: found.stat,
+                    }));
+                }
+                None => unknown.push(index),
+            }
+        }
+    }
+    if !unknown.is_empty() {
+        let paths: Vec<_> = unknown.iter().map(|index| visits[*index].path.clone()).collect();
+        for (index, acl) in unknown.into_iter().zip(reader.read_acls(&paths).await?) {
+            visits[index].acl = Some(acl);
+        }
+    }
+    Ok(visits)
+}

@@ -1,0 +1,139 @@
+//! Writes: as many as fit in one `multi`, several of them under way, in order.
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use zookeeper_client as zk;
+
+use super::session::is_lost;
+use super::wire;
+use crate::{Acl, WriteError, WriteOp};
+
+/// Bytes in one `multi`. A server takes no request above `jute.maxbuffer`, 1 MiB if not set.
+const BYTES: usize = 512 << 10;
+
+type Outcome = Result<(), WriteError>;
+type Unknown<'a> = &'a (dyn Fn(&zk::Error) -> WriteError + Send + Sync);
+
+/// Carries out `ops` in order. A `multi` that fails is done again one by one, so that each has its own outcome.
+pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) -> Vec<Outcome> {
+    // A request goes out when it is made, not when its answer is waited for.
+    let mut parts = Vec::new();
+    let mut begin = 0;
+    while begin < ops.len() {
+        let end = begin + together(&ops[begin..]);
+        let part = &ops[begin..end];
+        parts.push((part, send(zk, part)));
+        begin = end;
+    }
+    let mut outcomes = Vec::with_capacity(ops.len());
+    for (part, answer) in parts {
+        match answer.await {
+            Ok(()) => outcomes.extend(part.iter().map(|_| Ok(()))),
+            Err(error) if is_lost(&error) => outcomes.extend(part.iter().map(|_| Err(unknown(&error)))),
+            Err(error) if part.len() == 1 => outcomes.push(Err(refused(&error))),
+            Err(_) => {
+                let alone: Vec<_> = part.iter().map(|op| send(zk, std::slice::from_ref(op))).collect();
+                let judge = |answer: Result<(), zk::Error>| match answer {
+                    Err(error) if is_lost(&error) => Err(unknown(&error)),
+                    answer => answer.map_err(|error| refused(&error)),
+                };
+                outcomes.extend(join_all(alone).await.into_iter().map(judge));
+            }
+        }
+    }
+    outcomes
+}
+
+/// How many of `ops`, at least one, go into one request.
+fn together(ops: &[WriteOp]) -> usize {
+    let mut bytes = 0;
+    let fit = ops
+        .iter()
+        .take_while(|op| {
+            bytes += size(op);
+            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. })
+        })
+        .count();
+    fit.max(1)
+}
+
+fn size(op: &WriteOp) -> usize {
+    let acl = |acl: &Acl| -> usize {
+        acl.entries()
+            .iter()
+            .map(|e| e.scheme.len() + e.id.len() + 12)
+            .sum()
+    };
+    let body = match op {
+        WriteOp::Create { data, acl: list, .. } => data.len() + acl(list),
+        WriteOp::SetData { data, .. } => data.len(),
+        WriteOp::SetAcl { acl: list, .. } => acl(list),
+        WriteOp::Delete { .. } => 0,
+    };
+    op.path().as_str().len() + body + 32
+}
+
+/// One request, on its way when this returns.
+fn send<'a>(zk: &'a zk::Client, ops: &'a [WriteOp]) -> BoxFuture<'a, Result<(), zk::Error>> {
+    if let [op] = ops {
+        return send_one(zk, op);
+    }
+    let mut writer = zk.new_multi_writer();
+    let mut last: Option<(&Acl, Vec<zk::Acl>)> = None; // one list guards most znodes
+    for op in ops {
+        let added = match op {
+            WriteOp::Create { path, data, acl } => {
+                if last.as_ref().is_none_or(|(known, _)| *known != acl) {
+                    last = Some((acl, wire::to_wire(acl)));
+                }
+                let list = last.as_ref().map_or(&[][..], |(_, list)| list);
+                let options = zk::CreateMode::Persistent.with_acls(zk::Acls::new(list));
+                writer.add_create(path.as_str(), data, &options)
+            }
+            WriteOp::SetData { path, data } => writer.add_set_data(path.as_str(), data, None),
+            WriteOp::Delete { path } => writer.add_delete(path.as_str(), None),
+            WriteOp::SetAcl { .. } => Err(zk::Error::BadArguments(&"no ACL can be set within a multi")),
+        };
+        if let Err(error) = added {
+            return futures::future::ready(Err(error)).boxed();
+        }
+    }
+    let answer = writer.commit();
+    async move { answer.await.map(drop).map_err(zk::Error::from) }.boxed()
+}
+
+fn send_one<'a>(zk: &'a zk::Client, op: &'a WriteOp) -> BoxFuture<'a, Result<(), zk::Error>> {
+    let path = op.path().as_str();
+    match op {
+        WriteOp::Create { data, acl, .. } => {
+            let list = wire::to_wire(acl);
+            let options = zk::CreateMode::Persistent.with_acls(zk::Acls::new(&list));
+            zk.create(path, data, &options)
+                .map(|answer| answer.map(drop))
+                .boxed()
+        }
+        WriteOp::SetData { data, .. } => zk
+            .set_data(path, data, None)
+            .map(|answer| answer.map(drop))
+            .boxed(),
+        WriteOp::Delete { .. } => zk.delete(path, None).boxed(),
+        WriteOp::SetAcl { acl, .. } => {
+            let list = wire::to_wire(acl);
+            zk.set_acl(path, &list, None)
+                .map(|answer| answer.map(drop))
+                .boxed()
+        }
+    }
+}
+
+fn refused(error: &zk::Error) -> WriteError {
+    match error {
+        zk::Error::NoNode => WriteError::NoNode,
+        zk::Error::NodeExists => WriteError::NodeExists,
+        zk::Error::NoAuth => WriteError::NoAuth,
+        zk::Error::NotEmpty => WriteError::NotEmpty,
+        zk::Error::NoChildrenForEphemerals => WriteError::EphemeralParent,
+        zk::Error::InvalidAcl => WriteError::InvalidAcl,
+        other => WriteError::Refused(other.to_string()),
+    }
+}

@@ -1,0 +1,184 @@
+//! The counters from which sequential children are numbered.
+//!
+//! A server numbers them by how many children it has ever created below the parent, so a parent that comes back
+//! with fewer creations behind it would give numbers out a second time. Creating and deleting a child raises the
+//! counter by one.
+
+use std::collections::HashMap;
+
+use super::{RestoreOptions, RestoreReport, Stop};
+use crate::{ClientError, History, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+
+/// The child that is created and deleted again. No backup holds it.
+const RESERVED: &str = "zk-backup-sequence-counter";
+/// A parent is looked at again this often.
+const ATTEMPTS: usize = 3;
+
+/// Parents that will need a higher counter.
+#[derive(Default)]
+pub(super) struct Counters(HashMap<ZnodePath, Counter>);
+
+struct Counter {
+    wanted: i64,
+    /// Before the children that are being created.
+    there: i64,
+    created: i64,
+}
+
+impl Counters {
+    /// Notes that the counter at `path` should be at least `wanted`. It is `there` now and will be at least
+    /// `at_least` without our doing.
+    pub(super) fn want(&mut self, path: &ZnodePath, wanted: i64, at_least: i64, there: i64) {
+        if wanted > at_least {
+            let counter = Counter {
+                wanted,
+                there,
+                created: 0,
+            };
+            self.0.insert(path.clone(), counter);
+        }
+    }
+
+    /// Notes that the znode at `path` is to be created.
+    pub(super) fn child_created(&mut self, path: &ZnodePath) {
+        if !self.0.is_empty()
+            && let Some(counter) = path.parent().and_then(|parent| self.0.get_mut(&parent))
+        {
+            counter.created += 1;
+        }
+    }
+
+    /// Raises what is too low, once all children are there.
+    pub(super) async fn raise<T: ZnodeReader + ZnodeWriter + ?Sized>(
+        self,
+        live: &T,
+        options: &RestoreOptions,
+        report: &mut RestoreReport,
+    ) -> Result<(), Stop> {
+        let mut left = options.sequence_limit;
+        let mut counters: Vec<_> = self.0.into_iter().collect();
+        counters.sort_by(|a, b| a.0.cmp(&b.0));
+        for (path, counter) in counters {
+            let steps = if options.dry_run {
+                Ok((counter.wanted - counter.there - counter.created).max(0))
+            } else {
+                lacking(live, &path, counter.wanted).await?
+            };
+            let steps = match steps {
+                Ok(steps) => steps.unsigned_abs(),
+                Err(why) => {
+                    report.leave_counter(&path, why);
+                    continue;
+                }
+            };
+            if steps == 0 {
+                continue;
+            }
+            if steps > left {
+                let why = format!("{steps} steps are lacking, and {left} of the limit are left");
+                report.leave_counter(&path, why);
+                continue;
+            }
+            left -= steps;
+            let outcome = if options.dry_run {
+                Ok(())
+            } else {
+                raise_one(live, &path, counter.wanted).await?
+            };
+            match outcome {
+                Ok(()) => {
+                    report.counters_raised += 1;
+                    report.counter_steps += steps;
+                }
+                Err(why) => report.leave_counter(&path, why),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many creations the znode at `path` lacks, or why that cannot be known.
+async fn lacking<T: ZnodeReader + ?Sized>(
+    live: &T,
+    path: &ZnodePath,
+    wanted: i64,
+) -> Result<Result<i64, String>, ClientError> {
+    let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
+    Ok(match readings.into_iter().next() {
+        Some(Reading::Found(found)) => Ok((wanted - found.stat.next_sequence()).max(0)),
+        Some(Reading::Denied) => Err("it may not be read".to_owned()),
+        Some(Reading::Missing) | None => Err("it is not there".to_owned()),
+    })
+}
+
+async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
+    live: &T,
+    path: &ZnodePath,
+    wanted: i64,
+) -> Result<Result<(), String>, ClientError> {
+    let Ok(child) = path.child(RESERVED) else {
+        return Ok(Err("the reserved child has no name there".to_owned()));
+    };
+    let create = WriteOp::Create {
+        path: child.clone(),
+        data: Vec::new(),
+        acl: live.working_acl(),
+    };
+    let delete = WriteOp::Delete { path: child };
+    let mut last = "it did not rise".to_owned();
+    for _ in 0..ATTEMPTS {
+        let steps = match lacking(live, path, wanted).await? {
+            Ok(0) => return Ok(Ok(())),
+            Ok(steps) => usize::try_from(steps).unwrap_or(usize::MAX),
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Err(error) = step(live, &create, &delete, steps).await {
+            // One that an interrupted restore left is in the way once.
+            let _ = live.write_many(std::slice::from_ref(&delete)).await;
+            if error == WriteError::NoAuth {
+                return Ok(Err(error.to_string()));
+            }
+            last = error.to_string();
+        }
+    }
+    match lacking(live, path, wanted).await? {
+        Ok(0) => Ok(Ok(())),
+        _ => Ok(Err(last)),
+    }
+}
+
+/// Creates and deletes the child `steps` times.
+async fn step<T: ZnodeWriter + ?Sized>(
+    live: &T,
+    create: &WriteOp,
+    delete: &WriteOp,
+    steps: usize,
+) -> Result<(), WriteError> {
+    let per_call = if live.keeps_order() {
+        // One `multi` takes them all, so that nobody sees the child.
+        let bytes = 2 * create.path().as_str().len() + 200;
+        (live.write_batch() / 2).min((512 << 10) / bytes).max(1)
+    } else {
+        1
+    };
+    let mut left = steps;
+    while left > 0 {
+        let pairs = left.min(per_call);
+        let ops: Vec<_> = (0..pairs)
+            .flat_map(|_| [create.clone(), delete.clone()])
+            .collect();
+        if live.keeps_order() {
+            for outcome in live.write_many(&ops).await {
+                outcome?;
+            }
+        } else {
+            for op in &ops {
+                for outcome in live.write_many(std::slice::from_ref(op)).await {
+                    outcome?;
+                }
+            }
+        }
+        left -= pairs;
+    }
+    Ok(())
+}
