@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod consistency;
 mod crashes;
 mod engine_faults;
 mod faults;

@@ -4,9 +4,11 @@
 mod daemon;
 mod distribution;
 mod http;
+mod proxy;
 mod server;
 
 pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
 pub use distribution::{Distribution, LocateError};
 pub use http::{Answer, Http};
+pub use proxy::Proxy;
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, StartError, ZooKeeper};

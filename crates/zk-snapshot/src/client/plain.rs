@@ -1,18 +1,22 @@
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
-use tokio::time::{Instant, sleep, timeout_at};
-use zookeeper_async::{CreateMode, Permission, WatchedEvent, ZkError, ZkState, ZooKeeper};
+use tokio::time::Instant;
+use zookeeper_async::{CreateMode, ZkError};
 
-use super::reach::reachable;
+use self::connection::{Connection, Trouble};
+use self::wire::{convert_stat, from_wire, refused, to_wire};
 use crate::{
-    Acl, AclEntry, AclFound, ClientError, Found, History, Reading, Stat, WriteError, WriteOp, ZnodePath,
-    ZnodeReader, ZnodeWriter,
+    Acl, AclFound, ClientError, Found, History, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
 };
+
+mod connection;
+mod wire;
 
 /// Requests for ACLs that one call has under way.
 const ACLS_IN_FLIGHT: usize = 128;
@@ -52,16 +56,9 @@ impl PlainConfig {
 /// on a runtime of its own, which ends with the client; every wait has a deadline.
 pub struct PlainClient {
     config: PlainConfig,
-    connections: Vec<Arc<Connection>>,
+    connections: Vec<Connection>,
     turn: AtomicUsize,
     runtime: Option<Runtime>,
-}
-
-struct Connection {
-    zookeeper: ZooKeeper,
-    /// Counts the times the connection came up; the server forgets identities each time.
-    epoch: Arc<AtomicU64>,
-    authenticated: tokio::sync::Mutex<Option<u64>>,
 }
 
 impl PlainClient {
@@ -70,139 +67,43 @@ impl PlainClient {
     /// # Errors
     /// [`ClientError`] with the address and the cause, within the configured deadline.
     pub async fn connect(config: PlainConfig) -> Result<Self, ClientError> {
-        let fail = |cause: String| ClientError::new(&config.address, cause);
         let deadline = Instant::now() + config.deadline;
-        let addresses = reachable(&config.address, deadline).await.map_err(fail)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("zookeeper-client")
             .enable_all()
             .build()
-            .map_err(|error| fail(error.to_string()))?;
-        let mut client = Self {
-            config: config.clone(),
-            connections: Vec::new(),
+            .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
+        let client = Self {
+            connections: (0..config.connections.max(1))
+                .map(|_| Connection::new(&config, runtime.handle()))
+                .collect(),
+            config,
             turn: AtomicUsize::new(0),
-            runtime: None,
+            runtime: Some(runtime), // dropping the client ends its tasks
         };
-        let handle = runtime.handle().clone();
-        client.runtime = Some(runtime); // from here on, dropping the client ends its tasks
-        for _ in 0..config.connections.max(1) {
-            let (addresses, session) = (addresses.clone(), config.session_timeout);
-            let connecting = handle.spawn(async move {
-                let retry = Duration::from_millis(200);
-                ZooKeeper::connect_with_retry_time(&addresses, session, |_: WatchedEvent| {}, retry).await
-            });
-            let zookeeper = timeout_at(deadline, connecting)
-                .await
-                .map_err(|_| fail("no connection in time".to_owned()))?
-                .map_err(|error| fail(error.to_string()))?
-                .map_err(|error| fail(error.to_string()))?;
-            let epoch = Arc::new(AtomicU64::new(0));
-            let counted = Arc::clone(&epoch);
-            zookeeper.add_listener(move |state| {
-                if matches!(state, ZkState::Connected) {
-                    counted.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-            let authenticated = tokio::sync::Mutex::new(None);
-            client.connections.push(Arc::new(Connection {
-                zookeeper,
-                epoch,
-                authenticated,
-            }));
-        }
-        let checks = client.connections.iter().map(|connection| {
-            client.call(
-                connection,
-                deadline,
-                |zk| async move { zk.exists("/", false).await },
-            )
-        });
+        let checks = client
+            .connections
+            .iter()
+            .map(|connection| connection.call(deadline, |zk| async move { zk.exists("/", false).await }));
         for check in futures::future::join_all(checks).await {
-            check.map_err(|error| fail(plain_words(&error)))?;
+            check.map_err(|error| client.client_error(&error))?;
         }
         Ok(client)
     }
 
     /// Ends the sessions, each within a second, and the client with them.
     pub async fn close(self) {
-        let deadline = Instant::now() + Duration::from_secs(1);
-        let closing = self
-            .connections
-            .iter()
-            .map(|c| timeout_at(deadline, c.zookeeper.close()));
-        for outcome in futures::future::join_all(closing).await {
-            if !matches!(outcome, Ok(Ok(()))) {
-                log::debug!("a session of {} was left to expire", self.config.address);
-            }
-        }
+        futures::future::join_all(self.connections.iter().map(Connection::close)).await;
     }
 
-    fn next(&self) -> &Arc<Connection> {
+    fn next(&self) -> &Connection {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         &self.connections[turn % self.connections.len()]
     }
 
     fn client_error(&self, error: &Trouble) -> ClientError {
-        ClientError::new(&self.config.address, plain_words(error))
-    }
-
-    /// One request, sent again after a lost connection until `deadline`. Only for what may be done twice.
-    async fn call<'c, R, F>(
-        &self,
-        connection: &'c Connection,
-        deadline: Instant,
-        request: impl Fn(&'c ZooKeeper) -> F,
-    ) -> Result<R, Trouble>
-    where
-        F: Future<Output = Result<R, ZkError>>,
-    {
-        loop {
-            match self.once(connection, deadline, &request).await {
-                Err(Trouble::Server(error)) if is_lost(error) && Instant::now() < deadline => {
-                    sleep(Duration::from_millis(100)).await;
-                }
-                Err(Trouble::NewConnection) => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// One request, sent once, with our identity known to the server.
-    async fn once<'c, R, F>(
-        &self,
-        connection: &'c Connection,
-        deadline: Instant,
-        request: &impl Fn(&'c ZooKeeper) -> F,
-    ) -> Result<R, Trouble>
-    where
-        F: Future<Output = Result<R, ZkError>>,
-    {
-        let before = connection.epoch.load(Ordering::SeqCst);
-        if let Some(identity) = &self.config.digest_auth {
-            let mut known = connection.authenticated.lock().await;
-            if *known != Some(before) {
-                let proof = connection
-                    .zookeeper
-                    .add_auth("digest", identity.as_bytes().to_vec());
-                timeout_at(deadline, proof)
-                    .await
-                    .map_err(|_| Trouble::TooLate)?
-                    .map_err(Trouble::Server)?;
-                *known = Some(before);
-            }
-        }
-        let outcome = timeout_at(deadline, request(&connection.zookeeper)).await;
-        let moved = connection.epoch.load(Ordering::SeqCst) != before;
-        match outcome {
-            Err(_) => Err(Trouble::TooLate),
-            // Answered by a connection that may not have known who we are.
-            Ok(Ok(_) | Err(ZkError::NoAuth)) if moved && self.config.digest_auth.is_some() => {
-                Err(Trouble::NewConnection)
-            }
-            Ok(answer) => answer.map_err(Trouble::Server),
-        }
+        ClientError::new(&self.config.address, error.plain_words())
     }
 
     async fn read(&self, path: &ZnodePath, history: History) -> Result<Reading, ClientError> {
@@ -212,8 +113,8 @@ impl PlainClient {
         };
         let deadline = Instant::now() + self.config.deadline;
         let text = path.as_str();
-        let (data, stat) = match self
-            .call(connection, deadline, |zk| zk.get_data(text, false))
+        let (data, stat) = match connection
+            .call(deadline, |zk| async move { zk.get_data(text, false).await })
             .await
         {
             Ok(found) => found,
@@ -223,8 +124,8 @@ impl PlainClient {
         let children = if stat.num_children == 0 {
             Vec::new()
         } else {
-            match self
-                .call(connection, deadline, |zk| zk.get_children(text, false))
+            match connection
+                .call(deadline, |zk| async move { zk.get_children(text, false).await })
                 .await
             {
                 Ok(children) => children,
@@ -237,7 +138,10 @@ impl PlainClient {
     async fn read_acl(&self, path: &ZnodePath) -> Result<Reading<AclFound>, ClientError> {
         let deadline = Instant::now() + self.config.deadline;
         let text = path.as_str();
-        match self.call(self.next(), deadline, |zk| zk.get_acl(text)).await {
+        let answer = self
+            .next()
+            .call(deadline, |zk| async move { zk.get_acl(text).await });
+        match answer.await {
             Ok((acl, stat)) => Ok(Reading::Found(AclFound {
                 acl: from_wire(&acl),
                 stat: convert_stat(&stat),
@@ -260,22 +164,31 @@ impl PlainClient {
         let path = op.path().as_str();
         let outcome = match op {
             WriteOp::Create { data, acl, .. } => {
-                let create =
-                    |zk| ZooKeeper::create(zk, path, data.clone(), to_wire(acl), CreateMode::Persistent);
-                self.once(connection, deadline, &create).await.map(drop)
+                let create = |zk: Arc<zookeeper_async::ZooKeeper>| async move {
+                    let mode = CreateMode::Persistent;
+                    zk.create(path, data.clone(), to_wire(acl), mode).await.map(drop)
+                };
+                connection.once(deadline, &create).await
             }
-            WriteOp::SetData { data, .. } => self
-                .once(connection, deadline, &|zk| zk.set_data(path, data.clone(), None))
-                .await
-                .map(drop),
-            WriteOp::SetAcl { acl, .. } => self
-                .once(connection, deadline, &|zk| zk.set_acl(path, to_wire(acl), None))
-                .await
-                .map(drop),
-            WriteOp::Delete { .. } => self.once(connection, deadline, &|zk| zk.delete(path, None)).await,
+            WriteOp::SetData { data, .. } => {
+                let set = |zk: Arc<zookeeper_async::ZooKeeper>| async move {
+                    zk.set_data(path, data.clone(), None).await.map(drop)
+                };
+                connection.once(deadline, &set).await
+            }
+            WriteOp::SetAcl { acl, .. } => {
+                let set = |zk: Arc<zookeeper_async::ZooKeeper>| async move {
+                    zk.set_acl(path, to_wire(acl), None).await.map(drop)
+                };
+                connection.once(deadline, &set).await
+            }
+            WriteOp::Delete { .. } => {
+                let delete = |zk: Arc<zookeeper_async::ZooKeeper>| async move { zk.delete(path, None).await };
+                connection.once(deadline, &delete).await
+            }
         };
         outcome.map_err(|trouble| match trouble {
-            Trouble::Server(error) if !is_lost(error) => refused(error),
+            Trouble::Server(error) => refused(error),
             trouble => WriteError::Unknown(self.client_error(&trouble)),
         })
     }
@@ -304,7 +217,7 @@ impl ZnodeReader for PlainClient {
     }
 
     fn epoch(&self) -> u64 {
-        self.connections[0].epoch.load(Ordering::SeqCst)
+        self.connections[0].epoch()
     }
 
     fn batch_size(&self) -> usize {
@@ -330,88 +243,5 @@ impl ZnodeWriter for PlainClient {
         } else {
             Acl::open()
         }
-    }
-}
-
-/// Why a request has no answer.
-enum Trouble {
-    TooLate,
-    NewConnection,
-    Server(ZkError),
-}
-
-fn plain_words(error: &Trouble) -> String {
-    match error {
-        Trouble::TooLate => "no answer in time".to_owned(),
-        Trouble::NewConnection => "the connection was lost".to_owned(),
-        Trouble::Server(error) => error.to_string(),
-    }
-}
-
-fn is_lost(error: ZkError) -> bool {
-    matches!(
-        error,
-        ZkError::ConnectionLoss | ZkError::SessionExpired | ZkError::SessionMoved | ZkError::OperationTimeout
-    )
-}
-
-fn refused(error: ZkError) -> WriteError {
-    match error {
-        ZkError::NoNode => WriteError::NoNode,
-        ZkError::NodeExists => WriteError::NodeExists,
-        ZkError::NoAuth => WriteError::NoAuth,
-        ZkError::NotEmpty => WriteError::NotEmpty,
-        ZkError::NoChildrenForEphemerals => WriteError::EphemeralParent,
-        ZkError::InvalidACL => WriteError::InvalidAcl,
-        other => WriteError::Refused(other.to_string()),
-    }
-}
-
-const PERMISSIONS: [(u32, Permission); 5] = [
-    (1, Permission::READ),
-    (2, Permission::WRITE),
-    (4, Permission::CREATE),
-    (8, Permission::DELETE),
-    (16, Permission::ADMIN),
-];
-
-fn from_wire(acl: &[zookeeper_async::Acl]) -> Acl {
-    let entry = |entry: &zookeeper_async::Acl| AclEntry {
-        perms: PERMISSIONS
-            .iter()
-            .filter(|(_, p)| entry.perms.can(*p))
-            .map(|(bit, _)| bit)
-            .sum(),
-        scheme: entry.scheme.clone(),
-        id: entry.id.clone(),
-    };
-    Acl::new(acl.iter().map(entry).collect())
-}
-
-fn to_wire(acl: &Acl) -> Vec<zookeeper_async::Acl> {
-    let entry = |entry: &AclEntry| {
-        let granted = PERMISSIONS.iter().filter(|(bit, _)| entry.perms & bit != 0);
-        let perms = granted.fold(Permission::NONE, |all, (_, p)| all | *p);
-        zookeeper_async::Acl {
-            perms,
-            scheme: entry.scheme.clone(),
-            id: entry.id.clone(),
-        }
-    };
-    acl.entries().iter().map(entry).collect()
-}
-
-fn convert_stat(stat: &zookeeper_async::Stat) -> Stat {
-    Stat {
-        czxid: stat.czxid,
-        mzxid: stat.mzxid,
-        pzxid: stat.pzxid,
-        ctime: stat.ctime,
-        mtime: stat.mtime,
-        version: stat.version,
-        cversion: stat.cversion,
-        aversion: stat.aversion,
-        ephemeral_owner: stat.ephemeral_owner,
-        num_children: stat.num_children,
     }
 }

@@ -1,0 +1,195 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout_at};
+use zookeeper_async::{WatchedEvent, ZkError, ZkState, ZooKeeper};
+
+use super::PlainConfig;
+use crate::client::reach::reachable;
+
+/// Between two attempts to connect, or to send again what a lost connection took with it.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Longest time to end a session in order.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A connection that is replaced when it is lost.
+///
+/// The library reconnects by itself, but then it may take what is left of the old connection for answers on the
+/// new one, and it forgets our identity. So whatever it answers after a loss is thrown away, and it with that.
+pub(super) struct Connection {
+    config: PlainConfig,
+    handle: Handle,
+    current: Mutex<Option<Live>>,
+    epoch: AtomicU64,
+}
+
+#[derive(Clone)]
+struct Live {
+    zookeeper: Arc<ZooKeeper>,
+    lost: Arc<AtomicBool>,
+}
+
+/// Why a request has no answer.
+pub(super) enum Trouble {
+    TooLate,
+    Lost,
+    Unreachable(String),
+    Server(ZkError),
+}
+
+impl Trouble {
+    pub(super) fn plain_words(&self) -> String {
+        match self {
+            Self::TooLate => "no answer in time".to_owned(),
+            Self::Lost => "the connection was lost".to_owned(),
+            Self::Unreachable(cause) => cause.clone(),
+            Self::Server(error) => error.to_string(),
+        }
+    }
+}
+
+impl Connection {
+    pub(super) fn new(config: &PlainConfig, handle: &Handle) -> Self {
+        Self {
+            config: config.clone(),
+            handle: handle.clone(),
+            current: Mutex::new(None),
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    /// Grows with every connection that was made.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    async fn get(&self, deadline: Instant) -> Result<Live, Trouble> {
+        let mut current = timeout_at(deadline, self.current.lock())
+            .await
+            .map_err(|_| Trouble::TooLate)?;
+        match current.take() {
+            Some(live) if !live.lost.load(Ordering::SeqCst) => *current = Some(live),
+            Some(live) => {
+                // It would go on reconnecting.
+                self.handle.spawn(async move { end(&live.zookeeper).await });
+                *current = Some(self.connect(deadline).await?);
+            }
+            None => *current = Some(self.connect(deadline).await?),
+        }
+        current.clone().ok_or(Trouble::Lost)
+    }
+
+    /// A connection to the first server that takes one, with our identity known there.
+    async fn connect(&self, deadline: Instant) -> Result<Live, Trouble> {
+        loop {
+            let trouble = match reachable(&self.config.address, deadline).await {
+                Err(cause) => Trouble::Unreachable(cause),
+                Ok(address) => match timeout_at(deadline, self.connect_to(address)).await {
+                    Ok(Ok(live)) => {
+                        self.epoch.fetch_add(1, Ordering::SeqCst);
+                        return Ok(live);
+                    }
+                    Ok(Err(trouble)) => trouble,
+                    Err(_) => Trouble::Unreachable("no connection in time".to_owned()),
+                },
+            };
+            let refused = matches!(trouble, Trouble::Server(ZkError::AuthFailed));
+            if refused || Instant::now() + PAUSE >= deadline {
+                return Err(trouble);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn connect_to(&self, address: String) -> Result<Live, Trouble> {
+        let session = self.config.session_timeout;
+        let connecting = self.handle.spawn(async move {
+            ZooKeeper::connect_with_retry_time(&address, session, |_: WatchedEvent| {}, PAUSE).await
+        });
+        let zookeeper = connecting
+            .await
+            .map_err(|error| Trouble::Unreachable(error.to_string()))?
+            .map_err(Trouble::Server)?;
+        let (lost, connected) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+        let told = Arc::clone(&lost);
+        zookeeper.add_listener(move |state| {
+            let again = connected.swap(true, Ordering::SeqCst);
+            if !matches!(state, ZkState::Connected) || again {
+                told.store(true, Ordering::SeqCst);
+            }
+        });
+        let zookeeper = Arc::new(zookeeper);
+        if let Some(identity) = &self.config.digest_auth {
+            let proof = identity.as_bytes().to_vec();
+            zookeeper
+                .add_auth("digest", proof)
+                .await
+                .map_err(Trouble::Server)?;
+        }
+        zookeeper.exists("/", false).await.map_err(Trouble::Server)?;
+        Ok(Live { zookeeper, lost })
+    }
+
+    /// One request, sent again after a lost connection until `deadline`. Only for what may be done twice.
+    pub(super) async fn call<R, F>(
+        &self,
+        deadline: Instant,
+        request: impl Fn(Arc<ZooKeeper>) -> F,
+    ) -> Result<R, Trouble>
+    where
+        F: Future<Output = Result<R, ZkError>>,
+    {
+        loop {
+            match self.once(deadline, &request).await {
+                Err(Trouble::Lost) if Instant::now() + PAUSE < deadline => sleep(PAUSE).await,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// One request, sent once. [`Trouble::Lost`] leaves it open whether it was carried out.
+    pub(super) async fn once<R, F>(
+        &self,
+        deadline: Instant,
+        request: &impl Fn(Arc<ZooKeeper>) -> F,
+    ) -> Result<R, Trouble>
+    where
+        F: Future<Output = Result<R, ZkError>>,
+    {
+        let live = self.get(deadline).await?;
+        let outcome = timeout_at(deadline, request(Arc::clone(&live.zookeeper))).await;
+        match outcome {
+            _ if live.lost.load(Ordering::SeqCst) => Err(Trouble::Lost),
+            Err(_) => Err(Trouble::TooLate),
+            Ok(Err(error)) if is_lost(error) => {
+                live.lost.store(true, Ordering::SeqCst);
+                Err(Trouble::Lost)
+            }
+            Ok(answer) => answer.map_err(Trouble::Server),
+        }
+    }
+
+    /// Ends the session, if there is one.
+    pub(super) async fn close(&self) {
+        if let Some(live) = self.current.lock().await.take() {
+            end(&live.zookeeper).await;
+        }
+    }
+}
+
+async fn end(zookeeper: &ZooKeeper) {
+    let deadline = Instant::now() + FAREWELL;
+    if !matches!(timeout_at(deadline, zookeeper.close()).await, Ok(Ok(()))) {
+        log::debug!("a session was left to expire");
+    }
+}
+
+fn is_lost(error: ZkError) -> bool {
+    matches!(
+        error,
+        ZkError::ConnectionLoss | ZkError::SessionExpired | ZkError::SessionMoved | ZkError::OperationTimeout
+    )
+}
