@@ -1,25 +1,33 @@
-//! How fast a backup and a restore are, compared with one request at a time on the same ZooKeeper in the same run,
-//! and how much memory the server takes for them. The server is a process of its own: this program, started again.
+//! How fast backups and restores are, beside one request at a time and beside what the server can do at all, in the
+//! same run on the same ZooKeeper; and how much memory the server takes for them. The server is a process of its
+//! own: this program, started again. `docs/PERFORMANCE.md` explains the table.
 //!
 //! `cargo run --release --example bench -- --znodes 100000`
 #![allow(clippy::print_stdout)]
+
+mod support;
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use support::load::{Load, Tree};
+use support::table::Table;
 use zk_backup_testkit::{Daemon, Distribution, ZooKeeper};
-use zookeeper_async::{Acl, CreateMode};
+use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Set where this program is to be the server.
 const SERVE: &str = "ZK_BACKUP_BENCH_SERVE";
+/// Small `multi`s a second that other clients send meanwhile, in one row.
+const LOAD: u32 = 500;
 
 /// Measures against a ZooKeeper of its own.
 #[derive(Parser)]
 struct Args {
-    /// Znodes in the tree
+    /// Znodes in the tree, a thousand below each parent
     #[arg(long, default_value_t = 100_000)]
     znodes: usize,
     /// Bytes of data in each
@@ -31,6 +39,9 @@ struct Args {
     /// Runs, of which the median counts
     #[arg(long, default_value_t = 5)]
     runs: usize,
+    /// Leave out the plain adapter
+    #[arg(long)]
+    skip_plain: bool,
 }
 
 #[tokio::main]
@@ -40,116 +51,176 @@ async fn main() -> Outcome<()> {
     }
     let args = Args::parse();
     let zookeeper = ZooKeeper::start(&Distribution::locate()?)?;
-    let (address, session) = (zookeeper.address(), Duration::from_secs(60));
+    let tree = Tree {
+        top: "/bench",
+        znodes: args.znodes,
+        bytes: args.bytes,
+    };
+    let session = Duration::from_secs(60);
+    let connector = zk::Client::connector().with_session_timeout(session);
+    let client = connector.connect(&zookeeper.address()).await?;
     let nothing = |_: zookeeper_async::WatchedEvent| {};
-    let client = zookeeper_async::ZooKeeper::connect(&address, session, nothing).await?;
-    create(&client, "/bench", 0).await?;
-    futures::future::try_join_all((0..args.znodes).map(|i| create_owned(&client, i, args.bytes))).await?;
+    let alone = zookeeper_async::ZooKeeper::connect(&zookeeper.address(), session, nothing).await?;
+    let server = |settings: &[(&str, &str)]| -> Outcome<Server> {
+        let storage = tempfile::tempdir()?;
+        let program = std::env::current_exe()?.display().to_string();
+        let mut all = vec![(SERVE, "1")];
+        all.extend(settings);
+        let daemon = Daemon::start(&program, &zookeeper.address(), storage.path(), &all)?;
+        Ok(Server { daemon, storage })
+    };
+    let usual = server(&[])?;
+    let unvalidated = server(&[("CONSISTENCY_ROUNDS", "0")])?;
+    let plain = server(&[("ZOOKEEPER_DRIVER", "plain")])?;
 
+    let mut table = Table::new(args.znodes, args.bytes);
     let sample = args.sample.min(args.znodes);
-    let (mut reads, mut writes, mut backups, mut restores, mut compares) =
-        (vec![], vec![], vec![], vec![], vec![]);
-    let storage = tempfile::tempdir()?;
-    let program = std::env::current_exe()?.display().to_string();
-    let daemon = Daemon::start(&program, &address, storage.path(), &[(SERVE, "1")])?;
+    tree.create(&client).await?;
     for _ in 0..args.runs {
-        reads.push(read_one_at_a_time(&client, sample).await?);
-        create(&client, "/alone", 0).await?;
         let begun = Instant::now();
-        for i in 0..sample {
-            create(&client, &format!("/alone/n{i}"), args.bytes).await?;
+        for path in tree.paths().take(sample) {
+            alone.get_data(&path, false).await?;
+            alone.get_children(&path, false).await?;
+            alone.get_acl(&path).await?;
         }
-        writes.push(rate(sample, begun));
-        clear(&client, "/alone").await?;
+        table.sample(
+            "read one at a time (data, children, ACL)",
+            sample,
+            begun.elapsed(),
+        );
 
-        let begun = Instant::now();
-        let id = finish(&daemon, "/backup", "")?;
-        backups.push(rate(args.znodes, begun));
-        let restore = format!(r#"{{"vault": "{id}"}}"#);
-        let begun = Instant::now();
-        finish(&daemon, "/restore", &restore)?;
-        compares.push(rate(args.znodes, begun));
-        clear(&client, "/bench").await?;
-        let begun = Instant::now();
-        finish(&daemon, "/restore", &restore)?;
-        restores.push(rate(args.znodes, begun));
-    }
+        table
+            .time("read floor (multiRead, thrown away)", || {
+                read_floor(&client, &tree)
+            })
+            .await?;
+        if !args.skip_plain {
+            plain.back_up(&mut table, "backup, plain adapter").await?;
+        }
+        usual.forget_all()?;
+        usual
+            .back_up(&mut table, "backup, cold (every ACL asked for)")
+            .await?;
+        usual.back_up(&mut table, "backup, warm (ACLs known)").await?;
+        unvalidated
+            .back_up(&mut table, "backup, warm, not validated")
+            .await?;
+        let load = Load::start(&client, &tree, LOAD);
+        usual
+            .back_up(&mut table, "backup, warm, under 500 writes/s")
+            .await?;
+        load.stop().await?;
+        let id = usual.back_up(&mut table, "backup, warm, again").await?;
 
-    println!(
-        "{} znodes of {} bytes, median of {} runs",
-        args.znodes, args.bytes, args.runs
-    );
-    println!("{:<52}{:>12}{:>12}", "", "znodes/s", "ratio");
-    let (read, write) = (median(reads), median(writes));
-    for (name, rate, base) in [
-        ("read one at a time (data, children, ACL)", read, read),
-        ("backup (compressed, checksummed, fsynced)", median(backups), read),
-        ("create one at a time", write, write),
-        ("restore into an empty tree", median(restores), write),
-        ("restore where nothing differs", median(compares), read),
-    ] {
-        println!("{name:<52}{rate:>12.0}{:>12.1}", rate / base);
+        usual
+            .restore(&mut table, "restore where nothing differs", &id)
+            .await?;
+        tree.change(&client, 100).await?;
+        usual
+            .restore(&mut table, "restore of 1% that changed", &id)
+            .await?;
+        tree.delete(&client).await?;
+        usual
+            .restore(&mut table, "restore into an empty tree", &id)
+            .await?;
+        tree.delete(&client).await?;
+        table
+            .time("write floor (multi of creates)", || tree.create(&client))
+            .await?;
+
+        let one = Tree {
+            top: "/alone",
+            znodes: sample,
+            bytes: args.bytes,
+        };
+        one.create_parents(&client).await?;
+        let begun = Instant::now();
+        for path in one.paths() {
+            let (open, mode) = (
+                zookeeper_async::Acl::open_unsafe(),
+                zookeeper_async::CreateMode::Persistent,
+            );
+            alone.create(&path, one.data(&path), open.clone(), mode).await?;
+        }
+        table.sample("create one at a time", sample, begun.elapsed());
+        one.delete(&client).await?;
     }
-    if let Some(kib) = daemon.peak_memory() {
-        println!("peak memory of the server: {} MiB", kib / 1024);
-    }
+    table.print();
     Ok(())
 }
 
-fn finish(daemon: &Daemon, path: &str, body: &str) -> Outcome<String> {
-    let (id, state) = daemon.do_job(path, body)?;
-    if state.status == 200 {
+/// The server under measurement.
+struct Server {
+    daemon: Daemon,
+    storage: tempfile::TempDir,
+}
+
+impl Server {
+    async fn back_up(&self, table: &mut Table, row: &'static str) -> Outcome<String> {
+        self.job(table, row, "/backup", "")
+    }
+
+    async fn restore(&self, table: &mut Table, row: &'static str, id: &str) -> Outcome<()> {
+        self.job(table, row, "/restore", &format!(r#"{{"vault": "{id}"}}"#))?;
+        Ok(())
+    }
+
+    fn job(&self, table: &mut Table, row: &'static str, path: &str, body: &str) -> Outcome<String> {
+        self.daemon.forget_peak_memory();
+        let begun = Instant::now();
+        let (id, state) = tokio::task::block_in_place(|| self.daemon.do_job(path, body))?;
+        let took = begun.elapsed();
+        if state.status != 200 {
+            return Err(state.text.into());
+        }
+        table.job(row, took, self.daemon.peak_memory());
+        if path == "/backup" {
+            let info = self.daemon.describe(&id)?;
+            table.note(row, info["consistency"].as_str().unwrap_or_default());
+        }
         Ok(id)
-    } else {
-        Err(state.text.into())
+    }
+
+    /// Removes every backup, so that the next one knows nothing.
+    fn forget_all(&self) -> Outcome<()> {
+        let ids = self.daemon.http.get("/listbackups")?.json();
+        for id in ids.as_array().into_iter().flatten().filter_map(|id| id.as_str()) {
+            self.daemon.http.post(&format!("/evict/{id}"), "")?;
+        }
+        debug_assert!(self.storage.path().is_dir());
+        Ok(())
     }
 }
 
-async fn read_one_at_a_time(client: &zookeeper_async::ZooKeeper, znodes: usize) -> Outcome<f64> {
-    let begun = Instant::now();
-    for i in 0..znodes {
-        let path = format!("/bench/n{i}");
-        client.get_data(&path, false).await?;
-        client.get_children(&path, false).await?;
-        client.get_acl(&path).await?;
+/// Reads every znode in the largest requests, as many under way as a backup has, and keeps nothing.
+async fn read_floor(client: &zk::Client, tree: &Tree) -> Outcome<()> {
+    let parents: Vec<String> = tree.parents().collect();
+    let paths: Vec<String> = tree.paths().collect();
+    let mut reads = Vec::new();
+    for some in parents.chunks(64) {
+        reads.push((some, true));
     }
-    Ok(rate(znodes, begun))
-}
-
-async fn create(client: &zookeeper_async::ZooKeeper, path: &str, bytes: usize) -> Outcome<()> {
-    // Data that zstd cannot make much smaller than it is.
-    let mut state = path
-        .bytes()
-        .fold(7_u64, |a, b| a.wrapping_mul(31).wrapping_add(b.into()));
-    let byte = || {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    let data = std::iter::repeat_with(byte).take(bytes).collect();
-    client
-        .create(path, data, Acl::open_unsafe().clone(), CreateMode::Persistent)
+    for some in paths.chunks(128) {
+        reads.push((some, false));
+    }
+    stream::iter(reads)
+        .map(|(some, children)| {
+            let mut reader = client.new_multi_reader();
+            let added = some.iter().try_for_each(|path| {
+                if children {
+                    reader.add_get_children(path)
+                } else {
+                    reader.add_get_data(path)
+                }
+            });
+            let answer = reader.commit();
+            async move {
+                added?;
+                answer.await
+            }
+        })
+        .buffered(4)
+        .try_for_each(|_| async { Ok(()) })
         .await?;
     Ok(())
-}
-
-async fn create_owned(client: &zookeeper_async::ZooKeeper, i: usize, bytes: usize) -> Outcome<()> {
-    create(client, &format!("/bench/n{i}"), bytes).await
-}
-
-async fn clear(client: &zookeeper_async::ZooKeeper, top: &str) -> Outcome<()> {
-    let children = client.get_children(top, false).await?;
-    let paths: Vec<_> = children.iter().map(|name| format!("{top}/{name}")).collect();
-    futures::future::try_join_all(paths.iter().map(|path| client.delete(path, None))).await?;
-    Ok(client.delete(top, None).await?)
-}
-
-fn rate(znodes: usize, begun: Instant) -> f64 {
-    znodes as f64 / begun.elapsed().as_secs_f64()
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -206,6 +206,14 @@ impl Daemon {
         line.trim().trim_end_matches("kB").trim().parse().ok()
     }
 
+    /// Lets [`peak_memory`](Self::peak_memory) begin anew, where the system can.
+    pub fn forget_peak_memory(&self) {
+        // See proc(5), clear_refs. Without it the peak is that since the start.
+        if let Err(error) = std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5") {
+            log::debug!("the peak of memory is that since the start: {error}");
+        }
+    }
+
     /// The process's number.
     #[must_use]
     pub fn id(&self) -> u32 {
