@@ -170,7 +170,7 @@ fn write_portions(
                             amendments = Some(archive_in(&mut *stage, AMENDMENTS)?);
                         }
                         if let Some(archive) = &mut amendments {
-                            archive.push(&amendment)?;
+                            archive.amend(&amendment)?;
                         }
                     }
                 }

@@ -6,14 +6,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{ArchiveError, Outline, Record, RecordSource};
+use super::{Amendment, ArchiveError, Outline, Record, RecordSource};
+use crate::Acl;
 
 /// A frame is closed once it holds this many bytes of records.
 const FRAME_BYTES: usize = 1 << 20;
 /// No frame unpacks to more: one record of a 1 MiB znode in base64 and its ACL fit many times.
 const MAX_FRAME_BYTES: u64 = 64 << 20;
-/// zstd's own default; higher levels cost more time than they save here.
-const LEVEL: i32 = 3;
+/// The level that keeps up with what a server can send; higher ones make backups slower, and hardly smaller.
+const LEVEL: i32 = 1;
 
 /// Where a frame lies in the file, and what it must hash to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,7 @@ pub struct ArchiveWriter<W> {
     raw: Vec<u8>,
     records: u64,
     frames: Vec<Frame>,
+    last_acl: (Acl, Vec<u8>),
 }
 
 impl<W: Write> ArchiveWriter<W> {
@@ -46,6 +48,7 @@ impl<W: Write> ArchiveWriter<W> {
             raw: Vec::new(),
             records: 0,
             frames: Vec::new(),
+            last_acl: (Acl::default(), Vec::new()),
         }
     }
 
@@ -53,9 +56,24 @@ impl<W: Write> ArchiveWriter<W> {
     ///
     /// # Errors
     /// When `out` fails; the archive is of no use then.
-    pub fn push(&mut self, record: &impl Serialize) -> Result<(), ArchiveError> {
-        serde_json::to_writer(&mut self.raw, record).map_err(std::io::Error::from)?;
+    pub fn push(&mut self, record: &Record) -> Result<(), ArchiveError> {
+        record
+            .write_line(&mut self.last_acl, &mut self.raw)
+            .map_err(std::io::Error::from)?;
+        self.pushed()
+    }
+
+    /// Adds an amendment. An archive holds either records or amendments.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn amend(&mut self, amendment: &Amendment) -> Result<(), ArchiveError> {
+        serde_json::to_writer(&mut self.raw, amendment).map_err(std::io::Error::from)?;
         self.raw.push(b'\n');
+        self.pushed()
+    }
+
+    fn pushed(&mut self) -> Result<(), ArchiveError> {
         self.records += 1;
         if self.raw.len() >= FRAME_BYTES {
             self.close_frame()?;
@@ -187,7 +205,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::{Acl, Role, Stat, ZnodePath};
+    use crate::{Role, Stat, ZnodePath};
 
     fn archive(sizes: &[usize]) -> (Vec<Record>, Vec<u8>, Vec<Frame>) {
         let records: Vec<_> = sizes

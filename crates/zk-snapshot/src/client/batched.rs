@@ -21,7 +21,7 @@ mod wire;
 mod write;
 
 /// Znodes in one `multiRead`, and requests in flight; together they keep a server busy without holding more.
-const READS: usize = 128;
+const READS: usize = 256;
 const READS_IN_FLIGHT: usize = 4;
 /// Bytes of paths in one request: a server takes none above `jute.maxbuffer`, 1 MiB if not set.
 const REQUEST_BYTES: usize = 512 << 10;
