@@ -102,6 +102,7 @@ async fn main() -> Outcome<()> {
             .back_up(&mut table, "backup, cold (every ACL asked for)")
             .await?;
         usual.back_up(&mut table, "backup, warm (ACLs known)").await?;
+        unvalidated.daemon.do_job("/backup", "")?; // so that it knows the ACLs
         unvalidated
             .back_up(&mut table, "backup, warm, not validated")
             .await?;
@@ -128,22 +129,28 @@ async fn main() -> Outcome<()> {
             .time("write floor (multi of creates)", || tree.create(&client))
             .await?;
 
-        let one = Tree {
-            top: "/alone",
-            znodes: sample,
-            bytes: args.bytes,
-        };
-        one.create_parents(&client).await?;
-        let begun = Instant::now();
-        for path in one.paths() {
-            let (open, mode) = (
-                zookeeper_async::Acl::open_unsafe(),
-                zookeeper_async::CreateMode::Persistent,
-            );
-            alone.create(&path, one.data(&path), open.clone(), mode).await?;
+        for (row, look) in [
+            ("restore one at a time (look, create)", true),
+            ("create one at a time", false),
+        ] {
+            let one = Tree {
+                top: "/alone",
+                znodes: sample,
+                bytes: args.bytes,
+            };
+            one.create_parents(&client).await?;
+            let begun = Instant::now();
+            for path in one.paths() {
+                if look {
+                    alone.exists(&path, false).await?;
+                }
+                let open = zookeeper_async::Acl::open_unsafe().clone();
+                let mode = zookeeper_async::CreateMode::Persistent;
+                alone.create(&path, one.data(&path), open, mode).await?;
+            }
+            table.sample(row, sample, begun.elapsed());
+            one.delete(&client).await?;
         }
-        table.sample("create one at a time", sample, begun.elapsed());
-        one.delete(&client).await?;
     }
     table.print();
     Ok(())
@@ -200,7 +207,7 @@ async fn read_floor(client: &zk::Client, tree: &Tree) -> Outcome<()> {
     for some in parents.chunks(64) {
         reads.push((some, true));
     }
-    for some in paths.chunks(128) {
+    for some in paths.chunks(256) {
         reads.push((some, false));
     }
     stream::iter(reads)

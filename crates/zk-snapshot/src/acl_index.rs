@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::tree::keys::{Key, Keys};
+use crate::tree::table::KeyTable;
 use crate::{Acl, ArchiveError, Stat, ZnodePath};
 
 /// Bytes that each znode takes in the file.
@@ -20,12 +21,9 @@ const ENTRY: usize = 12;
 pub struct AclIndex {
     keys: Keys,
     acls: Vec<Acl>,
-    slots: Vec<Slot>,
+    /// Their numbers, from 1.
+    entries: KeyTable,
 }
-
-/// A key and the number of its ACL, plus one; zero where the slot is free. Sixteen bytes, and at most nine of ten
-/// slots taken, where a map of the standard library would take up to twice as much.
-type Slot = ([u32; 3], u32);
 
 /// The first line of the file. Each list of keys follows, 12 bytes a key, in the order of the ACLs.
 #[derive(Serialize, Deserialize)]
@@ -50,15 +48,8 @@ impl AclIndex {
     /// The ACL of the znode at `path` whose `Stat` is `stat`, where it is known.
     #[must_use]
     pub fn get(&self, path: &ZnodePath, stat: &Stat) -> Option<&Acl> {
-        let Key(key) = key(&self.keys, path, stat);
-        let mut slot = place(&key, self.slots.len())?;
-        loop {
-            match self.slots[slot] {
-                (_, 0) => return None,
-                (taken, number) if taken == key => return self.acls.get(number as usize - 1),
-                _ => slot = (slot + 1) % self.slots.len(),
-            }
-        }
+        let number = self.entries.get(&key(&self.keys, path, stat));
+        self.acls.get((number as usize).checked_sub(1)?)
     }
 
     /// Reads what [`AclIndexWriter::finish`] wrote. `None` if that was of another source, or of a version
@@ -82,7 +73,7 @@ impl AclIndex {
         let mut index = Self {
             keys: Keys(header.seed.0, header.seed.1),
             acls: Vec::new(),
-            slots: vec![Slot::default(); entries + entries / 9 + 1],
+            entries: KeyTable::with_room(entries),
         };
         for (number, (acl, count)) in (1_u32..).zip(header.acls) {
             index.acls.push(acl);
@@ -93,27 +84,11 @@ impl AclIndex {
                 let word = |i: usize| {
                     u32::from_le_bytes([entry[4 * i], entry[4 * i + 1], entry[4 * i + 2], entry[4 * i + 3]])
                 };
-                index.take(([word(0), word(1), word(2)], number));
+                index.entries.set(Key([word(0), word(1), word(2)]), number);
             }
         }
         Ok(Some(index))
     }
-
-    fn take(&mut self, entry: Slot) {
-        let slots = self.slots.len();
-        if let Some(mut slot) = place(&entry.0, slots) {
-            while self.slots[slot].1 != 0 && self.slots[slot].0 != entry.0 {
-                slot = (slot + 1) % slots;
-            }
-            self.slots[slot] = entry;
-        }
-    }
-}
-
-/// The slot where a key is looked for first: keys are spread evenly as they are.
-fn place(key: &[u32; 3], slots: usize) -> Option<usize> {
-    let scaled = u128::from(u64::from(key[0]) << 32 | u64::from(key[1])) * slots as u128;
-    (slots > 0).then_some((scaled >> 64) as usize)
 }
 
 /// Collects what an [`AclIndex`] will know; 12 bytes for each znode.

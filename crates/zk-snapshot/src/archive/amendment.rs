@@ -60,6 +60,10 @@ impl<S: RecordSource> RecordSource for Amended<S> {
         self.source.frames() + self.added.len()
     }
 
+    fn records(&self) -> usize {
+        self.source.records() + self.added.iter().map(Vec::len).sum::<usize>()
+    }
+
     fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
         if let Some(part) = self.part(index) {
             return Ok(part.clone());

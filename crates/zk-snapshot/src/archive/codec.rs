@@ -182,6 +182,11 @@ impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
         self.frame_count()
     }
 
+    fn records(&self) -> usize {
+        let records = self.frames.iter().map(|frame| frame.records).sum::<u64>();
+        usize::try_from(records).unwrap_or(0)
+    }
+
     fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
         self.items(index)
     }

@@ -38,6 +38,11 @@ pub trait RecordSource: Send + Sync {
     /// The number of frames.
     fn frames(&self) -> usize;
 
+    /// About how many records there are, where that is known.
+    fn records(&self) -> usize {
+        0
+    }
+
     /// All records of one frame. Blocks.
     ///
     /// # Errors
@@ -56,6 +61,10 @@ pub trait RecordSource: Send + Sync {
 impl<S: RecordSource + ?Sized> RecordSource for Box<S> {
     fn frames(&self) -> usize {
         (**self).frames()
+    }
+
+    fn records(&self) -> usize {
+        (**self).records()
     }
 
     fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {

@@ -2,7 +2,7 @@
 
 use futures::stream::{self, StreamExt};
 
-use super::walk::{EPHEMERAL, Run, UNREADABLE, pair, record, unreadable};
+use super::walk::{EPHEMERAL, GONE, Run, UNREADABLE, length, pair, record, unreadable};
 use super::{CaptureError, CaptureSummary, Consistency, NAMED, Portion};
 use crate::{
     Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,
@@ -112,7 +112,7 @@ impl Run<'_> {
     }
 
     fn is_known(&self, path: &ZnodePath) -> bool {
-        self.seen.contains_key(&self.keys.path(path)) || self.later.contains_key(path)
+        self.seen.get(&self.keys.path(path)) != 0 || self.later.contains_key(path)
     }
 
     fn held(&self) -> usize {
@@ -171,9 +171,10 @@ impl Run<'_> {
         let mut amendments = Vec::new();
         for (path, later) in std::mem::take(&mut self.later) {
             let key = self.keys.path(&path);
-            let supersedes = self.seen.get(&key).is_some_and(|seen| *seen != EPHEMERAL);
+            let seen = self.seen.get(&key);
+            let supersedes = !matches!(seen, 0 | EPHEMERAL);
             self.summary.unreadable_paths.retain(|known| *known != path);
-            if self.masked.remove(&key).is_some() || self.seen.get(&key) == Some(&UNREADABLE) {
+            if self.masked.remove(&key).is_some() || seen == UNREADABLE {
                 self.summary.unreadable -= 1;
             }
             let record = self.judge(&path, later);
@@ -200,13 +201,13 @@ impl Run<'_> {
         if consistency == Consistency::Consistent {
             (summary.moving, summary.moving_paths) = (0, Vec::new());
         }
-        for seen in self.seen.values() {
-            match *seen {
+        for seen in self.seen.numbers() {
+            match seen {
                 EPHEMERAL => summary.ephemerals_skipped += 1,
-                UNREADABLE => {}
-                bytes => {
+                UNREADABLE | GONE => {}
+                length => {
                     summary.znodes += 1;
-                    summary.bytes += u64::from(bytes);
+                    summary.bytes += u64::from(length - 1);
                 }
             }
         }
@@ -215,15 +216,13 @@ impl Run<'_> {
 
     /// What is to be kept of a znode that was looked at again; `seen` is brought up to date.
     fn judge(&mut self, path: &ZnodePath, later: Option<Later>) -> Option<Record> {
-        let key = self.keys.path(path);
         match later {
             Some(Later::Readable(found, _)) if found.stat.is_ephemeral() => {
-                self.seen.insert(key, EPHEMERAL);
+                self.see(path, EPHEMERAL);
                 None
             }
             Some(Later::Readable(found, Some(acl))) => {
-                let length = u32::try_from(found.data.len()).unwrap_or(UNREADABLE - 1);
-                self.seen.insert(key, length);
+                self.see(path, length(&found));
                 if acl.is_masked() {
                     self.unreadable(path);
                 }
@@ -231,12 +230,12 @@ impl Run<'_> {
                 Some(record(path.clone(), Role::Captured, found, acl))
             }
             Some(Later::Unreadable) => {
-                self.seen.insert(key, UNREADABLE);
+                self.see(path, UNREADABLE);
                 self.unreadable(path);
                 Some(unreadable(path.clone()))
             }
             Some(Later::Readable(_, None)) | None => {
-                self.seen.remove(&key);
+                self.see(path, GONE);
                 None
             }
         }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use super::settle::Later;
 use super::{CaptureError, CaptureSummary, NAMED, Portion};
 use crate::tree::keys::{KeyMap, Keys};
+use crate::tree::table::KeyTable;
 use crate::{
     AclFound, AclIndex, Changes, ClientError, Found, History, Reading, Record, Role, Stat, TreeWatch,
     ZnodePath, ZnodeReader,
@@ -22,9 +23,11 @@ pub(super) enum Walked {
     ConnectionLost,
 }
 
-/// What the walk met: the length of the data, or one of the two below, which no data are as long as.
+/// What the walk met: one more than the length of the data, or one of these, which no data are as long as.
 pub(super) const EPHEMERAL: u32 = u32::MAX;
 pub(super) const UNREADABLE: u32 = u32::MAX - 1;
+/// It was met, and is gone.
+pub(super) const GONE: u32 = u32::MAX - 2;
 
 pub(super) struct Run<'a> {
     pub(super) reader: &'a dyn ZnodeReader,
@@ -32,9 +35,9 @@ pub(super) struct Run<'a> {
     pub(super) roots: &'a [ZnodePath],
     sink: mpsc::Sender<Portion>,
     pub(super) keys: Keys,
-    pub(super) seen: KeyMap<4, u32>,
+    pub(super) seen: KeyTable,
     /// Those of them whose ACL came without its digests.
-    pub(super) masked: KeyMap<4, ()>,
+    pub(super) masked: KeyMap<3, ()>,
     /// Znodes that changed since they were read, or whose data and ACL do not belong together.
     pub(super) dirty: BTreeSet<ZnodePath>,
     /// What became of znodes that were dirty; `None`: gone.
@@ -46,8 +49,8 @@ pub(super) struct Run<'a> {
 /// What two walks compare.
 #[derive(Default)]
 struct Walks {
-    last: Option<KeyMap<4, [u32; 2]>>,
-    this: KeyMap<4, [u32; 2]>,
+    last: Option<KeyMap<3, [u32; 2]>>,
+    this: KeyMap<3, [u32; 2]>,
     differ: u64,
     named: Vec<ZnodePath>,
 }
@@ -73,7 +76,7 @@ impl<'a> Run<'a> {
             roots,
             sink,
             keys: Keys::random(),
-            seen: KeyMap::default(),
+            seen: KeyTable::default(),
             masked: KeyMap::default(),
             dirty: BTreeSet::new(),
             later: BTreeMap::new(),
@@ -84,7 +87,7 @@ impl<'a> Run<'a> {
 
     /// Forgets what was walked, and says so.
     pub(super) async fn restart(&mut self) -> Result<(), CaptureError> {
-        self.seen.clear();
+        self.seen = KeyTable::default();
         self.masked.clear();
         self.dirty.clear();
         self.later.clear();
@@ -245,13 +248,13 @@ impl<'a> Run<'a> {
             self.unreadable(&path);
         }
         self.summary.newest_zxid = self.summary.newest_zxid.max(found.stat.newest_zxid());
-        self.see(&path, u32::try_from(found.data.len()).unwrap_or(UNREADABLE - 1));
+        self.see(&path, length(&found));
         records.push(record(path, Role::Captured, found, acl));
         Ok(())
     }
 
-    fn see(&mut self, path: &ZnodePath, what: u32) {
-        self.seen.insert(self.keys.path(path), what);
+    pub(super) fn see(&mut self, path: &ZnodePath, what: u32) {
+        self.seen.set(self.keys.path(path), what);
     }
 
     pub(super) fn unreadable(&mut self, path: &ZnodePath) {
@@ -295,6 +298,11 @@ impl<'a> Run<'a> {
             .await
             .map_err(|_| CaptureError::SinkClosed)
     }
+}
+
+/// What is noted of a znode that is kept.
+pub(super) fn length(found: &Found) -> u32 {
+    u32::try_from(found.data.len() + 1).map_or(GONE - 1, |length| length.min(GONE - 1))
 }
 
 /// Whether `guard` is that of the znode with `stat`, which takes over what belongs to the ACL. Where it is not,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Records that are compared together, in number and in bytes of data.
-const TOGETHER: usize = 8_192;
+const TOGETHER: usize = 4_096;
 const BYTES_TOGETHER: usize = 16 << 20;
 /// Bytes of data that one read asks for, as far as the backup tells.
 const BYTES_READ: usize = 4 << 20;
@@ -35,12 +35,12 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
     live: &T,
     options: &RestoreOptions,
 ) -> Result<RestoreReport, RestoreError> {
-    let scope = Scope::new(&source, options).await?;
+    let (scope, places) = Scope::new(&source, options).await?;
     let mut run = Run {
         live,
         options,
         scope,
-        writer: Writer::new(live, options),
+        writer: Writer::new(live, options, places),
         counters: Counters::default(),
         working: live.working_acl(),
         extras: Vec::new(),
@@ -119,7 +119,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 .0
                 .path
                 .parent()
-                .is_some_and(|p| self.writer.has_created(&p))
+                .is_some_and(|p| self.writer.places.is_created(&p))
         };
         let (absent, unknown): (Vec<_>, Vec<_>) = records.into_iter().partition(known_absent);
         for (record, _) in absent {
@@ -132,7 +132,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     }
 
     async fn one(&mut self, record: Record, live: &Live) -> Result<(), Stop> {
-        let parent = self.scope.children(&record.path) > 0;
+        let parent = self.writer.places.children(&record.path) > 0;
         let plan = plan(&record, live, self.options.policy, parent, &self.working);
         self.note(&record, live, &plan);
         for op in plan.now {
@@ -160,10 +160,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             Live::Missing if !plan.now.is_empty() => {
                 self.counters.child_created(path);
                 if record.role == Role::Captured {
-                    let children = i64::from(self.scope.children(path));
+                    let children = i64::from(self.writer.places.children(path));
                     self.counters.want(path, record.stat.next_sequence(), children, 0);
                 }
-                self.writer.created(path);
+                self.writer.places.create(path);
                 self.writer.report.show(shown, path, Change::Create);
             }
             Live::Found { found, .. } if !plan.blocked => {
@@ -181,7 +181,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 if record.role == Role::Captured && self.options.policy == Policy::Replace {
                     let children = found.children.iter().filter_map(|name| path.child(name).ok());
                     self.extras
-                        .extend(children.filter(|child| self.scope.may_delete(child)));
+                        .extend(children.filter(|child| self.scope.may_delete(&self.writer.places, child)));
                 }
             }
             _ => {}

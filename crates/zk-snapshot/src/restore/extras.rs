@@ -1,17 +1,16 @@
 //! Deleting what the backup lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::apply::Run;
 use super::{Change, Stop};
-use crate::tree::keys::PathSet;
 use crate::{Reading, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents.
     pub(super) async fn delete_extras(&mut self) -> Result<(), Stop> {
         let mut doomed: BTreeMap<usize, Vec<ZnodePath>> = BTreeMap::new();
-        let mut kept = PathSet::default();
+        let mut kept = HashSet::new();
         let mut level = std::mem::take(&mut self.extras);
         while !level.is_empty() {
             let mut next = Vec::new();
@@ -51,10 +50,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         self.writer.flush().await
     }
 
-    fn keep(&mut self, path: &ZnodePath, kept: &mut PathSet) {
+    fn keep(&mut self, path: &ZnodePath, kept: &mut HashSet<ZnodePath>) {
         self.writer.report.left_alone += 1;
-        for ancestor in path.ancestors() {
-            kept.insert(&ancestor);
-        }
+        kept.extend(path.ancestors());
     }
 }

@@ -3,6 +3,7 @@
 mod apply;
 mod counters;
 mod extras;
+mod places;
 mod plan;
 mod scope;
 mod write;

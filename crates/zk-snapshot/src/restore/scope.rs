@@ -5,21 +5,16 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
+use super::places::Places;
 use super::{RestoreError, RestoreOptions};
-use crate::tree::keys::{KeyMap, Keys, PathSet};
 use crate::{ArchiveError, Outline, Record, RecordSource, Role, ZnodePath};
 
 /// Frames that are read ahead of their use.
-const AHEAD: usize = 3;
+const AHEAD: usize = 6;
 
 /// The part of a backup that a restore is about, known before its first write.
 pub(super) struct Scope<'a> {
     options: &'a RestoreOptions,
-    /// Every path that will be there.
-    pub(super) wanted: PathSet,
-    /// The number of children that each of them will have there.
-    children: KeyMap<4, u32>,
-    keys: Keys,
 }
 
 /// Every frame of `source` through `read`, in order, on threads that may block.
@@ -42,13 +37,9 @@ impl<'a> Scope<'a> {
     pub(super) async fn new(
         source: &Arc<dyn RecordSource>,
         options: &'a RestoreOptions,
-    ) -> Result<Self, RestoreError> {
-        let mut scope = Self {
-            options,
-            wanted: PathSet::default(),
-            children: KeyMap::default(),
-            keys: Keys::random(),
-        };
+    ) -> Result<(Self, Places), RestoreError> {
+        let scope = Self { options };
+        let mut places = Places::with_room(source.records());
         let mut missing: HashSet<_> = options.roots.iter().cloned().collect();
         let mut frames = Box::pin(ahead(source, |source, index| source.outline(index)));
         while let Some(outlines) = frames.next().await {
@@ -60,25 +51,20 @@ impl<'a> Scope<'a> {
                     continue;
                 };
                 let path = place.unwrap_or(path);
-                if !scope.wanted.insert(&path) && role == Role::Captured {
+                if !places.want(&path) && role == Role::Captured {
                     return Err(RestoreError::Collision(path));
                 }
                 if let Some(parent) = path.parent().filter(|_| role != Role::Unreadable) {
-                    *scope.children.entry(scope.keys.path(&parent)).or_default() += 1;
+                    places.add_child(&parent);
                 }
             }
         }
         if missing.is_empty() {
-            return Ok(scope);
+            return Ok((scope, places));
         }
         let mut missing: Vec<_> = missing.into_iter().collect();
         missing.sort();
         Err(RestoreError::NotInBackup(missing))
-    }
-
-    /// How many children the znode at `path` will have, those not counted that the backup lacks.
-    pub(super) fn children(&self, path: &ZnodePath) -> u32 {
-        self.children.get(&self.keys.path(path)).copied().unwrap_or(0)
     }
 
     /// The record as it is to be restored, and whether that is under another path; `None` if it is not wanted.
@@ -117,10 +103,10 @@ impl<'a> Scope<'a> {
     }
 
     /// Whether a live child that the backup lacks may be deleted.
-    pub(super) fn may_delete(&self, path: &ZnodePath) -> bool {
+    pub(super) fn may_delete(&self, places: &Places, path: &ZnodePath) -> bool {
         let within_zookeeper = path.is_within(&zookeeper());
         let renamed_away = self.options.renames.keys().any(|from| path.is_within(from));
-        !self.wanted.contains(path)
+        !places.is_wanted(path)
             && !renamed_away
             && !is_server_owned(path)
             && (!within_zookeeper || self.options.roots.iter().any(|root| root.is_within(&zookeeper())))

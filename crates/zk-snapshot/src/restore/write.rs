@@ -6,9 +6,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::places::Places;
 use super::{RestoreOptions, RestoreReport, Stop};
-use crate::tree::keys::PathSet;
-use crate::{AclFound, Found, History, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{AclFound, Found, History, Reading, WriteError, WriteOp, ZnodeReader, ZnodeWriter};
 
 /// A write whose outcome is unknown is looked at again this often.
 const ATTEMPTS: usize = 3;
@@ -24,8 +24,7 @@ pub(super) struct Writer<'a, T: ?Sized> {
     live: &'a T,
     dry_run: bool,
     pub(super) report: RestoreReport,
-    /// Znodes that did not exist: what completes them is no change of its own.
-    created: PathSet,
+    pub(super) places: Places,
     batch: Vec<WriteOp>,
     bytes: usize,
     in_flight: FuturesOrdered<BoxFuture<'a, Outcomes>>,
@@ -33,27 +32,17 @@ pub(super) struct Writer<'a, T: ?Sized> {
 }
 
 impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
-    pub(super) fn new(live: &'a T, options: &RestoreOptions) -> Self {
+    pub(super) fn new(live: &'a T, options: &RestoreOptions, places: Places) -> Self {
         Self {
             live,
             dry_run: options.dry_run,
             report: RestoreReport::default(),
-            created: PathSet::default(),
+            places,
             batch: Vec::new(),
             bytes: 0,
             in_flight: FuturesOrdered::new(),
             again: Vec::new(),
         }
-    }
-
-    /// Notes that the znode at `path` did not exist and is to be completed later.
-    pub(super) fn created(&mut self, path: &ZnodePath) {
-        self.created.insert(path);
-    }
-
-    /// Whether the znode at `path` did not exist, so that nothing was below it.
-    pub(super) fn has_created(&self, path: &ZnodePath) -> bool {
-        self.created.contains(path)
     }
 
     /// Adds an operation, after those that were added before where the client keeps their order.
@@ -179,7 +168,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             WriteOp::Create { .. } => self.report.created += 1,
             WriteOp::Delete { .. } => self.report.deleted += 1,
             // What completes a creation is part of it.
-            WriteOp::SetData { path, .. } | WriteOp::SetAcl { path, .. } if self.created.contains(path) => {}
+            WriteOp::SetData { path, .. } | WriteOp::SetAcl { path, .. } if self.places.is_created(path) => {}
             WriteOp::SetData { .. } => self.report.data_changed += 1,
             WriteOp::SetAcl { .. } => self.report.acl_changed += 1,
         }

@@ -65,32 +65,7 @@ impl Keys {
         Key(std::array::from_fn(|i| words[i]))
     }
 
-    pub(crate) fn path(&self, path: &ZnodePath) -> Key<4> {
+    pub(crate) fn path(&self, path: &ZnodePath) -> Key<3> {
         self.key(&[path.as_str().as_bytes()])
-    }
-}
-
-/// A set of paths, 17 bytes and some room for each.
-pub(crate) struct PathSet {
-    keys: Keys,
-    set: KeyMap<4, ()>,
-}
-
-impl Default for PathSet {
-    fn default() -> Self {
-        Self {
-            keys: Keys::random(),
-            set: KeyMap::default(),
-        }
-    }
-}
-
-impl PathSet {
-    pub(crate) fn insert(&mut self, path: &ZnodePath) -> bool {
-        self.set.insert(self.keys.path(path), ()).is_none()
-    }
-
-    pub(crate) fn contains(&self, path: &ZnodePath) -> bool {
-        self.set.contains_key(&self.keys.path(path))
     }
 }

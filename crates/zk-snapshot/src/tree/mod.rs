@@ -4,6 +4,7 @@ mod access;
 pub(crate) mod keys;
 mod memory;
 mod path;
+pub(crate) mod table;
 mod znode;
 
 pub use access::{
