@@ -11,4 +11,5 @@ mod limits;
 mod live;
 mod readme;
 mod round_trip;
+mod secured;
 mod whole_tree;

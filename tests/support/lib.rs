@@ -11,4 +11,4 @@ pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
 pub use distribution::{Distribution, LocateError};
 pub use http::{Answer, Http};
 pub use proxy::Proxy;
-pub use server::{SUPER_DIGEST, SUPER_PASSWORD, StartError, ZooKeeper};
+pub use server::{SUPER_DIGEST, SUPER_PASSWORD, Setup, StartError, ZooKeeper};

@@ -21,7 +21,19 @@ pub struct ZooKeeper {
     class_path: String,
     directory: TempDir,
     port: u16,
+    options: Vec<String>,
     process: Option<Child>,
+}
+
+/// What a server is to be besides the usual.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Lines for its configuration. `{dir}` stands for its directory, `{port}` for a second free port.
+    pub config: String,
+    /// Options for Java, with the same two stand-ins.
+    pub java: Vec<String>,
+    /// Files in its directory.
+    pub files: Vec<(String, String)>,
 }
 
 /// A server did not start.
@@ -44,34 +56,56 @@ impl ZooKeeper {
     /// # Errors
     /// [`StartError`], with the end of the server's log.
     pub fn start(distribution: &Distribution) -> Result<Self, StartError> {
+        Ok(Self::start_with(distribution, &Setup::default())?.0)
+    }
+
+    /// Starts a server that is something special, and tells the port that `{port}` stood for.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with(distribution: &Distribution, setup: &Setup) -> Result<(Self, u16), StartError> {
         // A port that was free a moment ago may be taken by the time the server binds it.
         let mut left = 3;
         loop {
             left -= 1;
-            match Self::start_once(distribution) {
+            match Self::start_once(distribution, setup) {
                 Err(StartError::NotServing(said)) if left > 0 && said.contains("BindException") => {}
                 outcome => return outcome,
             }
         }
     }
 
-    fn start_once(distribution: &Distribution) -> Result<Self, StartError> {
+    fn start_once(distribution: &Distribution, setup: &Setup) -> Result<(Self, u16), StartError> {
         let directory = tempfile::tempdir()?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let listeners = (
+            TcpListener::bind("127.0.0.1:0")?,
+            TcpListener::bind("127.0.0.1:0")?,
+        );
+        let (port, second) = (listeners.0.local_addr()?.port(), listeners.1.local_addr()?.port());
+        drop(listeners);
+        let fill = |text: &str| {
+            text.replace("{dir}", &directory.path().display().to_string())
+                .replace("{port}", &second.to_string())
+        };
+        for (name, text) in &setup.files {
+            fs::write(directory.path().join(name), text)?;
+        }
         let config = format!(
             "tickTime=2000\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n",
-            directory.path().join("data").display()
+             admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{}",
+            directory.path().join("data").display(),
+            fill(&setup.config)
         );
         fs::write(directory.path().join("zoo.cfg"), config)?;
         let mut server = Self {
             class_path: distribution.class_path.clone(),
+            options: setup.java.iter().map(|option| fill(option)).collect(),
             directory,
             port,
             process: None,
         };
         server.launch()?;
-        Ok(server)
+        Ok((server, second))
     }
 
     /// Kills the process, as `kill -9` does. The data stay.
@@ -118,6 +152,7 @@ impl ZooKeeper {
             .arg(format!(
                 "-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"
             ))
+            .args(&self.options)
             .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
             .arg(self.directory.path().join("zoo.cfg"))
             .stdin(Stdio::null())

@@ -1,0 +1,230 @@
+//! Servers that demand TLS with a client certificate, SASL DIGEST-MD5, or both.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use serde_json::json;
+use zk_backup_testkit::{Daemon, Distribution, Setup, ZooKeeper};
+use zookeeper_client as zk;
+
+use crate::live::daemon;
+
+/// What both sides of a TLS connection hold, in PEM.
+struct Certificates {
+    ca: String,
+    server: (String, String),
+    client: (String, String),
+}
+
+fn certificates() -> Certificates {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let issue = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem())
+    };
+    Certificates {
+        server: issue(&["localhost", "127.0.0.1"]),
+        client: issue(&["backup"]),
+        ca: ca.pem(),
+    }
+}
+
+fn with_tls(mut setup: Setup, certificates: &Certificates) -> Setup {
+    let (certificate, key) = &certificates.server;
+    setup
+        .files
+        .push(("server.pem".to_owned(), format!("{key}{certificate}")));
+    setup.files.push(("ca.pem".to_owned(), certificates.ca.clone()));
+    setup.config += "secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\n\
+        serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
+        ssl.keyStore.location={dir}/server.pem\nssl.keyStore.type=PEM\n\
+        ssl.trustStore.location={dir}/ca.pem\nssl.trustStore.type=PEM\nssl.clientAuth=need\n";
+    setup
+}
+
+fn with_sasl(mut setup: Setup) -> Setup {
+    let login =
+        "Server { org.apache.zookeeper.server.auth.DigestLoginModule required user_backup=\"pass word\"; };";
+    setup.files.push(("jaas.conf".to_owned(), login.to_owned()));
+    setup
+        .java
+        .push("-Djava.security.auth.login.config={dir}/jaas.conf".to_owned());
+    setup.config += "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
+        enforce.auth.enabled=true\nenforce.auth.schemes=sasl\n";
+    setup
+}
+
+/// Where the daemon finds certificates.
+fn certificate_files(certificates: &Certificates, with_identity: bool) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("ca.crt", &certificates.ca);
+    if with_identity {
+        write("tls.crt", &certificates.client.0);
+        write("tls.key", &certificates.client.1);
+    }
+    directory
+}
+
+/// A znode that only we may read goes into a backup and comes back, seen by a client of the tests' own.
+async fn a_round_trip(outside: &zk::Client, daemon: &Daemon) {
+    let acls = [zk::Acl::new(zk::Permission::ALL, zk::AuthId::authed())];
+    let (owned, open) = (
+        zk::CreateMode::Persistent.with_acls(zk::Acls::new(&acls)),
+        zk::CreateMode::Persistent.with_acls(zk::Acls::anyone_all()),
+    );
+    outside.create("/app", b"open", &open).await.unwrap();
+    outside.create("/app/owned", b"\r\n", &owned).await.unwrap();
+    let (acl, _) = outside.get_acl("/app/owned").await.unwrap();
+    let (id, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_eq!(daemon.describe(&id).unwrap()["consistency"], "consistent");
+    outside.delete("/app/owned", None).await.unwrap();
+    outside.set_data("/app", b"changed", None).await.unwrap();
+    let (_, state) = daemon
+        .do_job("/restore", &format!(r#"{{"vault": "{id}"}}"#))
+        .unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_eq!(outside.get_data("/app").await.unwrap().0, b"open");
+    assert_eq!(outside.get_data("/app/owned").await.unwrap().0, b"\r\n");
+    assert_eq!(outside.get_acl("/app/owned").await.unwrap().0, acl);
+    let health = daemon.http.get("/health").unwrap().json();
+    assert_eq!(health["zookeeper"]["reachable"], json!(true), "{health}");
+    assert_eq!(health["zookeeper"]["mode"], json!("standalone"), "{health}");
+}
+
+/// The job fails in time, and says why.
+fn is_refused(zookeeper: &str, settings: &[(&str, &str)]) -> String {
+    let storage = tempfile::tempdir().unwrap();
+    let mut all = settings.to_vec();
+    all.push(("ZOOKEEPER_TIMEOUT", "5"));
+    let daemon = daemon(zookeeper, storage.path(), &all);
+    let begun = std::time::Instant::now();
+    let (_, state) = daemon.do_job("/backup", "").unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    assert_eq!(state.status, 500, "{}", state.text);
+    let said = daemon.said();
+    assert!(
+        !said.contains("pass word") && !said.contains("PRIVATE KEY"),
+        "{said}"
+    );
+    state.json()["message"].as_str().unwrap().to_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn connector() -> zk::Connector {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // once for all tests
+    zk::Client::connector().with_session_timeout(Duration::from_secs(20))
+}
+
+fn tls(certificates: &Certificates) -> zk::TlsOptions {
+    let (certificate, key) = &certificates.client;
+    zk::TlsOptions::new()
+        .with_pem_ca(&certificates.ca)
+        .unwrap()
+        .with_pem_identity(certificate, key)
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_demands_tls_with_a_client_certificate() {
+    let certificates = certificates();
+    let setup = with_tls(Setup::default(), &certificates);
+    let (_server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let address = format!("localhost:{port}");
+    let (files, storage) = (
+        certificate_files(&certificates, true),
+        tempfile::tempdir().unwrap(),
+    );
+    let settings = [
+        ("ZOOKEEPER_DRIVER", "auto"),
+        ("ZOOKEEPER_ENABLE_SSL", "true"),
+        ("ZOOKEEPER_TLS_PATH", text(files.path())),
+    ];
+    let outside = connector()
+        .with_tls(tls(&certificates))
+        .secure_connect(&address)
+        .await
+        .unwrap();
+    a_round_trip(&outside, &daemon(&address, storage.path(), &settings)).await;
+
+    // Without our certificate, and by an authority that did not sign the server's.
+    let nobody = certificate_files(&certificates, false);
+    let strange = certificate_files(&self::certificates(), true);
+    for files in [&nobody, &strange] {
+        let settings = [
+            settings[0],
+            settings[1],
+            ("ZOOKEEPER_TLS_PATH", text(files.path())),
+        ];
+        let message = is_refused(&address, &settings);
+        assert!(message.contains(&address), "{message}");
+    }
+    let message = is_refused(&address, &[("ZOOKEEPER_DRIVER", "auto")]);
+    assert!(message.contains(&address), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_demands_sasl() {
+    let setup = with_sasl(Setup::default());
+    let (server, _) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let settings = [
+        ("ZOOKEEPER_DRIVER", "auto"),
+        ("ZOOKEEPER_ADMIN_USERNAME", "backup"),
+        ("ZOOKEEPER_ADMIN_PASSWORD", "pass word"),
+    ];
+    let sasl = zk::SaslOptions::digest_md5("backup", "pass word");
+    let outside = connector()
+        .with_sasl(sasl)
+        .connect(&server.address())
+        .await
+        .unwrap();
+    a_round_trip(&outside, &daemon(&server.address(), storage.path(), &settings)).await;
+    let wrong = [settings[0], settings[1], ("ZOOKEEPER_ADMIN_PASSWORD", "guess")];
+    let message = is_refused(&server.address(), &wrong);
+    assert!(message.contains(&server.address()), "{message}");
+    let message = is_refused(&server.address(), &settings[..1]);
+    assert!(message.contains(&server.address()), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_demands_both() {
+    let certificates = certificates();
+    let setup = with_sasl(with_tls(Setup::default(), &certificates));
+    let (_server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let address = format!("127.0.0.1:{port}");
+    let (files, storage) = (
+        certificate_files(&certificates, true),
+        tempfile::tempdir().unwrap(),
+    );
+    let settings = [
+        ("ZOOKEEPER_DRIVER", "batched"),
+        ("ZOOKEEPER_ENABLE_SSL", "true"),
+        ("ZOOKEEPER_TLS_PATH", text(files.path())),
+        ("ZOOKEEPER_ADMIN_USERNAME", "backup"),
+        ("ZOOKEEPER_ADMIN_PASSWORD", "pass word"),
+    ];
+    let sasl = zk::SaslOptions::digest_md5("backup", "pass word");
+    let outside = connector()
+        .with_sasl(sasl)
+        .with_tls(tls(&certificates))
+        .secure_connect(&address)
+        .await
+        .unwrap();
+    a_round_trip(&outside, &daemon(&address, storage.path(), &settings)).await;
+    assert!(is_refused(&address, &settings[..3]).contains(&address));
+}
