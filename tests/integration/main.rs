@@ -4,9 +4,11 @@
 mod access;
 mod api;
 mod consistency;
+mod counters;
 mod crashes;
 mod engine_faults;
 mod faults;
+mod known_acls;
 mod limits;
 mod live;
 mod readme;

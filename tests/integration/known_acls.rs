@@ -1,0 +1,132 @@
+//! ACLs that an earlier backup knows are not asked for again, and never taken for what they are not.
+
+use std::fs;
+
+use serde_json::json;
+use zk_backup_testkit::{Daemon, ZooKeeper};
+use zookeeper_async::{Acl, CreateMode};
+
+use crate::live::{assert_same, daemon, dump, observer, plant, server};
+
+fn reused(daemon: &Daemon, id: &str) -> (u64, u64) {
+    let acls = &daemon.describe(id).unwrap()["acls"];
+    (acls["read"].as_u64().unwrap(), acls["reused"].as_u64().unwrap())
+}
+
+fn back_up(daemon: &Daemon, body: &str) -> String {
+    let (id, state) = daemon.do_job("/backup", body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    id
+}
+
+/// What a backup holds, seen by restoring it into an empty ensemble.
+async fn is_exact(storage: &std::path::Path, id: &str, expected: &crate::live::Tree) {
+    let empty = server();
+    let outside = observer(&empty).await;
+    let copy = tempfile::tempdir().unwrap();
+    let status = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(format!("{}/.", storage.display()))
+        .arg(copy.path())
+        .status();
+    assert!(status.unwrap().success());
+    let daemon = daemon(&empty.address(), copy.path(), &[]);
+    let (_, state) = daemon
+        .do_job("/restore", &format!(r#"{{"vault": "{id}"}}"#))
+        .unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_same(expected, &dump(&outside).await);
+}
+
+async fn closed(outside: &zookeeper_async::ZooKeeper, path: &str, who: &str) {
+    let acl = Acl::new(zookeeper_async::Permission::ALL, "digest", who);
+    outside.set_acl(path, vec![acl], None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_what_changed_is_asked_for() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/a", b""), ("/a/b", b"1"), ("/c", b"")]).await;
+    closed(&outside, "/a", "bob:x1=").await;
+    let storage = tempfile::tempdir().unwrap();
+    let settings = [
+        ("EVICTION_POLICY", "7d/delete"),
+        ("ZOOKEEPER_DIGEST_USERNAME", "super"),
+        ("ZOOKEEPER_DIGEST_PASSWORD", zk_backup_testkit::SUPER_PASSWORD),
+    ];
+    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let first = back_up(&daemon, "");
+    let (all, none) = reused(&daemon, &first);
+    assert!(all >= 4 && none == 0, "{all} {none}");
+    assert_eq!(reused(&daemon, &back_up(&daemon, "")), (0, all));
+
+    // A list that changed, a znode that was replaced by another, and data alone.
+    closed(&outside, "/a", "eve:x2=").await;
+    outside.delete("/c", None).await.unwrap();
+    plant(&outside, &[("/c", b"")]).await;
+    closed(&outside, "/c", "eve:x3=").await;
+    outside.set_data("/a/b", b"2".to_vec(), None).await.unwrap();
+    let changed = back_up(&daemon, "");
+    assert_eq!(reused(&daemon, &changed), (2, all - 2));
+    is_exact(storage.path(), &changed, &dump(&outside).await).await;
+    assert_eq!(
+        reused(&daemon, &back_up(&daemon, r#"{"dbs": ["a"]}"#)).0,
+        0,
+        "a full one knows all"
+    );
+
+    // Without the vaults, or with damaged ones, every ACL is asked for again.
+    let ids = daemon.http.get("/listbackups").unwrap().json();
+    for id in ids.as_array().unwrap().iter().filter_map(|id| id.as_str()) {
+        for folder in [storage.path().to_owned(), storage.path().join("granular")] {
+            let file = folder.join(id).join("acls.idx");
+            if let Ok(mut bytes) = fs::read(&file) {
+                let last = bytes.len() - 1;
+                bytes[last] ^= 1;
+                fs::write(&file, bytes).unwrap();
+            }
+        }
+    }
+    let anew = back_up(&daemon, "");
+    assert_eq!(reused(&daemon, &anew), (all, 0));
+    is_exact(storage.path(), &anew, &dump(&outside).await).await;
+    let ids = daemon.http.get("/listbackups").unwrap().json();
+    for id in ids.as_array().unwrap().iter().filter_map(|id| id.as_str()) {
+        daemon.http.post(&format!("/evict/{id}"), "").unwrap();
+    }
+    assert_eq!(reused(&daemon, &back_up(&daemon, "")), (all, 0));
+}
+
+/// Two ensembles that began alike: the same paths, created by the same zxids, with other ACLs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_ensemble_is_asked_for_everything() {
+    let storage = tempfile::tempdir().unwrap();
+    let servers: [ZooKeeper; 2] = [server(), server()];
+    let mut trees = Vec::new();
+    for (zookeeper, who) in servers.iter().zip(["bob:x1=", "eve:x2="]) {
+        let outside = observer(zookeeper).await;
+        let acl = Acl::new(zookeeper_async::Permission::ALL, "digest", who);
+        for path in ["/a", "/b"] {
+            outside
+                .create(path, vec![], vec![acl.clone()], CreateMode::Persistent)
+                .await
+                .unwrap();
+        }
+        let daemon = daemon(
+            &zookeeper.address(),
+            storage.path(),
+            &[
+                ("EVICTION_POLICY", "7d/delete"),
+                ("ZOOKEEPER_DIGEST_USERNAME", "super"),
+                ("ZOOKEEPER_DIGEST_PASSWORD", zk_backup_testkit::SUPER_PASSWORD),
+            ],
+        );
+        let id = back_up(&daemon, "");
+        assert_eq!(daemon.describe(&id).unwrap()["acls"]["reused"], json!(0));
+        trees.push((id, dump(&outside).await));
+    }
+    for (id, tree) in trees {
+        is_exact(storage.path(), &id, &tree).await;
+    }
+}
