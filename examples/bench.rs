@@ -207,7 +207,7 @@ async fn read_floor(client: &zk::Client, tree: &Tree) -> Outcome<()> {
     for some in parents.chunks(64) {
         reads.push((some, true));
     }
-    for some in paths.chunks(256) {
+    for some in paths.chunks(((8 << 20) / (tree.bytes + 100)).clamp(1, 256)) {
         reads.push((some, false));
     }
     stream::iter(reads)

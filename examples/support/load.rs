@@ -16,6 +16,8 @@ const BELOW: usize = 1_000;
 /// Operations in one `multi`, and `multi`s under way.
 const TOGETHER: usize = 256;
 const UNDER_WAY: usize = 8;
+/// Bytes in one `multi`: a server takes no more than 1 MiB.
+const REQUEST: usize = 512 << 10;
 
 /// Znodes of one size, a thousand below each parent.
 #[derive(Clone, Copy)]
@@ -97,7 +99,8 @@ impl Tree {
         paths: &[String],
         add: impl Fn(&mut zk::MultiWriter<'_>, &str) -> Result<(), zk::Error>,
     ) -> Outcome<()> {
-        stream::iter(paths.chunks(TOGETHER))
+        let together = TOGETHER.min(REQUEST / (self.bytes + 100)).max(1);
+        stream::iter(paths.chunks(together))
             .map(|some| {
                 let mut multi = client.new_multi_writer();
                 let added = some.iter().try_for_each(|path| add(&mut multi, path));

@@ -14,4 +14,5 @@ mod live;
 mod readme;
 mod round_trip;
 mod secured;
+mod shapes;
 mod whole_tree;

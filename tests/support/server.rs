@@ -148,7 +148,7 @@ impl ZooKeeper {
         let log = self.directory.path().join("log");
         let output = File::create(&log)?;
         let process = Command::new("java")
-            .args(["-Xmx1g", "-cp", &self.class_path])
+            .args(["-Xmx2g", "-XX:+ExitOnOutOfMemoryError", "-cp", &self.class_path])
             .arg(format!(
                 "-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"
             ))

@@ -10,8 +10,8 @@ use crate::{
 
 /// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy.
 const HELD: usize = 128 << 20;
-/// Znodes in one read of a second look.
-const AT_ONCE: usize = 32;
+/// Znodes in one read of a second look; any of them may be large.
+const AT_ONCE: usize = 16;
 
 /// How the second look ended.
 pub(super) enum Settled {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 
+use super::frontier::Frontier;
 use super::settle::Later;
 use super::{CaptureError, CaptureSummary, NAMED, Portion};
 use crate::tree::keys::{KeyMap, Keys};
@@ -13,9 +14,6 @@ use crate::{
     AclFound, AclIndex, Changes, ClientError, Found, History, Reading, Record, Role, Stat, TreeWatch,
     ZnodePath, ZnodeReader,
 };
-
-/// Data in flight stays near this many bytes once the walk has seen how large the znodes are.
-const BYTES_IN_FLIGHT: usize = 32 << 20;
 
 /// Whether a walk saw all that changed meanwhile.
 pub(super) enum Walked {
@@ -61,6 +59,15 @@ struct Visit {
     reading: Reading,
     acl: Option<Reading<AclFound>>,
     reused: bool,
+}
+
+impl Visit {
+    fn bytes(&self) -> usize {
+        match &self.reading {
+            Reading::Found(found) => found.data.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl<'a> Run<'a> {
@@ -128,24 +135,25 @@ impl<'a> Run<'a> {
     ) -> Result<Walked, CaptureError> {
         self.ancestors(history).await?;
         let (reader, known) = (self.reader, self.known);
-        let mut frontier = self.roots.to_vec();
+        let batches = reader.batches_in_flight().max(1);
+        let mut frontier = Frontier::new(self.roots, batches, reader.batch_size());
         let mut in_flight = FuturesUnordered::new();
-        let mut batch = 8_usize; // grows while znodes prove small
-        let mut largest = 0;
         loop {
-            while in_flight.len() < reader.batches_in_flight().max(1) && !frontier.is_empty() {
-                let paths = frontier.split_off(frontier.len().saturating_sub(batch));
-                in_flight.push(visit(reader, known, paths, history));
+            while in_flight.len() < batches {
+                let (families, paths): (Vec<_>, Vec<_>) = frontier.take().into_iter().unzip();
+                if paths.is_empty() {
+                    break;
+                }
+                in_flight.push(async move { Ok((families, visit(reader, known, paths, history).await?)) });
             }
-            let Some(visits) = in_flight.next().await else {
+            let Some(answer) = in_flight.next().await else {
                 return Ok(Walked::Through);
             };
-            let mut records = Vec::with_capacity(batch);
-            largest /= 2;
-            for visit in visits? {
-                if let Reading::Found(found) = &visit.reading {
-                    largest = largest.max(found.data.len());
-                }
+            let (families, visits): (Vec<_>, Vec<_>) = answer.map_err(|error: ClientError| error)?;
+            let sizes = families.into_iter().zip(visits.iter().map(Visit::bytes));
+            frontier.learn(&sizes.collect::<Vec<_>>());
+            let mut records = Vec::with_capacity(visits.len());
+            for visit in visits {
                 self.meet(visit, &mut records, &mut frontier)?;
             }
             self.send(Portion::Records(records)).await?;
@@ -155,8 +163,6 @@ impl<'a> Run<'a> {
                     Changes::Of(paths) => self.dirty.extend(paths),
                 }
             }
-            let affordable = BYTES_IN_FLIGHT / reader.batches_in_flight().max(1) / (largest + 1);
-            batch = affordable.clamp(1, (batch * 2).min(reader.batch_size().max(1)));
         }
     }
 
@@ -181,7 +187,7 @@ impl<'a> Run<'a> {
         &mut self,
         visit: Visit,
         records: &mut Vec<Record>,
-        frontier: &mut Vec<ZnodePath>,
+        frontier: &mut Frontier,
     ) -> Result<(), CaptureError> {
         let Visit {
             path,
@@ -236,13 +242,15 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
+        let mut children = Vec::with_capacity(found.children.len());
         for name in &found.children {
             match path.child(name) {
-                Ok(child) => frontier.push(child),
+                Ok(child) => children.push(child),
                 // No server allows such a name; if one does, the backup must not hide it.
                 Err(_) => self.unreadable(&path),
             }
         }
+        frontier.push(children);
         if acl.is_masked() {
             self.masked.insert(self.keys.path(&path), ());
             self.unreadable(&path);

@@ -19,7 +19,9 @@ use crate::{
 const TOGETHER: usize = 4_096;
 const BYTES_TOGETHER: usize = 16 << 20;
 /// Bytes of data that one read asks for, as far as the backup tells.
-const BYTES_READ: usize = 4 << 20;
+const BYTES_READ: usize = 2 << 20;
+/// What a znode of unknown size is taken for: a server must not hold too many large answers.
+const UNKNOWN: usize = 128 << 10;
 
 /// Makes the live tree what the backup says, writing only what differs.
 ///
@@ -243,7 +245,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         let mut batches: Vec<&[ZnodePath]> = Vec::new();
         let (mut begin, mut bytes) = (0, 0);
         for end in 0..paths.len() {
-            let size = sizes.get(end).copied().unwrap_or(0);
+            let size = sizes.get(end).copied().unwrap_or(UNKNOWN);
             if end - begin >= self.live.batch_size().max(1) || (bytes + size > BYTES_READ && end > begin) {
                 batches.push(&paths[begin..end]);
                 (begin, bytes) = (end, 0);

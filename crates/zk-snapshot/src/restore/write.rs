@@ -17,6 +17,9 @@ const IN_FLIGHT: usize = 8;
 /// Bytes of data in one call.
 const BYTES: usize = 512 << 10;
 
+/// Znodes that are read again at once; any of them may be large.
+const RECONSIDERED: usize = 32;
+
 type Outcomes = (Vec<WriteOp>, Vec<Result<(), WriteError>>);
 
 /// Sends operations in batches, several at a time, and counts what became of them.
@@ -136,7 +139,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     /// Reads again what unknown or surprising outcomes left, and says what is still to be done.
     async fn reconsider(&mut self, ops: Vec<WriteOp>) -> Result<Vec<WriteOp>, Stop> {
         let mut left = Vec::new();
-        for some in ops.chunks(self.live.batch_size().max(1)) {
+        for some in ops.chunks(RECONSIDERED) {
             let paths: Vec<_> = some.iter().map(|op| op.path().clone()).collect();
             let readings = self.live.read_many(&paths, History::Any).await?;
             let there: Vec<_> = paths
