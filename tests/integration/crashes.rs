@@ -9,10 +9,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use zk_backup_testkit::{Daemon, PASSWORD, USER};
+use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
 use zk_snapshot::{Acl, WriteOp, ZnodePath};
 
-use crate::live::{as_super, connect, daemon, nobody, observer, plant, server, try_daemon};
+use crate::live::{
+    as_super, assert_same, connect, daemon, dump, nobody, observer, plant, server, try_daemon,
+};
 
 /// `kill -9` while a stage is being written: what was there before stays good, the new one is absent, its job is
 /// failed as interrupted, its stage is swept.
@@ -265,4 +267,85 @@ async fn a_running_backup_ends_before_the_server_does() {
     let second = daemon(&zookeeper.address(), storage.path(), &[]);
     assert_eq!(second.describe(&id).unwrap()["valid"], true);
     assert_eq!(second.http.get(&format!("/jobstatus/{id}")).unwrap().status, 200);
+}
+
+async fn is_filled(outside: &zookeeper_async::ZooKeeper) -> usize {
+    outside
+        .get_children("/fill", false)
+        .await
+        .map_or(0, |children| children.len())
+}
+
+/// `kill -9` while a restore is writing: the job says that it was interrupted, and asking again completes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_was_killed_is_finished_by_running_it_again() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    fill(&as_super(&zookeeper), 30_000).await;
+    let before = dump(&outside).await;
+    let storage = tempfile::tempdir().unwrap();
+    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (id, state) = first.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    empty(&outside).await;
+    let body = format!(r#"{{"vault": "{id}"}}"#);
+    let task = first.http.post("/restore", &body).unwrap().text;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while is_filled(&outside).await == 0 {
+        assert!(Instant::now() < deadline, "nothing is restored");
+    }
+    first.kill();
+    let half = is_filled(&outside).await;
+    assert!(half < 30_000, "it was over before it could be killed");
+    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    let state = second.http.get(&format!("/jobstatus/{task}")).unwrap();
+    assert_eq!(state.status, 500);
+    assert!(state.text.contains("interrupted"), "{}", state.text);
+    let (_, state) = second.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_same(&before, &dump(&outside).await);
+}
+
+/// Connections are cut while a restore is writing, so that outcomes are unknown: they are looked up, not assumed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_whose_connection_is_cut_ends_equal() {
+    let zookeeper = server();
+    let proxy = Proxy::start(&zookeeper.address()).unwrap();
+    let outside = observer(&zookeeper).await;
+    fill(&as_super(&zookeeper), 30_000).await;
+    let before = dump(&outside).await;
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(proxy.address(), storage.path(), &[]);
+    let (id, _) = daemon.do_job("/backup", "").unwrap();
+    empty(&outside).await;
+    let task = daemon
+        .http
+        .post("/restore", &format!(r#"{{"vault": "{id}"}}"#))
+        .unwrap()
+        .text;
+    for cut in [1, 10_000, 20_000] {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while is_filled(&outside).await < cut {
+            assert!(Instant::now() < deadline, "nothing is restored");
+        }
+        proxy.cut();
+    }
+    let state = daemon.wait_for_job(&task).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let report = &state.json()["result"]["report"];
+    assert_eq!(
+        (&report["created"], &report["failed"]),
+        (&json!(30_001), &json!(0)),
+        "{report}"
+    );
+    assert_same(&before, &dump(&outside).await);
+}
+
+async fn empty(outside: &zookeeper_async::ZooKeeper) {
+    let children = outside.get_children("/fill", false).await.unwrap();
+    let paths: Vec<_> = children.iter().map(|name| format!("/fill/{name}")).collect();
+    futures::future::try_join_all(paths.iter().map(|path| outside.delete(path, None)))
+        .await
+        .unwrap();
+    outside.delete("/fill", None).await.unwrap();
 }

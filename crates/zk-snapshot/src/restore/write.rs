@@ -127,7 +127,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
                 Err(WriteError::Unknown(error)) if !more => return Err(error.into()),
                 // Its parent may be among those that are tried again.
                 Err(WriteError::NoNode) if more && matches!(op, WriteOp::Create { .. }) => {
-                    self.again.push(op)
+                    self.again.push(op);
                 }
                 Err(WriteError::NodeExists | WriteError::Unknown(_)) if more => self.again.push(op),
                 Err(error) => self.report.fail(op.path(), error.to_string()),
