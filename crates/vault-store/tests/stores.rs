@@ -7,7 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use vault_store::{
-    FileEntry, FsStore, Manifest, MemoryStore, Outcome, StoreError, VaultId, VaultStore, conformance, verify,
+    FORMAT_VERSION, FileEntry, FsStore, Manifest, MemoryStore, Outcome, StoreError, VaultId, VaultStore,
+    conformance, verify,
 };
 
 fn id() -> VaultId {
@@ -136,11 +137,11 @@ fn a_newer_manifest_is_refused_by_its_version() {
     let store = FsStore::open(directory.path()).unwrap();
     let stage = store.stage(&id(), false).unwrap();
     let mut manifest = Manifest::new(&id(), "hierarchical", id().time(), Outcome::Complete);
-    manifest.version = 2;
+    manifest.version = FORMAT_VERSION + 1;
     stage.commit(&manifest).unwrap();
     let refused = store.manifest(&id()).unwrap_err();
     assert!(
-        matches!(refused, StoreError::Unsupported { version: 2, .. }),
+        matches!(refused, StoreError::Unsupported { version, .. } if version == FORMAT_VERSION + 1),
         "{refused}"
     );
     assert_eq!(store.ids().unwrap(), [id()], "it is still listed");
