@@ -67,20 +67,19 @@ async fn znodes_that_come_and_go_fail_nothing() {
     });
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
-    let claim = if driver() == Driver::Plain {
-        "fuzzy"
-    } else {
-        "consistent"
-    };
     for _ in 0..10 {
         let (id, state) = daemon.do_job("/backup", "").unwrap();
         assert_eq!(state.status, 200, "{}", state.text);
         let info = daemon.describe(&id).unwrap();
-        assert_eq!(
-            (&info["valid"], &info["consistency"]),
-            (&json!(true), &json!(claim)),
-            "{info:?}"
-        );
+        assert_eq!(info["valid"], json!(true), "{info:?}");
+        // Where the tree is watched a quiet moment is found, unless the machine is too busy for it.
+        let moving = info["moving"]["count"].as_u64().unwrap() > 0;
+        let claim = if driver() == Driver::Plain || moving {
+            "fuzzy"
+        } else {
+            "consistent"
+        };
+        assert_eq!(info["consistency"], json!(claim), "{info:?}");
     }
     stop.store(true, Ordering::Relaxed);
     assert!(writing.await.unwrap() > 0, "nothing moved");
