@@ -9,7 +9,7 @@ use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use serde_json::json;
 use zk_backup_testkit::{Proxy, ZooKeeper};
 use zk_snapshot::{
-    Acl, BatchedConfig, CaptureOptions, CaptureSummary, Captured, Consistency, RecordSource, WriteOp,
+    Acl, BatchedConfig, CaptureOptions, CaptureSummary, Captured, Consistency, Kind, RecordSource, WriteOp,
     ZnodePath, capture_in_memory,
 };
 use zookeeper_client as zk;
@@ -33,6 +33,7 @@ async fn found_a_bank(server: &ZooKeeper) {
         path: ZnodePath::parse(path).unwrap(),
         data: data.as_bytes().to_vec(),
         acl: Acl::open(),
+        kind: Kind::Persistent,
     };
     let mut ops = vec![create("/bank", ""), create("/items", "0")];
     client.write_many(&ops).await.into_iter().for_each(|o| o.unwrap());

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
-use zk_snapshot::{Acl, WriteOp, ZnodePath};
+use zk_snapshot::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::live::{
     as_super, assert_same, connect, daemon, dump, nobody, observer, plant, server, try_daemon,
@@ -79,6 +79,7 @@ async fn fill(config: &zk_snapshot::BatchedConfig, znodes: usize) {
         path: ZnodePath::parse(&path).unwrap(),
         data: vec![7; 200],
         acl: Acl::open(),
+        kind: Kind::Persistent,
     };
     for ops in [
         vec![create("/fill".to_owned())],

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use zk_snapshot::{Acl, BatchedConfig, RestoreError, RestoreOptions, WriteOp, ZnodePath, restore};
+use zk_snapshot::{Acl, BatchedConfig, Kind, RestoreError, RestoreOptions, WriteOp, ZnodePath, restore};
 
 use crate::live::{as_super, back_up, closed, connect, dump, observer, server};
 
@@ -55,6 +55,7 @@ async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
             path,
             data: b"d".to_vec(),
             acl,
+            kind: Kind::Persistent,
         };
         admin.write_many(&[op]).await.pop().unwrap().unwrap();
     }
@@ -95,6 +96,7 @@ async fn a_damaged_backup_is_refused_before_the_first_write() {
         path: path.clone(),
         data: vec![7; 5_000],
         acl: Acl::open(),
+        kind: Kind::Persistent,
     };
     admin.write_many(&[op]).await.pop().unwrap().unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -127,6 +129,7 @@ async fn a_server_that_restarts_in_the_middle_is_waited_for_with_the_identity_ke
         path: ZnodePath::parse("/secret").unwrap(),
         data: b"d".to_vec(),
         acl: closed(),
+        kind: Kind::Persistent,
     };
     admin.write_many(&[op]).await.pop().unwrap().unwrap();
     tokio::task::block_in_place(|| server.restart()).unwrap();

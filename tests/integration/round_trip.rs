@@ -1,7 +1,7 @@
 //! Only what differs is written, seen from outside.
 
 use zk_backup_testkit::ZooKeeper;
-use zk_snapshot::{Acl, History, Policy, RestoreOptions, WriteOp, ZnodePath};
+use zk_snapshot::{Acl, History, Kind, Policy, RestoreOptions, WriteOp, ZnodePath};
 use zookeeper_async::CreateMode;
 
 use crate::live::{as_super, assert_same, back_up, connect, dump, observer, put_back, server};
@@ -11,6 +11,7 @@ fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
         path: ZnodePath::parse(path).unwrap(),
         data: data.to_vec(),
         acl,
+        kind: Kind::Persistent,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{Acl, AclEntry, WriteOp, ZnodePath};
+use zk_snapshot::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
 
 use crate::live::{as_super, assert_same, connect, daemon, dump, observer};
 
@@ -23,6 +23,7 @@ fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
         path: ZnodePath::parse(path).unwrap(),
         data: data.to_vec(),
         acl,
+        kind: Kind::Persistent,
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
     let body: BackupBody = parse(body)?;
     let mode = match body.mode.as_deref() {
         None | Some("hierarchical") => Mode::Hierarchical,
-        Some("transactional") => return Err(ApiError::invalid("mode: transactional is not available yet")),
+        Some("transactional") => Mode::Transactional,
         Some(other) => {
             return Err(ApiError::invalid(format!(
                 "mode: {other:?} is not one of hierarchical, transactional"

@@ -6,7 +6,7 @@ use std::time::Duration;
 use backup_engine::Driver;
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
-use zk_snapshot::{BatchedConfig, Tls};
+use zk_snapshot::{BatchedConfig, DataDirs, Tls};
 
 use crate::{Access, Args, Credentials};
 
@@ -30,6 +30,8 @@ pub struct Settings {
     pub driver: Driver,
     pub consistency_rounds: u32,
     pub sequence_limit: u64,
+    /// The files that transactional backups are from.
+    pub data_dirs: Option<DataDirs>,
     pub address: IpAddr,
     pub port: u16,
     /// The directory of `tls.crt` and `tls.key`, if HTTPS is to be served.
@@ -44,6 +46,28 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
     pub log_format: LogFormat,
     pub access: Access,
+}
+
+fn data_dirs(args: &Args) -> Result<Option<DataDirs>, SettingsError> {
+    let data = given(args.zookeeper_data_dir.as_ref()).map(PathBuf::from);
+    let log = given(args.zookeeper_data_log_dir.as_ref()).map(PathBuf::from);
+    match given(args.transactional_source.as_ref()).as_deref() {
+        None | Some("auto") => {}
+        Some("files") if data.is_some() => {}
+        Some("files") => {
+            let why = "TRANSACTIONAL_SOURCE=files needs ZOOKEEPER_DATA_DIR";
+            return Err(SettingsError(why.to_owned()));
+        }
+        Some(other) => return Err(bad("TRANSACTIONAL_SOURCE", other, "auto or files")),
+    }
+    if data.is_none() && log.is_some() {
+        let why = "ZOOKEEPER_DATA_LOG_DIR is given without ZOOKEEPER_DATA_DIR";
+        return Err(SettingsError(why.to_owned()));
+    }
+    Ok(data.map(|data| DataDirs {
+        log: log.unwrap_or_else(|| data.clone()),
+        data,
+    }))
 }
 
 /// A setting that cannot be used; the message names it, its value, and what is allowed.
@@ -108,6 +132,7 @@ impl Settings {
                 "a number from 0",
                 |_| true,
             )?,
+            data_dirs: data_dirs(args)?,
             address,
             port,
             tls: tls.then_some(certs),

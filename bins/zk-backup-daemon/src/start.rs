@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use backup_engine::{Engine, EngineError, ZooKeeperEnsemble};
+use backup_engine::{Engine, EngineError, FilesSource, ZooKeeperEnsemble};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
@@ -83,6 +83,9 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
         .consistency_rounds(settings.consistency_rounds)
         .sequence_limit(settings.sequence_limit)
         .max_queued(settings.max_queued_jobs);
+    if let Some(dirs) = settings.data_dirs.clone() {
+        builder = builder.states(vec![Arc::new(FilesSource(dirs))]);
+    }
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);
     }

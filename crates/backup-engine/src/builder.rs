@@ -10,12 +10,13 @@ use zk_snapshot::{CaptureOptions, RestoreOptions};
 
 use crate::parts::Parts;
 use crate::work::Worker;
-use crate::{Engine, EngineError, Ensemble, SystemClock};
+use crate::{Engine, EngineError, Ensemble, StateSource, SystemClock};
 
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
 #[must_use]
 pub struct EngineBuilder {
     ensemble: Arc<dyn Ensemble>,
+    states: Vec<Arc<dyn StateSource>>,
     vaults: Arc<dyn VaultStore>,
     jobs: Arc<dyn JobStore>,
     full_policy: Option<Arc<dyn EvictionPolicy>>,
@@ -34,6 +35,7 @@ impl EngineBuilder {
     pub(crate) fn new(ensemble: Arc<dyn Ensemble>) -> Self {
         Self {
             ensemble,
+            states: Vec::new(),
             vaults: Arc::new(MemoryStore::new()),
             jobs: Arc::new(MemoryJobs::new()),
             full_policy: None,
@@ -133,6 +135,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Where transactional backups come from; the first that has a state is taken. Without any, there are none.
+    pub fn states(mut self, sources: Vec<Arc<dyn StateSource>>) -> Self {
+        self.states = sources;
+        self
+    }
+
     /// When to back up without being asked; never, if not said.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
         self.schedule = Some(schedule);
@@ -157,6 +165,7 @@ impl EngineBuilder {
         let policy = |given: Option<Arc<dyn EvictionPolicy>>, text| given.map_or_else(|| parse(text), Ok);
         let parts = Arc::new(Parts {
             ensemble: self.ensemble,
+            states: self.states,
             vaults: self.vaults,
             jobs: Arc::clone(&self.jobs),
             full_policy: policy(self.full_policy, "0/1d,7d/delete")?,

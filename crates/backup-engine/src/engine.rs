@@ -10,7 +10,8 @@ use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
 use crate::view::{BackupInfo, JobInfo, describe, job_info, queued_info};
 use crate::{
-    BackupRequest, EngineBuilder, EngineError, Ensemble, RestoreRequest, RestoreSource, health, retention,
+    BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, RestoreSource, health,
+    retention,
 };
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
@@ -42,8 +43,12 @@ impl Engine {
     /// Queues a backup and returns its id, which is also the id of its job.
     ///
     /// # Errors
-    /// [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
+    /// [`EngineError::Invalid`], [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
     pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
+        if request.mode == Mode::Transactional && !request.roots.is_empty() {
+            let why = "a transactional backup is of all of ZooKeeper; the znodes wanted are named at restore";
+            return Err(EngineError::Invalid(why.to_owned()));
+        }
         let payload =
             serde_json::to_value(&request).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let id = self

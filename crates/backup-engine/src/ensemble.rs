@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use health_metrics::ZooKeeperHealth;
 use zk_snapshot::{
     Acl, AclFound, BatchedClient, BatchedConfig, ClientError, History, MemoryTree, PlainClient, PlainConfig,
@@ -32,6 +33,11 @@ pub trait Ensemble: Send + Sync {
 
     /// Whether it answers, within two seconds.
     async fn probe(&self) -> ZooKeeperHealth;
+
+    /// The newest zxid that it is known to have committed, where that can be asked.
+    async fn committed_zxid(&self) -> Option<i64> {
+        None
+    }
 }
 
 /// Which adapter speaks to ZooKeeper.
@@ -73,15 +79,25 @@ impl ZooKeeperEnsemble {
     /// The answer of the first server that gives one to the four-letter word `srvr`.
     async fn srvr(&self) -> Result<String, String> {
         let mut cause = "no address".to_owned();
-        for address in self.config.address.split(',').map(str::trim) {
-            let ask = four_letter_word(&self.config, address, "srvr");
-            match tokio::time::timeout(PROBE, ask).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) => cause = format!("{address}: {error}"),
-                Err(_) => cause = format!("{address}: no answer in time"),
+        for address in self.addresses() {
+            match self.srvr_of(address).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => cause = format!("{address}: {error}"),
             }
         }
         Err(cause)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.config.address.split(',').map(str::trim)
+    }
+
+    async fn srvr_of(&self, address: &str) -> Result<String, String> {
+        let ask = four_letter_word(&self.config, address, "srvr");
+        match tokio::time::timeout(PROBE, ask).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
     }
 }
 
@@ -131,10 +147,7 @@ impl Ensemble for ZooKeeperEnsemble {
                 down("it does not serve requests".to_owned())
             }
             Ok(answer) => {
-                let after = |key: &str| {
-                    let line = answer.lines().find_map(|line| line.strip_prefix(key));
-                    line.map(|value| value.trim().to_owned())
-                };
+                let after = |key: &str| after(&answer, key).map(str::to_owned);
                 let version = after("Zookeeper version:")
                     .and_then(|text| text.split(['-', ',']).next().map(str::to_owned));
                 // A server that does not allow the word answers all the same.
@@ -147,6 +160,19 @@ impl Ensemble for ZooKeeperEnsemble {
             }
         }
     }
+
+    async fn committed_zxid(&self) -> Option<i64> {
+        let answers = join_all(self.addresses().map(|address| self.srvr_of(address))).await;
+        let zxid = |answer: String| i64::from_str_radix(after(&answer, "Zxid: 0x")?, 16).ok();
+        // What a server has processed was committed, whichever it is.
+        answers.into_iter().filter_map(|answer| zxid(answer.ok()?)).max()
+    }
+}
+
+/// What follows `key` in a line of the answer to `srvr`.
+fn after<'a>(answer: &'a str, key: &str) -> Option<&'a str> {
+    let line = answer.lines().find_map(|line| line.strip_prefix(key));
+    line.map(str::trim)
 }
 
 /// A tree in memory in place of an ensemble, for embedding and tests.

@@ -34,6 +34,7 @@ mod health;
 mod parts;
 mod request;
 mod retention;
+mod state;
 mod view;
 mod work;
 
@@ -44,4 +45,5 @@ pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
 pub use error::EngineError;
 pub use job_queue::JobState;
 pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource};
+pub use state::{FilesSource, StateSource};
 pub use view::{BackupInfo, JobInfo, ProgressInfo};

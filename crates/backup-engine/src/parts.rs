@@ -8,11 +8,12 @@ use job_queue::{Clock, JobKind, JobStore, NewJob, Ticker};
 use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 
-use crate::{EngineError, Ensemble};
+use crate::{EngineError, Ensemble, StateSource};
 
 /// What the engine is made of.
 pub(crate) struct Parts {
     pub(crate) ensemble: Arc<dyn Ensemble>,
+    pub(crate) states: Vec<Arc<dyn StateSource>>,
     pub(crate) vaults: Arc<dyn VaultStore>,
     pub(crate) jobs: Arc<dyn JobStore>,
     pub(crate) full_policy: Arc<dyn EvictionPolicy>,
@@ -53,7 +54,11 @@ impl Progress {
     }
 
     pub(crate) fn add(&self, bytes: usize) {
-        self.znodes.fetch_add(1, Ordering::Relaxed);
+        self.add_many(1, bytes);
+    }
+
+    pub(crate) fn add_many(&self, znodes: u64, bytes: usize) {
+        self.znodes.fetch_add(znodes, Ordering::Relaxed);
         self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }

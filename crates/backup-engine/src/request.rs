@@ -10,6 +10,9 @@ pub enum Mode {
     /// The znode tree, through the client API.
     #[default]
     Hierarchical,
+    /// The state that ZooKeeper itself keeps, at one zxid, from a [`StateSource`](crate::StateSource): versions,
+    /// container and TTL znodes included. Always all of it.
+    Transactional,
 }
 
 impl Mode {
@@ -18,6 +21,7 @@ impl Mode {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hierarchical => "hierarchical",
+            Self::Transactional => "transactional",
         }
     }
 }

@@ -62,6 +62,10 @@ pub struct BackupInfo {
     pub vanished: Value,
     /// ACLs that were asked for, and those known from an earlier backup.
     pub acls: Value,
+    /// How many znodes are persistent, container and TTL ones, where that is known.
+    pub kinds: Value,
+    /// Of a transactional backup: the source, the files, and why others were passed over.
+    pub taken_from: Value,
     /// The format version of the vault.
     pub format: u64,
     /// When it was last read and compared with its checksums, RFC 3339.
@@ -196,6 +200,8 @@ pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupIn
         skipped: contents("skipped"),
         vanished: contents("vanished"),
         acls: contents("acls"),
+        kinds: contents("kinds"),
+        taken_from: contents("taken_from"),
         format: manifest.version,
         verified_at: verification.and_then(|result| rfc3339(result.at)),
     })
@@ -246,6 +252,8 @@ fn unknown(id: &VaultId, size: u64, why: String) -> BackupInfo {
         skipped: Value::Null,
         vanished: Value::Null,
         acls: Value::Null,
+        kinds: Value::Null,
+        taken_from: Value::Null,
         format: FORMAT_VERSION,
         verified_at: None,
     }

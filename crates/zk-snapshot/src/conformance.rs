@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::{
-    Acl, AclEntry, CaptureOptions, Changes, Consistency, Found, History, Reading, RestoreOptions, WriteError,
-    WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
+    Acl, AclEntry, CaptureOptions, Changes, Consistency, Found, History, Kind, Reading, RestoreOptions,
+    WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
 };
 
 /// Runs the suite below `root`, which must not exist and does not afterwards. The client must be allowed to do
@@ -36,6 +36,7 @@ async fn create<C: ZnodeWriter + ?Sized>(
         path: path.clone(),
         data: data.to_vec(),
         acl,
+        kind: Kind::Persistent,
     };
     write(client, op).await
 }
@@ -152,6 +153,7 @@ async fn outcomes_are_told_apart<C: ZnodeReader + ZnodeWriter + ?Sized>(client: 
             path: below,
             data: vec![],
             acl: Acl::open(),
+            kind: Kind::Persistent,
         },
         WriteOp::SetData {
             path: missing.clone(),
@@ -185,6 +187,7 @@ async fn order_is_kept<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: 
         },
         data: i.to_string().into_bytes(),
         acl: Acl::open(),
+        kind: Kind::Persistent,
     };
     let ops: Vec<_> = (0..500).map(op).collect();
     let outcomes = client.write_many(&ops).await;

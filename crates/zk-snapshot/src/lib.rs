@@ -33,6 +33,7 @@ mod capture;
 mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod files;
 mod restore;
 mod tree;
 
@@ -47,10 +48,14 @@ pub use capture::{
 pub use client::{BatchedClient, BatchedConfig, Tls, four_letter_word};
 #[cfg(feature = "plain-client")]
 pub use client::{PlainClient, PlainConfig};
+pub use files::{
+    DataDirs, Dropped, Fault, FileError, FileTree, FilesReport, GatherError, Gathered, Kinds,
+    SnapshotRecords, gather,
+};
 pub use restore::{
     Change, Difference, Failure, Policy, RestoreError, RestoreOptions, RestoreReport, restore,
 };
 pub use tree::{
-    Acl, AclEntry, AclFound, Changes, ClientError, Found, History, MemoryTree, PathError, Reading, Stat,
-    TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
+    Acl, AclEntry, AclFound, Changes, ClientError, Found, History, Kind, MemoryTree, PathError, Reading,
+    Stat, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };

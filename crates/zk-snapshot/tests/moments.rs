@@ -7,8 +7,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use proptest::prelude::*;
 use zk_snapshot::{
-    Acl, AclFound, CaptureOptions, ClientError, Consistency, History, MemoryTree, Reading, RecordSource,
-    TreeWatch, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory,
+    Acl, AclFound, CaptureOptions, ClientError, Consistency, History, Kind, MemoryTree, Reading,
+    RecordSource, TreeWatch, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory,
 };
 
 type State = BTreeMap<String, Vec<u8>>;
@@ -99,6 +99,7 @@ impl Step {
                 path,
                 data: vec![self.data],
                 acl: Acl::open(),
+                kind: Kind::Persistent,
             },
             2 => WriteOp::SetData {
                 path,

@@ -12,8 +12,9 @@ use zk_snapshot::{
 use super::Failure;
 use super::known::{self, ACLS};
 use super::log::JobLog;
-use crate::BackupRequest;
+use super::transactional;
 use crate::parts::{Parts, Progress};
+use crate::{BackupRequest, Mode};
 
 /// The records of a vault.
 pub(super) const ARCHIVE: &str = "archive.zst";
@@ -23,9 +24,13 @@ const LOG: &str = "job.log";
 /// Portions between the walk and the writer; the walk waits when the writer is behind.
 const BUFFERED: usize = 8;
 
-struct Captured {
-    written: Written,
-    summary: CaptureSummary,
+/// What is ready to be committed.
+pub(super) struct Staged {
+    pub(super) stage: Box<dyn Stage>,
+    pub(super) files: Vec<FileEntry>,
+    /// For the manifest.
+    pub(super) contents: Value,
+    pub(super) outcome: Outcome,
 }
 
 struct Written {
@@ -56,8 +61,12 @@ pub(super) async fn run(
             .as_ref()
             .map_or("everything".to_owned(), |r| r.join(", "))
     ));
-    let done = match capture_into_stage(parts, &manifest, &request, progress, log).await {
-        Ok(captured) => finish(parts, captured, manifest.clone(), &request, log, progress).await,
+    let staged = match request.mode {
+        Mode::Hierarchical => capture_into_stage(parts, &manifest, &request, progress, log).await,
+        Mode::Transactional => transactional::stage(parts, &manifest, log, progress).await,
+    };
+    let done = match staged {
+        Ok(staged) => finish(parts, staged, manifest.clone(), log, progress).await,
         Err(failure) => Err(failure),
     };
     let finished = match done {
@@ -98,7 +107,7 @@ async fn capture_into_stage(
     request: &BackupRequest,
     progress: &Arc<Progress>,
     log: &JobLog,
-) -> Result<Captured, Failure> {
+) -> Result<Staged, Failure> {
     progress.phase("connecting");
     let client = parts.ensemble.connect().await?;
     progress.phase("capturing");
@@ -133,7 +142,13 @@ async fn capture_into_stage(
     // If the writer failed, the capture only knows that nobody listened.
     let written = written??;
     let summary = captured?;
-    Ok(Captured { written, summary })
+    let outcome = tell(parts, &summary, log);
+    Ok(Staged {
+        stage: written.stage,
+        files: written.files,
+        contents: contents(&summary, request, &parts.ensemble.name()),
+        outcome,
+    })
 }
 
 /// Writes what the capture hands on, from the beginning in a new stage wherever it starts over.
@@ -205,17 +220,36 @@ fn file_entry(name: &str, frames: Vec<Frame>) -> FileEntry {
 
 async fn finish(
     parts: &Arc<Parts>,
-    captured: Captured,
+    staged: Staged,
     mut manifest: Manifest,
-    request: &BackupRequest,
     log: &JobLog,
     progress: &Progress,
 ) -> Result<Manifest, Failure> {
     progress.phase("committing");
-    let Captured { written, summary } = captured;
-    let Written { mut stage, files } = written;
+    let Staged {
+        mut stage,
+        files,
+        contents,
+        outcome,
+    } = staged;
+    if let Outcome::Partial { reason } = &outcome {
+        log.error(reason);
+    }
     manifest.finished_at = parts.now();
-    manifest.contents = contents(&summary, request, &parts.ensemble.name());
+    manifest.contents = contents;
+    manifest.outcome = outcome;
+    manifest.files.extend(files);
+    let text = log.text();
+    tokio::task::spawn_blocking(move || {
+        add_log(&mut *stage, &mut manifest, &text)?;
+        stage.commit(&manifest)?;
+        Ok(manifest)
+    })
+    .await?
+}
+
+/// Says what a capture found, and what is to be thought of it.
+fn tell(parts: &Parts, summary: &CaptureSummary, log: &JobLog) -> Outcome {
     parts.metrics.captured(
         word(summary.consistency),
         &[
@@ -224,21 +258,6 @@ async fn finish(
             ("vanished", summary.vanished),
         ],
     );
-    if summary.is_partial() {
-        let names: Vec<_> = summary.unreadable_paths.iter().map(ToString::to_string).collect();
-        let more = if summary.unreadable as usize > names.len() {
-            ", …"
-        } else {
-            ""
-        };
-        let reason = format!(
-            "partial: {} znodes could not be read in full: {}{more}",
-            summary.unreadable,
-            names.join(", ")
-        );
-        log.error(&reason);
-        manifest.outcome = Outcome::Partial { reason };
-    }
     log.info(&format!(
         "captured {} znodes, {} bytes of data; skipped {} ephemeral ones",
         summary.znodes, summary.bytes, summary.ephemerals_skipped
@@ -253,14 +272,22 @@ async fn finish(
             summary.moving, summary.rounds
         ),
     });
-    manifest.files.extend(files);
-    let text = log.text();
-    tokio::task::spawn_blocking(move || {
-        add_log(&mut *stage, &mut manifest, &text)?;
-        stage.commit(&manifest)?;
-        Ok(manifest)
-    })
-    .await?
+    if !summary.is_partial() {
+        return Outcome::Complete;
+    }
+    let names: Vec<_> = summary.unreadable_paths.iter().map(ToString::to_string).collect();
+    let more = if summary.unreadable as usize > names.len() {
+        ", …"
+    } else {
+        ""
+    };
+    Outcome::Partial {
+        reason: format!(
+            "partial: {} znodes could not be read in full: {}{more}",
+            summary.unreadable,
+            names.join(", ")
+        ),
+    }
 }
 
 fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ mod backup;
 mod known;
 mod log;
 mod restore;
+mod transactional;
 
 use std::sync::Arc;
 

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use vault_store::{Manifest, Outcome, VaultId, verify};
 use zk_snapshot::{
     Amended, Amendment, ArchiveFile, Frame, RecordSource, RestoreError, RestoreOptions, RestoreReport,
-    ZnodePath, restore,
+    SnapshotRecords, ZnodePath, restore,
 };
 
 use super::Failure;
 use super::backup::{AMENDMENTS, ARCHIVE};
 use super::log::JobLog;
+use super::transactional::SNAPSHOT;
 use crate::Client;
 use crate::parts::{Parts, Progress};
 use crate::request::RestorePayload;
@@ -136,7 +137,16 @@ fn open_sound(parts: &Parts, id: &VaultId) -> Result<(Arc<dyn RecordSource>, Opt
             .map_or(String::new(), |frame| format!(", frame {frame}"));
         return Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into());
     }
-    let of = manifest.contents.get("source").and_then(Value::as_str);
+    let of = manifest
+        .contents
+        .get("source")
+        .and_then(Value::as_str)
+        .map(str::to_owned);
+    if let Some(snapshot) = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT)) {
+        let file = parts.vaults.open(id, &snapshot.name)?;
+        let records = SnapshotRecords::open(file, frames(&manifest, &snapshot.name))?;
+        return Ok((Arc::new(records), of));
+    }
     let file = parts.vaults.open(id, ARCHIVE)?;
     let walked = ArchiveFile::new(file, frames(&manifest, ARCHIVE));
     let mut amendments: Vec<Amendment> = Vec::new();
@@ -146,7 +156,7 @@ fn open_sound(parts: &Parts, id: &VaultId) -> Result<(Arc<dyn RecordSource>, Opt
             amendments.extend(file.items::<Amendment>(index)?);
         }
     }
-    Ok((Arc::new(Amended::new(walked, amendments)), of.map(str::to_owned)))
+    Ok((Arc::new(Amended::new(walked, amendments)), of))
 }
 
 fn frames(manifest: &Manifest, name: &str) -> Vec<Frame> {

@@ -140,24 +140,36 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
         self.frames.len()
     }
 
+    /// The number of records in one frame.
+    pub(crate) fn records_in(&self, index: usize) -> u64 {
+        self.frames.get(index).map_or(0, |frame| frame.records)
+    }
+
+    /// One frame as it is in the file, checked.
+    pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
+        let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
+        let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
+        let bytes = self.packed(frame)?;
+        if bytes.len() as u64 != frame.length {
+            return Err(damaged(format!(
+                "{} bytes of {} are there",
+                bytes.len(),
+                frame.length
+            )));
+        }
+        if hex_sha256(&bytes) != frame.sha256 {
+            return Err(damaged("its SHA-256 differs from the one recorded".to_owned()));
+        }
+        Ok(bytes)
+    }
+
     /// Everything in one frame. Blocks.
     ///
     /// # Errors
     /// [`ArchiveError`], naming the frame.
     pub fn items<T: DeserializeOwned>(&self, index: usize) -> Result<Vec<T>, ArchiveError> {
-        let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        let packed = self.packed(frame)?;
-        if packed.len() as u64 != frame.length {
-            return Err(damaged(format!(
-                "{} bytes of {} are there",
-                packed.len(),
-                frame.length
-            )));
-        }
-        if hex_sha256(&packed) != frame.sha256 {
-            return Err(damaged("its SHA-256 differs from the one recorded".to_owned()));
-        }
+        let packed = self.bytes(index)?;
         let mut raw = Vec::new();
         zstd::Decoder::with_buffer(&packed[..])
             .and_then(|decoder| decoder.take(MAX_FRAME_BYTES).read_to_end(&mut raw))
@@ -166,11 +178,11 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
             .into_iter()
             .collect::<Result<_, _>>()
             .map_err(|error| damaged(format!("a record cannot be read: {error}")))?;
-        if items.len() as u64 != frame.records {
+        if items.len() as u64 != self.records_in(index) {
             return Err(damaged(format!(
                 "{} records of {} are there",
                 items.len(),
-                frame.records
+                self.records_in(index)
             )));
         }
         Ok(items)

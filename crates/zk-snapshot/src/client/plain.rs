@@ -11,7 +11,7 @@ use zookeeper_async::{CreateMode, ZkError};
 use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire};
 use crate::{
-    Acl, AclFound, ClientError, Found, History, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };
 
@@ -163,6 +163,13 @@ impl PlainClient {
         let deadline = Instant::now() + self.config.deadline;
         let path = op.path().as_str();
         let outcome = match op {
+            WriteOp::Create {
+                kind: Kind::Container | Kind::Ttl(_) | Kind::Ephemeral,
+                ..
+            } => {
+                let why = "the plain adapter creates neither container nor TTL znodes; ZOOKEEPER_DRIVER=batched does";
+                return Err(WriteError::Refused(why.to_owned()));
+            }
             WriteOp::Create { data, acl, .. } => {
                 let create = |zk: Arc<zookeeper_async::ZooKeeper>| async move {
                     let mode = CreateMode::Persistent;

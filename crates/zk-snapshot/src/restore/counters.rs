@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::{RestoreOptions, RestoreReport, Stop};
-use crate::{ClientError, History, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{ClientError, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// The child that is created and deleted again. No backup holds it.
 const RESERVED: &str = "zk-backup-sequence-counter";
@@ -123,6 +123,7 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         path: child.clone(),
         data: Vec::new(),
         acl: live.working_acl(),
+        kind: Kind::Persistent,
     };
     let delete = WriteOp::Delete { path: child };
     let mut last = "it did not rise".to_owned();

@@ -41,6 +41,7 @@ pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, w
                 path: path(),
                 data: Vec::new(),
                 acl: working.clone(),
+                kind: wanted.stat.kind(),
             });
             if !wanted.data.is_empty() {
                 plan.later.push(WriteOp::SetData {
@@ -58,6 +59,7 @@ pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, w
                 path: path(),
                 data: wanted.data.clone(),
                 acl: wanted.acl.clone(),
+                kind: wanted.stat.kind(),
             });
         }
         Live::Denied => plan.blocked = true,

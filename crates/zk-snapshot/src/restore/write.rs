@@ -180,7 +180,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
 
 fn still_to_do(op: &WriteOp, found: &Found, guard: &AclFound) -> Vec<WriteOp> {
     match op {
-        WriteOp::Create { path, data, acl } => {
+        WriteOp::Create { path, data, acl, .. } => {
             let mut left = Vec::new();
             if found.data != *data {
                 left.push(WriteOp::SetData {

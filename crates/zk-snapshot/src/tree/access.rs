@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::{Acl, Stat, ZnodePath};
+use super::{Acl, Kind, Stat, ZnodePath};
 
 /// What a znode held when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl ClientError {
 /// One change of one znode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteOp {
-    /// Create a persistent znode.
+    /// Create a znode.
     Create {
         /// Where.
         path: ZnodePath,
@@ -83,6 +83,8 @@ pub enum WriteOp {
         data: Vec<u8>,
         /// Its access control list.
         acl: Acl,
+        /// How long it lives; never [`Kind::Ephemeral`].
+        kind: Kind,
     },
     /// Replace the data, whatever its version.
     SetData {

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use async_trait::async_trait;
 
 use super::{
-    Acl, AclFound, Changes, ClientError, Found, History, PathError, Reading, Stat, TreeWatch, WriteError,
-    WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
+    Acl, AclFound, Changes, ClientError, Found, History, Kind, PathError, Reading, Stat, TreeWatch,
+    WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 /// What stands for the time: never the same twice, in any tree.
@@ -56,6 +56,7 @@ impl MemoryTree {
                 path: parent,
                 data: Vec::new(),
                 acl: Acl::open(),
+                kind: Kind::Persistent,
             });
         }
         if nodes.nodes.contains_key(&path) {
@@ -69,6 +70,7 @@ impl MemoryTree {
                 path,
                 data: data.to_vec(),
                 acl,
+                kind: Kind::Persistent,
             });
         }
         Ok(())
@@ -144,7 +146,7 @@ impl Nodes {
         self.zxid += 1;
         let zxid = self.zxid;
         match op {
-            WriteOp::Create { path, data, acl } => {
+            WriteOp::Create { path, data, acl, .. } => {
                 let parent = path.parent().and_then(|parent| self.nodes.get(&parent));
                 match parent {
                     _ if self.nodes.contains_key(&path) => return Err(WriteError::NodeExists),

@@ -2,6 +2,7 @@
 
 mod access;
 pub(crate) mod keys;
+pub(crate) mod kind;
 mod memory;
 mod path;
 pub(crate) mod table;
@@ -11,6 +12,7 @@ pub use access::{
     AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, WriteError, WriteOp, ZnodeReader,
     ZnodeWriter,
 };
+pub use kind::Kind;
 pub use memory::MemoryTree;
 pub use path::{PathError, ZnodePath};
 pub use znode::{Acl, AclEntry, Stat};

@@ -6,7 +6,7 @@ use zookeeper_client as zk;
 
 use super::session::is_lost;
 use super::wire;
-use crate::{Acl, WriteError, WriteOp};
+use crate::{Acl, Kind, WriteError, WriteOp};
 
 /// Bytes in one `multi`. A server takes no request above `jute.maxbuffer`, 1 MiB if not set.
 const BYTES: usize = 512 << 10;
@@ -73,6 +73,18 @@ fn size(op: &WriteOp) -> usize {
     op.path().as_str().len() + body + 32
 }
 
+/// What a server says of TTL znodes if it does not know them.
+const NO_TTL: &str = "this server has no TTL znodes: it needs zookeeper.extendedTypesEnabled=true";
+
+fn options(kind: Kind, list: &[zk::Acl]) -> zk::CreateOptions<'_> {
+    let acls = zk::Acls::new(list);
+    match kind {
+        Kind::Container => zk::CreateMode::Container.with_acls(acls),
+        Kind::Ttl(time) => zk::CreateMode::Persistent.with_acls(acls).with_ttl(time),
+        Kind::Persistent | Kind::Ephemeral => zk::CreateMode::Persistent.with_acls(acls),
+    }
+}
+
 /// One request, on its way when this returns.
 fn send<'a>(zk: &'a zk::Client, ops: &'a [WriteOp]) -> BoxFuture<'a, Result<(), zk::Error>> {
     if let [op] = ops {
@@ -82,12 +94,17 @@ fn send<'a>(zk: &'a zk::Client, ops: &'a [WriteOp]) -> BoxFuture<'a, Result<(), 
     let mut last: Option<(&Acl, Vec<zk::Acl>)> = None; // one list guards most znodes
     for op in ops {
         let added = match op {
-            WriteOp::Create { path, data, acl } => {
+            WriteOp::Create {
+                path,
+                data,
+                acl,
+                kind,
+            } => {
                 if last.as_ref().is_none_or(|(known, _)| *known != acl) {
                     last = Some((acl, wire::to_wire(acl)));
                 }
                 let list = last.as_ref().map_or(&[][..], |(_, list)| list);
-                let options = zk::CreateMode::Persistent.with_acls(zk::Acls::new(list));
+                let options = options(*kind, list);
                 writer.add_create(path.as_str(), data, &options)
             }
             WriteOp::SetData { path, data } => writer.add_set_data(path.as_str(), data, None),
@@ -105,11 +122,15 @@ fn send<'a>(zk: &'a zk::Client, ops: &'a [WriteOp]) -> BoxFuture<'a, Result<(), 
 fn send_one<'a>(zk: &'a zk::Client, op: &'a WriteOp) -> BoxFuture<'a, Result<(), zk::Error>> {
     let path = op.path().as_str();
     match op {
-        WriteOp::Create { data, acl, .. } => {
+        WriteOp::Create { data, acl, kind, .. } => {
             let list = wire::to_wire(acl);
-            let options = zk::CreateMode::Persistent.with_acls(zk::Acls::new(&list));
+            let options = options(*kind, &list);
+            let is_ttl = matches!(kind, Kind::Ttl(_));
             zk.create(path, data, &options)
-                .map(|answer| answer.map(drop))
+                .map(move |answer| match answer {
+                    Err(zk::Error::Unimplemented) if is_ttl => Err(zk::Error::BadArguments(&NO_TTL)),
+                    answer => answer.map(drop),
+                })
                 .boxed()
         }
         WriteOp::SetData { data, .. } => zk

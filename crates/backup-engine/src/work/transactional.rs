@@ -1,0 +1,156 @@
+//! A transactional backup: the state that servers keep, as one clean snapshot.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use vault_store::{FileEntry, FrameEntry, Manifest, Outcome};
+use zk_snapshot::{FileTree, FilesReport, Gathered};
+
+use super::Failure;
+use super::backup::Staged;
+use super::log::JobLog;
+use crate::parts::{Parts, Progress};
+
+/// What the names of snapshots begin with.
+pub(super) const SNAPSHOT: &str = "snapshot.";
+
+/// Writes what the first source has that has anything.
+pub(super) async fn stage(
+    parts: &Arc<Parts>,
+    manifest: &Manifest,
+    log: &JobLog,
+    progress: &Arc<Progress>,
+) -> Result<Staged, Failure> {
+    progress.phase("gathering");
+    let mut refusals = Vec::new();
+    for source in &parts.states {
+        match source.gather(&*parts.ensemble).await {
+            Ok(gathered) => {
+                tell(source.name(), &gathered, &refusals, log);
+                let (blocking, id, counter) = (Arc::clone(parts), manifest.id.clone(), Arc::clone(progress));
+                let contents = contents(parts, source.name(), &gathered, &refusals);
+                let outcome = outcome(&gathered.report);
+                progress.phase("writing");
+                let (stage, file) = tokio::task::spawn_blocking(move || {
+                    let mut stage = blocking.vaults.stage(&id, false)?;
+                    let out = stage.create(&gathered.tree.file_name())?;
+                    let file = write(&gathered.tree, out, &counter)?;
+                    Ok::<_, Failure>((stage, file))
+                })
+                .await??;
+                parts.metrics.captured("consistent", &[]);
+                return Ok(Staged {
+                    stage,
+                    files: vec![file],
+                    contents,
+                    outcome,
+                });
+            }
+            Err(why) => refusals.push(format!("{}: {why}", source.name())),
+        }
+    }
+    Err(match refusals.len() {
+        0 => "no source of transactional backups is configured: ZOOKEEPER_DATA_DIR names the data directory of a \
+              server"
+            .into(),
+        _ => format!("no source has a state to back up: {}", refusals.join("; ")).into(),
+    })
+}
+
+fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
+    refusals.iter().for_each(|why| log.info(why));
+    let report = &gathered.report;
+    report
+        .passed_over
+        .iter()
+        .for_each(|why| log.error(&format!("passed over: {why}")));
+    log.info(&format!(
+        "{source}: {} and {} transactions of {} make the state at zxid 0x{:x}: {} znodes",
+        report.snapshot,
+        report.replayed,
+        report.logs.join(", "),
+        gathered.tree.zxid(),
+        gathered.tree.len()
+    ));
+}
+
+/// Writes the snapshot, and notes its parts.
+fn write(
+    tree: &FileTree,
+    mut out: Box<dyn Write + Send>,
+    progress: &Progress,
+) -> Result<FileEntry, std::io::Error> {
+    let mut frames: Vec<FrameEntry> = Vec::new();
+    let mut bytes = 0;
+    tree.write(|part, records| {
+        out.write_all(part)?;
+        progress.add_many(records, part.len());
+        let length = part.len() as u64;
+        frames.push(FrameEntry {
+            offset: bytes,
+            length,
+            records,
+            sha256: Sha256::digest(part)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        });
+        bytes += length;
+        Ok(())
+    })?;
+    out.flush()?;
+    Ok(FileEntry {
+        name: tree.file_name(),
+        bytes,
+        frames,
+    })
+}
+
+/// A state whose digest is not the server's may lack something.
+fn outcome(report: &FilesReport) -> Outcome {
+    let differs =
+        report.digest_agrees == Some(false) && (report.digests_differing > 1 || report.digests_compared == 1);
+    if differs {
+        Outcome::Partial {
+            reason: format!(
+                "partial: the digest of the state differs from the server's, in {} of {} comparisons",
+                report.digests_differing, report.digests_compared
+            ),
+        }
+    } else {
+        Outcome::Complete
+    }
+}
+
+fn contents(parts: &Parts, from: &str, gathered: &Gathered, refusals: &[String]) -> Value {
+    let (tree, report) = (&gathered.tree, &gathered.report);
+    let kinds = tree.kinds();
+    json!({
+        "consistency": "consistent",
+        "zxid": { "newest": format!("0x{:x}", tree.zxid()) },
+        "znodes": tree.len(),
+        "bytes": kinds.bytes,
+        "kinds": { "persistent": kinds.persistent, "container": kinds.container, "ttl": kinds.ttl },
+        "skipped": {
+            "ephemeral": report.dropped.ephemerals,
+            "sessions": report.dropped.sessions,
+            "orphans": report.dropped.orphans,
+            "orphan_paths": report.dropped.orphan_paths,
+            "unreadable": 0,
+            "unreadable_paths": [],
+        },
+        "taken_from": {
+            "source": from,
+            "not_possible": refusals,
+            "snapshot": report.snapshot,
+            "logs": report.logs,
+            "replayed": report.replayed,
+            "passed_over": report.passed_over,
+            "digests": { "compared": report.digests_compared, "differing": report.digests_differing },
+            "behind": report.behind,
+        },
+        "source": parts.ensemble.name(),
+    })
+}

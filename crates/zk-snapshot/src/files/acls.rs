@@ -1,0 +1,133 @@
+use std::collections::HashMap;
+
+use super::jute::Input;
+use crate::{Acl, AclEntry};
+
+/// What a snapshot writes for a list that lets everybody do everything (`OPEN_UNSAFE_ACL_ID`).
+pub(super) const OPEN_ID: i64 = -1;
+
+/// Access control lists as they are in the files, each once.
+pub(super) struct Acls {
+    lists: Vec<Box<[u8]>>,
+    index: HashMap<Box<[u8]>, u32>,
+}
+
+impl Default for Acls {
+    fn default() -> Self {
+        let mut acls = Self {
+            lists: Vec::new(),
+            index: HashMap::new(),
+        };
+        let open = [
+            &1_i32.to_be_bytes()[..],
+            &31_i32.to_be_bytes(),
+            &5_i32.to_be_bytes(),
+            b"world",
+            &6_i32.to_be_bytes(),
+            b"anyone",
+        ]
+        .concat();
+        acls.number(&open);
+        acls
+    }
+}
+
+impl Acls {
+    /// The list that lets everybody do everything.
+    pub(super) const OPEN: u32 = 0;
+    /// One that is not known yet.
+    pub(super) const UNKNOWN: u32 = u32::MAX;
+
+    pub(super) fn number(&mut self, list: &[u8]) -> u32 {
+        if let Some(number) = self.index.get(list) {
+            return *number;
+        }
+        let number = u32::try_from(self.lists.len()).unwrap_or(Self::UNKNOWN);
+        self.lists.push(list.into());
+        self.index.insert(list.into(), number);
+        number
+    }
+
+    pub(super) fn list(&self, number: u32) -> &[u8] {
+        self.lists.get(number as usize).map_or(&[], |list| list)
+    }
+
+    /// What a snapshot writes for the list of this number.
+    pub(super) fn id(number: u32) -> i64 {
+        if number == Self::OPEN {
+            OPEN_ID
+        } else {
+            i64::from(number)
+        }
+    }
+
+    /// Appends the lists of `used` numbers as a snapshot has them.
+    pub(super) fn write(&self, used: &[u32], out: &mut Vec<u8>) {
+        let count = i32::try_from(used.len()).unwrap_or(i32::MAX);
+        out.extend_from_slice(&count.to_be_bytes());
+        for number in used {
+            out.extend_from_slice(&Self::id(*number).to_be_bytes());
+            out.extend_from_slice(self.list(*number));
+        }
+    }
+}
+
+/// The list as the client API shows it. Java writes characters beyond U+FFFF as two surrogates of three bytes.
+pub(super) fn decode(list: &[u8]) -> Option<Acl> {
+    let mut input = Input::new(list);
+    let count = input.count(12).ok()?;
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        let perms = input.int().ok()?.cast_unsigned();
+        let (scheme, id) = (input.string().ok()?, input.string().ok()?);
+        entries.push(AclEntry {
+            perms,
+            scheme: text(scheme),
+            id: text(id),
+        });
+    }
+    Some(Acl::new(entries))
+}
+
+fn text(bytes: &[u8]) -> String {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.to_owned();
+    }
+    let mut units = Vec::new();
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        // A surrogate: 1110_1101 101x_xxxx 10xx_xxxx.
+        if let (0xed, [a @ 0xa0..=0xbf, b @ 0x80..=0xbf, tail @ ..]) = (*first, after) {
+            units.push(0xd000 | u16::from(a & 0x3f) << 6 | u16::from(b & 0x3f));
+            rest = tail;
+            continue;
+        }
+        let length = rest.iter().skip(1).position(|byte| byte & 0xc0 != 0x80);
+        let (character, tail) = rest.split_at(length.map_or(rest.len(), |length| length + 1));
+        units.extend(String::from_utf8_lossy(character).encode_utf16());
+        rest = tail;
+    }
+    String::from_utf16_lossy(&units)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_texts_are_read() {
+        assert_eq!(text("zoë".as_bytes()), "zoë");
+        assert_eq!(text(b"a\xed\xa0\xbd\xed\xb8\x80b"), "a😀b");
+        assert_eq!(text("ł".as_bytes()), "ł");
+        assert_eq!(text(b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(text(b"\xc3\xab\xed\xa0\xbd\xed\xb8\x80\xc3\xab"), "ë😀ë");
+    }
+
+    #[test]
+    fn the_open_list_is_the_first() {
+        let mut acls = Acls::default();
+        assert_eq!(decode(acls.list(Acls::OPEN)), Some(Acl::open()));
+        let again = acls.list(Acls::OPEN).to_vec();
+        assert_eq!(acls.number(&again), Acls::OPEN);
+    }
+}

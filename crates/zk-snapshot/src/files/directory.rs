@@ -1,0 +1,324 @@
+//! The state of a server from its data directory, also while it writes and purges.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::log::{LogReader, Step};
+use super::snapshot::{self, Loaded};
+use super::tree::{Dropped, FileTree};
+use super::{Fault, FileError};
+
+/// How often everything is listed anew because a file was purged before it could be opened.
+const LISTINGS: usize = 5;
+/// How long to wait for what the ensemble has committed and this server has not written yet.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(20);
+/// How often a damaged place is read again: a server writes a record in several pieces.
+const SECOND_LOOKS: usize = 5;
+
+/// Where a server keeps its files. Both may be the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDirs {
+    /// `dataDir`, with or without `version-2`.
+    pub data: PathBuf,
+    /// `dataLogDir`, with or without `version-2`.
+    pub log: PathBuf,
+}
+
+/// A server's state, and how it came about.
+pub struct Gathered {
+    /// The state, without sessions and ephemeral znodes.
+    pub tree: FileTree,
+    /// Where it is from.
+    pub report: FilesReport,
+}
+
+/// Which files a state is from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FilesReport {
+    /// The snapshot that was loaded.
+    pub snapshot: String,
+    /// The logs that were read after it, oldest first.
+    pub logs: Vec<String>,
+    /// Transactions of them that were applied.
+    pub replayed: u64,
+    /// Why newer snapshots were not used.
+    pub passed_over: Vec<String>,
+    /// What belonged to sessions.
+    pub dropped: Dropped,
+    /// Digests of the server that were compared with ours.
+    pub digests_compared: u64,
+    /// Those that differed.
+    pub digests_differing: u64,
+    /// Whether the last one agreed; `None` if there was none.
+    pub digest_agrees: Option<bool>,
+    /// How many transactions the ensemble had committed that this server had not written in time.
+    pub behind: Option<i64>,
+}
+
+/// Why there is no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GatherError {
+    /// The directory cannot be read.
+    #[error("{0}: {1}")]
+    Directory(PathBuf, String),
+    /// There is no snapshot at all.
+    #[error("{0} holds no snapshot")]
+    NoSnapshot(PathBuf),
+    /// None of the snapshots, with the logs that there are, makes a state.
+    #[error("no snapshot is of use: {}", .0.join("; "))]
+    Unusable(Vec<String>),
+}
+
+/// Why one snapshot makes no state.
+enum Unfit {
+    Damaged(FileError),
+    Vanished(io::Error),
+}
+
+impl From<FileError> for Unfit {
+    fn from(error: FileError) -> Self {
+        Self::Damaged(error)
+    }
+}
+
+/// Puts the newest state together that the files of a server show: the newest snapshot that is whole, and
+/// everything that was logged since. Blocks.
+///
+/// `committed` is a zxid that the ensemble is known to have committed: nothing after it is taken, since what a
+/// server has merely logged may be undone, and a server that has not written it yet is waited for. Without it
+/// everything that was logged is taken.
+///
+/// # Errors
+/// [`GatherError`], with every snapshot and why it is of no use.
+pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, GatherError> {
+    let (data, log) = (version_2(&dirs.data), version_2(&dirs.log));
+    let mut passed_over = Vec::new();
+    for _ in 0..LISTINGS {
+        passed_over.clear();
+        let mut snapshots = list(&data, "snapshot")?;
+        snapshots.reverse();
+        if snapshots.is_empty() {
+            return Err(GatherError::NoSnapshot(data));
+        }
+        let mut vanished = false;
+        for (zxid, path) in snapshots {
+            let logs = list(&log, "log")?;
+            match replayed(zxid, &path, &logs, &log, committed) {
+                Ok(mut gathered) => {
+                    gathered.report.passed_over = passed_over;
+                    return Ok(gathered);
+                }
+                Err(Unfit::Damaged(error)) => passed_over.push(error.to_string()),
+                Err(Unfit::Vanished(error)) => {
+                    passed_over.push(format!("{} was purged meanwhile: {error}", path.display()));
+                    vanished = true;
+                }
+            }
+        }
+        if !vanished {
+            break;
+        }
+    }
+    Err(GatherError::Unusable(passed_over))
+}
+
+fn version_2(directory: &Path) -> PathBuf {
+    let inner = directory.join("version-2");
+    if inner.is_dir() {
+        inner
+    } else {
+        directory.to_owned()
+    }
+}
+
+/// The files `<prefix>.<zxid>…` of a directory, by zxid, as a server finds them.
+fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>, GatherError> {
+    let fail = |error: io::Error| GatherError::Directory(directory.to_owned(), error.to_string());
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        let mut parts = name.to_str().unwrap_or_default().split('.');
+        if parts.next() != Some(prefix) {
+            continue;
+        }
+        if let Some(zxid) = parts.next().and_then(|text| i64::from_str_radix(text, 16).ok()) {
+            found.push((zxid, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn open(path: &Path) -> Result<LogReader, Unfit> {
+    LogReader::open(path).map_err(Unfit::Vanished)
+}
+
+fn replayed(
+    zxid: i64,
+    path: &Path,
+    logs: &[(i64, PathBuf)],
+    log_directory: &Path,
+    committed: Option<i64>,
+) -> Result<Gathered, Unfit> {
+    let name = path
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    // Open before anything is read, so that they cannot be purged any more.
+    let first = logs
+        .partition_point(|(begin, _)| *begin <= zxid + 1)
+        .saturating_sub(1);
+    let readers: Vec<_> = logs[first..]
+        .iter()
+        .map(|(_, path)| open(path))
+        .collect::<Result<_, _>>()?;
+    let bytes = std::fs::read(path).map_err(Unfit::Vanished)?;
+    let Loaded { tree, digest, end } = snapshot::load(&name, zxid, bytes)?;
+    let mut replay = Replay {
+        tree,
+        trailer: digest,
+        committed,
+        report: FilesReport {
+            snapshot: name.clone(),
+            ..FilesReport::default()
+        },
+    };
+    replay.compare(None);
+    let last_listed = logs.last().map_or(i64::MIN, |(begin, _)| *begin);
+    replay.logs(readers, log_directory, last_listed)?;
+    let Replay {
+        mut tree, mut report, ..
+    } = replay;
+    let settled = if tree.zxid() < end {
+        let (last, needed) = (tree.zxid(), end);
+        Err(Fault::Short { last, needed })
+    } else {
+        tree.settle()
+    };
+    report.dropped = settled.map_err(|fault| FileError::new(&name, 0, fault))?;
+    report.behind = committed
+        .map(|committed| committed - tree.zxid())
+        .filter(|behind| *behind > 0);
+    Ok(Gathered { tree, report })
+}
+
+struct Replay {
+    tree: FileTree,
+    trailer: Option<(i64, u64)>,
+    committed: Option<i64>,
+    report: FilesReport,
+}
+
+impl Replay {
+    fn is_done(&self) -> bool {
+        self.committed
+            .is_some_and(|committed| self.tree.zxid() >= committed)
+    }
+
+    /// Reads the logs one after another, and those that are begun meanwhile.
+    fn logs(&mut self, readers: Vec<LogReader>, directory: &Path, mut newest: i64) -> Result<(), Unfit> {
+        let patience = Instant::now() + PATIENCE;
+        let mut waiting: std::collections::VecDeque<_> = readers.into();
+        while let Some(mut reader) = waiting.pop_front() {
+            self.report.logs.push(reader.name().to_owned());
+            loop {
+                let torn = self.read(&mut reader, waiting.is_empty())?;
+                if self.is_done() || !waiting.is_empty() {
+                    break;
+                }
+                let later = list(directory, "log").unwrap_or_default();
+                for (begin, path) in later {
+                    if begin > newest {
+                        waiting.push_back(open(&path)?);
+                        newest = begin;
+                    }
+                }
+                // Where another log was begun, this one has been written to its end.
+                let wait = self.committed.is_some() && Instant::now() < patience;
+                match (waiting.is_empty(), wait) {
+                    (true, true) => sleep(LOOK),
+                    (true, false) if torn && self.committed.is_some() => {
+                        return Err(reader.fault(Fault::Truncated).into());
+                    }
+                    (true, false) => return Ok(()),
+                    (false, _) => {
+                        self.read(&mut reader, false)?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies what a log holds by now, and says whether it ends in a torn record. In the last log, nothing may
+    /// follow that.
+    fn read(&mut self, reader: &mut LogReader, is_last: bool) -> Result<bool, FileError> {
+        let mut looks = 0;
+        loop {
+            if self.is_done() {
+                return Ok(false);
+            }
+            match reader.step() {
+                Ok(Step::Record) => {
+                    looks = 0;
+                    self.one(reader)?;
+                }
+                Ok(end) => {
+                    if !is_last || !reader.more_follows()? {
+                        return Ok(matches!(end, Step::Torn));
+                    }
+                    if looks == SECOND_LOOKS {
+                        return Err(reader.fault(Fault::Gap));
+                    }
+                    looks += 1;
+                    sleep(LOOK);
+                }
+                Err(error) if looks == SECOND_LOOKS => return Err(error),
+                Err(_) => {
+                    looks += 1;
+                    sleep(LOOK);
+                }
+            }
+        }
+    }
+
+    fn one(&mut self, reader: &LogReader) -> Result<(), FileError> {
+        let txn = reader.record()?;
+        let (last, found) = (self.tree.zxid(), txn.header.zxid);
+        if found <= last || self.committed.is_some_and(|committed| found > committed) {
+            return Ok(());
+        }
+        let new_epoch = found >> 32 > last >> 32 && found & 0xffff_ffff == 1;
+        if found != last + 1 && !new_epoch {
+            return Err(reader.fault(Fault::Hole { last, found }));
+        }
+        self.tree.apply(&txn).map_err(|fault| reader.fault(fault))?;
+        self.report.replayed += 1;
+        self.compare(txn.digest);
+        Ok(())
+    }
+
+    /// Compares digests from where the snapshot was complete.
+    fn compare(&mut self, logged: Option<u64>) {
+        let zxid = self.tree.zxid();
+        let expected = match self.trailer {
+            Some((complete, _)) if zxid < complete => None,
+            Some((complete, digest)) if zxid == complete && zxid > 0 => Some(digest),
+            _ => logged,
+        };
+        if let Some(expected) = expected {
+            let agrees = expected == self.tree.digest();
+            self.report.digests_compared += 1;
+            self.report.digests_differing += u64::from(!agrees);
+            self.report.digest_agrees = Some(agrees);
+        }
+    }
+}

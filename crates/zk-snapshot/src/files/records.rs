@@ -1,0 +1,133 @@
+use std::collections::HashMap;
+use std::io::{Read, Seek};
+
+use super::Fault;
+use super::acls::{self, OPEN_ID};
+use super::jute::{Input, Persisted};
+use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
+
+/// The znodes of a clean snapshot as records, part by part.
+///
+/// `Stat::num_children` is 0 and `Stat::cversion` twice the number of children ever created, which is what a znode
+/// without children would show; [`Stat::next_sequence`] is right.
+pub struct SnapshotRecords<R> {
+    file: ArchiveFile<R>,
+    acls: HashMap<i64, Acl>,
+}
+
+impl<R: Read + Seek + Send> SnapshotRecords<R> {
+    /// Over a file that [`FileTree::write`](crate::FileTree::write) wrote, and the parts it was written in.
+    ///
+    /// # Errors
+    /// [`ArchiveError`] if the first part, which holds the access control lists, is damaged.
+    pub fn open(file: R, parts: Vec<Frame>) -> Result<Self, ArchiveError> {
+        let file = ArchiveFile::new(file, parts);
+        let head = file.bytes(0)?;
+        let acls = lists(&head).map_err(|fault| damaged(0, &fault))?;
+        Ok(Self { file, acls })
+    }
+
+    fn each<T>(
+        &self,
+        index: usize,
+        mut take: impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Option<T>,
+    ) -> Result<Vec<T>, ArchiveError> {
+        let part = self.file.bytes(index)?;
+        let count = self.file.records_in(index);
+        let mut items = Vec::new();
+        if index > 0 {
+            let mut input = Input::new(&part);
+            for _ in 0..count {
+                let item = read(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?;
+                items.push(item.ok_or_else(|| damaged(index, &Fault::Truncated))?);
+            }
+        }
+        Ok(items)
+    }
+}
+
+fn read<T>(
+    input: &mut Input<'_>,
+    take: &mut impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Option<T>,
+) -> Result<Option<T>, Fault> {
+    let (path, data, acl) = (input.string()?, input.buffer()?, input.long()?);
+    let stat = Persisted::read(input)?;
+    Ok(take(path, data, acl, &stat))
+}
+
+fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
+    let mut input = Input::new(head);
+    input.take(16)?;
+    for _ in 0..input.count(12)? {
+        input.take(12)?;
+    }
+    let mut lists = HashMap::from([(OPEN_ID, Acl::open())]);
+    for _ in 0..input.count(12)? {
+        let id = input.long()?;
+        lists.insert(id, acls::decode(input.acl()?).ok_or(Fault::Truncated)?);
+    }
+    Ok(lists)
+}
+
+fn damaged(frame: usize, fault: &Fault) -> ArchiveError {
+    ArchiveError::Damaged {
+        frame,
+        why: fault.to_string(),
+    }
+}
+
+fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
+    match bytes {
+        [] => Some(ZnodePath::root()),
+        bytes => ZnodePath::parse(std::str::from_utf8(bytes).ok()?).ok(),
+    }
+}
+
+impl Persisted {
+    /// As a client would be shown it, with `children` children.
+    pub(super) fn shown(&self, children: i32) -> Stat {
+        Stat {
+            czxid: self.czxid,
+            mzxid: self.mzxid,
+            pzxid: self.pzxid,
+            ctime: self.ctime,
+            mtime: self.mtime,
+            version: self.version,
+            cversion: self.cversion.wrapping_mul(2).wrapping_sub(children),
+            aversion: self.aversion,
+            ephemeral_owner: self.owner,
+            num_children: children,
+        }
+    }
+}
+
+impl<R: Read + Seek + Send> RecordSource for SnapshotRecords<R> {
+    fn frames(&self) -> usize {
+        self.file.frame_count()
+    }
+
+    fn records(&self) -> usize {
+        RecordSource::records(&self.file)
+    }
+
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+        self.each(index, |path, data, acl, stat| {
+            Some(Record {
+                path: path_of(path)?,
+                role: Role::Captured,
+                data: data.unwrap_or_default().to_vec(),
+                acl: self.acls.get(&acl)?.clone(),
+                stat: stat.shown(0),
+            })
+        })
+    }
+
+    fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
+        self.each(index, |path, _, _, _| {
+            Some(Outline {
+                path: path_of(path)?,
+                role: Role::Captured,
+            })
+        })
+    }
+}
