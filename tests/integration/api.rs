@@ -309,9 +309,9 @@ fn requests_that_cannot_be_are_refused_with_a_reason() {
         ("/backup", r#"{"mode": "magic"}"#, 400, "hierarchical"),
         (
             "/backup",
-            r#"{"mode": "transactional"}"#,
+            r#"{"mode": "transactional", "dbs": ["a"]}"#,
             400,
-            "not available yet",
+            "all of ZooKeeper",
         ),
         ("/backup", r#"{"allow_eviction": []}"#, 400, "allow_eviction"),
         ("/restore", "", 404, "vault"),

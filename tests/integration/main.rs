@@ -15,4 +15,5 @@ mod readme;
 mod round_trip;
 mod secured;
 mod shapes;
+mod transactional;
 mod whole_tree;

@@ -1,7 +1,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -34,6 +34,8 @@ pub struct Setup {
     pub java: Vec<String>,
     /// Files in its directory.
     pub files: Vec<(String, String)>,
+    /// Snapshots and logs to begin with.
+    pub data: Vec<PathBuf>,
 }
 
 /// A server did not start.
@@ -90,6 +92,11 @@ impl ZooKeeper {
         for (name, text) in &setup.files {
             fs::write(directory.path().join(name), text)?;
         }
+        let version_2 = directory.path().join("data/version-2");
+        fs::create_dir_all(&version_2)?;
+        for file in &setup.data {
+            fs::copy(file, version_2.join(file.file_name().unwrap_or_default()))?;
+        }
         let config = format!(
             "tickTime=2000\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
              admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{}",
@@ -123,6 +130,20 @@ impl ZooKeeper {
     pub fn restart(&mut self) -> Result<(), StartError> {
         self.kill();
         self.launch()
+    }
+
+    /// Where its snapshots and logs are.
+    #[must_use]
+    pub fn data_directory(&self) -> PathBuf {
+        self.directory.path().join("data/version-2")
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn said(&self) -> io::Result<String> {
+        fs::read_to_string(self.directory.path().join("log"))
     }
 
     /// `127.0.0.1:<port>`.
