@@ -49,7 +49,8 @@ async fn main() -> Outcome<()> {
         bytes: args.bytes,
     };
     let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
-    tree.create(&connector.clone().connect(&zookeeper.address()).await?).await?;
+    tree.create(&connector.clone().connect(&zookeeper.address()).await?)
+        .await?;
     zookeeper.restart()?; // which takes a snapshot
     let client = connector.connect(&zookeeper.address()).await?;
     tree.change(&client, args.changed).await?;

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod browse;
 mod consistency;
 mod counters;
 mod crashes;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
@@ -91,19 +91,35 @@ impl Access {
 
 /// Lets a request through, or answers 401.
 pub(crate) async fn check(
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let open = rules(&request)?.is_open(request.method(), request.path());
+    decide(request, next, open).await
+}
+
+/// As [`check`], for what hands out data: no method is open.
+pub(crate) async fn check_always(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    decide(request, next, false).await
+}
+
+fn rules(request: &ServiceRequest) -> Result<Data<Access>, Error> {
     let access = request.app_data::<Data<Access>>().cloned();
-    let Some(access) = access else {
-        return Err(actix_web::error::ErrorInternalServerError("no access rules"));
-    };
-    let Some(credentials) = &access.credentials else {
+    access.ok_or_else(|| actix_web::error::ErrorInternalServerError("no access rules"))
+}
+
+async fn decide<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+    open: bool,
+) -> Result<ServiceResponse<EitherBody<B, String>>, Error> {
+    let access = rules(&request)?;
+    let Some(credentials) = access.credentials.as_ref().filter(|_| !open) else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
-    if access.is_open(request.method(), request.path()) {
-        return Ok(next.call(request).await?.map_into_left_body());
-    }
     let refusal = match request.extract::<BasicAuth>().await {
         Ok(given) if credentials.are(given.user_id(), given.password().unwrap_or_default()) => {
             access.wrong.store(0, Ordering::Relaxed);

@@ -30,11 +30,12 @@ impl ApiError {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let status = match &error {
-            EngineError::BackupNotFound(_) => StatusCode::NOT_FOUND,
+            EngineError::BackupNotFound(_) | EngineError::ZnodeNotFound(_) => StatusCode::NOT_FOUND,
             EngineError::InUse(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
             EngineError::Refused(_) => StatusCode::FORBIDDEN,
+            EngineError::ZooKeeper(_) => StatusCode::BAD_GATEWAY,
             EngineError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {

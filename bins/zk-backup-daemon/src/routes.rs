@@ -1,11 +1,14 @@
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Payload, Query, QueryConfig, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
-use backup_engine::{Engine, EngineError, JobState};
+use backup_engine::{CompareWith, Engine, EngineError, JobState, Page};
 use eviction_policy::{Action, Decision};
 use serde::Deserialize;
 use serde_json::json;
+use zk_snapshot::ZnodePath;
 
+use crate::access;
 use crate::answer::{ApiError, bare_id, no_backup};
 use crate::body;
 
@@ -21,6 +24,9 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/evict/{id:.*}", web::post().to(evict_one)))
         .service(endpoint("/jobstatus/{id:.*}", read().to(job_status)))
         .service(endpoint("/listbackups", read().to(list)))
+        .service(endpoint("/listbackups/{id}/znodes", read().to(znodes)).wrap(from_fn(access::check_always)))
+        .service(endpoint("/listbackups/{id}/znode", read().to(znode)).wrap(from_fn(access::check_always)))
+        .service(endpoint("/diff", read().to(diff)).wrap(from_fn(access::check_always)))
         .service(endpoint("/listbackups/{id:.*}", read().to(describe)))
         .service(endpoint("/health", read().to(health)))
         .service(endpoint("/health/live", read().to(live)))
@@ -113,6 +119,67 @@ async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResp
         .describe(id)
         .await?
         .map_or_else(|| no_backup(id), |info| HttpResponse::Ok().json(info)))
+}
+
+/// The most znodes in one answer, and how many if nothing is said.
+const MOST: usize = 100_000;
+const USUAL: usize = 1_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ZnodeQuery {
+    path: String,
+    offset: Option<usize>,
+    limit: Option<usize>,
+}
+
+fn page(offset: Option<usize>, limit: Option<usize>) -> Result<Page, ApiError> {
+    let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(USUAL));
+    if limit > MOST {
+        return Err(ApiError::invalid(format!("limit: at most {MOST}")));
+    }
+    Ok(Page { offset, limit })
+}
+
+fn path(text: &str) -> Result<ZnodePath, ApiError> {
+    ZnodePath::parse(text).map_err(|error| ApiError::invalid(format!("path: {error}")))
+}
+
+async fn znodes(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    query: Query<ZnodeQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    let page = page(query.offset, query.limit)?;
+    Ok(HttpResponse::Ok().json(engine.znodes(id, path(&query.path)?, page).await?))
+}
+
+async fn znode(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    query: Query<ZnodeQuery>,
+) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    Ok(HttpResponse::Ok().json(engine.znode(id, path(&query.path)?).await?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiffQuery {
+    from: String,
+    to: String,
+    offset: Option<usize>,
+    limit: Option<usize>,
+}
+
+async fn diff(engine: Data<Engine>, query: Query<DiffQuery>) -> Result<HttpResponse, ApiError> {
+    let page = page(query.offset, query.limit)?;
+    let to = match query.to.as_str() {
+        "live" => CompareWith::Live,
+        id => CompareWith::Backup(id.to_owned()),
+    };
+    Ok(HttpResponse::Ok().json(engine.compare(&query.from, to, page).await?))
 }
 
 async fn health(engine: Data<Engine>) -> HttpResponse {

@@ -8,6 +8,7 @@ use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs, Ticke
 use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::{CaptureOptions, RestoreOptions};
 
+use crate::browse::Catalogs;
 use crate::parts::Parts;
 use crate::work::Worker;
 use crate::{Engine, EngineError, Ensemble, StateSource, SystemClock};
@@ -185,6 +186,7 @@ impl EngineBuilder {
             ticker: Mutex::new(self.schedule.map(|schedule| Ticker::new(schedule, now))),
             last_id: Mutex::new(None),
             in_use: Mutex::new(HashMap::new()),
+            catalogs: Catalogs::default(),
             running: Mutex::new(None),
         });
         let worker = Arc::new(Worker(Arc::clone(&parts)));

@@ -5,7 +5,9 @@ use eviction_policy::Decision;
 use health_metrics::Health;
 use job_queue::{JobKind, NewJob, Runner};
 use vault_store::{Outcome, StoreError, VaultId};
+use zk_snapshot::{Comparison, ZnodePath};
 
+use crate::browse::{self, CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
 use crate::view::{BackupInfo, JobInfo, describe, job_info, queued_info};
@@ -141,6 +143,41 @@ impl Engine {
                 .map(|job| job_info(job, running.as_ref().map(|(_, progress)| &**progress))))
         })
         .await
+    }
+
+    /// The children of a znode in a backup, by name. The first call for a backup reads through it.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`], [`EngineError::ZnodeNotFound`]; [`EngineError::Invalid`] for a backup that
+    /// failed; [`EngineError::Storage`], also where it is damaged.
+    pub async fn znodes(&self, id: &str, path: ZnodePath, page: Page) -> Result<ZnodePage, EngineError> {
+        let id = id.to_owned();
+        self.blocking(move |parts| browse::znodes(parts, &id, &path, page))
+            .await
+    }
+
+    /// A znode in a backup, with data and ACL.
+    ///
+    /// # Errors
+    /// As [`znodes`](Self::znodes).
+    pub async fn znode(&self, id: &str, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
+        let id = id.to_owned();
+        self.blocking(move |parts| browse::znode(parts, &id, &path)).await
+    }
+
+    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`.
+    ///
+    /// # Errors
+    /// As [`znodes`](Self::znodes); [`EngineError::ZooKeeper`].
+    pub async fn compare(&self, from: &str, to: CompareWith, page: Page) -> Result<Comparison, EngineError> {
+        let from = from.to_owned();
+        match to {
+            CompareWith::Live => browse::with_live(&self.parts, &from, page).await,
+            CompareWith::Backup(to) => {
+                self.blocking(move |parts| browse::between(parts, &from, &to, page))
+                    .await
+            }
+        }
     }
 
     /// How everything is. Asks ZooKeeper, for two seconds at most.

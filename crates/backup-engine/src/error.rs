@@ -19,6 +19,12 @@ pub enum EngineError {
     /// The configuration does not allow it.
     #[error("{0}")]
     Refused(String),
+    /// The backup has no such znode.
+    #[error("{0}")]
+    ZnodeNotFound(String),
+    /// ZooKeeper could not be asked.
+    #[error("{0}")]
+    ZooKeeper(String),
     /// The storage or the job database failed.
     #[error("{0}")]
     Storage(String),
@@ -34,6 +40,8 @@ impl EngineError {
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
             Self::Refused(_) => "refused",
+            Self::ZnodeNotFound(_) => "znode_not_found",
+            Self::ZooKeeper(_) => "zookeeper_failed",
             Self::Storage(_) => "storage_failed",
         }
     }

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod browse;
 mod builder;
 mod clock;
 mod engine;
@@ -32,12 +33,14 @@ mod ensemble;
 mod error;
 mod health;
 mod parts;
+mod records;
 mod request;
 mod retention;
 mod state;
 mod view;
 mod work;
 
+pub use browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use builder::EngineBuilder;
 pub use clock::SystemClock;
 pub use engine::Engine;

@@ -8,6 +8,7 @@ use job_queue::{Clock, JobKind, JobStore, NewJob, Ticker};
 use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 
+use crate::browse::Catalogs;
 use crate::{EngineError, Ensemble, StateSource};
 
 /// What the engine is made of.
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) last_id: Mutex<Option<VaultId>>,
     /// Vaults that are being read, and how often.
     pub(crate) in_use: Mutex<HashMap<VaultId, usize>>,
+    pub(crate) catalogs: Catalogs,
     pub(crate) running: Mutex<Option<(String, Arc<Progress>)>>,
 }
 

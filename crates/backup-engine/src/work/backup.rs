@@ -14,12 +14,9 @@ use super::known::{self, ACLS};
 use super::log::JobLog;
 use super::transactional;
 use crate::parts::{Parts, Progress};
+use crate::records::{AMENDMENTS, ARCHIVE};
 use crate::{BackupRequest, Mode};
 
-/// The records of a vault.
-pub(super) const ARCHIVE: &str = "archive.zst";
-/// What became of znodes after the walk had passed them.
-pub(super) const AMENDMENTS: &str = "amendments.zst";
 const LOG: &str = "job.log";
 /// Portions between the walk and the writer; the walk waits when the writer is behind.
 const BUFFERED: usize = 8;

@@ -2,18 +2,14 @@ use std::sync::Arc;
 
 use job_queue::Job;
 use serde_json::{Value, json};
-use vault_store::{Manifest, Outcome, VaultId, verify};
-use zk_snapshot::{
-    Amended, Amendment, ArchiveFile, Frame, RecordSource, RestoreError, RestoreOptions, RestoreReport,
-    SnapshotRecords, ZnodePath, restore,
-};
+use vault_store::{Outcome, VaultId, verify};
+use zk_snapshot::{RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, restore};
 
 use super::Failure;
-use super::backup::{AMENDMENTS, ARCHIVE};
 use super::log::JobLog;
-use super::transactional::SNAPSHOT;
 use crate::Client;
 use crate::parts::{Parts, Progress};
+use crate::records::{self, Opened};
 use crate::request::RestorePayload;
 
 /// Brings a vault back, or says what that would change.
@@ -49,7 +45,7 @@ async fn bring_back(
     let _held = parts.hold(&id);
     progress.phase("verifying");
     let (blocking, vault) = (Arc::clone(parts), id.clone());
-    let (source, of) = tokio::task::spawn_blocking(move || open_sound(&blocking, &vault)).await??;
+    let opened = tokio::task::spawn_blocking(move || open_sound(&blocking, &vault)).await??;
     progress.phase("connecting");
     let client = parts.ensemble.connect().await?;
     progress.phase("restoring");
@@ -58,11 +54,11 @@ async fn bring_back(
         renames: payload.renames.clone(),
         policy: payload.policy,
         dry_run,
-        same_ensemble: of.as_deref() == Some(&parts.ensemble.name()),
+        same_ensemble: opened.of.as_deref() == Some(&parts.ensemble.name()),
         sequence_limit: parts.sequence_limit,
         ..RestoreOptions::default()
     };
-    let done = restore_all(source, &*client, &payload.roots, &options).await;
+    let done = restore_all(opened.records, &*client, &payload.roots, &options).await;
     client.close().await;
     let (report, notes) = match done {
         Ok(done) => done,
@@ -118,8 +114,8 @@ fn incomplete(report: &RestoreReport) -> String {
     )
 }
 
-/// The records of a vault that was read and checked, and the ensemble that they are of.
-fn open_sound(parts: &Parts, id: &VaultId) -> Result<(Arc<dyn RecordSource>, Option<String>), Failure> {
+/// The records of a vault that was read and checked.
+fn open_sound(parts: &Parts, id: &VaultId) -> Result<Opened, Failure> {
     let manifest = parts.vaults.manifest(id)?;
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
@@ -137,39 +133,7 @@ fn open_sound(parts: &Parts, id: &VaultId) -> Result<(Arc<dyn RecordSource>, Opt
             .map_or(String::new(), |frame| format!(", frame {frame}"));
         return Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into());
     }
-    let of = manifest
-        .contents
-        .get("source")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    if let Some(snapshot) = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT)) {
-        let file = parts.vaults.open(id, &snapshot.name)?;
-        let records = SnapshotRecords::open(file, frames(&manifest, &snapshot.name))?;
-        return Ok((Arc::new(records), of));
-    }
-    let file = parts.vaults.open(id, ARCHIVE)?;
-    let walked = ArchiveFile::new(file, frames(&manifest, ARCHIVE));
-    let mut amendments: Vec<Amendment> = Vec::new();
-    if manifest.files.iter().any(|file| file.name == AMENDMENTS) {
-        let file = ArchiveFile::new(parts.vaults.open(id, AMENDMENTS)?, frames(&manifest, AMENDMENTS));
-        for index in 0..file.frame_count() {
-            amendments.extend(file.items::<Amendment>(index)?);
-        }
-    }
-    Ok((Arc::new(Amended::new(walked, amendments)), of))
-}
-
-fn frames(manifest: &Manifest, name: &str) -> Vec<Frame> {
-    let files = manifest.files.iter().filter(|file| file.name == name);
-    files
-        .flat_map(|file| &file.frames)
-        .map(|frame| Frame {
-            offset: frame.offset,
-            length: frame.length,
-            records: frame.records,
-            sha256: frame.sha256.clone(),
-        })
-        .collect()
+    Ok(records::open(parts, &manifest)?)
 }
 
 /// Quotas come last, so that they cannot stand in the way of what they limit.

@@ -13,9 +13,6 @@ use super::backup::Staged;
 use super::log::JobLog;
 use crate::parts::{Parts, Progress};
 
-/// What the names of snapshots begin with.
-pub(super) const SNAPSHOT: &str = "snapshot.";
-
 /// Writes what the first source has that has anything.
 pub(super) async fn stage(
     parts: &Arc<Parts>,

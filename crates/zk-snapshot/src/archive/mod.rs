@@ -5,11 +5,15 @@
 //! comes as amendments, in a file of the same kind, which are worked in while reading.
 
 mod amendment;
+mod catalog;
 mod codec;
+mod compare;
 mod record;
 
 pub use amendment::{Amended, Amendment};
+pub use catalog::{Catalog, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
+pub use compare::{Comparison, Turn, Turned, compare};
 pub use record::{Outline, Record, Role};
 
 /// An archive could not be written or read.

@@ -1,0 +1,235 @@
+//! Looking into backups.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use vault_store::VaultId;
+use zk_snapshot::{
+    Acl, Catalog, Change, Comparison, Entry, Kind, RestoreOptions, Role, Stat, Turn, ZnodePath, compare,
+    restore,
+};
+
+use crate::parts::{Parts, lock};
+use crate::records::{self, Opened};
+use crate::{EngineError, Mode};
+
+/// Vaults that are kept open, with where their znodes are.
+const OPEN: usize = 3;
+
+/// Vaults that were looked into, the last one first.
+#[derive(Default)]
+pub(crate) struct Catalogs(Mutex<VecDeque<(VaultId, Arc<Look>)>>);
+
+/// A vault that was looked into.
+struct Look {
+    opened: Opened,
+    catalog: Catalog,
+}
+
+/// A znode in a backup, without its data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZnodeInfo {
+    /// Its path.
+    pub path: ZnodePath,
+    /// Its name; empty for the root.
+    pub name: String,
+    /// `persistent`, `container` or `ttl`; `None` in a hierarchical backup, since clients are not shown it.
+    pub kind: Option<&'static str>,
+    /// How long a TTL znode lives without a change, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Whether it was asked for, is above what was, or could not be read.
+    pub role: Role,
+    /// Bytes of data.
+    pub size: usize,
+    /// Children in the backup.
+    pub children: u32,
+    /// Its `Stat`.
+    pub stat: Stat,
+}
+
+/// A znode in a backup with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZnodeContent {
+    /// What it is.
+    #[serde(flatten)]
+    pub info: ZnodeInfo,
+    /// Its data, in standard base64 with padding.
+    pub data: String,
+    /// Its access control list.
+    pub acl: Acl,
+}
+
+/// Children of a znode, by name.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZnodePage {
+    /// Their parent.
+    pub path: ZnodePath,
+    /// How many there are in all.
+    pub total: usize,
+    /// Those asked for.
+    pub znodes: Vec<ZnodeInfo>,
+}
+
+/// What a backup is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompareWith {
+    /// Another backup.
+    Backup(String),
+    /// The tree as it is now.
+    Live,
+}
+
+/// Which part of a long answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many to leave out.
+    pub offset: usize,
+    /// How many to give at most.
+    pub limit: usize,
+}
+
+fn id_of(id: &str) -> Result<VaultId, EngineError> {
+    id.parse().map_err(|_| EngineError::BackupNotFound(id.to_owned()))
+}
+
+fn look(parts: &Parts, id: &str) -> Result<Arc<Look>, EngineError> {
+    let id = id_of(id)?;
+    let manifest = parts.vaults.manifest(&id)?; // whatever was looked into before, it may have been removed
+    let known = lock(&parts.catalogs.0)
+        .iter()
+        .find(|(known, _)| *known == id)
+        .map(|(_, look)| Arc::clone(look));
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let opened = records::open(parts, &manifest)?;
+    let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(&id, &error))?;
+    let look = Arc::new(Look { opened, catalog });
+    let mut catalogs = lock(&parts.catalogs.0);
+    catalogs.truncate(OPEN - 1);
+    catalogs.push_front((id, Arc::clone(&look)));
+    Ok(look)
+}
+
+fn damaged(id: &VaultId, error: &zk_snapshot::ArchiveError) -> EngineError {
+    EngineError::Storage(format!("backup {id}: {error}"))
+}
+
+fn info(opened: &Opened, entry: &Entry) -> ZnodeInfo {
+    let record = &entry.record;
+    let transactional = opened.mode == Mode::Transactional.as_str();
+    let mut stat = record.stat;
+    let (mut kind, mut ttl_ms) = (None, None);
+    if transactional {
+        // The file has no number of children, and the number of creations in place of `cversion`.
+        stat.num_children = entry.children.cast_signed();
+        stat.cversion = stat.cversion.wrapping_sub(stat.num_children);
+        kind = Some(match stat.kind() {
+            Kind::Container => "container",
+            Kind::Ttl(time) => {
+                ttl_ms = u64::try_from(time.as_millis()).ok();
+                "ttl"
+            }
+            Kind::Persistent | Kind::Ephemeral => "persistent",
+        });
+    }
+    ZnodeInfo {
+        path: record.path.clone(),
+        name: record.path.name().to_owned(),
+        kind,
+        ttl_ms,
+        role: record.role,
+        size: record.data.len(),
+        children: entry.children,
+        stat,
+    }
+}
+
+fn no_znode(id: &str, path: &ZnodePath) -> EngineError {
+    EngineError::ZnodeNotFound(format!("backup {id} has no znode {path}"))
+}
+
+pub(crate) fn znodes(
+    parts: &Parts,
+    id: &str,
+    path: &ZnodePath,
+    page: Page,
+) -> Result<ZnodePage, EngineError> {
+    let look = look(parts, id)?;
+    let fail = |error| EngineError::Storage(format!("backup {id}: {error}"));
+    let children = look.catalog.children(path).map_err(fail)?;
+    if children.is_empty() && look.catalog.znode(path).map_err(fail)?.is_none() {
+        return Err(no_znode(id, path));
+    }
+    let wanted = children.iter().skip(page.offset).take(page.limit);
+    Ok(ZnodePage {
+        path: path.clone(),
+        total: children.len(),
+        znodes: wanted.map(|entry| info(&look.opened, entry)).collect(),
+    })
+}
+
+pub(crate) fn znode(parts: &Parts, id: &str, path: &ZnodePath) -> Result<ZnodeContent, EngineError> {
+    let look = look(parts, id)?;
+    let entry = look
+        .catalog
+        .znode(path)
+        .map_err(|error| EngineError::Storage(format!("backup {id}: {error}")))?
+        .ok_or_else(|| no_znode(id, path))?;
+    Ok(ZnodeContent {
+        info: info(&look.opened, &entry),
+        data: STANDARD.encode(&entry.record.data),
+        acl: entry.record.acl,
+    })
+}
+
+pub(crate) fn between(parts: &Parts, from: &str, to: &str, page: Page) -> Result<Comparison, EngineError> {
+    let open = |id: &str| {
+        let id = id_of(id)?;
+        records::open(parts, &parts.vaults.manifest(&id)?)
+    };
+    let (from, to) = (open(from)?, open(to)?);
+    compare(&*from.records, &*to.records, (page.offset, page.limit))
+        .map_err(|error| EngineError::Storage(error.to_string()))
+}
+
+/// What a restore would change, the other way round.
+pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Result<Comparison, EngineError> {
+    let (blocking, id) = (Arc::clone(parts), id_of(from)?);
+    let opened =
+        tokio::task::spawn_blocking(move || records::open(&blocking, &blocking.vaults.manifest(&id)?))
+            .await
+            .map_err(|error| EngineError::Storage(error.to_string()))??;
+    let unreachable = |error: String| EngineError::ZooKeeper(error);
+    let client = parts
+        .ensemble
+        .connect()
+        .await
+        .map_err(|error| unreachable(error.to_string()))?;
+    let options = RestoreOptions {
+        dry_run: true,
+        show: page.offset.saturating_add(page.limit),
+        same_ensemble: opened.of.as_deref() == Some(&parts.ensemble.name()),
+        ..RestoreOptions::default()
+    };
+    let report = restore(opened.records, &*client, &options).await;
+    client.close().await;
+    let report = report.map_err(|error| unreachable(error.to_string()))?;
+    let mut found = Comparison::default();
+    for difference in &report.differences {
+        let turn = match difference.change {
+            Change::Create => Turn::Removed,
+            Change::Delete => Turn::Added,
+            Change::Data => Turn::DataChanged,
+            Change::Acl => Turn::AclChanged,
+        };
+        found.note(&difference.path, turn, (page.offset, page.limit));
+    }
+    (found.added, found.removed) = (report.deleted, report.created);
+    (found.data_changed, found.acl_changed) = (report.data_changed, report.acl_changed);
+    Ok(found)
+}

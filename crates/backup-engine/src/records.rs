@@ -1,0 +1,70 @@
+//! The znodes of a vault, whatever it was taken by.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use vault_store::{Manifest, Outcome};
+use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
+
+use crate::EngineError;
+use crate::parts::Parts;
+
+/// The znodes of a vault, as the walk met them.
+pub(crate) const ARCHIVE: &str = "archive.zst";
+/// What became of znodes after the walk had passed them.
+pub(crate) const AMENDMENTS: &str = "amendments.zst";
+/// What the names of snapshots begin with.
+pub(crate) const SNAPSHOT: &str = "snapshot.";
+
+/// A vault's znodes. Each part is checked when it is read.
+pub(crate) struct Opened {
+    pub(crate) records: Arc<dyn RecordSource>,
+    /// The ensemble that it is of.
+    pub(crate) of: Option<String>,
+    pub(crate) mode: String,
+}
+
+/// Opens the vault of `manifest`. Blocks.
+pub(crate) fn open(parts: &Parts, manifest: &Manifest) -> Result<Opened, EngineError> {
+    let id = &manifest.id;
+    if let Outcome::Failed { reason } = &manifest.outcome {
+        let why = format!("backup {id} failed and holds no znodes: {reason}");
+        return Err(EngineError::Invalid(why));
+    }
+    let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {id}: {error}"));
+    let of = manifest.contents.get("source").and_then(Value::as_str);
+    let snapshot = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT));
+    let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
+        let file = parts.vaults.open(id, &snapshot.name)?;
+        Arc::new(SnapshotRecords::open(file, frames(manifest, &snapshot.name)).map_err(damaged)?)
+    } else {
+        let file = parts.vaults.open(id, ARCHIVE)?;
+        let walked = ArchiveFile::new(file, frames(manifest, ARCHIVE));
+        let mut amendments: Vec<Amendment> = Vec::new();
+        if manifest.files.iter().any(|file| file.name == AMENDMENTS) {
+            let file = ArchiveFile::new(parts.vaults.open(id, AMENDMENTS)?, frames(manifest, AMENDMENTS));
+            for index in 0..file.frame_count() {
+                amendments.extend(file.items::<Amendment>(index).map_err(damaged)?);
+            }
+        }
+        Arc::new(Amended::new(walked, amendments))
+    };
+    Ok(Opened {
+        records,
+        of: of.map(str::to_owned),
+        mode: manifest.mode.clone(),
+    })
+}
+
+fn frames(manifest: &Manifest, name: &str) -> Vec<Frame> {
+    let files = manifest.files.iter().filter(|file| file.name == name);
+    files
+        .flat_map(|file| &file.frames)
+        .map(|frame| Frame {
+            offset: frame.offset,
+            length: frame.length,
+            records: frame.records,
+            sha256: frame.sha256.clone(),
+        })
+        .collect()
+}

@@ -1,0 +1,135 @@
+use serde::Serialize;
+
+use super::{ArchiveError, RecordSource};
+use crate::tree::keys::{KeyMap, Keys};
+use crate::{Role, ZnodePath};
+
+/// What lies between two states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// Only the later one has the znode.
+    Added,
+    /// Only the earlier one has it.
+    Removed,
+    /// Its data differ.
+    DataChanged,
+    /// Its access control lists differ.
+    AclChanged,
+    /// Both do.
+    BothChanged,
+}
+
+/// One znode that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turned {
+    /// Which.
+    pub path: ZnodePath,
+    /// How.
+    pub change: Turn,
+}
+
+/// How two states differ.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// Znodes that only the later one has.
+    pub added: u64,
+    /// Znodes that only the earlier one has.
+    pub removed: u64,
+    /// Znodes whose data differ.
+    pub data_changed: u64,
+    /// Znodes whose access control lists differ.
+    pub acl_changed: u64,
+    /// Some of them, in the order in which they are found.
+    pub differences: Vec<Turned>,
+    #[serde(skip)]
+    passed: usize,
+}
+
+impl Comparison {
+    /// Counts a difference, and keeps it if it is one of the `limit` after the first `offset`.
+    pub fn note(&mut self, path: &ZnodePath, change: Turn, (offset, limit): (usize, usize)) {
+        match change {
+            Turn::Added => self.added += 1,
+            Turn::Removed => self.removed += 1,
+            Turn::DataChanged => self.data_changed += 1,
+            Turn::AclChanged => self.acl_changed += 1,
+            Turn::BothChanged => {
+                self.data_changed += 1;
+                self.acl_changed += 1;
+            }
+        }
+        if self.passed >= offset && self.differences.len() < limit {
+            self.differences.push(Turned {
+                path: path.clone(),
+                change,
+            });
+        }
+        self.passed += 1;
+    }
+}
+
+/// Compares the znodes that were captured in two backups, but for those below `/zookeeper`, by data and access
+/// control list. Blocks; holds forty bytes for each znode of `from`.
+///
+/// # Errors
+/// [`ArchiveError`] of either.
+pub fn compare(
+    from: &dyn RecordSource,
+    to: &dyn RecordSource,
+    page: (usize, usize),
+) -> Result<Comparison, ArchiveError> {
+    let keys = Keys::random();
+    let own = |path: &ZnodePath| path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/");
+    let prints = |record: &super::Record| {
+        let mut entries = record.acl.entries().to_vec();
+        entries.sort();
+        let mut list = Vec::new();
+        for entry in entries {
+            list.extend_from_slice(&entry.perms.to_be_bytes());
+            for text in [entry.scheme, entry.id] {
+                list.extend_from_slice(&(text.len() as u64).to_be_bytes());
+                list.extend_from_slice(text.as_bytes());
+            }
+        }
+        let (data, acl) = (keys.key::<3>(&[&record.data]), keys.key::<3>(&[&list]));
+        (data.0, acl.0)
+    };
+    let mut known: KeyMap<3, ([u32; 3], [u32; 3])> = KeyMap::default();
+    known.reserve(from.records());
+    for index in 0..from.frames() {
+        for record in from.frame(index)? {
+            if record.role == Role::Captured && !own(&record.path) {
+                known.insert(keys.path(&record.path), prints(&record));
+            }
+        }
+    }
+    let mut found = Comparison::default();
+    for index in 0..to.frames() {
+        for record in to.frame(index)? {
+            if record.role != Role::Captured || own(&record.path) {
+                continue;
+            }
+            let change = match (known.remove(&keys.path(&record.path)), prints(&record)) {
+                (None, _) => Turn::Added,
+                (Some(before), after) => match (before.0 == after.0, before.1 == after.1) {
+                    (true, true) => continue,
+                    (false, true) => Turn::DataChanged,
+                    (true, false) => Turn::AclChanged,
+                    (false, false) => Turn::BothChanged,
+                },
+            };
+            found.note(&record.path, change, page);
+        }
+    }
+    if !known.is_empty() {
+        for index in 0..from.frames() {
+            for outline in from.outline(index)? {
+                if known.contains_key(&keys.path(&outline.path)) {
+                    found.note(&outline.path, Turn::Removed, page);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
