@@ -32,6 +32,8 @@ pub struct Settings {
     pub sequence_limit: u64,
     /// The files that transactional backups are from.
     pub data_dirs: Option<DataDirs>,
+    /// The port of the agents that they are from.
+    pub agent_port: Option<u16>,
     pub address: IpAddr,
     pub port: u16,
     /// The directory of `tls.crt` and `tls.key`, if HTTPS is to be served.
@@ -48,17 +50,31 @@ pub struct Settings {
     pub access: Access,
 }
 
+/// Agents are asked where that is said, and where nothing is.
+fn agent_port(args: &Args) -> Result<Option<u16>, SettingsError> {
+    let port = number(
+        "ZOOKEEPER_AGENT_PORT",
+        args.zookeeper_agent_port.as_ref(),
+        8081,
+        PORTS,
+        |_| true,
+    )?;
+    let source = given(args.transactional_source.as_ref());
+    Ok((source.as_deref() != Some("files")).then_some(port))
+}
+
 fn data_dirs(args: &Args) -> Result<Option<DataDirs>, SettingsError> {
     let data = given(args.zookeeper_data_dir.as_ref()).map(PathBuf::from);
     let log = given(args.zookeeper_data_log_dir.as_ref()).map(PathBuf::from);
     match given(args.transactional_source.as_ref()).as_deref() {
         None | Some("auto") => {}
+        Some("agent") => return Ok(None),
         Some("files") if data.is_some() => {}
         Some("files") => {
             let why = "TRANSACTIONAL_SOURCE=files needs ZOOKEEPER_DATA_DIR";
             return Err(SettingsError(why.to_owned()));
         }
-        Some(other) => return Err(bad("TRANSACTIONAL_SOURCE", other, "auto or files")),
+        Some(other) => return Err(bad("TRANSACTIONAL_SOURCE", other, "auto, files or agent")),
     }
     if data.is_none() && log.is_some() {
         let why = "ZOOKEEPER_DATA_LOG_DIR is given without ZOOKEEPER_DATA_DIR";
@@ -133,6 +149,7 @@ impl Settings {
                 |_| true,
             )?,
             data_dirs: data_dirs(args)?,
+            agent_port: agent_port(args)?,
             address,
             port,
             tls: tls.then_some(certs),

@@ -1,7 +1,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use backup_engine::{Engine, EngineError, FilesSource, ZooKeeperEnsemble};
+use backup_engine::{AgentSource, Engine, EngineError, FilesSource, StateSource, ZooKeeperEnsemble};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
@@ -83,9 +83,15 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
         .consistency_rounds(settings.consistency_rounds)
         .sequence_limit(settings.sequence_limit)
         .max_queued(settings.max_queued_jobs);
+    let mut states: Vec<Arc<dyn StateSource>> = Vec::new();
     if let Some(dirs) = settings.data_dirs.clone() {
-        builder = builder.states(vec![Arc::new(FilesSource(dirs))]);
+        states.push(Arc::new(FilesSource(dirs)));
     }
+    if let Some(port) = settings.agent_port {
+        let config = settings.zookeeper.clone();
+        states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));
+    }
+    builder = builder.states(states);
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);
     }

@@ -1,9 +1,13 @@
 //! Where the state that ZooKeeper itself keeps comes from: the sources of transactional backups.
 
+mod agent;
+
 use async_trait::async_trait;
 use zk_snapshot::{DataDirs, Gathered, gather};
 
 use crate::Ensemble;
+
+pub use agent::AgentSource;
 
 /// Something that the state of an ensemble can be had from, as its servers keep it.
 #[async_trait]

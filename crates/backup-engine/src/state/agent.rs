@@ -1,0 +1,201 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::time::timeout;
+use zk_snapshot::{BatchedConfig, DataDirs, Gathered, four_letter_word, gather};
+
+use super::StateSource;
+use crate::Ensemble;
+
+/// The longest that a server may take for a four-letter word.
+const WORD: Duration = Duration::from_secs(2);
+/// The longest that an agent may take to copy its server's data.
+const COPYING: Duration = Duration::from_secs(600);
+
+/// Agents beside the servers that copy their data directory to a disk which is shared with us, as the predecessor
+/// needs them.
+///
+/// The leader (or the one standalone server) is looked for with the words `conf`, which names all servers, and
+/// `srvr`. Its agent is sent `POST /store` and copies the data directory to `<storage>/tmp`, which is used and
+/// removed.
+#[derive(Debug, Clone)]
+pub struct AgentSource {
+    config: BatchedConfig,
+    port: u16,
+    copy: PathBuf,
+}
+
+impl AgentSource {
+    /// Looks for the servers as `config` says; their agents listen on `port`, and `storage` is the shared disk.
+    #[must_use]
+    pub fn new(config: BatchedConfig, port: u16, storage: &Path) -> Self {
+        Self {
+            config,
+            port,
+            copy: storage.join("tmp"),
+        }
+    }
+
+    async fn word(&self, address: &str, word: &str) -> Result<String, String> {
+        match timeout(WORD, four_letter_word(&self.config, address, word)).await {
+            Ok(answer) => answer.map_err(|error| format!("{address}: {error}")),
+            Err(_) => Err(format!("{address}: no answer in time")),
+        }
+    }
+
+    /// The host of the server that leads.
+    async fn leader(&self) -> Result<String, String> {
+        let mut addresses: BTreeSet<String> = self
+            .config
+            .address
+            .split(',')
+            .map(|a| a.trim().to_owned())
+            .collect();
+        for address in addresses.clone() {
+            if let Ok(answer) = self.word(&address, "conf").await {
+                let port = address.rsplit_once(':').map_or("2181", |(_, port)| port);
+                addresses.extend(members(&answer, port));
+            }
+        }
+        let mut told = Vec::new();
+        for address in addresses {
+            match self.word(&address, "srvr").await {
+                Ok(answer) => match mode(&answer) {
+                    Some("leader" | "standalone") => {
+                        let host = address.rsplit_once(':').map_or(&*address, |(host, _)| host);
+                        return Ok(host.to_owned());
+                    }
+                    Some(mode) => told.push(format!("{address} is a {mode}")),
+                    None => told.push(format!("{address} does not say what it is")),
+                },
+                Err(error) => told.push(error),
+            }
+        }
+        Err(format!("no leader was found: {}", told.join(", ")))
+    }
+}
+
+fn mode(answer: &str) -> Option<&str> {
+    answer
+        .lines()
+        .find_map(|line| line.strip_prefix("Mode:"))
+        .map(str::trim)
+}
+
+/// The servers in the answer to `conf`, such as `server.1=zk-1:2888:3888:participant;0.0.0.0:2181`, where clients
+/// reach them.
+fn members<'a>(answer: &'a str, usual: &'a str) -> impl Iterator<Item = String> + 'a {
+    let servers = answer
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("server."));
+    servers.filter_map(move |line| {
+        let (addresses, client) = match line.split_once('=')?.1.split_once(';') {
+            Some((addresses, client)) => (addresses, client.rsplit(':').next().unwrap_or(usual)),
+            None => (line.split_once('=')?.1, usual),
+        };
+        // Several addresses of one server are separated by bars; an IPv6 address is in brackets.
+        let first = addresses.split('|').next()?;
+        let host = match first.split_once(']') {
+            Some((host, _)) => format!("{host}]"),
+            None => first.split(':').next()?.to_owned(),
+        };
+        Some(format!("{host}:{client}"))
+    })
+}
+
+fn ask(url: &str) -> Result<(), String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(COPYING))
+        .http_status_as_error(false)
+        .build()
+        .into();
+    let mut answer = agent
+        .post(url)
+        .send_empty()
+        .map_err(|error| format!("{url}: {error}"))?;
+    let status = answer.status();
+    let text = answer
+        .body_mut()
+        .read_to_string()
+        .map_err(|error| format!("{url}: {error}"))?;
+    let says = serde_json::from_str::<Value>(&text).ok();
+    if status.is_success() && says.is_some_and(|says| says.get("Status") == Some(&"Ok".into())) {
+        return Ok(());
+    }
+    let text: String = text.chars().take(200).collect();
+    Err(format!("{url} answered {status}: {text}"))
+}
+
+/// The directory below `copy` that holds snapshots.
+fn within(copy: &Path) -> PathBuf {
+    let inner = fs::read_dir(copy).into_iter().flatten().flatten();
+    let nested = inner
+        .map(|entry| entry.path())
+        .find(|path| path.join("version-2").is_dir());
+    match nested {
+        Some(nested) if !copy.join("version-2").is_dir() => nested,
+        _ => copy.to_owned(),
+    }
+}
+
+fn clear(copy: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(copy) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", copy.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[async_trait]
+impl StateSource for AgentSource {
+    fn name(&self) -> &'static str {
+        "agent"
+    }
+
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+        let host = self.leader().await?;
+        // What is committed by now is in the copy that is made afterwards.
+        let committed = ensemble.committed_zxid().await;
+        let (url, copy) = (format!("http://{host}:{}/store", self.port), self.copy.clone());
+        let work = move || {
+            clear(&copy)?;
+            let gathered = ask(&url).and_then(|()| {
+                let directory = within(&copy);
+                let dirs = DataDirs {
+                    data: directory.clone(),
+                    log: directory,
+                };
+                gather(&dirs, committed).map_err(|error| error.to_string())
+            });
+            clear(&copy)?;
+            gathered
+        };
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|error| error.to_string())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_are_those_that_conf_names() {
+        let answer = "clientPort=2181\nserverId=1\nserver.1=zk-1:2888:3888:participant;0.0.0.0:2182\n\
+                      server.2=zk-2:2888:3888:participant\nserver.3=10.0.0.3:2888:3888|10.1.0.3:2888:3888:observer;2181\n\
+                      server.4=[fd00::4]:2888:3888:participant;[::]:2181\nmembership: \nversion=0";
+        let found: Vec<_> = members(answer, "2999").collect();
+        assert_eq!(
+            found,
+            ["zk-1:2182", "zk-2:2999", "10.0.0.3:2181", "[fd00::4]:2181"]
+        );
+        assert_eq!(mode("Latency: 1\nMode: leader\nNode count: 5"), Some("leader"));
+        assert_eq!(mode("not currently serving"), None);
+    }
+}
