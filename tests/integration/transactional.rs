@@ -609,3 +609,94 @@ async fn an_agent_copies_the_files_and_what_is_not_possible_is_told() {
     }
     assert!(!storage.path().join("tmp").exists());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
+    let distribution = Distribution::locate().unwrap();
+    let mut setup = busy();
+    setup.admin = true;
+    let (server, port) = ZooKeeper::start_with(&distribution, &setup).unwrap();
+    let outside = client(&server.address()).await;
+    plant(&outside).await;
+    let (storage, url) = (tempfile::tempdir().unwrap(), format!("http://127.0.0.1:{port}"));
+    let settings = [
+        ("TRANSACTIONAL_SOURCE", "admin"),
+        ("ZOOKEEPER_ADMIN_URL", &*url),
+        ("EVICTION_POLICY", "1y/delete"),
+        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
+    ];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let before = exact(&outside).await;
+    let (id, info) = back_up(&daemon_here);
+    assert_eq!(info["taken_from"]["source"], json!("admin"), "{info:?}");
+    assert_eq!(
+        info["kinds"],
+        json!({ "persistent": 7, "container": 1, "ttl": 1 })
+    );
+    let copy = from_file(snapshot_of(storage.path(), &id));
+    assert_exact(&before, &exact(&client(&copy.address()).await).await);
+    drop((copy, daemon_here));
+
+    // Without credentials, and from a server where it is disabled.
+    let daemon_here = daemon(&server.address(), storage.path(), &settings[..3]);
+    let (_, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(
+        state.text.contains("does not take our credentials"),
+        "{}",
+        state.text
+    );
+    drop(daemon_here);
+    setup
+        .java
+        .push("-Dzookeeper.admin.snapshot.enabled=false".to_owned());
+    let (server, port) = ZooKeeper::start_with(&distribution, &setup).unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let settings = [settings[0], ("ZOOKEEPER_ADMIN_URL", &*url), settings[3]];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (_, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(state.text.contains("disabled"), "{}", state.text);
+}
+
+/// No claim that does not hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_was_written_while_the_server_went_on_is_fuzzy() {
+    let mut setup = busy();
+    setup.admin = true;
+    let (server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let settings = [
+        ("TRANSACTIONAL_SOURCE", "admin"),
+        ("ZOOKEEPER_ADMIN_URL", &*url),
+        ("EVICTION_POLICY", "1y/delete"),
+        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
+    ];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writing = tokio::spawn(write(server.address(), Arc::clone(&stop), Arc::clone(&done)));
+    while done.load(Ordering::Relaxed) < 300 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..3 {
+        let (id, state) = daemon_here
+            .do_job("/backup", r#"{"mode": "transactional"}"#)
+            .unwrap();
+        let info = daemon_here.describe(&id).unwrap();
+        if state.status != 200 {
+            assert!(state.text.contains("access control list"), "{}", state.text);
+        } else if info["consistency"] == json!("consistent") {
+            // Then a server that starts from it finds its digest right.
+            from_file(snapshot_of(storage.path(), &id));
+        } else {
+            assert_eq!(info["consistency"], json!("fuzzy"), "{info:?}");
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+}

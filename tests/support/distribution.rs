@@ -8,6 +8,9 @@ const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
   <dependencies>
     <dependency><groupId>org.apache.zookeeper</groupId><artifactId>zookeeper</artifactId><version>3.9.5</version></dependency>
     <dependency><groupId>io.dropwizard.metrics</groupId><artifactId>metrics-core</artifactId><version>4.1.12.1</version></dependency>
+    <dependency><groupId>org.eclipse.jetty</groupId><artifactId>jetty-server</artifactId><version>9.4.57.v20241219</version></dependency>
+    <dependency><groupId>org.eclipse.jetty</groupId><artifactId>jetty-servlet</artifactId><version>9.4.57.v20241219</version></dependency>
+    <dependency><groupId>com.fasterxml.jackson.core</groupId><artifactId>jackson-databind</artifactId><version>2.15.2</version></dependency>
     <dependency><groupId>org.xerial.snappy</groupId><artifactId>snappy-java</artifactId><version>1.1.10.5</version></dependency>
   </dependencies>
 </project>
@@ -52,7 +55,7 @@ impl Distribution {
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
             PathBuf::from,
         );
-        let copy = target.join("zookeeper-3.9.5");
+        let copy = target.join("zookeeper-3.9.5-admin");
         let fetched = if copy.is_dir() {
             Ok(())
         } else {

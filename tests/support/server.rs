@@ -34,6 +34,8 @@ pub struct Setup {
     pub java: Vec<String>,
     /// Files in its directory.
     pub files: Vec<(String, String)>,
+    /// Whether it has an AdminServer, on the second port and the loopback address.
+    pub admin: bool,
     /// Snapshots and logs to begin with.
     pub data: Vec<PathBuf>,
 }
@@ -99,14 +101,27 @@ impl ZooKeeper {
         }
         let config = format!(
             "tickTime=2000\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
-             admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{}",
+             admin.enableServer={}\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{}",
             directory.path().join("data").display(),
+            setup.admin,
             fill(&setup.config)
         );
         fs::write(directory.path().join("zoo.cfg"), config)?;
+        let admin = setup.admin.then(|| {
+            [
+                format!("-Dzookeeper.admin.serverPort={second}"),
+                "-Dzookeeper.admin.serverAddress=127.0.0.1".to_owned(),
+            ]
+        });
+        let admin = admin.into_iter().flatten();
         let mut server = Self {
             class_path: distribution.class_path.clone(),
-            options: setup.java.iter().map(|option| fill(option)).collect(),
+            options: setup
+                .java
+                .iter()
+                .map(|option| fill(option))
+                .chain(admin)
+                .collect(),
             directory,
             port,
             process: None,

@@ -30,7 +30,7 @@ pub struct Args {
     /// How often a backup reads again what changed meanwhile before it is fuzzy; 0 reads once (default: 200)
     #[arg(long, env = "CONSISTENCY_ROUNDS")]
     pub consistency_rounds: Option<String>,
-    /// Where transactional backups come from: auto, files, agent (default: auto)
+    /// Where transactional backups come from: auto, files, admin, agent (default: auto)
     #[arg(long, env = "TRANSACTIONAL_SOURCE")]
     pub transactional_source: Option<String>,
     /// The data directory of a ZooKeeper server, for transactional backups
@@ -39,6 +39,9 @@ pub struct Args {
     /// The directory of that server's transaction logs (default: that of its data)
     #[arg(long, env = "ZOOKEEPER_DATA_LOG_DIR")]
     pub zookeeper_data_log_dir: Option<String>,
+    /// The AdminServer of a ZooKeeper server of 3.9 or newer, such as `http://zookeeper:8080`, for transactional backups
+    #[arg(long, env = "ZOOKEEPER_ADMIN_URL")]
+    pub zookeeper_admin_url: Option<String>,
     /// The port of the agents beside the ZooKeeper servers, for transactional backups (default: 8081)
     #[arg(long, env = "ZOOKEEPER_AGENT_PORT")]
     pub zookeeper_agent_port: Option<String>,

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use backup_engine::Driver;
+use backup_engine::{AdminSource, Driver};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
 use zk_snapshot::{BatchedConfig, DataDirs, Tls};
@@ -32,6 +32,8 @@ pub struct Settings {
     pub sequence_limit: u64,
     /// The files that transactional backups are from.
     pub data_dirs: Option<DataDirs>,
+    /// The AdminServer that they are from.
+    pub admin: Option<AdminSource>,
     /// The port of the agents that they are from.
     pub agent_port: Option<u16>,
     pub address: IpAddr,
@@ -60,7 +62,24 @@ fn agent_port(args: &Args) -> Result<Option<u16>, SettingsError> {
         |_| true,
     )?;
     let source = given(args.transactional_source.as_ref());
-    Ok((source.as_deref() != Some("files")).then_some(port))
+    Ok(matches!(source.as_deref(), None | Some("auto" | "agent")).then_some(port))
+}
+
+fn admin(args: &Args, authorization: Option<String>) -> Result<Option<AdminSource>, SettingsError> {
+    let source = given(args.transactional_source.as_ref());
+    match given(args.zookeeper_admin_url.as_ref()) {
+        Some(url) if !url.starts_with("http://") => {
+            Err(bad("ZOOKEEPER_ADMIN_URL", &url, "a URL that begins with http://"))
+        }
+        Some(url) if matches!(source.as_deref(), None | Some("auto" | "admin")) => {
+            Ok(Some(AdminSource::new(&url, authorization)))
+        }
+        None if source.as_deref() == Some("admin") => {
+            let why = "TRANSACTIONAL_SOURCE=admin needs ZOOKEEPER_ADMIN_URL";
+            Err(SettingsError(why.to_owned()))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn data_dirs(args: &Args) -> Result<Option<DataDirs>, SettingsError> {
@@ -68,13 +87,13 @@ fn data_dirs(args: &Args) -> Result<Option<DataDirs>, SettingsError> {
     let log = given(args.zookeeper_data_log_dir.as_ref()).map(PathBuf::from);
     match given(args.transactional_source.as_ref()).as_deref() {
         None | Some("auto") => {}
-        Some("agent") => return Ok(None),
+        Some("agent" | "admin") => return Ok(None),
         Some("files") if data.is_some() => {}
         Some("files") => {
             let why = "TRANSACTIONAL_SOURCE=files needs ZOOKEEPER_DATA_DIR";
             return Err(SettingsError(why.to_owned()));
         }
-        Some(other) => return Err(bad("TRANSACTIONAL_SOURCE", other, "auto, files or agent")),
+        Some(other) => return Err(bad("TRANSACTIONAL_SOURCE", other, "auto, files, admin or agent")),
     }
     if data.is_none() && log.is_some() {
         let why = "ZOOKEEPER_DATA_LOG_DIR is given without ZOOKEEPER_DATA_DIR";
@@ -149,6 +168,7 @@ impl Settings {
                 |_| true,
             )?,
             data_dirs: data_dirs(args)?,
+            admin: admin(args, secret("ZOOKEEPER_ADMIN_AUTHORIZATION")?)?,
             agent_port: agent_port(args)?,
             address,
             port,

@@ -87,6 +87,9 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
     if let Some(dirs) = settings.data_dirs.clone() {
         states.push(Arc::new(FilesSource(dirs)));
     }
+    if let Some(admin) = settings.admin.clone() {
+        states.push(Arc::new(admin));
+    }
     if let Some(port) = settings.agent_port {
         let config = settings.zookeeper.clone();
         states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));

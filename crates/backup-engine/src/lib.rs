@@ -48,5 +48,5 @@ pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
 pub use error::EngineError;
 pub use job_queue::JobState;
 pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource};
-pub use state::{AgentSource, FilesSource, StateSource};
+pub use state::{AdminSource, AgentSource, FilesSource, StateSource};
 pub use view::{BackupInfo, JobInfo, ProgressInfo};

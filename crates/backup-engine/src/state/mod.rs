@@ -1,5 +1,6 @@
 //! Where the state that ZooKeeper itself keeps comes from: the sources of transactional backups.
 
+mod admin;
 mod agent;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use zk_snapshot::{DataDirs, Gathered, gather};
 
 use crate::Ensemble;
 
+pub use admin::AdminSource;
 pub use agent::AgentSource;
 
 /// Something that the state of an ensemble can be had from, as its servers keep it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use vault_store::{FileEntry, FrameEntry, Manifest, Outcome};
-use zk_snapshot::{FileTree, FilesReport, Gathered};
+use zk_snapshot::{FileTree, Gathered};
 
 use super::Failure;
 use super::backup::Staged;
@@ -28,7 +28,7 @@ pub(super) async fn stage(
                 tell(source.name(), &gathered, &refusals, log);
                 let (blocking, id, counter) = (Arc::clone(parts), manifest.id.clone(), Arc::clone(progress));
                 let contents = contents(parts, source.name(), &gathered, &refusals);
-                let outcome = outcome(&gathered.report);
+                let (outcome, consistency) = (outcome(&gathered), word(&gathered));
                 progress.phase("writing");
                 let (stage, file) = tokio::task::spawn_blocking(move || {
                     let mut stage = blocking.vaults.stage(&id, false)?;
@@ -37,7 +37,7 @@ pub(super) async fn stage(
                     Ok::<_, Failure>((stage, file))
                 })
                 .await??;
-                parts.metrics.captured("consistent", &[]);
+                parts.metrics.captured(consistency, &[]);
                 return Ok(Staged {
                     stage,
                     files: vec![file],
@@ -105,10 +105,16 @@ fn write(
     })
 }
 
+fn word(gathered: &Gathered) -> &'static str {
+    if gathered.exact { "consistent" } else { "fuzzy" }
+}
+
 /// A state whose digest is not the server's may lack something.
-fn outcome(report: &FilesReport) -> Outcome {
-    let differs =
-        report.digest_agrees == Some(false) && (report.digests_differing > 1 || report.digests_compared == 1);
+fn outcome(gathered: &Gathered) -> Outcome {
+    let report = &gathered.report;
+    let differs = gathered.exact
+        && report.digest_agrees == Some(false)
+        && (report.digests_differing > 1 || report.digests_compared == 1);
     if differs {
         Outcome::Partial {
             reason: format!(
@@ -125,7 +131,7 @@ fn contents(parts: &Parts, from: &str, gathered: &Gathered, refusals: &[String])
     let (tree, report) = (&gathered.tree, &gathered.report);
     let kinds = tree.kinds();
     json!({
-        "consistency": "consistent",
+        "consistency": word(gathered),
         "zxid": { "newest": format!("0x{:x}", tree.zxid()) },
         "znodes": tree.len(),
         "bytes": kinds.bytes,

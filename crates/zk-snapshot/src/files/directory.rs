@@ -35,6 +35,8 @@ pub struct Gathered {
     pub tree: FileTree,
     /// Where it is from.
     pub report: FilesReport,
+    /// Whether it is the state at its zxid; else it mixes states of that and of later ones.
+    pub exact: bool,
 }
 
 /// Which files a state is from.
@@ -206,7 +208,11 @@ fn replayed(
     report.behind = committed
         .map(|committed| committed - tree.zxid())
         .filter(|behind| *behind > 0);
-    Ok(Gathered { tree, report })
+    Ok(Gathered {
+        tree,
+        report,
+        exact: true,
+    })
 }
 
 struct Replay {

@@ -11,6 +11,7 @@ mod jute;
 mod log;
 mod records;
 mod snapshot;
+mod stream;
 mod tree;
 mod txn;
 

@@ -1,0 +1,149 @@
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use ureq::http::{Response, StatusCode};
+use ureq::{Agent, Body};
+use zk_snapshot::Gathered;
+
+use super::StateSource;
+use crate::Ensemble;
+
+/// The longest that a server may take to write and send a snapshot.
+const SENDING: Duration = Duration::from_secs(1_800);
+/// The longest that is waited for a server that limits how often it may be asked, and between two attempts.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(400);
+/// How often a snapshot is asked for until one is exact.
+const ATTEMPTS: usize = 5;
+
+/// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
+///
+/// A snapshot that is taken while clients write mixes states. Another is asked for then, a few times; if none is exact,
+/// the last one is taken for what it is: fuzzy.
+#[derive(Clone)]
+pub struct AdminSource {
+    url: String,
+    authorization: Option<String>,
+}
+
+enum Trouble {
+    /// It may be better next time.
+    Fuzzy(String),
+    Final(String),
+}
+
+impl AdminSource {
+    /// At `url`, such as `http://zookeeper:8080`; `authorization` is what the header `Authorization` is to hold, such as
+    /// `digest user:password`, for an identity that the ACL of `/` grants everything.
+    #[must_use]
+    pub fn new(url: &str, authorization: Option<String>) -> Self {
+        Self {
+            url: url.trim_end_matches('/').to_owned(),
+            authorization,
+        }
+    }
+
+    fn gather_now(&self) -> Result<Gathered, String> {
+        let mut left = ATTEMPTS;
+        loop {
+            left -= 1;
+            match self.snapshot() {
+                Ok(gathered) if gathered.exact || left == 0 => return Ok(gathered),
+                Err(Trouble::Fuzzy(why)) if left == 0 => return Err(why),
+                Err(Trouble::Final(why)) => return Err(why),
+                Ok(_) | Err(Trouble::Fuzzy(_)) => sleep(PAUSE),
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Result<Gathered, Trouble> {
+        let url = format!("{}/commands/snapshot?streaming=true", self.url);
+        let fail = |why: String| Trouble::Final(format!("{url}: {why}"));
+        let mut answer = self.ask(&url)?;
+        let header = |name: &str| {
+            let value = answer.headers().get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let zxid =
+            header("last_zxid").and_then(|text| i64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
+        let size = header("snapshot_size").and_then(|text| text.parse::<u64>().ok());
+        let (Some(zxid), Some(size)) = (zxid, size) else {
+            let text = answer.body_mut().read_to_string().unwrap_or_default();
+            let text: String = text.chars().take(200).collect();
+            let why = format!("no snapshot came (servers before 3.9 send none); it said: {text}");
+            return Err(fail(why));
+        };
+        let bytes = answer
+            .body_mut()
+            .with_config()
+            .limit(u64::MAX)
+            .read_to_vec()
+            .map_err(|error| fail(error.to_string()))?;
+        if bytes.len() as u64 != size {
+            return Err(fail(format!("{} bytes of {size} came", bytes.len())));
+        }
+        let name = format!("snapshot.{zxid:x}");
+        Gathered::from_snapshot(&name, zxid, bytes).map_err(|error| Trouble::Fuzzy(format!("{url}: {error}")))
+    }
+
+    fn ask(&self, url: &str) -> Result<Response<Body>, Trouble> {
+        let agent: Agent = Agent::config_builder()
+            .timeout_global(Some(SENDING))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let patience = Instant::now() + PATIENCE;
+        let fail = |why: &str| Err(Trouble::Final(format!("{url}: {why}")));
+        loop {
+            let mut request = agent.get(url);
+            if let Some(authorization) = &self.authorization {
+                request = request.header("Authorization", authorization);
+            }
+            let answer = request
+                .call()
+                .map_err(|error| Trouble::Final(format!("{url}: {error}")))?;
+            return match answer.status() {
+                StatusCode::OK => Ok(answer),
+                StatusCode::TOO_MANY_REQUESTS if Instant::now() < patience => {
+                    sleep(PAUSE);
+                    continue;
+                }
+                StatusCode::TOO_MANY_REQUESTS => fail(
+                    "it was asked too often; zookeeper.admin.rateLimiterIntervalInMS says how often it may be, \
+                     every five minutes if nothing is said",
+                ),
+                StatusCode::UNAUTHORIZED => {
+                    fail("it does not take our credentials (ZOOKEEPER_ADMIN_AUTHORIZATION)")
+                }
+                StatusCode::FORBIDDEN => fail("the ACL of / does not grant our identity everything"),
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    fail("snapshots are disabled there (zookeeper.admin.snapshot.enabled)")
+                }
+                status => fail(&format!("it answered {status}")),
+            };
+        }
+    }
+}
+
+impl std::fmt::Debug for AdminSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminSource")
+            .field("url", &self.url)
+            .finish_non_exhaustive() // no secrets
+    }
+}
+
+#[async_trait]
+impl StateSource for AdminSource {
+    fn name(&self) -> &'static str {
+        "admin"
+    }
+
+    async fn gather(&self, _ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+        let source = self.clone();
+        tokio::task::spawn_blocking(move || source.gather_now())
+            .await
+            .map_err(|error| error.to_string())?
+    }
+}
