@@ -610,6 +610,15 @@ async fn an_agent_copies_the_files_and_what_is_not_possible_is_told() {
     assert!(!storage.path().join("tmp").exists());
 }
 
+fn by_admin(url: &str) -> [(&'static str, &str); 4] {
+    [
+        ("TRANSACTIONAL_SOURCE", "admin"),
+        ("ZOOKEEPER_ADMIN_URL", url),
+        ("EVICTION_POLICY", "1y/delete"),
+        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
+    ]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
     let distribution = Distribution::locate().unwrap();
@@ -619,12 +628,7 @@ async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
     let outside = client(&server.address()).await;
     plant(&outside).await;
     let (storage, url) = (tempfile::tempdir().unwrap(), format!("http://127.0.0.1:{port}"));
-    let settings = [
-        ("TRANSACTIONAL_SOURCE", "admin"),
-        ("ZOOKEEPER_ADMIN_URL", &*url),
-        ("EVICTION_POLICY", "1y/delete"),
-        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
-    ];
+    let settings = by_admin(&url);
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let before = exact(&outside).await;
     let (id, info) = back_up(&daemon_here);
@@ -654,7 +658,7 @@ async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
         .push("-Dzookeeper.admin.snapshot.enabled=false".to_owned());
     let (server, port) = ZooKeeper::start_with(&distribution, &setup).unwrap();
     let url = format!("http://127.0.0.1:{port}");
-    let settings = [settings[0], ("ZOOKEEPER_ADMIN_URL", &*url), settings[3]];
+    let settings = by_admin(&url);
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let (_, state) = daemon_here
         .do_job("/backup", r#"{"mode": "transactional"}"#)
@@ -671,12 +675,7 @@ async fn a_snapshot_that_was_written_while_the_server_went_on_is_fuzzy() {
     let (server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
     let storage = tempfile::tempdir().unwrap();
     let url = format!("http://127.0.0.1:{port}");
-    let settings = [
-        ("TRANSACTIONAL_SOURCE", "admin"),
-        ("ZOOKEEPER_ADMIN_URL", &*url),
-        ("EVICTION_POLICY", "1y/delete"),
-        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
-    ];
+    let settings = by_admin(&url);
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writing = tokio::spawn(write(server.address(), Arc::clone(&stop), Arc::clone(&done)));
