@@ -468,6 +468,39 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
     }
 }
 
+/// Logs that are kept elsewhere, or files of another ensemble: an old state is not taken for the present one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_lack_what_was_committed_are_refused() {
+    let mut setup = busy();
+    setup.config = "dataLogDir={dir}/logs\n".to_owned();
+    let server = start(&setup);
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let logs = data.join("../../logs");
+    let (data, logs) = (data.to_str().unwrap(), logs.to_str().unwrap());
+    let daemon_here = daemon(&server.address(), storage.path(), &[("ZOOKEEPER_DATA_DIR", data)]);
+    let (_, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(state.text.contains("has committed 0x"), "{}", state.text);
+    drop(daemon_here);
+    let settings = [("ZOOKEEPER_DATA_DIR", data), ("ZOOKEEPER_DATA_LOG_DIR", logs)];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (_, info) = back_up(&daemon_here);
+    assert_eq!(
+        info["kinds"],
+        json!({ "persistent": 7, "container": 1, "ttl": 1 })
+    );
+    assert!(
+        info["taken_from"]["committed"]
+            .as_str()
+            .unwrap()
+            .starts_with("0x"),
+        "{info:?}"
+    );
+}
+
 /// What is written can be read by an old server, packed snapshots by us.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn packed_snapshots_are_read_and_debians_server_starts_from_ours() {

@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use vault_store::VaultId;
 use zk_snapshot::{
-    Acl, Catalog, Change, Comparison, Entry, Kind, RestoreOptions, Role, Stat, Turn, ZnodePath, compare,
-    restore,
+    Acl, Catalog, Change, Comparison, Entry, Kind, RestoreError, RestoreOptions, Role, Stat, Turn, ZnodePath,
+    compare, restore,
 };
 
 use crate::parts::{Parts, lock};
@@ -218,7 +218,10 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
     };
     let report = restore(opened.records, &*client, &options).await;
     client.close().await;
-    let report = report.map_err(|error| unreachable(error.to_string()))?;
+    let report = report.map_err(|error| match error {
+        RestoreError::Client { cause, .. } => unreachable(cause.to_string()),
+        error => EngineError::Storage(format!("backup {from}: {error}")),
+    })?;
     let mut found = Comparison::default();
     for difference in &report.differences {
         let turn = match difference.change {

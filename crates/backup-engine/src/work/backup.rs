@@ -60,7 +60,7 @@ pub(super) async fn run(
     ));
     let staged = match request.mode {
         Mode::Hierarchical => capture_into_stage(parts, &manifest, &request, progress, log).await,
-        Mode::Transactional => transactional::stage(parts, &manifest, log, progress).await,
+        Mode::Transactional => transactional::stage(parts, &manifest, &request, log, progress).await,
     };
     let done = match staged {
         Ok(staged) => finish(parts, staged, manifest.clone(), log, progress).await,

@@ -11,12 +11,14 @@ use zk_snapshot::{FileTree, Gathered};
 use super::Failure;
 use super::backup::Staged;
 use super::log::JobLog;
+use crate::BackupRequest;
 use crate::parts::{Parts, Progress};
 
 /// Writes what the first source has that has anything.
 pub(super) async fn stage(
     parts: &Arc<Parts>,
     manifest: &Manifest,
+    request: &BackupRequest,
     log: &JobLog,
     progress: &Arc<Progress>,
 ) -> Result<Staged, Failure> {
@@ -27,7 +29,7 @@ pub(super) async fn stage(
             Ok(gathered) => {
                 tell(source.name(), &gathered, &refusals, log);
                 let (blocking, id, counter) = (Arc::clone(parts), manifest.id.clone(), Arc::clone(progress));
-                let contents = contents(parts, source.name(), &gathered, &refusals);
+                let contents = contents(parts, request, source.name(), &gathered, &refusals);
                 let (outcome, consistency) = (outcome(&gathered), word(&gathered));
                 progress.phase("writing");
                 let (stage, file) = tokio::task::spawn_blocking(move || {
@@ -127,7 +129,13 @@ fn outcome(gathered: &Gathered) -> Outcome {
     }
 }
 
-fn contents(parts: &Parts, from: &str, gathered: &Gathered, refusals: &[String]) -> Value {
+fn contents(
+    parts: &Parts,
+    request: &BackupRequest,
+    from: &str,
+    gathered: &Gathered,
+    refusals: &[String],
+) -> Value {
     let (tree, report) = (&gathered.tree, &gathered.report);
     let kinds = tree.kinds();
     json!({
@@ -152,8 +160,9 @@ fn contents(parts: &Parts, from: &str, gathered: &Gathered, refusals: &[String])
             "replayed": report.replayed,
             "passed_over": report.passed_over,
             "digests": { "compared": report.digests_compared, "differing": report.digests_differing },
-            "behind": report.behind,
+            "committed": report.committed.map(|zxid| format!("0x{zxid:x}")),
         },
+        "allow_partial": request.allow_partial,
         "source": parts.ensemble.name(),
     })
 }

@@ -58,8 +58,8 @@ pub struct FilesReport {
     pub digests_differing: u64,
     /// Whether the last one agreed; `None` if there was none.
     pub digest_agrees: Option<bool>,
-    /// How many transactions the ensemble had committed that this server had not written in time.
-    pub behind: Option<i64>,
+    /// What the ensemble was known to have committed: nothing after it, and all that the snapshot had seen, was taken.
+    pub committed: Option<i64>,
 }
 
 /// Why there is no state.
@@ -92,13 +92,14 @@ impl From<FileError> for Unfit {
 /// everything that was logged since. Blocks.
 ///
 /// `committed` is a zxid that the ensemble is known to have committed: nothing after it is taken, since what a
-/// server has merely logged may be undone, and a server that has not written it yet is waited for. Without it
-/// everything that was logged is taken.
+/// server has merely logged may be undone, and a server that has not written it yet is waited for, ten seconds at
+/// most. Without it everything that was logged is taken.
 ///
 /// # Errors
 /// [`GatherError`], with every snapshot and why it is of no use.
 pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, GatherError> {
     let (data, log) = (version_2(&dirs.data), version_2(&dirs.log));
+    let patience = Instant::now() + PATIENCE;
     let mut passed_over = Vec::new();
     for _ in 0..LISTINGS {
         passed_over.clear();
@@ -110,7 +111,7 @@ pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, Gathe
         let mut vanished = false;
         for (zxid, path) in snapshots {
             let logs = list(&log, "log")?;
-            match replayed(zxid, &path, &logs, &log, committed) {
+            match replayed(zxid, &path, &logs, &log, (committed, patience)) {
                 Ok(mut gathered) => {
                     gathered.report.passed_over = passed_over;
                     return Ok(gathered);
@@ -166,7 +167,7 @@ fn replayed(
     path: &Path,
     logs: &[(i64, PathBuf)],
     log_directory: &Path,
-    committed: Option<i64>,
+    (committed, patience): (Option<i64>, Instant),
 ) -> Result<Gathered, Unfit> {
     let name = path
         .file_name()
@@ -186,8 +187,11 @@ fn replayed(
     let mut replay = Replay {
         tree,
         trailer: digest,
-        committed,
+        // What a snapshot shows was processed, and so committed.
+        committed: committed.map(|committed| committed.max(end)),
+        patience,
         report: FilesReport {
+            committed,
             snapshot: name.clone(),
             ..FilesReport::default()
         },
@@ -198,16 +202,17 @@ fn replayed(
     let Replay {
         mut tree, mut report, ..
     } = replay;
-    let settled = if tree.zxid() < end {
-        let (last, needed) = (tree.zxid(), end);
-        Err(Fault::Short { last, needed })
+    let last = tree.zxid();
+    // A new leader begins an epoch with a zxid that nobody logs.
+    let committed = committed.filter(|committed| committed & 0xffff_ffff != 0 && last < *committed);
+    let settled = if last < end {
+        Err(Fault::Short { last, needed: end })
+    } else if let Some(committed) = committed {
+        Err(Fault::Behind { last, committed })
     } else {
         tree.settle()
     };
     report.dropped = settled.map_err(|fault| FileError::new(&name, 0, fault))?;
-    report.behind = committed
-        .map(|committed| committed - tree.zxid())
-        .filter(|behind| *behind > 0);
     Ok(Gathered {
         tree,
         report,
@@ -219,6 +224,7 @@ struct Replay {
     tree: FileTree,
     trailer: Option<(i64, u64)>,
     committed: Option<i64>,
+    patience: Instant,
     report: FilesReport,
 }
 
@@ -230,7 +236,6 @@ impl Replay {
 
     /// Reads the logs one after another, and those that are begun meanwhile.
     fn logs(&mut self, readers: Vec<LogReader>, directory: &Path, mut newest: i64) -> Result<(), Unfit> {
-        let patience = Instant::now() + PATIENCE;
         let mut waiting: std::collections::VecDeque<_> = readers.into();
         while let Some(mut reader) = waiting.pop_front() {
             self.report.logs.push(reader.name().to_owned());
@@ -247,7 +252,7 @@ impl Replay {
                     }
                 }
                 // Where another log was begun, this one has been written to its end.
-                let wait = self.committed.is_some() && Instant::now() < patience;
+                let wait = self.committed.is_some() && Instant::now() < self.patience;
                 match (waiting.is_empty(), wait) {
                     (true, true) => sleep(LOOK),
                     (true, false) if torn && self.committed.is_some() => {

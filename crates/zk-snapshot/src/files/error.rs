@@ -49,6 +49,16 @@ pub enum Fault {
         /// What the snapshot needs.
         needed: i64,
     },
+    /// The logs lack what the ensemble has committed.
+    #[error(
+        "the logs end at 0x{last:x}, and the ensemble has committed 0x{committed:x}: are these its files, and all of its logs?"
+    )]
+    Behind {
+        /// The last zxid in the logs.
+        last: i64,
+        /// What was committed.
+        committed: i64,
+    },
     /// It cannot be unpacked.
     #[error("it does not unpack: {0}")]
     Packed(String),
