@@ -8,6 +8,7 @@ mod consistency;
 mod counters;
 mod crashes;
 mod engine_faults;
+mod ensembles;
 mod faults;
 mod known_acls;
 mod limits;

@@ -15,7 +15,7 @@ use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 use crate::live::daemon;
 
 /// A server that knows TTL znodes, and begins a new snapshot and log often.
-fn busy() -> Setup {
+pub(crate) fn busy() -> Setup {
     Setup {
         java: [
             "-Dzookeeper.extendedTypesEnabled=true",
@@ -34,7 +34,7 @@ fn start(setup: &Setup) -> ZooKeeper {
         .0
 }
 
-async fn client(address: &str) -> Client {
+pub(crate) async fn client(address: &str) -> Client {
     let client = Client::connect(address).await.unwrap();
     let secret = format!("super:{SUPER_PASSWORD}");
     client.auth("digest", secret.as_bytes()).await.unwrap();
@@ -42,9 +42,9 @@ async fn client(address: &str) -> Client {
 }
 
 /// Everything of a znode that a client can see, but for what ephemeral children change. Those are left out.
-type Exact = BTreeMap<String, (Vec<u8>, Vec<String>, [i64; 8])>;
+pub(crate) type Exact = BTreeMap<String, (Vec<u8>, Vec<String>, [i64; 8])>;
 
-async fn exact(client: &Client) -> Exact {
+pub(crate) async fn exact(client: &Client) -> Exact {
     let mut found = Exact::new();
     let mut left = vec!["/".to_owned()];
     while let Some(path) = left.pop() {
@@ -72,7 +72,7 @@ async fn exact(client: &Client) -> Exact {
     found
 }
 
-fn assert_exact(left: &Exact, right: &Exact) {
+pub(crate) fn assert_exact(left: &Exact, right: &Exact) {
     for (path, node) in left {
         assert_eq!(Some(node), right.get(path), "{path}");
     }
@@ -153,7 +153,7 @@ async fn write(address: String, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
     }
 }
 
-fn back_up(daemon: &Daemon) -> (String, Value) {
+pub(crate) fn back_up(daemon: &Daemon) -> (String, Value) {
     let (id, state) = daemon.do_job("/backup", r#"{"mode": "transactional"}"#).unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
     let info = daemon.describe(&id).unwrap();
@@ -265,7 +265,7 @@ async fn kinds_work(client: &Client) {
     assert!(client.check_stat("/plain").await.unwrap().is_some());
 }
 
-async fn plant(client: &Client) {
+pub(crate) async fn plant(client: &Client) {
     let open = Acls::anyone_all();
     let create = |path: &'static str, options| async move {
         client.create(path, path.as_bytes(), &options).await.unwrap();
@@ -549,7 +549,7 @@ async fn packed_snapshots_are_read_and_debians_server_starts_from_ours() {
 }
 
 /// An agent as the predecessor has one beside each server: `POST /store` copies the data directory to the shared disk.
-fn agent(data: PathBuf, storage: PathBuf, answers: &'static str) -> u16 {
+pub(crate) fn agent(data: PathBuf, storage: PathBuf, answers: &'static str) -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {

@@ -3,12 +3,14 @@
 
 mod daemon;
 mod distribution;
+mod ensemble;
 mod http;
 mod proxy;
 mod server;
 
 pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
 pub use distribution::{Distribution, LocateError};
+pub use ensemble::Ensemble;
 pub use http::{Answer, Http};
 pub use proxy::Proxy;
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, Setup, StartError, ZooKeeper};

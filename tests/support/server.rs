@@ -22,6 +22,7 @@ pub struct ZooKeeper {
     directory: TempDir,
     port: u16,
     options: Vec<String>,
+    main: &'static str,
     process: Option<Child>,
 }
 
@@ -34,6 +35,8 @@ pub struct Setup {
     pub java: Vec<String>,
     /// Files in its directory.
     pub files: Vec<(String, String)>,
+    /// Whether it is one of several: its configuration names them all.
+    pub quorum: bool,
     /// Whether it has an AdminServer, on the second port and the loopback address.
     pub admin: bool,
     /// Snapshots and logs to begin with.
@@ -80,6 +83,14 @@ impl ZooKeeper {
     }
 
     fn start_once(distribution: &Distribution, setup: &Setup) -> Result<(Self, u16), StartError> {
+        let (mut server, second) = Self::prepare(distribution, setup)?;
+        server.spawn()?;
+        server.wait()?;
+        Ok((server, second))
+    }
+
+    /// All but starting it.
+    pub(crate) fn prepare(distribution: &Distribution, setup: &Setup) -> Result<(Self, u16), StartError> {
         let directory = tempfile::tempdir()?;
         let listeners = (
             TcpListener::bind("127.0.0.1:0")?,
@@ -91,11 +102,11 @@ impl ZooKeeper {
             text.replace("{dir}", &directory.path().display().to_string())
                 .replace("{port}", &second.to_string())
         };
+        let version_2 = directory.path().join("data/version-2");
+        fs::create_dir_all(&version_2)?;
         for (name, text) in &setup.files {
             fs::write(directory.path().join(name), text)?;
         }
-        let version_2 = directory.path().join("data/version-2");
-        fs::create_dir_all(&version_2)?;
         for file in &setup.data {
             fs::copy(file, version_2.join(file.file_name().unwrap_or_default()))?;
         }
@@ -114,7 +125,7 @@ impl ZooKeeper {
             ]
         });
         let admin = admin.into_iter().flatten();
-        let mut server = Self {
+        let server = Self {
             class_path: distribution.class_path.clone(),
             options: setup
                 .java
@@ -124,9 +135,13 @@ impl ZooKeeper {
                 .collect(),
             directory,
             port,
+            main: if setup.quorum {
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+            } else {
+                "org.apache.zookeeper.server.ZooKeeperServerMain"
+            },
             process: None,
         };
-        server.launch()?;
         Ok((server, second))
     }
 
@@ -144,7 +159,8 @@ impl ZooKeeper {
     /// [`StartError`], with the end of the server's log.
     pub fn restart(&mut self) -> Result<(), StartError> {
         self.kill();
-        self.launch()
+        self.spawn()?;
+        self.wait()
     }
 
     /// Where its snapshots and logs are.
@@ -180,7 +196,7 @@ impl ZooKeeper {
         Ok(answer)
     }
 
-    fn launch(&mut self) -> Result<(), StartError> {
+    pub(crate) fn spawn(&mut self) -> Result<(), StartError> {
         let log = self.directory.path().join("log");
         let output = File::create(&log)?;
         let process = Command::new("java")
@@ -189,7 +205,7 @@ impl ZooKeeper {
                 "-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"
             ))
             .args(&self.options)
-            .arg("org.apache.zookeeper.server.ZooKeeperServerMain")
+            .arg(self.main)
             .arg(self.directory.path().join("zoo.cfg"))
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)
@@ -197,6 +213,12 @@ impl ZooKeeper {
             .spawn()
             .map_err(StartError::Java)?;
         self.process = Some(process);
+        Ok(())
+    }
+
+    /// Waits until it serves.
+    pub(crate) fn wait(&mut self) -> Result<(), StartError> {
+        let log = self.directory.path().join("log");
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self
             .four_letter("srvr")

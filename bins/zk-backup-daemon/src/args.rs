@@ -45,6 +45,12 @@ pub struct Args {
     /// The port of the agents beside the ZooKeeper servers, for transactional backups (default: 8081)
     #[arg(long, env = "ZOOKEEPER_AGENT_PORT")]
     pub zookeeper_agent_port: Option<String>,
+    /// What makes every ZooKeeper server begin anew with the files in $RECOVER_DIR, for restores by files
+    #[arg(long, env = "RESTORE_RESTART_COMMAND")]
+    pub restore_restart_command: Option<String>,
+    /// Seconds that it, and the servers afterwards, may take (default: 600)
+    #[arg(long, env = "RESTORE_TIMEOUT")]
+    pub restore_timeout: Option<String>,
     /// Children that a restore may create and delete again to raise sequence counters (default: 1000000)
     #[arg(long, env = "SEQUENCE_RESTORE_LIMIT")]
     pub sequence_restore_limit: Option<String>,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Payload};
-use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource};
+use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource, Strategy};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -114,6 +114,9 @@ struct RestoreBody {
     #[serde(default, deserialize_with = "boolean")]
     dry_run: Option<bool>,
     policy: Option<Policy>,
+    strategy: Option<Strategy>,
+    #[serde(default)]
+    raise_epoch: Option<Value>,
 }
 
 pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
@@ -141,7 +144,23 @@ pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
         renames,
         policy: body.policy.unwrap_or_default(),
         dry_run: body.dry_run.unwrap_or(false),
+        strategy: body.strategy.unwrap_or_default(),
+        raise_epoch: raise_epoch(body.raise_epoch)?,
     })
+}
+
+/// `true`, or an epoch that is known to have been given out.
+fn raise_epoch(given: Option<Value>) -> Result<Option<u32>, ApiError> {
+    match given {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(None),
+        Some(Value::Bool(true)) => Ok(Some(0)),
+        Some(other) => match other.as_u64().and_then(|epoch| u32::try_from(epoch).ok()) {
+            Some(epoch) => Ok(Some(epoch)),
+            None => Err(ApiError::invalid(
+                "raise_epoch: true, or an epoch from 0 to 4294967295, is needed",
+            )),
+        },
+    }
 }
 
 /// The list under one of its names; an empty one counts as none.

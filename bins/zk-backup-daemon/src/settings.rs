@@ -30,6 +30,9 @@ pub struct Settings {
     pub driver: Driver,
     pub consistency_rounds: u32,
     pub sequence_limit: u64,
+    /// What makes every server begin anew, and how long that may take.
+    pub restart_command: Option<String>,
+    pub restore_timeout: Duration,
     /// The files that transactional backups are from.
     pub data_dirs: Option<DataDirs>,
     /// The AdminServer that they are from.
@@ -167,6 +170,14 @@ impl Settings {
                 "a number from 0",
                 |_| true,
             )?,
+            restart_command: given(args.restore_restart_command.as_ref()),
+            restore_timeout: Duration::from_secs(number(
+                "RESTORE_TIMEOUT",
+                args.restore_timeout.as_ref(),
+                600,
+                "seconds from 1",
+                |seconds| *seconds > 0,
+            )?),
             data_dirs: data_dirs(args)?,
             admin: admin(args, secret("ZOOKEEPER_ADMIN_AUTHORIZATION")?)?,
             agent_port: agent_port(args)?,

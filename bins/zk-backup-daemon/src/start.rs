@@ -1,7 +1,9 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use backup_engine::{AgentSource, Engine, EngineError, FilesSource, StateSource, ZooKeeperEnsemble};
+use backup_engine::{
+    AgentSource, Engine, EngineError, FilesSource, Recovery, StateSource, ZooKeeperEnsemble,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
@@ -94,7 +96,11 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
         let config = settings.zookeeper.clone();
         states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));
     }
-    builder = builder.states(states);
+    builder = builder.states(states).recovery(Recovery {
+        directory: settings.storage.join("recover"),
+        command: settings.restart_command.clone(),
+        patience: settings.restore_timeout,
+    });
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);
     }

@@ -11,7 +11,7 @@ use zk_snapshot::{CaptureOptions, RestoreOptions};
 use crate::browse::Catalogs;
 use crate::parts::Parts;
 use crate::work::Worker;
-use crate::{Engine, EngineError, Ensemble, StateSource, SystemClock};
+use crate::{Engine, EngineError, Ensemble, Recovery, StateSource, SystemClock};
 
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
 #[must_use]
@@ -29,6 +29,7 @@ pub struct EngineBuilder {
     full_restore: bool,
     consistency_rounds: u32,
     sequence_limit: u64,
+    recovery: Option<Recovery>,
     schedule: Option<Schedule>,
 }
 
@@ -48,6 +49,7 @@ impl EngineBuilder {
             full_restore: true,
             consistency_rounds: CaptureOptions::default().rounds,
             sequence_limit: RestoreOptions::default().sequence_limit,
+            recovery: None,
             schedule: None,
         }
     }
@@ -136,6 +138,12 @@ impl EngineBuilder {
         self
     }
 
+    /// How ensembles are brought back by files; not at all, if not said.
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = Some(recovery);
+        self
+    }
+
     /// Where transactional backups come from; the first that has a state is taken. Without any, there are none.
     pub fn states(mut self, sources: Vec<Arc<dyn StateSource>>) -> Self {
         self.states = sources;
@@ -179,6 +187,7 @@ impl EngineBuilder {
             full_restore: self.full_restore,
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
+            recovery: self.recovery,
             cron: self
                 .schedule
                 .as_ref()

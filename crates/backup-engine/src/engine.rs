@@ -5,15 +5,15 @@ use eviction_policy::Decision;
 use health_metrics::Health;
 use job_queue::{JobKind, NewJob, Runner};
 use vault_store::{Outcome, StoreError, VaultId};
-use zk_snapshot::{Comparison, ZnodePath};
+use zk_snapshot::{Comparison, Policy, ZnodePath};
 
 use crate::browse::{self, CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
 use crate::view::{BackupInfo, JobInfo, describe, job_info, queued_info};
 use crate::{
-    BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, RestoreSource, health,
-    retention,
+    BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, RestoreSource, Strategy,
+    health, retention,
 };
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
@@ -310,13 +310,30 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
         renames,
         policy,
         dry_run,
+        strategy,
+        raise_epoch,
         ..
     } = request;
+    if strategy == Strategy::Files {
+        if !roots.is_empty() || !renames.is_empty() || policy != Policy::Replace {
+            let why = "strategy files replaces everything: dbs, changeDbNames and policy cannot be given";
+            return Err(EngineError::Invalid(why.to_owned()));
+        }
+        if parts.vaults.manifest(&id)?.mode != Mode::Transactional.as_str() {
+            let why = format!("strategy files needs a transactional backup, and {id} is none");
+            return Err(EngineError::Invalid(why));
+        }
+    } else if raise_epoch.is_some() {
+        let why = "raise_epoch is for strategy files";
+        return Err(EngineError::Invalid(why.to_owned()));
+    }
     let payload = serde_json::to_value(RestorePayload {
         roots,
         renames,
         policy,
         dry_run,
+        strategy,
+        raise_epoch,
     })
     .map_err(|error| EngineError::Invalid(error.to_string()))?;
     let task = uuid::Uuid::new_v4().to_string();

@@ -34,6 +34,11 @@ pub trait Ensemble: Send + Sync {
     /// Whether it answers, within two seconds.
     async fn probe(&self) -> ZooKeeperHealth;
 
+    /// Its servers one by one, as far as they are known.
+    fn members(&self) -> Vec<Arc<dyn Ensemble>> {
+        Vec::new()
+    }
+
     /// The newest zxid that it is known to have committed, where that can be asked.
     async fn committed_zxid(&self) -> Option<i64> {
         None
@@ -159,6 +164,17 @@ impl Ensemble for ZooKeeperEnsemble {
                 }
             }
         }
+    }
+
+    fn members(&self) -> Vec<Arc<dyn Ensemble>> {
+        let member = |address: &str| {
+            let config = BatchedConfig {
+                address: address.to_owned(),
+                ..self.config.clone()
+            };
+            Arc::new(Self::new(config, self.driver)) as Arc<dyn Ensemble>
+        };
+        self.addresses().map(member).collect()
     }
 
     async fn committed_zxid(&self) -> Option<i64> {

@@ -47,6 +47,7 @@ pub use engine::Engine;
 pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
 pub use error::EngineError;
 pub use job_queue::JobState;
-pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource};
+pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource, Strategy};
 pub use state::{AdminSource, AgentSource, FilesSource, StateSource};
 pub use view::{BackupInfo, JobInfo, ProgressInfo};
+pub use work::Recovery;

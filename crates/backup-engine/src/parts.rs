@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 
 use crate::browse::Catalogs;
-use crate::{EngineError, Ensemble, StateSource};
+use crate::{EngineError, Ensemble, Recovery, StateSource};
 
 /// What the engine is made of.
 pub(crate) struct Parts {
@@ -27,6 +27,7 @@ pub(crate) struct Parts {
     pub(crate) full_restore: bool,
     pub(crate) consistency_rounds: u32,
     pub(crate) sequence_limit: u64,
+    pub(crate) recovery: Option<Recovery>,
     pub(crate) cron: Option<String>,
     pub(crate) ticker: Mutex<Option<Ticker>>,
     /// The newest backup id that was given out.

@@ -50,6 +50,17 @@ pub enum RestoreSource {
     Since(i64),
 }
 
+/// How a transactional backup is brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Through the client API, while the servers run: only what differs is written.
+    #[default]
+    Online,
+    /// By files that every server begins anew with: for an ensemble that is lost. Everything there is replaced.
+    Files,
+}
+
 /// What to restore, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreRequest {
@@ -63,6 +74,10 @@ pub struct RestoreRequest {
     pub policy: Policy,
     /// Only say what would be done, in the job's result.
     pub dry_run: bool,
+    /// By which way.
+    pub strategy: Strategy,
+    /// By files: begin above this epoch and every one that is known, so that no zxid is given out twice.
+    pub raise_epoch: Option<u32>,
 }
 
 impl RestoreRequest {
@@ -75,6 +90,8 @@ impl RestoreRequest {
             renames: BTreeMap::new(),
             policy: Policy::Replace,
             dry_run: false,
+            strategy: Strategy::Online,
+            raise_epoch: None,
         }
     }
 }
@@ -86,4 +103,8 @@ pub(crate) struct RestorePayload {
     pub(crate) renames: BTreeMap<ZnodePath, ZnodePath>,
     pub(crate) policy: Policy,
     pub(crate) dry_run: bool,
+    #[serde(default)]
+    pub(crate) strategy: Strategy,
+    #[serde(default)]
+    pub(crate) raise_epoch: Option<u32>,
 }

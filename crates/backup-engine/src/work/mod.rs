@@ -3,6 +3,7 @@
 mod backup;
 mod known;
 mod log;
+mod recover;
 mod restore;
 mod transactional;
 
@@ -13,6 +14,7 @@ use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
 use serde_json::Value;
 
 use self::log::JobLog;
+pub use self::recover::Recovery;
 use crate::parts::{Parts, Progress, lock};
 use crate::retention;
 

@@ -7,10 +7,11 @@ use zk_snapshot::{RecordSource, RestoreError, RestoreOptions, RestoreReport, Zno
 
 use super::Failure;
 use super::log::JobLog;
-use crate::Client;
+use super::recover;
 use crate::parts::{Parts, Progress};
 use crate::records::{self, Opened};
 use crate::request::RestorePayload;
+use crate::{Client, Strategy};
 
 /// Brings a vault back, or says what that would change.
 pub(super) async fn run(
@@ -43,6 +44,9 @@ async fn bring_back(
         }
     ));
     let _held = parts.hold(&id);
+    if payload.strategy == Strategy::Files {
+        return recover::run(parts, &id, &payload, log, progress).await;
+    }
     progress.phase("verifying");
     let (blocking, vault) = (Arc::clone(parts), id.clone());
     let opened = tokio::task::spawn_blocking(move || open_sound(&blocking, &vault)).await??;
@@ -115,7 +119,7 @@ fn incomplete(report: &RestoreReport) -> String {
 }
 
 /// The records of a vault that was read and checked.
-fn open_sound(parts: &Parts, id: &VaultId) -> Result<Opened, Failure> {
+pub(super) fn open_sound(parts: &Parts, id: &VaultId) -> Result<Opened, Failure> {
     let manifest = parts.vaults.manifest(id)?;
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());

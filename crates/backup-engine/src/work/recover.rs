@@ -1,0 +1,205 @@
+//! Restores by files, for an ensemble that is lost: the snapshot is placed, the servers are restarted by a command,
+//! and every member is compared with the backup afterwards.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout_at};
+use vault_store::{Manifest, VaultId};
+use zk_snapshot::{RecordSource, RestoreOptions, restore};
+
+use super::Failure;
+use super::log::JobLog;
+use super::restore::open_sound;
+use crate::Ensemble;
+use crate::parts::{Parts, Progress};
+use crate::records::SNAPSHOT;
+use crate::request::RestorePayload;
+
+/// How often the members are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// What is shown of a command that failed, in bytes.
+const SHOWN: usize = 500;
+
+/// How an ensemble is brought back by files.
+#[derive(Debug, Clone)]
+pub struct Recovery {
+    /// Where the files are placed: a directory that the servers, or whoever copies to them, can see.
+    pub directory: PathBuf,
+    /// A shell command that makes every server begin anew with these files; it finds their directory in
+    /// `RECOVER_DIR`, and returns when that is done. Without one, people do it.
+    pub command: Option<String>,
+    /// How long the command, and the servers afterwards, may take.
+    pub patience: Duration,
+}
+
+/// Places the files of a vault, and has the ensemble begin anew with them.
+pub(super) async fn run(
+    parts: &Arc<Parts>,
+    id: &VaultId,
+    payload: &RestorePayload,
+    log: &JobLog,
+    progress: &Arc<Progress>,
+) -> Result<Value, Failure> {
+    let recovery = parts
+        .recovery
+        .clone()
+        .ok_or("restores by files need a storage directory")?;
+    progress.phase("verifying");
+    let (blocking, vault) = (Arc::clone(parts), id.clone());
+    let (manifest, records) = tokio::task::spawn_blocking(move || {
+        let opened = open_sound(&blocking, &vault)?;
+        Ok::<_, Failure>((blocking.vaults.manifest(&vault)?, opened.records))
+    })
+    .await??;
+    let name = snapshot_of(&manifest).ok_or("only a transactional backup can be restored by files")?;
+    let zxid = i64::from_str_radix(name.trim_start_matches(SNAPSHOT), 16)?;
+    let epoch = match payload.raise_epoch {
+        None => None,
+        Some(least) => {
+            let live = parts.ensemble.committed_zxid().await.unwrap_or(0);
+            Some((zxid >> 32).max(live >> 32).max(least.into()))
+        }
+    };
+    let steps = steps(&recovery.directory, &name, epoch);
+    if payload.dry_run {
+        return Ok(
+            json!({ "dry_run": true, "strategy": "files", "directory": recovery.directory, "steps": steps }),
+        );
+    }
+    progress.phase("placing");
+    let (blocking, vault, file) = (Arc::clone(parts), id.clone(), name.clone());
+    let (directory, readme) = (recovery.directory.clone(), steps.join("\n") + "\n");
+    tokio::task::spawn_blocking(move || place(&blocking, &vault, &file, &directory, epoch, &readme))
+        .await??;
+    log.info(&format!("{name} is in {}", recovery.directory.display()));
+    let result = |verified: &[String]| {
+        json!({
+            "dry_run": false, "strategy": "files", "directory": recovery.directory, "zxid": format!("0x{zxid:x}"),
+            "epoch": epoch, "steps": if recovery.command.is_some() { &[] } else { &steps[..] }, "verified": verified,
+        })
+    };
+    let Some(command) = &recovery.command else {
+        log.info("no RESTORE_RESTART_COMMAND is configured: what is left to do is in the result, and in README beside it");
+        return Ok(result(&[]));
+    };
+    let deadline = Instant::now() + recovery.patience;
+    progress.phase("restarting");
+    restart(command, &recovery.directory, deadline).await?;
+    progress.phase("comparing");
+    let members = parts.ensemble.members();
+    let mut verified = Vec::new();
+    for member in members {
+        wait_for(&*member, &records, deadline).await?;
+        log.info(&format!("{} holds what the backup holds", member.name()));
+        verified.push(member.name());
+    }
+    fs::remove_dir_all(&recovery.directory)?;
+    Ok(result(&verified))
+}
+
+fn snapshot_of(manifest: &Manifest) -> Option<String> {
+    let mut names = manifest.files.iter().map(|file| &file.name);
+    names.find(|name| name.starts_with(SNAPSHOT)).cloned()
+}
+
+fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>) -> Vec<String> {
+    let from = directory.display();
+    let files = match epoch {
+        Some(epoch) => format!(
+            "{snapshot}, currentEpoch and acceptedEpoch (they make the next zxid begin above epoch {epoch})"
+        ),
+        None => snapshot.to_owned(),
+    };
+    vec![
+        "1. Stop every ZooKeeper server, observers too: one that keeps its old files may undo the restore.".to_owned(),
+        "2. On each of them move everything in <dataDir>/version-2 and <dataLogDir>/version-2 aside; keep myid.".to_owned(),
+        format!("3. Copy {files} from {from} to <dataDir>/version-2 of every server, owned by its user."),
+        "4. Start them all. Keep clients away until `srvr` tells the same node count on each.".to_owned(),
+        format!("5. Remove {from}."),
+    ]
+}
+
+fn place(
+    parts: &Parts,
+    id: &VaultId,
+    name: &str,
+    directory: &Path,
+    epoch: Option<i64>,
+    readme: &str,
+) -> Result<(), Failure> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => fs::create_dir_all(directory)?,
+    }
+    let write = |name: &str, content: &mut dyn io::Read| {
+        let mut file = File::create(directory.join(name))?;
+        io::copy(content, &mut file)?;
+        file.flush()?;
+        file.sync_all()
+    };
+    write(name, &mut parts.vaults.open(id, name)?)?;
+    if let Some(epoch) = epoch {
+        for name in ["currentEpoch", "acceptedEpoch"] {
+            write(name, &mut epoch.to_string().as_bytes())?;
+        }
+    }
+    write("README", &mut readme.as_bytes())?;
+    Ok(File::open(directory)?.sync_all()?)
+}
+
+async fn restart(command: &str, directory: &Path, deadline: Instant) -> Result<(), Failure> {
+    let child = Command::new("sh")
+        .args(["-c", command])
+        .env("RECOVER_DIR", directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout_at(deadline, child)
+        .await
+        .map_err(|_| "RESTORE_RESTART_COMMAND did not end in time")??;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(SHOWN)..]).into_owned();
+    Err(format!("RESTORE_RESTART_COMMAND failed ({}): {said}", output.status).into())
+}
+
+/// Waits until a server holds what the backup holds.
+async fn wait_for(
+    member: &dyn Ensemble,
+    records: &Arc<dyn RecordSource>,
+    deadline: Instant,
+) -> Result<(), Failure> {
+    let mut why = "it does not serve".to_owned();
+    while Instant::now() < deadline {
+        if member.probe().await.reachable {
+            match differences(member, records).await {
+                Ok(0) => return Ok(()),
+                Ok(differences) => why = format!("{differences} znodes are not as in the backup"),
+                Err(error) => why = error,
+            }
+        }
+        sleep(LOOK).await;
+    }
+    Err(format!("{}: {why}", member.name()).into())
+}
+
+async fn differences(member: &dyn Ensemble, records: &Arc<dyn RecordSource>) -> Result<u64, String> {
+    let client = member.connect().await.map_err(|error| error.to_string())?;
+    let options = RestoreOptions {
+        dry_run: true,
+        ..RestoreOptions::default()
+    };
+    let report = restore(Arc::clone(records), &*client, &options).await;
+    client.close().await;
+    let report = report.map_err(|error| error.to_string())?;
+    Ok(report.created + report.deleted + report.data_changed + report.acl_changed + report.failed)
+}

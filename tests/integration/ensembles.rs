@@ -1,0 +1,186 @@
+//! An ensemble of three: the leader is found, and what is lost comes back on every member.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use zk_backup_testkit::{Daemon, Distribution, Ensemble};
+use zookeeper_client::{Acls, CreateMode};
+
+use crate::live::daemon;
+use crate::transactional::{Exact, agent, assert_exact, back_up, busy, client, exact, plant};
+
+/// What every member shows, without what each keeps for itself.
+async fn on_every_member(ensemble: &Ensemble) -> Vec<Exact> {
+    let mut trees = Vec::new();
+    for server in ensemble.servers() {
+        let mut tree = exact(&client(&server.address()).await).await;
+        tree.remove("/zookeeper/config");
+        trees.push(tree);
+    }
+    trees
+}
+
+fn zxid(ensemble: &Ensemble) -> i64 {
+    let answer = ensemble.servers()[0].four_letter("srvr").unwrap();
+    let line = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"));
+    i64::from_str_radix(line.unwrap(), 16).unwrap()
+}
+
+/// Asks for a restore by files, and does what the command waits for.
+fn recover(daemon: &Daemon, ensemble: &mut Ensemble, storage: &Path, body: &Value) -> Value {
+    let (asked, done) = (storage.join("asked"), storage.join("done"));
+    for file in [&asked, &done] {
+        let _ = fs::remove_file(file); // there is none the first time
+    }
+    let task = daemon.http.post("/restore", &body.to_string()).unwrap();
+    assert_eq!(task.status, 200, "{}", task.text);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !asked.exists() {
+        assert!(Instant::now() < deadline, "{}", daemon.said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    ensemble.begin_with(&storage.join("recover")).unwrap();
+    fs::write(done, b"").unwrap();
+    let state = daemon.wait_for_job(&task.text).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert!(!storage.join("recover").exists());
+    state.json()["result"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_ensemble_comes_back_on_every_member() {
+    let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &busy()).unwrap();
+    let outside = client(&ensemble.address()).await;
+    plant(&outside).await;
+    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    for i in 0..700 {
+        outside
+            .create(&format!("/plain/n{i}"), &[7; 100], &open)
+            .await
+            .unwrap();
+    }
+    // Long-lived, so that it outlives what follows.
+    outside.delete("/brief", None).await.unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let leader = ensemble.leader().unwrap().data_directory();
+    let port = agent(leader, storage.path().to_owned(), r#"{"Status":"Ok"}"#).to_string();
+    let command =
+        "touch \"$RECOVER_DIR/../asked\"; while [ ! -e \"$RECOVER_DIR/../done\" ]; do sleep 0.05; done";
+    let settings = [
+        ("TRANSACTIONAL_SOURCE", "agent"),
+        ("ZOOKEEPER_AGENT_PORT", &*port),
+        ("RESTORE_RESTART_COMMAND", command),
+        ("RESTORE_TIMEOUT", "90"),
+        ("EVICTION_POLICY", "1y/delete"),
+    ];
+    let daemon_here = daemon(&ensemble.address(), storage.path(), &settings);
+    let (id, info) = back_up(&daemon_here);
+    assert_eq!(info["taken_from"]["source"], json!("agent"), "{info:?}");
+    let before = on_every_member(&ensemble).await;
+    let epoch = zxid(&ensemble) >> 32;
+    drop(outside);
+
+    ensemble.lose_everything().unwrap();
+    let result = recover(
+        &daemon_here,
+        &mut ensemble,
+        storage.path(),
+        &json!({ "vault": id, "strategy": "files" }),
+    );
+    assert_eq!(result["verified"].as_array().unwrap().len(), 3, "{result}");
+    for (left, right) in before.iter().zip(on_every_member(&ensemble).await) {
+        assert_exact(left, &right);
+    }
+
+    // Above every zxid that clients have seen, here and in a time that is not known to us.
+    let body = json!({ "vault": id, "strategy": "files", "raise_epoch": 40 });
+    recover(&daemon_here, &mut ensemble, storage.path(), &body);
+    assert_eq!(zxid(&ensemble) >> 32, 41);
+    assert!(epoch < 40);
+    for (left, right) in before.iter().zip(on_every_member(&ensemble).await) {
+        assert_exact(left, &right);
+    }
+
+    // While it runs.
+    let outside = client(&ensemble.address()).await;
+    outside.set_data("/plain/n5", b"else", None).await.unwrap();
+    outside.delete("/plain/n6", None).await.unwrap();
+    outside.create("/plain/more", b"", &open).await.unwrap();
+    let online = json!({ "vault": id });
+    let (_, state) = daemon_here.do_job("/restore", &online.to_string()).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let contents = |trees: &[Exact]| -> Vec<Vec<_>> {
+        let content = |tree: &Exact| {
+            tree.iter()
+                .map(|(path, (data, acl, _))| (path.clone(), data.clone(), acl.clone()))
+                .collect()
+        };
+        trees.iter().map(content).collect()
+    };
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while contents(&before) != contents(&on_every_member(&ensemble).await) {
+        assert!(Instant::now() < deadline, "the members differ");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_command_the_files_and_the_steps_are_given() {
+    let mut setup = busy();
+    setup.java.push("-Dzookeeper.preAllocSize=1024".to_owned());
+    let (server, _) =
+        zk_backup_testkit::ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let settings = [
+        ("ZOOKEEPER_DATA_DIR", data.to_str().unwrap()),
+        ("EVICTION_POLICY", "1y/delete"),
+    ];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (hierarchical, _) = daemon_here.do_job("/backup", "").unwrap();
+    let (id, info) = back_up(&daemon_here);
+    for body in [
+        json!({ "vault": hierarchical, "strategy": "files" }),
+        json!({ "vault": id, "strategy": "files", "dbs": ["plain"] }),
+        json!({ "vault": id, "raise_epoch": true }),
+        json!({ "vault": id, "strategy": "files", "raise_epoch": "much" }),
+        json!({ "vault": id, "strategy": "magic" }),
+    ] {
+        let refused = daemon_here.http.post("/restore", &body.to_string()).unwrap();
+        assert_eq!(refused.status, 400, "{body}: {}", refused.text);
+    }
+    let recover = storage.path().join("recover");
+    let body = json!({ "vault": id, "strategy": "files", "dry_run": true }).to_string();
+    let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert!(!recover.exists());
+    let body = json!({ "vault": id, "strategy": "files", "raise_epoch": true }).to_string();
+    let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let steps = state.json()["result"]["steps"].as_array().unwrap().len();
+    assert_eq!(steps, 5, "{}", state.text);
+    let mut names: Vec<_> = fs::read_dir(&recover)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let snapshot = format!(
+        "snapshot.{}",
+        info["zxid"]["newest"].as_str().unwrap().trim_start_matches("0x")
+    );
+    assert_eq!(names, ["README", "acceptedEpoch", "currentEpoch", &*snapshot]);
+    drop(daemon_here);
+
+    // A command that fails is told, and the files stay.
+    let command = ("RESTORE_RESTART_COMMAND", "echo no such pod; exit 3");
+    let daemon_here = daemon(
+        &server.address(),
+        storage.path(),
+        &[settings[0], settings[1], command],
+    );
+    let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(state.text.contains("no such pod"), "{}", state.text);
+    assert!(recover.join(snapshot).exists());
+}

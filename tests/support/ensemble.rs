@@ -1,0 +1,99 @@
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::{Distribution, Setup, StartError, ZooKeeper};
+
+/// Three servers that are one ensemble.
+#[derive(Debug)]
+pub struct Ensemble(Vec<ZooKeeper>);
+
+impl Ensemble {
+    /// Starts them as `setup` says, and waits until all serve.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(distribution: &Distribution, setup: &Setup) -> Result<Self, StartError> {
+        let listeners: Vec<_> = (0..6)
+            .map(|_| TcpListener::bind("127.0.0.1:0"))
+            .collect::<Result<_, _>>()?;
+        let ports: Vec<_> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().map(|address| address.port()))
+            .collect::<Result<_, _>>()?;
+        drop(listeners);
+        let lines: Vec<_> = (1..)
+            .zip(ports.chunks(2))
+            .map(|(id, ports)| format!("server.{id}=127.0.0.1:{}:{}", ports[0], ports[1]))
+            .collect();
+        let members = (1..=3).map(|id| {
+            let mut setup = setup.clone();
+            setup.quorum = true;
+            setup.config += &format!("initLimit=20\nsyncLimit=10\n{}\n", lines.join("\n"));
+            setup.files.push(("data/myid".to_owned(), id.to_string()));
+            Ok::<_, StartError>(ZooKeeper::prepare(distribution, &setup)?.0)
+        });
+        let mut ensemble = Self(members.collect::<Result<_, _>>()?);
+        ensemble.launch()?;
+        Ok(ensemble)
+    }
+
+    /// Its servers.
+    #[must_use]
+    pub fn servers(&self) -> &[ZooKeeper] {
+        &self.0
+    }
+
+    /// All addresses, with commas between.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let addresses: Vec<_> = self.0.iter().map(ZooKeeper::address).collect();
+        addresses.join(",")
+    }
+
+    /// The server that leads.
+    #[must_use]
+    pub fn leader(&self) -> Option<&ZooKeeper> {
+        let leads = |server: &&ZooKeeper| {
+            let answer = server.four_letter("srvr");
+            answer.is_ok_and(|answer| answer.contains("Mode: leader"))
+        };
+        self.0.iter().find(leads)
+    }
+
+    /// Kills every server and removes all that it had.
+    ///
+    /// # Errors
+    /// When files cannot be removed.
+    pub fn lose_everything(&mut self) -> Result<(), StartError> {
+        for server in &mut self.0 {
+            server.kill();
+            fs::remove_dir_all(server.data_directory())?;
+            fs::create_dir_all(server.data_directory())?;
+        }
+        Ok(())
+    }
+
+    /// Has every server begin anew with the files in `directory`.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn begin_with(&mut self, directory: &Path) -> Result<(), StartError> {
+        self.lose_everything()?;
+        for server in &self.0 {
+            for entry in fs::read_dir(directory)? {
+                let path = entry?.path();
+                fs::copy(
+                    &path,
+                    server.data_directory().join(path.file_name().unwrap_or_default()),
+                )?;
+            }
+        }
+        self.launch()
+    }
+
+    fn launch(&mut self) -> Result<(), StartError> {
+        self.0.iter_mut().try_for_each(ZooKeeper::spawn)?;
+        self.0.iter_mut().try_for_each(ZooKeeper::wait)
+    }
+}
