@@ -21,6 +21,8 @@ pub(crate) fn busy() -> Setup {
             "-Dzookeeper.extendedTypesEnabled=true",
             "-Dzookeeper.snapCount=500",
             "-Dzookeeper.preAllocSize=64",
+            // TTL znodes that are due stay while a test runs.
+            "-Dznode.container.checkIntervalMs=3600000",
         ]
         .map(str::to_owned)
         .to_vec(),
@@ -188,7 +190,7 @@ fn from_file(snapshot: PathBuf) -> ZooKeeper {
         data: vec![snapshot],
         java: vec![
             "-Dzookeeper.extendedTypesEnabled=true".to_owned(),
-            "-Dznode.container.checkIntervalMs=200".to_owned(),
+            "-Dznode.container.checkIntervalMs=3600000".to_owned(),
         ],
         ..Setup::default()
     };
