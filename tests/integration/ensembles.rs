@@ -9,7 +9,8 @@ use zk_backup_testkit::{Daemon, Distribution, Ensemble};
 use zookeeper_client::{Acls, CreateMode};
 
 use crate::live::daemon;
-use crate::transactional::{Exact, agent, assert_exact, back_up, busy, client, exact, plant};
+use crate::state_sources::agent;
+use crate::transactional::{Exact, assert_exact, back_up, busy, client, exact, plant};
 
 /// What every member shows, without what each keeps for itself.
 async fn on_every_member(ensemble: &Ensemble) -> Vec<Exact> {

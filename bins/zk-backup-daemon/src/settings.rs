@@ -8,7 +8,10 @@ use eviction_policy::RulePolicy;
 use job_queue::Schedule;
 use zk_snapshot::{BatchedConfig, DataDirs, Tls};
 
+use self::states::{admin, agent_port, data_dirs};
 use crate::{Access, Args, Credentials};
+
+mod states;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,59 +56,6 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
     pub log_format: LogFormat,
     pub access: Access,
-}
-
-/// Agents are asked where that is said, and where nothing is.
-fn agent_port(args: &Args) -> Result<Option<u16>, SettingsError> {
-    let port = number(
-        "ZOOKEEPER_AGENT_PORT",
-        args.zookeeper_agent_port.as_ref(),
-        8081,
-        PORTS,
-        |_| true,
-    )?;
-    let source = given(args.transactional_source.as_ref());
-    Ok(matches!(source.as_deref(), None | Some("auto" | "agent")).then_some(port))
-}
-
-fn admin(args: &Args, authorization: Option<String>) -> Result<Option<AdminSource>, SettingsError> {
-    let source = given(args.transactional_source.as_ref());
-    match given(args.zookeeper_admin_url.as_ref()) {
-        Some(url) if !url.starts_with("http://") => {
-            Err(bad("ZOOKEEPER_ADMIN_URL", &url, "a URL that begins with http://"))
-        }
-        Some(url) if matches!(source.as_deref(), None | Some("auto" | "admin")) => {
-            Ok(Some(AdminSource::new(&url, authorization)))
-        }
-        None if source.as_deref() == Some("admin") => {
-            let why = "TRANSACTIONAL_SOURCE=admin needs ZOOKEEPER_ADMIN_URL";
-            Err(SettingsError(why.to_owned()))
-        }
-        _ => Ok(None),
-    }
-}
-
-fn data_dirs(args: &Args) -> Result<Option<DataDirs>, SettingsError> {
-    let data = given(args.zookeeper_data_dir.as_ref()).map(PathBuf::from);
-    let log = given(args.zookeeper_data_log_dir.as_ref()).map(PathBuf::from);
-    match given(args.transactional_source.as_ref()).as_deref() {
-        None | Some("auto") => {}
-        Some("agent" | "admin") => return Ok(None),
-        Some("files") if data.is_some() => {}
-        Some("files") => {
-            let why = "TRANSACTIONAL_SOURCE=files needs ZOOKEEPER_DATA_DIR";
-            return Err(SettingsError(why.to_owned()));
-        }
-        Some(other) => return Err(bad("TRANSACTIONAL_SOURCE", other, "auto, files, admin or agent")),
-    }
-    if data.is_none() && log.is_some() {
-        let why = "ZOOKEEPER_DATA_LOG_DIR is given without ZOOKEEPER_DATA_DIR";
-        return Err(SettingsError(why.to_owned()));
-    }
-    Ok(data.map(|data| DataDirs {
-        log: log.unwrap_or_else(|| data.clone()),
-        data,
-    }))
 }
 
 /// A setting that cannot be used; the message names it, its value, and what is allowed.

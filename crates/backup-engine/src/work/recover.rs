@@ -93,7 +93,10 @@ pub(super) async fn run(
     progress.phase("restarting");
     restart(command, &recovery.directory, deadline).await?;
     progress.phase("comparing");
-    let members = parts.ensemble.members();
+    let mut members = parts.ensemble.members();
+    if members.is_empty() {
+        members.push(Arc::clone(&parts.ensemble));
+    }
     let mut verified = Vec::new();
     for member in members {
         wait_for(&*member, &records, deadline).await?;

@@ -1,0 +1,227 @@
+//! A server's files that are damaged, incomplete, packed, or not those of the ensemble.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
+use zk_snapshot::{DataDirs, Gathered, gather};
+
+use crate::live::daemon;
+use crate::transactional::{assert_exact, back_up, busy, client, exact, plant, start, write};
+
+fn copy_of(server: &ZooKeeper) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(server.data_directory()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
+    }
+    directory
+}
+
+/// The newest files of a kind first.
+fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
+    let mut found: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
+        .collect();
+    let zxid = |path: &PathBuf| i64::from_str_radix(path.extension().unwrap().to_str().unwrap(), 16).unwrap();
+    found.sort_by_key(|path| std::cmp::Reverse(zxid(path)));
+    found
+}
+
+fn read(directory: &Path) -> Result<Gathered, String> {
+    let dirs = DataDirs {
+        data: directory.to_owned(),
+        log: directory.to_owned(),
+    };
+    gather(&dirs, None).map_err(|error| error.to_string())
+}
+
+fn damage(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(file).unwrap();
+    change(&mut bytes);
+    fs::write(file, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_named_or_passed_over_and_never_skipped() {
+    let mut server = start(&busy());
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writing = tokio::spawn(write(server.address(), Arc::clone(&stop), Arc::clone(&done)));
+    while newest(&server.data_directory(), "snapshot.").len() < 4 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+    server.kill();
+
+    let sound = copy_of(&server);
+    let whole = read(sound.path()).unwrap();
+    assert_eq!(whole.report.digest_agrees, Some(true));
+    assert_eq!(whole.report.passed_over, [""; 0]);
+    let same = |gathered: &Gathered| {
+        (gathered.tree.zxid(), gathered.tree.digest(), gathered.tree.len())
+            == (whole.tree.zxid(), whole.tree.digest(), whole.tree.len())
+    };
+
+    // The newest snapshot: the one before it and more of the logs make the same state.
+    for (cut, what) in [(true, "ends too early"), (false, "checksum")] {
+        let directory = copy_of(&server);
+        let snapshot = &newest(directory.path(), "snapshot.")[0];
+        damage(snapshot, |bytes| {
+            let middle = bytes.len() / 2;
+            if cut {
+                bytes.truncate(middle);
+            } else {
+                let data = bytes.windows(5).rposition(|window| window == [7; 5]).unwrap();
+                bytes[data] ^= 1;
+            }
+        });
+        let gathered = read(directory.path()).unwrap();
+        assert!(same(&gathered), "{:?}", gathered.report);
+        let name = snapshot.file_name().unwrap().to_str().unwrap();
+        let passed_over = gathered.report.passed_over.join(";");
+        assert!(
+            passed_over.contains(name) && passed_over.contains(what),
+            "{passed_over}"
+        );
+    }
+
+    // A record in the middle of the newest log: no snapshot helps.
+    let directory = copy_of(&server);
+    let logs = newest(directory.path(), "log.");
+    damage(&logs[0], |bytes| bytes[16 + 12 + 40] ^= 1);
+    let refused = read(directory.path()).err().unwrap();
+    let name = logs[0].file_name().unwrap().to_str().unwrap();
+    assert!(
+        refused.contains(name) && refused.contains("checksum"),
+        "{refused}"
+    );
+
+    // One without its end mark is not taken for the last.
+    let directory = copy_of(&server);
+    let log = &newest(directory.path(), "log.")[0];
+    damage(log, |bytes| {
+        let length = u32::from_be_bytes(bytes[24..28].try_into().unwrap()) as usize;
+        assert_eq!(bytes[28 + length], b'B');
+        bytes[28 + length] = 0;
+    });
+    let refused = read(directory.path()).err().unwrap();
+    assert!(refused.contains("others follow"), "{refused}");
+
+    // The last record may be torn: it was never acknowledged.
+    let directory = copy_of(&server);
+    let log = &newest(directory.path(), "log.")[0];
+    damage(log, |bytes| {
+        let end = bytes.iter().rposition(|byte| *byte == b'B').unwrap();
+        bytes.truncate(end - 3);
+    });
+    let gathered = read(directory.path()).unwrap();
+    assert_eq!(gathered.tree.zxid(), whole.tree.zxid() - 1);
+
+    // A log is missing between the snapshot and the newest log.
+    let directory = copy_of(&server);
+    let (snapshots, logs) = (
+        newest(directory.path(), "snapshot."),
+        newest(directory.path(), "log."),
+    );
+    fs::remove_file(&logs[1]).unwrap();
+    damage(&snapshots[0], |bytes| bytes.clear());
+    let refused = read(directory.path()).err().unwrap();
+    assert!(refused.contains("is missing"), "{refused}");
+
+    // No log at all: the snapshot was written while the server went on.
+    let directory = copy_of(&server);
+    for log in newest(directory.path(), "log.") {
+        fs::remove_file(log).unwrap();
+    }
+    match read(directory.path()) {
+        Err(refused) => assert!(refused.contains("the logs end at"), "{refused}"),
+        Ok(gathered) => assert!(gathered.tree.zxid() < whole.tree.zxid()),
+    }
+}
+
+/// Logs that are kept elsewhere, or files of another ensemble: an old state is not taken for the present one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_lack_what_was_committed_are_refused() {
+    let mut setup = busy();
+    setup.config = "dataLogDir={dir}/logs\n".to_owned();
+    let server = start(&setup);
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let logs = data.join("../../logs");
+    let (data, logs) = (data.to_str().unwrap(), logs.to_str().unwrap());
+    let daemon_here = daemon(&server.address(), storage.path(), &[("ZOOKEEPER_DATA_DIR", data)]);
+    let (_, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(state.text.contains("has committed 0x"), "{}", state.text);
+    drop(daemon_here);
+    let settings = [("ZOOKEEPER_DATA_DIR", data), ("ZOOKEEPER_DATA_LOG_DIR", logs)];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (_, info) = back_up(&daemon_here);
+    assert_eq!(
+        info["kinds"],
+        json!({ "persistent": 7, "container": 1, "ttl": 1 })
+    );
+    assert!(
+        info["taken_from"]["committed"]
+            .as_str()
+            .unwrap()
+            .starts_with("0x"),
+        "{info:?}"
+    );
+}
+
+/// What is written can be read by an old server, packed snapshots by us.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packed_snapshots_are_read_and_debians_server_starts_from_ours() {
+    for method in ["gz", "snappy"] {
+        let mut setup = busy();
+        setup
+            .java
+            .push(format!("-Dzookeeper.snapshot.compression.method={method}"));
+        let mut server = start(&setup);
+        let outside = client(&server.address()).await;
+        plant(&outside).await;
+        drop(outside);
+        server.restart().unwrap(); // which takes a snapshot
+        let outside = client(&server.address()).await;
+        let before = exact(&outside).await;
+        let gathered = read(&server.data_directory()).unwrap();
+        assert!(
+            gathered.report.snapshot.ends_with(method),
+            "{:?}",
+            gathered.report
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(gathered.tree.file_name());
+        let mut bytes = Vec::new();
+        gathered
+            .tree
+            .write(|part, _| {
+                bytes.extend_from_slice(part);
+                Ok(())
+            })
+            .unwrap();
+        fs::write(&file, bytes).unwrap();
+        let Some(debian) = Distribution::debian() else {
+            eprintln!("Debian's ZooKeeper is not installed: not tested with it");
+            continue;
+        };
+        let setup = Setup {
+            data: vec![file],
+            ..busy()
+        };
+        let (old, _) = ZooKeeper::start_with(&debian, &setup).unwrap();
+        let inside = client(&old.address()).await;
+        assert_exact(&before, &exact(&inside).await);
+        assert!(!old.said().unwrap().contains("igests are not matching"));
+    }
+}
