@@ -8,8 +8,11 @@ pub(super) const OPEN_ID: i64 = -1;
 
 /// Access control lists as they are in the files, each once.
 pub(super) struct Acls {
-    lists: Vec<Box<[u8]>>,
+    /// Each with what a snapshot writes for it.
+    lists: Vec<(i64, Box<[u8]>)>,
     index: HashMap<Box<[u8]>, u32>,
+    ids: HashMap<i64, u32>,
+    next: i64,
 }
 
 impl Default for Acls {
@@ -17,6 +20,8 @@ impl Default for Acls {
         let mut acls = Self {
             lists: Vec::new(),
             index: HashMap::new(),
+            ids: HashMap::new(),
+            next: 1,
         };
         let open = [
             &1_i32.to_be_bytes()[..],
@@ -27,7 +32,7 @@ impl Default for Acls {
             b"anyone",
         ]
         .concat();
-        acls.number(&open);
+        acls.read(OPEN_ID, &open);
         acls
     }
 }
@@ -42,23 +47,36 @@ impl Acls {
         if let Some(number) = self.index.get(list) {
             return *number;
         }
+        while self.ids.contains_key(&self.next) {
+            self.next += 1;
+        }
+        self.read(self.next, list)
+    }
+
+    /// Takes a list over from a snapshot, with its id. One that is known stays what it is.
+    pub(super) fn read(&mut self, id: i64, list: &[u8]) -> u32 {
+        if let Some(number) = self.ids.get(&id) {
+            return *number;
+        }
         let number = u32::try_from(self.lists.len()).unwrap_or(Self::UNKNOWN);
-        self.lists.push(list.into());
-        self.index.insert(list.into(), number);
+        self.lists.push((id, list.into()));
+        self.index.entry(list.into()).or_insert(number);
+        self.ids.insert(id, number);
         number
     }
 
+    /// The number of the list that a snapshot writes `id` for.
+    pub(super) fn of_id(&self, id: i64) -> u32 {
+        self.ids.get(&id).copied().unwrap_or(Self::UNKNOWN)
+    }
+
     pub(super) fn list(&self, number: u32) -> &[u8] {
-        self.lists.get(number as usize).map_or(&[], |list| list)
+        self.lists.get(number as usize).map_or(&[], |(_, list)| list)
     }
 
     /// What a snapshot writes for the list of this number.
-    pub(super) fn id(number: u32) -> i64 {
-        if number == Self::OPEN {
-            OPEN_ID
-        } else {
-            i64::from(number)
-        }
+    pub(super) fn id(&self, number: u32) -> i64 {
+        self.lists.get(number as usize).map_or(OPEN_ID, |(id, _)| *id)
     }
 
     /// Appends the lists of `used` numbers as a snapshot has them.
@@ -66,7 +84,7 @@ impl Acls {
         let count = i32::try_from(used.len()).unwrap_or(i32::MAX);
         out.extend_from_slice(&count.to_be_bytes());
         for number in used {
-            out.extend_from_slice(&Self::id(*number).to_be_bytes());
+            out.extend_from_slice(&self.id(*number).to_be_bytes());
             out.extend_from_slice(self.list(*number));
         }
     }

@@ -1,24 +1,26 @@
 //! The state of a server from its data directory, also while it writes and purges.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::log::{LogReader, Step};
+use super::chain::Logs;
+use super::feed::Source;
+use super::log::LogReader;
+use super::replay::Touched;
 use super::snapshot::{self, Loaded};
 use super::tree::{Dropped, FileTree};
+use super::txn::Txn;
 use super::{Fault, FileError};
 
 /// How often everything is listed anew because a file was purged before it could be opened.
 const LISTINGS: usize = 5;
 /// How long to wait for what the ensemble has committed and this server has not written yet.
 const PATIENCE: Duration = Duration::from_secs(10);
-const LOOK: Duration = Duration::from_millis(20);
-/// How often a damaged place is read again: a server writes a record in several pieces.
-const SECOND_LOOKS: usize = 5;
 
 /// Where a server keeps its files. Both may be the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +79,7 @@ pub enum GatherError {
 }
 
 /// Why one snapshot makes no state.
-enum Unfit {
+pub(super) enum Unfit {
     Damaged(FileError),
     Vanished(io::Error),
 }
@@ -140,7 +142,7 @@ fn version_2(directory: &Path) -> PathBuf {
 }
 
 /// The files `<prefix>.<zxid>…` of a directory, by zxid, as a server finds them.
-fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>, GatherError> {
+pub(super) fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>, GatherError> {
     let fail = |error: io::Error| GatherError::Directory(directory.to_owned(), error.to_string());
     let mut found = Vec::new();
     for entry in std::fs::read_dir(directory).map_err(fail)? {
@@ -158,7 +160,7 @@ fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>, GatherErr
     Ok(found)
 }
 
-fn open(path: &Path) -> Result<LogReader, Unfit> {
+pub(super) fn open(path: &Path) -> Result<LogReader, Unfit> {
     LogReader::open(path).map_err(Unfit::Vanished)
 }
 
@@ -182,23 +184,46 @@ fn replayed(
         .iter()
         .map(|(_, path)| open(path))
         .collect::<Result<_, _>>()?;
-    let bytes = std::fs::read(path).map_err(Unfit::Vanished)?;
-    let Loaded { tree, digest, end } = snapshot::load(&name, zxid, bytes)?;
+    let file = File::open(path).map_err(Unfit::Vanished)?;
+    let source = Source::File(Arc::new(Mutex::new(file)));
+    let mut logs = Logs {
+        last: zxid,
+        committed,
+        patience,
+        readers,
+        current: 0,
+        directory: log_directory,
+        newest: logs.last().map_or(i64::MIN, |(begin, _)| *begin),
+    };
+    let mut touched = Touched::default();
+    let Loaded {
+        tree, digest, end, ..
+    } = loop {
+        logs.run(&mut |txn, _| {
+            touched.add(txn.header.session, &txn.op);
+            Ok(())
+        })?;
+        let loaded = snapshot::load(&name, zxid, &source, &touched)?;
+        // What a snapshot shows was processed, and so committed.
+        match logs.committed {
+            Some(known) if known < loaded.end => logs.committed = Some(loaded.end),
+            _ if loaded.missed.is_empty() => break loaded,
+            _ => loaded.missed.iter().for_each(|path| touched.insert(path)),
+        }
+    };
     let mut replay = Replay {
         tree,
         trailer: digest,
-        // What a snapshot shows was processed, and so committed.
-        committed: committed.map(|committed| committed.max(end)),
-        patience,
         report: FilesReport {
             committed,
             snapshot: name.clone(),
+            logs: logs.names(),
             ..FilesReport::default()
         },
     };
     replay.compare(None);
-    let last_listed = logs.last().map_or(i64::MIN, |(begin, _)| *begin);
-    replay.logs(readers, log_directory, last_listed)?;
+    let mut again = logs.again(zxid)?;
+    again.run(&mut |txn, reader| replay.one(txn, reader))?;
     let Replay {
         mut tree, mut report, ..
     } = replay;
@@ -223,95 +248,12 @@ fn replayed(
 struct Replay {
     tree: FileTree,
     trailer: Option<(i64, u64)>,
-    committed: Option<i64>,
-    patience: Instant,
     report: FilesReport,
 }
 
 impl Replay {
-    fn is_done(&self) -> bool {
-        self.committed
-            .is_some_and(|committed| self.tree.zxid() >= committed)
-    }
-
-    /// Reads the logs one after another, and those that are begun meanwhile.
-    fn logs(&mut self, readers: Vec<LogReader>, directory: &Path, mut newest: i64) -> Result<(), Unfit> {
-        let mut waiting: std::collections::VecDeque<_> = readers.into();
-        while let Some(mut reader) = waiting.pop_front() {
-            self.report.logs.push(reader.name().to_owned());
-            loop {
-                let torn = self.read(&mut reader, waiting.is_empty())?;
-                if self.is_done() || !waiting.is_empty() {
-                    break;
-                }
-                let later = list(directory, "log").unwrap_or_default();
-                for (begin, path) in later {
-                    if begin > newest {
-                        waiting.push_back(open(&path)?);
-                        newest = begin;
-                    }
-                }
-                // Where another log was begun, this one has been written to its end.
-                let wait = self.committed.is_some() && Instant::now() < self.patience;
-                match (waiting.is_empty(), wait) {
-                    (true, true) => sleep(LOOK),
-                    (true, false) if torn && self.committed.is_some() => {
-                        return Err(reader.fault(Fault::Truncated).into());
-                    }
-                    (true, false) => return Ok(()),
-                    (false, _) => {
-                        self.read(&mut reader, false)?;
-                        break;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies what a log holds by now, and says whether it ends in a torn record. In the last log, nothing may
-    /// follow that.
-    fn read(&mut self, reader: &mut LogReader, is_last: bool) -> Result<bool, FileError> {
-        let mut looks = 0;
-        loop {
-            if self.is_done() {
-                return Ok(false);
-            }
-            match reader.step() {
-                Ok(Step::Record) => {
-                    looks = 0;
-                    self.one(reader)?;
-                }
-                Ok(end) => {
-                    if !is_last || !reader.more_follows()? {
-                        return Ok(matches!(end, Step::Torn));
-                    }
-                    if looks == SECOND_LOOKS {
-                        return Err(reader.fault(Fault::Gap));
-                    }
-                    looks += 1;
-                    sleep(LOOK);
-                }
-                Err(error) if looks == SECOND_LOOKS => return Err(error),
-                Err(_) => {
-                    looks += 1;
-                    sleep(LOOK);
-                }
-            }
-        }
-    }
-
-    fn one(&mut self, reader: &LogReader) -> Result<(), FileError> {
-        let txn = reader.record()?;
-        let (last, found) = (self.tree.zxid(), txn.header.zxid);
-        if found <= last || self.committed.is_some_and(|committed| found > committed) {
-            return Ok(());
-        }
-        let new_epoch = found >> 32 > last >> 32 && found & 0xffff_ffff == 1;
-        if found != last + 1 && !new_epoch {
-            return Err(reader.fault(Fault::Hole { last, found }));
-        }
-        self.tree.apply(&txn).map_err(|fault| reader.fault(fault))?;
+    fn one(&mut self, txn: &Txn<'_>, reader: &LogReader) -> Result<(), FileError> {
+        self.tree.apply(txn).map_err(|fault| reader.fault(fault))?;
         self.report.replayed += 1;
         self.compare(txn.digest);
         Ok(())

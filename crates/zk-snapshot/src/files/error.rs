@@ -27,6 +27,15 @@ pub enum Fault {
     /// A znode without a parent.
     #[error("znode {0} has no parent")]
     NoParent(String),
+    /// A znode that is there more than once.
+    #[error("znode {0} is there twice")]
+    Twice(String),
+    /// A znode that went while it had children, by what is known.
+    #[error("znode {0} was deleted, and what was below it was not")]
+    Children(String),
+    /// The snapshot has changed since it was read first.
+    #[error("it was changed while it was read")]
+    Changed,
     /// A znode without a known access control list.
     #[error("the access control list of znode {0} is not in the snapshot, nor in the logs")]
     NoAcl(String),

@@ -66,10 +66,11 @@ impl<'a> Input<'a> {
     /// The number of elements of a vector, of which each takes at least `least` bytes.
     pub(super) fn count(&mut self, least: usize) -> Result<usize, Fault> {
         let count = self.int()?;
-        usize::try_from(count)
-            .ok()
-            .filter(|count| count.checked_mul(least).is_some_and(|bytes| bytes <= self.left()))
-            .ok_or(Fault::Length(count.into()))
+        let known = usize::try_from(count).map_err(|_| Fault::Length(count.into()))?;
+        match known.checked_mul(least) {
+            Some(bytes) if bytes <= self.left() => Ok(known),
+            _ => Err(Fault::Truncated),
+        }
     }
 
     /// An access control list, as it is.

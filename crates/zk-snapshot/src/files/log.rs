@@ -137,6 +137,12 @@ impl LogReader {
         })
     }
 
+    /// Begins anew.
+    pub(super) fn rewind(&mut self) -> Result<(), FileError> {
+        (self.at, self.begun) = (HEADER, false);
+        self.back()
+    }
+
     fn back(&mut self) -> Result<(), FileError> {
         let at = if self.begun { self.at } else { 0 };
         self.input

@@ -5,15 +5,19 @@
 //! (`org.apache.zookeeper.server.persistence`), and `docs/FORMAT.md` has what we write.
 
 mod acls;
+mod chain;
 mod directory;
 mod error;
+mod feed;
 mod jute;
 mod log;
 mod records;
+mod replay;
 mod snapshot;
 mod stream;
 mod tree;
 mod txn;
+mod write;
 
 pub use directory::{DataDirs, FilesReport, GatherError, Gathered, gather};
 pub use error::{Fault, FileError};

@@ -1,24 +1,22 @@
-//! Snapshot files (`FileSnap`, `SnapStream`): reading those of any release, and writing clean ones.
+//! Reading snapshot files of any release (`FileSnap`, `SnapStream`).
 
-use std::collections::{BTreeSet, HashMap};
-use std::io::{self, Read};
+use std::hash::BuildHasher;
 
-use simd_adler32::Adler32;
+use hashbrown::{DefaultHashBuilder, HashSet};
 
-use super::acls::{Acls, OPEN_ID};
-use super::jute::{Input, Persisted, put_buffer};
-use super::tree::{FileTree, Span};
+use super::acls::Acls;
+use super::feed::{Feed, Source};
+use super::jute::{Input, Persisted};
+use super::replay::Touched;
+use super::tree::{FileTree, Piece, digest, name_of, parent};
 use super::{Fault, FileError};
+use crate::Kind;
 
-const MAGIC: &[u8; 4] = b"ZKSN";
-const GZIP: &[u8] = &[0x1f, 0x8b];
-/// The Java library's own framing of snappy, not the standard one.
-const XERIAL: &[u8] = b"\x82SNAPPY\0";
+pub(super) const MAGIC: &[u8; 4] = b"ZKSN";
 /// Ends the znodes and every checksum: a string, `/`.
-const END: &[u8] = &[0, 0, 0, 1, b'/'];
-const DIGEST_VERSION: i32 = 2;
-/// About as much is handed on at once.
-const PART: usize = 1 << 20;
+pub(super) const END: &[u8] = &[0, 0, 0, 1, b'/'];
+/// Znodes are copied in pieces of about this.
+pub(super) const PART: u64 = 1 << 20;
 
 /// A snapshot as it was loaded.
 pub(super) struct Loaded {
@@ -27,196 +25,242 @@ pub(super) struct Loaded {
     pub(super) digest: Option<(i64, u64)>,
     /// The newest change that may be in it; up to there it needs the logs.
     pub(super) end: i64,
+    /// What has to be touched as well, and was not.
+    pub(super) missed: Vec<Vec<u8>>,
 }
 
-/// Loads the snapshot `name`, taken at `zxid`, packed or not. Every byte is checked.
-pub(super) fn load(name: &str, zxid: i64, bytes: Vec<u8>) -> Result<Loaded, FileError> {
-    let bytes = unpack(bytes).map_err(|fault| FileError::new(name, 0, fault))?;
-    let mut at = 0;
-    parse(bytes, zxid, &mut at).map_err(|fault| FileError::new(name, at, fault))
-}
-
-fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, Fault> {
-    let packed = |error: io::Error| Fault::Packed(error.to_string());
-    let mut plain = Vec::new();
-    if bytes.starts_with(GZIP) {
-        flate2::read::MultiGzDecoder::new(&bytes[..])
-            .read_to_end(&mut plain)
-            .map_err(packed)?;
-        Ok(plain)
-    } else if bytes.starts_with(XERIAL) {
-        let mut input = Input::new(bytes.get(16..).ok_or(Fault::Truncated)?);
-        let mut decoder = snap::raw::Decoder::new();
-        while input.left() > 0 {
-            let block = decoder
-                .decompress_vec(input.string()?)
-                .map_err(|error| Fault::Packed(error.to_string()))?;
-            plain.extend_from_slice(&block);
+/// Reads the snapshot `name`, taken at `zxid`, packed or not, and holds of it what `touched` names and what belongs to
+/// sessions. Every byte is checked.
+pub(super) fn load(name: &str, zxid: i64, source: &Source, touched: &Touched) -> Result<Loaded, FileError> {
+    let read = |order: Order| {
+        std::thread::scope(|scope| {
+            let mut scan = Scan {
+                feed: source.feed(scope),
+                znodes: Znodes {
+                    tree: FileTree::over(source.clone(), zxid),
+                    touched,
+                    order,
+                    end: zxid,
+                    acl: (0, Acls::UNKNOWN),
+                    missed: Vec::new(),
+                },
+            };
+            let read = scan.read();
+            let read = read.map_err(|fault| FileError::new(name, scan.feed.at as usize, fault));
+            read.map(|digest| Loaded {
+                tree: scan.znodes.tree,
+                digest,
+                end: scan.znodes.end,
+                missed: scan.znodes.missed,
+            })
+        })
+    };
+    match read(Order::DepthFirst(Vec::new(), Vec::new())) {
+        // Servers write depth first, but also read files that are not.
+        Err(error) if matches!(error.fault, Fault::NoParent(_)) => {
+            read(Order::Any(HashSet::new(), DefaultHashBuilder::default()))
         }
-        Ok(plain)
-    } else {
-        Ok(bytes)
+        read => read,
     }
 }
 
-/// `at` is where it is, for the error.
-fn parse(bytes: Vec<u8>, zxid: i64, at: &mut usize) -> Result<Loaded, Fault> {
-    let mut input = Input::new(&bytes);
-    if input.take(4) != Ok(MAGIC) {
-        return Err(Fault::Magic("a snapshot"));
+/// How the parent of a znode is known.
+enum Order {
+    /// The last path, and those of its ancestors that are not left yet: their lengths and nodes.
+    DepthFirst(Vec<u8>, Vec<(usize, Option<u32>)>),
+    /// All paths.
+    Any(HashSet<u64>, DefaultHashBuilder),
+}
+
+struct Scan<'a> {
+    feed: Feed,
+    znodes: Znodes<'a>,
+}
+
+struct Znodes<'a> {
+    tree: FileTree,
+    touched: &'a Touched,
+    order: Order,
+    end: i64,
+    /// The last id of an access control list, and its number.
+    acl: (i64, u32),
+    missed: Vec<Vec<u8>>,
+}
+
+impl Scan<'_> {
+    fn read(&mut self) -> Result<Option<(i64, u64)>, Fault> {
+        let magic = self.feed.item(|input, _| input.array::<4>());
+        if !matches!(&magic, Ok(magic) if magic == MAGIC) {
+            return Err(match magic {
+                Err(fault) if fault != Fault::Truncated => fault,
+                _ => Fault::Magic("a snapshot"),
+            });
+        }
+        // Version and dbid, which no reader looks at.
+        self.feed.item(|input, _| input.array::<12>())?;
+        for _ in 0..self.number()? {
+            let (session, timeout) = self.feed.item(|input, _| Ok((input.long()?, input.int()?)))?;
+            self.znodes.tree.sessions.insert(session, timeout);
+        }
+        for _ in 0..self.number()? {
+            let acls = &mut self.znodes.tree.acls;
+            self.feed.item(|input, _| {
+                let (id, list) = (input.long()?, input.acl()?);
+                Ok(acls.read(id, list))
+            })?;
+        }
+        self.znodes.acl = (0, self.znodes.tree.acls.of_id(0));
+        loop {
+            let Self { feed, znodes, .. } = self;
+            if !feed.item(|input, at| znodes.one(input, at))? {
+                break;
+            }
+        }
+        if self.znodes.tree.is_empty() {
+            return Err(Fault::NoParent("/".to_owned()));
+        }
+        self.znodes.tree.base.nodes = u32::try_from(self.znodes.tree.nodes.len()).unwrap_or(u32::MAX);
+        self.trailers()
     }
-    input.take(12)?; // version and dbid, which no reader looks at
-    let mut sessions = HashMap::new();
-    for _ in 0..input.count(12)? {
-        sessions.insert(input.long()?, input.int()?);
+
+    fn number(&mut self) -> Result<u32, Fault> {
+        let count = self.feed.item(|input, _| input.int())?;
+        u32::try_from(count).map_err(|_| Fault::Length(count.into()))
     }
-    let mut acls = Acls::default();
-    let mut numbers = HashMap::from([(OPEN_ID, Acls::OPEN)]);
-    for _ in 0..input.count(12)? {
-        *at = input.at();
-        numbers.insert(input.long()?, acls.number(input.acl()?));
+
+    /// What follows the znodes: a checksum, and up to two more numbers with a checksum each, of all bytes before it.
+    fn trailers(&mut self) -> Result<Option<(i64, u64)>, Fault> {
+        let sealed = self.feed.at;
+        let mut rest = Vec::new();
+        while let Ok(byte) = self.feed.item(|input, _| input.array::<1>()) {
+            rest.extend_from_slice(&byte);
+            if rest.len() > super::feed::TAIL {
+                return Err(Fault::Trailing(rest.len() as u64));
+            }
+        }
+        let seals = self.feed.seals()?;
+        let mut input = Input::new(&rest);
+        let seal = |input: &mut Input<'_>| {
+            let found = seals.up_to(sealed + input.at() as u64).ok_or(Fault::Truncated)?;
+            let expected = input.long()?.cast_unsigned();
+            if expected != found {
+                return Err(Fault::Checksum { expected, found });
+            }
+            match input.take(END.len())? {
+                END => Ok(()),
+                _ => Err(Fault::Truncated),
+            }
+        };
+        seal(&mut input)?;
+        let mut digest = None;
+        if matches!(input.left(), 33 | 54) {
+            let at_zxid = input.long()?;
+            input.int()?; // 2 in every release
+            digest = Some((at_zxid, input.long()?.cast_unsigned()));
+            self.znodes.end = self.znodes.end.max(at_zxid);
+            seal(&mut input)?;
+        }
+        if input.left() == 21 {
+            self.znodes.end = self.znodes.end.max(input.long()?);
+            seal(&mut input)?;
+        }
+        self.znodes.tree.base.seal = seals.whole();
+        match input.left() {
+            0 => Ok(digest),
+            left => Err(Fault::Trailing(left as u64)),
+        }
     }
-    *at = input.at();
-    let mut tree = FileTree::over(bytes, zxid, sessions, acls);
-    let mut end = zxid;
-    let mut ancestors: Vec<u32> = Vec::new();
-    let mut last = (OPEN_ID, Acls::OPEN);
-    loop {
-        let mut input = Input::new(&tree.arena()[*at..]);
+}
+
+impl Znodes<'_> {
+    /// Reads a znode, and says whether it was one and not the end.
+    fn one(&mut self, input: &mut Input<'_>, at: u64) -> Result<bool, Fault> {
         let path = input.string()?;
         if path == b"/" {
-            *at += input.at();
-            break;
+            return Ok(false);
         }
-        let spans = {
-            let data = input.buffer()?;
-            let after = *at + input.at();
-            let data_at = after - data.map_or(0, <[u8]>::len);
-            (
-                Span::new(*at + 4, Some(path.len())),
-                Span::new(data_at, data.map(<[u8]>::len)),
-            )
-        };
-        let id = input.long()?;
-        if id != last.0 {
-            last = (id, numbers.get(&id).copied().unwrap_or(Acls::UNKNOWN));
+        let (data, id, stat) = (input.buffer()?, input.long()?, Persisted::read(input)?);
+        let tree = &mut self.tree;
+        if id != self.acl.0 {
+            self.acl = (id, tree.acls.of_id(id));
         }
-        let stat = Persisted::read(&mut input)?;
-        let next = *at + input.at();
-        // Servers write depth first, so the parent is near.
-        while let Some(above) = ancestors.last()
-            && !tree.is_parent(*above, path)
+        let acl = self.acl.1;
+        self.end = self.end.max(stat.newest_zxid());
+        let above = self.order.above(path, tree)?;
+        let kind = tree.kind(stat.owner);
+        if kind == Kind::Ephemeral
+            && let Some(parent) = parent(path).filter(|parent| self.touched.misses(stat.owner, parent))
         {
-            ancestors.pop();
+            self.missed.push(parent.to_vec());
         }
-        let above = ancestors.last().copied();
-        end = end.max(stat.newest_zxid());
-        ancestors.push(tree.put(spans, last.1, stat, above)?);
-        *at = next;
-    }
-    let (digest, trailer) = trailers(tree.arena(), at)?;
-    let end = end
-        .max(digest.map_or(0, |(zxid, _)| zxid))
-        .max(trailer.unwrap_or(0));
-    Ok(Loaded { tree, digest, end })
-}
-
-type Trailers = (Option<(i64, u64)>, Option<i64>);
-
-/// What follows the znodes: a checksum, and up to two more numbers with a checksum each, of all bytes before it.
-fn trailers(bytes: &[u8], at: &mut usize) -> Result<Trailers, Fault> {
-    let mut input = Input::new(bytes);
-    input.take(*at)?;
-    let mut adler = Adler32::new();
-    let mut checked = 0;
-    let mut seal = |input: &mut Input<'_>| {
-        adler.write(&bytes[checked..input.at()]);
-        checked = input.at();
-        let (expected, found) = (input.long()?.cast_unsigned(), u64::from(adler.finish()));
-        if expected != found {
-            return Err(Fault::Checksum { expected, found });
-        }
-        if input.take(END.len())? != END {
-            return Err(Fault::Truncated);
-        }
-        Ok(())
-    };
-    seal(&mut input)?;
-    let (mut digest, mut zxid) = (None, None);
-    *at = input.at();
-    if matches!(input.left(), 33 | 54) {
-        let at_zxid = input.long()?;
-        input.int()?; // 2 in every release
-        digest = Some((at_zxid, input.long()?.cast_unsigned()));
-        seal(&mut input)?;
-    }
-    *at = input.at();
-    if input.left() == 21 {
-        zxid = Some(input.long()?);
-        seal(&mut input)?;
-    }
-    *at = input.at();
-    match input.left() {
-        0 => Ok((digest, zxid)),
-        left => Err(Fault::Trailing(left as u64)),
-    }
-}
-
-impl FileTree {
-    /// Writes the tree as a snapshot that every release since 3.4 can start from, with the checksums and the
-    /// digest that newer ones look for; its name must be `snapshot.` and the zxid in lower-case hex. Hands on
-    /// parts that begin and end between znodes, with the number of znodes in each.
-    ///
-    /// # Errors
-    /// What `sink` gave.
-    pub fn write(&self, mut sink: impl FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
-        let mut out = Vec::with_capacity(PART + (PART >> 1));
-        out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&2_i32.to_be_bytes());
-        out.extend_from_slice(&(-1_i64).to_be_bytes());
-        out.extend_from_slice(&0_i32.to_be_bytes()); // sessions
-        let used: BTreeSet<u32> = self.seen().map(|seen| seen.node.acl).collect();
-        let used: Vec<_> = used.into_iter().filter(|number| *number != Acls::OPEN).collect();
-        self.acls.write(&used, &mut out);
-        let mut adler = Adler32::new();
-        let mut count = 0;
-        for seen in self.seen() {
-            if out.len() >= PART || count == 0 {
-                adler.write(&out);
-                sink(&out, count)?;
-                out.clear();
-                count = 0;
+        let node = if kind == Kind::Ephemeral || self.touched.has(path) {
+            let spans = (tree.keep(Some(path)), tree.keep(data));
+            let node = tree.put(spans, acl, stat, above)?;
+            tree.base.pieces.push(Piece::Node(node));
+            Some(node)
+        } else if acl == Acls::UNKNOWN {
+            return Err(Fault::NoAcl(name_of(path)));
+        } else {
+            if let Some(above) = above {
+                tree.nodes[above as usize].children += 1;
             }
-            put_buffer(&mut out, Some(seen.path));
-            put_buffer(&mut out, seen.data);
-            out.extend_from_slice(&Acls::id(seen.node.acl).to_be_bytes());
-            seen.node.stat.write(&mut out);
-            count += 1;
-        }
-        adler.write(&out);
-        sink(&out, count)?;
-        out.clear();
-        out.extend_from_slice(END);
-        let mut sealed = 0;
-        let mut seal = |out: &mut Vec<u8>| {
-            adler.write(&out[sealed..]);
-            sealed = out.len();
-            out.extend_from_slice(&u64::from(adler.finish()).to_be_bytes());
-            out.extend_from_slice(END);
+            tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
+            let base = &mut tree.base;
+            base.quiet.count(kind, data);
+            base.acls.insert(acl);
+            let more = u32::try_from(input.at()).map_err(|_| Fault::Length(i64::MAX))?;
+            match base.pieces.last_mut() {
+                Some(Piece::Quiet { length, znodes, .. }) if u64::from(*length) + u64::from(more) <= PART => {
+                    *length += more;
+                    *znodes += 1;
+                }
+                _ => base.pieces.push(Piece::Quiet {
+                    at,
+                    length: more,
+                    znodes: 1,
+                }),
+            }
+            None
         };
-        seal(&mut out);
-        out.extend_from_slice(&self.zxid().to_be_bytes());
-        out.extend_from_slice(&DIGEST_VERSION.to_be_bytes());
-        out.extend_from_slice(&self.digest().to_be_bytes());
-        seal(&mut out);
-        out.extend_from_slice(&self.zxid().to_be_bytes());
-        seal(&mut out);
-        sink(&out, 0)
+        self.order.enter(path, node);
+        Ok(true)
+    }
+}
+
+impl Order {
+    /// The node of a path's parent, where that is a node.
+    fn above(&mut self, path: &[u8], tree: &FileTree) -> Result<Option<u32>, Fault> {
+        let Some(parent) = parent(path) else {
+            return match path {
+                [] => Ok(None),
+                path => Err(Fault::NoParent(name_of(path))),
+            };
+        };
+        let known = match self {
+            Self::DepthFirst(last, ancestors) => {
+                while ancestors.last().is_some_and(|(length, _)| *length > parent.len()) {
+                    ancestors.pop();
+                }
+                let above = ancestors.last().filter(|(length, _)| *length == parent.len());
+                above.filter(|_| last.starts_with(parent)).map(|(_, node)| *node)
+            }
+            Self::Any(paths, hasher) => paths
+                .contains(&hasher.hash_one(parent))
+                .then(|| tree.find(parent)),
+        };
+        known.ok_or_else(|| Fault::NoParent(name_of(path)))
     }
 
-    /// The name of the snapshot that [`write`](Self::write) writes.
-    #[must_use]
-    pub fn file_name(&self) -> String {
-        format!("snapshot.{:x}", self.zxid())
+    fn enter(&mut self, path: &[u8], node: Option<u32>) {
+        match self {
+            Self::DepthFirst(last, ancestors) => {
+                last.clear();
+                last.extend_from_slice(path);
+                ancestors.push((path.len(), node));
+            }
+            Self::Any(paths, hasher) => {
+                paths.insert(hasher.hash_one(path));
+            }
+        }
     }
 }

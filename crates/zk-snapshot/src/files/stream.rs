@@ -1,3 +1,5 @@
+use super::feed::Source;
+use super::replay::Touched;
 use super::snapshot::{self, Loaded};
 use super::{FileError, FilesReport, Gathered};
 
@@ -15,7 +17,8 @@ impl Gathered {
             mut tree,
             digest,
             end,
-        } = snapshot::load(name, zxid, bytes)?;
+            ..
+        } = snapshot::load(name, zxid, &Source::Bytes(bytes.into()), &Touched::default())?;
         let agrees = match digest {
             // Nothing was processed since the server had started.
             Some((0, 0)) => None,

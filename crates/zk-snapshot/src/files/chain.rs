@@ -1,0 +1,129 @@
+//! The logs of a server one after another, also while it writes them.
+
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::directory::{Unfit, list, open};
+use super::log::{LogReader, Step};
+use super::txn::Txn;
+use super::{Fault, FileError};
+
+const LOOK: Duration = Duration::from_millis(20);
+/// How often a damaged place is read again: a server writes a record in several pieces.
+const SECOND_LOOKS: usize = 5;
+
+/// Reads all transactions after `last`, without a hole.
+pub(super) struct Logs<'a> {
+    /// The last one so far.
+    pub(super) last: i64,
+    /// Nothing after it is taken, and it is waited for until `patience` ends.
+    pub(super) committed: Option<i64>,
+    pub(super) patience: Instant,
+    pub(super) readers: Vec<LogReader>,
+    /// The one that is being read.
+    pub(super) current: usize,
+    pub(super) directory: &'a Path,
+    /// Where the newest log that is known begins.
+    pub(super) newest: i64,
+}
+
+type Take<'a> = dyn FnMut(&Txn<'_>, &LogReader) -> Result<(), FileError> + 'a;
+
+impl Logs<'_> {
+    /// Those that were read from.
+    pub(super) fn names(&self) -> Vec<String> {
+        let read = self.readers.iter().take(self.current + 1);
+        read.map(|reader| reader.name().to_owned()).collect()
+    }
+
+    /// The same transactions once more, from after `zxid`.
+    pub(super) fn again(mut self, zxid: i64) -> Result<Self, FileError> {
+        self.readers.iter_mut().try_for_each(LogReader::rewind)?;
+        (self.committed, self.last, self.current) = (Some(self.last), zxid, 0);
+        Ok(self)
+    }
+
+    fn is_done(&self) -> bool {
+        self.committed.is_some_and(|committed| self.last >= committed)
+    }
+
+    fn is_last(&self) -> bool {
+        self.current + 1 >= self.readers.len()
+    }
+
+    /// Reads on, also in logs that are begun meanwhile.
+    pub(super) fn run(&mut self, take: &mut Take<'_>) -> Result<(), Unfit> {
+        while self.current < self.readers.len() {
+            let torn = self.read(self.is_last(), take)?;
+            if self.is_done() {
+                return Ok(());
+            }
+            if self.is_last() {
+                for (begin, path) in list(self.directory, "log").unwrap_or_default() {
+                    if begin > self.newest {
+                        self.readers.push(open(&path)?);
+                        self.newest = begin;
+                    }
+                }
+                if self.is_last() {
+                    match self.committed {
+                        Some(_) if Instant::now() < self.patience => sleep(LOOK),
+                        Some(_) if torn => {
+                            return Err(self.readers[self.current].fault(Fault::Truncated).into());
+                        }
+                        _ => return Ok(()),
+                    }
+                    continue;
+                }
+                // Where another log was begun, this one has been written to its end.
+                self.read(false, take)?;
+            }
+            self.current += 1;
+        }
+        Ok(())
+    }
+
+    /// Reads what the current log holds by now, and says whether it ends in a torn record. In the last log, nothing
+    /// may follow that.
+    fn read(&mut self, is_last: bool, take: &mut Take<'_>) -> Result<bool, FileError> {
+        let mut looks = 0;
+        while !self.is_done() {
+            let reader = &mut self.readers[self.current];
+            match reader.step() {
+                Ok(Step::Record) => {
+                    looks = 0;
+                    let (last, committed) = (self.last, self.committed);
+                    let reader = &self.readers[self.current];
+                    let txn = reader.record()?;
+                    let found = txn.header.zxid;
+                    if found <= last || committed.is_some_and(|committed| found > committed) {
+                        continue;
+                    }
+                    let new_epoch = found >> 32 > last >> 32 && found & 0xffff_ffff == 1;
+                    if found != last + 1 && !new_epoch {
+                        return Err(reader.fault(Fault::Hole { last, found }));
+                    }
+                    take(&txn, reader)?;
+                    self.last = found;
+                }
+                Ok(end) => {
+                    if !is_last || !reader.more_follows()? {
+                        return Ok(matches!(end, Step::Torn));
+                    }
+                    if looks == SECOND_LOOKS {
+                        return Err(reader.fault(Fault::Gap));
+                    }
+                    looks += 1;
+                    sleep(LOOK);
+                }
+                Err(error) if looks == SECOND_LOOKS => return Err(error),
+                Err(_) => {
+                    looks += 1;
+                    sleep(LOOK);
+                }
+            }
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,211 @@
+//! Replay by ZooKeeper's own rules (`DataTree.processTxn`).
+
+use hashbrown::{DefaultHashBuilder, HashSet};
+use std::hash::BuildHasher;
+
+use super::Fault;
+use super::jute::Persisted;
+use super::tree::{FileTree, GONE, name_of, parent};
+use super::txn::{Create, Created, Header, Op, Txn};
+use crate::tree::kind::{CONTAINER, TTL};
+
+/// Dead znodes and dead bytes are cleared away where they are more than the live ones, and than these.
+const DEAD_NODES: usize = 4_096;
+const DEAD_BYTES: usize = 32 << 20;
+
+/// The znodes that transactions are about, and the parents of these: eight bytes for each path.
+#[derive(Default)]
+pub(super) struct Touched {
+    paths: HashSet<u64>,
+    /// Sessions that end. Not every release logs which ephemeral znodes went with them.
+    closed: HashSet<i64>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Touched {
+    /// Whether it has `path`; it may say so of one in 2^64 that it has not.
+    pub(super) fn has(&self, path: &[u8]) -> bool {
+        !self.paths.is_empty() && self.paths.contains(&self.hasher.hash_one(path))
+    }
+
+    /// Whether an ephemeral znode of `owner` goes, and it is not known to touch its parent.
+    pub(super) fn misses(&self, owner: i64, parent: &[u8]) -> bool {
+        self.closed.contains(&owner) && !self.has(parent)
+    }
+
+    pub(super) fn insert(&mut self, path: &[u8]) {
+        let path = if path == b"/" { b"" } else { path };
+        self.paths.insert(self.hasher.hash_one(path));
+    }
+
+    fn with_parent(&mut self, path: &[u8]) {
+        self.insert(path);
+        if let Some(parent) = parent(path) {
+            self.insert(parent);
+        }
+    }
+
+    pub(super) fn add(&mut self, session: i64, op: &Op<'_>) {
+        match op {
+            Op::Create(create) => self.with_parent(create.path),
+            Op::Delete(path) => self.with_parent(path),
+            Op::CloseSession(paths) => {
+                self.closed.insert(session);
+                paths.iter().for_each(|path| self.with_parent(path));
+            }
+            Op::SetData { path, .. } | Op::SetAcl { path, .. } => self.insert(path),
+            Op::Multi(ops) => ops.iter().for_each(|op| self.add(session, op)),
+            Op::CreateSession(_) | Op::Error | Op::Check => {}
+        }
+    }
+}
+
+impl FileTree {
+    /// Applies a transaction by the rules of replay: what the tree shows already is no error.
+    pub(super) fn apply(&mut self, txn: &Txn<'_>) -> Result<(), Fault> {
+        match &txn.op {
+            Op::Multi(ops) if ops.contains(&Op::Error) => {}
+            Op::Multi(ops) => ops.iter().try_for_each(|op| self.one(&txn.header, op))?,
+            op => self.one(&txn.header, op)?,
+        }
+        self.zxid = self.zxid.max(txn.header.zxid);
+        if self.dead_nodes > DEAD_NODES.max(self.len())
+            || self.dead_bytes > DEAD_BYTES.max(self.arena.len() / 2)
+        {
+            self.tidy();
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, header: &Header, op: &Op<'_>) -> Result<(), Fault> {
+        match op {
+            Op::CreateSession(timeout) => {
+                self.sessions.insert(header.session, *timeout);
+            }
+            Op::CloseSession(paths) => {
+                paths.iter().try_for_each(|path| self.delete(header, path))?;
+                for at in self.owned.remove(&header.session).unwrap_or_default() {
+                    let path = self.path(&self.nodes[at as usize]).to_vec();
+                    self.delete(header, &path)?;
+                }
+                self.sessions.remove(&header.session);
+            }
+            Op::Create(create) => self.create(header, create)?,
+            Op::Delete(path) => self.delete(header, path)?,
+            Op::SetData { path, data, version } => {
+                if let Some(at) = self.find(path) {
+                    let before = self.digest_of(at);
+                    self.replace(at, *data);
+                    let stat = &mut self.nodes[at as usize].stat;
+                    (stat.version, stat.mzxid, stat.mtime) = (*version, header.zxid, header.time);
+                    self.digest = self.digest.wrapping_sub(before).wrapping_add(self.digest_of(at));
+                }
+            }
+            Op::SetAcl { path, acl, version } => {
+                if let Some(at) = self.find(path) {
+                    self.nodes[at as usize].acl = self.acls.number(acl);
+                    self.alter(at, |stat| stat.aversion = *version);
+                }
+            }
+            Op::Multi(_) | Op::Error | Op::Check => {}
+        }
+        Ok(())
+    }
+
+    fn create(&mut self, header: &Header, create: &Create<'_>) -> Result<(), Fault> {
+        let Some(above) = parent(create.path).and_then(|path| self.find(path)) else {
+            return Ok(());
+        };
+        let acl = self.acls.number(create.acl);
+        let count = |tree: &mut Self, creations: i32| {
+            if creations > tree.nodes[above as usize].stat.cversion {
+                tree.alter(above, |stat| {
+                    (stat.cversion, stat.pzxid) = (creations, header.zxid);
+                });
+            }
+        };
+        if let Some(at) = self.find(create.path) {
+            self.nodes[at as usize].acl = acl;
+            if create.plain {
+                count(self, create.parent_cversion);
+            }
+            return Ok(());
+        }
+        let creations = match create.parent_cversion {
+            -1 => self.nodes[above as usize].stat.cversion.wrapping_add(1),
+            creations => creations,
+        };
+        count(self, creations);
+        let stat = Persisted {
+            czxid: header.zxid,
+            mzxid: header.zxid,
+            pzxid: header.zxid,
+            ctime: header.time,
+            mtime: header.time,
+            owner: match create.kind {
+                Created::Persistent => 0,
+                Created::Ephemeral => header.session,
+                Created::Container => CONTAINER,
+                Created::Ttl(ms) => TTL | ms,
+            },
+            ..Persisted::default()
+        };
+        let spans = (self.keep(Some(create.path)), self.keep(create.data));
+        self.put(spans, acl, stat, Some(above)).map(drop)
+    }
+
+    fn delete(&mut self, header: &Header, path: &[u8]) -> Result<(), Fault> {
+        let Some(above) = parent(path).and_then(|path| self.find(path)) else {
+            return Ok(());
+        };
+        self.alter(above, |stat| stat.pzxid = stat.pzxid.max(header.zxid));
+        let Some(at) = self.find(path) else {
+            return Ok(());
+        };
+        self.detach(at)?;
+        self.remove(at, Some(above));
+        Ok(())
+    }
+
+    /// Removes what a snapshot shows below a znode that is deleted after it was begun: the znode was created again
+    /// meanwhile, and so were its children.
+    fn detach(&mut self, top: u32) -> Result<(), Fault> {
+        if self.nodes[top as usize].children == 0 {
+            return Ok(());
+        }
+        let mut below = self.path(&self.nodes[top as usize]).to_vec();
+        let top_name = name_of(&below);
+        below.push(b'/');
+        let inside: Vec<u32> = (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
+            .filter(|at| {
+                let node = &self.nodes[*at as usize];
+                node.children != GONE && self.path(node).starts_with(&below)
+            })
+            .collect();
+        for at in inside.into_iter().rev() {
+            let path = self.path(&self.nodes[at as usize]);
+            let above = parent(path).and_then(|path| self.find(path));
+            if self.nodes[at as usize].children > 0 {
+                return Err(Fault::Children(name_of(path)));
+            }
+            self.remove(at, above);
+        }
+        match self.nodes[top as usize].children {
+            0 => Ok(()),
+            _ => Err(Fault::Children(top_name)),
+        }
+    }
+
+    fn replace(&mut self, at: u32, data: Option<&[u8]>) {
+        let span = self.nodes[at as usize].data;
+        match data {
+            Some(data) if data.len() == span.length as usize => {
+                self.arena[span.at..span.at + data.len()].copy_from_slice(data);
+            }
+            data => {
+                self.dead_bytes += span.bytes();
+                self.nodes[at as usize].data = self.keep(data);
+            }
+        }
+    }
+}
