@@ -17,9 +17,9 @@ const XERIAL: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER: usize = 16;
 /// No block of snappy is longer.
 const LONGEST_BLOCK: u32 = 1 << 30;
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 128 << 10;
 /// Chunks that are read ahead.
-const AHEAD: usize = 4;
+const AHEAD: usize = 6;
 /// No more than this follows the last znode.
 pub(super) const TAIL: usize = 128;
 

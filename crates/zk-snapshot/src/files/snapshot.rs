@@ -207,7 +207,9 @@ impl Znodes<'_> {
             tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
             let base = &mut tree.base;
             base.quiet.count(kind, data);
-            base.acls.insert(acl);
+            if base.acls.last() != Some(&acl) {
+                base.acls.insert(acl);
+            }
             let more = u32::try_from(input.at()).map_err(|_| Fault::Length(i64::MAX))?;
             match base.pieces.last_mut() {
                 Some(Piece::Quiet { length, znodes, .. }) if u64::from(*length) + u64::from(more) <= PART => {
