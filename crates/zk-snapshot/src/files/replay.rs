@@ -209,3 +209,120 @@ impl FileTree {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use simd_adler32::adler32;
+
+    use super::super::feed::Source;
+    use super::super::jute::put_buffer;
+    use super::super::snapshot::{self, END};
+    use super::*;
+
+    const OPEN: i64 = -1;
+
+    /// A snapshot begun at zxid 1, of znodes with the zxid each was created by.
+    fn snapshot(znodes: &[(&str, i64)]) -> Source {
+        let mut bytes = b"ZKSN\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+        for (path, zxid) in znodes {
+            put_buffer(&mut bytes, Some(path.as_bytes()));
+            put_buffer(&mut bytes, Some(b"data"));
+            bytes.extend_from_slice(&OPEN.to_be_bytes());
+            let stat = Persisted {
+                czxid: *zxid,
+                mzxid: *zxid,
+                pzxid: *zxid,
+                ..Persisted::default()
+            };
+            stat.write(&mut bytes);
+        }
+        bytes.extend_from_slice(END);
+        let seal = u64::from(adler32(&&bytes[..]));
+        bytes.extend_from_slice(&seal.to_be_bytes());
+        bytes.extend_from_slice(END);
+        Source::Bytes(bytes.into())
+    }
+
+    fn record(zxid: i64, kind: i32, path: &str) -> Vec<u8> {
+        let mut bytes = [0; 12].to_vec();
+        bytes.extend_from_slice(&zxid.to_be_bytes());
+        bytes.extend_from_slice(&7_i64.to_be_bytes());
+        bytes.extend_from_slice(&kind.to_be_bytes());
+        put_buffer(&mut bytes, Some(path.as_bytes()));
+        if kind == 1 {
+            put_buffer(&mut bytes, Some(b"new"));
+            bytes.extend_from_slice(&[0, 0, 0, 0, 0]); // no list, not ephemeral
+            bytes.extend_from_slice(&1_i32.to_be_bytes());
+        }
+        bytes
+    }
+
+    fn replayed(znodes: &[(&str, i64)], records: &[Vec<u8>]) -> Result<FileTree, Fault> {
+        let txns: Vec<_> = records.iter().map(|bytes| Txn::decode(bytes).unwrap()).collect();
+        let mut touched = Touched::default();
+        txns.iter()
+            .for_each(|txn| touched.add(txn.header.session, &txn.op));
+        let loaded = snapshot::load("snapshot.1", 1, &snapshot(znodes), &touched);
+        let mut tree = loaded.map_err(|error| error.fault)?.tree;
+        txns.iter().try_for_each(|txn| tree.apply(txn))?;
+        tree.settle()?;
+        Ok(tree)
+    }
+
+    /// The paths of what a tree writes, in their order, which must be depth first, and their digest.
+    fn written(tree: &FileTree) -> (Vec<String>, u64) {
+        let mut bytes = Vec::new();
+        tree.write(|part, _| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })
+        .unwrap();
+        let mut all = Touched::default();
+        let paths = ["", "/x", "/x/c", "/x/c/d", "/x-y", "/z", "/z/e"];
+        paths.iter().for_each(|path| all.insert(path.as_bytes()));
+        let again = snapshot::load("again", tree.zxid(), &Source::Bytes(bytes.into()), &all).unwrap();
+        let tree = again.tree;
+        let paths = tree
+            .seen()
+            .map(|seen| String::from_utf8_lossy(seen.path).into_owned());
+        (paths.collect(), tree.digest())
+    }
+
+    #[test]
+    fn a_znode_made_again_while_the_snapshot_was_written_comes_before_its_children() {
+        let znodes = [
+            ("", 0),
+            ("/x", 3),
+            ("/x/c", 4),
+            ("/x-y", 0),
+            ("/z", 0),
+            ("/z/e", 0),
+        ];
+        let records = [
+            record(2, 2, "/x"),
+            record(3, 1, "/x"),
+            record(4, 1, "/x/c"),
+            record(5, 1, "/x/c/d"),
+        ];
+        let tree = replayed(&znodes, &records).unwrap();
+        let (paths, digest) = written(&tree);
+        assert_eq!(paths, ["", "/x", "/x/c", "/x/c/d", "/x-y", "/z", "/z/e"]);
+        assert_eq!((tree.len(), digest), (7, tree.digest()));
+    }
+
+    #[test]
+    fn what_the_logs_leave_below_a_deleted_znode_is_an_error() {
+        let znodes = [("", 0), ("/x", 0), ("/x/c", 0)];
+        let fault = replayed(&znodes, &[record(2, 2, "/x")]).err();
+        assert_eq!(fault, Some(Fault::Children("/x".to_owned())));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_depth_first_is_read() {
+        let znodes = [("", 0), ("/x", 0), ("/z", 0), ("/x/c", 0)];
+        let tree = replayed(&znodes, &[record(2, 1, "/z/e")]).unwrap();
+        assert_eq!(tree.len(), 5);
+        let orphan = replayed(&[("", 0), ("/x/c", 0), ("/x", 0)], &[]).err();
+        assert_eq!(orphan, Some(Fault::NoParent("/x/c".to_owned())));
+    }
+}
