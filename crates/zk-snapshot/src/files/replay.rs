@@ -223,8 +223,14 @@ mod tests {
 
     /// A snapshot begun at zxid 1, of znodes with the zxid each was created by.
     fn snapshot(znodes: &[(&str, i64)]) -> Source {
+        let znodes: Vec<_> = znodes.iter().map(|(path, zxid)| (*path, *zxid, 0)).collect();
+        owned(&znodes)
+    }
+
+    /// The same, and the session that owns each.
+    fn owned(znodes: &[(&str, i64, i64)]) -> Source {
         let mut bytes = b"ZKSN\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
-        for (path, zxid) in znodes {
+        for (path, zxid, owner) in znodes {
             put_buffer(&mut bytes, Some(path.as_bytes()));
             put_buffer(&mut bytes, Some(b"data"));
             bytes.extend_from_slice(&OPEN.to_be_bytes());
@@ -232,6 +238,7 @@ mod tests {
                 czxid: *zxid,
                 mzxid: *zxid,
                 pzxid: *zxid,
+                owner: *owner,
                 ..Persisted::default()
             };
             stat.write(&mut bytes);
@@ -315,6 +322,28 @@ mod tests {
         let znodes = [("", 0), ("/x", 0), ("/x/c", 0)];
         let fault = replayed(&znodes, &[record(2, 2, "/x")]).err();
         assert_eq!(fault, Some(Fault::Children("/x".to_owned())));
+    }
+
+    #[test]
+    fn what_goes_with_a_session_need_not_be_logged() {
+        const SESSION: i64 = 7;
+        let mut closed = record(2, -11, "");
+        closed.truncate(closed.len() - 4); // releases before 3.6 log nothing more
+        closed[..8].copy_from_slice(&SESSION.to_be_bytes());
+        let txn = Txn::decode(&closed).unwrap();
+        let mut touched = Touched::default();
+        touched.add(txn.header.session, &txn.op);
+        let source = owned(&[("", 0, 0), ("/x", 0, 0), ("/x/e", 0, SESSION), ("/x/f", 0, 8)]);
+        let missed = snapshot::load("snapshot.1", 1, &source, &touched).unwrap().missed;
+        assert_eq!(missed, [b"/x"]);
+        touched.insert(b"/x");
+        let loaded = snapshot::load("snapshot.1", 1, &source, &touched).unwrap();
+        assert!(loaded.missed.is_empty());
+        let mut tree = loaded.tree;
+        tree.apply(&txn).unwrap();
+        assert!(tree.find(b"/x/e").is_none() && tree.find(b"/x/f").is_some());
+        let above = tree.find(b"/x").unwrap();
+        assert_eq!(tree.nodes[above as usize].stat.pzxid, 2);
     }
 
     #[test]
