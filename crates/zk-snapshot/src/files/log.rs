@@ -154,12 +154,13 @@ impl LogReader {
     /// Whether anything is written after what was read, and after what a torn record takes. Servers fill logs with
     /// zeros before they write to them.
     pub(super) fn more_follows(&mut self) -> Result<bool, FileError> {
-        let mut zeros = [0; 8 << 10];
+        const ZEROS: [u8; 8 << 10] = [0; 8 << 10];
+        let mut bytes = ZEROS;
         let follows = self.input.seek(SeekFrom::Start(self.claimed)).and_then(|_| {
             loop {
-                match self.input.read(&mut zeros) {
+                match self.input.read(&mut bytes) {
                     Ok(0) => return Ok(false),
-                    Ok(read) if zeros[..read].iter().any(|byte| *byte != 0) => return Ok(true),
+                    Ok(read) if bytes[..read] != ZEROS[..read] => return Ok(true),
                     Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
                     _ => {}
                 }
