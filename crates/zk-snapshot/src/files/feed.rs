@@ -9,6 +9,7 @@ use std::thread::Scope;
 use simd_adler32::Adler32;
 
 use super::Fault;
+use super::again::Sum;
 use super::jute::Input;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -49,14 +50,17 @@ impl Seals {
     pub(super) fn up_to(&self, bytes: u64) -> Option<u64> {
         let kept = self.length - self.tail.len() as u64;
         let more = usize::try_from(bytes.checked_sub(kept)?).ok()?;
-        let mut adler = self.adler.clone();
-        adler.write(self.tail.get(..more)?);
-        Some(u64::from(adler.finish()))
+        Some(self.with(self.tail.get(..more)?).adler())
     }
 
     /// Of all bytes.
-    pub(super) fn whole(&self) -> (u64, Option<u64>) {
-        (self.length, self.up_to(self.length))
+    pub(super) fn whole(&self) -> Sum {
+        self.with(&self.tail)
+    }
+
+    fn with(&self, tail: &[u8]) -> Sum {
+        let before = Sum::new(self.adler.finish(), self.length - self.tail.len() as u64);
+        before.and(Sum::of(tail))
     }
 }
 
@@ -94,9 +98,9 @@ impl Source {
 }
 
 /// A snapshot's bytes, and whether they were packed.
-type Unpacked<'a> = (Box<dyn Read + 'a>, bool);
+pub(super) type Unpacked<'a> = (Box<dyn Read + 'a>, bool);
 
-fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Unpacked<'a>> {
+pub(super) fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Unpacked<'a>> {
     let mut begin = Vec::new();
     input
         .by_ref()
@@ -268,25 +272,6 @@ impl Feed {
                 }
             }
         }
-    }
-
-    /// Appends the bytes `from..from + length` to `out`; what is before them is passed over.
-    pub(super) fn copy(&mut self, from: u64, length: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let mut wanted = length;
-        while self.at < from || wanted > 0 {
-            if self.taken == self.chunk.len() && !self.more()? {
-                return Err(Fault::Truncated);
-            }
-            let there = self.chunk.len() - self.taken;
-            let skip = usize::try_from(from.saturating_sub(self.at)).map_or(there, |skip| skip.min(there));
-            let count = (there - skip).min(wanted);
-            let begin = self.taken + skip;
-            out.extend_from_slice(&self.chunk[begin..begin + count]);
-            wanted -= count;
-            self.taken += skip + count;
-            self.at += (skip + count) as u64;
-        }
-        Ok(())
     }
 
     /// The checksums, when everything else has been read and passed over.

@@ -5,6 +5,7 @@
 //! (`org.apache.zookeeper.server.persistence`), and `docs/FORMAT.md` has what we write.
 
 mod acls;
+mod again;
 mod chain;
 mod directory;
 mod error;

@@ -16,7 +16,7 @@ pub(super) const MAGIC: &[u8; 4] = b"ZKSN";
 /// Ends the znodes and every checksum: a string, `/`.
 pub(super) const END: &[u8] = &[0, 0, 0, 1, b'/'];
 /// Znodes are copied in pieces of about this.
-pub(super) const PART: u64 = 1 << 20;
+pub(super) const PART: u64 = 256 << 10;
 
 /// A snapshot as it was loaded.
 pub(super) struct Loaded {

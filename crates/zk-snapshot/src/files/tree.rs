@@ -7,6 +7,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::Fault;
 use super::acls::Acls;
+use super::again::Sum;
 use super::feed::Source;
 use super::jute::Persisted;
 use crate::Kind;
@@ -50,7 +51,7 @@ pub(super) const GONE: u32 = u32::MAX;
 pub(super) struct Base {
     pub(super) source: Source,
     /// Its length and checksum: it must be the same when it is read again.
-    pub(super) seal: (u64, Option<u64>),
+    pub(super) seal: Sum,
     /// What it consists of, in its order.
     pub(super) pieces: Vec<Piece>,
     /// How many znodes are in none of the nodes, and of what kind they are.
@@ -182,7 +183,7 @@ impl FileTree {
             digest: 0,
             base: Base {
                 source,
-                seal: (0, None),
+                seal: Sum::of(&[]),
                 pieces: Vec::new(),
                 quiet: Kinds::default(),
                 acls: BTreeSet::new(),

@@ -3,31 +3,59 @@
 use std::collections::HashMap;
 use std::io;
 use std::ops::Range;
-
-use simd_adler32::Adler32;
+use std::panic::resume_unwind;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use super::Fault;
 use super::acls::Acls;
+use super::again::{Again, Sum};
 use super::jute::put_buffer;
 use super::snapshot::{END, MAGIC, PART};
 use super::tree::{FileTree, GONE, Piece, parent};
 
 const DIGEST_VERSION: i32 = 2;
 
-/// Hands on parts, and seals what went through it.
-struct Out<S> {
+/// Parts that are made before the one that is written.
+const AHEAD: usize = 2;
+
+/// So many znodes, in so many bytes.
+type Part = (Vec<u8>, u64);
+
+/// Hands on parts, and sums up what went through it.
+struct Out {
     part: Vec<u8>,
     znodes: u64,
-    adler: Adler32,
-    sink: S,
+    /// Of what is before `summed` in the part.
+    sum: Sum,
+    summed: usize,
+    parts: SyncSender<Part>,
+    used: Receiver<Vec<u8>>,
 }
 
-impl<S: FnMut(&[u8], u64) -> io::Result<()>> Out<S> {
+impl Out {
+    fn add_up(&mut self) {
+        if self.summed < self.part.len() {
+            self.sum = self.sum.and(Sum::of(&self.part[self.summed..]));
+            self.summed = self.part.len();
+        }
+    }
+
     fn flush(&mut self) -> io::Result<()> {
-        self.adler.write(&self.part);
-        (self.sink)(&self.part, self.znodes)?;
-        self.part.clear();
-        self.znodes = 0;
+        self.add_up();
+        let mut empty = self.used.try_recv().unwrap_or_default();
+        empty.clear();
+        let part = std::mem::replace(&mut self.part, empty);
+        self.summed = 0;
+        self.parts
+            .send((part, std::mem::take(&mut self.znodes)))
+            .map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn copy(&mut self, again: &mut Again<'_>, at: u64, length: u32) -> io::Result<()> {
+        self.add_up();
+        let copied = again.copy(at, length, &mut self.part)?;
+        self.sum = self.sum.and(copied);
+        self.summed = self.part.len();
         Ok(())
     }
 
@@ -57,13 +85,34 @@ impl FileTree {
     ///
     /// # Errors
     /// What `sink` gave, and whatever keeps the snapshot that the tree began with from being read once more.
-    pub fn write(&self, sink: impl FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
-        let mut out = Out {
-            part: Vec::with_capacity(2 * PART as usize),
-            znodes: 0,
-            adler: Adler32::new(),
-            sink,
-        };
+    pub fn write(&self, mut sink: impl FnMut(&[u8], u64) -> io::Result<()>) -> io::Result<()> {
+        std::thread::scope(|scope| {
+            let ((parts, made), (empty, used)) = (sync_channel(AHEAD), channel());
+            let maker = scope.spawn(move || {
+                self.make(Out {
+                    part: Vec::new(),
+                    znodes: 0,
+                    sum: Sum::of(&[]),
+                    summed: 0,
+                    parts,
+                    used,
+                })
+            });
+            let mut written = Ok(());
+            for (part, znodes) in made {
+                written = sink(&part, znodes);
+                if written.is_err() {
+                    break;
+                }
+                // It is no matter if nobody fills it again.
+                let _ = empty.send(part);
+            }
+            let made = maker.join().unwrap_or_else(|panic| resume_unwind(panic));
+            written.and(made)
+        })
+    }
+
+    fn make(&self, mut out: Out) -> io::Result<()> {
         self.head(&mut out.part);
         out.flush()?;
         self.znodes(&mut out)?;
@@ -71,22 +120,19 @@ impl FileTree {
             out.flush()?;
         }
         out.part.extend_from_slice(END);
-        let (adler, last) = (&mut out.adler, &mut out.part);
-        let mut sealed = 0;
-        let mut seal = |last: &mut Vec<u8>| {
-            adler.write(&last[sealed..]);
-            sealed = last.len();
-            last.extend_from_slice(&u64::from(adler.finish()).to_be_bytes());
-            last.extend_from_slice(END);
+        let seal = |out: &mut Out| {
+            out.add_up();
+            out.part.extend_from_slice(&out.sum.adler().to_be_bytes());
+            out.part.extend_from_slice(END);
         };
-        seal(last);
-        last.extend_from_slice(&self.zxid().to_be_bytes());
-        last.extend_from_slice(&DIGEST_VERSION.to_be_bytes());
-        last.extend_from_slice(&self.digest().to_be_bytes());
-        seal(last);
-        last.extend_from_slice(&self.zxid().to_be_bytes());
-        seal(last);
-        (out.sink)(last, 0)
+        seal(&mut out);
+        out.part.extend_from_slice(&self.zxid().to_be_bytes());
+        out.part.extend_from_slice(&DIGEST_VERSION.to_be_bytes());
+        out.part.extend_from_slice(&self.digest().to_be_bytes());
+        seal(&mut out);
+        out.part.extend_from_slice(&self.zxid().to_be_bytes());
+        seal(&mut out);
+        out.flush()
     }
 
     fn head(&self, out: &mut Vec<u8>) {
@@ -101,7 +147,7 @@ impl FileTree {
     }
 
     /// Depth first, as servers do it, if the snapshot was.
-    fn znodes(&self, out: &mut Out<impl FnMut(&[u8], u64) -> io::Result<()>>) -> io::Result<()> {
+    fn znodes(&self, out: &mut Out) -> io::Result<()> {
         let created = self.created();
         let mut below: HashMap<u32, Vec<Range<usize>>> = HashMap::new();
         for (place, at) in created.iter().enumerate() {
@@ -121,13 +167,12 @@ impl FileTree {
                 }
             }
         }
-        std::thread::scope(|scope| {
-            let damaged = |fault: Fault| io::Error::other(fault.to_string());
-            let mut feed = self.base.source.feed(scope);
+        let source = &self.base.source;
+        source.again(|again| {
             for piece in &self.base.pieces {
                 match piece {
                     Piece::Quiet { at, length, znodes } => {
-                        feed.copy(*at, *length as usize, &mut out.part).map_err(damaged)?;
+                        out.copy(again, *at, *length)?;
                         out.counted(u64::from(*znodes))?;
                     }
                     Piece::Node(at) if self.nodes[*at as usize].children != GONE => {
@@ -140,9 +185,9 @@ impl FileTree {
                     Piece::Node(_) => {}
                 }
             }
-            match feed.seals().map_err(damaged)?.whole() == self.base.seal {
+            match again.whole()? == self.base.seal {
                 true => Ok(()),
-                false => Err(damaged(Fault::Changed)),
+                false => Err(io::Error::other(Fault::Changed)),
             }
         })
     }
