@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use vault_store::VaultId;
 use zk_snapshot::{
-    Acl, Catalog, Change, Comparison, Entry, Kind, RestoreError, RestoreOptions, Role, Stat, Turn, ZnodePath,
-    compare, restore,
+    Acl, ArchiveError, Catalog, Change, Comparison, Entry, Kind, RestoreError, RestoreOptions, Role, Stat,
+    Turn, ZnodePath, compare, restore,
 };
 
 use crate::parts::{Parts, lock};
@@ -23,10 +23,44 @@ const OPEN: usize = 3;
 #[derive(Default)]
 pub(crate) struct Catalogs(Mutex<VecDeque<(VaultId, Arc<Look>)>>);
 
+/// Znodes in the lists of children that are kept of each. A list that alone has more is not kept.
+const LISTED: usize = 100_000;
+
 /// A vault that was looked into.
 struct Look {
     opened: Opened,
     catalog: Catalog,
+    listed: Mutex<VecDeque<Listing>>,
+}
+
+/// All children of a znode, by name.
+type Listing = Arc<(ZnodePath, Vec<ZnodeInfo>)>;
+
+impl Look {
+    /// Children may be anywhere in a backup, and those of one znode are asked for page by page: the lists that were
+    /// asked for last are kept.
+    fn children(&self, path: &ZnodePath) -> Result<Listing, ArchiveError> {
+        let known = lock(&self.listed)
+            .iter()
+            .find(|listing| listing.0 == *path)
+            .map(Arc::clone);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let children = self.catalog.children(path)?;
+        let children: Vec<_> = children.iter().map(|entry| info(&self.opened, entry)).collect();
+        let listing = Arc::new((path.clone(), children));
+        if listing.1.len() <= LISTED {
+            let mut listed = lock(&self.listed);
+            listed.push_front(Arc::clone(&listing));
+            let mut znodes = 0;
+            listed.retain(|listing| {
+                znodes += listing.1.len() + 1; // those without children take room as well
+                znodes <= LISTED + 1
+            });
+        }
+        Ok(listing)
+    }
 }
 
 /// A znode in a backup, without its data.
@@ -108,14 +142,18 @@ fn look(parts: &Parts, id: &str) -> Result<Arc<Look>, EngineError> {
     }
     let opened = records::open(parts, &manifest)?;
     let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(&id, &error))?;
-    let look = Arc::new(Look { opened, catalog });
+    let look = Arc::new(Look {
+        opened,
+        catalog,
+        listed: Mutex::default(),
+    });
     let mut catalogs = lock(&parts.catalogs.0);
     catalogs.truncate(OPEN - 1);
     catalogs.push_front((id, Arc::clone(&look)));
     Ok(look)
 }
 
-fn damaged(id: &VaultId, error: &zk_snapshot::ArchiveError) -> EngineError {
+fn damaged(id: &VaultId, error: &ArchiveError) -> EngineError {
     EngineError::Storage(format!("backup {id}: {error}"))
 }
 
@@ -161,7 +199,8 @@ pub(crate) fn znodes(
 ) -> Result<ZnodePage, EngineError> {
     let look = look(parts, id)?;
     let fail = |error| EngineError::Storage(format!("backup {id}: {error}"));
-    let children = look.catalog.children(path).map_err(fail)?;
+    let listing = look.children(path).map_err(fail)?;
+    let children = &listing.1;
     if children.is_empty() && look.catalog.znode(path).map_err(fail)?.is_none() {
         return Err(no_znode(id, path));
     }
@@ -169,7 +208,7 @@ pub(crate) fn znodes(
     Ok(ZnodePage {
         path: path.clone(),
         total: children.len(),
-        znodes: wanted.map(|entry| info(&look.opened, entry)).collect(),
+        znodes: wanted.cloned().collect(),
     })
 }
 
