@@ -55,7 +55,7 @@ async fn main() -> Outcome<()> {
         data,
     };
     let storage = tempfile::tempdir()?;
-    let config = BatchedConfig::new(&zookeeper.address());
+    let config = BatchedConfig::new(zookeeper.address());
     let engine = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)))
         .storage(storage.path())?
         .states(vec![Arc::new(FilesSource(dirs))])
