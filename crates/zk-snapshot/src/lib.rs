@@ -50,8 +50,8 @@ pub use client::{BatchedClient, BatchedConfig, Tls, four_letter_word};
 #[cfg(feature = "plain-client")]
 pub use client::{PlainClient, PlainConfig};
 pub use files::{
-    DataDirs, Dropped, Fault, FileError, FileTree, FilesReport, GatherError, Gathered, Kinds,
-    SnapshotRecords, gather,
+    DataDirs, Dropped, Fault, FileError, FileTree, FilesReport, GatherError, Gathered, Handout, Kinds,
+    Settled, Settling, SnapshotRecords, gather,
 };
 pub use restore::{
     Change, Difference, Failure, Policy, RestoreError, RestoreOptions, RestoreReport, restore,

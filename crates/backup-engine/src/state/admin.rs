@@ -4,33 +4,31 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use ureq::http::{Response, StatusCode};
 use ureq::{Agent, Body};
-use zk_snapshot::Gathered;
+use zk_snapshot::{Gathered, Handout, Settled, Settling};
 
 use super::StateSource;
-use crate::Ensemble;
+use crate::{Client, Ensemble};
 
 /// The longest that a server may take to write and send a snapshot.
 const SENDING: Duration = Duration::from_secs(1_800);
 /// The longest that is waited for a server that limits how often it may be asked, and between two attempts.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(400);
-/// How often a snapshot is asked for until one is exact.
-const ATTEMPTS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Snapshots that are asked for until one is exact: each stays on the server's disk until it purges old ones. More than
+/// the fewest only while they are small.
+const FEWEST: usize = 2;
+const MOST: usize = 20;
+const MOST_BYTES: u64 = 256 << 20;
 
 /// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
 ///
-/// A snapshot that is taken while clients write mixes states. Another is asked for then, a few times; if none is exact,
-/// the last one is taken for what it is: fuzzy.
+/// A snapshot that is taken while clients write mixes states. What changed meanwhile is read through the client API
+/// then ([`Settling`]), and another snapshot tells what clients are not shown. What stays unknown makes it fuzzy, and is
+/// named.
 #[derive(Clone)]
 pub struct AdminSource {
     url: String,
     authorization: Option<String>,
-}
-
-enum Trouble {
-    /// It may be better next time.
-    Fuzzy(String),
-    Final(String),
 }
 
 impl AdminSource {
@@ -44,22 +42,39 @@ impl AdminSource {
         }
     }
 
-    fn gather_now(&self) -> Result<Gathered, String> {
-        let mut left = ATTEMPTS;
-        loop {
-            left -= 1;
-            match self.snapshot() {
-                Ok(gathered) if gathered.exact || left == 0 => return Ok(gathered),
-                Err(Trouble::Fuzzy(why)) if left == 0 => return Err(why),
-                Err(Trouble::Final(why)) => return Err(why),
-                Ok(_) | Err(Trouble::Fuzzy(_)) => sleep(PAUSE),
+    async fn settled(&self, ensemble: &dyn Ensemble, reader: &dyn Client) -> Result<Settled, String> {
+        let mut settling = Settling::new(reader);
+        let (mut taken, mut bytes, mut trouble) = (0, 0, None);
+        while taken < FEWEST || taken < MOST && bytes < MOST_BYTES {
+            settling.begin().await.map_err(|error| error.to_string())?;
+            let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
+            let session = marker.session().await.map_err(|error| error.to_string())?;
+            let source = self.clone();
+            let handout = tokio::task::spawn_blocking(move || source.snapshot()).await;
+            marker.close().await;
+            match handout.map_err(|error| error.to_string())? {
+                Ok((handout, size)) => {
+                    (taken, bytes) = (taken + 1, bytes + size);
+                    if let Some(settled) = settling.round(handout, session).await {
+                        return Ok(settled);
+                    }
+                }
+                // What there is may do.
+                Err(why) => {
+                    trouble = Some(why);
+                    break;
+                }
             }
         }
+        settling
+            .end()
+            .ok_or_else(|| trouble.unwrap_or_else(|| "no snapshot came".to_owned()))
     }
 
-    fn snapshot(&self) -> Result<Gathered, Trouble> {
+    /// A snapshot, and its length.
+    fn snapshot(&self) -> Result<(Handout, u64), String> {
         let url = format!("{}/commands/snapshot?streaming=true", self.url);
-        let fail = |why: String| Trouble::Final(format!("{url}: {why}"));
+        let fail = |why: String| format!("{url}: {why}");
         let mut answer = self.ask(&url)?;
         let header = |name: &str| {
             let value = answer.headers().get(name)?;
@@ -84,25 +99,24 @@ impl AdminSource {
             return Err(fail(format!("{} bytes of {size} came", bytes.len())));
         }
         let name = format!("snapshot.{zxid:x}");
-        Gathered::from_snapshot(&name, zxid, bytes).map_err(|error| Trouble::Fuzzy(format!("{url}: {error}")))
+        let handout = Handout::read(&name, zxid, bytes).map_err(|error| fail(error.to_string()))?;
+        Ok((handout, size))
     }
 
-    fn ask(&self, url: &str) -> Result<Response<Body>, Trouble> {
+    fn ask(&self, url: &str) -> Result<Response<Body>, String> {
         let agent: Agent = Agent::config_builder()
             .timeout_global(Some(SENDING))
             .http_status_as_error(false)
             .build()
             .into();
         let patience = Instant::now() + PATIENCE;
-        let fail = |why: &str| Err(Trouble::Final(format!("{url}: {why}")));
+        let fail = |why: &str| Err(format!("{url}: {why}"));
         loop {
             let mut request = agent.get(url);
             if let Some(authorization) = &self.authorization {
                 request = request.header("Authorization", authorization);
             }
-            let answer = request
-                .call()
-                .map_err(|error| Trouble::Final(format!("{url}: {error}")))?;
+            let answer = request.call().map_err(|error| format!("{url}: {error}"))?;
             return match answer.status() {
                 StatusCode::OK => Ok(answer),
                 StatusCode::TOO_MANY_REQUESTS if Instant::now() < patience => {
@@ -140,10 +154,14 @@ impl StateSource for AdminSource {
         "admin"
     }
 
-    async fn gather(&self, _ensemble: &dyn Ensemble) -> Result<Gathered, String> {
-        let source = self.clone();
-        tokio::task::spawn_blocking(move || source.gather_now())
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+        let reader = ensemble.connect().await.map_err(|error| error.to_string())?;
+        let settled = self.settled(ensemble, &*reader).await;
+        reader.close().await;
+        let settled = settled?;
+        tokio::task::spawn_blocking(move || settled.gathered())
             .await
             .map_err(|error| error.to_string())?
+            .map_err(|error| format!("{}: {error}", self.url))
     }
 }

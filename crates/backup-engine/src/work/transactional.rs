@@ -65,6 +65,10 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
         .passed_over
         .iter()
         .for_each(|why| log.error(&format!("passed over: {why}")));
+    report
+        .unsettled
+        .iter()
+        .for_each(|why| log.error(&format!("not of one moment: {why}")));
     log.info(&format!(
         "{source}: {} and {} transactions of {} make the state at zxid 0x{:x}: {} znodes",
         report.snapshot,
@@ -160,6 +164,9 @@ fn contents(
             "replayed": report.replayed,
             "passed_over": report.passed_over,
             "digests": { "compared": report.digests_compared, "differing": report.digests_differing },
+            "read_later": report.read_later,
+            "acls": if report.acls_exact { "exact" } else { "of the time of the backup" },
+            "unsettled": report.unsettled,
             "committed": report.committed.map(|zxid| format!("0x{zxid:x}")),
         },
         "allow_partial": request.allow_partial,

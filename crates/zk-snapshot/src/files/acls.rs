@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use super::jute::Input;
+use super::jute::{Input, put_buffer};
 use crate::{Acl, AclEntry};
 
 /// What a snapshot writes for a list that lets everybody do everything (`OPEN_UNSAFE_ACL_ID`).
@@ -107,6 +107,33 @@ pub(super) fn decode(list: &[u8]) -> Option<Acl> {
     Some(Acl::new(entries))
 }
 
+/// The list as it is in the files.
+pub(super) fn encode(acl: &Acl) -> Vec<u8> {
+    let count = i32::try_from(acl.entries().len()).unwrap_or(i32::MAX);
+    let mut list = count.to_be_bytes().to_vec();
+    for entry in acl.entries() {
+        list.extend_from_slice(&entry.perms.to_be_bytes());
+        put_buffer(&mut list, Some(&java(&entry.scheme)));
+        put_buffer(&mut list, Some(&java(&entry.id)));
+    }
+    list
+}
+
+fn java(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    for character in text.chars() {
+        if u32::from(character) <= 0xffff {
+            bytes.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+            continue;
+        }
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            let [high, middle, low] = [*unit >> 12, *unit >> 6 & 0x3f, *unit & 0x3f].map(|bits| bits as u8);
+            bytes.extend_from_slice(&[0xe0 | high, 0x80 | middle, 0x80 | low]);
+        }
+    }
+    bytes
+}
+
 fn text(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return text.to_owned();
@@ -137,6 +164,7 @@ mod tests {
         assert_eq!(text("zoë".as_bytes()), "zoë");
         assert_eq!(text(b"a\xed\xa0\xbd\xed\xb8\x80b"), "a😀b");
         assert_eq!(text("ł".as_bytes()), "ł");
+        assert_eq!(java("zoë a😀b"), b"zo\xc3\xab a\xed\xa0\xbd\xed\xb8\x80b");
         assert_eq!(text(b"a\xffb"), "a\u{fffd}b");
         assert_eq!(text(b"\xc3\xab\xed\xa0\xbd\xed\xb8\x80\xc3\xab"), "ë😀ë");
     }
@@ -145,6 +173,7 @@ mod tests {
     fn the_open_list_is_the_first() {
         let mut acls = Acls::default();
         assert_eq!(decode(acls.list(Acls::OPEN)), Some(Acl::open()));
+        assert_eq!(encode(&Acl::open()), acls.list(Acls::OPEN));
         let again = acls.list(Acls::OPEN).to_vec();
         assert_eq!(acls.number(&again), Acls::OPEN);
     }

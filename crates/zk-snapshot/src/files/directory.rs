@@ -60,6 +60,12 @@ pub struct FilesReport {
     pub digests_differing: u64,
     /// Whether the last one agreed; `None` if there was none.
     pub digest_agrees: Option<bool>,
+    /// Znodes that had changed while the snapshot was written, and were read from a server instead.
+    pub read_later: u64,
+    /// Whether every access control list is known to be that of the moment, and not only of the time of the backup.
+    pub acls_exact: bool,
+    /// Why it is not exact, where it could have been.
+    pub unsettled: Vec<String>,
     /// What the ensemble was known to have committed: nothing after it, and all that the snapshot had seen, was taken.
     pub committed: Option<i64>,
 }
@@ -216,6 +222,7 @@ fn replayed(
         trailer: digest,
         report: FilesReport {
             committed,
+            acls_exact: true,
             snapshot: name.clone(),
             logs: logs.names(),
             ..FilesReport::default()

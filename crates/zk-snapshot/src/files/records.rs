@@ -76,7 +76,7 @@ fn damaged(frame: usize, fault: &Fault) -> ArchiveError {
     }
 }
 
-fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
+pub(super) fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
     match bytes {
         [] => Some(ZnodePath::root()),
         bytes => ZnodePath::parse(std::str::from_utf8(bytes).ok()?).ok(),
@@ -84,6 +84,22 @@ fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
 }
 
 impl Persisted {
+    /// What a client was shown, and the owner that it was not.
+    pub(super) fn of(stat: &Stat, owner: i64) -> Self {
+        Self {
+            czxid: stat.czxid,
+            mzxid: stat.mzxid,
+            ctime: stat.ctime,
+            mtime: stat.mtime,
+            version: stat.version,
+            // Where more were created than fit, the server's number wraps around as well.
+            cversion: stat.next_sequence() as i32,
+            aversion: stat.aversion,
+            owner,
+            pzxid: stat.pzxid,
+        }
+    }
+
     /// As a client would be shown it, with `children` children.
     pub(super) fn shown(&self, children: i32) -> Stat {
         Stat {

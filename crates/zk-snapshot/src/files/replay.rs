@@ -38,7 +38,7 @@ impl Touched {
         self.paths.insert(self.hasher.hash_one(path));
     }
 
-    fn with_parent(&mut self, path: &[u8]) {
+    pub(super) fn with_parent(&mut self, path: &[u8]) {
         self.insert(path);
         if let Some(parent) = parent(path) {
             self.insert(parent);
@@ -196,7 +196,7 @@ impl FileTree {
         }
     }
 
-    fn replace(&mut self, at: u32, data: Option<&[u8]>) {
+    pub(super) fn replace(&mut self, at: u32, data: Option<&[u8]>) {
         let span = self.nodes[at as usize].data;
         match data {
             Some(data) if data.len() == span.length as usize => {

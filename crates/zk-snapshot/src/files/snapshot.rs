@@ -29,10 +29,21 @@ pub(super) struct Loaded {
     pub(super) missed: Vec<Vec<u8>>,
 }
 
-/// Reads the snapshot `name`, taken at `zxid`, packed or not, and holds of it what `touched` names and what belongs to
-/// sessions. Every byte is checked.
+/// Reads the snapshot `name`, taken at `zxid`, packed or not, and holds of it what `touched` names, what belongs to
+/// sessions, and what has a list that it does not know. Every byte is checked.
 pub(super) fn load(name: &str, zxid: i64, source: &Source, touched: &Touched) -> Result<Loaded, FileError> {
-    let read = |order: Order| {
+    survey(name, zxid, source, touched, &mut |_, _, _| {})
+}
+
+/// The same, and shows every znode to `each`, with its list; from the beginning again if it is not depth first.
+pub(super) fn survey(
+    name: &str,
+    zxid: i64,
+    source: &Source,
+    touched: &Touched,
+    each: &mut impl FnMut(&[u8], u32, &Persisted),
+) -> Result<Loaded, FileError> {
+    let mut read = |order: Order| {
         std::thread::scope(|scope| {
             let mut scan = Scan {
                 feed: source.feed(scope),
@@ -43,6 +54,7 @@ pub(super) fn load(name: &str, zxid: i64, source: &Source, touched: &Touched) ->
                     end: zxid,
                     acl: (0, Acls::UNKNOWN),
                     missed: Vec::new(),
+                    each: &mut *each,
                 },
             };
             let read = scan.read();
@@ -72,12 +84,12 @@ enum Order {
     Any(HashSet<u64>, DefaultHashBuilder),
 }
 
-struct Scan<'a> {
+struct Scan<'a, E> {
     feed: Feed,
-    znodes: Znodes<'a>,
+    znodes: Znodes<'a, E>,
 }
 
-struct Znodes<'a> {
+struct Znodes<'a, E> {
     tree: FileTree,
     touched: &'a Touched,
     order: Order,
@@ -85,9 +97,10 @@ struct Znodes<'a> {
     /// The last id of an access control list, and its number.
     acl: (i64, u32),
     missed: Vec<Vec<u8>>,
+    each: &'a mut E,
 }
 
-impl Scan<'_> {
+impl<E: FnMut(&[u8], u32, &Persisted)> Scan<'_, E> {
     fn read(&mut self) -> Result<Option<(i64, u64)>, Fault> {
         let magic = self.feed.item(|input, _| input.array::<4>());
         if !matches!(&magic, Ok(magic) if magic == MAGIC) {
@@ -172,7 +185,7 @@ impl Scan<'_> {
     }
 }
 
-impl Znodes<'_> {
+impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     /// Reads a znode, and says whether it was one and not the end.
     fn one(&mut self, input: &mut Input<'_>, at: u64) -> Result<bool, Fault> {
         let path = input.string()?;
@@ -186,6 +199,7 @@ impl Znodes<'_> {
         }
         let acl = self.acl.1;
         self.end = self.end.max(stat.newest_zxid());
+        (self.each)(path, acl, &stat);
         let above = self.order.above(path, tree)?;
         let kind = tree.kind(stat.owner);
         if kind == Kind::Ephemeral
@@ -193,13 +207,11 @@ impl Znodes<'_> {
         {
             self.missed.push(parent.to_vec());
         }
-        let node = if kind == Kind::Ephemeral || self.touched.has(path) {
+        let node = if kind == Kind::Ephemeral || acl == Acls::UNKNOWN || self.touched.has(path) {
             let spans = (tree.keep(Some(path)), tree.keep(data));
             let node = tree.put(spans, acl, stat, above)?;
             tree.base.pieces.push(Piece::Node(node));
             Some(node)
-        } else if acl == Acls::UNKNOWN {
-            return Err(Fault::NoAcl(name_of(path)));
         } else {
             if let Some(above) = above {
                 tree.nodes[above as usize].children += 1;

@@ -176,6 +176,33 @@ pub trait ZnodeReader: Send + Sync {
         0
     }
 
+    /// The session of the connection that reads of [`History::One`] use, where the whole ensemble knows it.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn session(&self) -> Result<Option<i64>, ClientError> {
+        Ok(None)
+    }
+
+    /// Returns when the server that reads of [`History::One`] ask has done all that any server of the ensemble had
+    /// done when this was called.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn sync(&self) -> Result<(), ClientError> {
+        Ok(())
+    }
+
+    /// As [`read_many`](Self::read_many) with [`History::One`], but without children, and all as of one moment;
+    /// `None` if that cannot be done with so many.
+    ///
+    /// # Errors
+    /// As [`read_many`](Self::read_many).
+    async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
+        let _ = paths;
+        Ok(None)
+    }
+
     /// Watches all that happens in the subtrees `roots`, where the server can; it must be of 3.6 or newer.
     ///
     /// # Errors
@@ -206,6 +233,18 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
 
     fn epoch(&self) -> u64 {
         (**self).epoch()
+    }
+
+    async fn session(&self) -> Result<Option<i64>, ClientError> {
+        (**self).session().await
+    }
+
+    async fn sync(&self) -> Result<(), ClientError> {
+        (**self).sync().await
+    }
+
+    async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
+        (**self).read_at_once(paths).await
     }
 
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {

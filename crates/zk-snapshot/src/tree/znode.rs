@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+/// Permission to read, as ZooKeeper numbers it.
+const READ: u32 = 1;
 /// Permission to create children, as ZooKeeper numbers it.
 const CREATE: u32 = 4;
 /// Every permission: read 1, write 2, create 4, delete 8, admin 16.
@@ -66,9 +68,18 @@ impl Acl {
     /// Whether anybody may create children under a znode with this list.
     #[must_use]
     pub fn lets_anyone_create(&self) -> bool {
-        self.0
-            .iter()
-            .any(|e| e.scheme == "world" && e.id == "anyone" && e.perms & CREATE != 0)
+        self.lets_anyone(CREATE)
+    }
+
+    /// Whether anybody may read a znode with this list.
+    #[must_use]
+    pub fn lets_anyone_read(&self) -> bool {
+        self.lets_anyone(READ)
+    }
+
+    fn lets_anyone(&self, permission: u32) -> bool {
+        let anyone = |e: &AclEntry| e.scheme == "world" && e.id == "anyone" && e.perms & permission != 0;
+        self.0.iter().any(anyone)
     }
 
     /// Whether the server has hidden a digest from us, as `getACL` does for a client without ADMIN permission.
