@@ -6,7 +6,10 @@ use crate::{Distribution, Setup, StartError, ZooKeeper};
 
 /// Three servers that are one ensemble.
 #[derive(Debug)]
-pub struct Ensemble(Vec<ZooKeeper>);
+pub struct Ensemble {
+    servers: Vec<ZooKeeper>,
+    ports: Vec<u16>,
+}
 
 impl Ensemble {
     /// Starts them as `setup` says, and waits until all serve.
@@ -31,9 +34,13 @@ impl Ensemble {
             setup.quorum = true;
             setup.config += &format!("initLimit=20\nsyncLimit=10\n{}\n", lines.join("\n"));
             setup.files.push(("data/myid".to_owned(), id.to_string()));
-            Ok::<_, StartError>(ZooKeeper::prepare(distribution, &setup)?.0)
+            ZooKeeper::prepare(distribution, &setup)
         });
-        let mut ensemble = Self(members.collect::<Result<_, _>>()?);
+        let (servers, ports) = members
+            .collect::<Result<Vec<_>, StartError>>()?
+            .into_iter()
+            .unzip();
+        let mut ensemble = Self { servers, ports };
         ensemble.launch()?;
         Ok(ensemble)
     }
@@ -41,13 +48,19 @@ impl Ensemble {
     /// Its servers.
     #[must_use]
     pub fn servers(&self) -> &[ZooKeeper] {
-        &self.0
+        &self.servers
+    }
+
+    /// What `{port}` stood for, and where the AdminServer is if there is one, for each server.
+    #[must_use]
+    pub fn ports(&self) -> &[u16] {
+        &self.ports
     }
 
     /// All addresses, with commas between.
     #[must_use]
     pub fn address(&self) -> String {
-        let addresses: Vec<_> = self.0.iter().map(ZooKeeper::address).collect();
+        let addresses: Vec<_> = self.servers.iter().map(ZooKeeper::address).collect();
         addresses.join(",")
     }
 
@@ -58,7 +71,7 @@ impl Ensemble {
             let answer = server.four_letter("srvr");
             answer.is_ok_and(|answer| answer.contains("Mode: leader"))
         };
-        self.0.iter().find(leads)
+        self.servers.iter().find(leads)
     }
 
     /// Kills every server and removes all that it had.
@@ -66,7 +79,7 @@ impl Ensemble {
     /// # Errors
     /// When files cannot be removed.
     pub fn lose_everything(&mut self) -> Result<(), StartError> {
-        for server in &mut self.0 {
+        for server in &mut self.servers {
             server.kill();
             fs::remove_dir_all(server.data_directory())?;
             fs::create_dir_all(server.data_directory())?;
@@ -80,7 +93,7 @@ impl Ensemble {
     /// [`StartError`].
     pub fn begin_with(&mut self, directory: &Path) -> Result<(), StartError> {
         self.lose_everything()?;
-        for server in &self.0 {
+        for server in &self.servers {
             for entry in fs::read_dir(directory)? {
                 let path = entry?.path();
                 fs::copy(
@@ -93,7 +106,7 @@ impl Ensemble {
     }
 
     fn launch(&mut self) -> Result<(), StartError> {
-        self.0.iter_mut().try_for_each(ZooKeeper::spawn)?;
-        self.0.iter_mut().try_for_each(ZooKeeper::wait)
+        self.servers.iter_mut().try_for_each(ZooKeeper::spawn)?;
+        self.servers.iter_mut().try_for_each(ZooKeeper::wait)
     }
 }

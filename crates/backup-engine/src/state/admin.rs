@@ -17,14 +17,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Snapshots that are asked for until one is exact: each stays on the server's disk until it purges old ones. More than
 /// the fewest only while they are small.
 const FEWEST: usize = 2;
-const MOST: usize = 20;
+const MOST: usize = 5;
 const MOST_BYTES: u64 = 256 << 20;
 
 /// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
 ///
 /// A snapshot that is taken while clients write mixes states. What changed meanwhile is read through the client API
-/// then ([`Settling`]), and another snapshot tells what clients are not shown. What stays unknown makes it fuzzy, and is
-/// named.
+/// then ([`Settling`]), and another snapshot tells what clients are not shown. Where that cannot be, it is fuzzy, and says
+/// why.
 #[derive(Clone)]
 pub struct AdminSource {
     url: String,
@@ -49,10 +49,18 @@ impl AdminSource {
             settling.begin().await.map_err(|error| error.to_string())?;
             let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
             let session = marker.session().await.map_err(|error| error.to_string())?;
-            let source = self.clone();
-            let handout = tokio::task::spawn_blocking(move || source.snapshot()).await;
+            let (asking, receiving) = (self.clone(), self.clone());
+            let answer = blocking(move || asking.ask()).await;
             marker.close().await;
-            match handout.map_err(|error| error.to_string())? {
+            let received = match answer {
+                // It has been written now, and only has to come.
+                Ok(answer) => {
+                    let receive = blocking(move || receiving.receive(answer));
+                    tokio::join!(receive, settling.settle()).0
+                }
+                Err(why) => Err(why),
+            };
+            match received {
                 Ok((handout, size)) => {
                     (taken, bytes) = (taken + 1, bytes + size);
                     if let Some(settled) = settling.round(handout, session).await {
@@ -71,11 +79,14 @@ impl AdminSource {
             .ok_or_else(|| trouble.unwrap_or_else(|| "no snapshot came".to_owned()))
     }
 
-    /// A snapshot, and its length.
-    fn snapshot(&self) -> Result<(Handout, u64), String> {
-        let url = format!("{}/commands/snapshot?streaming=true", self.url);
+    fn command(&self) -> String {
+        format!("{}/commands/snapshot?streaming=true", self.url)
+    }
+
+    /// Reads a snapshot that has been asked for. Returns its length, too.
+    fn receive(&self, mut answer: Response<Body>) -> Result<(Handout, u64), String> {
+        let url = self.command();
         let fail = |why: String| format!("{url}: {why}");
-        let mut answer = self.ask(&url)?;
         let header = |name: &str| {
             let value = answer.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
@@ -103,16 +114,17 @@ impl AdminSource {
         Ok((handout, size))
     }
 
-    fn ask(&self, url: &str) -> Result<Response<Body>, String> {
+    /// Asks for a snapshot. The answer begins when it has been written.
+    fn ask(&self) -> Result<Response<Body>, String> {
         let agent: Agent = Agent::config_builder()
             .timeout_global(Some(SENDING))
             .http_status_as_error(false)
             .build()
             .into();
-        let patience = Instant::now() + PATIENCE;
+        let (url, patience) = (self.command(), Instant::now() + PATIENCE);
         let fail = |why: &str| Err(format!("{url}: {why}"));
         loop {
-            let mut request = agent.get(url);
+            let mut request = agent.get(&url);
             if let Some(authorization) = &self.authorization {
                 request = request.header("Authorization", authorization);
             }
@@ -159,9 +171,14 @@ impl StateSource for AdminSource {
         let settled = self.settled(ensemble, &*reader).await;
         reader.close().await;
         let settled = settled?;
-        tokio::task::spawn_blocking(move || settled.gathered())
-            .await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| format!("{}: {error}", self.url))
+        let gathered = blocking(move || settled.gathered().map_err(|error| error.to_string())).await;
+        gathered.map_err(|why| format!("{}: {why}", self.url))
     }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| error.to_string())?
 }

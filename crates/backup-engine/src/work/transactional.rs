@@ -65,10 +65,17 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
         .passed_over
         .iter()
         .for_each(|why| log.error(&format!("passed over: {why}")));
-    report
-        .unsettled
-        .iter()
-        .for_each(|why| log.error(&format!("not of one moment: {why}")));
+    if let Some(why) = &report.unsettled {
+        log.error(&format!("not of one moment: {why}"));
+    }
+    if report.of_no_kind > 0 {
+        log.error(&format!(
+            "{} znodes that were created meanwhile are kept as persistent, since nobody is told whether they are \
+             containers or TTL znodes: {}",
+            report.of_no_kind,
+            report.of_no_kind_paths.join(", ")
+        ));
+    }
     log.info(&format!(
         "{source}: {} and {} transactions of {} make the state at zxid 0x{:x}: {} znodes",
         report.snapshot,
@@ -166,6 +173,8 @@ fn contents(
             "digests": { "compared": report.digests_compared, "differing": report.digests_differing },
             "read_later": report.read_later,
             "acls": if report.acls_exact { "exact" } else { "of the time of the backup" },
+            "kind_unknown": report.of_no_kind,
+            "kind_unknown_paths": report.of_no_kind_paths,
             "unsettled": report.unsettled,
             "committed": report.committed.map(|zxid| format!("0x{zxid:x}")),
         },

@@ -64,8 +64,13 @@ pub struct FilesReport {
     pub read_later: u64,
     /// Whether every access control list is known to be that of the moment, and not only of the time of the backup.
     pub acls_exact: bool,
-    /// Why it is not exact, where it could have been.
-    pub unsettled: Vec<String>,
+    /// Znodes that were created meanwhile, and of which it is not known whether they are containers or TTL znodes, since
+    /// no client is told. They are kept as persistent.
+    pub of_no_kind: u64,
+    /// The first 20 of these.
+    pub of_no_kind_paths: Vec<String>,
+    /// Why it is not the state of one moment, where it could have been.
+    pub unsettled: Option<String>,
     /// What the ensemble was known to have committed: nothing after it, and all that the snapshot had seen, was taken.
     pub committed: Option<i64>,
 }

@@ -51,9 +51,17 @@ struct Mark {
 pub(crate) struct Later {
     pub(crate) data: Vec<u8>,
     pub(crate) stat: Stat,
-    pub(crate) acl: Acl,
+    /// The access control list, where it is known; nobody asks for that of an ephemeral znode.
+    pub(crate) acl: Option<Acl>,
     /// What the server keeps as its owner, where it is known.
     pub(crate) owner: Option<i64>,
+}
+
+impl Later {
+    /// Whether its access control list came without its digests.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.acl.as_ref().is_some_and(Acl::is_masked)
+    }
 }
 
 impl Handout {
@@ -262,7 +270,8 @@ impl FileTree {
     }
 
     fn turn(&mut self, path: &[u8], znode: &Later) -> Result<(), Fault> {
-        let acl = self.acls.number(&acls::encode(&znode.acl));
+        let acl = znode.acl.as_ref().ok_or_else(|| Fault::NoAcl(name_of(path)))?;
+        let acl = self.acls.number(&acls::encode(acl));
         let stat = Persisted::of(&znode.stat, znode.owner.unwrap_or_default());
         let Some(at) = self.find(path) else {
             let above = parent(path).and_then(|path| self.find(path));

@@ -15,6 +15,7 @@ mod jute;
 mod log;
 mod records;
 mod replay;
+mod rereading;
 mod settling;
 mod snapshot;
 mod tree;

@@ -97,8 +97,14 @@ impl<'a> Op<'a> {
         Ok(match kind {
             -10 if top => Self::CreateSession(input.int()?),
             -11 if top => Self::CloseSession(closed(input)?),
-            -1 => {
+            -1 if top => {
                 input.int()?;
+                Self::Error
+            }
+            // A leader whose followers are faster than its own disk logs a failed multi when it has processed it, which
+            // turns the types of all parts into errors and leaves their bodies (`DataTree.processTxn`).
+            -1 => {
+                input.take(input.left())?;
                 Self::Error
             }
             1 | 15 | 19 | 21 => Self::Create(create(kind, input)?),
@@ -225,6 +231,22 @@ mod tests {
             panic!();
         };
         assert_eq!((create.parent_cversion, create.data), (-1, None));
+    }
+
+    #[test]
+    fn parts_of_a_failed_multi_may_be_called_errors_and_have_other_bodies() {
+        let create = [text("/a"), vec![0xff; 4], vec![0; 4], vec![0], vec![0; 4]].concat();
+        let mut body = 2_i32.to_be_bytes().to_vec();
+        for part in [&create[..], &(-101_i32).to_be_bytes()] {
+            body.extend_from_slice(&(-1_i32).to_be_bytes());
+            body.extend_from_slice(&(part.len() as i32).to_be_bytes());
+            body.extend_from_slice(part);
+        }
+        body.extend_from_slice(&[0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 7]);
+        let bytes = record(14, &body);
+        let txn = Txn::decode(&bytes).unwrap();
+        assert_eq!(txn.op, Op::Multi(vec![Op::Error, Op::Error]));
+        assert_eq!(txn.digest, Some(7));
     }
 
     #[test]

@@ -141,6 +141,11 @@ impl Stat {
         (i64::from(self.cversion) + i64::from(self.num_children)) / 2
     }
 
+    /// Whether both are of one znode with one access control list.
+    pub(crate) fn same_acl(&self, other: &Self) -> bool {
+        (self.czxid, self.aversion) == (other.czxid, other.aversion)
+    }
+
     /// The newest zxid that this `Stat` speaks of.
     #[must_use]
     pub fn newest_zxid(&self) -> i64 {
