@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use support::load::{Load, Tree};
+use support::load::{BELOW, Load, Tree};
 use support::table::Table;
 use zk_backup_testkit::{Daemon, Distribution, ZooKeeper};
 use zookeeper_client as zk;
@@ -55,6 +55,7 @@ async fn main() -> Outcome<()> {
         top: "/bench",
         znodes: args.znodes,
         bytes: args.bytes,
+        below: BELOW,
     };
     let session = Duration::from_secs(60);
     let connector = zk::Client::connector().with_session_timeout(session);
@@ -137,6 +138,7 @@ async fn main() -> Outcome<()> {
                 top: "/alone",
                 znodes: sample,
                 bytes: args.bytes,
+                below: BELOW,
             };
             one.create_parents(&client).await?;
             let begun = Instant::now();

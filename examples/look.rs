@@ -24,12 +24,15 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// Measures with a ZooKeeper of its own.
 #[derive(Parser)]
 struct Args {
-    /// Znodes in the tree, a thousand below each parent
+    /// Znodes in the tree
     #[arg(long, default_value_t = 1_000_000)]
     znodes: usize,
     /// Bytes of data in each
     #[arg(long, default_value_t = 200)]
     bytes: usize,
+    /// Znodes below each parent
+    #[arg(long, default_value_t = load::BELOW)]
+    below: usize,
     /// Runs after the first, of which the median counts
     #[arg(long, default_value_t = 9)]
     runs: usize,
@@ -43,6 +46,7 @@ async fn main() -> Outcome<()> {
         top: "/bench",
         znodes: args.znodes,
         bytes: args.bytes,
+        below: args.below,
     };
     let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
     tree.create(&connector.connect(&zookeeper.address()).await?)
@@ -65,7 +69,10 @@ async fn main() -> Outcome<()> {
         args.znodes, args.bytes, args.runs
     );
     println!("{:16}{:30}{:>10}{:>10}", "", "children of", "children", "ms");
-    let parent = tree.parents().nth(args.znodes / 2_000).unwrap_or_default();
+    let parent = tree
+        .parents()
+        .nth(args.znodes / args.below / 2)
+        .unwrap_or_default();
     for mode in [Mode::Hierarchical, Mode::Transactional] {
         let id = engine
             .backup(BackupRequest {

@@ -47,6 +47,7 @@ async fn main() -> Outcome<()> {
         top: "/bench",
         znodes: args.znodes,
         bytes: args.bytes,
+        below: load::BELOW,
     };
     let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
     tree.create(&connector.clone().connect(&zookeeper.address()).await?)

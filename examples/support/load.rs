@@ -11,31 +11,32 @@ use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Znodes below each parent.
-const BELOW: usize = 1_000;
+/// Znodes below each parent, where nothing else is said.
+pub(crate) const BELOW: usize = 1_000;
 /// Operations in one `multi`, and `multi`s under way.
 const TOGETHER: usize = 256;
 const UNDER_WAY: usize = 8;
 /// Bytes in one `multi`: a server takes no more than 1 MiB.
 const REQUEST: usize = 512 << 10;
 
-/// Znodes of one size, a thousand below each parent.
+/// Znodes of one size, as many below each parent.
 #[derive(Clone, Copy)]
 pub(crate) struct Tree {
     pub(crate) top: &'static str,
     pub(crate) znodes: usize,
     pub(crate) bytes: usize,
+    pub(crate) below: usize,
 }
 
 impl Tree {
     pub(crate) fn parents(&self) -> impl Iterator<Item = String> + use<> {
         let top = self.top;
-        (0..self.znodes.div_ceil(BELOW)).map(move |i| format!("{top}/p{i:04}"))
+        (0..self.znodes.div_ceil(self.below)).map(move |i| format!("{top}/p{i:04}"))
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = String> + use<> {
-        let top = self.top;
-        (0..self.znodes).map(move |i| format!("{top}/p{:04}/n{i:07}", i / BELOW))
+        let (top, below) = (self.top, self.below);
+        (0..self.znodes).map(move |i| format!("{top}/p{:04}/n{i:07}", i / below))
     }
 
     /// Data that zstd cannot make much smaller than they are.

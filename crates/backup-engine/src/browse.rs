@@ -23,44 +23,10 @@ const OPEN: usize = 3;
 #[derive(Default)]
 pub(crate) struct Catalogs(Mutex<VecDeque<(VaultId, Arc<Look>)>>);
 
-/// Znodes in the lists of children that are kept of each. A list that alone has more is not kept.
-const LISTED: usize = 100_000;
-
 /// A vault that was looked into.
 struct Look {
     opened: Opened,
     catalog: Catalog,
-    listed: Mutex<VecDeque<Listing>>,
-}
-
-/// All children of a znode, by name.
-type Listing = Arc<(ZnodePath, Vec<ZnodeInfo>)>;
-
-impl Look {
-    /// Children may be anywhere in a backup, and those of one znode are asked for page by page: the lists that were
-    /// asked for last are kept.
-    fn children(&self, path: &ZnodePath) -> Result<Listing, ArchiveError> {
-        let known = lock(&self.listed)
-            .iter()
-            .find(|listing| listing.0 == *path)
-            .map(Arc::clone);
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let children = self.catalog.children(path)?;
-        let children: Vec<_> = children.iter().map(|entry| info(&self.opened, entry)).collect();
-        let listing = Arc::new((path.clone(), children));
-        if listing.1.len() <= LISTED {
-            let mut listed = lock(&self.listed);
-            listed.push_front(Arc::clone(&listing));
-            let mut znodes = 0;
-            listed.retain(|listing| {
-                znodes += listing.1.len() + 1; // those without children take room as well
-                znodes <= LISTED + 1
-            });
-        }
-        Ok(listing)
-    }
 }
 
 /// A znode in a backup, without its data.
@@ -97,7 +63,7 @@ pub struct ZnodeContent {
     pub acl: Acl,
 }
 
-/// Children of a znode, by name.
+/// Children of a znode, by name; where there are more than 10,000, in the order of the backup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ZnodePage {
     /// Their parent.
@@ -142,11 +108,7 @@ fn look(parts: &Parts, id: &str) -> Result<Arc<Look>, EngineError> {
     }
     let opened = records::open(parts, &manifest)?;
     let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(&id, &error))?;
-    let look = Arc::new(Look {
-        opened,
-        catalog,
-        listed: Mutex::default(),
-    });
+    let look = Arc::new(Look { opened, catalog });
     let mut catalogs = lock(&parts.catalogs.0);
     catalogs.truncate(OPEN - 1);
     catalogs.push_front((id, Arc::clone(&look)));
@@ -157,10 +119,9 @@ fn damaged(id: &VaultId, error: &ArchiveError) -> EngineError {
     EngineError::Storage(format!("backup {id}: {error}"))
 }
 
-fn info(opened: &Opened, entry: &Entry) -> ZnodeInfo {
-    let record = &entry.record;
+fn info(opened: &Opened, entry: Entry) -> ZnodeInfo {
     let transactional = opened.mode == Mode::Transactional.as_str();
-    let mut stat = record.stat;
+    let mut stat = entry.stat;
     let (mut kind, mut ttl_ms) = (None, None);
     if transactional {
         // The file has no number of children, and the number of creations in place of `cversion`.
@@ -176,12 +137,12 @@ fn info(opened: &Opened, entry: &Entry) -> ZnodeInfo {
         });
     }
     ZnodeInfo {
-        path: record.path.clone(),
-        name: record.path.name().to_owned(),
+        name: entry.path.name().to_owned(),
+        path: entry.path,
         kind,
         ttl_ms,
-        role: record.role,
-        size: record.data.len(),
+        role: entry.role,
+        size: entry.size,
         children: entry.children,
         stat,
     }
@@ -199,30 +160,32 @@ pub(crate) fn znodes(
 ) -> Result<ZnodePage, EngineError> {
     let look = look(parts, id)?;
     let fail = |error| EngineError::Storage(format!("backup {id}: {error}"));
-    let listing = look.children(path).map_err(fail)?;
-    let children = &listing.1;
-    if children.is_empty() && look.catalog.znode(path).map_err(fail)?.is_none() {
+    let children = look
+        .catalog
+        .children(path, page.offset, page.limit)
+        .map_err(fail)?;
+    if children.total == 0 && look.catalog.znode(path).map_err(fail)?.is_none() {
         return Err(no_znode(id, path));
     }
-    let wanted = children.iter().skip(page.offset).take(page.limit);
+    let znodes = children.entries.into_iter();
     Ok(ZnodePage {
         path: path.clone(),
-        total: children.len(),
-        znodes: wanted.cloned().collect(),
+        total: children.total,
+        znodes: znodes.map(|entry| info(&look.opened, entry)).collect(),
     })
 }
 
 pub(crate) fn znode(parts: &Parts, id: &str, path: &ZnodePath) -> Result<ZnodeContent, EngineError> {
     let look = look(parts, id)?;
-    let entry = look
+    let record = look
         .catalog
         .znode(path)
         .map_err(|error| EngineError::Storage(format!("backup {id}: {error}")))?
         .ok_or_else(|| no_znode(id, path))?;
     Ok(ZnodeContent {
-        info: info(&look.opened, &entry),
-        data: STANDARD.encode(&entry.record.data),
-        acl: entry.record.acl,
+        info: info(&look.opened, look.catalog.entry(&record)),
+        data: STANDARD.encode(&record.data),
+        acl: record.acl,
     })
 }
 

@@ -39,8 +39,8 @@ mod tree;
 
 pub use acl_index::{AclIndex, AclIndexWriter};
 pub use archive::{
-    Amended, Amendment, ArchiveError, ArchiveFile, ArchiveWriter, Catalog, Comparison, Entry, Frame, Outline,
-    Record, RecordSource, Role, Turn, Turned, compare,
+    Amended, Amendment, ArchiveError, ArchiveFile, ArchiveWriter, Catalog, Children, Comparison, Entry,
+    Frame, Outline, Record, RecordSource, Role, Turn, Turned, compare,
 };
 pub use capture::{
     CaptureError, CaptureOptions, CaptureSummary, Captured, Consistency, Portion, capture, capture_in_memory,

@@ -1,69 +1,143 @@
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ArchiveError, Record, RecordSource};
-use crate::ZnodePath;
+use super::{ArchiveError, Record, RecordSource, Role};
 use crate::tree::keys::{Key, KeyMap, Keys};
+use crate::{Stat, ZnodePath};
 
-/// Where in a backup the children of each znode are, so that single znodes are found without reading all of it.
+/// So many children of one znode are listed by name; more are not read all at once.
+const SORTED: u32 = 10_000;
+/// Where children are in more frames than this, they are listed in advance.
+const SCATTERED: usize = 16;
+/// Children that are listed in advance, in all.
+const LISTED: u32 = 100_000;
+
+/// Where in a backup each znode and its children are, so that they are found without reading all of it.
 ///
-/// Holds a few ten bytes for each znode with children.
+/// Holds 8 bytes for each znode, a few ten for each with children, and the children of the few that have them all over
+/// the backup.
 pub struct Catalog {
     source: Arc<dyn RecordSource>,
     keys: Keys,
+    /// A hash of each znode's path, and its frame; sorted.
+    places: Vec<(u32, u32)>,
     families: KeyMap<3, Family>,
+    listed: HashMap<ZnodePath, Vec<Entry>>,
 }
 
 #[derive(Default)]
 struct Family {
     children: u32,
-    frames: Vec<u32>,
+    /// Where they are, and how many of them are there.
+    frames: Vec<(u32, u32)>,
 }
 
-/// A znode in a backup.
+/// A znode in a backup, without its data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// As it was captured.
-    pub record: Record,
+    /// Its path.
+    pub path: ZnodePath,
+    /// Whether it was asked for, is above what was, or could not be read.
+    pub role: Role,
+    /// Its `Stat`, as the record has it.
+    pub stat: Stat,
+    /// Bytes of data.
+    pub size: usize,
     /// Its children in the backup, which has no ephemeral ones.
     pub children: u32,
 }
 
+/// Some children of a znode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Children {
+    /// How many there are in all.
+    pub total: usize,
+    /// Those asked for.
+    pub entries: Vec<Entry>,
+}
+
 impl Catalog {
-    /// Reads through `source` once. Blocks.
+    /// Reads through `source`, at most twice. Blocks.
     ///
     /// # Errors
     /// [`ArchiveError`].
     pub fn new(source: Arc<dyn RecordSource>) -> Result<Self, ArchiveError> {
         let mut catalog = Self {
-            source,
             keys: Keys::random(),
+            places: Vec::with_capacity(source.records()),
             families: KeyMap::default(),
+            listed: HashMap::new(),
+            source,
         };
         for index in 0..catalog.source.frames() {
             let number = u32::try_from(index).map_err(|_| ArchiveError::NoSuchFrame(index))?;
             for outline in catalog.source.outline(index)? {
-                let key = catalog.parent_key(&outline.path);
+                let Key([hash, ..]) = catalog.keys.path(&outline.path);
+                catalog.places.push((hash, number));
+                let Some(parent) = outline.path.parent() else {
+                    continue;
+                };
+                let key = catalog.keys.path(&parent);
                 let family = catalog.families.entry(key).or_default();
                 family.children += 1;
-                if family.frames.last() != Some(&number) {
-                    family.frames.push(number);
+                match family.frames.last_mut() {
+                    Some((frame, count)) if *frame == number => *count += 1,
+                    _ => family.frames.push((number, 1)),
                 }
             }
         }
+        catalog.places.sort_unstable();
+        catalog.list_scattered()?;
         Ok(catalog)
     }
 
-    /// That of a znode's family: the root is the only child of nothing.
-    fn parent_key(&self, path: &ZnodePath) -> Key<3> {
-        path.parent()
-            .map_or_else(|| self.keys.key(&[b""]), |parent| self.keys.path(&parent))
+    /// Lists the children of znodes that have them all over the backup, as those high up do: to find them again would
+    /// be to read it all again.
+    fn list_scattered(&mut self) -> Result<(), ArchiveError> {
+        let mut scattered: Vec<_> = self
+            .families
+            .iter()
+            .filter(|(_, family)| family.frames.len() > SCATTERED && family.children <= SORTED)
+            .collect();
+        scattered.sort_by_key(|(_, family)| std::cmp::Reverse(family.frames.len()));
+        let mut room = LISTED;
+        scattered.retain(|(_, family)| match room.checked_sub(family.children) {
+            Some(left) => {
+                room = left;
+                true
+            }
+            None => false,
+        });
+        let mut frames: Vec<_> = scattered.iter().flat_map(|(_, family)| &family.frames).collect();
+        frames.sort_unstable();
+        frames.dedup_by_key(|(frame, _)| *frame);
+        let wanted: KeyMap<3, ()> = scattered.iter().map(|(key, _)| (**key, ())).collect();
+        let mut listed: HashMap<ZnodePath, Vec<Entry>> = HashMap::new();
+        for (frame, _) in frames {
+            for record in self.source.frame(*frame as usize)? {
+                if let Some(parent) = record.path.parent()
+                    && wanted.contains_key(&self.keys.path(&parent))
+                {
+                    let entry = self.entry(&record);
+                    listed.entry(parent).or_default().push(entry);
+                }
+            }
+        }
+        listed.values_mut().for_each(|entries| by_name(entries));
+        self.listed = listed;
+        Ok(())
     }
 
-    fn entry(&self, record: Record) -> Entry {
+    /// What is known of a record without its data.
+    #[must_use]
+    pub fn entry(&self, record: &Record) -> Entry {
         let family = self.families.get(&self.keys.path(&record.path));
         Entry {
+            path: record.path.clone(),
+            role: record.role,
+            stat: record.stat,
+            size: record.data.len(),
             children: family.map_or(0, |family| family.children),
-            record,
         }
     }
 
@@ -71,33 +145,138 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ArchiveError`], naming the frame.
-    pub fn znode(&self, path: &ZnodePath) -> Result<Option<Entry>, ArchiveError> {
-        let Some(family) = self.families.get(&self.parent_key(path)) else {
-            return Ok(None);
-        };
-        for frame in &family.frames {
+    pub fn znode(&self, path: &ZnodePath) -> Result<Option<Record>, ArchiveError> {
+        let Key([hash, ..]) = self.keys.path(path);
+        let first = self.places.partition_point(|(known, _)| *known < hash);
+        let places = self.places[first..].iter();
+        for (_, frame) in places.take_while(|(known, _)| *known == hash) {
             let records = self.source.frame(*frame as usize)?;
             if let Some(record) = records.into_iter().find(|record| record.path == *path) {
-                return Ok(Some(self.entry(record)));
+                return Ok(Some(record));
             }
         }
         Ok(None)
     }
 
-    /// The children of `path`, by name; none where the backup has no such znode. Blocks.
+    /// `limit` children of `path` after the first `offset`; none where the backup has no such znode. They come by name,
+    /// or, where there are more than 10,000, in the order of the backup. Blocks.
     ///
     /// # Errors
     /// As [`znode`](Self::znode).
-    pub fn children(&self, path: &ZnodePath) -> Result<Vec<Entry>, ArchiveError> {
-        let mut children = Vec::new();
-        if let Some(family) = self.families.get(&self.keys.path(path)) {
-            for frame in &family.frames {
-                let records = self.source.frame(*frame as usize)?.into_iter();
-                let of_path = records.filter(|record| record.path.parent().as_ref() == Some(path));
-                children.extend(of_path.map(|record| self.entry(record)));
+    pub fn children(&self, path: &ZnodePath, offset: usize, limit: usize) -> Result<Children, ArchiveError> {
+        let Some(family) = self.families.get(&self.keys.path(path)) else {
+            return Ok(Children {
+                total: 0,
+                entries: Vec::new(),
+            });
+        };
+        let total = family.children as usize;
+        let page = |entries: &[Entry]| entries.iter().skip(offset).take(limit).cloned().collect();
+        let entries = if let Some(listed) = self.listed.get(path) {
+            page(listed)
+        } else if family.children <= SORTED {
+            let mut entries = self.read(path, family, 0, total)?;
+            by_name(&mut entries);
+            page(&entries)
+        } else {
+            self.read(path, family, offset, limit)?
+        };
+        Ok(Children { total, entries })
+    }
+
+    /// Some of a family, in the order of the backup.
+    fn read(
+        &self,
+        path: &ZnodePath,
+        family: &Family,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<Entry>, ArchiveError> {
+        let (mut entries, mut before) = (Vec::new(), 0);
+        for (frame, count) in &family.frames {
+            let left = limit - entries.len();
+            let skipped = offset.saturating_sub(before);
+            before += *count as usize;
+            if before > offset && left > 0 {
+                let records = self.source.frame(*frame as usize)?;
+                let of_path = records
+                    .iter()
+                    .filter(|record| record.path.parent().as_ref() == Some(path));
+                entries.extend(of_path.skip(skipped).take(left).map(|record| self.entry(record)));
             }
         }
-        children.sort_by(|a, b| a.record.path.cmp(&b.record.path));
-        Ok(children)
+        Ok(entries)
+    }
+}
+
+fn by_name(entries: &mut [Entry]) {
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Acl;
+
+    fn record(path: &str) -> Record {
+        Record {
+            path: ZnodePath::parse(path).unwrap(),
+            role: Role::Captured,
+            data: path.as_bytes().to_vec(),
+            acl: Acl::open(),
+            stat: Stat::default(),
+        }
+    }
+
+    /// Frames of seven znodes, as servers write them: depth first.
+    fn catalog(tops: usize, each: usize) -> Catalog {
+        let mut all = vec![record("/")];
+        for top in (0..tops).rev() {
+            all.push(record(&format!("/t{top:05}")));
+            all.extend((0..each).map(|i| record(&format!("/t{top:05}/{i}"))));
+        }
+        let frames: Vec<_> = all.chunks(7).map(<[Record]>::to_vec).collect();
+        Catalog::new(Arc::new(frames)).unwrap()
+    }
+
+    fn names(catalog: &Catalog, path: &str, offset: usize, limit: usize) -> (usize, Vec<String>) {
+        let path = ZnodePath::parse(path).unwrap();
+        let children = catalog.children(&path, offset, limit).unwrap();
+        let names = children.entries.iter().map(|entry| entry.path.name().to_owned());
+        (children.total, names.collect())
+    }
+
+    #[test]
+    fn children_that_are_all_over_the_backup_are_known_after_the_first_look() {
+        let catalog = catalog(300, 20);
+        assert_eq!(catalog.listed.len(), 1);
+        let (total, all) = names(&catalog, "/", 0, 1_000);
+        assert_eq!((total, all.len()), (300, 300));
+        assert!(all.is_sorted());
+        assert_eq!(names(&catalog, "/", 298, 1_000).1, ["t00298", "t00299"]);
+        let (total, some) = names(&catalog, "/t00007", 0, 3);
+        assert_eq!((total, &some[..]), (20, &["0", "1", "10"].map(str::to_owned)[..]));
+        assert_eq!(names(&catalog, "/none", 0, 3), (0, Vec::new()));
+        let entry = &catalog.children(&ZnodePath::root(), 7, 1).unwrap().entries[0];
+        assert_eq!(
+            (entry.path.as_str(), entry.size, entry.children),
+            ("/t00007", 7, 20)
+        );
+    }
+
+    #[test]
+    fn pages_of_many_children_come_in_the_order_of_the_backup() {
+        let catalog = catalog(12_000, 1);
+        assert!(catalog.listed.is_empty());
+        let mut seen = Vec::new();
+        for offset in (0..12_500).step_by(500) {
+            let (total, page) = names(&catalog, "/", offset, 500);
+            assert_eq!(total, 12_000);
+            seen.extend(page);
+        }
+        let expected: Vec<_> = (0..12_000).rev().map(|top| format!("t{top:05}")).collect();
+        assert_eq!(seen, expected);
+        let znode = catalog.znode(&ZnodePath::parse("/t00003/0").unwrap()).unwrap();
+        assert_eq!(znode.unwrap().data, b"/t00003/0");
     }
 }

@@ -11,7 +11,7 @@ mod compare;
 mod record;
 
 pub use amendment::{Amended, Amendment};
-pub use catalog::{Catalog, Entry};
+pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{Comparison, Turn, Turned, compare};
 pub use record::{Outline, Record, Role};
