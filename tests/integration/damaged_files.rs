@@ -146,6 +146,45 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
     }
 }
 
+/// What is open stays readable, and what is gone before that is looked for anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_may_be_purged_while_they_are_read() {
+    let mut setup = busy();
+    setup.java.push("-Dzookeeper.snapCount=50".to_owned()); // of two the last counts
+    let server = Arc::new(start(&setup));
+    let data = server.data_directory();
+    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let writing = tokio::spawn(write(server.address(), Arc::clone(&stop), Arc::clone(&done)));
+    while done.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (purged, purges, ended) = (
+        Arc::clone(&server),
+        Arc::new(AtomicU64::new(0)),
+        Arc::clone(&stop),
+    );
+    let count = Arc::clone(&purges);
+    let purging = tokio::task::spawn_blocking(move || {
+        while count.load(Ordering::Relaxed) < 8 && !ended.load(Ordering::Relaxed) {
+            purged.purge().unwrap();
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let mut last = 0;
+    while purges.load(Ordering::Relaxed) < 8 {
+        let directory = data.clone();
+        let read = tokio::task::spawn_blocking(move || read(&directory));
+        let Gathered { report, tree, .. } = read.await.unwrap().unwrap();
+        assert_eq!(report.digests_differing, 0, "{report:?}");
+        assert!(report.digests_compared > 0 && tree.zxid() >= last, "{report:?}");
+        last = tree.zxid();
+    }
+    assert!(!data.join("snapshot.0").exists());
+    stop.store(true, Ordering::Relaxed);
+    writing.await.unwrap();
+    purging.await.unwrap();
+}
+
 /// Logs that are kept elsewhere, or files of another ensemble: an old state is not taken for the present one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_lack_what_was_committed_are_refused() {

@@ -169,6 +169,26 @@ impl ZooKeeper {
         self.directory.path().join("data/version-2")
     }
 
+    /// Has ZooKeeper's own tool remove all but the three newest snapshots, and the logs that only older ones need.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub fn purge(&self) -> io::Result<()> {
+        let data = self.directory.path().join("data");
+        let output = Command::new("java")
+            .args(["-cp", &self.class_path, "org.apache.zookeeper.server.PurgeTxnLog"])
+            .args([&data, &data])
+            .args(["-n", "3"])
+            .stdin(Stdio::null())
+            .output()?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                String::from_utf8_lossy(&output.stderr).into_owned(),
+            )),
+        }
+    }
+
     /// What it has logged so far.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ pub use capture::{
 pub use client::{BatchedClient, BatchedConfig, Tls, four_letter_word};
 #[cfg(feature = "plain-client")]
 pub use client::{PlainClient, PlainConfig};
+#[cfg(any(fuzzing, test))]
+pub use files::fuzzing;
 pub use files::{
     DataDirs, Dropped, Fault, FileError, FileTree, FilesReport, GatherError, Gathered, Handout, Kinds,
     Settled, Settling, SnapshotRecords, gather,

@@ -24,6 +24,9 @@ pub enum Fault {
     /// A record whose end mark is missing, with others after it.
     #[error("a record is damaged, and others follow it")]
     Gap,
+    /// A path that no server takes, or that of the root where it cannot be.
+    #[error("{0} cannot be a znode's path there")]
+    Path(String),
     /// A znode without a parent.
     #[error("znode {0} has no parent")]
     NoParent(String),

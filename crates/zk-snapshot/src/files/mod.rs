@@ -10,6 +10,8 @@ mod chain;
 mod directory;
 mod error;
 mod feed;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod handout;
 mod jute;
 mod log;

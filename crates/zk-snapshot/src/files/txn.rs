@@ -2,6 +2,8 @@
 
 use super::Fault;
 use super::jute::Input;
+use super::records::path_of;
+use super::tree::name_of;
 
 /// `TxnHeader`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +110,7 @@ impl<'a> Op<'a> {
                 Self::Error
             }
             1 | 15 | 19 | 21 => Self::Create(create(kind, input)?),
-            2 | 20 => Self::Delete(input.string()?),
+            2 | 20 => Self::Delete(below_root(input)?),
             5 => set_data(input)?,
             16 if top => set_data(input)?,
             7 if top => Self::SetAcl {
@@ -148,7 +150,7 @@ fn set_data<'a>(input: &mut Input<'a>) -> Result<Op<'a>, Fault> {
 }
 
 fn create<'a>(kind: i32, input: &mut Input<'a>) -> Result<Create<'a>, Fault> {
-    let (path, data, acl) = (input.string()?, input.buffer()?, input.acl()?);
+    let (path, data, acl) = (below_root(input)?, input.buffer()?, input.acl()?);
     let ephemeral = matches!(kind, 1 | 15) && input.boolean()?;
     // The first releases ended here, and a digest came later than the number of creations.
     let parent_cversion = if input.left() == 0 && kind == 1 {
@@ -171,6 +173,15 @@ fn create<'a>(kind: i32, input: &mut Input<'a>) -> Result<Create<'a>, Fault> {
     })
 }
 
+/// The path of a znode that comes or goes.
+fn below_root<'a>(input: &mut Input<'a>) -> Result<&'a [u8], Fault> {
+    let path = input.string()?;
+    match path_of(path) {
+        Some(known) if !known.is_root() => Ok(path),
+        _ => Err(Fault::Path(name_of(path))),
+    }
+}
+
 /// The paths of a closed session. Releases that write none may still write a digest, of 12 bytes, which begins
 /// with its version, 2; 12 bytes that are a list begin with its length, 1.
 fn closed<'a>(input: &mut Input<'a>) -> Result<Vec<&'a [u8]>, Fault> {
@@ -179,7 +190,7 @@ fn closed<'a>(input: &mut Input<'a>) -> Result<Vec<&'a [u8]>, Fault> {
         return Ok(Vec::new());
     }
     let count = input.count(4)?;
-    (0..count).map(|_| input.string()).collect()
+    (0..count).map(|_| below_root(input)).collect()
 }
 
 #[cfg(test)]
@@ -255,6 +266,11 @@ mod tests {
         let delete = [text("/a"), vec![1, 2, 3]].concat();
         assert_eq!(Txn::decode(&record(2, &delete)).err(), Some(Fault::Trailing(3)));
         assert_eq!(Txn::decode(&[0; 20]).err(), Some(Fault::Truncated));
+        for path in ["/", "", "a", "//a", "/a/", "/a/../b", "/a\u{1}"] {
+            let fault = Txn::decode(&record(2, &text(path))).err();
+            let path = if path.is_empty() { "/" } else { path };
+            assert_eq!(fault, Some(Fault::Path(path.to_owned())));
+        }
         let nested = [&1_i32.to_be_bytes()[..], &14_i32.to_be_bytes(), &text("")].concat();
         assert_eq!(Txn::decode(&record(14, &nested)).err(), Some(Fault::Type(14)));
     }

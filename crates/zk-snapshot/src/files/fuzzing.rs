@@ -1,0 +1,95 @@
+//! What the fuzz targets of this crate call (`fuzz/`).
+#![allow(clippy::unwrap_used)] // what is not so is a finding
+
+use super::feed::Source;
+use super::replay::Touched;
+use super::snapshot;
+use super::tree::FileTree;
+use super::txn::Txn;
+
+const BEGIN: &[u8] = include_bytes!("../../tests/golden/3.9.5/snapshot.8");
+
+/// Replays `bytes`, records with two bytes of length before each, over a small tree. What comes of it must be the same
+/// when it has been written and read again.
+///
+/// # Panics
+/// If it is not.
+pub fn replay(mut bytes: &[u8]) {
+    let mut txns = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
+        let (record, rest) = rest.split_at(usize::from(u16::from_be_bytes(*length)).min(rest.len()));
+        txns.extend(Txn::decode(record));
+        bytes = rest;
+    }
+    let mut touched = Touched::default();
+    txns.iter()
+        .for_each(|txn| touched.add(txn.header.session, &txn.op));
+    let Some(tree) = applied(&txns, &mut touched) else {
+        return;
+    };
+    let mut written = Vec::new();
+    tree.write(|part, _| {
+        written.extend_from_slice(part);
+        Ok(())
+    })
+    .unwrap();
+    let source = Source::Bytes(written.into());
+    let again = snapshot::load("again", tree.zxid(), &source, &Touched::default()).unwrap();
+    let found = (again.tree.digest(), again.tree.len(), again.tree.kinds());
+    assert_eq!(found, (tree.digest(), tree.len(), tree.kinds()));
+}
+
+fn applied(txns: &[Txn<'_>], touched: &mut Touched) -> Option<FileTree> {
+    let source = Source::Bytes(BEGIN.into());
+    let mut tree = loop {
+        let loaded = snapshot::load("snapshot.8", 8, &source, touched).unwrap();
+        if loaded.missed.is_empty() {
+            break loaded.tree;
+        }
+        loaded.missed.iter().for_each(|path| touched.insert(path));
+    };
+    for txn in txns {
+        tree.apply(txn).ok()?;
+    }
+    tree.settle().ok()?;
+    Some(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LOG: &[u8] = include_bytes!("../../tests/golden/3.9.5/log.9");
+
+    /// The records of a log, without their checksums.
+    fn records() -> Vec<u8> {
+        let (mut records, mut rest) = (Vec::new(), &LOG[16..]);
+        while let [_, _, _, _, _, _, _, _, a, b, c, d, after @ ..] = rest {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            if length == 0 {
+                break;
+            }
+            records.extend_from_slice(&[*c, *d]);
+            records.extend_from_slice(&after[..length]);
+            rest = &after[length + 1..];
+        }
+        records
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_replayed_is_written_and_read_again(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let mut bytes = records();
+            prop_assert!(bytes.len() > 1_000);
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            replay(&bytes);
+        }
+    }
+}
