@@ -56,6 +56,11 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
     while newest(&server.data_directory(), "snapshot.").len() < 4 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    // The last transactions are in no snapshot.
+    let last = done.load(Ordering::Relaxed);
+    while done.load(Ordering::Relaxed) < last + 20 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     stop.store(true, Ordering::Relaxed);
     writing.await.unwrap();
     server.kill();
@@ -175,8 +180,8 @@ async fn files_may_be_purged_while_they_are_read() {
         let directory = data.clone();
         let read = tokio::task::spawn_blocking(move || read(&directory));
         let Gathered { report, tree, .. } = read.await.unwrap().unwrap();
-        assert_eq!(report.digests_differing, 0, "{report:?}");
-        assert!(report.digests_compared > 0 && tree.zxid() >= last, "{report:?}");
+        assert_eq!(report.digest_agrees, Some(true), "{report:?}");
+        assert!(report.digests_differing <= 1 && tree.zxid() >= last, "{report:?}");
         last = tree.zxid();
     }
     assert!(!data.join("snapshot.0").exists());

@@ -178,9 +178,24 @@ impl Ensemble for ZooKeeperEnsemble {
     }
 
     async fn committed_zxid(&self) -> Option<i64> {
+        let committed = self.processed_zxid().await?;
+        if committed & 0xffff_ffff > 0 {
+            return Some(committed);
+        }
+        // A leader that has just been elected: how far the epoch before went it does not tell. The session's own
+        // transaction follows whatever there was.
+        if let Ok(session) = self.connect().await {
+            session.close().await;
+        }
+        self.processed_zxid().await
+    }
+}
+
+impl ZooKeeperEnsemble {
+    /// The newest zxid that any server has processed: it was committed, whichever server that is.
+    async fn processed_zxid(&self) -> Option<i64> {
         let answers = join_all(self.addresses().map(|address| self.srvr_of(address))).await;
         let zxid = |answer: String| i64::from_str_radix(after(&answer, "Zxid: 0x")?, 16).ok();
-        // What a server has processed was committed, whichever it is.
         answers.into_iter().filter_map(|answer| zxid(answer.ok()?)).max()
     }
 }

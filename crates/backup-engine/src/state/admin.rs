@@ -46,22 +46,8 @@ impl AdminSource {
         let mut settling = Settling::new(reader);
         let (mut taken, mut bytes, mut trouble) = (0, 0, None);
         while taken < FEWEST || taken < MOST && bytes < MOST_BYTES {
-            settling.begin().await.map_err(|error| error.to_string())?;
-            let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
-            let session = marker.session().await.map_err(|error| error.to_string())?;
-            let (asking, receiving) = (self.clone(), self.clone());
-            let answer = blocking(move || asking.ask()).await;
-            marker.close().await;
-            let received = match answer {
-                // It has been written now, and only has to come.
-                Ok(answer) => {
-                    let receive = blocking(move || receiving.receive(answer));
-                    tokio::join!(receive, settling.settle()).0
-                }
-                Err(why) => Err(why),
-            };
-            match received {
-                Ok((handout, size)) => {
+            match self.handout(ensemble, &mut settling).await {
+                Ok((handout, size, session)) => {
                     (taken, bytes) = (taken + 1, bytes + size);
                     if let Some(settled) = settling.round(handout, session).await {
                         return Ok(settled);
@@ -77,6 +63,25 @@ impl AdminSource {
         settling
             .end()
             .ok_or_else(|| trouble.unwrap_or_else(|| "no snapshot came".to_owned()))
+    }
+
+    /// A snapshot, its length, and a session that had begun before it.
+    async fn handout(
+        &self,
+        ensemble: &dyn Ensemble,
+        settling: &mut Settling<'_>,
+    ) -> Result<(Handout, u64, Option<i64>), String> {
+        settling.begin().await.map_err(|error| error.to_string())?;
+        let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
+        let session = marker.session().await;
+        let (asking, receiving) = (self.clone(), self.clone());
+        let answer = blocking(move || asking.ask()).await;
+        marker.close().await;
+        let (session, answer) = (session.map_err(|error| error.to_string())?, answer?);
+        // It has been written now, and only has to come.
+        let receive = blocking(move || receiving.receive(answer));
+        let (handout, size) = tokio::join!(receive, settling.settle()).0?;
+        Ok((handout, size, session))
     }
 
     fn command(&self) -> String {

@@ -1,11 +1,10 @@
 //! A snapshot read once more, to be copied.
 
-use std::io::{self, BufReader, Cursor, Read, Seek};
-use std::sync::PoisonError;
+use std::io::{self, BufReader, Read};
 
 use simd_adler32::Adler32;
 
-use super::feed::{Source, unpacked};
+use super::feed::Unpacked;
 
 /// Less than this is read ahead of what is asked for.
 const AHEAD: usize = 32 << 10;
@@ -61,38 +60,21 @@ pub(super) struct Again<'a> {
     passed: Vec<u8>,
 }
 
-impl Source {
-    /// Reads from the beginning.
-    pub(super) fn again<T>(&self, read: impl FnOnce(&mut Again<'_>) -> io::Result<T>) -> io::Result<T> {
-        match self {
-            Self::Bytes(bytes) => read(&mut Again::over(Cursor::new(bytes))?),
-            Self::File(file) => {
-                let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.rewind()?;
-                read(&mut Again::over(&*file)?)
-            }
-        }
-    }
-}
-
 impl<'a> Again<'a> {
-    fn over(input: impl Read + 'a) -> io::Result<Self> {
-        let (input, _) = unpacked(input)?;
-        Ok(Self {
-            input: BufReader::with_capacity(AHEAD, input),
+    pub(super) fn over(input: Unpacked<'a>) -> Self {
+        Self {
+            input: BufReader::with_capacity(AHEAD, input.input),
             sum: Sum::of(&[]),
             passed: Vec::new(),
-        })
+        }
     }
 
     /// Appends `length` bytes to `out`, and passes over what is before `at`.
     pub(super) fn copy(&mut self, at: u64, length: u32, out: &mut Vec<u8>) -> io::Result<Sum> {
         self.pass(at.saturating_sub(self.sum.length))?;
         let begin = out.len();
-        let read = self.input.by_ref().take(u64::from(length)).read_to_end(out);
-        if read? as u64 != u64::from(length) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        out.resize(begin + length as usize, 0);
+        self.input.read_exact(&mut out[begin..])?;
         let sum = Sum::of(&out[begin..]);
         self.sum = self.sum.and(sum);
         Ok(sum)

@@ -225,6 +225,7 @@ fn replayed(
     let mut replay = Replay {
         tree,
         trailer: digest,
+        end,
         report: FilesReport {
             committed,
             acls_exact: true,
@@ -260,6 +261,8 @@ fn replayed(
 struct Replay {
     tree: FileTree,
     trailer: Option<(i64, u64)>,
+    /// Up to here the snapshot may show some of what happened.
+    end: i64,
     report: FilesReport,
 }
 
@@ -271,11 +274,12 @@ impl Replay {
         Ok(())
     }
 
-    /// Compares digests from where the snapshot was complete.
+    /// Compares digests from where nothing newer is in the tree. A server writes the digest before a transaction that it
+    /// is applying, and may write znodes after it.
     fn compare(&mut self, logged: Option<u64>) {
         let zxid = self.tree.zxid();
         let expected = match self.trailer {
-            Some((complete, _)) if zxid < complete => None,
+            _ if zxid < self.end => None,
             Some((complete, digest)) if zxid == complete && zxid > 0 => Some(digest),
             _ => logged,
         };

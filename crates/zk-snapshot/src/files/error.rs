@@ -36,6 +36,9 @@ pub enum Fault {
     /// A znode that went while it had children, by what is known.
     #[error("znode {0} was deleted, and what was below it was not")]
     Children(String),
+    /// A znode without all its children, or with others.
+    #[error("znode {0} has another number of children than its server says")]
+    Family(String),
     /// The snapshot has changed since it was read first.
     #[error("it was changed while it was read")]
     Changed,
@@ -77,6 +80,12 @@ pub enum Fault {
     /// It cannot be read at all.
     #[error("{0}")]
     Io(String),
+}
+
+impl From<std::io::Error> for Fault {
+    fn from(error: std::io::Error) -> Self {
+        Self::Io(error.to_string())
+    }
 }
 
 /// Where a file is damaged, and how.

@@ -1,4 +1,4 @@
-//! The bytes of a snapshot, unpacked and checked, from a thread of their own.
+//! The bytes of a snapshot, unpacked and checked.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
@@ -10,7 +10,8 @@ use simd_adler32::Adler32;
 
 use super::Fault;
 use super::again::Sum;
-use super::jute::Input;
+use super::jute::{Input, Persisted};
+use super::tree::digest;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
 /// The Java library's own framing of snappy, not the standard one.
@@ -19,7 +20,7 @@ const XERIAL_HEADER: usize = 16;
 /// No block of snappy is longer.
 const LONGEST_BLOCK: u32 = 1 << 30;
 const CHUNK: usize = 128 << 10;
-/// Chunks that are read ahead.
+/// Chunks that wait for their digests.
 const AHEAD: usize = 6;
 /// No more than this follows the last znode.
 pub(super) const TAIL: usize = 128;
@@ -28,14 +29,7 @@ pub(super) const TAIL: usize = 128;
 #[derive(Clone)]
 pub(super) enum Source {
     File(Arc<Mutex<File>>),
-    Bytes(Arc<[u8]>),
-}
-
-enum Message {
-    Chunk(Vec<u8>),
-    /// Everything has been sent.
-    End(Seals),
-    Fail(Fault),
+    Bytes(Arc<Vec<u8>>),
 }
 
 /// The Adler-32 of all bytes but the last ones, and these.
@@ -46,6 +40,18 @@ pub(super) struct Seals {
 }
 
 impl Seals {
+    fn add(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        // Only the end of a file is sealed, so its last bytes wait until it is known where it ends.
+        let sure = bytes.len().saturating_sub(TAIL);
+        let kept = if sure == 0 { TAIL - bytes.len() } else { 0 };
+        let excess = self.tail.len().saturating_sub(kept);
+        self.adler.write(&self.tail[..excess]);
+        self.tail.drain(..excess);
+        self.adler.write(&bytes[..sure]);
+        self.tail.extend_from_slice(&bytes[sure..]);
+    }
+
     /// The checksum of the first `bytes`, which must be nearly all.
     pub(super) fn up_to(&self, bytes: u64) -> Option<u64> {
         let kept = self.length - self.tail.len() as u64;
@@ -65,42 +71,30 @@ impl Seals {
 }
 
 impl Source {
-    /// Reads ahead in a thread of `scope`.
-    pub(super) fn feed<'scope>(&self, scope: &'scope Scope<'scope, '_>) -> Feed {
-        let ((send, chunks), (empty, used)) = (sync_channel(AHEAD), channel());
-        let source = self.clone();
-        scope.spawn(move || match source.send(&send, &used) {
-            Ok(Some(seals)) => drop(send.send(Message::End(seals))),
-            Ok(None) => {} // nobody listens any more
-            Err(fault) => drop(send.send(Message::Fail(fault))),
-        });
-        Feed {
-            chunks,
-            empty,
-            chunk: Vec::new(),
-            taken: 0,
-            at: 0,
-            seals: None,
-        }
-    }
-
-    fn send(&self, send: &SyncSender<Message>, used: &Receiver<Vec<u8>>) -> Result<Option<Seals>, Fault> {
-        let io = |error: io::Error| Fault::Io(error.to_string());
+    /// Reads from the beginning.
+    pub(super) fn open<T, E: From<io::Error>>(
+        &self,
+        read: impl FnOnce(Unpacked<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         match self {
-            Self::Bytes(bytes) => pump(unpacked(Cursor::new(bytes)).map_err(io)?, send, used),
+            Self::Bytes(bytes) => read(unpacked(&bytes[..])?),
             Self::File(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-                file.rewind().map_err(io)?;
-                pump(unpacked(&*file).map_err(io)?, send, used)
+                file.rewind()?;
+                read(unpacked(&*file)?)
             }
         }
     }
 }
 
-/// A snapshot's bytes, and whether they were packed.
-pub(super) type Unpacked<'a> = (Box<dyn Read + 'a>, bool);
+/// A snapshot's bytes.
+pub(super) struct Unpacked<'a> {
+    pub(super) input: Box<dyn Read + 'a>,
+    /// Whether they were packed.
+    packed: bool,
+}
 
-pub(super) fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Unpacked<'a>> {
+fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Unpacked<'a>> {
     let mut begin = Vec::new();
     input
         .by_ref()
@@ -114,15 +108,19 @@ pub(super) fn unpacked<'a>(mut input: impl Read + 'a) -> io::Result<Unpacked<'a>
             block: Vec::new(),
             taken: 0,
         };
-        return Ok((Box::new(blocks), true));
+        return Ok(Unpacked {
+            input: Box::new(blocks),
+            packed: true,
+        });
     }
     let whole = Cursor::new(begin).chain(input);
-    Ok(if gzip {
-        let input = BufReader::with_capacity(64 << 10, whole);
-        (Box::new(flate2::bufread::MultiGzDecoder::new(input)), true)
+    let input: Box<dyn Read + 'a> = if gzip {
+        let packed = BufReader::with_capacity(64 << 10, whole);
+        Box::new(flate2::bufread::MultiGzDecoder::new(packed))
     } else {
-        (Box::new(whole), false)
-    })
+        Box::new(whole)
+    };
+    Ok(Unpacked { input, packed: gzip })
 }
 
 struct Xerial<R> {
@@ -161,92 +159,131 @@ impl<R: Read> Read for Xerial<R> {
     }
 }
 
-/// Sends everything, and computes the checksum on the way. `None` if nobody listens any more.
-fn pump(
-    (mut input, packed): Unpacked<'_>,
-    send: &SyncSender<Message>,
-    used: &Receiver<Vec<u8>>,
-) -> Result<Option<Seals>, Fault> {
-    let mut seals = Seals {
-        adler: Adler32::new(),
-        tail: Vec::new(),
-        length: 0,
-    };
-    loop {
-        let mut chunk = used.try_recv().unwrap_or_else(|_| vec![0; CHUNK]);
+/// A chunk that has been read, and where znodes begin in it whose digests have been put off.
+type Done = (Vec<u8>, Vec<usize>);
+
+/// Adds up the digests that have been put off, and gives the chunks back.
+fn digests(done: &Receiver<Done>, empty: &Sender<Vec<u8>>) -> u64 {
+    let mut sum = 0_u64;
+    for (chunk, znodes) in done {
+        let each = znodes
+            .into_iter()
+            .map(|at| digest_at(&chunk[at..]).unwrap_or_default());
+        sum = each.fold(sum, u64::wrapping_add);
+        // It is no matter if nobody fills it again.
+        let _ = empty.send(chunk);
+    }
+    sum
+}
+
+/// Of the znode that the bytes begin with. It has been read before, so it is there.
+fn digest_at(bytes: &[u8]) -> Result<u64, Fault> {
+    let mut input = Input::new(bytes);
+    let (path, data, _) = (input.string()?, input.buffer()?, input.long()?);
+    Ok(digest(path, data, &Persisted::read(&mut input)?))
+}
+
+/// Where an item is.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// Bytes before it.
+    pub(super) at: u64,
+    /// Whether it is all in one chunk, so that more of it can be [put off](Feed::put_off).
+    pub(super) whole: bool,
+}
+
+/// Hands out a snapshot item by item, and computes its checksum on the way.
+pub(super) struct Feed<'a> {
+    input: Box<dyn Read + 'a>,
+    packed: bool,
+    done: SyncSender<Done>,
+    used: Receiver<Vec<u8>>,
+    sum: Receiver<u64>,
+    chunk: Vec<u8>,
+    taken: usize,
+    /// Where the last item began that was whole.
+    begun: usize,
+    put_off: Vec<usize>,
+    /// Bytes that were handed out so far.
+    pub(super) at: u64,
+    seals: Seals,
+    ended: bool,
+}
+
+impl<'a> Feed<'a> {
+    /// Over `input`. Digests that are put off are computed in a thread of `scope`.
+    pub(super) fn new<'scope>(
+        scope: &'scope Scope<'scope, '_>,
+        Unpacked { input, packed }: Unpacked<'a>,
+    ) -> Self {
+        let ((done, rest), (empty, used)) = (sync_channel(AHEAD), channel());
+        let (add, sum) = channel();
+        scope.spawn(move || {
+            let _ = add.send(digests(&rest, &empty)); // nobody waits for it where the file is damaged
+        });
+        Self {
+            input,
+            packed,
+            done,
+            used,
+            sum,
+            chunk: Vec::new(),
+            taken: 0,
+            begun: 0,
+            put_off: Vec::new(),
+            at: 0,
+            seals: Seals {
+                adler: Adler32::new(),
+                tail: Vec::new(),
+                length: 0,
+            },
+            ended: false,
+        }
+    }
+
+    /// Reads the next chunk, and says whether there was one.
+    fn more(&mut self) -> Result<bool, Fault> {
+        let mut chunk = self.used.try_recv().unwrap_or_default();
         chunk.resize(CHUNK, 0);
         let mut filled = 0;
-        while filled < CHUNK {
-            match input.read(&mut chunk[filled..]) {
-                Ok(0) => break,
+        while filled < CHUNK && !self.ended {
+            match self.input.read(&mut chunk[filled..]) {
+                Ok(0) => self.ended = true,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if packed => return Err(Fault::Packed(error.to_string())),
-                Err(error) => return Err(Fault::Io(error.to_string())),
+                Err(error) if self.packed => return Err(Fault::Packed(error.to_string())),
+                Err(error) => return Err(error.into()),
             }
         }
         if filled == 0 {
-            return Ok(Some(seals));
-        }
-        chunk.truncate(filled);
-        seals.length += filled as u64;
-        // Only the end of a file is sealed, so its last bytes wait until it is known where it ends.
-        let sure = filled.saturating_sub(TAIL);
-        let kept = if sure == 0 { TAIL - filled } else { 0 };
-        let excess = seals.tail.len().saturating_sub(kept);
-        seals.adler.write(&seals.tail[..excess]);
-        seals.tail.drain(..excess);
-        seals.adler.write(&chunk[..sure]);
-        seals.tail.extend_from_slice(&chunk[sure..]);
-        if send.send(Message::Chunk(chunk)).is_err() {
-            return Ok(None);
-        }
-    }
-}
-
-/// Hands out what was read ahead, item by item.
-pub(super) struct Feed {
-    chunks: Receiver<Message>,
-    empty: Sender<Vec<u8>>,
-    chunk: Vec<u8>,
-    taken: usize,
-    /// Bytes that were handed out so far.
-    pub(super) at: u64,
-    seals: Option<Seals>,
-}
-
-impl Feed {
-    /// Gets the next chunk, and says whether there was one.
-    fn more(&mut self) -> Result<bool, Fault> {
-        if self.seals.is_some() {
             return Ok(false);
         }
-        match self.chunks.recv() {
-            Ok(Message::Chunk(chunk)) => {
-                // It is no matter if nobody fills the old one again.
-                let _ = self.empty.send(std::mem::replace(&mut self.chunk, chunk));
-                self.taken = 0;
-                Ok(true)
-            }
-            Ok(Message::End(seals)) => {
-                self.seals = Some(seals);
-                Ok(false)
-            }
-            Ok(Message::Fail(fault)) => Err(fault),
-            Err(_) => Err(Fault::Truncated),
-        }
+        chunk.truncate(filled);
+        self.seals.add(&chunk);
+        self.hand_over(chunk)?;
+        Ok(true)
+    }
+
+    /// Begins with `chunk`, and leaves to the other thread what was put off in the one before.
+    fn hand_over(&mut self, chunk: Vec<u8>) -> Result<(), Fault> {
+        let old = std::mem::replace(&mut self.chunk, chunk);
+        self.taken = 0;
+        let put_off = std::mem::take(&mut self.put_off);
+        self.done.send((old, put_off)).map_err(|_| Fault::Truncated)
     }
 
     /// Reads the next item by `read`, which may be called more than once, with more bytes each time, until it does not
     /// say any more that the item is truncated.
     pub(super) fn item<T>(
         &mut self,
-        mut read: impl FnMut(&mut Input<'_>, u64) -> Result<T, Fault>,
+        mut read: impl FnMut(&mut Input<'_>, Place) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut input = Input::new(&self.chunk[self.taken..]);
-        match read(&mut input, self.at) {
+        let place = |at, whole| Place { at, whole };
+        match read(&mut input, place(self.at, true)) {
             Err(Fault::Truncated) => {}
             item => {
+                self.begun = self.taken;
                 self.taken += input.at();
                 self.at += input.at() as u64;
                 return item;
@@ -262,7 +299,7 @@ impl Feed {
             let count = (self.chunk.len() - self.taken).min(before.max(1 << 10));
             split.extend_from_slice(&self.chunk[self.taken..self.taken + count]);
             let mut input = Input::new(&split);
-            match read(&mut input, self.at) {
+            match read(&mut input, place(self.at, false)) {
                 Err(Fault::Truncated) => self.taken += count,
                 item => {
                     // What was read before did not suffice, so it ends in what was added.
@@ -274,9 +311,17 @@ impl Feed {
         }
     }
 
-    /// The checksums, when everything else has been read and passed over.
-    pub(super) fn seals(&mut self) -> Result<&Seals, Fault> {
+    /// Leaves the digest of the last item, a znode that was whole, to another thread.
+    pub(super) fn put_off(&mut self) {
+        self.put_off.push(self.begun);
+    }
+
+    /// The checksums, when everything else has been read and passed over, and the sum of the digests that were put off.
+    pub(super) fn end(mut self) -> Result<(Seals, u64), Fault> {
         while self.more()? {}
-        self.seals.as_ref().ok_or(Fault::Truncated)
+        self.hand_over(Vec::new())?;
+        drop(self.done);
+        let sum = self.sum.recv().map_err(|_| Fault::Truncated)?;
+        Ok((self.seals, sum))
     }
 }

@@ -40,7 +40,7 @@ pub fn replay(mut bytes: &[u8]) {
 }
 
 fn applied(txns: &[Txn<'_>], touched: &mut Touched) -> Option<FileTree> {
-    let source = Source::Bytes(BEGIN.into());
+    let source = Source::Bytes(BEGIN.to_vec().into());
     let mut tree = loop {
         let loaded = snapshot::load("snapshot.8", 8, &source, touched).unwrap();
         if loaded.missed.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::BuildHasher;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
@@ -70,7 +70,7 @@ impl Handout {
     /// # Errors
     /// [`FileError`] if anything about it is damaged.
     pub fn read(name: &str, zxid: i64, bytes: Vec<u8>) -> Result<Self, FileError> {
-        let source = Source::Bytes(bytes.into());
+        let source = Source::Bytes(Arc::new(bytes));
         let mut marks = HashMap::new();
         let mut samples = BTreeMap::<u32, Vec<ZnodePath>>::new();
         let mut each = |path: &[u8], acl: u32, stat: &Persisted| {
@@ -197,26 +197,23 @@ impl Handout {
     }
 
     /// Its state at a later moment, when the znodes of `later` were as it says and the rest as it was.
-    pub(crate) fn at(self, later: &BTreeMap<ZnodePath, Option<Later>>) -> Result<Gathered, FileError> {
+    pub(crate) fn at(&self, later: &BTreeMap<ZnodePath, Option<Later>>) -> Result<Gathered, FileError> {
         let mut touched = Touched::default();
         for path in later.keys() {
             touched.with_parent(known(path));
         }
-        let Self {
-            name, zxid, source, ..
-        } = self;
-        let Loaded { mut tree, end, .. } = snapshot::load(&name, zxid, &source, &touched)?;
+        let Loaded { mut tree, end, .. } = snapshot::load(&self.name, self.zxid, &self.source, &touched)?;
         tree.zxid = end;
         let settled = tree.amend(later).and_then(|ephemerals| {
             let mut dropped = tree.settle()?;
             dropped.ephemerals += ephemerals;
             Ok(dropped)
         });
-        let dropped = settled.map_err(|fault| FileError::new(&name, 0, fault))?;
+        let dropped = settled.map_err(|fault| FileError::new(&self.name, 0, fault))?;
         Ok(Gathered {
             exact: true,
             report: FilesReport {
-                snapshot: name,
+                snapshot: self.name.clone(),
                 dropped,
                 read_later: later.len() as u64,
                 ..FilesReport::default()
@@ -258,12 +255,29 @@ impl FileTree {
                 self.remove(at, above);
             }
         }
+        let mut left_out: HashMap<&[u8], i64> = HashMap::new();
         for (path, znode) in later {
             if let Some(znode) = znode {
                 self.zxid = self.zxid.max(znode.stat.newest_zxid());
-                if !znode.stat.is_ephemeral() {
+                if znode.stat.is_ephemeral() {
+                    *left_out
+                        .entry(parent(known(path)).unwrap_or_default())
+                        .or_default() += 1;
+                } else {
                     self.turn(known(path), znode)?;
                 }
+            }
+        }
+        // What was not told of shows here.
+        for (path, znode) in later {
+            let Some(znode) = znode.as_ref().filter(|znode| !znode.stat.is_ephemeral()) else {
+                continue;
+            };
+            let path = known(path);
+            let children = self.find(path).map_or(0, |at| self.nodes[at as usize].children);
+            let all = i64::from(children) + left_out.get(path).copied().unwrap_or_default();
+            if all != i64::from(znode.stat.num_children) {
+                return Err(Fault::Family(name_of(path)));
             }
         }
         Ok(ephemerals)

@@ -19,7 +19,7 @@ const AT_ONCE_BYTES: usize = 8 << 20;
 const BATCH: usize = 16;
 /// Data of changed znodes that are held, in bytes.
 const HELD: usize = 128 << 20;
-/// Bytes that a znode takes beside its data.
+/// Bytes that a znode takes beside its data, also one that is not there any more.
 const ZNODE: usize = 200;
 
 /// Znodes, each as it was at the same moment; `None` where there was none.
@@ -35,6 +35,8 @@ pub(super) struct Reread {
     /// Whether a list may have changed since the last moment, when `newest` was that zxid.
     list_changed: bool,
     newest: i64,
+    /// Whether others are held than at the last moment, whose changes may have been before it.
+    joined: bool,
 }
 
 impl Reread {
@@ -50,11 +52,13 @@ impl Reread {
         synced.map_err(|error| error.to_string())?;
         dirty.extend(changes(watch)?);
         for round in 0..ROUNDS {
-            self.list_changed = false;
+            (self.list_changed, self.joined) = (false, false);
             self.at_once = self.read(reader, &dirty).await?;
             let newest = self.newest_zxid();
             // Something else happened since the last moment, and the lists were the same all the time.
-            self.lists_exact = self.at_once && !self.list_changed && newest > self.newest;
+            let since = newest > self.newest && !self.joined && !self.list_changed;
+            self.lists_exact =
+                self.at_once && (since || self.guarded().all(|(_, later)| later.stat.aversion == 0));
             self.newest = newest;
             let mut changed: BTreeSet<_> = changes(watch)?.collect();
             if self.at_once {
@@ -75,10 +79,15 @@ impl Reread {
 
     /// Reads `dirty`, and with it all that is held if that can be done at once, which it says.
     async fn read(&mut self, reader: &dyn ZnodeReader, dirty: &BTreeSet<ZnodePath>) -> Result<bool, String> {
-        let (known, new): (Vec<_>, Vec<_>) = dirty
+        let (mut known, new): (Vec<_>, Vec<_>) = dirty
             .iter()
             .cloned()
             .partition(|path| self.znodes.contains_key(path));
+        if self.at_once {
+            // What was told of these since the last moment has been passed over.
+            known = self.znodes.keys().cloned().collect();
+        }
+        self.joined = !new.is_empty();
         self.batches(reader, &new).await?;
         if self.znodes.len() <= AT_ONCE && self.bytes() <= AT_ONCE_BYTES {
             let all: Vec<_> = self.znodes.keys().cloned().collect();
@@ -160,8 +169,8 @@ impl Reread {
     }
 
     fn bytes(&self) -> usize {
-        let held = self.znodes.values().flatten();
-        held.map(|later| later.data.len() + ZNODE).sum()
+        let data = self.there().map(|(_, later)| later.data.len());
+        data.sum::<usize>() + self.znodes.len() * ZNODE
     }
 
     /// Whether no list was changed since `handout` was begun, as far as these tell.
@@ -191,6 +200,12 @@ impl Reread {
     /// Those with an access control list that matters.
     fn guarded(&self) -> impl Iterator<Item = (&ZnodePath, &Later)> {
         self.there().filter(|(_, later)| !later.stat.is_ephemeral())
+    }
+
+    /// Whether the end of `path` was told, and not only that of a child of it.
+    pub(super) fn has_ended(&self, path: &ZnodePath) -> bool {
+        let of_child = |other: &ZnodePath| other.parent().as_ref() == Some(path);
+        matches!(self.znodes.get(path), Some(None)) && !self.znodes.keys().any(of_child)
     }
 
     /// The znodes that were there.
@@ -228,5 +243,145 @@ fn changes(watch: &mut dyn TreeWatch) -> Result<impl Iterator<Item = ZnodePath> 
     match watch.take() {
         Changes::Of(paths) => Ok(paths.into_iter()),
         Changes::Lost => Err("the connection was lost meanwhile".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{Acl, AclFound, Stat};
+
+    /// A tree whose znodes have a number each; what happens to it next, and is told, after each time that all of it was
+    /// read at once.
+    struct Fake {
+        numbers: Mutex<BTreeMap<ZnodePath, i64>>,
+        next: Mutex<VecDeque<Vec<(&'static str, i64)>>>,
+        told: Mutex<Vec<ZnodePath>>,
+        /// How many can be read at once.
+        most: usize,
+    }
+
+    fn path(text: &str) -> ZnodePath {
+        ZnodePath::parse(text).unwrap()
+    }
+
+    impl Fake {
+        fn new(most: usize, next: Vec<Vec<(&'static str, i64)>>) -> Self {
+            Self {
+                numbers: Mutex::new(BTreeMap::from([(path("/"), 0)])),
+                next: Mutex::new(next.into()),
+                told: Mutex::default(),
+                most,
+            }
+        }
+
+        fn go_on(&self) {
+            for (text, number) in self.next.lock().unwrap().pop_front().unwrap_or_default() {
+                self.numbers.lock().unwrap().insert(path(text), number);
+                self.told.lock().unwrap().push(path(text));
+            }
+        }
+
+        fn stat(&self, path: &ZnodePath) -> Option<Stat> {
+            let number = *self.numbers.lock().unwrap().get(path)?;
+            Some(Stat {
+                mzxid: number,
+                ..Stat::default()
+            })
+        }
+    }
+
+    #[async_trait]
+    impl ZnodeReader for Fake {
+        async fn read_many(&self, paths: &[ZnodePath], _: History) -> Result<Vec<Reading>, ClientError> {
+            let readings = paths.iter().map(|path| match self.stat(path) {
+                None => Reading::Missing,
+                Some(stat) => Reading::Found(Found {
+                    data: Vec::new(),
+                    stat,
+                    children: Vec::new(),
+                }),
+            });
+            Ok(readings.collect())
+        }
+
+        async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
+            let found = paths.iter().map(|path| match self.stat(path) {
+                None => Reading::Missing,
+                Some(stat) => Reading::Found(AclFound {
+                    acl: Acl::open(),
+                    stat,
+                }),
+            });
+            Ok(found.collect())
+        }
+
+        fn batch_size(&self) -> usize {
+            1
+        }
+
+        fn batches_in_flight(&self) -> usize {
+            1
+        }
+
+        async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
+            if paths.len() > self.most {
+                return Ok(None);
+            }
+            let readings = self.read_many(paths, History::One).await?;
+            if paths.contains(&ZnodePath::root()) {
+                self.go_on();
+            }
+            Ok(Some(readings))
+        }
+    }
+
+    struct Told<'a>(&'a Fake);
+
+    impl TreeWatch for Told<'_> {
+        fn take(&mut self) -> Changes {
+            Changes::Of(std::mem::take(&mut *self.0.told.lock().unwrap()))
+        }
+    }
+
+    async fn numbers(fake: &Fake) -> (bool, Vec<(String, i64)>) {
+        let (mut reread, mut told) = (Reread::default(), Told(fake));
+        let dirty = BTreeSet::from([ZnodePath::root()]);
+        let quiet = reread.until_quiet(fake, &mut told, dirty);
+        quiet.await.unwrap();
+        let numbers = reread
+            .there()
+            .map(|(path, later)| (path.to_string(), later.stat.mzxid));
+        (reread.at_once, numbers.collect())
+    }
+
+    #[tokio::test]
+    async fn what_was_read_at_once_is_of_that_moment() {
+        // The root is read alone before it is read at once.
+        let next = [
+            vec![("/a", 1)],
+            vec![],
+            vec![("/a", 2), ("/b", 2)],
+            vec![("/a", 3)],
+        ];
+        let (at_once, found) = numbers(&Fake::new(10, next.into())).await;
+        assert!(at_once);
+        let expected = [("/".to_owned(), 0), ("/a".to_owned(), 2), ("/b".to_owned(), 2)];
+        assert_eq!(found, expected);
+    }
+
+    #[tokio::test]
+    async fn what_was_passed_over_is_read_where_it_cannot_be_read_at_once_any_more() {
+        // `/a` changes together with `/b`, which is one too many.
+        let next = [vec![("/a", 1)], vec![], vec![("/a", 2), ("/b", 2)]];
+        let (at_once, found) = numbers(&Fake::new(2, next.into())).await;
+        assert!(!at_once);
+        let expected = [("/".to_owned(), 0), ("/a".to_owned(), 2), ("/b".to_owned(), 2)];
+        assert_eq!(found, expected);
     }
 }

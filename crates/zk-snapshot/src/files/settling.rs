@@ -83,13 +83,13 @@ impl<'a> Settling<'a> {
     /// session `marker` had begun. Returns what nothing better can be made of; where there is none yet, the next one
     /// may help.
     pub async fn round(&mut self, handout: Handout, marker: Option<i64>) -> Option<Settled> {
-        if handout.is_exact() {
+        if handout.is_exact() && marker.is_none_or(|marker| handout.knows(marker)) {
             return Some(Settled::new(handout, Ok(Reread::default())));
         }
         // What is older than the moment tells nothing of it.
         let in_time = marker.is_some_and(|marker| handout.knows(marker));
         if let Some(mut last) = self.last.take_if(|_| in_time) {
-            last.learn(&handout);
+            last.learn(self.reader, &handout).await;
             if last.is_shown() {
                 return Some(last);
             }
@@ -143,7 +143,7 @@ async fn check_told(reader: &dyn ZnodeReader, handout: &Handout, reread: &Reread
             let answers: Vec<_> = readings.by_ref().take(paths.len()).collect();
             let told = paths.iter().zip(answers).any(|(path, answer)| match answer {
                 Reading::Found(_) => true,
-                Reading::Missing => matches!(reread.znodes.get(path), Some(None)),
+                Reading::Missing => reread.has_ended(path),
                 Reading::Denied => false,
             });
             if !told {
@@ -180,12 +180,16 @@ impl Settled {
     }
 
     /// Takes from the next snapshot what clients are not shown.
-    fn learn(&mut self, next: &Handout) {
+    async fn learn(&mut self, reader: &dyn ZnodeReader, next: &Handout) {
         if let Ok(later) = &mut self.later {
             later.learn(next);
             self.acls_exact = later.lists_exact
                 && (later.at_once || later.same_acls(next))
                 && self.handout.same_acls(next, &later.znodes);
+            // It shows lists that came after the first one had passed.
+            if let Err(why) = check_told(reader, next, later).await {
+                self.later = Err(why);
+            }
         }
     }
 
@@ -199,7 +203,7 @@ impl Settled {
     /// The state. Blocks while it reads the snapshot.
     ///
     /// # Errors
-    /// [`FileError`] if it lacks something, or what was read later does not fit to it.
+    /// [`FileError`] if it lacks something.
     pub fn gathered(self) -> Result<Gathered, FileError> {
         let later = self.later.and_then(|later| {
             let masked: Vec<_> = later.masked().collect();
@@ -211,10 +215,18 @@ impl Settled {
                 )),
             }
         });
-        match later {
-            Ok(later) if later.znodes.is_empty() => self.handout.into_gathered(),
-            Ok(later) => {
-                let mut gathered = self.handout.at(&later.znodes)?;
+        let gathered = later.and_then(|later| {
+            if later.znodes.is_empty() {
+                return Ok(None);
+            }
+            let gathered = self.handout.at(&later.znodes);
+            gathered
+                .map(|gathered| Some((gathered, later)))
+                .map_err(|error| format!("what was read later does not fit: {error}"))
+        });
+        match gathered {
+            Ok(None) => self.handout.into_gathered(),
+            Ok(Some((mut gathered, later))) => {
                 let report = &mut gathered.report;
                 report.acls_exact = self.acls_exact;
                 report.of_no_kind = later.of_no_kind().count() as u64;

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
 use super::acls::Acls;
-use super::feed::{Feed, Source};
+use super::feed::{Feed, Place, Seals, Source};
 use super::jute::{Input, Persisted};
 use super::replay::Touched;
 use super::tree::{FileTree, Piece, digest, name_of, parent};
@@ -43,28 +43,31 @@ pub(super) fn survey(
     touched: &Touched,
     each: &mut impl FnMut(&[u8], u32, &Persisted),
 ) -> Result<Loaded, FileError> {
-    let mut read = |order: Order| {
-        std::thread::scope(|scope| {
-            let mut scan = Scan {
-                feed: source.feed(scope),
-                znodes: Znodes {
-                    tree: FileTree::over(source.clone(), zxid),
-                    touched,
-                    order,
-                    end: zxid,
-                    acl: (0, Acls::UNKNOWN),
-                    missed: Vec::new(),
-                    each: &mut *each,
-                },
-            };
-            let read = scan.read();
-            let read = read.map_err(|fault| FileError::new(name, scan.feed.at as usize, fault));
-            read.map(|digest| Loaded {
-                tree: scan.znodes.tree,
-                digest,
-                end: scan.znodes.end,
-                missed: scan.znodes.missed,
+    let mut read = |order: Order| -> Result<Loaded, FileError> {
+        let mut at = 0;
+        let mut znodes = Znodes {
+            tree: FileTree::over(source.clone(), zxid),
+            touched,
+            order,
+            end: zxid,
+            acl: (0, Acls::UNKNOWN),
+            missed: Vec::new(),
+            each: &mut *each,
+        };
+        let digest = source.open(|input| {
+            std::thread::scope(|scope| {
+                let mut feed = Feed::new(scope, input);
+                let rest = znodes.body(&mut feed);
+                at = feed.at;
+                znodes.trailers(rest?, feed.end()?)
             })
+        });
+        let digest = digest.map_err(|fault| FileError::new(name, at as usize, fault))?;
+        Ok(Loaded {
+            tree: znodes.tree,
+            digest,
+            end: znodes.end,
+            missed: znodes.missed,
         })
     };
     match read(Order::DepthFirst(Vec::new(), Vec::new())) {
@@ -84,9 +87,14 @@ enum Order {
     Any(HashSet<u64>, DefaultHashBuilder),
 }
 
-struct Scan<'a, E> {
-    feed: Feed,
-    znodes: Znodes<'a, E>,
+/// What was read.
+enum One {
+    /// A znode, and its digest is in the sum.
+    Counted,
+    /// A znode whose digest is not.
+    Digestless,
+    /// Nothing more.
+    End,
 }
 
 struct Znodes<'a, E> {
@@ -100,9 +108,18 @@ struct Znodes<'a, E> {
     each: &'a mut E,
 }
 
-impl<E: FnMut(&[u8], u32, &Persisted)> Scan<'_, E> {
-    fn read(&mut self) -> Result<Option<(i64, u64)>, Fault> {
-        let magic = self.feed.item(|input, _| input.array::<4>());
+/// What follows the znodes, and where it begins.
+type Rest = (u64, Vec<u8>);
+
+fn number(feed: &mut Feed<'_>) -> Result<u32, Fault> {
+    let count = feed.item(|input, _| input.int())?;
+    u32::try_from(count).map_err(|_| Fault::Length(count.into()))
+}
+
+impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
+    /// Reads everything up to the first checksum.
+    fn body(&mut self, feed: &mut Feed<'_>) -> Result<Rest, Fault> {
+        let magic = feed.item(|input, _| input.array::<4>());
         if !matches!(&magic, Ok(magic) if magic == MAGIC) {
             return Err(match magic {
                 Err(fault) if fault != Fault::Truncated => fault,
@@ -110,48 +127,46 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Scan<'_, E> {
             });
         }
         // Version and dbid, which no reader looks at.
-        self.feed.item(|input, _| input.array::<12>())?;
-        for _ in 0..self.number()? {
-            let (session, timeout) = self.feed.item(|input, _| Ok((input.long()?, input.int()?)))?;
-            self.znodes.tree.sessions.insert(session, timeout);
+        feed.item(|input, _| input.array::<12>())?;
+        for _ in 0..number(feed)? {
+            let (session, timeout) = feed.item(|input, _| Ok((input.long()?, input.int()?)))?;
+            self.tree.sessions.insert(session, timeout);
         }
-        for _ in 0..self.number()? {
-            let acls = &mut self.znodes.tree.acls;
-            self.feed.item(|input, _| {
+        for _ in 0..number(feed)? {
+            let acls = &mut self.tree.acls;
+            feed.item(|input, _| {
                 let (id, list) = (input.long()?, input.acl()?);
                 Ok(acls.read(id, list))
             })?;
         }
-        self.znodes.acl = (0, self.znodes.tree.acls.of_id(0));
+        self.acl = (0, self.tree.acls.of_id(0));
         loop {
-            let Self { feed, znodes, .. } = self;
-            if !feed.item(|input, at| znodes.one(input, at))? {
-                break;
+            match feed.item(|input, place| self.one(input, place))? {
+                One::Counted => {}
+                One::Digestless => feed.put_off(),
+                One::End => break,
             }
         }
-        if self.znodes.tree.is_empty() {
+        if self.tree.is_empty() {
             return Err(Fault::NoParent("/".to_owned()));
         }
-        self.znodes.tree.base.nodes = u32::try_from(self.znodes.tree.nodes.len()).unwrap_or(u32::MAX);
-        self.trailers()
-    }
-
-    fn number(&mut self) -> Result<u32, Fault> {
-        let count = self.feed.item(|input, _| input.int())?;
-        u32::try_from(count).map_err(|_| Fault::Length(count.into()))
-    }
-
-    /// What follows the znodes: a checksum, and up to two more numbers with a checksum each, of all bytes before it.
-    fn trailers(&mut self) -> Result<Option<(i64, u64)>, Fault> {
-        let sealed = self.feed.at;
-        let mut rest = Vec::new();
-        while let Ok(byte) = self.feed.item(|input, _| input.array::<1>()) {
+        self.tree.base.nodes = u32::try_from(self.tree.nodes.len()).unwrap_or(u32::MAX);
+        let (begin, mut rest) = (feed.at, Vec::new());
+        while let Ok(byte) = feed.item(|input, _| input.array::<1>()) {
             rest.extend_from_slice(&byte);
             if rest.len() > super::feed::TAIL {
                 return Err(Fault::Trailing(rest.len() as u64));
             }
         }
-        let seals = self.feed.seals()?;
+        Ok((begin, rest))
+    }
+
+    /// What follows the znodes: a checksum, and up to two more numbers with a checksum each, of all bytes before it.
+    fn trailers(
+        &mut self,
+        (sealed, rest): Rest,
+        (seals, digests): (Seals, u64),
+    ) -> Result<Option<(i64, u64)>, Fault> {
         let mut input = Input::new(&rest);
         let seal = |input: &mut Input<'_>| {
             let found = seals.up_to(sealed + input.at() as u64).ok_or(Fault::Truncated)?;
@@ -170,28 +185,28 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Scan<'_, E> {
             let at_zxid = input.long()?;
             input.int()?; // 2 in every release
             digest = Some((at_zxid, input.long()?.cast_unsigned()));
-            self.znodes.end = self.znodes.end.max(at_zxid);
+            self.end = self.end.max(at_zxid);
             seal(&mut input)?;
         }
         if input.left() == 21 {
-            self.znodes.end = self.znodes.end.max(input.long()?);
+            self.end = self.end.max(input.long()?);
             seal(&mut input)?;
         }
-        self.znodes.tree.base.seal = seals.whole();
+        self.tree.base.seal = seals.whole();
+        self.tree.digest = self.tree.digest.wrapping_add(digests);
         match input.left() {
             0 => Ok(digest),
             left => Err(Fault::Trailing(left as u64)),
         }
     }
-}
 
-impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
-    /// Reads a znode, and says whether it was one and not the end.
-    fn one(&mut self, input: &mut Input<'_>, at: u64) -> Result<bool, Fault> {
+    /// Reads a znode, or the end.
+    fn one(&mut self, input: &mut Input<'_>, place: Place) -> Result<One, Fault> {
         let path = input.string()?;
         if path == b"/" {
-            return Ok(false);
+            return Ok(One::End);
         }
+        let mut one = One::Counted;
         let (data, id, stat) = (input.buffer()?, input.long()?, Persisted::read(input)?);
         let tree = &mut self.tree;
         if id != self.acl.0 {
@@ -216,7 +231,11 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
             if let Some(above) = above {
                 tree.nodes[above as usize].children += 1;
             }
-            tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
+            if place.whole {
+                one = One::Digestless;
+            } else {
+                tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
+            }
             let base = &mut tree.base;
             base.quiet.count(kind, data);
             if base.acls.last() != Some(&acl) {
@@ -229,7 +248,7 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
                     *znodes += 1;
                 }
                 _ => base.pieces.push(Piece::Quiet {
-                    at,
+                    at: place.at,
                     length: more,
                     znodes: 1,
                 }),
@@ -237,7 +256,7 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
             None
         };
         self.order.enter(path, node);
-        Ok(true)
+        Ok(one)
     }
 }
 

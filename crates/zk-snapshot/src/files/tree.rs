@@ -136,6 +136,8 @@ pub struct FileTree {
     pub(super) owned: HashMap<i64, BTreeSet<u32>>,
     pub(super) dead_bytes: usize,
     pub(super) dead_nodes: usize,
+    /// Those of them that [`tidy`](Self::tidy) clears away.
+    pub(super) dead_created: usize,
     pub(super) zxid: i64,
     pub(super) digest: u64,
     pub(super) base: Base,
@@ -179,6 +181,7 @@ impl FileTree {
             owned: HashMap::new(),
             dead_bytes: 0,
             dead_nodes: 0,
+            dead_created: 0,
             zxid,
             digest: 0,
             base: Base {
@@ -311,6 +314,7 @@ impl FileTree {
         node.children = GONE;
         self.dead_bytes += node.path.bytes() + node.data.bytes();
         self.dead_nodes += 1;
+        self.dead_created += usize::from(at >= self.base.nodes);
         if let Some(above) = above {
             let above = &mut self.nodes[above as usize].children;
             *above = above.saturating_sub(1);
@@ -324,7 +328,7 @@ impl FileTree {
         let nodes = std::mem::take(&mut self.nodes);
         self.index.clear();
         self.owned.clear();
-        (self.dead_bytes, self.dead_nodes) = (0, 0);
+        (self.dead_bytes, self.dead_nodes, self.dead_created) = (0, 0, 0);
         for (place, mut node) in nodes.into_iter().enumerate() {
             let gone = node.children == GONE;
             if gone && place >= self.base.nodes as usize {

@@ -167,12 +167,12 @@ impl FileTree {
                 }
             }
         }
-        let source = &self.base.source;
-        source.again(|again| {
+        self.base.source.open(|input| {
+            let mut again = Again::over(input);
             for piece in &self.base.pieces {
                 match piece {
                     Piece::Quiet { at, length, znodes } => {
-                        out.copy(again, *at, *length)?;
+                        out.copy(&mut again, *at, *length)?;
                         out.counted(u64::from(*znodes))?;
                     }
                     Piece::Node(at) if self.nodes[*at as usize].children != GONE => {

@@ -135,10 +135,10 @@ impl Stat {
     }
 
     /// The number that the next sequential child gets. The server counts creations of children, and shows
-    /// twice that count less the number of children as `cversion` (`DataNode.copyStat`).
+    /// twice that count less the number of children as `cversion`, in 32 bits (`DataNode.copyStat`).
     #[must_use]
     pub fn next_sequence(&self) -> i64 {
-        (i64::from(self.cversion) + i64::from(self.num_children)) / 2
+        i64::from(self.cversion.wrapping_add(self.num_children).cast_unsigned() >> 1)
     }
 
     /// Whether both are of one znode with one access control list.
