@@ -151,6 +151,40 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
     }
 }
 
+/// What an operator is told of files that are damaged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_says_what_it_passed_over_and_fails_where_nothing_is_left() {
+    let mut server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    server.restart().unwrap(); // which takes a snapshot
+    let storage = tempfile::tempdir().unwrap();
+    let directory = copy_of(&server);
+    let data = directory.path().to_str().unwrap();
+    let daemon_here = daemon(&server.address(), storage.path(), &[("ZOOKEEPER_DATA_DIR", data)]);
+    let snapshots = newest(directory.path(), "snapshot.");
+    assert!(snapshots.len() > 1, "{snapshots:?}");
+    let flip = |bytes: &mut Vec<u8>| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    };
+    damage(&snapshots[0], flip);
+    let (_, info) = back_up(&daemon_here);
+    let passed_over = info["taken_from"]["passed_over"].to_string();
+    let name = snapshots[0].file_name().unwrap().to_str().unwrap();
+    assert!(passed_over.contains(name), "{info:?}");
+
+    snapshots[1..].iter().for_each(|snapshot| damage(snapshot, flip));
+    let (id, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    for snapshot in &snapshots {
+        let name = snapshot.file_name().unwrap().to_str().unwrap();
+        assert!(state.text.contains(name), "{}", state.text);
+    }
+    assert_eq!(daemon_here.describe(&id).unwrap()["valid"], json!(false));
+}
+
 /// What is open stays readable, and what is gone before that is looked for anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_may_be_purged_while_they_are_read() {

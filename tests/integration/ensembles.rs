@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, Distribution, Ensemble};
-use zookeeper_client::{Acls, CreateMode};
+use zookeeper_client::{Acls, CreateMode, EnsembleUpdate};
 
 use crate::live::daemon;
 use crate::state_sources::agent;
@@ -184,4 +186,42 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
     assert_eq!(state.status, 500, "{}", state.text);
     assert!(state.text.contains("no such pod"), "{}", state.text);
     assert!(recover.join(snapshot).exists());
+}
+
+/// A change of the ensemble itself is a transaction of its own kind, and what comes after it is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reconfiguration_is_replayed() {
+    let mut setup = busy();
+    setup.config = "reconfigEnabled=true\n".to_owned();
+    let ensemble = Ensemble::start(&Distribution::locate().unwrap(), &setup).unwrap();
+    let leader = ensemble.leader().unwrap();
+    let outside = client(&leader.address()).await;
+    plant(&outside).await;
+    let first_leads = ensemble.servers()[0].address() == leader.address();
+    let leaving = [if first_leads { "2" } else { "1" }];
+    let update = EnsembleUpdate::Incremental {
+        joinings: [].iter().copied(),
+        leavings: leaving.iter().copied(),
+    };
+    let (config, _) = outside.update_ensemble(update, None).await.unwrap();
+    let config = String::from_utf8(config).unwrap();
+    assert!(!config.contains(&format!("server.{}=", leaving[0])), "{config}");
+    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    outside.create("/after", b"", &open).await.unwrap();
+
+    let storage = tempfile::tempdir().unwrap();
+    let data = leader.data_directory();
+    let settings = [("ZOOKEEPER_DATA_DIR", data.to_str().unwrap())];
+    let daemon_here = daemon(&leader.address(), storage.path(), &settings);
+    let (id, info) = back_up(&daemon_here);
+    let digests = &info["taken_from"]["digests"];
+    assert!(digests["compared"].as_u64().unwrap() > 10, "{info:?}");
+    assert_eq!(digests["differing"], json!(0), "{info:?}");
+    let answer = daemon_here
+        .http
+        .get(&format!("/listbackups/{id}/znode?path=/zookeeper/config"));
+    let node = answer.unwrap().json();
+    let data = STANDARD.decode(node["data"].as_str().unwrap()).unwrap();
+    let text = String::from_utf8(data).unwrap();
+    assert_eq!(text, config);
 }
