@@ -228,3 +228,44 @@ async fn a_server_that_demands_both() {
     a_round_trip(&outside, &daemon(&address, storage.path(), &settings)).await;
     assert!(is_refused(&address, &settings[..3]).contains(&address));
 }
+
+/// An AdminServer takes its certificates from those of the ensemble (`ssl.quorum`).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_admin_server_that_demands_tls_with_a_client_certificate() {
+    let (right, others) = (certificates(), certificates());
+    let (certificate, key) = &right.server;
+    let mut setup = Setup {
+        admin: true,
+        ..Setup::default()
+    };
+    setup
+        .files
+        .push(("server.pem".to_owned(), format!("{key}{certificate}")));
+    setup.files.push(("ca.pem".to_owned(), right.ca.clone()));
+    setup.config = "admin.forceHttps=true\nadmin.needClientAuth=true\n\
+        ssl.quorum.keyStore.location={dir}/server.pem\nssl.quorum.keyStore.type=PEM\n\
+        ssl.quorum.trustStore.location={dir}/ca.pem\nssl.quorum.trustStore.type=PEM\n"
+        .to_owned();
+    let (server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), format!("https://127.0.0.1:{port}"));
+    let back_up = |files: &tempfile::TempDir| {
+        let settings = [
+            ("TRANSACTIONAL_SOURCE", "admin"),
+            ("ZOOKEEPER_ADMIN_URL", &*url),
+            ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest user:password"),
+            ("ZOOKEEPER_TLS_PATH", files.path().to_str().unwrap()),
+        ];
+        let daemon = daemon(&server.address(), storage.path(), &settings);
+        daemon
+            .do_job("/backup", r#"{"mode": "transactional"}"#)
+            .unwrap()
+            .1
+    };
+    let state = back_up(&certificate_files(&right, true));
+    assert_eq!(state.status, 200, "{}", state.text);
+    let state = back_up(&certificate_files(&right, false));
+    assert_eq!(state.status, 500, "{}", state.text);
+    let state = back_up(&certificate_files(&others, true));
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(state.text.contains("certificate"), "{}", state.text);
+}

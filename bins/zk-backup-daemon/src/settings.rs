@@ -6,12 +6,14 @@ use std::time::Duration;
 use backup_engine::{AdminSource, Driver};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
-use zk_snapshot::{BatchedConfig, DataDirs, Tls};
+use zk_snapshot::{BatchedConfig, DataDirs};
 
 use self::states::{admin, agent_port, data_dirs};
+use self::tls::zookeeper_tls;
 use crate::{Access, Args, Credentials};
 
 mod states;
+mod tls;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,39 +196,6 @@ fn driver(args: &Args, config: &BatchedConfig) -> Result<Driver, SettingsError> 
         Some("plain") => Ok(Driver::Plain),
         Some(other) => Err(bad(name, other, "auto, batched or plain")),
     }
-}
-
-/// What `ZOOKEEPER_ENABLE_SSL` asks for. The predecessor's directory holds a client certificate always; ours may
-/// hold only the CA.
-fn zookeeper_tls(args: &Args) -> Result<Option<Tls>, SettingsError> {
-    if !flag("ZOOKEEPER_ENABLE_SSL", args.zookeeper_enable_ssl.as_ref(), false)? {
-        return Ok(None);
-    }
-    let directory =
-        given(args.zookeeper_tls_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
-    let read = |name: &str| {
-        let path = directory.join(name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(SettingsError(format!(
-                "ZOOKEEPER_ENABLE_SSL: {}: {error}",
-                path.display()
-            ))),
-        }
-    };
-    let lacks = |name: &str| {
-        let path = directory.join(name);
-        SettingsError(format!("ZOOKEEPER_ENABLE_SSL: there is no {}", path.display()))
-    };
-    let identity = match (read("tls.crt")?, read("tls.key")?) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (Some(_), None) => return Err(lacks("tls.key")),
-        (None, Some(_)) => return Err(lacks("tls.crt")),
-    };
-    let ca = read("ca.crt")?.ok_or_else(|| lacks("ca.crt"))?;
-    Ok(Some(Tls { ca, identity }))
 }
 
 fn secret(

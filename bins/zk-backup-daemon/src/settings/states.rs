@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use backup_engine::AdminSource;
 use zk_snapshot::DataDirs;
 
+use super::tls::certificates;
 use super::{PORTS, SettingsError, bad, given, number};
 use crate::Args;
 
@@ -27,11 +28,20 @@ pub(super) fn admin(
 ) -> Result<Option<AdminSource>, SettingsError> {
     let source = given(args.transactional_source.as_ref());
     match given(args.zookeeper_admin_url.as_ref()) {
-        Some(url) if !url.starts_with("http://") => {
-            Err(bad("ZOOKEEPER_ADMIN_URL", &url, "a URL that begins with http://"))
+        Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
+            let allowed = "a URL that begins with http:// or https://";
+            Err(bad("ZOOKEEPER_ADMIN_URL", &url, allowed))
         }
         Some(url) if matches!(source.as_deref(), None | Some("auto" | "admin")) => {
-            Ok(Some(AdminSource::new(&url, authorization)))
+            let admin = AdminSource::new(&url, authorization);
+            if url.starts_with("http://") {
+                return Ok(Some(admin));
+            }
+            let tls = certificates(args, "ZOOKEEPER_ADMIN_URL")?;
+            let admin = admin.with_tls(&tls);
+            admin
+                .map(Some)
+                .map_err(|why| SettingsError(format!("ZOOKEEPER_ADMIN_URL: {why}")))
         }
         None if source.as_deref() == Some("admin") => {
             let why = "TRANSACTIONAL_SOURCE=admin needs ZOOKEEPER_ADMIN_URL";

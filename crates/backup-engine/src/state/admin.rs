@@ -1,10 +1,12 @@
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use ureq::http::{Response, StatusCode};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body};
-use zk_snapshot::{Gathered, Handout, Settled, Settling};
+use zk_snapshot::{Gathered, Handout, Settled, Settling, Tls};
 
 use super::StateSource;
 use crate::{Client, Ensemble};
@@ -29,6 +31,7 @@ const MOST_BYTES: u64 = 256 << 20;
 pub struct AdminSource {
     url: String,
     authorization: Option<String>,
+    tls: Option<TlsConfig>,
 }
 
 impl AdminSource {
@@ -39,10 +42,38 @@ impl AdminSource {
         Self {
             url: url.trim_end_matches('/').to_owned(),
             authorization,
+            tls: None,
         }
     }
 
-    async fn settled(&self, ensemble: &dyn Ensemble, reader: &dyn Client) -> Result<Settled, String> {
+    /// For a URL that begins with `https://`. The server's certificate must come from the authorities of `tls` and name the
+    /// host of the URL; ours is shown where the server asks for one (`admin.needClientAuth`).
+    ///
+    /// # Errors
+    /// What is wrong with the certificates or the key.
+    pub fn with_tls(self, tls: &Tls) -> Result<Self, String> {
+        let authorities = pem(&tls.ca, "ca.crt")?;
+        let ours = tls.identity.as_ref().map(|(certificates, key)| {
+            let key = PrivateKey::from_pem(key.as_bytes()).map_err(|error| format!("tls.key: {error}"))?;
+            Ok::<_, String>(ClientCert::new_with_certs(&pem(certificates, "tls.crt")?, key))
+        });
+        let config = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::new_with_certs(&authorities))
+            .client_cert(ours.transpose()?);
+        Ok(Self {
+            tls: Some(config.build()),
+            ..self
+        })
+    }
+
+    /// The best that could be had, and why no further snapshot came.
+    async fn settled(
+        &self,
+        ensemble: &dyn Ensemble,
+        reader: &dyn Client,
+    ) -> Result<(Settled, Option<String>), String> {
         let mut settling = Settling::new(reader);
         let (mut taken, mut bytes, mut trouble) = (0, 0, None);
         while taken < FEWEST || taken < MOST && bytes < MOST_BYTES {
@@ -50,7 +81,7 @@ impl AdminSource {
                 Ok((handout, size, session)) => {
                     (taken, bytes) = (taken + 1, bytes + size);
                     if let Some(settled) = settling.round(handout, session).await {
-                        return Ok(settled);
+                        return Ok((settled, None));
                     }
                 }
                 // What there is may do.
@@ -60,9 +91,10 @@ impl AdminSource {
                 }
             }
         }
-        settling
-            .end()
-            .ok_or_else(|| trouble.unwrap_or_else(|| "no snapshot came".to_owned()))
+        match settling.end() {
+            Some(settled) => Ok((settled, trouble)),
+            None => Err(trouble.unwrap_or_else(|| "no snapshot came".to_owned())),
+        }
     }
 
     /// A snapshot, its length, and a session that had begun before it.
@@ -121,11 +153,13 @@ impl AdminSource {
 
     /// Asks for a snapshot. The answer begins when it has been written.
     fn ask(&self) -> Result<Response<Body>, String> {
-        let agent: Agent = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .timeout_global(Some(SENDING))
-            .http_status_as_error(false)
-            .build()
-            .into();
+            .http_status_as_error(false);
+        if let Some(tls) = &self.tls {
+            config = config.tls_config(tls.clone());
+        }
+        let agent: Agent = config.build().into();
         let (url, patience) = (self.command(), Instant::now() + PATIENCE);
         let fail = |why: &str| Err(format!("{url}: {why}"));
         loop {
@@ -175,9 +209,25 @@ impl StateSource for AdminSource {
         let reader = ensemble.connect().await.map_err(|error| error.to_string())?;
         let settled = self.settled(ensemble, &*reader).await;
         reader.close().await;
-        let settled = settled?;
+        let (settled, trouble) = settled?;
         let gathered = blocking(move || settled.gathered().map_err(|error| error.to_string())).await;
-        gathered.map_err(|why| format!("{}: {why}", self.url))
+        let mut gathered = gathered.map_err(|why| format!("{}: {why}", self.url))?;
+        gathered.report.passed_over.extend(trouble);
+        Ok(gathered)
+    }
+}
+
+/// All certificates in `text`, which is the file `name`.
+fn pem(text: &str, name: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let mut found = Vec::new();
+    for item in parse_pem(text.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| format!("{name}: {error}"))? {
+            found.push(certificate);
+        }
+    }
+    match found.is_empty() {
+        true => Err(format!("{name} holds no certificate")),
+        false => Ok(found),
     }
 }
 

@@ -66,7 +66,11 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
         .iter()
         .for_each(|why| log.error(&format!("passed over: {why}")));
     if let Some(why) = &report.unsettled {
-        log.error(&format!("not of one moment: {why}"));
+        let what = match gathered.exact {
+            true => "may be older than this backup",
+            false => "not of one moment",
+        };
+        log.error(&format!("{what}: {why}"));
     }
     if report.of_no_kind > 0 {
         log.error(&format!(

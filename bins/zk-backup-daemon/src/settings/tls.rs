@@ -1,0 +1,43 @@
+//! Certificates for connections to ZooKeeper.
+
+use std::path::PathBuf;
+
+use zk_snapshot::Tls;
+
+use super::{SettingsError, flag, given};
+use crate::Args;
+
+/// What `ZOOKEEPER_ENABLE_SSL` asks for.
+pub(super) fn zookeeper_tls(args: &Args) -> Result<Option<Tls>, SettingsError> {
+    match flag("ZOOKEEPER_ENABLE_SSL", args.zookeeper_enable_ssl.as_ref(), false)? {
+        true => certificates(args, "ZOOKEEPER_ENABLE_SSL").map(Some),
+        false => Ok(None),
+    }
+}
+
+/// What is in `ZOOKEEPER_TLS_PATH`, for `setting`. The predecessor's directory holds a client certificate always; ours
+/// may hold only the CA.
+pub(super) fn certificates(args: &Args, setting: &str) -> Result<Tls, SettingsError> {
+    let directory =
+        given(args.zookeeper_tls_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
+    let read = |name: &str| {
+        let path = directory.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(SettingsError(format!("{setting}: {}: {error}", path.display()))),
+        }
+    };
+    let lacks = |name: &str| {
+        let path = directory.join(name);
+        SettingsError(format!("{setting}: there is no {}", path.display()))
+    };
+    let identity = match (read("tls.crt")?, read("tls.key")?) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => return Err(lacks("tls.key")),
+        (None, Some(_)) => return Err(lacks("tls.crt")),
+    };
+    let ca = read("ca.crt")?.ok_or_else(|| lacks("ca.crt"))?;
+    Ok(Tls { ca, identity })
+}
