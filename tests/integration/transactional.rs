@@ -253,15 +253,20 @@ async fn backups_under_load_are_the_servers_state_at_their_zxid() {
     assert_exact(&before, &exact(&inside).await);
 }
 
+/// Waits until the server has removed `path` by itself.
+async fn gone(client: &Client, path: &str) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while client.check_stat(path).await.unwrap().is_some() {
+        assert!(Instant::now() < deadline, "{path} stays");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// What a client cannot see: containers go with their last child, TTL znodes when nothing happens to them.
 async fn kinds_work(client: &Client) {
     client.delete("/box/child", None).await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
     for path in ["/box", "/brief"] {
-        while client.check_stat(path).await.unwrap().is_some() {
-            assert!(Instant::now() < deadline, "{path} stays");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        gone(client, path).await;
     }
     assert!(client.check_stat("/plain").await.unwrap().is_some());
 }
@@ -323,6 +328,19 @@ async fn an_online_restore_brings_back_what_clients_cannot_see() {
     let sequential = CreateMode::PersistentSequential.with_acls(Acls::anyone_all());
     let (_, number) = inside.create("/plain/s-", b"", &sequential).await.unwrap();
     assert_eq!(number.to_string(), "0000000006");
+    // Some of it, under another name; shown first.
+    let mut some =
+        json!({ "vault": id, "dbs": ["box"], "changeDbNames": { "box": "copy" }, "dry_run": true });
+    for there in [false, true] {
+        let (_, state) = daemon_there.do_job("/restore", &some.to_string()).unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        let copy = inside.check_stat("/copy/child").await.unwrap();
+        assert_eq!(copy.is_some(), there);
+        some["dry_run"] = json!(false);
+    }
+    assert_eq!(inside.get_data("/copy/child").await.unwrap().0, b"/box/child");
+    inside.delete("/copy/child", None).await.unwrap();
+    gone(&inside, "/copy").await;
     kinds_work(&inside).await;
     drop(daemon_there);
 
