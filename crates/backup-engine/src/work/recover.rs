@@ -68,10 +68,15 @@ pub(super) async fn run(
         }
     };
     let steps = steps(&recovery.directory, &name, epoch);
+    let consistency = manifest.contents.get("consistency").cloned();
+    if consistency.as_ref().is_some_and(|word| word == "fuzzy") {
+        log.error("the backup is fuzzy: its znodes are not of one moment");
+    }
     if payload.dry_run {
-        return Ok(
-            json!({ "dry_run": true, "strategy": "files", "directory": recovery.directory, "steps": steps }),
-        );
+        return Ok(json!({
+            "dry_run": true, "strategy": "files", "directory": recovery.directory, "steps": steps,
+            "consistency": consistency,
+        }));
     }
     progress.phase("placing");
     let (blocking, vault, file) = (Arc::clone(parts), id.clone(), name.clone());
@@ -82,7 +87,7 @@ pub(super) async fn run(
     let result = |verified: &[String]| {
         json!({
             "dry_run": false, "strategy": "files", "directory": recovery.directory, "zxid": format!("0x{zxid:x}"),
-            "epoch": epoch, "steps": if recovery.command.is_some() { &[] } else { &steps[..] }, "verified": verified,
+            "epoch": epoch, "consistency": consistency, "steps": if recovery.command.is_some() { &[] } else { &steps[..] }, "verified": verified,
         })
     };
     let Some(command) = &recovery.command else {

@@ -130,6 +130,8 @@ impl Handout {
     pub fn into_gathered(self) -> Result<Gathered, FileError> {
         let (exact, trailer) = (self.is_exact(), self.loaded.digest);
         let mut tree = self.loaded.tree;
+        // Where it is not exact, the znodes may speak of all of it.
+        tree.zxid = self.loaded.end;
         let compared = trailer.filter(|(at, _)| *at == self.zxid && *at > 0);
         let agrees = compared.map(|(_, digest)| digest == tree.digest());
         let dropped = tree.settle();
