@@ -184,8 +184,11 @@ impl Ensemble for ZooKeeperEnsemble {
         }
         // A leader that has just been elected: how far the epoch before went it does not tell. The session's own
         // transaction follows whatever there was.
-        if let Ok(session) = self.connect().await {
-            session.close().await;
+        match self.connect().await {
+            Ok(session) => session.close().await,
+            Err(error) => {
+                log::warn!("all that is known is that 0x{committed:x} is committed: {error}");
+            }
         }
         self.processed_zxid().await
     }

@@ -87,7 +87,8 @@ pub(super) async fn run(
     let result = |verified: &[String]| {
         json!({
             "dry_run": false, "strategy": "files", "directory": recovery.directory, "zxid": format!("0x{zxid:x}"),
-            "epoch": epoch, "consistency": consistency, "steps": if recovery.command.is_some() { &[] } else { &steps[..] }, "verified": verified,
+            "epoch": epoch, "consistency": consistency, "verified": verified,
+            "steps": if recovery.command.is_some() { &[] } else { &steps[..] },
         })
     };
     let Some(command) = &recovery.command else {

@@ -48,8 +48,7 @@ impl Reread {
         watch: &mut dyn TreeWatch,
         mut dirty: BTreeSet<ZnodePath>,
     ) -> Result<(), String> {
-        let synced = reader.sync().await;
-        synced.map_err(|error| error.to_string())?;
+        reader.sync().await.map_err(words)?;
         dirty.extend(changes(watch)?);
         for round in 0..ROUNDS {
             (self.list_changed, self.joined) = (false, false);
