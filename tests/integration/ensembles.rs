@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, Distribution, Ensemble};
 use zookeeper_client::{Acls, CreateMode, EnsembleUpdate};
 
+use crate::agents::agent;
 use crate::live::daemon;
-use crate::state_sources::agent;
 use crate::transactional::{Exact, assert_exact, back_up, busy, client, exact, plant};
 
 /// What every member shows, without what each keeps for itself.

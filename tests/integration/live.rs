@@ -76,7 +76,10 @@ pub(crate) async fn dump(zookeeper: &zookeeper_async::ZooKeeper) -> Tree {
             .map(|path| async move {
                 let (data, stat) = zookeeper.get_data(&path, false).await.unwrap();
                 let (acl, _) = zookeeper.get_acl(&path).await.unwrap();
-                let children = zookeeper.get_children(&path, false).await.unwrap();
+                let children = match stat.num_children {
+                    0 => Vec::new(),
+                    _ => zookeeper.get_children(&path, false).await.unwrap(),
+                };
                 (path, data, stat, acl, children)
             })
             .buffer_unordered(256);

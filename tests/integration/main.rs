@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod agents;
 mod api;
 mod browse;
 mod consistency;
 mod counters;
 mod crashes;
 mod damaged_files;
+mod elections;
 mod engine_faults;
 mod ensembles;
 mod faults;

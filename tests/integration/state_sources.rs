@@ -1,119 +1,24 @@
-//! Transactional backups by agents and by the AdminServer.
+//! Transactional backups by the AdminServer.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Cursor;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use zk_backup_testkit::{Daemon, Distribution, Ensemble, SUPER_PASSWORD, ZooKeeper};
+use zk_backup_testkit::{Daemon, Distribution, Ensemble, Proxy, SUPER_PASSWORD, ZooKeeper};
 use zk_snapshot::{DataDirs, Frame, Handout, Record, RecordSource, SnapshotRecords, ZnodePath, gather};
 
 use zookeeper_client::{Acls, CreateMode};
 
 use crate::live::daemon;
 use crate::transactional::{
-    assert_exact, back_up, busy, client, exact, from_file, plant, snapshot_of, start, write,
+    assert_exact, back_up, busy, client, exact, from_file, plant, snapshot_of, write,
 };
-
-/// An agent as the predecessor has one beside each server: `POST /store` copies the data directory to the shared disk.
-pub(crate) fn agent(data: PathBuf, storage: PathBuf, answers: &'static str) -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        for socket in listener.incoming() {
-            let (mut socket, mut head) = (socket.unwrap(), Vec::new());
-            while !head.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                socket.read_exact(&mut byte).unwrap();
-                head.push(byte[0]);
-            }
-            assert!(
-                head.starts_with(b"POST /store "),
-                "{}",
-                String::from_utf8_lossy(&head)
-            );
-            let copy = storage.join("tmp/version-2");
-            fs::create_dir_all(&copy).unwrap();
-            for entry in fs::read_dir(&data).unwrap() {
-                let path = entry.unwrap().path();
-                fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
-            }
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                answers.len()
-            );
-            socket.write_all((head + answers).as_bytes()).unwrap();
-        }
-    });
-    port
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_agent_copies_the_files_and_what_is_not_possible_is_told() {
-    let server = start(&busy());
-    let outside = client(&server.address()).await;
-    plant(&outside).await;
-    let storage = tempfile::tempdir().unwrap();
-    let leftover = storage.path().join("tmp/version-2/snapshot.ffffffff");
-    fs::create_dir_all(leftover.parent().unwrap()).unwrap();
-    fs::write(leftover, b"from an earlier time").unwrap();
-    let port = agent(
-        server.data_directory(),
-        storage.path().to_owned(),
-        r#"{"Status":"Ok"}"#,
-    )
-    .to_string();
-    let settings = [
-        ("ZOOKEEPER_DATA_DIR", "/no/such/directory"),
-        ("ZOOKEEPER_AGENT_PORT", &*port),
-    ];
-    let daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let before = exact(&outside).await;
-    let (id, info) = back_up(&daemon_here);
-    let from = &info["taken_from"];
-    assert_eq!(
-        (&from["source"], &from["passed_over"]),
-        (&json!("agent"), &json!([])),
-        "{info:?}"
-    );
-    assert!(
-        from["not_possible"][0]
-            .as_str()
-            .unwrap()
-            .contains("/no/such/directory"),
-        "{info:?}"
-    );
-    assert!(!storage.path().join("tmp").exists());
-    let copy = from_file(snapshot_of(storage.path(), &id));
-    assert_exact(&before, &exact(&client(&copy.address()).await).await);
-    drop(daemon_here);
-
-    let port = agent(
-        server.data_directory(),
-        storage.path().to_owned(),
-        r#"{"Status":"Failed"}"#,
-    )
-    .to_string();
-    let settings = [
-        ("ZOOKEEPER_DATA_DIR", "/no/such/directory"),
-        ("ZOOKEEPER_AGENT_PORT", &*port),
-    ];
-    let daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let (_, state) = daemon_here
-        .do_job("/backup", r#"{"mode": "transactional"}"#)
-        .unwrap();
-    assert_eq!(state.status, 500, "{}", state.text);
-    for why in ["files: /no/such/directory", "agent: ", "/store answered 200"] {
-        assert!(state.text.contains(why), "{}", state.text);
-    }
-    assert!(!storage.path().join("tmp").exists());
-}
 
 fn by_admin(url: &str) -> [(&'static str, &str); 4] {
     [
@@ -224,9 +129,8 @@ fn records(snapshot: &Path) -> BTreeMap<ZnodePath, Record> {
     frames.map(|record| (record.path.clone(), record)).collect()
 }
 
-/// Backs up `times` times while clients write to `writer`, and compares with what `data` has logged.
-async fn are_states(daemon_here: &Daemon, storage: &Path, writer: &str, data: &Path, times: u64) {
-    // So many that writing them takes longer than some changes.
+/// So many znodes that writing them takes a server longer than some changes.
+async fn fill(writer: &str) {
     let outside = client(writer).await;
     let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
     outside.create("/fill", b"", &open).await.unwrap();
@@ -238,41 +142,65 @@ async fn are_states(daemon_here: &Daemon, storage: &Path, writer: &str, data: &P
         }
         multi.commit().await.unwrap();
     }
+}
+
+/// Runs `work` while clients write to `writer`; it gets the number of what they have done so far.
+async fn under_load<T>(writer: &str, work: impl AsyncFnOnce(&AtomicU64) -> T) -> T {
+    fill(writer).await;
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writing = tokio::spawn(write(writer.to_owned(), Arc::clone(&stop), Arc::clone(&done)));
-    let mut taken = Vec::new();
-    for _ in 0..times {
-        let last = done.load(Ordering::Relaxed);
-        while done.load(Ordering::Relaxed) < last + 150 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        taken.push(back_up(daemon_here));
-    }
+    let result = work(&done).await;
     stop.store(true, Ordering::Relaxed);
     writing.await.unwrap();
+    result
+}
+
+async fn so_many_more(done: &AtomicU64, changes: u64) {
+    let last = done.load(Ordering::Relaxed);
+    while done.load(Ordering::Relaxed) < last + changes {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Compares a consistent backup with what the server whose files are in `data` has logged up to its zxid.
+fn assert_logged(snapshot: &Path, info: &Value, data: &Path) {
+    let now = records(snapshot);
+    let mut truth = logged(data, info["zxid"]["newest"].as_str().unwrap());
+    let from = &info["taken_from"];
+    // What came and went between two snapshots was seen, and nobody tells its kind.
+    let mut unknown = 0;
+    truth.remove(&ZnodePath::parse("/zookeeper/config").unwrap()); // each server has its own
+    for (path, record) in &mut truth {
+        let found = &now[path];
+        if found.stat.ephemeral_owner != record.stat.ephemeral_owner {
+            assert_eq!(found.stat.ephemeral_owner, 0, "{path}");
+            record.stat.ephemeral_owner = 0;
+            unknown += 1;
+        }
+        if from["acls"] != json!("exact") && found.stat.aversion > record.stat.aversion {
+            (record.acl, record.stat.aversion) = (found.acl.clone(), found.stat.aversion);
+        }
+        assert_eq!(found, record, "{info:?}");
+    }
+    assert_eq!(now.len(), truth.len() + 1);
+    assert!(from["kind_unknown"].as_u64().unwrap() >= unknown, "{info:?}");
+}
+
+/// Backs up `times` times while clients write to `writer`, and compares with what `data` has logged.
+async fn are_states(daemon_here: &Daemon, storage: &Path, writer: &str, data: &Path, times: u64) {
+    let taken = under_load(writer, async |done: &AtomicU64| {
+        let mut taken = Vec::new();
+        for _ in 0..times {
+            so_many_more(done, 150).await;
+            taken.push(back_up(daemon_here));
+        }
+        taken
+    });
+    let taken = taken.await;
     let mut read_later = 0;
     for (id, info) in &taken {
-        let now = records(&snapshot_of(storage, id));
-        let mut truth = logged(data, info["zxid"]["newest"].as_str().unwrap());
-        let from = &info["taken_from"];
-        read_later += from["read_later"].as_u64().unwrap();
-        // What came and went between two snapshots was seen, and nobody tells its kind.
-        let mut unknown = 0;
-        truth.remove(&ZnodePath::parse("/zookeeper/config").unwrap()); // each server has its own
-        for (path, record) in &mut truth {
-            let found = &now[path];
-            if found.stat.ephemeral_owner != record.stat.ephemeral_owner {
-                assert_eq!(found.stat.ephemeral_owner, 0, "{path}");
-                record.stat.ephemeral_owner = 0;
-                unknown += 1;
-            }
-            if from["acls"] != json!("exact") && found.stat.aversion > record.stat.aversion {
-                (record.acl, record.stat.aversion) = (found.acl.clone(), found.stat.aversion);
-            }
-            assert_eq!(found, record, "{info:?}");
-        }
-        assert_eq!(now.len(), truth.len() + 1);
-        assert!(from["kind_unknown"].as_u64().unwrap() >= unknown, "{info:?}");
+        read_later += info["taken_from"]["read_later"].as_u64().unwrap();
+        assert_logged(&snapshot_of(storage, id), info, data);
     }
     assert!(read_later > 5 * times, "{read_later}: {taken:?}");
     let (id, info) = &taken[0];
@@ -353,4 +281,48 @@ async fn a_followers_snapshots_under_load_are_made_the_state_at_their_zxid() {
     let daemon_here = daemon(&leader.address(), storage.path(), &as_super(&by_admin(&url)));
     let (address, data) = (ensemble.address(), leader.data_directory());
     are_states(&daemon_here, storage.path(), &address, &data, 3).await;
+}
+
+/// What is not told while a connection is cut is never taken for unchanged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_connection_makes_no_state_of_an_admin_servers_snapshot_that_never_was() {
+    let mut setup = busy();
+    setup.admin = true;
+    let (server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let (address, data) = (server.address(), server.data_directory());
+    let proxy = Proxy::start(&address).unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), format!("http://127.0.0.1:{port}"));
+    let daemon_here = daemon(proxy.address(), storage.path(), &as_super(&by_admin(&url)));
+    let taken = under_load(&address, async |done: &AtomicU64| {
+        let mut taken = Vec::new();
+        for turn in 0..12_u64 {
+            so_many_more(done, 20).await;
+            let answer = daemon_here.http.post("/backup", r#"{"mode": "transactional"}"#);
+            let id = answer.unwrap().text;
+            // Never at the same step of a backup twice.
+            for cut in 0..=turn % 3 {
+                tokio::time::sleep(Duration::from_millis(20 + (turn * 37 + cut * 61) % 250)).await;
+                proxy.cut();
+            }
+            let state = daemon_here.wait_for_job(&id).unwrap();
+            taken.push((id, state));
+        }
+        taken
+    });
+    let (mut consistent, mut others) = (0, Vec::new());
+    for (id, state) in taken.await {
+        if state.status != 200 {
+            assert!(state.text.contains("connection"), "{}", state.text);
+            others.push(state.text);
+            continue;
+        }
+        let info = daemon_here.describe(&id).unwrap();
+        if info["consistency"] == json!("consistent") {
+            consistent += 1;
+            assert_logged(&snapshot_of(storage.path(), &id), &info, &data);
+        } else {
+            others.push(info["taken_from"]["unsettled"].as_str().unwrap().to_owned());
+        }
+    }
+    assert!(consistent > 0, "{others:?}");
 }

@@ -41,7 +41,7 @@ impl Ensemble {
             .into_iter()
             .unzip();
         let mut ensemble = Self { servers, ports };
-        ensemble.launch()?;
+        ensemble.start_again(|_| true)?;
         Ok(ensemble)
     }
 
@@ -74,6 +74,22 @@ impl Ensemble {
         self.servers.iter().find(leads)
     }
 
+    /// Kills those that `which` names.
+    pub fn kill(&mut self, which: impl Fn(&ZooKeeper) -> bool) {
+        let killed = self.servers.iter_mut().filter(|server| which(server));
+        killed.for_each(ZooKeeper::kill);
+    }
+
+    /// Starts those again that `which` names, with the data they had, and waits until they serve.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_again(&mut self, which: impl Fn(&ZooKeeper) -> bool) -> Result<(), StartError> {
+        let mut servers: Vec<_> = self.servers.iter_mut().filter(|server| which(server)).collect();
+        servers.iter_mut().try_for_each(|server| server.spawn())?;
+        servers.iter_mut().try_for_each(|server| server.wait())
+    }
+
     /// Kills every server and removes all that it had.
     ///
     /// # Errors
@@ -102,11 +118,6 @@ impl Ensemble {
                 )?;
             }
         }
-        self.launch()
-    }
-
-    fn launch(&mut self) -> Result<(), StartError> {
-        self.servers.iter_mut().try_for_each(ZooKeeper::spawn)?;
-        self.servers.iter_mut().try_for_each(ZooKeeper::wait)
+        self.start_again(|_| true)
     }
 }
