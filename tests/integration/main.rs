@@ -16,6 +16,7 @@ mod faults;
 mod known_acls;
 mod limits;
 mod live;
+mod quotas;
 mod readme;
 mod round_trip;
 mod secured;

@@ -161,7 +161,8 @@ async fn restore_all(
     if !quota.is_empty() {
         report = report.and(restore(source, client, &options(quota)).await?);
         notes.push(
-            "/zookeeper/config is never written, and quota statistics (zookeeper_stats) are the server's own",
+            "/zookeeper/config is never written; quota statistics (zookeeper_stats) are created where they are missing, and counted \
+             by the server itself",
         );
     }
     if report.counters_left > 0 {

@@ -95,6 +95,9 @@ impl<'a> Scope<'a> {
             }
             role = Role::Ancestor;
         }
+        if is_statistics(path) && role == Role::Captured {
+            role = Role::Ancestor;
+        }
         let renames = self.options.renames.iter();
         let longest = renames
             .filter(|(from, _)| role != Role::Ancestor && path.is_within(from))
@@ -109,6 +112,7 @@ impl<'a> Scope<'a> {
         !places.is_wanted(path)
             && !renamed_away
             && !is_server_owned(path)
+            && path.as_str() != "/zookeeper/quota" // always there
             && (!within_zookeeper || self.options.roots.iter().any(|root| root.is_within(&zookeeper())))
     }
 }
@@ -117,10 +121,14 @@ fn zookeeper() -> ZnodePath {
     ZnodePath::parse("/zookeeper").unwrap_or_else(|_| ZnodePath::root())
 }
 
-/// What the server keeps itself and no restore writes: its own fixed znodes and the quota statistics.
+/// What the server makes itself and no restore writes.
 fn is_server_owned(path: &ZnodePath) -> bool {
     let text = path.as_str();
-    matches!(text, "/zookeeper" | "/zookeeper/config" | "/zookeeper/quota")
-        || text.starts_with("/zookeeper/config/")
-        || (text.starts_with("/zookeeper/quota/") && path.name() == "zookeeper_stats")
+    matches!(text, "/zookeeper" | "/zookeeper/config") || text.starts_with("/zookeeper/config/")
+}
+
+/// The statistics of a quota. The server counts in them, from when they are created, but does not create them: a limit
+/// without them limits nothing.
+fn is_statistics(path: &ZnodePath) -> bool {
+    path.as_str().starts_with("/zookeeper/quota/") && path.name() == "zookeeper_stats"
 }

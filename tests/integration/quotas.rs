@@ -1,0 +1,121 @@
+//! Quotas limit again after a restore.
+
+use serde_json::json;
+use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
+use zookeeper_client::{Acls, Client, CreateMode};
+
+use crate::live::daemon;
+use crate::transactional::client;
+
+const LIMITS: &str = "/zookeeper/quota/a/zookeeper_limits";
+const STATISTICS: &str = "/zookeeper/quota/a/zookeeper_stats";
+
+fn server() -> ZooKeeper {
+    let setup = Setup {
+        java: vec!["-Dzookeeper.enforceQuota=true".to_owned()],
+        ..Setup::default()
+    };
+    ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup)
+        .unwrap()
+        .0
+}
+
+/// As the command `setquota -N 4` does it, after which `/a` may have two children more.
+async fn limited() -> ZooKeeper {
+    let server = server();
+    let outside = client(&server.address()).await;
+    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    let limits = b"count=-1,bytes=-1=;byteHardLimit=-1;countHardLimit=4";
+    for (path, data) in [
+        ("/a", &b"data"[..]),
+        ("/a/one", b""),
+        ("/zookeeper/quota/a", b""),
+        (LIMITS, limits),
+        (STATISTICS, b"count=-1,bytes=-1"),
+    ] {
+        outside.create(path, data, &open).await.unwrap();
+    }
+    assert_eq!(so_many_fit(&outside).await, 2);
+    for path in ["/a/more1", "/a/more2"] {
+        outside.delete(path, None).await.unwrap();
+    }
+    server
+}
+
+/// How many children `/a` takes until the server refuses one.
+async fn so_many_fit(outside: &Client) -> usize {
+    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    for more in 1..10 {
+        let created = outside.create(&format!("/a/more{more}"), b"", &open).await;
+        if let Err(error) = created {
+            assert_eq!(error, zookeeper_client::Error::QuotaExceeded);
+            return more - 1;
+        }
+    }
+    10
+}
+
+async fn come_back(mode: &str, driver: &str) {
+    let from = limited().await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), from.data_directory());
+    let settings = [
+        ("ZOOKEEPER_DATA_DIR", data.to_str().unwrap()),
+        ("ZOOKEEPER_DRIVER", driver),
+    ];
+    let daemon_there = daemon(&from.address(), storage.path(), &settings);
+    let (id, state) = daemon_there
+        .do_job("/backup", &json!({ "mode": mode }).to_string())
+        .unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    drop((daemon_there, from));
+
+    let empty = server();
+    let daemon_here = daemon(&empty.address(), storage.path(), &settings);
+    let restore = |body: serde_json::Value| {
+        let (_, state) = daemon_here.do_job("/restore", &body.to_string()).unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        state.json()["result"]["report"].clone()
+    };
+    let body = json!({ "vault": id, "dbs": ["a", "zookeeper"] });
+    restore(body.clone());
+    let outside = client(&empty.address()).await;
+    let (statistics, _) = outside.get_data(STATISTICS).await.unwrap();
+    let statistics = String::from_utf8(statistics).unwrap();
+    assert!(
+        statistics.contains("count=2") && statistics.contains("bytes=4"),
+        "{statistics}"
+    );
+    assert_eq!(so_many_fit(&outside).await, 2, "{mode}, {driver}");
+
+    // What the server counts is no difference, and where there is no limit any more, nothing is left to count.
+    let (limits, _) = outside.get_data(LIMITS).await.unwrap();
+    let report = restore(json!({ "vault": id, "dbs": ["zookeeper"] }));
+    for kind in ["created", "data_changed", "acl_changed", "deleted"] {
+        assert_eq!(report[kind], 0, "{report}");
+    }
+    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    outside.create("/b", b"", &open).await.unwrap();
+    for (path, data) in [
+        ("/zookeeper/quota/b", &b""[..]),
+        ("/zookeeper/quota/b/zookeeper_limits", &limits),
+        ("/zookeeper/quota/b/zookeeper_stats", b""),
+    ] {
+        outside.create(path, data, &open).await.unwrap();
+    }
+    restore(body);
+    let mut quotas = outside.list_children("/zookeeper/quota").await.unwrap();
+    quotas.sort();
+    assert_eq!(quotas, ["a"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_a_hierarchical_backup_limit_again() {
+    for driver in ["batched", "plain"] {
+        come_back("hierarchical", driver).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_a_transactional_backup_limit_again() {
+    come_back("transactional", "auto").await;
+}
