@@ -12,6 +12,7 @@ use zookeeper_client::{Acls, CreateMode, EnsembleUpdate};
 
 use crate::agents::agent;
 use crate::live::daemon;
+use crate::recovery::{COMMAND, recover};
 use crate::transactional::{Exact, assert_exact, back_up, busy, client, exact, plant};
 
 /// What every member shows, without what each keeps for itself.
@@ -31,25 +32,13 @@ fn zxid(ensemble: &Ensemble) -> i64 {
     i64::from_str_radix(line.unwrap(), 16).unwrap()
 }
 
-/// Asks for a restore by files, and does what the command waits for.
-fn recover(daemon: &Daemon, ensemble: &mut Ensemble, storage: &Path, body: &Value) -> Value {
-    let (asked, done) = (storage.join("asked"), storage.join("done"));
-    for file in [&asked, &done] {
-        let _ = fs::remove_file(file); // there is none the first time
-    }
-    let task = daemon.http.post("/restore", &body.to_string()).unwrap();
-    assert_eq!(task.status, 200, "{}", task.text);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !asked.exists() {
-        assert!(Instant::now() < deadline, "{}", daemon.said());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    ensemble.begin_with(&storage.join("recover")).unwrap();
-    fs::write(done, b"").unwrap();
-    let state = daemon.wait_for_job(&task.text).unwrap();
-    assert_eq!(state.status, 200, "{}", state.text);
+/// Restores by files, and has every server begin with them.
+async fn recovered(daemon: &Daemon, ensemble: &mut Ensemble, storage: &Path, body: &Value) -> Value {
+    let restart = async |files: &Path| ensemble.begin_with(files).unwrap();
+    let (status, state) = recover(daemon, storage, body, restart).await;
+    assert_eq!(status, 200, "{state}");
     assert!(!storage.join("recover").exists());
-    state.json()["result"].clone()
+    state["result"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,12 +58,10 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
     let storage = tempfile::tempdir().unwrap();
     let leader = ensemble.leader().unwrap().data_directory();
     let port = agent(leader, storage.path().to_owned(), r#"{"Status":"Ok"}"#).to_string();
-    let command =
-        "touch \"$RECOVER_DIR/../asked\"; while [ ! -e \"$RECOVER_DIR/../done\" ]; do sleep 0.05; done";
     let settings = [
         ("TRANSACTIONAL_SOURCE", "agent"),
         ("ZOOKEEPER_AGENT_PORT", &*port),
-        ("RESTORE_RESTART_COMMAND", command),
+        ("RESTORE_RESTART_COMMAND", COMMAND),
         ("RESTORE_TIMEOUT", "90"),
         ("EVICTION_POLICY", "1y/delete"),
     ];
@@ -86,12 +73,8 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
     drop(outside);
 
     ensemble.lose_everything().unwrap();
-    let result = recover(
-        &daemon_here,
-        &mut ensemble,
-        storage.path(),
-        &json!({ "vault": id, "strategy": "files" }),
-    );
+    let body = json!({ "vault": id, "strategy": "files" });
+    let result = recovered(&daemon_here, &mut ensemble, storage.path(), &body).await;
     assert_eq!(result["verified"].as_array().unwrap().len(), 3, "{result}");
     for (left, right) in before.iter().zip(on_every_member(&ensemble).await) {
         assert_exact(left, &right);
@@ -99,7 +82,7 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
 
     // Above every zxid that clients have seen, here and in a time that is not known to us.
     let body = json!({ "vault": id, "strategy": "files", "raise_epoch": 40 });
-    recover(&daemon_here, &mut ensemble, storage.path(), &body);
+    recovered(&daemon_here, &mut ensemble, storage.path(), &body).await;
     assert_eq!(zxid(&ensemble) >> 32, 41);
     assert!(epoch < 40);
     for (left, right) in before.iter().zip(on_every_member(&ensemble).await) {

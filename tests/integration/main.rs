@@ -18,6 +18,7 @@ mod limits;
 mod live;
 mod quotas;
 mod readme;
+mod recovery;
 mod round_trip;
 mod secured;
 mod shapes;

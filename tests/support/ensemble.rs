@@ -108,15 +108,8 @@ impl Ensemble {
     /// # Errors
     /// [`StartError`].
     pub fn begin_with(&mut self, directory: &Path) -> Result<(), StartError> {
-        self.lose_everything()?;
-        for server in &self.servers {
-            for entry in fs::read_dir(directory)? {
-                let path = entry?.path();
-                fs::copy(
-                    &path,
-                    server.data_directory().join(path.file_name().unwrap_or_default()),
-                )?;
-            }
+        for server in &mut self.servers {
+            server.replace_data(directory)?;
         }
         self.start_again(|_| true)
     }

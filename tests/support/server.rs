@@ -163,6 +163,22 @@ impl ZooKeeper {
         self.wait()
     }
 
+    /// Kills it, and puts the files in `directory` in the place of all that it had.
+    ///
+    /// # Errors
+    /// When files cannot be removed or copied.
+    pub fn replace_data(&mut self, directory: &Path) -> io::Result<()> {
+        self.kill();
+        fs::remove_dir_all(self.data_directory())?;
+        fs::create_dir_all(self.data_directory())?;
+        for entry in fs::read_dir(directory)? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default();
+            fs::copy(&path, self.data_directory().join(name))?;
+        }
+        Ok(())
+    }
+
     /// Where its snapshots and logs are.
     #[must_use]
     pub fn data_directory(&self) -> PathBuf {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use vault_store::VaultId;
+use vault_store::{Manifest, VaultId};
 use zk_snapshot::{
     Acl, ArchiveError, Catalog, Change, Comparison, Entry, Kind, RestoreError, RestoreOptions, Role, Stat,
     Turn, ZnodePath, compare, restore,
@@ -191,12 +191,27 @@ pub(crate) fn znode(parts: &Parts, id: &str, path: &ZnodePath) -> Result<ZnodeCo
 
 pub(crate) fn between(parts: &Parts, from: &str, to: &str, page: Page) -> Result<Comparison, EngineError> {
     let open = |id: &str| {
-        let id = id_of(id)?;
-        records::open(parts, &parts.vaults.manifest(&id)?)
+        let manifest = parts.vaults.manifest(&id_of(id)?)?;
+        let roots = roots_of(&manifest);
+        Ok::<_, EngineError>((records::open(parts, &manifest)?, roots))
     };
-    let (from, to) = (open(from)?, open(to)?);
-    compare(&*from.records, &*to.records, (page.offset, page.limit))
+    let ((from, these), (to, those)) = (open(from)?, open(to)?);
+    // What one of them was not asked for is no difference.
+    let within = |path: &ZnodePath| {
+        [&these, &those].iter().all(|roots| match roots {
+            None => true,
+            Some(roots) => roots.iter().any(|root| path.is_within(root)),
+        })
+    };
+    compare(&*from.records, &*to.records, within, (page.offset, page.limit))
         .map_err(|error| EngineError::Storage(error.to_string()))
+}
+
+/// What a backup of a part was asked for.
+fn roots_of(manifest: &Manifest) -> Option<Vec<ZnodePath>> {
+    let roots = manifest.roots.as_ref()?;
+    let path = |root: &String| ZnodePath::parse(&format!("/{}", root.trim_start_matches('/'))).ok();
+    Some(roots.iter().filter_map(path).collect())
 }
 
 /// What a restore would change, the other way round.
@@ -215,7 +230,7 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
     let options = RestoreOptions {
         dry_run: true,
         show: page.offset.saturating_add(page.limit),
-        same_ensemble: opened.of.as_deref() == Some(&parts.ensemble.name()),
+        same_ensemble: opened.same_history,
         ..RestoreOptions::default()
     };
     let report = restore(opened.records, &*client, &options).await;
@@ -236,5 +251,10 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
     }
     (found.added, found.removed) = (report.deleted, report.created);
     (found.data_changed, found.acl_changed) = (report.data_changed, report.acl_changed);
+    report
+        .failures
+        .iter()
+        .for_each(|failure| found.note_unknown(&failure.path));
+    found.unknown = report.failed;
     Ok(found)
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,10 @@ use zk_snapshot::{
     Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, four_letter_word,
 };
 
+use crate::members::members;
+
+/// Where an ensemble says which servers it has.
+const CONFIG: &str = "/zookeeper/config";
 /// The longest that a health probe waits.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -37,6 +42,14 @@ pub trait Ensemble: Send + Sync {
     /// Its servers one by one, as far as they are known.
     fn members(&self) -> Vec<Arc<dyn Ensemble>> {
         Vec::new()
+    }
+
+    /// Those of its servers that it names itself and that are not among its [`members`](Self::members).
+    ///
+    /// # Errors
+    /// Why they are not known, or where clients reach them is not.
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, String> {
+        Ok(Vec::new())
     }
 
     /// The newest zxid that it is known to have committed, where that can be asked.
@@ -91,6 +104,14 @@ impl ZooKeeperEnsemble {
             }
         }
         Err(cause)
+    }
+
+    fn member(&self, address: &str) -> Arc<dyn Ensemble> {
+        let config = BatchedConfig {
+            address: address.to_owned(),
+            ..self.config.clone()
+        };
+        Arc::new(Self::new(config, self.driver))
     }
 
     fn addresses(&self) -> impl Iterator<Item = &str> {
@@ -167,14 +188,34 @@ impl Ensemble for ZooKeeperEnsemble {
     }
 
     fn members(&self) -> Vec<Arc<dyn Ensemble>> {
-        let member = |address: &str| {
-            let config = BatchedConfig {
-                address: address.to_owned(),
-                ..self.config.clone()
-            };
-            Arc::new(Self::new(config, self.driver)) as Arc<dyn Ensemble>
+        self.addresses().map(|address| self.member(address)).collect()
+    }
+
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, String> {
+        let client = self.connect().await.map_err(|error| error.to_string())?;
+        let path = ZnodePath::parse(CONFIG).map_err(|error| error.to_string())?;
+        let readings = client.read_many(&[path], History::Any).await;
+        client.close().await;
+        let reading = readings.map_err(|error| error.to_string())?.pop();
+        let Some(Reading::Found(found)) = reading else {
+            return Ok(Vec::new()); // a server before 3.5
         };
-        self.addresses().map(member).collect()
+        let text = String::from_utf8_lossy(&found.data).into_owned();
+        let ours: BTreeSet<_> = self.addresses().collect();
+        let usual = ours.first().and_then(|address| address.rsplit_once(':'));
+        let named: Vec<_> = members(&text, usual.map_or("2181", |(_, port)| port)).collect();
+        let distinct: BTreeSet<_> = named.iter().map(String::as_str).collect();
+        if named.len() <= ours.len() {
+            return Ok(Vec::new());
+        }
+        if distinct.len() < named.len() {
+            return Err(format!(
+                "it has {} servers, and where clients reach each of them is not known: its address must name them all",
+                named.len()
+            ));
+        }
+        let others = distinct.difference(&ours);
+        Ok(others.map(|address| self.member(address)).collect())
     }
 
     async fn committed_zxid(&self) -> Option<i64> {

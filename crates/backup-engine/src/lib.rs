@@ -32,6 +32,8 @@ mod engine;
 mod ensemble;
 mod error;
 mod health;
+mod history;
+mod members;
 mod parts;
 mod records;
 mod request;

@@ -7,6 +7,7 @@ use vault_store::{Manifest, Outcome};
 use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
 
 use crate::EngineError;
+use crate::history;
 use crate::parts::Parts;
 
 /// The znodes of a vault, as the walk met them.
@@ -19,8 +20,8 @@ pub(crate) const SNAPSHOT: &str = "snapshot.";
 /// A vault's znodes. Each part is checked when it is read.
 pub(crate) struct Opened {
     pub(crate) records: Arc<dyn RecordSource>,
-    /// The ensemble that it is of.
-    pub(crate) of: Option<String>,
+    /// Whether the live ensemble is the one that it is of, and has gone on since.
+    pub(crate) same_history: bool,
     pub(crate) mode: String,
 }
 
@@ -49,9 +50,10 @@ pub(crate) fn open(parts: &Parts, manifest: &Manifest) -> Result<Opened, EngineE
         }
         Arc::new(Amended::new(walked, amendments))
     };
+    let same_ensemble = of == Some(&*parts.ensemble.name());
     Ok(Opened {
         records,
-        of: of.map(str::to_owned),
+        same_history: same_ensemble && history::begun(parts).is_none_or(|begun| begun < manifest.started_at),
         mode: manifest.mode.clone(),
     })
 }

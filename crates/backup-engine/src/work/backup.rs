@@ -108,12 +108,8 @@ async fn capture_into_stage(
     progress.phase("connecting");
     let client = parts.ensemble.connect().await?;
     progress.phase("capturing");
-    let (vaults, roots, source) = (
-        Arc::clone(&parts.vaults),
-        manifest.roots.clone(),
-        parts.ensemble.name(),
-    );
-    let known = tokio::task::spawn_blocking(move || known::acls(&*vaults, &source, roots.as_ref())).await?;
+    let (blocking, roots) = (Arc::clone(parts), manifest.roots.clone());
+    let known = tokio::task::spawn_blocking(move || known::acls(&blocking, roots.as_ref())).await?;
     if let Some((id, _)) = &known {
         log.info(&format!("ACLs that did not change are those of backup {id}"));
     }

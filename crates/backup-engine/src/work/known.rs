@@ -3,25 +3,27 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use vault_store::{FileEntry, StoreError, VaultId, VaultStore};
 use zk_snapshot::AclIndex;
+
+use crate::history;
+use crate::parts::Parts;
 
 /// The ACLs of a vault.
 pub(super) const ACLS: &str = "acls.idx";
 /// Backups that are looked at, the newest first.
 const LOOKED_AT: usize = 50;
 
-/// The ACLs of the newest backup of the ensemble `source` that covers `roots`. Whatever is wrong with an earlier
-/// backup is not this one's trouble: then there are none.
-pub(super) fn acls(
-    vaults: &dyn VaultStore,
-    source: &str,
-    roots: Option<&Vec<String>>,
-) -> Option<(VaultId, Arc<AclIndex>)> {
+/// The ACLs of the newest backup of the ensemble that covers `roots`, and that is of the history which goes on. Whatever
+/// is wrong with an earlier backup is not this one's trouble: then there are none.
+pub(super) fn acls(parts: &Parts, roots: Option<&Vec<String>>) -> Option<(VaultId, Arc<AclIndex>)> {
+    let (vaults, source) = (&*parts.vaults, parts.ensemble.name());
+    let begun = history::begun(parts);
     let ids = vaults.ids().ok()?;
     let earlier = ids.into_iter().rev().take(LOOKED_AT);
     for id in earlier {
-        match acls_of(vaults, &id, source, roots) {
+        match acls_of(vaults, &id, &source, roots, begun) {
             Ok(Some(index)) => return Some((id, Arc::new(index))),
             Ok(None) => {}
             Err(why) => log::warn!("the ACLs of backup {id} are of no use: {why}"),
@@ -35,12 +37,16 @@ fn acls_of(
     id: &VaultId,
     source: &str,
     roots: Option<&Vec<String>>,
+    begun: Option<OffsetDateTime>,
 ) -> Result<Option<AclIndex>, String> {
     let manifest = match vaults.manifest(id) {
         Ok(manifest) => manifest,
         Err(StoreError::Unsupported { .. }) => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
+    if begun.is_some_and(|begun| manifest.started_at <= begun) {
+        return Ok(None);
+    }
     let covers = manifest.roots.is_none() || manifest.roots.as_ref() == roots;
     let Some(entry) = manifest.files.iter().find(|file| file.name == ACLS && covers) else {
         return Ok(None);

@@ -8,19 +8,20 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout_at};
 use vault_store::{Manifest, VaultId};
-use zk_snapshot::{RecordSource, RestoreOptions, restore};
+use zk_snapshot::{RecordSource, RestoreOptions, RestoreReport, restore};
 
 use super::Failure;
 use super::log::JobLog;
 use super::restore::open_sound;
-use crate::Ensemble;
 use crate::parts::{Parts, Progress};
 use crate::records::SNAPSHOT;
 use crate::request::RestorePayload;
+use crate::{Ensemble, history};
 
 /// How often the members are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -81,36 +82,73 @@ pub(super) async fn run(
     progress.phase("placing");
     let (blocking, vault, file) = (Arc::clone(parts), id.clone(), name.clone());
     let (directory, readme) = (recovery.directory.clone(), steps.join("\n") + "\n");
-    tokio::task::spawn_blocking(move || place(&blocking, &vault, &file, &directory, epoch, &readme))
-        .await??;
+    let now = parts.now();
+    tokio::task::spawn_blocking(move || {
+        history::break_off(&directory, now)?;
+        place(&blocking, &vault, &file, &directory, epoch, &readme)
+    })
+    .await??;
     log.info(&format!("{name} is in {}", recovery.directory.display()));
-    let result = |verified: &[String]| {
+    let result = |verified: &[String], gone: u64, notes: &[String]| {
         json!({
             "dry_run": false, "strategy": "files", "directory": recovery.directory, "zxid": format!("0x{zxid:x}"),
-            "epoch": epoch, "consistency": consistency, "verified": verified,
-            "steps": if recovery.command.is_some() { &[] } else { &steps[..] },
+            "epoch": epoch, "consistency": consistency, "verified": verified, "gone_by_themselves": gone,
+            "steps": if recovery.command.is_some() { &[] } else { &steps[..] }, "notes": notes,
         })
     };
     let Some(command) = &recovery.command else {
         log.info("no RESTORE_RESTART_COMMAND is configured: what is left to do is in the result, and in README beside it");
-        return Ok(result(&[]));
+        return Ok(result(&[], 0, &[]));
     };
     let deadline = Instant::now() + recovery.patience;
     progress.phase("restarting");
     restart(command, &recovery.directory, deadline).await?;
+    // Backups that were begun before the servers were stopped are of the time before, too.
+    let (directory, now) = (recovery.directory.clone(), parts.now());
+    tokio::task::spawn_blocking(move || history::break_off(&directory, now)).await??;
     progress.phase("comparing");
     let mut members = parts.ensemble.members();
     if members.is_empty() {
         members.push(Arc::clone(&parts.ensemble));
     }
-    let mut verified = Vec::new();
+    let (mut verified, mut gone) = (Vec::new(), 0);
+    compare_with(members, &records, deadline, log, (&mut verified, &mut gone)).await?;
+    let others = parts.ensemble.other_members().await;
+    let others =
+        others.map_err(|why| format!("{} have been compared, and no others: {why}", verified.join(", ")))?;
+    compare_with(others, &records, deadline, log, (&mut verified, &mut gone)).await?;
+    let mut notes = Vec::new();
+    if gone > 0 {
+        notes.push(format!(
+            "up to {gone} containers and TTL znodes of the backup had been deleted by the servers themselves by the time they \
+             were compared"
+        ));
+    }
+    let directory = recovery.directory.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || fs::remove_dir_all(directory)).await? {
+        notes.push(format!(
+            "{} has to be removed by hand: {error}",
+            recovery.directory.display()
+        ));
+    }
+    notes.iter().for_each(|note| log.info(note));
+    Ok(result(&verified, gone, &notes))
+}
+
+/// Waits until each of `members` holds what the backup holds.
+async fn compare_with(
+    members: Vec<Arc<dyn Ensemble>>,
+    records: &Arc<dyn RecordSource>,
+    deadline: Instant,
+    log: &JobLog,
+    (verified, gone): (&mut Vec<String>, &mut u64),
+) -> Result<(), Failure> {
     for member in members {
-        wait_for(&*member, &records, deadline).await?;
+        *gone = wait_for(&*member, records, deadline).await?.max(*gone);
         log.info(&format!("{} holds what the backup holds", member.name()));
         verified.push(member.name());
     }
-    fs::remove_dir_all(&recovery.directory)?;
-    Ok(result(&verified))
+    Ok(())
 }
 
 fn snapshot_of(manifest: &Manifest) -> Option<String> {
@@ -143,12 +181,12 @@ fn place(
     epoch: Option<i64>,
     readme: &str,
 ) -> Result<(), Failure> {
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => fs::create_dir_all(directory)?,
-    }
+    // All of it appears at once, so that nobody takes what was cut short.
+    let new = directory.with_extension("new");
+    remove(&new)?;
+    fs::create_dir_all(&new)?;
     let write = |name: &str, content: &mut dyn io::Read| {
-        let mut file = File::create(directory.join(name))?;
+        let mut file = File::create(new.join(name))?;
         io::copy(content, &mut file)?;
         file.flush()?;
         file.sync_all()
@@ -160,39 +198,74 @@ fn place(
         }
     }
     write("README", &mut readme.as_bytes())?;
-    Ok(File::open(directory)?.sync_all()?)
+    File::open(&new)?.sync_all()?;
+    remove(directory)?;
+    fs::rename(&new, directory)?;
+    let above = directory.parent().unwrap_or(directory);
+    Ok(File::open(above)?.sync_all()?)
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn restart(command: &str, directory: &Path, deadline: Instant) -> Result<(), Failure> {
-    let child = Command::new("sh")
+    // Not a pipe: servers that the command leaves running go on writing to it.
+    let said = directory.with_extension("log");
+    let out = File::create(&said)?;
+    let mut child = Command::new("sh")
         .args(["-c", command])
         .env("RECOVER_DIR", directory)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = timeout_at(deadline, child)
-        .await
-        .map_err(|_| "RESTORE_RESTART_COMMAND did not end in time")??;
-    if output.status.success() {
-        return Ok(());
+        .stdout(out.try_clone()?)
+        .stderr(out)
+        .process_group(0)
+        .spawn()?;
+    let status = match timeout_at(deadline, child.wait()).await {
+        Ok(status) => status?,
+        Err(_) => {
+            let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
+            if let Some(group) = group {
+                // With all that it has started; it may have ended just now.
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            child.wait().await?;
+            return Err(format!("RESTORE_RESTART_COMMAND did not end in time{}", last_words(&said)).into());
+        }
+    };
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("RESTORE_RESTART_COMMAND failed ({status}){}", last_words(&said)).into()),
     }
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said[said.len().saturating_sub(SHOWN)..]).into_owned();
-    Err(format!("RESTORE_RESTART_COMMAND failed ({}): {said}", output.status).into())
 }
 
-/// Waits until a server holds what the backup holds.
+/// The end of what a command has said.
+fn last_words(said: &Path) -> String {
+    let said = fs::read(said).unwrap_or_default();
+    let end = String::from_utf8_lossy(&said[said.len().saturating_sub(SHOWN)..]).into_owned();
+    match end.trim() {
+        "" => String::new(),
+        end => format!(": {end}"),
+    }
+}
+
+/// Waits until a server holds what the backup holds, but for what it has deleted by itself, which it counts.
 async fn wait_for(
     member: &dyn Ensemble,
     records: &Arc<dyn RecordSource>,
     deadline: Instant,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     let mut why = "it does not serve".to_owned();
     while Instant::now() < deadline {
         if member.probe().await.reachable {
             match differences(member, records).await {
-                Ok(0) => return Ok(()),
-                Ok(differences) => why = format!("{differences} znodes are not as in the backup"),
+                Ok(report) => match told(&report) {
+                    None => return Ok(report.created_passing),
+                    Some(differences) => why = differences,
+                },
                 Err(error) => why = error,
             }
         }
@@ -201,7 +274,32 @@ async fn wait_for(
     Err(format!("{}: {why}", member.name()).into())
 }
 
-async fn differences(member: &dyn Ensemble, records: &Arc<dyn RecordSource>) -> Result<u64, String> {
+/// What differs, if anything does that matters.
+fn told(report: &RestoreReport) -> Option<String> {
+    let absent = report.created - report.created_passing;
+    let differences = absent + report.deleted + report.data_changed + report.acl_changed;
+    if let Some(failure) = report.failures.first() {
+        let count = report.failed;
+        return Some(format!(
+            "{count} znodes cannot be compared, the first {}: {}",
+            failure.path, failure.why
+        ));
+    }
+    (differences > 0).then(|| {
+        let first = report.differences.first();
+        let first = first.map_or(String::new(), |first| format!(", among them {}", first.path));
+        format!(
+            "{differences} znodes are not as in the backup ({absent} missing, {} in excess, {} with other data, {} with \
+             another ACL{first})",
+            report.deleted, report.data_changed, report.acl_changed
+        )
+    })
+}
+
+async fn differences(
+    member: &dyn Ensemble,
+    records: &Arc<dyn RecordSource>,
+) -> Result<RestoreReport, String> {
     let client = member.connect().await.map_err(|error| error.to_string())?;
     let options = RestoreOptions {
         dry_run: true,
@@ -209,6 +307,5 @@ async fn differences(member: &dyn Ensemble, records: &Arc<dyn RecordSource>) -> 
     };
     let report = restore(Arc::clone(records), &*client, &options).await;
     client.close().await;
-    let report = report.map_err(|error| error.to_string())?;
-    Ok(report.created + report.deleted + report.data_changed + report.acl_changed + report.failed)
+    report.map_err(|error| error.to_string())
 }

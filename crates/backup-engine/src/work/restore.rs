@@ -58,7 +58,7 @@ async fn bring_back(
         renames: payload.renames.clone(),
         policy: payload.policy,
         dry_run,
-        same_ensemble: opened.of.as_deref() == Some(&parts.ensemble.name()),
+        same_ensemble: opened.same_history,
         sequence_limit: parts.sequence_limit,
         ..RestoreOptions::default()
     };

@@ -1,8 +1,13 @@
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::{ArchiveError, RecordSource};
 use crate::tree::keys::{KeyMap, Keys};
 use crate::{Role, ZnodePath};
+
+/// How many znodes are named of which nothing is known.
+const NAMED: usize = 100;
 
 /// What lies between two states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,13 +45,25 @@ pub struct Comparison {
     pub data_changed: u64,
     /// Znodes whose access control lists differ.
     pub acl_changed: u64,
-    /// Some of them, in the order in which they are found.
+    /// Znodes that may differ: one of the two states does not say how they were, since they could not be read.
+    pub unknown: u64,
+    /// The first of these.
+    pub unknown_paths: Vec<ZnodePath>,
+    /// Some of those that differ, in the order in which they are found.
     pub differences: Vec<Turned>,
     #[serde(skip)]
     passed: usize,
 }
 
 impl Comparison {
+    /// Counts a znode of which it is not known whether it differs.
+    pub fn note_unknown(&mut self, path: &ZnodePath) {
+        self.unknown += 1;
+        if self.unknown_paths.len() < NAMED {
+            self.unknown_paths.push(path.clone());
+        }
+    }
+
     /// Counts a difference, and keeps it if it is one of the `limit` after the first `offset`.
     pub fn note(&mut self, path: &ZnodePath, change: Turn, (offset, limit): (usize, usize)) {
         match change {
@@ -70,17 +87,20 @@ impl Comparison {
 }
 
 /// Compares the znodes that were captured in two backups, but for those below `/zookeeper`, by data and access
-/// control list. Blocks; holds forty bytes for each znode of `from`.
+/// control list, as far as `within` says. Blocks; holds forty bytes for each znode of `from`.
 ///
 /// # Errors
 /// [`ArchiveError`] of either.
 pub fn compare(
     from: &dyn RecordSource,
     to: &dyn RecordSource,
+    within: impl Fn(&ZnodePath) -> bool,
     page: (usize, usize),
 ) -> Result<Comparison, ArchiveError> {
     let keys = Keys::random();
-    let own = |path: &ZnodePath| path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/");
+    let own = |path: &ZnodePath| {
+        path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/") || !within(path)
+    };
     let prints = |record: &super::Record| {
         let mut entries = record.acl.entries().to_vec();
         entries.sort();
@@ -97,17 +117,40 @@ pub fn compare(
     };
     let mut known: KeyMap<3, ([u32; 3], [u32; 3])> = KeyMap::default();
     known.reserve(from.records());
+    // Nothing is known of these, nor of what is below them.
+    let mut unread: [HashSet<ZnodePath>; 2] = Default::default();
     for index in 0..from.frames() {
         for record in from.frame(index)? {
-            if record.role == Role::Captured && !own(&record.path) {
-                known.insert(keys.path(&record.path), prints(&record));
+            match record.role {
+                _ if own(&record.path) => {}
+                Role::Captured => drop(known.insert(keys.path(&record.path), prints(&record))),
+                Role::Unreadable => drop(unread[0].insert(record.path)),
+                Role::Ancestor => {}
             }
         }
     }
+    let is_below = |unread: &HashSet<ZnodePath>, path: &ZnodePath| {
+        let holds = |path: &ZnodePath| unread.contains(path);
+        !unread.is_empty() && (holds(path) || holds(&ZnodePath::root()) || path.ancestors().iter().any(holds))
+    };
     let mut found = Comparison::default();
+    unread[0].iter().for_each(|path| found.note_unknown(path));
     for index in 0..to.frames() {
         for record in to.frame(index)? {
-            if record.role != Role::Captured || own(&record.path) {
+            if own(&record.path) {
+                continue;
+            }
+            match record.role {
+                Role::Captured => {}
+                Role::Unreadable => {
+                    if unread[1].insert(record.path.clone()) && !unread[0].contains(&record.path) {
+                        found.note_unknown(&record.path);
+                    }
+                    continue;
+                }
+                Role::Ancestor => continue,
+            }
+            if is_below(&unread[0], &record.path) {
                 continue;
             }
             let change = match (known.remove(&keys.path(&record.path)), prints(&record)) {
@@ -125,7 +168,7 @@ pub fn compare(
     if !known.is_empty() {
         for index in 0..from.frames() {
             for outline in from.outline(index)? {
-                if known.contains_key(&keys.path(&outline.path)) {
+                if known.contains_key(&keys.path(&outline.path)) && !is_below(&unread[1], &outline.path) {
                     found.note(&outline.path, Turn::Removed, page);
                 }
             }

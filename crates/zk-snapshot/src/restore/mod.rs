@@ -104,6 +104,8 @@ pub struct Failure {
 pub struct RestoreReport {
     /// Znodes created.
     pub created: u64,
+    /// How many of these are containers or TTL znodes, which servers delete by themselves.
+    pub created_passing: u64,
     /// Znodes whose data were replaced.
     pub data_changed: u64,
     /// Znodes whose ACL was replaced, those just created not counted.
@@ -142,6 +144,7 @@ impl RestoreReport {
     #[must_use]
     pub fn and(mut self, next: Self) -> Self {
         self.created += next.created;
+        self.created_passing += next.created_passing;
         self.data_changed += next.data_changed;
         self.acl_changed += next.acl_changed;
         self.deleted += next.deleted;

@@ -1,0 +1,228 @@
+//! Restores by files: what is compared afterwards, and what earlier backups still say.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use zk_backup_testkit::{Daemon, Distribution, Ensemble, SUPER_PASSWORD, ZooKeeper};
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
+
+use crate::live::daemon;
+use crate::transactional::{back_up, busy, client, plant, start};
+
+/// A restart command that asks for the restart, and waits until it is done.
+pub(crate) const COMMAND: &str =
+    "touch \"$RECOVER_DIR/../asked\"; while [ ! -e \"$RECOVER_DIR/../done\" ]; do sleep 0.05; done";
+
+/// Asks for a restore by files, does by `restart` what the command waits for, and returns how the job ended.
+pub(crate) async fn recover(
+    daemon: &Daemon,
+    storage: &Path,
+    body: &Value,
+    restart: impl AsyncFnOnce(&Path),
+) -> (u16, Value) {
+    let (asked, done) = (storage.join("asked"), storage.join("done"));
+    for file in [&asked, &done] {
+        let _ = fs::remove_file(file); // there is none the first time
+    }
+    let task = daemon.http.post("/restore", &body.to_string()).unwrap();
+    assert_eq!(task.status, 200, "{}", task.text);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !asked.exists() {
+        assert!(Instant::now() < deadline, "{}", daemon.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    restart(&storage.join("recover")).await;
+    fs::write(done, b"").unwrap();
+    let state = daemon.wait_for_job(&task.text).unwrap();
+    (state.status, state.json())
+}
+
+fn settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6] {
+    [
+        ("ZOOKEEPER_DATA_DIR", data),
+        ("RESTORE_RESTART_COMMAND", command),
+        ("RESTORE_TIMEOUT", "20"),
+        ("EVICTION_POLICY", "1y/delete"),
+        ("ZOOKEEPER_DIGEST_USERNAME", "super"),
+        ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
+    ]
+}
+
+async fn begin_with(server: &mut ZooKeeper, files: &Path) {
+    server.replace_data(files).unwrap();
+    server.restart().unwrap();
+}
+
+fn only(user: &str) -> [Acl; 1] {
+    [Acl::new(
+        Permission::ALL,
+        AuthId::new("digest", &format!("{user}:ZWxzZXdoZXJlIQ==")),
+    )]
+}
+
+/// After a rollback the same znode may get the same version of its access control list for another list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_backups_know_of_a_lost_history_is_not_relied_on() {
+    let mut server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let daemon_here = daemon(
+        &server.address(),
+        storage.path(),
+        &settings(data.to_str().unwrap(), COMMAND),
+    );
+    let (first, _) = back_up(&daemon_here);
+    let outside = client(&server.address()).await;
+    outside.set_acl("/plain", &only("ann"), None).await.unwrap();
+    let (before, state) = daemon_here.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let body = json!({ "vault": first, "strategy": "files" });
+    let restart = async |files: &Path| begin_with(&mut server, files).await;
+    let (status, result) = recover(&daemon_here, storage.path(), &body, restart).await;
+    assert_eq!(status, 200, "{result}");
+
+    let outside = client(&server.address()).await;
+    outside.set_acl("/plain", &only("eve"), None).await.unwrap();
+    let (after, state) = daemon_here.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let path = format!("/listbackups/{after}/znode?path=/plain");
+    let saved = daemon_here.http.get(&path).unwrap();
+    assert!(saved.text.contains("eve:"), "{}", saved.text);
+    let differences = daemon_here
+        .http
+        .get(&format!("/diff?from={before}&to=live"))
+        .unwrap();
+    assert_eq!(differences.json()["acl_changed"], 1, "{}", differences.text);
+    let (_, state) = daemon_here
+        .do_job("/restore", &json!({ "vault": before }).to_string())
+        .unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let (acl, _) = outside.get_acl("/plain").await.unwrap();
+    assert_eq!(acl, only("ann"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_servers_delete_by_themselves_is_no_difference() {
+    let mut setup = busy();
+    setup
+        .java
+        .push("-Dznode.container.checkIntervalMs=200".to_owned());
+    let mut server = start(&setup);
+    let outside = client(&server.address()).await;
+    let open = Acls::anyone_all();
+    let create = async |path: &str, mode| outside.create(path, b"", &mode).await.unwrap();
+    create("/kept", CreateMode::Persistent.with_acls(open)).await;
+    create("/locks", CreateMode::Container.with_acls(open)).await;
+    create("/locks/mine", CreateMode::Ephemeral.with_acls(open)).await;
+    let ttl = CreateMode::Persistent
+        .with_acls(open)
+        .with_ttl(Duration::from_secs(4));
+    create("/brief", ttl).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let daemon_here = daemon(
+        &server.address(),
+        storage.path(),
+        &settings(data.to_str().unwrap(), COMMAND),
+    );
+    let (id, info) = back_up(&daemon_here);
+    assert_eq!(info["kinds"]["ttl"], 1, "{info:?}");
+    drop(outside);
+    let body = json!({ "vault": id, "strategy": "files" });
+    let restart = async |files: &Path| {
+        begin_with(&mut server, files).await;
+        let outside = client(&server.address()).await;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        for path in ["/locks", "/brief"] {
+            while outside.check_stat(path).await.unwrap().is_some() {
+                assert!(Instant::now() < deadline, "{path} stays");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    };
+    let (status, state) = recover(&daemon_here, storage.path(), &body, restart).await;
+    assert_eq!(status, 200, "{state}");
+    assert_eq!(state["result"]["gone_by_themselves"], 2, "{state}");
+    assert!(
+        state["result"]["notes"][0].as_str().unwrap().contains("TTL"),
+        "{state}"
+    );
+
+    // What nobody deletes has to be there.
+    let restart = async |files: &Path| {
+        begin_with(&mut server, files).await;
+        client(&server.address())
+            .await
+            .delete("/kept", None)
+            .await
+            .unwrap();
+    };
+    let (status, state) = recover(&daemon_here, storage.path(), &body, restart).await;
+    assert_eq!(status, 500, "{state}");
+    let why = state["message"].as_str().unwrap();
+    assert!(why.contains("1 znodes are not as in the backup"), "{why}");
+}
+
+/// Success is not told of servers that nobody has looked at.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_cannot_be_compared_are_told() {
+    let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &busy()).unwrap();
+    let first = ensemble.servers()[0].address();
+    plant(&client(&first).await).await;
+    let (storage, data) = (
+        tempfile::tempdir().unwrap(),
+        ensemble.servers()[0].data_directory(),
+    );
+    let daemon_here = daemon(&first, storage.path(), &settings(data.to_str().unwrap(), COMMAND));
+    let (id, _) = back_up(&daemon_here);
+    let body = json!({ "vault": id, "strategy": "files" });
+    let restart = async |files: &Path| ensemble.begin_with(files).unwrap();
+    let (status, state) = recover(&daemon_here, storage.path(), &body, restart).await;
+    assert_eq!(status, 500, "{state}");
+    let why = state["message"].as_str().unwrap();
+    assert!(why.contains(&first) && why.contains("it has 3 servers"), "{why}");
+}
+
+/// A command may leave servers behind that go on writing to its output, and ends with all it started when it is late.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_command_has_started_stays_unless_it_is_late() {
+    let server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let pid = storage.path().join("pid");
+    let process = || fs::read_to_string(&pid).unwrap().trim().parse::<u32>().unwrap();
+    let is_there = |process: u32| {
+        Path::new(&format!("/proc/{process}/fd"))
+            .read_dir()
+            .is_ok_and(|mut fds| fds.next().is_some())
+    };
+    let started = "sleep 1000 & echo $! > \"$RECOVER_DIR/../pid\"";
+    for late in [false, true] {
+        let command = if late {
+            format!("{started}; echo hanging; wait")
+        } else {
+            started.to_owned()
+        };
+        let mut settings = settings(data.to_str().unwrap(), &command);
+        settings[2].1 = "4";
+        let daemon_here = daemon(&server.address(), storage.path(), &settings);
+        let (id, _) = back_up(&daemon_here);
+        let body = json!({ "vault": id, "strategy": "files" }).to_string();
+        let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
+        assert_eq!(state.status, if late { 500 } else { 200 }, "{}", state.text);
+        assert_eq!(is_there(process()), !late);
+        if late {
+            assert!(
+                state.text.contains("did not end in time: hanging"),
+                "{}",
+                state.text
+            );
+        } else {
+            let killed = std::process::Command::new("kill")
+                .arg(process().to_string())
+                .status();
+            assert!(killed.unwrap().success());
+        }
+    }
+}
