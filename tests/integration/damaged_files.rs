@@ -11,9 +11,10 @@ use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
 use zk_snapshot::{DataDirs, Gathered, gather};
 
 use crate::live::daemon;
+use crate::state_sources::by_admin;
 use crate::transactional::{assert_exact, back_up, busy, client, exact, plant, start, write};
 
-fn copy_of(server: &ZooKeeper) -> tempfile::TempDir {
+pub(crate) fn copy_of(server: &ZooKeeper) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(server.data_directory()).unwrap() {
         let path = entry.unwrap().path();
@@ -23,7 +24,7 @@ fn copy_of(server: &ZooKeeper) -> tempfile::TempDir {
 }
 
 /// The newest files of a kind first.
-fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
+pub(crate) fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -34,7 +35,7 @@ fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
     found
 }
 
-fn read(directory: &Path) -> Result<Gathered, String> {
+pub(crate) fn read(directory: &Path) -> Result<Gathered, String> {
     let dirs = DataDirs {
         data: directory.to_owned(),
         log: directory.to_owned(),
@@ -255,6 +256,37 @@ async fn files_that_lack_what_was_committed_are_refused() {
             .starts_with("0x"),
         "{info:?}"
     );
+}
+
+/// A state that the ensemble has never come to is not taken for its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_state_of_another_ensemble_is_never_called_consistent() {
+    let mut setup = busy();
+    setup.admin = true;
+    let (mut other, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    plant(&client(&other.address()).await).await;
+    other.restart().unwrap(); // which takes a snapshot
+    let server = start(&busy());
+    let (storage, data) = (tempfile::tempdir().unwrap(), other.data_directory());
+    let settings = [("ZOOKEEPER_DATA_DIR", data.to_str().unwrap())];
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (_, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    assert!(state.text.contains("has only come to 0x"), "{}", state.text);
+    drop(daemon_here);
+
+    let url = format!("http://127.0.0.1:{port}");
+    let daemon_here = daemon(&server.address(), storage.path(), &by_admin(&url));
+    let (id, state) = daemon_here
+        .do_job("/backup", r#"{"mode": "transactional"}"#)
+        .unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let info = daemon_here.describe(&id).unwrap();
+    assert_eq!(info["consistency"], json!("fuzzy"), "{info:?}");
+    let why = info["taken_from"]["unsettled"].as_str().unwrap();
+    assert!(why.contains("is of another ensemble"), "{why}");
 }
 
 /// What is written can be read by an old server, packed snapshots by us.

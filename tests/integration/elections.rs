@@ -8,6 +8,7 @@ use serde_json::json;
 use zk_backup_testkit::{Distribution, Ensemble, ZooKeeper};
 use zookeeper_client::{Acls, CreateMode};
 
+use crate::damaged_files::{copy_of, newest, read};
 use crate::live::daemon;
 use crate::transactional::{assert_exact, back_up, busy, client, exact, from_file, plant, snapshot_of};
 
@@ -73,4 +74,58 @@ async fn what_only_a_lost_leader_has_logged_is_never_taken() {
         tree.remove("/zookeeper/config"); // each server has its own
     }
     assert_exact(&before, &after);
+}
+
+/// Takes the last record off a log.
+fn shorten(log: &Path) {
+    let bytes = fs::read(log).unwrap();
+    let length = |at: usize| u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+    let (mut at, mut last) = (16, 16);
+    while at + 12 < bytes.len() && length(at) > 0 {
+        last = at;
+        at += 12 + length(at) + 1;
+    }
+    assert!(last > 16);
+    fs::write(log, &bytes[..last]).unwrap();
+}
+
+/// A member that was sent a snapshot between two epochs never logged what led to it. Without that snapshot, only digests
+/// tell whether something is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epoch_is_not_crossed_below_a_snapshot_that_is_of_no_use() {
+    for digests in [true, false] {
+        let mut setup = busy();
+        setup.java.push(format!("-Dzookeeper.digest.enabled={digests}"));
+        let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &setup).unwrap();
+        plant(&client(&ensemble.address()).await).await;
+        ensemble.kill(|_| true);
+        ensemble.start_again(|_| true).unwrap();
+        let outside = client(&ensemble.address()).await;
+        outside
+            .set_data("/plain", b"in the second epoch", None)
+            .await
+            .unwrap();
+        let directory = copy_of(ensemble.leader().unwrap());
+        let logs = newest(directory.path(), "log.");
+        assert!(logs[0].ends_with("log.200000001"), "{logs:?}");
+        let snapshots = newest(directory.path(), "snapshot.");
+        snapshots
+            .iter()
+            .filter(|path| !path.ends_with("snapshot.0"))
+            .for_each(|path| fs::remove_file(path).unwrap());
+        let whole = read(directory.path()).unwrap();
+        assert_eq!(whole.tree.zxid() >> 32, 2);
+
+        fs::write(directory.path().join("snapshot.200000000"), b"damaged").unwrap();
+        match read(directory.path()) {
+            Ok(gathered) => {
+                assert!(digests);
+                assert_eq!(gathered.tree.digest(), whole.tree.digest());
+            }
+            Err(why) => assert!(!digests && why.contains("is missing"), "{why}"),
+        }
+        shorten(&logs[1]);
+        let refused = read(directory.path()).err().unwrap();
+        assert!(refused.contains("is missing"), "{refused}");
+    }
 }

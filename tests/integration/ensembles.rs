@@ -131,6 +131,7 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
         json!({ "vault": id, "strategy": "files", "dbs": ["plain"] }),
         json!({ "vault": id, "raise_epoch": true }),
         json!({ "vault": id, "strategy": "files", "raise_epoch": "much" }),
+        json!({ "vault": id, "strategy": "files", "raise_epoch": 2_147_483_647_u32 }),
         json!({ "vault": id, "strategy": "magic" }),
     ] {
         let refused = daemon_here.http.post("/restore", &body.to_string()).unwrap();

@@ -20,7 +20,7 @@ use crate::transactional::{
     assert_exact, back_up, busy, client, exact, from_file, plant, snapshot_of, write,
 };
 
-fn by_admin(url: &str) -> [(&'static str, &str); 4] {
+pub(crate) fn by_admin(url: &str) -> [(&'static str, &str); 4] {
     [
         ("TRANSACTIONAL_SOURCE", "admin"),
         ("ZOOKEEPER_ADMIN_URL", url),

@@ -156,9 +156,7 @@ fn raise_epoch(given: Option<Value>) -> Result<Option<u32>, ApiError> {
         Some(Value::Bool(true)) => Ok(Some(0)),
         Some(other) => match other.as_u64().and_then(|epoch| u32::try_from(epoch).ok()) {
             Some(epoch) => Ok(Some(epoch)),
-            None => Err(ApiError::invalid(
-                "raise_epoch: true, or an epoch from 0 to 4294967295, is needed",
-            )),
+            None => Err(ApiError::invalid("raise_epoch: true, or an epoch, is needed")),
         },
     }
 }

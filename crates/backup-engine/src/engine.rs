@@ -18,6 +18,8 @@ use crate::{
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
 const LOOK: Duration = Duration::from_secs(20);
+/// The next one is the last whose zxids are not negative.
+const GREATEST_EPOCH: u32 = 0x7fff_fffe;
 
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
@@ -321,6 +323,10 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
         }
         if parts.vaults.manifest(&id)?.mode != Mode::Transactional.as_str() {
             let why = format!("strategy files needs a transactional backup, and {id} is none");
+            return Err(EngineError::Invalid(why));
+        }
+        if raise_epoch.is_some_and(|epoch| epoch > GREATEST_EPOCH) {
+            let why = format!("raise_epoch can be {GREATEST_EPOCH} at most");
             return Err(EngineError::Invalid(why));
         }
     } else if raise_epoch.is_some() {

@@ -18,13 +18,21 @@ const MARK: &str = "recovered";
 pub(crate) fn break_off(directory: &Path, now: OffsetDateTime) -> io::Result<()> {
     let mark = directory.with_file_name(MARK);
     let new = mark.with_extension("new");
-    let mut file = File::create(&new)?;
+    let mut file = create(&new)?;
     file.write_all(now.format(&Rfc3339).map_err(io::Error::other)?.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, &mark)?;
     match mark.parent() {
         Some(above) => File::open(above)?.sync_all(),
         None => Ok(()),
+    }
+}
+
+/// Creates a file where there may be an old one, or a link that leads elsewhere.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => File::create_new(path),
     }
 }
 

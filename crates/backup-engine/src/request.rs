@@ -76,7 +76,8 @@ pub struct RestoreRequest {
     pub dry_run: bool,
     /// By which way.
     pub strategy: Strategy,
-    /// By files: begin above this epoch and every one that is known, so that no zxid is given out twice.
+    /// By files: begin above this epoch and every one that is known, so that no zxid is given out twice. At most
+    /// 2^31 - 2: zxids beyond are negative.
     pub raise_epoch: Option<u32>,
 }
 

@@ -32,6 +32,11 @@ pub(super) fn admin(
             let allowed = "a URL that begins with http:// or https://";
             Err(bad("ZOOKEEPER_ADMIN_URL", &url, allowed))
         }
+        Some(url) if url.contains('@') => {
+            let why = "ZOOKEEPER_ADMIN_URL: credentials in it would be shown in messages; they belong in \
+                       ZOOKEEPER_ADMIN_AUTHORIZATION";
+            Err(SettingsError(why.to_owned()))
+        }
         Some(url) if matches!(source.as_deref(), None | Some("auto" | "admin")) => {
             let admin = AdminSource::new(&url, authorization);
             if url.starts_with("http://") {

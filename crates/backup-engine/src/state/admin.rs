@@ -140,7 +140,7 @@ impl AdminSource {
         let bytes = answer
             .body_mut()
             .with_config()
-            .limit(u64::MAX)
+            .limit(size.saturating_add(1))
             .read_to_vec()
             .map_err(|error| fail(error.to_string()))?;
         if bytes.len() as u64 != size {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use zk_snapshot::{BatchedConfig, DataDirs, Gathered, four_letter_word, gather};
 
-use super::StateSource;
+use super::{StateSource, confirmed};
 use crate::Ensemble;
 use crate::members::members;
 
@@ -122,6 +122,25 @@ fn within(copy: &Path) -> PathBuf {
     }
 }
 
+/// A disk that others write to may hold links to anywhere.
+fn refuse_links(directory: &Path) -> Result<(), String> {
+    let fail = |error: std::io::Error| format!("{}: {error}", directory.display());
+    for entry in fs::read_dir(directory).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let kind = entry.file_type().map_err(fail)?;
+        if kind.is_symlink() {
+            return Err(format!(
+                "{} is a link, and is not followed",
+                entry.path().display()
+            ));
+        }
+        if kind.is_dir() {
+            refuse_links(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 fn clear(copy: &Path) -> Result<(), String> {
     match fs::remove_dir_all(copy) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -146,6 +165,7 @@ impl StateSource for AgentSource {
             clear(&copy)?;
             let gathered = ask(&url).and_then(|()| {
                 let directory = within(&copy);
+                refuse_links(&copy)?;
                 let dirs = DataDirs {
                     data: directory.clone(),
                     log: directory,
@@ -155,8 +175,9 @@ impl StateSource for AgentSource {
             clear(&copy)?;
             gathered
         };
-        tokio::task::spawn_blocking(work)
+        let gathered = tokio::task::spawn_blocking(work)
             .await
-            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())??;
+        confirmed(gathered, committed, ensemble).await
     }
 }

@@ -3,13 +3,20 @@
 mod admin;
 mod agent;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep};
 use zk_snapshot::{DataDirs, Gathered, gather};
 
 use crate::Ensemble;
 
 pub use admin::AdminSource;
 pub use agent::AgentSource;
+
+/// How long an ensemble may take to tell that it has committed what one of its servers shows.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Something that the state of an ensemble can be had from, as its servers keep it.
 #[async_trait]
@@ -40,9 +47,35 @@ impl StateSource for FilesSource {
     async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
         let committed = ensemble.committed_zxid().await;
         let dirs = self.0.clone();
-        tokio::task::spawn_blocking(move || gather(&dirs, committed))
+        let gathered = tokio::task::spawn_blocking(move || gather(&dirs, committed))
             .await
             .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        confirmed(gathered, committed, ensemble).await
     }
+}
+
+/// What a snapshot shows beyond what was known to be committed, the ensemble must soon be known to have committed as
+/// well. Another ensemble's files are found by that, and those of a time that it has forgotten.
+async fn confirmed(
+    gathered: Gathered,
+    committed: Option<i64>,
+    ensemble: &dyn Ensemble,
+) -> Result<Gathered, String> {
+    let (zxid, patience) = (gathered.tree.zxid(), Instant::now() + PATIENCE);
+    let mut known = committed;
+    while known.is_some_and(|known| known < zxid) || known.is_none() && committed.is_some() {
+        if Instant::now() > patience {
+            let known = known.map_or("does not answer any more".to_owned(), |known| {
+                format!("has only come to 0x{known:x}")
+            });
+            return Err(format!(
+                "{} shows changes up to 0x{zxid:x}, and the ensemble {known}: are these its files?",
+                gathered.report.snapshot
+            ));
+        }
+        sleep(LOOK).await;
+        known = ensemble.committed_zxid().await;
+    }
+    Ok(gathered)
 }

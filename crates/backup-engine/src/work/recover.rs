@@ -215,7 +215,7 @@ fn remove(directory: &Path) -> io::Result<()> {
 async fn restart(command: &str, directory: &Path, deadline: Instant) -> Result<(), Failure> {
     // Not a pipe: servers that the command leaves running go on writing to it.
     let said = directory.with_extension("log");
-    let out = File::create(&said)?;
+    let out = history::create(&said)?;
     let mut child = Command::new("sh")
         .args(["-c", command])
         .env("RECOVER_DIR", directory)

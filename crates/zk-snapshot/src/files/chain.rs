@@ -26,6 +26,11 @@ pub(super) struct Logs<'a> {
     pub(super) directory: &'a Path,
     /// Where the newest log that is known begins.
     pub(super) newest: i64,
+    /// The zxids of newer snapshots, which are of no use.
+    pub(super) newer: &'a [i64],
+    /// Where transactions may be missing, which only a digest can tell: a member that was sent a snapshot between two
+    /// epochs has never logged what led to it.
+    pub(super) doubt: Option<FileError>,
 }
 
 type Take<'a> = dyn FnMut(&Txn<'_>, &LogReader) -> Result<(), FileError> + 'a;
@@ -103,6 +108,9 @@ impl Logs<'_> {
                     let new_epoch = found >> 32 > last >> 32 && found & 0xffff_ffff == 1;
                     if found != last + 1 && !new_epoch {
                         return Err(reader.fault(Fault::Hole { last, found }));
+                    }
+                    if new_epoch && self.newer.iter().any(|zxid| (last + 1..found).contains(zxid)) {
+                        self.doubt = Some(reader.fault(Fault::Hole { last, found }));
                     }
                     take(&txn, reader)?;
                     self.last = found;

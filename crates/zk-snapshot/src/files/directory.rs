@@ -1,6 +1,6 @@
 //! The state of a server from its data directory, also while it writes and purges.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -122,9 +122,12 @@ pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, Gathe
             return Err(GatherError::NoSnapshot(data));
         }
         let mut vanished = false;
+        let mut newer = Vec::new();
         for (zxid, path) in snapshots {
             let logs = list(&log, "log")?;
-            match replayed(zxid, &path, &logs, &log, (committed, patience)) {
+            let replayed = replayed(zxid, &path, &logs, &log, &newer, (committed, patience));
+            newer.push(zxid);
+            match replayed {
                 Ok(mut gathered) => {
                     gathered.report.passed_over = passed_over;
                     return Ok(gathered);
@@ -156,7 +159,7 @@ fn version_2(directory: &Path) -> PathBuf {
 pub(super) fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>, GatherError> {
     let fail = |error: io::Error| GatherError::Directory(directory.to_owned(), error.to_string());
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(fail)? {
+    for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;
         let name = entry.file_name();
         let mut parts = name.to_str().unwrap_or_default().split('.');
@@ -171,8 +174,31 @@ pub(super) fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>
     Ok(found)
 }
 
+/// What came of opening the file at `path`: one that is not there any more was purged meanwhile.
+fn opened<T>(path: &Path, opened: io::Result<T>) -> Result<T, Unfit> {
+    opened.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Unfit::Vanished(error),
+        _ => FileError::new(&name_of(path), 0, error.into()).into(),
+    })
+}
+
 pub(super) fn open(path: &Path) -> Result<LogReader, Unfit> {
-    LogReader::open(path).map_err(Unfit::Vanished)
+    opened(path, LogReader::open(path))
+}
+
+/// Opens a file that is one, and not something that may never be opened.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
+    match fs::metadata(path)?.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is not a file")),
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn replayed(
@@ -180,13 +206,10 @@ fn replayed(
     path: &Path,
     logs: &[(i64, PathBuf)],
     log_directory: &Path,
+    newer: &[i64],
     (committed, patience): (Option<i64>, Instant),
 ) -> Result<Gathered, Unfit> {
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = name_of(path);
     // Open before anything is read, so that they cannot be purged any more.
     let first = logs
         .partition_point(|(begin, _)| *begin <= zxid + 1)
@@ -195,7 +218,7 @@ fn replayed(
         .iter()
         .map(|(_, path)| open(path))
         .collect::<Result<_, _>>()?;
-    let file = File::open(path).map_err(Unfit::Vanished)?;
+    let file = opened(path, open_file(path))?;
     let source = Source::File(Arc::new(Mutex::new(file)));
     let mut logs = Logs {
         last: zxid,
@@ -204,6 +227,8 @@ fn replayed(
         readers,
         current: 0,
         directory: log_directory,
+        newer,
+        doubt: None,
         newest: logs.last().map_or(i64::MIN, |(begin, _)| *begin),
     };
     let mut touched = Touched::default();
@@ -235,8 +260,12 @@ fn replayed(
         },
     };
     replay.compare(None);
+    let doubt = logs.doubt.clone();
     let mut again = logs.again(zxid)?;
     again.run(&mut |txn, reader| replay.one(txn, reader))?;
+    if let Some(doubt) = doubt.filter(|_| replay.report.digest_agrees != Some(true)) {
+        return Err(doubt.into());
+    }
     let Replay {
         mut tree, mut report, ..
     } = replay;

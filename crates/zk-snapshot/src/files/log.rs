@@ -6,6 +6,7 @@ use std::path::Path;
 
 use simd_adler32::Adler32;
 
+use super::directory::open_file;
 use super::jute::Input;
 use super::txn::Txn;
 use super::{Fault, FileError};
@@ -48,7 +49,7 @@ impl LogReader {
             .into_owned();
         Ok(Self {
             name,
-            input: BufReader::with_capacity(1 << 20, File::open(path)?),
+            input: BufReader::with_capacity(1 << 20, open_file(path)?),
             at: HEADER,
             claimed: HEADER,
             begun: false,

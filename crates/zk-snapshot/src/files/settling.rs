@@ -35,6 +35,8 @@ pub struct Settled {
     later: Result<Reread, String>,
     /// Whether every access control list is known to be that of the moment.
     acls_exact: bool,
+    /// Whether it may be of another time, or of another ensemble, than what was asked for.
+    strange: bool,
 }
 
 impl<'a> Settling<'a> {
@@ -97,7 +99,11 @@ impl<'a> Settling<'a> {
         }
         let later = match in_time {
             true => self.fitting(&handout).await,
-            false => Err("its server was behind, or shows no sessions".to_owned()),
+            false => Err(
+                "it shows no session that had begun before: its server was behind, is of another ensemble, or keeps sessions to \
+                 itself"
+                    .to_owned(),
+            ),
         };
         match later {
             Ok(mut later) => {
@@ -105,7 +111,13 @@ impl<'a> Settling<'a> {
                 later.lists_exact |= later.lists_kept(&handout);
                 self.last = Some(Settled::new(handout, Ok(later)));
             }
-            Err(why) => self.worse = Some(Settled::new(handout, Err(why))),
+            Err(why) => {
+                let strange = marker.is_some() && !in_time;
+                self.worse = Some(Settled {
+                    strange,
+                    ..Settled::new(handout, Err(why))
+                });
+            }
         }
         None
     }
@@ -176,6 +188,7 @@ impl Settled {
             handout,
             later,
             acls_exact: false,
+            strange: false,
         }
     }
 
@@ -235,6 +248,7 @@ impl Settled {
             }
             Err(why) => {
                 let mut gathered = self.handout.into_gathered()?;
+                gathered.exact &= !self.strange;
                 gathered.report.unsettled = Some(why);
                 Ok(gathered)
             }
