@@ -80,6 +80,14 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
             report.of_no_kind_paths.join(", ")
         ));
     }
+    let (old_names, paths) = gathered.tree.old_names();
+    if old_names > 0 {
+        log.error(&format!(
+            "{old_names} znodes have names that no server since 3.5 creates, so that this backup can only be restored by \
+             files, and not be looked into: {}",
+            paths.join(", ")
+        ));
+    }
     log.info(&format!(
         "{source}: {} and {} transactions of {} make the state at zxid 0x{:x}: {} znodes",
         report.snapshot,
@@ -149,7 +157,7 @@ fn contents(
     refusals: &[String],
 ) -> Value {
     let (tree, report) = (&gathered.tree, &gathered.report);
-    let kinds = tree.kinds();
+    let (kinds, old_names) = (tree.kinds(), tree.old_names());
     json!({
         "consistency": word(gathered),
         "zxid": { "newest": format!("0x{:x}", tree.zxid()) },
@@ -176,6 +184,8 @@ fn contents(
             "acls": if report.acls_exact { "exact" } else { "of the time of the backup" },
             "kind_unknown": report.of_no_kind,
             "kind_unknown_paths": report.of_no_kind_paths,
+            "old_names": old_names.0,
+            "old_names_paths": old_names.1,
             "unsettled": report.unsettled,
             "committed": report.committed.map(|zxid| format!("0x{zxid:x}")),
         },

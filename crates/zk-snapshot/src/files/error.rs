@@ -27,6 +27,9 @@ pub enum Fault {
     /// A path that no server takes, or that of the root where it cannot be.
     #[error("{0} cannot be a znode's path there")]
     Path(String),
+    /// A znode whose name clients cannot be sent any more; servers keep it as it is.
+    #[error("znode {0} has a name that no server since 3.5 creates: only a restore by files brings it back")]
+    OldName(String),
     /// A znode without a parent.
     #[error("znode {0} has no parent")]
     NoParent(String),

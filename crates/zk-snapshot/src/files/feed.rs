@@ -11,6 +11,7 @@ use simd_adler32::Adler32;
 use super::Fault;
 use super::again::Sum;
 use super::jute::{Input, Persisted};
+use super::names::OldNames;
 use super::tree::digest;
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -162,25 +163,39 @@ impl<R: Read> Read for Xerial<R> {
 /// A chunk that has been read, and where znodes begin in it whose digests have been put off.
 type Done = (Vec<u8>, Vec<usize>);
 
-/// Adds up the digests that have been put off, and gives the chunks back.
-fn digests(done: &Receiver<Done>, empty: &Sender<Vec<u8>>) -> u64 {
-    let mut sum = 0_u64;
+/// What has been put off of znodes.
+#[derive(Default)]
+pub(super) struct PutOff {
+    /// The sum of their digests.
+    pub(super) digest: u64,
+    /// Names among theirs that no client can be sent.
+    pub(super) old_names: OldNames,
+}
+
+/// Does what has been put off, and gives the chunks back.
+fn do_put_off(done: &Receiver<Done>, empty: &Sender<Vec<u8>>) -> PutOff {
+    let mut all = PutOff::default();
     for (chunk, znodes) in done {
-        let each = znodes
-            .into_iter()
-            .map(|at| digest_at(&chunk[at..]).unwrap_or_default());
-        sum = each.fold(sum, u64::wrapping_add);
+        for at in znodes {
+            // It has been read before, so it is there.
+            let _ = all.add(&chunk[at..]);
+        }
         // It is no matter if nobody fills it again.
         let _ = empty.send(chunk);
     }
-    sum
+    all
 }
 
-/// Of the znode that the bytes begin with. It has been read before, so it is there.
-fn digest_at(bytes: &[u8]) -> Result<u64, Fault> {
-    let mut input = Input::new(bytes);
-    let (path, data, _) = (input.string()?, input.buffer()?, input.long()?);
-    Ok(digest(path, data, &Persisted::read(&mut input)?))
+impl PutOff {
+    /// Adds the znode that `bytes` begin with.
+    fn add(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let mut input = Input::new(bytes);
+        let (path, data, _) = (input.string()?, input.buffer()?, input.long()?);
+        let digest = digest(path, data, &Persisted::read(&mut input)?);
+        self.digest = self.digest.wrapping_add(digest);
+        self.old_names.look_at(path);
+        Ok(())
+    }
 }
 
 /// Where an item is.
@@ -198,7 +213,7 @@ pub(super) struct Feed<'a> {
     packed: bool,
     done: SyncSender<Done>,
     used: Receiver<Vec<u8>>,
-    sum: Receiver<u64>,
+    sum: Receiver<PutOff>,
     chunk: Vec<u8>,
     taken: usize,
     /// Where the last item began that was whole.
@@ -219,7 +234,7 @@ impl<'a> Feed<'a> {
         let ((done, rest), (empty, used)) = (sync_channel(AHEAD), channel());
         let (add, sum) = channel();
         scope.spawn(move || {
-            let _ = add.send(digests(&rest, &empty)); // nobody waits for it where the file is damaged
+            let _ = add.send(do_put_off(&rest, &empty)); // nobody waits for it where the file is damaged
         });
         Self {
             input,
@@ -316,8 +331,8 @@ impl<'a> Feed<'a> {
         self.put_off.push(self.begun);
     }
 
-    /// The checksums, when everything else has been read and passed over, and the sum of the digests that were put off.
-    pub(super) fn end(mut self) -> Result<(Seals, u64), Fault> {
+    /// The checksums, when everything else has been read and passed over, and what became of what was put off.
+    pub(super) fn end(mut self) -> Result<(Seals, PutOff), Fault> {
         while self.more()? {}
         self.hand_over(Vec::new())?;
         drop(self.done);

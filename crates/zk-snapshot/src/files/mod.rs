@@ -15,6 +15,7 @@ pub mod fuzzing;
 mod handout;
 mod jute;
 mod log;
+mod names;
 mod records;
 mod replay;
 mod rereading;

@@ -4,6 +4,7 @@ use std::io::{Read, Seek};
 use super::Fault;
 use super::acls::{self, OPEN_ID};
 use super::jute::{Input, Persisted};
+use super::tree::name_of;
 use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
 
 /// The znodes of a clean snapshot as records, part by part.
@@ -30,7 +31,7 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
     fn each<T>(
         &self,
         index: usize,
-        mut take: impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Option<T>,
+        mut take: impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Result<T, Fault>,
     ) -> Result<Vec<T>, ArchiveError> {
         let part = self.file.bytes(index)?;
         let count = self.file.records_in(index);
@@ -38,8 +39,7 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
         if index > 0 {
             let mut input = Input::new(&part);
             for _ in 0..count {
-                let item = read(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?;
-                items.push(item.ok_or_else(|| damaged(index, &Fault::Truncated))?);
+                items.push(read(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?);
             }
         }
         Ok(items)
@@ -48,11 +48,11 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
 
 fn read<T>(
     input: &mut Input<'_>,
-    take: &mut impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Option<T>,
-) -> Result<Option<T>, Fault> {
+    take: &mut impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Result<T, Fault>,
+) -> Result<T, Fault> {
     let (path, data, acl) = (input.string()?, input.buffer()?, input.long()?);
     let stat = Persisted::read(input)?;
-    Ok(take(path, data, acl, &stat))
+    take(path, data, acl, &stat)
 }
 
 fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
@@ -81,6 +81,10 @@ pub(super) fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
         [] => Some(ZnodePath::root()),
         bytes => ZnodePath::parse(std::str::from_utf8(bytes).ok()?).ok(),
     }
+}
+
+fn named(path: &[u8]) -> Result<ZnodePath, Fault> {
+    path_of(path).ok_or_else(|| Fault::OldName(name_of(path)))
 }
 
 impl Persisted {
@@ -128,11 +132,12 @@ impl<R: Read + Seek + Send> RecordSource for SnapshotRecords<R> {
 
     fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
         self.each(index, |path, data, acl, stat| {
-            Some(Record {
-                path: path_of(path)?,
+            let list = self.acls.get(&acl);
+            Ok(Record {
+                path: named(path)?,
                 role: Role::Captured,
                 data: data.unwrap_or_default().to_vec(),
-                acl: self.acls.get(&acl)?.clone(),
+                acl: list.ok_or_else(|| Fault::NoAcl(name_of(path)))?.clone(),
                 stat: stat.shown(0),
             })
         })
@@ -140,8 +145,8 @@ impl<R: Read + Seek + Send> RecordSource for SnapshotRecords<R> {
 
     fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
         self.each(index, |path, _, _, _| {
-            Some(Outline {
-                path: path_of(path)?,
+            Ok(Outline {
+                path: named(path)?,
                 role: Role::Captured,
             })
         })

@@ -358,6 +358,18 @@ mod tests {
     }
 
     #[test]
+    fn names_that_no_client_can_be_sent_are_counted() {
+        let records = [record(2, 1, "/z/\u{1}new")];
+        let tree = replayed(&[("", 0), ("/x\u{1}", 0), ("/z", 0)], &records).unwrap();
+        let (count, mut paths) = tree.old_names();
+        paths.sort();
+        assert_eq!(
+            (count, paths),
+            (2, vec!["/x\u{1}".to_owned(), "/z/\u{1}new".to_owned()])
+        );
+    }
+
+    #[test]
     fn what_is_gone_of_a_snapshot_is_not_cleared_away_again_and_again() {
         let tree = replayed(
             &[("", 0), ("/x", 0), ("/z", 0)],

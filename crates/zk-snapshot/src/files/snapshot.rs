@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
 use super::acls::Acls;
-use super::feed::{Feed, Place, Seals, Source};
+use super::feed::{Feed, Place, PutOff, Seals, Source};
 use super::jute::{Input, Persisted};
 use super::replay::Touched;
 use super::tree::{FileTree, Piece, digest, name_of, parent};
@@ -165,7 +165,7 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     fn trailers(
         &mut self,
         (sealed, rest): Rest,
-        (seals, digests): (Seals, u64),
+        (seals, put_off): (Seals, PutOff),
     ) -> Result<Option<(i64, u64)>, Fault> {
         let mut input = Input::new(&rest);
         let seal = |input: &mut Input<'_>| {
@@ -193,7 +193,10 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
             seal(&mut input)?;
         }
         self.tree.base.seal = seals.whole();
-        self.tree.digest = self.tree.digest.wrapping_add(digests);
+        self.tree.digest = self.tree.digest.wrapping_add(put_off.digest);
+        let (names, more) = (&mut self.tree.base.old_names, put_off.old_names);
+        names.count += more.count;
+        names.paths.extend(more.paths);
         match input.left() {
             0 => Ok(digest),
             left => Err(Fault::Trailing(left as u64)),
@@ -235,6 +238,7 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
                 one = One::Digestless;
             } else {
                 tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
+                tree.base.old_names.look_at(path);
             }
             let base = &mut tree.base;
             base.quiet.count(kind, data);

@@ -10,6 +10,7 @@ use super::acls::Acls;
 use super::again::Sum;
 use super::feed::Source;
 use super::jute::Persisted;
+use super::names::OldNames;
 use crate::Kind;
 
 /// Bytes in the tree's arena; none where the length is [`NONE`].
@@ -58,6 +59,8 @@ pub(super) struct Base {
     pub(super) quiet: Kinds,
     /// The access control lists of these.
     pub(super) acls: BTreeSet<u32>,
+    /// The names of these that no client can be sent.
+    pub(super) old_names: OldNames,
     /// How many nodes are from it.
     pub(super) nodes: u32,
 }
@@ -190,6 +193,7 @@ impl FileTree {
                 pieces: Vec::new(),
                 quiet: Kinds::default(),
                 acls: BTreeSet::new(),
+                old_names: OldNames::default(),
                 nodes: 0,
             },
         }
@@ -381,6 +385,15 @@ impl FileTree {
             kinds.count(self.kind(seen.node.stat.owner), seen.data);
         }
         kinds
+    }
+
+    /// How many znodes have names that servers before 3.5 took and clients cannot be sent, so that only a restore by
+    /// files brings them back; and the first 20 of these.
+    #[must_use]
+    pub fn old_names(&self) -> (u64, Vec<String>) {
+        let mut names = self.base.old_names.clone();
+        self.seen().for_each(|seen| names.look_at(seen.path));
+        (names.count, names.paths)
     }
 
     /// Leaves out what belongs to sessions, and checks that what is left is whole.
