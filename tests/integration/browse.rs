@@ -186,7 +186,7 @@ async fn znodes_of_both_modes_can_be_seen_and_compared() {
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()
     };
-    let none = json!({ "added": 0, "removed": 0, "data_changed": 0, "acl_changed": 0, "differences": [] });
+    let none = json!({ "added": 0, "removed": 0, "data_changed": 0, "acl_changed": 0, "unknown": 0, "unknown_paths": [], "differences": [] });
     assert_eq!(diff(&ids[1], ""), none);
     assert_eq!(diff("live", ""), none);
     let open = CreateMode::Persistent.with_acls(Acls::anyone_all());

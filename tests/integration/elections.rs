@@ -97,8 +97,14 @@ async fn an_epoch_is_not_crossed_below_a_snapshot_that_is_of_no_use() {
         let mut setup = busy();
         setup.java.push(format!("-Dzookeeper.digest.enabled={digests}"));
         let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &setup).unwrap();
-        plant(&client(&ensemble.address()).await).await;
+        let outside = client(&ensemble.address()).await;
+        plant(&outside).await;
+        outside
+            .set_data("/plain", b"last in the first", None)
+            .await
+            .unwrap();
         ensemble.kill(|_| true);
+        drop(outside);
         ensemble.start_again(|_| true).unwrap();
         let outside = client(&ensemble.address()).await;
         outside

@@ -226,3 +226,67 @@ async fn what_a_command_has_started_stays_unless_it_is_late() {
         }
     }
 }
+
+/// A restore that was interrupted may have left its command running, which must not do its work on the files of the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_was_left_running_is_ended_by_the_next_restore() {
+    let server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let (asked, quick) = (storage.path().join("asked"), storage.path().join("quick"));
+    let command = "echo $$ > \"$RECOVER_DIR/../asked\"; [ -e \"$RECOVER_DIR/../quick\" ] || sleep 1000; true";
+    let settings = settings(data.to_str().unwrap(), command);
+    let mut daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (id, _) = back_up(&daemon_here);
+    let body = json!({ "vault": id, "strategy": "files" }).to_string();
+    let task = daemon_here.http.post("/restore", &body).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let process = loop {
+        let said = fs::read_to_string(&asked).unwrap_or_default();
+        match said.trim().parse::<u32>() {
+            Ok(process) if storage.path().join("recover.pid").exists() => break process,
+            _ => assert!(Instant::now() < deadline, "{}", daemon_here.said()),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    daemon_here.kill();
+    let runs = || fs::read_to_string(format!("/proc/{process}/cmdline")).is_ok_and(|line| !line.is_empty());
+    assert!(runs(), "killing the server does not end it");
+
+    fs::write(quick, b"").unwrap();
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    assert_eq!(daemon_here.wait_for_job(&task.text).unwrap().status, 500);
+    let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert!(!runs());
+    assert!(!storage.path().join("recover.pid").exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_a_waiting_restore_needs_is_never_removed() {
+    let mut server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    settings[3].1 = "0/delete";
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (needed, state) = daemon_here.do_job("/backup", r#"{"dbs": ["plain"]}"#).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let (first, _) = back_up(&daemon_here);
+    let body = json!({ "vault": first, "strategy": "files" });
+    let mut waiting = String::new();
+    let restart = async |files: &Path| {
+        let body = json!({ "vault": needed, "dbs": ["plain"] }).to_string();
+        waiting = daemon_here.http.post("/restore", &body).unwrap().text;
+        let refused = daemon_here.http.post(&format!("/evict/{needed}"), "").unwrap();
+        assert_eq!(refused.status, 409, "{}", refused.text);
+        assert_eq!(daemon_here.http.post("/evict", "").unwrap().status, 200);
+        begin_with(&mut server, files).await;
+    };
+    let (status, state) = recover(&daemon_here, storage.path(), &body, restart).await;
+    assert_eq!(status, 200, "{state}");
+    let state = daemon_here.wait_for_job(&waiting).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let evicted = daemon_here.http.post(&format!("/evict/{needed}"), "").unwrap();
+    assert_eq!(evicted.status, 200, "{}", evicted.text);
+}

@@ -111,7 +111,7 @@ struct RestoreBody {
     instances: Option<Vec<String>>,
     #[serde(rename = "changeDbNames")]
     change_db_names: Option<BTreeMap<String, String>>,
-    #[serde(default, deserialize_with = "boolean")]
+    #[serde(default, deserialize_with = "certain")]
     dry_run: Option<bool>,
     policy: Option<Policy>,
     strategy: Option<Strategy>,
@@ -195,6 +195,23 @@ fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D
         Value::String(text) => Ok(Some(truth(text.trim()))),
         Value::Number(number) => Ok(Some(truth(&number.to_string()))),
         Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom("a boolean is expected")),
+    }
+}
+
+/// The same where a mistake must not count as false.
+fn certain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    let text = match &value {
+        Value::String(text) => text.trim().to_ascii_lowercase(),
+        other => other.to_string(),
+    };
+    match &*text {
+        "null" => Ok(None),
+        "true" | "1" | "t" | "y" | "yes" => Ok(Some(true)),
+        "false" | "0" | "f" | "n" | "no" => Ok(Some(false)),
+        _ => Err(serde::de::Error::custom(format!(
+            "{value} is neither true nor false"
+        ))),
     }
 }
 

@@ -18,8 +18,8 @@ use crate::{
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
 const LOOK: Duration = Duration::from_secs(20);
-/// The next one is the last whose zxids are not negative.
-const GREATEST_EPOCH: u32 = 0x7fff_fffe;
+/// Zxids of epochs from 2^31 are negative. The ensemble is to have some left.
+const GREATEST_EPOCH: u32 = 2_000_000_000;
 
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
@@ -347,7 +347,11 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
         payload,
         ..NewJob::new(&task, JobKind::Restore, id.as_str())
     };
+    // So that it is not removed in between.
+    let in_use = lock(&parts.in_use);
+    parts.vaults.manifest(&id)?;
     parts.jobs.enqueue(job, parts.now(), parts.max_queued)?;
+    drop(in_use);
     Ok(task)
 }
 

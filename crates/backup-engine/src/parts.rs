@@ -111,11 +111,11 @@ impl Parts {
         }
     }
 
-    /// Removes a vault, unless it is being read.
+    /// Removes a vault, unless it is being read, or a restore of it waits.
     pub(crate) fn remove(&self, id: &VaultId) -> Result<(), EngineError> {
         // Held while removing, so that nobody begins to read it meanwhile.
         let in_use = lock(&self.in_use);
-        if in_use.contains_key(id) {
+        if in_use.contains_key(id) || self.jobs.is_to_be_restored(id.as_str())? {
             return Err(EngineError::InUse(id.to_string()));
         }
         self.vaults.remove(id)?;

@@ -77,7 +77,7 @@ pub struct RestoreRequest {
     /// By which way.
     pub strategy: Strategy,
     /// By files: begin above this epoch and every one that is known, so that no zxid is given out twice. At most
-    /// 2^31 - 2: zxids beyond are negative.
+    /// 2,000,000,000: zxids of epochs from 2^31 are negative.
     pub raise_epoch: Option<u32>,
 }
 

@@ -13,6 +13,7 @@ pub fn run<S: JobStore>(empty: impl Fn() -> S) {
     first_in_first_out(&empty());
     what_is_told_is_kept(&empty());
     only_legal_steps(&empty());
+    restores_tell_what_they_need(&empty());
     the_bound_holds(&empty());
     recovery_fails_what_was_cut(&empty());
     pruning_keeps_the_newest(&empty());
@@ -78,6 +79,19 @@ fn what_is_told_is_kept(store: &dyn JobStore) {
     assert_eq!(store.get("unknown").unwrap(), None);
     assert_eq!(store.greatest_id(JobKind::Restore).unwrap().as_deref(), Some("r"));
     assert_eq!(store.greatest_id(JobKind::Backup).unwrap(), None);
+}
+
+fn restores_tell_what_they_need(store: &dyn JobStore) {
+    put(store, "20260101T000000", 1); // a backup
+    let restore = NewJob::new("r", JobKind::Restore, "v");
+    store.enqueue(restore, at(1), 10).unwrap();
+    let needs = |vault: &str| store.is_to_be_restored(vault).unwrap();
+    assert!(needs("v") && !needs("other") && !needs("20260101T000000"));
+    store.claim(at(2)).unwrap();
+    assert_eq!(store.claim(at(2)).unwrap().unwrap().id, "r");
+    assert!(needs("v"));
+    store.finish("r", Outcome::success(json!(null)), at(3)).unwrap();
+    assert!(!needs("v"));
 }
 
 fn only_legal_steps(store: &dyn JobStore) {

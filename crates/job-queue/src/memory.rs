@@ -119,6 +119,12 @@ impl JobStore for MemoryJobs {
             .max())
     }
 
+    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
+        let restores =
+            |job: &Job| job.kind == JobKind::Restore && job.vault == vault && !job.state.is_final();
+        Ok(self.lock().iter().any(restores))
+    }
+
     fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
         let mut jobs = self.lock();
         let cut = jobs.iter_mut().filter(|job| job.state == JobState::Processing);

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,8 @@ pub struct Runner {
     handler: Arc<dyn JobHandler>,
     clock: Clock,
     waker: Waker,
+    /// How a job has ended whose outcome could not be stored yet.
+    unstored: Mutex<Option<(String, Outcome, OffsetDateTime)>>,
 }
 
 /// Tells a runner that there may be work. Clones wake the same runner.
@@ -45,6 +47,7 @@ impl Runner {
             handler,
             clock,
             waker: Waker::default(),
+            unstored: Mutex::default(),
         }
     }
 
@@ -57,9 +60,12 @@ impl Runner {
     /// Does the next job, if there is one, and says whether there was.
     ///
     /// # Errors
-    /// [`QueueError`] when the store fails. A job whose outcome could not be stored stays Processing, until
-    /// [`JobStore::recover`].
+    /// [`QueueError`] when the store fails. A job whose outcome could not be stored stays Processing until the next call,
+    /// which tries again before anything else.
     pub async fn step(&self) -> Result<bool, QueueError> {
+        if self.store_outcome().await? {
+            return Ok(true);
+        }
         let now = (self.clock)();
         let Some(job) = self.with_store(move |store| store.claim(now)).await? else {
             return Ok(false);
@@ -69,10 +75,26 @@ impl Runner {
         let outcome = tokio::spawn(async move { handler.run(job).await })
             .await
             .unwrap_or_else(|error| Outcome::failure(format!("the job ended abnormally: {error}")));
-        let now = (self.clock)();
-        self.with_store(move |store| store.finish(&id, outcome, now))
-            .await?;
-        Ok(true)
+        *self.unstored() = Some((id, outcome, (self.clock)()));
+        self.store_outcome().await
+    }
+
+    /// Stores how the last job has ended, and says whether there was anything to store.
+    async fn store_outcome(&self) -> Result<bool, QueueError> {
+        let Some((id, outcome, ended)) = self.unstored().clone() else {
+            return Ok(false);
+        };
+        let stored = self
+            .with_store(move |store| store.finish(&id, outcome, ended))
+            .await;
+        if !matches!(stored, Err(QueueError::Storage(_))) {
+            *self.unstored() = None;
+        }
+        stored.map(|()| true)
+    }
+
+    fn unstored(&self) -> MutexGuard<'_, Option<(String, Outcome, OffsetDateTime)>> {
+        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does jobs until `shutdown` is ready; a job that has begun is finished first.

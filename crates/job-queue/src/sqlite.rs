@@ -267,6 +267,13 @@ impl JobStore for SqliteJobs {
             .map_err(storage)
     }
 
+    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
+        let find = "SELECT EXISTS (SELECT 1 FROM job WHERE state IN ('Queued', 'Processing') AND kind = ?1 AND vault = ?2)";
+        self.lock()
+            .query_row(find, [kind_name(JobKind::Restore), vault], |row| row.get(0))
+            .map_err(storage)
+    }
+
     fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
         self.write(|t| {
             let mut find = t

@@ -94,6 +94,12 @@ pub trait JobStore: Send + Sync {
     /// [`QueueError::Storage`].
     fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError>;
 
+    /// Whether a restore of `vault` waits or is being done.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`].
+    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError>;
+
     /// Fails every job that is Processing, with the message "interrupted": to be called before the first
     /// [`claim`](Self::claim) after a start. Returns them.
     ///

@@ -175,8 +175,7 @@ impl AdminSource {
                     continue;
                 }
                 StatusCode::TOO_MANY_REQUESTS => fail(
-                    "it was asked too often; zookeeper.admin.rateLimiterIntervalInMS says how often it may be, \
-                     every five minutes if nothing is said",
+                    "it was asked too often; zookeeper.admin.rateLimiterIntervalInMS says how often it may be",
                 ),
                 StatusCode::UNAUTHORIZED => {
                     fail("it does not take our credentials (ZOOKEEPER_ADMIN_AUTHORIZATION)")

@@ -1,6 +1,7 @@
 //! The work of a job.
 
 mod backup;
+mod command;
 mod known;
 mod log;
 mod recover;

@@ -4,20 +4,17 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
-use tokio::process::Command;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use vault_store::{Manifest, VaultId};
 use zk_snapshot::{RecordSource, RestoreOptions, RestoreReport, restore};
 
-use super::Failure;
 use super::log::JobLog;
 use super::restore::open_sound;
+use super::{Failure, command};
 use crate::parts::{Parts, Progress};
 use crate::records::SNAPSHOT;
 use crate::request::RestorePayload;
@@ -25,8 +22,8 @@ use crate::{Ensemble, history};
 
 /// How often the members are looked at.
 const LOOK: Duration = Duration::from_millis(500);
-/// What is shown of a command that failed, in bytes.
-const SHOWN: usize = 500;
+/// How often a member is looked at in vain that does not show everything.
+const TRIES: usize = 6;
 
 /// How an ensemble is brought back by files.
 #[derive(Debug, Clone)]
@@ -68,7 +65,8 @@ pub(super) async fn run(
             Some((zxid >> 32).max(live >> 32).max(least.into()))
         }
     };
-    let steps = steps(&recovery.directory, &name, epoch);
+    let ttl = manifest.contents["kinds"]["ttl"].as_u64().unwrap_or_default();
+    let steps = steps(&recovery.directory, &name, epoch, ttl);
     let consistency = manifest.contents.get("consistency").cloned();
     if consistency.as_ref().is_some_and(|word| word == "fuzzy") {
         log.error("the backup is fuzzy: its znodes are not of one moment");
@@ -80,6 +78,11 @@ pub(super) async fn run(
         }));
     }
     progress.phase("placing");
+    if command::end_left_over(&recovery.directory).await? {
+        log.error(
+            "the RESTORE_RESTART_COMMAND of a restore that was interrupted was still running, and was ended",
+        );
+    }
     let (blocking, vault, file) = (Arc::clone(parts), id.clone(), name.clone());
     let (directory, readme) = (recovery.directory.clone(), steps.join("\n") + "\n");
     let now = parts.now();
@@ -102,7 +105,7 @@ pub(super) async fn run(
     };
     let deadline = Instant::now() + recovery.patience;
     progress.phase("restarting");
-    restart(command, &recovery.directory, deadline).await?;
+    command::run(command, &recovery.directory, deadline).await?;
     // Backups that were begun before the servers were stopped are of the time before, too.
     let (directory, now) = (recovery.directory.clone(), parts.now());
     tokio::task::spawn_blocking(move || history::break_off(&directory, now)).await??;
@@ -156,7 +159,7 @@ fn snapshot_of(manifest: &Manifest) -> Option<String> {
     names.find(|name| name.starts_with(SNAPSHOT)).cloned()
 }
 
-fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>) -> Vec<String> {
+fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>, ttl: u64) -> Vec<String> {
     let from = directory.display();
     let files = match epoch {
         Some(epoch) => format!(
@@ -164,11 +167,15 @@ fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>) -> Vec<String> {
         ),
         None => snapshot.to_owned(),
     };
+    let extended = match ttl {
+        0 => String::new(),
+        ttl => format!(" with zookeeper.extendedTypesEnabled=true, or {ttl} TTL znodes are lost"),
+    };
     vec![
         "1. Stop every ZooKeeper server, observers too: one that keeps its old files may undo the restore.".to_owned(),
         "2. On each of them move everything in <dataDir>/version-2 and <dataLogDir>/version-2 aside; keep myid.".to_owned(),
         format!("3. Copy {files} from {from} to <dataDir>/version-2 of every server, owned by its user."),
-        "4. Start them all. Keep clients away until `srvr` tells the same node count on each.".to_owned(),
+        format!("4. Start them all{extended}. Keep clients away until `srvr` tells the same node count on each."),
         format!("5. Remove {from}."),
     ]
 }
@@ -185,6 +192,25 @@ fn place(
     let new = directory.with_extension("new");
     remove(&new)?;
     fs::create_dir_all(&new)?;
+    let filled = fill(parts, id, name, &new, epoch, readme);
+    if let Err(failure) = filled {
+        remove(&new)?;
+        return Err(failure);
+    }
+    remove(directory)?;
+    fs::rename(&new, directory)?;
+    let above = directory.parent().unwrap_or(directory);
+    Ok(File::open(above)?.sync_all()?)
+}
+
+fn fill(
+    parts: &Parts,
+    id: &VaultId,
+    name: &str,
+    new: &Path,
+    epoch: Option<i64>,
+    readme: &str,
+) -> Result<(), Failure> {
     let write = |name: &str, content: &mut dyn io::Read| {
         let mut file = File::create(new.join(name))?;
         io::copy(content, &mut file)?;
@@ -198,57 +224,16 @@ fn place(
         }
     }
     write("README", &mut readme.as_bytes())?;
-    File::open(&new)?.sync_all()?;
-    remove(directory)?;
-    fs::rename(&new, directory)?;
-    let above = directory.parent().unwrap_or(directory);
-    Ok(File::open(above)?.sync_all()?)
+    Ok(File::open(new)?.sync_all()?)
 }
 
 fn remove(directory: &Path) -> io::Result<()> {
     match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", directory.display()),
+        )),
         _ => Ok(()),
-    }
-}
-
-async fn restart(command: &str, directory: &Path, deadline: Instant) -> Result<(), Failure> {
-    // Not a pipe: servers that the command leaves running go on writing to it.
-    let said = directory.with_extension("log");
-    let out = history::create(&said)?;
-    let mut child = Command::new("sh")
-        .args(["-c", command])
-        .env("RECOVER_DIR", directory)
-        .stdin(Stdio::null())
-        .stdout(out.try_clone()?)
-        .stderr(out)
-        .process_group(0)
-        .spawn()?;
-    let status = match timeout_at(deadline, child.wait()).await {
-        Ok(status) => status?,
-        Err(_) => {
-            let group = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?));
-            if let Some(group) = group {
-                // With all that it has started; it may have ended just now.
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            child.wait().await?;
-            return Err(format!("RESTORE_RESTART_COMMAND did not end in time{}", last_words(&said)).into());
-        }
-    };
-    match status.success() {
-        true => Ok(()),
-        false => Err(format!("RESTORE_RESTART_COMMAND failed ({status}){}", last_words(&said)).into()),
-    }
-}
-
-/// The end of what a command has said.
-fn last_words(said: &Path) -> String {
-    let said = fs::read(said).unwrap_or_default();
-    let end = String::from_utf8_lossy(&said[said.len().saturating_sub(SHOWN)..]).into_owned();
-    match end.trim() {
-        "" => String::new(),
-        end => format!(": {end}"),
     }
 }
 
@@ -258,13 +243,17 @@ async fn wait_for(
     records: &Arc<dyn RecordSource>,
     deadline: Instant,
 ) -> Result<u64, Failure> {
-    let mut why = "it does not serve".to_owned();
-    while Instant::now() < deadline {
+    let (mut why, mut closed) = ("it does not serve".to_owned(), 0);
+    while Instant::now() < deadline && closed < TRIES {
         if member.probe().await.reachable {
             match differences(member, records).await {
                 Ok(report) => match told(&report) {
                     None => return Ok(report.created_passing),
-                    Some(differences) => why = differences,
+                    Some(differences) => {
+                        // What we may not read does not become readable.
+                        closed += usize::from(report.failed > 0);
+                        why = differences;
+                    }
                 },
                 Err(error) => why = error,
             }

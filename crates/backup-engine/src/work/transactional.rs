@@ -54,7 +54,11 @@ pub(super) async fn stage(
         0 => "no source of transactional backups is configured: ZOOKEEPER_DATA_DIR names the data directory of a \
               server"
             .into(),
-        _ => format!("no source has a state to back up: {}", refusals.join("; ")).into(),
+        _ => format!(
+            "no source has a state to back up (ZOOKEEPER_DATA_DIR and ZOOKEEPER_ADMIN_URL name two): {}",
+            refusals.join("; ")
+        )
+        .into(),
     })
 }
 

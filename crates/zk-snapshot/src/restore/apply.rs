@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::stream::StreamExt;
 
@@ -11,7 +12,7 @@ use super::scope::{Scope, ahead};
 use super::write::Writer;
 use super::{Change, Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
 use crate::{
-    Acl, ClientError, History, Reading, Record, RecordSource, Role, WriteOp, ZnodePath, ZnodeReader,
+    Acl, ClientError, History, Kind, Reading, Record, RecordSource, Role, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };
 
@@ -72,6 +73,19 @@ pub(super) struct Run<'a, T: ?Sized> {
 
 /// A record at its place, and whether that is another than it had.
 type Placed = (Record, bool);
+
+/// Whether a server may have deleted it by itself by now.
+fn has_passed(record: &Record) -> bool {
+    match record.stat.kind() {
+        Kind::Container => true,
+        Kind::Ttl(ttl) => {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let changed = Duration::from_millis(record.stat.mtime.try_into().unwrap_or_default());
+            changed + ttl <= now
+        }
+        Kind::Persistent | Kind::Ephemeral => false,
+    }
+}
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     async fn all(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
@@ -160,6 +174,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         }
         match live {
             Live::Missing if !plan.now.is_empty() => {
+                report.created_passing += u64::from(has_passed(record));
                 self.counters.child_created(path);
                 if record.role == Role::Captured {
                     let children = i64::from(self.writer.places.children(path));

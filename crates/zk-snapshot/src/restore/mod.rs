@@ -104,7 +104,7 @@ pub struct Failure {
 pub struct RestoreReport {
     /// Znodes created.
     pub created: u64,
-    /// How many of these are containers or TTL znodes, which servers delete by themselves.
+    /// How many of these servers may have deleted by themselves: containers, and TTL znodes that were due.
     pub created_passing: u64,
     /// Znodes whose data were replaced.
     pub data_changed: u64,

@@ -8,7 +8,7 @@ use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::places::Places;
 use super::{RestoreOptions, RestoreReport, Stop};
-use crate::{AclFound, Found, History, Kind, Reading, WriteError, WriteOp, ZnodeReader, ZnodeWriter};
+use crate::{AclFound, Found, History, Reading, WriteError, WriteOp, ZnodeReader, ZnodeWriter};
 
 /// A write whose outcome is unknown is looked at again this often.
 const ATTEMPTS: usize = 3;
@@ -168,10 +168,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
 
     fn count(&mut self, op: &WriteOp) {
         match op {
-            WriteOp::Create { kind, .. } => {
-                self.report.created += 1;
-                self.report.created_passing += u64::from(matches!(kind, Kind::Container | Kind::Ttl(_)));
-            }
+            WriteOp::Create { .. } => self.report.created += 1,
             WriteOp::Delete { .. } => self.report.deleted += 1,
             // What completes a creation is part of it.
             WriteOp::SetData { path, .. } | WriteOp::SetAcl { path, .. } if self.places.is_created(path) => {}
