@@ -100,7 +100,7 @@ async fn an_epoch_is_not_crossed_below_a_snapshot_that_is_of_no_use() {
         let outside = client(&ensemble.address()).await;
         plant(&outside).await;
         outside
-            .set_data("/plain", b"last in the first", None)
+            .set_data("/box/child", b"last in the first", None)
             .await
             .unwrap();
         ensemble.kill(|_| true);
