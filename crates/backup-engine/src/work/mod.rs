@@ -2,6 +2,7 @@
 
 mod backup;
 mod command;
+mod comparing;
 mod known;
 mod log;
 mod recover;

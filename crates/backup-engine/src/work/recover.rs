@@ -8,22 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use vault_store::{Manifest, VaultId};
-use zk_snapshot::{RecordSource, RestoreOptions, RestoreReport, restore};
 
+use super::comparing::Comparing;
 use super::log::JobLog;
 use super::restore::open_sound;
 use super::{Failure, command};
+use crate::history;
 use crate::parts::{Parts, Progress};
 use crate::records::SNAPSHOT;
 use crate::request::RestorePayload;
-use crate::{Ensemble, history};
-
-/// How often the members are looked at.
-const LOOK: Duration = Duration::from_millis(500);
-/// How often a member is looked at in vain that does not show everything.
-const TRIES: usize = 6;
 
 /// How an ensemble is brought back by files.
 #[derive(Debug, Clone)]
@@ -73,7 +68,8 @@ pub(super) async fn run(
     }
     if payload.dry_run {
         return Ok(json!({
-            "dry_run": true, "strategy": "files", "directory": recovery.directory, "steps": steps,
+            "dry_run": true, "strategy": "files", "directory": recovery.directory,
+            "steps": if recovery.command.is_some() { &[] } else { &steps[..] },
             "consistency": consistency,
         }));
     }
@@ -114,12 +110,15 @@ pub(super) async fn run(
     if members.is_empty() {
         members.push(Arc::clone(&parts.ensemble));
     }
-    let (mut verified, mut gone) = (Vec::new(), 0);
-    compare_with(members, &records, deadline, log, (&mut verified, &mut gone)).await?;
+    let mut comparing = Comparing::new(parts, log, &records, deadline);
+    comparing.with(members).await?;
     let others = parts.ensemble.other_members().await;
-    let others =
-        others.map_err(|why| format!("{} have been compared, and no others: {why}", verified.join(", ")))?;
-    compare_with(others, &records, deadline, log, (&mut verified, &mut gone)).await?;
+    let others = others.map_err(|why| {
+        let verified = comparing.verified.join(", ");
+        format!("{verified} have been compared, and no others: {why}")
+    })?;
+    comparing.with(others).await?;
+    let Comparing { verified, gone, .. } = comparing;
     let mut notes = Vec::new();
     if gone > 0 {
         notes.push(format!(
@@ -136,22 +135,6 @@ pub(super) async fn run(
     }
     notes.iter().for_each(|note| log.info(note));
     Ok(result(&verified, gone, &notes))
-}
-
-/// Waits until each of `members` holds what the backup holds.
-async fn compare_with(
-    members: Vec<Arc<dyn Ensemble>>,
-    records: &Arc<dyn RecordSource>,
-    deadline: Instant,
-    log: &JobLog,
-    (verified, gone): (&mut Vec<String>, &mut u64),
-) -> Result<(), Failure> {
-    for member in members {
-        *gone = wait_for(&*member, records, deadline).await?.max(*gone);
-        log.info(&format!("{} holds what the backup holds", member.name()));
-        verified.push(member.name());
-    }
-    Ok(())
 }
 
 fn snapshot_of(manifest: &Manifest) -> Option<String> {
@@ -235,66 +218,4 @@ fn remove(directory: &Path) -> io::Result<()> {
         )),
         _ => Ok(()),
     }
-}
-
-/// Waits until a server holds what the backup holds, but for what it has deleted by itself, which it counts.
-async fn wait_for(
-    member: &dyn Ensemble,
-    records: &Arc<dyn RecordSource>,
-    deadline: Instant,
-) -> Result<u64, Failure> {
-    let (mut why, mut closed) = ("it does not serve".to_owned(), 0);
-    while Instant::now() < deadline && closed < TRIES {
-        if member.probe().await.reachable {
-            match differences(member, records).await {
-                Ok(report) => match told(&report) {
-                    None => return Ok(report.created_passing),
-                    Some(differences) => {
-                        // What we may not read does not become readable.
-                        closed += usize::from(report.failed > 0);
-                        why = differences;
-                    }
-                },
-                Err(error) => why = error,
-            }
-        }
-        sleep(LOOK).await;
-    }
-    Err(format!("{}: {why}", member.name()).into())
-}
-
-/// What differs, if anything does that matters.
-fn told(report: &RestoreReport) -> Option<String> {
-    let absent = report.created - report.created_passing;
-    let differences = absent + report.deleted + report.data_changed + report.acl_changed;
-    if let Some(failure) = report.failures.first() {
-        let count = report.failed;
-        return Some(format!(
-            "{count} znodes cannot be compared, the first {}: {}",
-            failure.path, failure.why
-        ));
-    }
-    (differences > 0).then(|| {
-        let first = report.differences.first();
-        let first = first.map_or(String::new(), |first| format!(", among them {}", first.path));
-        format!(
-            "{differences} znodes are not as in the backup ({absent} missing, {} in excess, {} with other data, {} with \
-             another ACL{first})",
-            report.deleted, report.data_changed, report.acl_changed
-        )
-    })
-}
-
-async fn differences(
-    member: &dyn Ensemble,
-    records: &Arc<dyn RecordSource>,
-) -> Result<RestoreReport, String> {
-    let client = member.connect().await.map_err(|error| error.to_string())?;
-    let options = RestoreOptions {
-        dry_run: true,
-        ..RestoreOptions::default()
-    };
-    let report = restore(Arc::clone(records), &*client, &options).await;
-    client.close().await;
-    report.map_err(|error| error.to_string())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::stream::StreamExt;
 
@@ -74,15 +73,11 @@ pub(super) struct Run<'a, T: ?Sized> {
 /// A record at its place, and whether that is another than it had.
 type Placed = (Record, bool);
 
-/// Whether a server may have deleted it by itself by now.
-fn has_passed(record: &Record) -> bool {
+/// Whether a server may have deleted it by itself by `now`.
+fn has_passed(record: &Record, now: i64) -> bool {
     match record.stat.kind() {
         Kind::Container => true,
-        Kind::Ttl(ttl) => {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let changed = Duration::from_millis(record.stat.mtime.try_into().unwrap_or_default());
-            changed + ttl <= now
-        }
+        Kind::Ttl(ttl) => i128::from(record.stat.mtime) + ttl.as_millis().cast_signed() <= i128::from(now),
         Kind::Persistent | Kind::Ephemeral => false,
     }
 }
@@ -174,7 +169,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         }
         match live {
             Live::Missing if !plan.now.is_empty() => {
-                report.created_passing += u64::from(has_passed(record));
+                report.created_passing += u64::from(has_passed(record, self.options.now));
                 self.counters.child_created(path);
                 if record.role == Role::Captured {
                     let children = i64::from(self.writer.places.children(path));

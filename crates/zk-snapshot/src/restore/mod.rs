@@ -51,6 +51,9 @@ pub struct RestoreOptions {
     /// How many children may be created and deleted again, in all, to raise the counters from which sequential
     /// children are numbered.
     pub sequence_limit: u64,
+    /// The present, in milliseconds since the Unix epoch: TTL znodes that are missing and due by then count as
+    /// [`created_passing`](RestoreReport::created_passing).
+    pub now: i64,
 }
 
 impl Default for RestoreOptions {
@@ -63,6 +66,7 @@ impl Default for RestoreOptions {
             show: 100,
             same_ensemble: false,
             sequence_limit: 1_000_000,
+            now: 0,
         }
     }
 }
