@@ -237,4 +237,19 @@ async fn znodes_of_both_modes_can_be_seen_and_compared() {
         expected.iter().all(|line| pages.contains(&(*line).to_owned())),
         "{pages:?}"
     );
+
+    // What may not be read may differ, and what was not asked for does not.
+    let take = |body: &str| {
+        let (id, state) = daemon.do_job("/backup", body).unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        id
+    };
+    let partial = take(r#"{"allow_partial": true}"#);
+    for to in [&*partial, "live"] {
+        let found = diff(to, "");
+        assert_eq!(counts(&found), [1, 1, 1, 0], "{found}");
+        assert_eq!(found["unknown_paths"], json!(["/app/n22"]), "{found}");
+        assert_eq!(found["unknown"], 1);
+    }
+    assert_eq!(diff(&take(r#"{"dbs": ["app/n03"]}"#), ""), none);
 }

@@ -260,7 +260,7 @@ async fn files_that_lack_what_was_committed_are_refused() {
 
 /// A state that the ensemble has never come to is not taken for its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_state_of_another_ensemble_is_never_called_consistent() {
+async fn what_the_ensemble_has_not_come_to_is_not_called_consistent() {
     let mut setup = busy();
     setup.admin = true;
     let (mut other, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();

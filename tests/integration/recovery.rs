@@ -43,7 +43,7 @@ fn settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6]
     [
         ("ZOOKEEPER_DATA_DIR", data),
         ("RESTORE_RESTART_COMMAND", command),
-        ("RESTORE_TIMEOUT", "20"),
+        ("RESTORE_TIMEOUT", "90"),
         ("EVICTION_POLICY", "1y/delete"),
         ("ZOOKEEPER_DIGEST_USERNAME", "super"),
         ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
@@ -116,16 +116,16 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
     create("/kept", CreateMode::Persistent.with_acls(open)).await;
     create("/locks", CreateMode::Container.with_acls(open)).await;
     create("/locks/mine", CreateMode::Ephemeral.with_acls(open)).await;
-    let ttl = CreateMode::Persistent
-        .with_acls(open)
-        .with_ttl(Duration::from_secs(4));
-    create("/brief", ttl).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let daemon_here = daemon(
         &server.address(),
         storage.path(),
         &settings(data.to_str().unwrap(), COMMAND),
     );
+    let ttl = CreateMode::Persistent
+        .with_acls(open)
+        .with_ttl(Duration::from_secs(5));
+    create("/brief", ttl).await;
     let (id, info) = back_up(&daemon_here);
     assert_eq!(info["kinds"]["ttl"], 1, "{info:?}");
     drop(outside);
@@ -150,6 +150,10 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
     );
 
     // What nobody deletes has to be there.
+    drop(daemon_here);
+    let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    settings[2].1 = "30";
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let restart = async |files: &Path| {
         begin_with(&mut server, files).await;
         client(&server.address())
@@ -205,7 +209,9 @@ async fn what_a_command_has_started_stays_unless_it_is_late() {
             started.to_owned()
         };
         let mut settings = settings(data.to_str().unwrap(), &command);
-        settings[2].1 = "4";
+        if late {
+            settings[2].1 = "4";
+        }
         let daemon_here = daemon(&server.address(), storage.path(), &settings);
         let (id, _) = back_up(&daemon_here);
         let body = json!({ "vault": id, "strategy": "files" }).to_string();
@@ -268,11 +274,18 @@ async fn a_backup_that_a_waiting_restore_needs_is_never_removed() {
     plant(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    settings[3] = ("GRANULAR_EVICTION_POLICY", "1y/delete");
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let take = || {
+        let (id, state) = daemon_here.do_job("/backup", r#"{"dbs": ["plain"]}"#).unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        id
+    };
+    let (needed, _newest) = (take(), take());
+    let (first, _) = back_up(&daemon_here);
+    drop(daemon_here);
     settings[3].1 = "0/delete";
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let (needed, state) = daemon_here.do_job("/backup", r#"{"dbs": ["plain"]}"#).unwrap();
-    assert_eq!(state.status, 200, "{}", state.text);
-    let (first, _) = back_up(&daemon_here);
     let body = json!({ "vault": first, "strategy": "files" });
     let mut waiting = String::new();
     let restart = async |files: &Path| {
@@ -281,12 +294,15 @@ async fn a_backup_that_a_waiting_restore_needs_is_never_removed() {
         let refused = daemon_here.http.post(&format!("/evict/{needed}"), "").unwrap();
         assert_eq!(refused.status, 409, "{}", refused.text);
         assert_eq!(daemon_here.http.post("/evict", "").unwrap().status, 200);
+        let left = daemon_here.http.get("/listbackups").unwrap().text;
+        assert!(left.contains(&needed), "{left}");
         begin_with(&mut server, files).await;
     };
     let (status, state) = recover(&daemon_here, storage.path(), &body, restart).await;
     assert_eq!(status, 200, "{state}");
     let state = daemon_here.wait_for_job(&waiting).unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
-    let evicted = daemon_here.http.post(&format!("/evict/{needed}"), "").unwrap();
-    assert_eq!(evicted.status, 200, "{}", evicted.text);
+    assert_eq!(daemon_here.http.post("/evict", "").unwrap().status, 200);
+    let left = daemon_here.http.get("/listbackups").unwrap().text;
+    assert!(!left.contains(&needed), "{left}");
 }

@@ -202,11 +202,11 @@ fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D
 fn certain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     let text = match &value {
+        Value::Null => return Ok(None),
         Value::String(text) => text.trim().to_ascii_lowercase(),
         other => other.to_string(),
     };
     match &*text {
-        "null" => Ok(None),
         "true" | "1" | "t" | "y" | "yes" => Ok(Some(true)),
         "false" | "0" | "f" | "n" | "no" => Ok(Some(false)),
         _ => Err(serde::de::Error::custom(format!(

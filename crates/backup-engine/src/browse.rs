@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use vault_store::{Manifest, VaultId};
 use zk_snapshot::{
-    Acl, ArchiveError, Catalog, Change, Comparison, Entry, Kind, RestoreError, RestoreOptions, Role, Stat,
-    Turn, ZnodePath, compare, restore,
+    Acl, ArchiveError, Catalog, Change, Comparison, Entry, Kind, RecordSource, RestoreError, RestoreOptions,
+    Role, Stat, Turn, ZnodePath, compare, restore,
 };
 
 use crate::parts::{Parts, lock};
@@ -214,6 +214,18 @@ fn roots_of(manifest: &Manifest) -> Option<Vec<ZnodePath>> {
     Some(roots.iter().filter_map(path).collect())
 }
 
+/// The znodes that a backup could not read.
+fn unreadable(records: &dyn RecordSource) -> Result<Vec<ZnodePath>, ArchiveError> {
+    let mut unreadable = Vec::new();
+    for index in 0..records.frames() {
+        let outlines = records.outline(index)?.into_iter();
+        let unread = outlines.filter(|outline| outline.role == Role::Unreadable);
+        unreadable.extend(unread.map(|outline| outline.path));
+    }
+    unreadable.retain(|path| !path.as_str().starts_with("/zookeeper/"));
+    Ok(unreadable)
+}
+
 /// What a restore would change, the other way round.
 pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Result<Comparison, EngineError> {
     let (blocking, id) = (Arc::clone(parts), id_of(from)?);
@@ -233,8 +245,12 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
         same_ensemble: opened.same_history,
         ..RestoreOptions::default()
     };
-    let report = restore(opened.records, &*client, &options).await;
+    let report = restore(Arc::clone(&opened.records), &*client, &options).await;
     client.close().await;
+    let unread = tokio::task::spawn_blocking(move || unreadable(&*opened.records)).await;
+    let unread = unread
+        .map_err(|error| EngineError::Storage(error.to_string()))?
+        .map_err(|error| EngineError::Storage(format!("backup {from}: {error}")))?;
     let report = report.map_err(|error| match error {
         RestoreError::Client { cause, .. } => unreachable(cause.to_string()),
         error => EngineError::Storage(format!("backup {from}: {error}")),
@@ -256,5 +272,6 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
         .iter()
         .for_each(|failure| found.note_unknown(&failure.path));
     found.unknown = report.failed;
+    unread.iter().for_each(|path| found.note_unknown(path));
     Ok(found)
 }

@@ -349,7 +349,9 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
     };
     // So that it is not removed in between.
     let in_use = lock(&parts.in_use);
-    parts.vaults.manifest(&id)?;
+    if let Err(error @ StoreError::NotFound(_)) = parts.vaults.manifest(&id) {
+        return Err(error.into());
+    }
     parts.jobs.enqueue(job, parts.now(), parts.max_queued)?;
     drop(in_use);
     Ok(task)

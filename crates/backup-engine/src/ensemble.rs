@@ -197,15 +197,20 @@ impl Ensemble for ZooKeeperEnsemble {
         let readings = client.read_many(&[path], History::Any).await;
         client.close().await;
         let reading = readings.map_err(|error| error.to_string())?.pop();
-        let Some(Reading::Found(found)) = reading else {
-            return Ok(Vec::new()); // a server before 3.5
+        let found = match reading {
+            Some(Reading::Found(found)) => found,
+            Some(Reading::Denied) => return Err(format!("we may not read {CONFIG}")),
+            Some(Reading::Missing) | None => return Ok(Vec::new()), // a server before 3.5
         };
         let text = String::from_utf8_lossy(&found.data).into_owned();
         let ours: BTreeSet<_> = self.addresses().collect();
         let usual = ours.first().and_then(|address| address.rsplit_once(':'));
         let named: Vec<_> = members(&text, usual.map_or("2181", |(_, port)| port)).collect();
         let distinct: BTreeSet<_> = named.iter().map(String::as_str).collect();
-        if named.len() <= ours.len() {
+        let others: Vec<_> = distinct.difference(&ours).copied().collect();
+        // Where there are as many, all of them may go by other names here.
+        let known = others.is_empty() || others.len() == distinct.len();
+        if known && named.len() <= ours.len() {
             return Ok(Vec::new());
         }
         if distinct.len() < named.len() {
@@ -214,8 +219,7 @@ impl Ensemble for ZooKeeperEnsemble {
                 named.len()
             ));
         }
-        let others = distinct.difference(&ours);
-        Ok(others.map(|address| self.member(address)).collect())
+        Ok(others.into_iter().map(|address| self.member(address)).collect())
     }
 
     async fn committed_zxid(&self) -> Option<i64> {

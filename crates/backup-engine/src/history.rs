@@ -4,11 +4,12 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Mutex;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::parts::Parts;
+use crate::parts::{Parts, lock};
 use crate::records::SNAPSHOT;
 
 /// Beside the directory in which files are placed: when that was done last.
@@ -16,6 +17,8 @@ const MARK: &str = "recovered";
 
 /// Notes that backups which began until `now` say nothing of what comes.
 pub(crate) fn break_off(directory: &Path, now: OffsetDateTime) -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = lock(&ONE_AT_A_TIME);
     let mark = directory.with_file_name(MARK);
     let new = mark.with_extension("new");
     let mut file = create(&new)?;

@@ -181,3 +181,14 @@ impl StateSource for AgentSource {
         confirmed(gathered, committed, ensemble).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_what_it_is() {
+        assert_eq!(mode("Latency: 1\nMode: leader\nNode count: 5"), Some("leader"));
+        assert_eq!(mode("not currently serving"), None);
+    }
+}

@@ -13,6 +13,7 @@ use super::Failure;
 use super::known::{self, ACLS};
 use super::log::JobLog;
 use super::transactional;
+use crate::history;
 use crate::parts::{Parts, Progress};
 use crate::records::{AMENDMENTS, ARCHIVE};
 use crate::{BackupRequest, Mode};
@@ -58,6 +59,9 @@ pub(super) async fn run(
             .as_ref()
             .map_or("everything".to_owned(), |r| r.join(", "))
     ));
+    // A backup that is begun while files lie ready for a restore may still be of the history before it.
+    let blocking = Arc::clone(parts);
+    tokio::task::spawn_blocking(move || history::begun(&blocking)).await?;
     let staged = match request.mode {
         Mode::Hierarchical => capture_into_stage(parts, &manifest, &request, progress, log).await,
         Mode::Transactional => transactional::stage(parts, &manifest, &request, log, progress).await,

@@ -34,7 +34,10 @@ pub(super) async fn run(command: &str, directory: &Path, deadline: Instant) -> R
         .process_group(0)
         .spawn()?;
     let process = child.id().unwrap_or_default();
-    note(directory, process)?;
+    if let Err(error) = note(directory, process) {
+        kill(process);
+        return Err(error.into());
+    }
     let ended = timeout_at(deadline, child.wait()).await;
     if ended.is_err() {
         kill(process);

@@ -58,7 +58,8 @@ impl<'a> Comparing<'a> {
 
     async fn wait_for(&self, member: &dyn Ensemble) -> Result<u64, Failure> {
         let (mut why, mut closed) = ("it does not serve".to_owned(), 0);
-        while Instant::now() < self.deadline && closed < TRIES {
+        // However late it is, each is looked at once.
+        loop {
             if member.probe().await.reachable {
                 match self.differences(member).await {
                     Ok(report) => match told(&report) {
@@ -71,6 +72,9 @@ impl<'a> Comparing<'a> {
                     },
                     Err(error) => why = error,
                 }
+            }
+            if Instant::now() > self.deadline || closed == TRIES {
+                break;
             }
             sleep(LOOK).await;
         }

@@ -64,7 +64,9 @@ pub(super) async fn run(
     let steps = steps(&recovery.directory, &name, epoch, ttl);
     let consistency = manifest.contents.get("consistency").cloned();
     if consistency.as_ref().is_some_and(|word| word == "fuzzy") {
-        log.error("the backup is fuzzy: its znodes are not of one moment");
+        log.error(
+            "the backup is fuzzy: its znodes may not be of one moment, or of another than it was asked for",
+        );
     }
     if payload.dry_run {
         return Ok(json!({

@@ -60,6 +60,7 @@ async fn bring_back(
         dry_run,
         same_ensemble: opened.same_history,
         sequence_limit: parts.sequence_limit,
+        now: parts.now().unix_timestamp() * 1_000,
         ..RestoreOptions::default()
     };
     let done = restore_all(opened.records, &*client, &payload.roots, &options).await;

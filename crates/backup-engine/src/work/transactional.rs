@@ -70,11 +70,9 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
         .iter()
         .for_each(|why| log.error(&format!("passed over: {why}")));
     if let Some(why) = &report.unsettled {
-        let what = match gathered.exact {
-            true => "may be older than this backup",
-            false => "not of one moment",
-        };
-        log.error(&format!("{what}: {why}"));
+        log.error(&format!(
+            "may be of several moments, or of another than the present: {why}"
+        ));
     }
     if report.of_no_kind > 0 {
         log.error(&format!(
@@ -141,7 +139,10 @@ fn word(gathered: &Gathered) -> &'static str {
 /// A state whose digest is not the server's may lack something.
 fn outcome(gathered: &Gathered) -> Outcome {
     let report = &gathered.report;
-    if gathered.exact && report.digest_agrees == Some(false) {
+    let differs = gathered.exact
+        && report.digest_agrees == Some(false)
+        && (report.digests_differing > 1 || report.digests_compared == 1);
+    if differs {
         Outcome::Partial {
             reason: format!(
                 "partial: the digest of the state differs from the server's, in {} of {} comparisons",

@@ -30,7 +30,8 @@ pub(super) struct Logs<'a> {
     pub(super) newer: &'a [i64],
     /// Where transactions may be missing, which only a digest can tell: a member that was sent a snapshot between two
     /// epochs has never logged what led to it.
-    pub(super) doubt: Option<FileError>,
+    /// With the zxid from which on it can.
+    pub(super) doubt: Option<(i64, FileError)>,
 }
 
 type Take<'a> = dyn FnMut(&Txn<'_>, &LogReader) -> Result<(), FileError> + 'a;
@@ -110,7 +111,7 @@ impl Logs<'_> {
                         return Err(reader.fault(Fault::Hole { last, found }));
                     }
                     if new_epoch && self.newer.iter().any(|zxid| (last + 1..found).contains(zxid)) {
-                        self.doubt = Some(reader.fault(Fault::Hole { last, found }));
+                        self.doubt = Some((found, reader.fault(Fault::Hole { last, found })));
                     }
                     take(&txn, reader)?;
                     self.last = found;

@@ -251,6 +251,7 @@ fn replayed(
         tree,
         trailer: digest,
         end,
+        agreed: i64::MIN,
         report: FilesReport {
             committed,
             acls_exact: true,
@@ -263,7 +264,9 @@ fn replayed(
     let doubt = logs.doubt.clone();
     let mut again = logs.again(zxid)?;
     again.run(&mut |txn, reader| replay.one(txn, reader))?;
-    if let Some(doubt) = doubt.filter(|_| replay.report.digest_agrees != Some(true)) {
+    if let Some((zxid, doubt)) = doubt
+        && (replay.agreed < zxid || replay.report.digest_agrees != Some(true))
+    {
         return Err(doubt.into());
     }
     let Replay {
@@ -292,6 +295,8 @@ struct Replay {
     trailer: Option<(i64, u64)>,
     /// Up to here the snapshot may show some of what happened.
     end: i64,
+    /// The last zxid at which a digest agreed.
+    agreed: i64,
     report: FilesReport,
 }
 
@@ -314,6 +319,9 @@ impl Replay {
         };
         if let Some(expected) = expected {
             let agrees = expected == self.tree.digest();
+            if agrees {
+                self.agreed = zxid;
+            }
             self.report.digests_compared += 1;
             self.report.digests_differing += u64::from(!agrees);
             self.report.digest_agrees = Some(agrees);

@@ -4,7 +4,7 @@ use super::records::path_of;
 use super::tree::name_of;
 
 /// How many are named.
-const NAMED: usize = 20;
+pub(super) const NAMED: usize = 20;
 
 /// Znodes with such names.
 #[derive(Debug, Clone, Default)]

@@ -10,7 +10,7 @@ use super::acls::Acls;
 use super::again::Sum;
 use super::feed::Source;
 use super::jute::Persisted;
-use super::names::OldNames;
+use super::names::{NAMED, OldNames};
 use crate::Kind;
 
 /// Bytes in the tree's arena; none where the length is [`NONE`].
@@ -393,6 +393,7 @@ impl FileTree {
     pub fn old_names(&self) -> (u64, Vec<String>) {
         let mut names = self.base.old_names.clone();
         self.seen().for_each(|seen| names.look_at(seen.path));
+        names.paths.truncate(NAMED);
         (names.count, names.paths)
     }
 

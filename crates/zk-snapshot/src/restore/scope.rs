@@ -95,13 +95,13 @@ impl<'a> Scope<'a> {
             }
             role = Role::Ancestor;
         }
-        if is_statistics(path) && role == Role::Captured {
-            role = Role::Ancestor;
-        }
         let renames = self.options.renames.iter();
         let longest = renames
             .filter(|(from, _)| role != Role::Ancestor && path.is_within(from))
             .max_by_key(|(from, _)| from.depth());
+        if is_statistics(path) && role == Role::Captured {
+            role = Role::Ancestor;
+        }
         Some((longest.map(|(from, to)| path.rebased(from, to)), role))
     }
 
