@@ -15,10 +15,10 @@ pub(super) struct OldNames {
 }
 
 impl OldNames {
-    /// Counts `path` if it is one.
+    /// Counts `path` if it is one. What is above it is a znode as well, and looked at as such.
     pub(super) fn look_at(&mut self, path: &[u8]) {
-        let printable = path.iter().all(|byte| (0x20..0x7f).contains(byte));
-        let is_usual = printable && !path.windows(2).any(|pair| pair == b"/.");
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let is_usual = name.iter().all(|byte| (0x20..0x7f).contains(byte)) && !name.starts_with(b".");
         if is_usual || path_of(path).is_some() {
             return;
         }
@@ -40,7 +40,7 @@ mod tests {
             names.look_at(path.as_bytes());
         }
         assert_eq!(names.count, 0, "{:?}", names.paths);
-        for path in [&b"/a\x01b"[..], b"/..", b"/a/./b", b"/a\xffb", b"/\xc2\x80"] {
+        for path in [&b"/a\x01b"[..], b"/..", b"/a/.", b"/a\xffb", b"/\xc2\x80"] {
             names.look_at(path);
         }
         assert_eq!(names.count, 5, "{:?}", names.paths);
