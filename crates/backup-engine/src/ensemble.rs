@@ -10,7 +10,7 @@ use zk_snapshot::{
     Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, four_letter_word,
 };
 
-use crate::members::members;
+use crate::members::others;
 
 /// Where an ensemble says which servers it has.
 const CONFIG: &str = "/zookeeper/config";
@@ -204,22 +204,8 @@ impl Ensemble for ZooKeeperEnsemble {
         };
         let text = String::from_utf8_lossy(&found.data).into_owned();
         let ours: BTreeSet<_> = self.addresses().collect();
-        let usual = ours.first().and_then(|address| address.rsplit_once(':'));
-        let named: Vec<_> = members(&text, usual.map_or("2181", |(_, port)| port)).collect();
-        let distinct: BTreeSet<_> = named.iter().map(String::as_str).collect();
-        let others: Vec<_> = distinct.difference(&ours).copied().collect();
-        // Where there are as many, all of them may go by other names here.
-        let known = others.is_empty() || others.len() == distinct.len();
-        if known && named.len() <= ours.len() {
-            return Ok(Vec::new());
-        }
-        if distinct.len() < named.len() {
-            return Err(format!(
-                "it has {} servers, and where clients reach each of them is not known: its address must name them all",
-                named.len()
-            ));
-        }
-        Ok(others.into_iter().map(|address| self.member(address)).collect())
+        let others = others(&text, &ours, self.config.tls.is_some())?;
+        Ok(others.iter().map(|address| self.member(address)).collect())
     }
 
     async fn committed_zxid(&self) -> Option<i64> {
