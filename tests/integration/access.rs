@@ -129,6 +129,12 @@ fn settings_that_cannot_be_used_stop_the_start() {
         ("PORT", "eighty", "PORT=eighty"),
         ("ZOOKEEPER_TIMEOUT", "-1", "ZOOKEEPER_TIMEOUT=-1"),
         ("LOG_LEVEL", "loud", "DEBUG"),
+        ("RESTORE_TIMEOUT", "31536001", "RESTORE_TIMEOUT=31536001"),
+        (
+            "ZOOKEEPER_ADMIN_URL",
+            "http://ann:secret@zk:8080",
+            "credentials in it",
+        ),
     ] {
         let refused = try_daemon(&nobody(), storage.path(), &[(name, value)])
             .unwrap_err()

@@ -98,6 +98,19 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
         );
     }
 
+    // Something that is no file, and would never be opened.
+    let directory = copy_of(&server);
+    let pipe = directory.path().join("snapshot.7fffffff");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let gathered = read(directory.path()).unwrap();
+    assert!(same(&gathered), "{:?}", gathered.report);
+    let passed_over = gathered.report.passed_over.join(";");
+    assert!(
+        passed_over.contains("snapshot.7fffffff") && passed_over.contains("not a file"),
+        "{passed_over}"
+    );
+
     // A record in the middle of the newest log: no snapshot helps.
     let directory = copy_of(&server);
     let logs = newest(directory.path(), "log.");

@@ -134,6 +134,7 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
         json!({ "vault": id, "strategy": "files", "raise_epoch": 2_000_000_001 }),
         json!({ "vault": id, "strategy": "magic" }),
         json!({ "vault": id, "dry_run": "on" }),
+        json!({ "vault": id, "dry_run": "null" }),
     ] {
         let refused = daemon_here.http.post("/restore", &body.to_string()).unwrap();
         assert_eq!(refused.status, 400, "{body}: {}", refused.text);

@@ -103,6 +103,34 @@ async fn what_backups_know_of_a_lost_history_is_not_relied_on() {
     assert_eq!(acl, only("ann"));
 }
 
+/// So it is for what was backed up, in either mode, while the files lay there for people to use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_backed_up_before_people_use_the_files_is_of_the_lost_history() {
+    let mut server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
+    let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    settings[1].1 = ""; // people do it
+    let daemon_here = daemon(&server.address(), storage.path(), &settings);
+    let (first, _) = back_up(&daemon_here);
+    let body = json!({ "vault": first, "strategy": "files" }).to_string();
+    let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let outside = client(&server.address()).await;
+    outside.set_acl("/plain", &only("ann"), None).await.unwrap();
+    let (before, _) = back_up(&daemon_here);
+    let files = storage.path().join("recover");
+    begin_with(&mut server, &files).await;
+    fs::remove_dir_all(&files).unwrap();
+    let outside = client(&server.address()).await;
+    outside.set_acl("/plain", &only("eve"), None).await.unwrap();
+    let differences = daemon_here
+        .http
+        .get(&format!("/diff?from={before}&to=live"))
+        .unwrap();
+    assert_eq!(differences.json()["acl_changed"], 1, "{}", differences.text);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_servers_delete_by_themselves_is_no_difference() {
     let mut setup = busy();

@@ -191,4 +191,17 @@ mod tests {
         assert_eq!(mode("Latency: 1\nMode: leader\nNode count: 5"), Some("leader"));
         assert_eq!(mode("not currently serving"), None);
     }
+
+    #[test]
+    fn links_are_not_followed() {
+        let directory = std::env::temp_dir().join(format!("zk-backup-links-{}", std::process::id()));
+        fs::create_dir_all(directory.join("version-2")).unwrap();
+        fs::write(directory.join("version-2/log.1"), b"").unwrap();
+        let without = refuse_links(&directory);
+        std::os::unix::fs::symlink("/etc/passwd", directory.join("version-2/snapshot.1")).unwrap();
+        let with = refuse_links(&directory);
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(without, Ok(()));
+        assert!(with.unwrap_err().contains("snapshot.1 is a link"));
+    }
 }
