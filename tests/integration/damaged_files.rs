@@ -12,7 +12,9 @@ use zk_snapshot::{DataDirs, Gathered, gather};
 
 use crate::live::daemon;
 use crate::state_sources::by_admin;
-use crate::transactional::{assert_exact, back_up, busy, client, exact, plant, start, write};
+use crate::transactional::{
+    assert_exact, back_up, busy, client, exact, plant, start, without_sessions, write,
+};
 
 pub(crate) fn copy_of(server: &ZooKeeper) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
@@ -170,6 +172,7 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
 async fn a_backup_says_what_it_passed_over_and_fails_where_nothing_is_left() {
     let mut server = start(&busy());
     plant(&client(&server.address()).await).await;
+    without_sessions(&server).await;
     server.restart().unwrap(); // which takes a snapshot
     let storage = tempfile::tempdir().unwrap();
     let directory = copy_of(&server);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
@@ -137,6 +137,46 @@ fn what_is_written_is_read_again_and_every_byte_of_it_counts() {
             );
         }
     }
+}
+
+/// A server seals the znodes, and only then adds what tells how much of what happened meanwhile is among them.
+#[test]
+fn a_snapshot_whose_trailers_are_still_to_come_is_not_taken_for_an_old_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in files(&golden("3.9.5")) {
+        fs::copy(&file, directory.path().join(file.file_name().unwrap())).unwrap();
+    }
+    let whole = read(directory.path()).unwrap().report;
+    let path = fs::canonicalize(directory.path()).unwrap().join(&whole.snapshot);
+    let bytes = fs::read(&path).unwrap();
+    let (znodes, trailers) = bytes.split_at(bytes.len() - 54);
+    fs::write(&path, znodes).unwrap();
+    let old = read(directory.path()).unwrap().report;
+    assert_eq!(
+        old.digests_compared,
+        whole.digests_compared - 1,
+        "it is a snapshot of its own"
+    );
+
+    let reading = std::thread::spawn({
+        let directory = directory.path().to_owned();
+        move || read(&directory).unwrap().report
+    });
+    let end = format!("pos:\t{}\n", znodes.len());
+    let is_read = || {
+        fs::read_dir("/proc/self/fd").unwrap().any(|open| {
+            let open = open.unwrap();
+            let info = Path::new("/proc/self/fdinfo").join(open.file_name());
+            fs::read_link(open.path()).is_ok_and(|file| file == path)
+                && fs::read_to_string(info).is_ok_and(|info| info.starts_with(&end))
+        })
+    };
+    while !is_read() && !reading.is_finished() {
+        std::thread::yield_now();
+    }
+    let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(trailers).unwrap();
+    assert_eq!(reading.join().unwrap(), whole);
 }
 
 /// Whatever happens to the files, the answer is the state at some moment, or an error; never a panic, and never a

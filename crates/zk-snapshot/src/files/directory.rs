@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -21,6 +22,8 @@ use super::{Fault, FileError};
 const LISTINGS: usize = 5;
 /// How long to wait for what the ensemble has committed and this server has not written yet.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a snapshot that has no trailers must have stayed as it is.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Where a server keeps its files. Both may be the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +135,12 @@ pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, Gathe
                     gathered.report.passed_over = passed_over;
                     return Ok(gathered);
                 }
-                Err(Unfit::Damaged(error)) => passed_over.push(error.to_string()),
+                Err(Unfit::Damaged(error)) => passed_over.push(match error.fault {
+                    Fault::Truncated if newer.len() == 1 => {
+                        format!("{error}; the server may still be writing it")
+                    }
+                    _ => error.to_string(),
+                }),
                 Err(Unfit::Vanished(error)) => {
                     passed_over.push(format!("{} was purged meanwhile: {error}", path.display()));
                     vanished = true;
@@ -219,7 +227,11 @@ fn replayed(
         .map(|(_, path)| open(path))
         .collect::<Result<_, _>>()?;
     let file = opened(path, open_file(path))?;
-    let source = Source::File(Arc::new(Mutex::new(file)));
+    let length = || {
+        let length = file.metadata().map(|of| of.len());
+        length.map_err(|error| FileError::new(&name, 0, error.into()))
+    };
+    let source = Source::File(Arc::new(Mutex::new(opened(path, file.try_clone())?)));
     let mut logs = Logs {
         last: zxid,
         committed,
@@ -239,7 +251,15 @@ fn replayed(
             touched.add(txn.header.session, &txn.op);
             Ok(())
         })?;
+        let before = length()?;
         let loaded = snapshot::load(&name, zxid, &source, &touched)?;
+        if loaded.digest.is_none() {
+            // What would be a whole snapshot of 3.5 is written before the trailers, which tell where it ends.
+            sleep(QUIET);
+            if length()? != before {
+                continue;
+            }
+        }
         // What a snapshot shows was processed, and so committed.
         match logs.committed {
             Some(known) if known < loaded.end => logs.committed = Some(loaded.end),
