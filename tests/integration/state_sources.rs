@@ -107,7 +107,7 @@ fn logged(data: &Path, zxid: &str) -> BTreeMap<ZnodePath, Record> {
 
 /// What a snapshot holds, with the owners that no client is shown.
 fn records(snapshot: &Path) -> BTreeMap<ZnodePath, Record> {
-    let tree = Handout::read("snapshot", 0, fs::read(snapshot).unwrap()).unwrap();
+    let tree = Handout::read("snapshot", 0, fs::File::open(snapshot).unwrap()).unwrap();
     let tree = tree.into_gathered().unwrap().tree;
     let (mut bytes, mut parts) = (Vec::new(), Vec::new());
     let write = |part: &[u8], records| {

@@ -90,7 +90,7 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
         states.push(Arc::new(FilesSource(dirs)));
     }
     if let Some(admin) = settings.admin.clone() {
-        states.push(Arc::new(admin));
+        states.push(Arc::new(admin.spooling_in(&settings.storage)));
     }
     if let Some(port) = settings.agent_port {
         let config = settings.zookeeper.clone();

@@ -1,3 +1,6 @@
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -21,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 const FEWEST: usize = 2;
 const MOST: usize = 5;
 const MOST_BYTES: u64 = 256 << 20;
+const SPOOLED_AT_ONCE: usize = 256 << 10;
 
 /// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
 ///
@@ -32,6 +36,7 @@ pub struct AdminSource {
     url: String,
     authorization: Option<String>,
     tls: Option<TlsConfig>,
+    spool: PathBuf,
 }
 
 impl AdminSource {
@@ -43,6 +48,17 @@ impl AdminSource {
             url: url.trim_end_matches('/').to_owned(),
             authorization,
             tls: None,
+            spool: std::env::temp_dir(),
+        }
+    }
+
+    /// Keeps snapshots, as files without a name, in `directory` while they are needed: two at once. Else they are in the
+    /// system's directory for temporary files.
+    #[must_use]
+    pub fn spooling_in(self, directory: &Path) -> Self {
+        Self {
+            spool: directory.to_owned(),
+            ..self
         }
     }
 
@@ -107,7 +123,7 @@ impl AdminSource {
         let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
         let session = marker.session().await;
         let (asking, receiving) = (self.clone(), self.clone());
-        let answer = blocking(move || asking.ask()).await;
+        let answer = settling.during(blocking(move || asking.ask())).await;
         marker.close().await;
         let (session, answer) = (session.map_err(|error| error.to_string())?, answer?);
         // It has been written now, and only has to come.
@@ -137,18 +153,31 @@ impl AdminSource {
             let why = format!("no snapshot came (servers before 3.9 send none); it said: {text}");
             return Err(fail(why));
         };
-        let bytes = answer
-            .body_mut()
-            .with_config()
-            .limit(size.saturating_add(1))
-            .read_to_vec()
-            .map_err(|error| fail(error.to_string()))?;
-        if bytes.len() as u64 != size {
-            return Err(fail(format!("{} bytes of {size} came", bytes.len())));
+        let limit = size.saturating_add(1);
+        let body = answer.body_mut().with_config().limit(limit).reader();
+        let (file, came) = self.spooled(body).map_err(fail)?;
+        if came != size {
+            return Err(fail(format!("{came} bytes of {size} came")));
         }
         let name = format!("snapshot.{zxid:x}");
-        let handout = Handout::read(&name, zxid, bytes).map_err(|error| fail(error.to_string()))?;
+        let handout = Handout::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
         Ok((handout, size))
+    }
+
+    /// What `body` holds, in a file that is gone when it is closed, and its length.
+    fn spooled(&self, mut body: impl Read) -> Result<(File, u64), String> {
+        let fail = |error: io::Error| format!("{}: {error}", self.spool.display());
+        let mut file = tempfile::tempfile_in(&self.spool).map_err(fail)?;
+        let (mut buffer, mut came) = (vec![0; SPOOLED_AT_ONCE], 0);
+        loop {
+            match body.read(&mut buffer).map_err(|error| error.to_string())? {
+                0 => return Ok((file, came)),
+                count => {
+                    file.write_all(&buffer[..count]).map_err(fail)?;
+                    came += count as u64;
+                }
+            }
+        }
     }
 
     /// Asks for a snapshot. The answer begins when it has been written.

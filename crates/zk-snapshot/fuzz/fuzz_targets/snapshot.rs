@@ -2,10 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zk_snapshot::Handout;
+use zk_snapshot::fuzzing;
 
-fuzz_target!(|bytes: &[u8]| {
-    if let Ok(handout) = Handout::read("snapshot.1", 1, bytes.to_vec()) {
-        let _ = handout.into_gathered();
-    }
-});
+fuzz_target!(|bytes: &[u8]| fuzzing::hand_out(bytes.to_vec()));

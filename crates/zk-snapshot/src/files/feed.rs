@@ -30,6 +30,7 @@ pub(super) const TAIL: usize = 128;
 #[derive(Clone)]
 pub(super) enum Source {
     File(Arc<Mutex<File>>),
+    #[cfg(any(fuzzing, test))]
     Bytes(Arc<Vec<u8>>),
 }
 
@@ -78,6 +79,7 @@ impl Source {
         read: impl FnOnce(Unpacked<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         match self {
+            #[cfg(any(fuzzing, test))]
             Self::Bytes(bytes) => read(unpacked(&bytes[..])?),
             Self::File(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,10 +2,18 @@
 #![allow(clippy::unwrap_used)] // what is not so is a finding
 
 use super::feed::Source;
+use super::handout::Handout;
 use super::replay::Touched;
 use super::snapshot;
 use super::tree::FileTree;
 use super::txn::Txn;
+
+/// Reads `bytes` as a snapshot that a server hands out.
+pub fn hand_out(bytes: Vec<u8>) {
+    if let Ok(handout) = Handout::over("snapshot.1", 1, Source::Bytes(bytes.into())) {
+        let _ = handout.into_gathered();
+    }
+}
 
 const BEGIN: &[u8] = include_bytes!("../../tests/golden/3.9.5/snapshot.8");
 

@@ -1,8 +1,9 @@
 //! A snapshot that a server hands out, and its state at a later moment.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::hash::BuildHasher;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 
@@ -26,7 +27,7 @@ static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::
 
 /// What one snapshot shows by itself, such as a server hands it out, while it goes on.
 ///
-/// Its bytes are held in memory, and 70 bytes for each znode.
+/// In memory are 70 bytes for each znode, and what belongs to sessions.
 pub struct Handout {
     name: String,
     zxid: i64,
@@ -65,12 +66,15 @@ impl Later {
 }
 
 impl Handout {
-    /// Reads the snapshot `name`, begun at `zxid`. Every byte is checked.
+    /// Reads the snapshot `name`, begun at `zxid`, from `file`, which is read again later. Every byte is checked.
     ///
     /// # Errors
     /// [`FileError`] if anything about it is damaged.
-    pub fn read(name: &str, zxid: i64, bytes: Vec<u8>) -> Result<Self, FileError> {
-        let source = Source::Bytes(Arc::new(bytes));
+    pub fn read(name: &str, zxid: i64, file: File) -> Result<Self, FileError> {
+        Self::over(name, zxid, Source::File(Arc::new(Mutex::new(file))))
+    }
+
+    pub(super) fn over(name: &str, zxid: i64, source: Source) -> Result<Self, FileError> {
         let mut marks = HashMap::new();
         let mut samples = BTreeMap::<u32, Vec<ZnodePath>>::new();
         let mut each = |path: &[u8], acl: u32, stat: &Persisted| {

@@ -69,9 +69,7 @@ impl Reread {
             if dirty.is_empty() && (self.lists_exact || !self.at_once || round >= LISTS) {
                 return Ok(());
             }
-            if self.bytes() > HELD {
-                return Err(format!("more than {HELD} bytes of data changed meanwhile"));
-            }
+            bearable(self.bytes())?;
         }
         Err(format!("this kept changing: {}", names(dirty.iter())))
     }
@@ -236,6 +234,20 @@ fn there_mut(
 #[allow(clippy::needless_pass_by_value)] // as `map_err` has it
 pub(super) fn words(error: ClientError) -> String {
     error.to_string()
+}
+
+/// Whether that much can be held.
+fn bearable(bytes: usize) -> Result<(), String> {
+    match bytes > HELD {
+        true => Err(format!("more than {HELD} bytes of data changed meanwhile")),
+        false => Ok(()),
+    }
+}
+
+/// Adds to `told` what `watch` tells.
+pub(super) fn listen(told: &mut BTreeSet<ZnodePath>, watch: &mut dyn TreeWatch) -> Result<(), String> {
+    told.extend(changes(watch)?);
+    bearable(told.len() * ZNODE)
 }
 
 fn changes(watch: &mut dyn TreeWatch) -> Result<impl Iterator<Item = ZnodePath> + use<>, String> {

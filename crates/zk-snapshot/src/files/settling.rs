@@ -1,12 +1,18 @@
 //! Making exact what a server hands out while clients write: `docs/decisions/0008` has the proof.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use super::handout::Handout;
-use super::rereading::{Reread, words};
+use super::rereading::{Reread, listen, words};
 use super::{FileError, Gathered};
 use crate::{Changes, ClientError, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
+/// How often it is looked at what the watch tells.
+const LISTEN: Duration = Duration::from_millis(100);
 /// Access control lists of which a few znodes each are read in one go.
 const LISTS: usize = 5;
 /// How many znodes are named in a message.
@@ -15,11 +21,14 @@ const NAMED: usize = 20;
 /// Turns snapshots that a server hands out into the state at one moment: what changed meanwhile is read through the
 /// client API until nothing does, while a watch tells what that is.
 ///
-/// In turns: [`begin`](Self::begin); begin a session of any client; ask for a snapshot; [`settle`](Self::settle) once it
-/// has been written, also while it is on its way; give it and the session to [`round`](Self::round).
+/// In turns: [`begin`](Self::begin); begin a session of any client; ask for a snapshot, and wait for it by
+/// [`during`](Self::during); [`settle`](Self::settle) once it has been written, also while it is on its way; give it and
+/// the session to [`round`](Self::round).
 pub struct Settling<'a> {
     reader: &'a dyn ZnodeReader,
     watch: Option<Box<dyn TreeWatch>>,
+    /// Which znodes it told of [`during`](Self::during) something else, or why that is not known.
+    told: Result<BTreeSet<ZnodePath>, String>,
     /// What [`settle`](Self::settle) has read, or why it has not.
     reread: Result<Reread, String>,
     /// To be compared with the next snapshot.
@@ -46,6 +55,7 @@ impl<'a> Settling<'a> {
         Self {
             reader,
             watch: None,
+            told: Ok(BTreeSet::new()),
             reread: not_read(),
             last: None,
             worse: None,
@@ -64,15 +74,37 @@ impl<'a> Settling<'a> {
         if lost {
             self.watch = self.reader.watch(&[ZnodePath::root()]).await?;
         }
+        self.told = Ok(BTreeSet::new());
         self.reread = not_read();
         Ok(())
+    }
+
+    /// Waits for `work`. What is told meanwhile takes memory once for each znode, and not for each change.
+    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            if let Ok(done) = timeout(LISTEN, work.as_mut()).await {
+                return done;
+            }
+            if let (Ok(told), Some(watch)) = (&mut self.told, self.watch.as_deref_mut())
+                && let Err(why) = listen(told, watch)
+            {
+                (self.told, self.watch) = (Err(why), None);
+            }
+        }
     }
 
     /// Reads what changed since [`begin`](Self::begin), as of a moment after this was called.
     pub async fn settle(&mut self) {
         let mut reread = Reread::default();
-        let quiet = self.until_quiet(&mut reread, BTreeSet::from([ZnodePath::root()]));
-        self.reread = quiet.await.map(|()| reread);
+        self.reread = match std::mem::replace(&mut self.told, Ok(BTreeSet::new())) {
+            Ok(mut dirty) => {
+                dirty.insert(ZnodePath::root());
+                let quiet = self.until_quiet(&mut reread, dirty).await;
+                quiet.map(|()| reread)
+            }
+            Err(why) => Err(why),
+        };
     }
 
     async fn until_quiet(&mut self, reread: &mut Reread, dirty: BTreeSet<ZnodePath>) -> Result<(), String> {
@@ -253,5 +285,43 @@ impl Settled {
                 Ok(gathered)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::{Acl, MemoryTree};
+
+    #[tokio::test]
+    async fn what_is_told_during_something_else_is_read_afterwards() {
+        let tree = MemoryTree::new();
+        tree.put("/before", b"", Acl::open()).unwrap();
+        let mut settling = Settling::new(&tree);
+        settling.begin().await.unwrap();
+        let mut looks = 0;
+        let work = poll_fn(|_| {
+            looks += 1;
+            tree.put("/changing", looks.to_string().as_bytes(), Acl::open())
+                .unwrap();
+            match looks {
+                3 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        });
+        settling.during(work).await;
+        assert_eq!(
+            settling.told.as_ref().unwrap().len(),
+            2,
+            "the znode and its parent"
+        );
+        settling.settle().await;
+        let reread = settling.reread.unwrap();
+        let changing = &reread.znodes[&ZnodePath::parse("/changing").unwrap()];
+        assert_eq!(changing.as_ref().unwrap().data, b"3");
+        assert!(!reread.znodes.contains_key(&ZnodePath::parse("/before").unwrap()));
     }
 }

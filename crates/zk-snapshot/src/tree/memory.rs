@@ -226,6 +226,10 @@ impl ZnodeReader for MemoryTree {
         1
     }
 
+    async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
+        self.read_many(paths, History::One).await.map(Some)
+    }
+
     async fn watch(&self, _roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         let watch = MemoryWatch::default();
         self.lock().watches.push(Arc::downgrade(&watch.0));
