@@ -23,6 +23,13 @@ const OPEN: usize = 3;
 #[derive(Default)]
 pub(crate) struct Catalogs(Mutex<VecDeque<(VaultId, Arc<Look>)>>);
 
+impl Catalogs {
+    /// Closes what was looked into of `id`, which would keep its disk space.
+    pub(crate) fn forget(&self, id: &VaultId) {
+        lock(&self.0).retain(|(known, _)| known != id);
+    }
+}
+
 /// A vault that was looked into.
 struct Look {
     opened: Opened,

@@ -119,6 +119,7 @@ impl Parts {
             return Err(EngineError::InUse(id.to_string()));
         }
         self.vaults.remove(id)?;
+        self.catalogs.forget(id);
         drop(in_use);
         self.metrics.evicted(1);
         Ok(())

@@ -45,9 +45,13 @@ fn key(keys: &Keys, path: &ZnodePath, stat: &Stat) -> Key<3> {
 }
 
 impl AclIndex {
-    /// The ACL of the znode at `path` whose `Stat` is `stat`, where it is known.
+    /// The ACL of the znode at `path` whose `Stat` is `stat`, where it is known. What every server begins with, such as
+    /// `/`, has no time of creation: one of another ensemble looks alike, so nothing is known of it.
     #[must_use]
     pub fn get(&self, path: &ZnodePath, stat: &Stat) -> Option<&Acl> {
+        if stat.ctime == 0 {
+            return None;
+        }
         let number = self.entries.get(&key(&self.keys, path, stat));
         self.acls.get((number as usize).checked_sub(1)?)
     }

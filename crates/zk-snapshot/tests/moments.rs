@@ -20,6 +20,8 @@ struct Restless {
     at_once: usize,
     history: Mutex<Vec<State>>,
     watched: bool,
+    /// May not be read the first time.
+    shut: Mutex<Option<ZnodePath>>,
 }
 
 impl Restless {
@@ -33,6 +35,7 @@ impl Restless {
             at_once,
             history: Mutex::new(Vec::new()),
             watched,
+            shut: Mutex::new(None),
         };
         restless.remember();
         restless
@@ -56,8 +59,13 @@ impl Restless {
 #[async_trait]
 impl ZnodeReader for Restless {
     async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
+        let shut = self.shut.lock().unwrap().take_if(|path| paths.contains(path));
         self.something_happens().await;
-        self.tree.read_many(paths, history).await
+        let mut readings = self.tree.read_many(paths, history).await?;
+        if let Some(at) = paths.iter().position(|path| Some(path) == shut.as_ref()) {
+            readings[at] = Reading::Denied;
+        }
+        Ok(readings)
     }
 
     async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
@@ -204,4 +212,26 @@ fn a_walk_alone_is_not_one_moment() {
     let (state, consistent) = captured(&restless, 0);
     assert!(!consistent);
     assert!(!restless.history.lock().unwrap().contains(&state));
+}
+
+/// Whoever opens a znode to us sends no event. What was below it before must not be missing when another event shows it.
+#[test]
+fn what_may_be_read_later_is_read_with_all_below_it() {
+    let step = |path: &[u8], what| Step {
+        path: path.to_vec(),
+        what,
+        data: 1,
+    };
+    let before = [&[0][..], &[0, 1], &[0, 1, 2]].map(|path| step(path, 0));
+    // The root is read, and then the znode.
+    let during = [step(&[1], 0), step(&[0], 2)];
+    let restless = Restless::new(&before, &during, 1, true);
+    *restless.shut.lock().unwrap() = Some(ZnodePath::parse("/0").unwrap());
+    let (state, consistent) = captured(&restless, 200);
+    assert!(consistent);
+    assert!(
+        restless.history.lock().unwrap().contains(&state),
+        "{:?}",
+        state.keys()
+    );
 }

@@ -111,8 +111,12 @@ impl Run<'_> {
         self.later.insert(path, later);
     }
 
+    /// Whether what is below it has been looked at; below what may not be read nothing has.
     fn is_known(&self, path: &ZnodePath) -> bool {
-        self.seen.get(&self.keys.path(path)) != 0 || self.later.contains_key(path)
+        match self.later.get(path) {
+            Some(later) => !matches!(later, Some(Later::Unreadable)),
+            None => !matches!(self.seen.get(&self.keys.path(path)), 0 | UNREADABLE),
+        }
     }
 
     fn held(&self) -> usize {

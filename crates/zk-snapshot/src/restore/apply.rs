@@ -164,11 +164,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             };
             report.fail(path, why.to_owned());
         }
-        if record.role == Role::Captured && record.acl.is_masked() {
+        let made = matches!(live, Live::Missing) && !plan.now.is_empty();
+        if (record.role == Role::Captured || made) && record.acl.is_masked() {
             report.fail(path, "the backup holds its ACL without the digests".to_owned());
         }
         match live {
-            Live::Missing if !plan.now.is_empty() => {
+            Live::Missing if made => {
                 report.created_passing += u64::from(has_passed(record, self.options.now));
                 self.counters.child_created(path);
                 if record.role == Role::Captured {
@@ -239,10 +240,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         Ok(lives)
     }
 
-    /// Whether a live znode is known to have the ACL of `record`: it is the very znode, with the very list.
+    /// Whether a live znode is known to have the ACL of `record`: it is the very znode, with the very list. What every
+    /// server begins with has no time of creation, and tells nothing.
     fn is_guarded_alike(&self, record: &Record, live: &crate::Stat) -> bool {
         let then = &record.stat;
         self.options.same_ensemble
+            && then.ctime != 0
             && (then.czxid, then.ctime, then.aversion) == (live.czxid, live.ctime, live.aversion)
     }
 

@@ -41,9 +41,12 @@ impl<'a> Scope<'a> {
         let scope = Self { options };
         let mut places = Places::with_room(source.records());
         let mut missing: HashSet<_> = options.roots.iter().cloned().collect();
+        // A name that is misspelt must not restore in place what was to be a copy.
+        let mut misnamed: HashSet<_> = options.renames.keys().cloned().collect();
         let mut frames = Box::pin(ahead(source, |source, index| source.outline(index)));
         while let Some(outlines) = frames.next().await {
             for Outline { path, role } in outlines? {
+                misnamed.remove(&path);
                 if role != Role::Ancestor {
                     missing.remove(&path);
                 }
@@ -51,7 +54,7 @@ impl<'a> Scope<'a> {
                     continue;
                 };
                 let path = place.unwrap_or(path);
-                if !places.want(&path) && role == Role::Captured {
+                if !places.want(&path) {
                     return Err(RestoreError::Collision(path));
                 }
                 if let Some(parent) = path.parent().filter(|_| role != Role::Unreadable) {
@@ -59,6 +62,7 @@ impl<'a> Scope<'a> {
                 }
             }
         }
+        missing.extend(misnamed);
         if missing.is_empty() {
             return Ok((scope, places));
         }
@@ -108,7 +112,9 @@ impl<'a> Scope<'a> {
     /// Whether a live child that the backup lacks may be deleted.
     pub(super) fn may_delete(&self, places: &Places, path: &ZnodePath) -> bool {
         let within_zookeeper = path.is_within(&zookeeper());
-        let renamed_away = self.options.renames.keys().any(|from| path.is_within(from));
+        let renames = &self.options.renames;
+        let renamed_away =
+            renames.keys().any(|from| path.is_within(from)) && !renames.values().any(|to| path.is_within(to));
         !places.is_wanted(path)
             && !renamed_away
             && !is_server_owned(path)
