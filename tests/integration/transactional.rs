@@ -36,7 +36,9 @@ pub(crate) fn start(setup: &Setup) -> ZooKeeper {
 }
 
 pub(crate) async fn client(address: &str) -> Client {
-    let client = Client::connect(address).await.unwrap();
+    // A server that waits for its disk is silent for seconds.
+    let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
+    let client = connector.connect(address).await.unwrap();
     let secret = format!("super:{SUPER_PASSWORD}");
     client.auth("digest", secret.as_bytes()).await.unwrap();
     client
@@ -194,9 +196,14 @@ pub(crate) fn from_file(snapshot: PathBuf) -> ZooKeeper {
         ..Setup::default()
     };
     let server = start(&setup);
-    let said = server.said().unwrap();
-    assert!(!said.contains("igests are not matching"), "{said}");
+    assert_digest_right(&server);
     server
+}
+
+/// A server only counts and logs that the digest of its snapshot is not that of the znodes; what it logs goes nowhere here.
+pub(crate) fn assert_digest_right(server: &ZooKeeper) {
+    let counts = server.four_letter("mntr").unwrap();
+    assert!(counts.contains("zk_digest_mismatches_count\t0\n"), "{counts}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,14 @@ impl Ensemble {
     /// # Errors
     /// [`StartError`].
     pub fn start(distribution: &Distribution, setup: &Setup) -> Result<Self, StartError> {
+        // Ports may be taken meanwhile, as those of one server.
+        match Self::start_once(distribution, setup) {
+            Err(StartError::Ended(_)) => Self::start_once(distribution, setup),
+            outcome => outcome,
+        }
+    }
+
+    fn start_once(distribution: &Distribution, setup: &Setup) -> Result<Self, StartError> {
         let listeners: Vec<_> = (0..6)
             .map(|_| TcpListener::bind("127.0.0.1:0"))
             .collect::<Result<_, _>>()?;

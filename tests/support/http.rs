@@ -45,6 +45,8 @@ impl Http {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            // The daemon closes what is idle for five seconds, and may do so just when we send.
+            .max_idle_age(Duration::from_secs(1))
             .timeout_global(Some(Duration::from_secs(60)))
             .build();
         Self {

@@ -52,6 +52,9 @@ pub enum StartError {
     /// There is no `java`.
     #[error("java does not start: {0}. Install a Java runtime (`apt-get install default-jre-headless`)")]
     Java(io::Error),
+    /// It ended before it served, as one does whose port was taken meanwhile.
+    #[error("ZooKeeper ended; it said: {0}")]
+    Ended(String),
     /// It did not serve within a minute.
     #[error("ZooKeeper does not serve; it said: {0}")]
     NotServing(String),
@@ -76,7 +79,7 @@ impl ZooKeeper {
         loop {
             left -= 1;
             match Self::start_once(distribution, setup) {
-                Err(StartError::NotServing(said)) if left > 0 && said.contains("BindException") => {}
+                Err(StartError::Ended(_)) if left > 0 => {}
                 outcome => return outcome,
             }
         }
@@ -205,14 +208,6 @@ impl ZooKeeper {
         }
     }
 
-    /// What it has logged so far.
-    ///
-    /// # Errors
-    /// When that cannot be read.
-    pub fn said(&self) -> io::Result<String> {
-        fs::read_to_string(self.directory.path().join("log"))
-    }
-
     /// `127.0.0.1:<port>`.
     #[must_use]
     pub fn address(&self) -> String {
@@ -266,7 +261,11 @@ impl ZooKeeper {
                 .is_none_or(|p| !matches!(p.try_wait(), Ok(None)));
             if ended || Instant::now() > deadline {
                 self.kill();
-                return Err(StartError::NotServing(tail(&log)));
+                let said = tail(&log);
+                return Err(match ended {
+                    true => StartError::Ended(said),
+                    false => StartError::NotServing(said),
+                });
             }
             thread::sleep(Duration::from_millis(50));
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use zk_snapshot::{
-    Acl, AclEntry, CaptureOptions, MemoryTree, Policy, RestoreOptions, RestoreReport, ZnodePath,
-    capture_in_memory, conformance, restore,
+    Acl, AclEntry, CaptureOptions, MemoryTree, Policy, RestoreError, RestoreOptions, RestoreReport, WriteOp,
+    ZnodePath, ZnodeWriter, capture_in_memory, conformance, restore,
 };
 
 /// Paths of a small alphabet, so that trees overlap, with data and ACLs that often differ.
@@ -28,15 +28,52 @@ fn tree(plan: &Plan) -> MemoryTree {
             .iter()
             .map(|part| format!("/{}", names[usize::from(*part)]))
             .collect();
-        let closed_acl = Acl::new(vec![AclEntry {
-            perms: 31,
-            scheme: "digest".to_owned(),
-            id: "bob:ZWxzZXdoZXJlIQ==".to_owned(),
-        }]);
-        tree.put(&path, data, if *closed { closed_acl } else { Acl::open() })
-            .unwrap();
+        let acl = if *closed {
+            only("bob:ZWxzZXdoZXJlIQ==")
+        } else {
+            Acl::open()
+        };
+        tree.put(&path, data, acl).unwrap();
     }
     tree
+}
+
+fn only(id: &str) -> Acl {
+    Acl::new(vec![AclEntry {
+        perms: 31,
+        scheme: "digest".to_owned(),
+        id: id.to_owned(),
+    }])
+}
+
+fn of(paths: &[&str]) -> MemoryTree {
+    let tree = MemoryTree::new();
+    for path in paths {
+        tree.put(path, path.as_bytes(), Acl::open()).unwrap();
+    }
+    tree
+}
+
+fn path(text: &str) -> ZnodePath {
+    ZnodePath::parse(text).unwrap()
+}
+
+/// Restores `roots` of `from`, or all of it, with other names.
+fn under_names(
+    from: &MemoryTree,
+    live: &MemoryTree,
+    roots: &[&str],
+    names: &[(&str, &str)],
+) -> Result<RestoreReport, RestoreError> {
+    let options = RestoreOptions {
+        roots: roots.iter().copied().map(path).collect(),
+        renames: names.iter().map(|(old, new)| (path(old), path(new))).collect(),
+        ..RestoreOptions::default()
+    };
+    now(async {
+        let captured = capture_in_memory(from, &CaptureOptions::default()).await.unwrap();
+        restore(Arc::new(captured.records), live, &options).await
+    })
 }
 
 fn dump(tree: &MemoryTree) -> Dump {
@@ -133,4 +170,72 @@ fn the_tree_in_memory_does_what_every_client_must_do() {
         &MemoryTree::new(),
         &ZnodePath::parse("/c").unwrap(),
     ));
+}
+
+#[test]
+fn a_name_that_the_backup_lacks_restores_nothing_in_place() {
+    let (backup, live) = (of(&["/config"]), of(&["/config/new"]));
+    let before = dump(&live);
+    for roots in [&[][..], &["/config"]] {
+        let refused = under_names(&backup, &live, roots, &[("/confg", "/copy")]);
+        assert!(matches!(refused, Err(RestoreError::NotInBackup(named)) if named == [path("/confg")]));
+    }
+    assert_eq!(dump(&live), before);
+}
+
+#[test]
+fn what_swaps_names_ends_equal_to_the_backup() {
+    let (backup, live) = (of(&["/a/1", "/b/2"]), of(&["/a/old", "/b/old", "/c"]));
+    let names = [("/a", "/b"), ("/b", "/a")];
+    let report = under_names(&backup, &live, &["/a", "/b"], &names).unwrap();
+    assert!(report.is_complete(), "{report:?}");
+    let found: Vec<_> = dump(&live).into_keys().collect();
+    assert_eq!(found, ["/", "/a", "/a/2", "/b", "/b/1", "/c"]);
+}
+
+#[test]
+fn two_that_go_to_one_place_are_refused_in_either_order() {
+    for (old, new) in [("/b", "/a"), ("/b", "/c")] {
+        let (backup, live) = (of(&["/b", "/a/x", "/c/x"]), MemoryTree::new());
+        let below = format!("{new}/x");
+        let refused = under_names(&backup, &live, &[old, &below], &[(old, new)]);
+        assert!(matches!(refused, Err(RestoreError::Collision(place)) if place == path(new)));
+        assert_eq!(dump(&live).len(), 1);
+    }
+}
+
+#[test]
+fn an_ancestor_that_is_created_without_its_digests_is_named() {
+    let (backup, live) = (MemoryTree::new(), MemoryTree::new());
+    backup.put("/a", b"", only("bob:x")).unwrap();
+    backup.put("/a/b", b"", Acl::open()).unwrap();
+    let report = under_names(&backup, &live, &["/a/b"], &[]).unwrap();
+    assert_eq!(report.failures.len(), 1, "{report:?}");
+    assert_eq!(report.failures[0].path, path("/a"));
+}
+
+/// The root was created at the same time in every ensemble: never.
+#[test]
+fn the_root_of_another_ensemble_is_not_taken_for_our_own() {
+    let (backup, live) = (MemoryTree::new(), MemoryTree::new());
+    for (tree, id) in [(&backup, "ann:MQ=="), (&live, "eve:Mg==")] {
+        let set = WriteOp::SetAcl {
+            path: ZnodePath::root(),
+            acl: only(id),
+        };
+        now(tree.write_many(&[set]))[0].as_ref().unwrap();
+    }
+    let options = RestoreOptions {
+        same_ensemble: true,
+        ..RestoreOptions::default()
+    };
+    now(async {
+        let captured = capture_in_memory(&backup, &CaptureOptions::default())
+            .await
+            .unwrap();
+        restore(Arc::new(captured.records), &live, &options)
+            .await
+            .unwrap()
+    });
+    assert_eq!(dump(&live)["/"].1, only("ann:MQ=="));
 }

@@ -121,10 +121,7 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     fn body(&mut self, feed: &mut Feed<'_>) -> Result<Rest, Fault> {
         let magic = feed.item(|input, _| input.array::<4>());
         if !matches!(&magic, Ok(magic) if magic == MAGIC) {
-            return Err(match magic {
-                Err(fault) if fault != Fault::Truncated => fault,
-                _ => Fault::Magic("a snapshot"),
-            });
+            return Err(magic.err().unwrap_or(Fault::Magic("a snapshot")));
         }
         // Version and dbid, which no reader looks at.
         feed.item(|input, _| input.array::<12>())?;
