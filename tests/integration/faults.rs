@@ -107,7 +107,7 @@ async fn a_damaged_backup_is_refused_before_the_first_write() {
     bytes[middle] ^= 1;
     std::fs::write(file.path(), bytes).unwrap();
     admin
-        .write_many(&[WriteOp::Delete { path }])
+        .write_many(&[WriteOp::Delete { path, version: None }])
         .await
         .pop()
         .unwrap()

@@ -200,6 +200,7 @@ impl Ensemble for ZooKeeperEnsemble {
         let found = match reading {
             Some(Reading::Found(found)) => found,
             Some(Reading::Denied) => return Err(format!("we may not read {CONFIG}")),
+            Some(Reading::Undecodable(why)) => return Err(format!("{CONFIG} cannot be understood: {why}")),
             Some(Reading::Missing) | None => return Ok(Vec::new()), // a server before 3.5
         };
         let text = String::from_utf8_lossy(&found.data).into_owned();

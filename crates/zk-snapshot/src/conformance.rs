@@ -18,6 +18,7 @@ pub async fn run<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &Znode
     create(client, root, b"", Acl::open()).await.unwrap();
     what_is_written_is_read(client, root).await;
     outcomes_are_told_apart(client, root).await;
+    versions_are_asked_for(client, root).await;
     order_is_kept(client, root).await;
     a_watch_sees_what_a_read_sees(client, root).await;
     a_capture_is_restored(client, root).await;
@@ -82,7 +83,9 @@ async fn remove<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, path: &ZnodeP
         all.push(path);
     }
     for path in all.into_iter().rev() {
-        write(client, WriteOp::Delete { path }).await.unwrap();
+        write(client, WriteOp::Delete { path, version: None })
+            .await
+            .unwrap();
     }
 }
 
@@ -118,15 +121,23 @@ async fn what_is_written_is_read<C: ZnodeReader + ZnodeWriter + ?Sized>(client: 
     let path = root.child("bytes").unwrap();
     let before = found(client, &path).await.stat;
     let (data, changed) = (b"2".to_vec(), path.clone());
-    write(client, WriteOp::SetData { path: changed, data })
-        .await
-        .unwrap();
+    write(
+        client,
+        WriteOp::SetData {
+            path: changed,
+            data,
+            version: None,
+        },
+    )
+    .await
+    .unwrap();
     let changed = path.clone();
     write(
         client,
         WriteOp::SetAcl {
             path: changed,
             acl: closed.clone(),
+            version: Some(before.aversion),
         },
     )
     .await
@@ -158,20 +169,65 @@ async fn outcomes_are_told_apart<C: ZnodeReader + ZnodeWriter + ?Sized>(client: 
         WriteOp::SetData {
             path: missing.clone(),
             data: vec![],
+            version: None,
         },
         WriteOp::SetAcl {
             path: missing.clone(),
             acl: Acl::open(),
+            version: None,
         },
         WriteOp::Delete {
             path: missing.clone(),
+            version: None,
         },
     ] {
         let outcome = write(client, op).await;
         assert!(matches!(outcome, Err(WriteError::NoNode)), "{outcome:?}");
     }
-    let outcome = write(client, WriteOp::Delete { path: root.clone() }).await;
+    let outcome = write(
+        client,
+        WriteOp::Delete {
+            path: root.clone(),
+            version: None,
+        },
+    )
+    .await;
     assert!(matches!(outcome, Err(WriteError::NotEmpty)), "{outcome:?}");
+}
+
+/// A write that asks for a version is done at that version only, alone and together with others.
+async fn versions_are_asked_for<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &ZnodePath) {
+    let path = root.child("versions").unwrap();
+    let other = root.child("empty").unwrap();
+    create(client, &path, b"0", Acl::open()).await.unwrap();
+    let set = |version, data: &[u8]| WriteOp::SetData {
+        path: path.clone(),
+        data: data.to_vec(),
+        version,
+    };
+    let beside = WriteOp::SetData {
+        path: other.clone(),
+        data: Vec::new(),
+        version: None,
+    };
+    write(client, set(Some(0), b"1")).await.unwrap();
+    assert_eq!(write(client, set(Some(0), b"2")).await, Err(WriteError::Changed));
+    let outcomes = client.write_many(&[set(Some(0), b"2"), beside]).await;
+    assert_eq!(outcomes, [Err(WriteError::Changed), Ok(())]);
+    let guard = |version| WriteOp::SetAcl {
+        path: path.clone(),
+        acl: Acl::open(),
+        version,
+    };
+    assert_eq!(write(client, guard(Some(7))).await, Err(WriteError::Changed));
+    write(client, guard(Some(0))).await.unwrap();
+    let delete = |version| WriteOp::Delete {
+        path: path.clone(),
+        version,
+    };
+    assert_eq!(write(client, delete(Some(0))).await, Err(WriteError::Changed));
+    assert_eq!(found(client, &path).await.data, b"1");
+    write(client, delete(Some(1))).await.unwrap();
 }
 
 /// Answers come in the order of the questions, also where some of them fail.
@@ -206,7 +262,7 @@ async fn order_is_kept<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: 
         match reading {
             Reading::Found(znode) => assert_eq!(znode.data, i.to_string().into_bytes()),
             Reading::Missing => assert!(i.is_multiple_of(10), "{i}"),
-            Reading::Denied => panic!("{i} is denied"),
+            other => panic!("{i} is {other:?}"),
         }
     }
 }
@@ -229,10 +285,27 @@ async fn a_watch_sees_what_a_read_sees<C: ZnodeReader + ZnodeWriter + ?Sized>(cl
     found(client, root).await;
     assert_eq!(seen(&mut watch), both);
     let (path, data) = (child.clone(), b"2".to_vec());
-    write(client, WriteOp::SetData { path, data }).await.unwrap();
+    write(
+        client,
+        WriteOp::SetData {
+            path,
+            data,
+            version: None,
+        },
+    )
+    .await
+    .unwrap();
     found(client, root).await;
     assert_eq!(seen(&mut watch), BTreeSet::from([child.clone()]));
-    write(client, WriteOp::Delete { path: child }).await.unwrap();
+    write(
+        client,
+        WriteOp::Delete {
+            path: child,
+            version: None,
+        },
+    )
+    .await
+    .unwrap();
     found(client, root).await;
     assert_eq!(seen(&mut watch), both);
     found(client, root).await;
@@ -275,7 +348,9 @@ async fn numbers_are_not_given_twice<C: ZnodeReader + ZnodeWriter + ?Sized>(clie
         create(client, &item(i).unwrap(), b"", Acl::open()).await.unwrap();
         if i != 7 {
             let path = item(i).unwrap();
-            write(client, WriteOp::Delete { path }).await.unwrap();
+            write(client, WriteOp::Delete { path, version: None })
+                .await
+                .unwrap();
         }
     }
     assert_eq!(found(client, &queue).await.stat.next_sequence(), 20);

@@ -56,7 +56,8 @@ pub use files::{
     Settled, Settling, SnapshotRecords, gather,
 };
 pub use restore::{
-    Change, Difference, Failure, Policy, RestoreError, RestoreOptions, RestoreReport, restore,
+    Change, Difference, Failure, Ledger, MemoryLedger, Policy, RestoreError, RestoreOptions, RestoreReport,
+    Unfinished, restore,
 };
 pub use tree::{
     Acl, AclEntry, AclFound, Changes, ClientError, Found, History, Kind, MemoryTree, PathError, Reading,

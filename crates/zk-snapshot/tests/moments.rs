@@ -112,8 +112,9 @@ impl Step {
             2 => WriteOp::SetData {
                 path,
                 data: vec![self.data],
+                version: None,
             },
-            _ => WriteOp::Delete { path },
+            _ => WriteOp::Delete { path, version: None },
         }
     }
 }

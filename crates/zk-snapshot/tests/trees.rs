@@ -222,6 +222,7 @@ fn the_root_of_another_ensemble_is_not_taken_for_our_own() {
         let set = WriteOp::SetAcl {
             path: ZnodePath::root(),
             acl: only(id),
+            version: None,
         };
         now(tree.write_many(&[set]))[0].as_ref().unwrap();
     }

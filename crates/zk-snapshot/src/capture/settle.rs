@@ -105,7 +105,7 @@ impl Run<'_> {
         }
         let later = match reading {
             Reading::Found(found) => Some(Later::Readable(found, None)),
-            Reading::Denied => Some(Later::Unreadable),
+            Reading::Denied | Reading::Undecodable(_) => Some(Later::Unreadable),
             Reading::Missing => None,
         };
         self.later.insert(path, later);
@@ -155,7 +155,7 @@ impl Run<'_> {
                             self.dirty.insert(path.clone());
                         }
                     }
-                    Reading::Denied => {
+                    Reading::Denied | Reading::Undecodable(_) => {
                         self.later.insert(path.clone(), Some(Later::Unreadable));
                     }
                     Reading::Missing if for_the_last_time => {

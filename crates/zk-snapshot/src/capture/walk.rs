@@ -176,7 +176,8 @@ impl<'a> Run<'a> {
                 (Reading::Found(found), Some(Reading::Found(guard))) => {
                     records.push(record(visit.path, Role::Ancestor, found, guard.acl));
                 }
-                (Reading::Denied, _) | (_, Some(Reading::Denied)) => self.unreadable(&visit.path),
+                (Reading::Denied | Reading::Undecodable(_), _)
+                | (_, Some(Reading::Denied | Reading::Undecodable(_))) => self.unreadable(&visit.path),
                 _ => return Err(CaptureError::NoSuchRoot(visit.path)),
             }
         }
@@ -204,7 +205,7 @@ impl<'a> Run<'a> {
                 self.summary.vanished += 1;
                 return Ok(());
             }
-            Reading::Denied => {
+            Reading::Denied | Reading::Undecodable(_) => {
                 self.see(&path, UNREADABLE);
                 self.unreadable(&path);
                 records.push(unreadable(path));
@@ -230,7 +231,7 @@ impl<'a> Run<'a> {
                 }
                 guard.acl
             }
-            Some(Reading::Denied) => {
+            Some(Reading::Denied | Reading::Undecodable(_)) => {
                 self.see(&path, UNREADABLE);
                 self.unreadable(&path);
                 records.push(unreadable(path));
@@ -277,7 +278,7 @@ impl<'a> Run<'a> {
         let Some(walks) = &mut self.walks else { return };
         let stat = match reading {
             Reading::Found(found) => found.stat,
-            Reading::Denied => Stat::default(),
+            Reading::Denied | Reading::Undecodable(_) => Stat::default(),
             Reading::Missing => return,
         };
         let numbers = [

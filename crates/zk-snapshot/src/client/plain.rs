@@ -177,20 +177,21 @@ impl PlainClient {
                 };
                 connection.once(deadline, &create).await
             }
-            WriteOp::SetData { data, .. } => {
+            WriteOp::SetData { data, version, .. } => {
                 let set = |zk: Arc<zookeeper_async::ZooKeeper>| async move {
-                    zk.set_data(path, data.clone(), None).await.map(drop)
+                    zk.set_data(path, data.clone(), *version).await.map(drop)
                 };
                 connection.once(deadline, &set).await
             }
-            WriteOp::SetAcl { acl, .. } => {
+            WriteOp::SetAcl { acl, version, .. } => {
                 let set = |zk: Arc<zookeeper_async::ZooKeeper>| async move {
-                    zk.set_acl(path, to_wire(acl), None).await.map(drop)
+                    zk.set_acl(path, to_wire(acl), *version).await.map(drop)
                 };
                 connection.once(deadline, &set).await
             }
-            WriteOp::Delete { .. } => {
-                let delete = |zk: Arc<zookeeper_async::ZooKeeper>| async move { zk.delete(path, None).await };
+            WriteOp::Delete { version, .. } => {
+                let delete =
+                    |zk: Arc<zookeeper_async::ZooKeeper>| async move { zk.delete(path, *version).await };
                 connection.once(deadline, &delete).await
             }
         };

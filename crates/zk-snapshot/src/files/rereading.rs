@@ -123,6 +123,7 @@ impl Reread {
                     continue;
                 }
                 Reading::Denied => return Err(format!("we may not read {path}")),
+                Reading::Undecodable(why) => return Err(format!("{path} cannot be understood: {why}")),
             };
             let before = self.znodes.get_mut(path).and_then(Option::take);
             let acl = before.filter(|before| before.stat.same_acl(&stat));
@@ -155,6 +156,11 @@ impl Reread {
                 Reading::Found(guard) if guard.stat.same_acl(&later.stat) => later.acl = Some(guard.acl),
                 Reading::Found(_) | Reading::Missing => drop(changed.insert(path)),
                 Reading::Denied => return Err(format!("we may not read the access control list of {path}")),
+                Reading::Undecodable(why) => {
+                    return Err(format!(
+                        "the access control list of {path} cannot be understood: {why}"
+                    ));
+                }
             }
         }
         Ok(changed)

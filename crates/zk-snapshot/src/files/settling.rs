@@ -188,7 +188,7 @@ async fn check_told(reader: &dyn ZnodeReader, handout: &Handout, reread: &Reread
             let told = paths.iter().zip(answers).any(|(path, answer)| match answer {
                 Reading::Found(_) => true,
                 Reading::Missing => reread.has_ended(path),
-                Reading::Denied => false,
+                Reading::Denied | Reading::Undecodable(_) => false,
             });
             if !told {
                 let path = &paths[0];

@@ -50,7 +50,10 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
     };
     match run.all(&source).await {
         Ok(()) => Ok(run.writer.report),
-        Err(Stop::Archive(error)) => Err(error.into()),
+        Err(Stop::Archive(cause)) => Err(RestoreError::Archive {
+            cause,
+            report: Box::new(run.writer.report),
+        }),
         Err(Stop::Client(cause)) => Err(RestoreError::Client {
             cause,
             report: Box::new(run.writer.report),
@@ -160,6 +163,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         if plan.blocked {
             let why = match live {
                 Live::Denied => "the live znode, or its ACL, may not be read",
+                Live::Undecodable(_) => "the live znode, or its ACL, cannot be understood",
                 _ => "a live ephemeral znode stands in its place",
             };
             report.fail(path, why.to_owned());
@@ -211,6 +215,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             let live = match reading {
                 Reading::Missing => Live::Missing,
                 Reading::Denied => Live::Denied,
+                Reading::Undecodable(why) => Live::Undecodable(why),
                 Reading::Found(found) => {
                     let compared = record.role == Role::Captured
                         && self.options.policy != Policy::Missing
@@ -234,6 +239,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             match (guard, &mut *live) {
                 (Reading::Found(guard), Live::Found { acl, .. }) => *acl = Some(guard.acl),
                 (Reading::Missing, _) => *live = Live::Missing,
+                (Reading::Undecodable(why), _) => *live = Live::Undecodable(why),
                 _ => *live = Live::Denied,
             }
         }

@@ -106,6 +106,7 @@ async fn lacking<T: ZnodeReader + ?Sized>(
     let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
     Ok(match readings.into_iter().next() {
         Some(Reading::Found(found)) => Ok((wanted - found.stat.next_sequence()).max(0)),
+        Some(Reading::Undecodable(why)) => Err(why),
         Some(Reading::Denied) => Err("it may not be read".to_owned()),
         Some(Reading::Missing) | None => Err("it is not there".to_owned()),
     })
@@ -125,7 +126,10 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         acl: live.working_acl(),
         kind: Kind::Persistent,
     };
-    let delete = WriteOp::Delete { path: child };
+    let delete = WriteOp::Delete {
+        path: child,
+        version: None,
+    };
     let mut last = "it did not rise".to_owned();
     for _ in 0..ATTEMPTS {
         let steps = match lacking(live, path, wanted).await? {

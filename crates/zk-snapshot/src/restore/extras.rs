@@ -21,7 +21,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     Reading::Found(found) if found.stat.is_ephemeral() => {
                         self.keep(&path, &mut kept);
                     }
-                    Reading::Denied => {
+                    Reading::Denied | Reading::Undecodable(_) => {
                         let why = "it is not in the backup, and may not be read";
                         self.writer.report.fail(&path, why.to_owned());
                         self.keep(&path, &mut kept);
@@ -41,7 +41,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     continue;
                 }
                 self.writer.report.show(self.options.show, &path, Change::Delete);
-                self.writer.push(WriteOp::Delete { path }).await?;
+                self.writer.push(WriteOp::Delete { path, version: None }).await?;
             }
             if !self.live.keeps_order() {
                 self.writer.flush().await?;

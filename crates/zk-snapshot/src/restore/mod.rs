@@ -3,16 +3,19 @@
 mod apply;
 mod counters;
 mod extras;
+mod ledger;
 mod places;
 mod plan;
 mod scope;
 mod write;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use apply::restore;
+pub use ledger::{Ledger, MemoryLedger, Unfinished};
 
 use crate::{ArchiveError, ClientError, ZnodePath};
 
@@ -54,6 +57,8 @@ pub struct RestoreOptions {
     /// The present, in milliseconds since the Unix epoch: TTL znodes that are missing and due by then count as
     /// [`created_passing`](RestoreReport::created_passing).
     pub now: i64,
+    /// What earlier restores have left unfinished, and where this one notes the same.
+    pub ledger: Arc<dyn Ledger>,
 }
 
 impl Default for RestoreOptions {
@@ -67,6 +72,7 @@ impl Default for RestoreOptions {
             same_ensemble: false,
             sequence_limit: 1_000_000,
             now: 0,
+            ledger: Arc::new(MemoryLedger::default()),
         }
     }
 }
@@ -133,6 +139,28 @@ pub struct RestoreReport {
     pub counters_left: u64,
     /// The first of them.
     pub counters_left_behind: Vec<Failure>,
+    /// Znodes that were asked for, and that the backup does not know: it could not read them.
+    #[serde(default)]
+    pub unknown: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub unknown_paths: Vec<ZnodePath>,
+    /// Znodes that somebody else created while the restore was under way, and that it left alone: the policy or their
+    /// being ancestors of what was asked for says so.
+    #[serde(default)]
+    pub met: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub met_paths: Vec<ZnodePath>,
+    /// Znodes that earlier restores had left unfinished, and that this one finished.
+    #[serde(default)]
+    pub finished: u64,
+    /// Znodes that this restore, or an earlier one, has begun and that are still not as in a backup.
+    #[serde(default)]
+    pub unfinished: u64,
+    /// The first of them.
+    #[serde(default)]
+    pub unfinished_paths: Vec<ZnodePath>,
     /// The first differences.
     pub differences: Vec<Difference>,
 }
@@ -142,6 +170,12 @@ impl RestoreReport {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.failed == 0
+    }
+
+    /// How many changes were made, counters not counted.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.created + self.data_changed + self.acl_changed + self.deleted
     }
 
     /// This report and that of a restore that followed it.
@@ -160,6 +194,12 @@ impl RestoreReport {
         self.counter_steps += next.counter_steps;
         self.counters_left += next.counters_left;
         self.counters_left_behind.extend(next.counters_left_behind);
+        self.unknown += next.unknown;
+        self.unknown_paths.extend(next.unknown_paths);
+        self.met += next.met;
+        self.met_paths.extend(next.met_paths);
+        self.finished += next.finished;
+        (self.unfinished, self.unfinished_paths) = (next.unfinished, next.unfinished_paths);
         self.differences.extend(next.differences);
         self
     }
@@ -211,13 +251,26 @@ impl From<ArchiveError> for Stop {
     }
 }
 
-/// Why a restore ended early. Only [`RestoreError::Client`] can follow changes; running the restore again
-/// completes them.
+/// Why a restore ended early. Where it has a report, changes may have been made; running the restore again completes
+/// them.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// The backup cannot be read; nothing was written.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
+    /// The backup cannot be read.
+    #[error("{cause}; {} changes were made before", .report.changes())]
+    Archive {
+        /// Which part of it, and why.
+        cause: ArchiveError,
+        /// What had been done until then.
+        report: Box<RestoreReport>,
+    },
+    /// What is unfinished cannot be noted, or is not known.
+    #[error("what the restore leaves unfinished cannot be noted: {cause}; {} changes were made before", .report.changes())]
+    Ledger {
+        /// Why.
+        cause: std::io::Error,
+        /// What had been done until then.
+        report: Box<RestoreReport>,
+    },
     /// The backup lacks what was asked for; nothing was written.
     #[error("the backup has no znode {}", list(.0))]
     NotInBackup(Vec<ZnodePath>),
@@ -225,7 +278,7 @@ pub enum RestoreError {
     #[error("{0} would be restored from two places in the backup")]
     Collision(ZnodePath),
     /// ZooKeeper could not be asked any more.
-    #[error("{cause}; {} znodes were changed before", .report.created + .report.data_changed + .report.acl_changed + .report.deleted)]
+    #[error("{cause}; {} changes were made before", .report.changes())]
     Client {
         /// Which server, and why.
         cause: ClientError,

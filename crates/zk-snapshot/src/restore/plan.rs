@@ -12,6 +12,7 @@ pub(super) enum Live {
     },
     Missing,
     Denied,
+    Undecodable(String),
 }
 
 /// What is to be done about one znode.
@@ -47,11 +48,13 @@ pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, w
                 plan.later.push(WriteOp::SetData {
                     path: path(),
                     data: wanted.data.clone(),
+                    version: None,
                 });
             }
             plan.later.push(WriteOp::SetAcl {
                 path: path(),
                 acl: wanted.acl.clone(),
+                version: None,
             });
         }
         Live::Missing => {
@@ -62,7 +65,7 @@ pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, w
                 kind: wanted.stat.kind(),
             });
         }
-        Live::Denied => plan.blocked = true,
+        Live::Denied | Live::Undecodable(_) => plan.blocked = true,
         Live::Found { found, .. } if found.stat.is_ephemeral() => plan.blocked = true,
         Live::Found { .. } if wanted.role == Role::Ancestor || policy == Policy::Missing => {
             plan.unchanged = true;
@@ -72,6 +75,7 @@ pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, w
                 plan.now.push(WriteOp::SetData {
                     path: path(),
                     data: wanted.data.clone(),
+                    version: None,
                 });
             }
             let differs = acl.as_ref().is_some_and(|acl| !acl.same_as(&wanted.acl));
@@ -79,6 +83,7 @@ pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, w
                 let op = WriteOp::SetAcl {
                     path: path(),
                     acl: wanted.acl.clone(),
+                    version: None,
                 };
                 if parent || !found.children.is_empty() {
                     plan.later.push(op);

@@ -45,7 +45,10 @@ impl<'a> Scope<'a> {
         let mut misnamed: HashSet<_> = options.renames.keys().cloned().collect();
         let mut frames = Box::pin(ahead(source, |source, index| source.outline(index)));
         while let Some(outlines) = frames.next().await {
-            for Outline { path, role } in outlines? {
+            for Outline { path, role } in outlines.map_err(|cause| RestoreError::Archive {
+                cause,
+                report: Box::default(),
+            })? {
                 misnamed.remove(&path);
                 if role != Role::Ancestor {
                     missing.remove(&path);

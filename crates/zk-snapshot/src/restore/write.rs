@@ -186,12 +186,14 @@ fn still_to_do(op: &WriteOp, found: &Found, guard: &AclFound) -> Vec<WriteOp> {
                 left.push(WriteOp::SetData {
                     path: path.clone(),
                     data: data.clone(),
+                    version: None,
                 });
             }
             if !guard.acl.same_as(acl) {
                 left.push(WriteOp::SetAcl {
                     path: path.clone(),
                     acl: acl.clone(),
+                    version: None,
                 });
             }
             left

@@ -31,6 +31,9 @@ pub enum Reading<T = Found> {
     Missing,
     /// The server refused to show it to this connection.
     Denied,
+    /// It is there, but what the server said of it cannot be understood, for this reason: an ACL with permission
+    /// bits that no one has defined, a text that is no UTF-8. Nothing of it may be guessed.
+    Undecodable(String),
 }
 
 /// Which states of the ensemble the answers of several calls may stem from.
@@ -86,24 +89,30 @@ pub enum WriteOp {
         /// How long it lives; never [`Kind::Ephemeral`].
         kind: Kind,
     },
-    /// Replace the data, whatever its version.
+    /// Replace the data.
     SetData {
         /// Where.
         path: ZnodePath,
         /// The new data.
         data: Vec<u8>,
+        /// Only while `Stat::version` is this; whatever it is if `None`.
+        version: Option<i32>,
     },
-    /// Replace the access control list, whatever its version.
+    /// Replace the access control list.
     SetAcl {
         /// Where.
         path: ZnodePath,
         /// The new list.
         acl: Acl,
+        /// Only while `Stat::aversion` is this; whatever it is if `None`.
+        version: Option<i32>,
     },
-    /// Delete a znode without children, whatever its version.
+    /// Delete a znode without children.
     Delete {
         /// Where.
         path: ZnodePath,
+        /// Only while `Stat::version` is this; whatever it is if `None`.
+        version: Option<i32>,
     },
 }
 
@@ -115,7 +124,7 @@ impl WriteOp {
             Self::Create { path, .. }
             | Self::SetData { path, .. }
             | Self::SetAcl { path, .. }
-            | Self::Delete { path } => path,
+            | Self::Delete { path, .. } => path,
         }
     }
 }
@@ -135,6 +144,9 @@ pub enum WriteError {
     /// The znode still has children.
     #[error("the znode has children")]
     NotEmpty,
+    /// Its version is not the one that was given: somebody has changed it since.
+    #[error("the znode has changed meanwhile")]
+    Changed,
     /// The parent is ephemeral.
     #[error("the parent is an ephemeral znode")]
     EphemeralParent,

@@ -63,8 +63,13 @@ impl MemoryTree {
             let _ = nodes.apply(WriteOp::SetData {
                 path: path.clone(),
                 data: data.to_vec(),
+                version: None,
             });
-            let _ = nodes.apply(WriteOp::SetAcl { path, acl });
+            let _ = nodes.apply(WriteOp::SetAcl {
+                path,
+                acl,
+                version: None,
+            });
         } else {
             let _ = nodes.apply(WriteOp::Create {
                 path,
@@ -164,22 +169,23 @@ impl Nodes {
                 self.nodes.insert(path.clone(), (data, acl, stat));
                 self.touch_parent(&path, 1);
             }
-            WriteOp::SetData { path, data } => {
+            WriteOp::SetData { path, data, version } => {
                 let node = self.nodes.get_mut(&path).ok_or(WriteError::NoNode)?;
+                unchanged(version, node.2.version)?;
                 node.0 = data;
                 node.2.mzxid = zxid;
                 node.2.version += 1;
                 self.tell(&path);
             }
-            WriteOp::SetAcl { path, acl } => {
+            WriteOp::SetAcl { path, acl, version } => {
                 let node = self.nodes.get_mut(&path).ok_or(WriteError::NoNode)?;
+                unchanged(version, node.2.aversion)?;
                 node.1 = acl;
                 node.2.aversion += 1;
             }
-            WriteOp::Delete { path } => {
-                if !self.nodes.contains_key(&path) {
-                    return Err(WriteError::NoNode);
-                }
+            WriteOp::Delete { path, version } => {
+                let node = self.nodes.get(&path).ok_or(WriteError::NoNode)?;
+                unchanged(version, node.2.version)?;
                 if !self.children(&path).is_empty() {
                     return Err(WriteError::NotEmpty);
                 }
@@ -188,6 +194,13 @@ impl Nodes {
             }
         }
         Ok(())
+    }
+}
+
+fn unchanged(wanted: Option<i32>, there: i32) -> Result<(), WriteError> {
+    match wanted {
+        Some(wanted) if wanted != there => Err(WriteError::Changed),
+        _ => Ok(()),
     }
 }
 

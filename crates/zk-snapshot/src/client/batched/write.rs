@@ -107,8 +107,8 @@ fn send<'a>(zk: &'a zk::Client, ops: &'a [WriteOp]) -> BoxFuture<'a, Result<(), 
                 let options = options(*kind, list);
                 writer.add_create(path.as_str(), data, &options)
             }
-            WriteOp::SetData { path, data } => writer.add_set_data(path.as_str(), data, None),
-            WriteOp::Delete { path } => writer.add_delete(path.as_str(), None),
+            WriteOp::SetData { path, data, version } => writer.add_set_data(path.as_str(), data, *version),
+            WriteOp::Delete { path, version } => writer.add_delete(path.as_str(), *version),
             WriteOp::SetAcl { .. } => Err(zk::Error::BadArguments(&"no ACL can be set within a multi")),
         };
         if let Err(error) = added {
@@ -133,14 +133,14 @@ fn send_one<'a>(zk: &'a zk::Client, op: &'a WriteOp) -> BoxFuture<'a, Result<(),
                 })
                 .boxed()
         }
-        WriteOp::SetData { data, .. } => zk
-            .set_data(path, data, None)
+        WriteOp::SetData { data, version, .. } => zk
+            .set_data(path, data, *version)
             .map(|answer| answer.map(drop))
             .boxed(),
-        WriteOp::Delete { .. } => zk.delete(path, None).boxed(),
-        WriteOp::SetAcl { acl, .. } => {
+        WriteOp::Delete { version, .. } => zk.delete(path, *version).boxed(),
+        WriteOp::SetAcl { acl, version, .. } => {
             let list = wire::to_wire(acl);
-            zk.set_acl(path, &list, None)
+            zk.set_acl(path, &list, *version)
                 .map(|answer| answer.map(drop))
                 .boxed()
         }
@@ -153,6 +153,7 @@ fn refused(error: &zk::Error) -> WriteError {
         zk::Error::NodeExists => WriteError::NodeExists,
         zk::Error::NoAuth => WriteError::NoAuth,
         zk::Error::NotEmpty => WriteError::NotEmpty,
+        zk::Error::BadVersion => WriteError::Changed,
         zk::Error::NoChildrenForEphemerals => WriteError::EphemeralParent,
         zk::Error::InvalidAcl => WriteError::InvalidAcl,
         other => WriteError::Refused(other.to_string()),

@@ -10,6 +10,7 @@ pub(super) fn refused(error: ZkError) -> WriteError {
         ZkError::NodeExists => WriteError::NodeExists,
         ZkError::NoAuth => WriteError::NoAuth,
         ZkError::NotEmpty => WriteError::NotEmpty,
+        ZkError::BadVersion => WriteError::Changed,
         ZkError::NoChildrenForEphemerals => WriteError::EphemeralParent,
         ZkError::InvalidACL => WriteError::InvalidAcl,
         other => WriteError::Refused(other.to_string()),

@@ -1,0 +1,83 @@
+//! What restores have begun and not finished.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::ZnodePath;
+
+/// A znode that is not as in the backup yet, and does not look like what it was before either: under a working ACL
+/// until its own can be set, perhaps without its data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// The live znode.
+    pub path: ZnodePath,
+    /// Whether the restore created it. Then it holds nothing, or the data of the backup.
+    pub created: bool,
+}
+
+/// Remembers which znodes are [`Unfinished`], so that a later restore finishes them, whatever ended this one.
+///
+/// What [`begin`](Self::begin) was told must be known in every later restore of the same ensemble, across crashes and
+/// power loss, until [`end`](Self::end) is told the same path.
+#[async_trait]
+pub trait Ledger: std::fmt::Debug + Send + Sync {
+    /// Notes `begun` durably. Their first write goes out after this has returned.
+    ///
+    /// # Errors
+    /// When that cannot be stored; nothing of it is written to ZooKeeper then.
+    async fn begin(&self, begun: &[Unfinished]) -> io::Result<()>;
+
+    /// Notes that these znodes are finished, or no concern of a restore any more. Those that are not noted are of no
+    /// consequence. If this is lost the next restore that has them in reach finds out by looking.
+    ///
+    /// # Errors
+    /// When that cannot be stored.
+    async fn end(&self, finished: &[ZnodePath]) -> io::Result<()>;
+
+    /// All that is unfinished, in path order.
+    ///
+    /// # Errors
+    /// When that cannot be read. A restore does not begin then.
+    fn unfinished(&self) -> io::Result<Vec<Unfinished>>;
+}
+
+/// A ledger that lasts as long as the process.
+#[derive(Debug, Default)]
+pub struct MemoryLedger(Mutex<BTreeMap<ZnodePath, bool>>);
+
+impl MemoryLedger {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZnodePath, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn begin(&self, begun: &[Unfinished]) -> io::Result<()> {
+        let mut open = self.lock();
+        for one in begun {
+            open.entry(one.path.clone()).or_insert(one.created);
+        }
+        Ok(())
+    }
+
+    async fn end(&self, finished: &[ZnodePath]) -> io::Result<()> {
+        let mut open = self.lock();
+        finished.iter().for_each(|path| {
+            open.remove(path);
+        });
+        Ok(())
+    }
+
+    fn unfinished(&self) -> io::Result<Vec<Unfinished>> {
+        let one = |(path, created): (&ZnodePath, &bool)| Unfinished {
+            path: path.clone(),
+            created: *created,
+        };
+        Ok(self.lock().iter().map(one).collect())
+    }
+}
