@@ -18,7 +18,7 @@ const OVERHEAD: usize = 256;
 const AT_FIRST: usize = 64 << 10;
 
 /// The number of a family of siblings.
-pub(super) type Family = usize;
+pub(crate) type Family = usize;
 
 struct Siblings {
     waiting: Vec<ZnodePath>,
@@ -27,7 +27,7 @@ struct Siblings {
     size: Option<usize>,
 }
 
-pub(super) struct Frontier {
+pub(crate) struct Frontier {
     families: HashMap<Family, Siblings>,
     /// Those with znodes that wait; the last goes first, so that few families are open at once.
     open: Vec<Family>,
@@ -39,7 +39,7 @@ pub(super) struct Frontier {
 }
 
 impl Frontier {
-    pub(super) fn new(roots: &[ZnodePath], batches: usize, batch_size: usize) -> Self {
+    pub(crate) fn new(roots: &[ZnodePath], batches: usize, batch_size: usize) -> Self {
         let mut frontier = Self {
             families: HashMap::new(),
             open: Vec::new(),
@@ -53,7 +53,7 @@ impl Frontier {
     }
 
     /// Adds siblings.
-    pub(super) fn push(&mut self, waiting: Vec<ZnodePath>) {
+    pub(crate) fn push(&mut self, waiting: Vec<ZnodePath>) {
         if !waiting.is_empty() {
             let siblings = Siblings {
                 waiting,
@@ -67,7 +67,7 @@ impl Frontier {
     }
 
     /// What is to be read next, in one call; nothing if the answers under way must be waited for.
-    pub(super) fn take(&mut self) -> Vec<(Family, ZnodePath)> {
+    pub(crate) fn take(&mut self) -> Vec<(Family, ZnodePath)> {
         let mut batch = Vec::new();
         let mut left = BYTES_IN_FLIGHT / self.batches;
         for at in (0..self.open.len()).rev() {
@@ -100,7 +100,7 @@ impl Frontier {
     }
 
     /// Notes the sizes of what one call has read.
-    pub(super) fn learn(&mut self, sizes: &[(Family, usize)]) {
+    pub(crate) fn learn(&mut self, sizes: &[(Family, usize)]) {
         let mut largest: HashMap<Family, (usize, usize)> = HashMap::new();
         for (family, size) in sizes {
             let (count, most) = largest.entry(*family).or_default();

@@ -1,7 +1,7 @@
 //! Capturing a live tree: the walk, and what makes it one moment of the tree's history.
 
 mod collect;
-mod frontier;
+pub(crate) mod frontier;
 mod settle;
 mod walk;
 

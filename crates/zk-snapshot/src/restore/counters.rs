@@ -5,9 +5,14 @@
 //! counter by one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{RestoreOptions, RestoreReport, Stop};
-use crate::{ClientError, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use super::Stop;
+use super::apply::Run;
+use crate::{
+    ClientError, History, Kind, Reading, RecordSource, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
+};
 
 /// The child that is created and deleted again. No backup holds it.
 const RESERVED: &str = "zk-backup-sequence-counter";
@@ -23,6 +28,14 @@ struct Counter {
     /// Before the children that are being created.
     there: i64,
     created: i64,
+}
+
+/// Why a counter is as it was, or not known to be higher.
+enum Low {
+    NoAuth,
+    Because(String),
+    /// The child was created, and cannot be deleted.
+    Stuck(String),
 }
 
 impl Counters {
@@ -48,52 +61,90 @@ impl Counters {
         }
     }
 
-    /// Raises what is too low, once all children are there.
-    pub(super) async fn raise<T: ZnodeReader + ZnodeWriter + ?Sized>(
-        self,
-        live: &T,
-        options: &RestoreOptions,
-        report: &mut RestoreReport,
-    ) -> Result<(), Stop> {
-        let mut left = options.sequence_limit;
-        let mut counters: Vec<_> = self.0.into_iter().collect();
+    fn take(&mut self) -> Vec<(ZnodePath, Counter)> {
+        let mut counters: Vec<_> = std::mem::take(&mut self.0).into_iter().collect();
         counters.sort_by(|a, b| a.0.cmp(&b.0));
+        counters
+    }
+}
+
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+    /// Raises what is too low, once all children are there.
+    pub(super) async fn raise_counters(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        let mut left = self.options.sequence_limit;
+        let counters = self.counters.take();
+        let refused = self.raise_all(counters, &mut left, false).await?;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        for (path, _) in &refused {
+            self.writer.admit(path);
+        }
+        self.settle(source).await?;
+        self.counters.take(); // what was admitted to was planned again, and is among those that were refused
+        self.raise_all(refused, &mut left, true).await.map(drop)
+    }
+
+    /// Those are handed back that may be raised once we are admitted to them.
+    async fn raise_all(
+        &mut self,
+        counters: Vec<(ZnodePath, Counter)>,
+        left: &mut u64,
+        for_the_last_time: bool,
+    ) -> Result<Vec<(ZnodePath, Counter)>, Stop> {
+        let mut refused = Vec::new();
         for (path, counter) in counters {
-            let steps = if options.dry_run {
+            if self.writer.places.is_failed(&path) {
+                continue; // it is not there, and named
+            }
+            let steps = if self.options.dry_run {
                 Ok((counter.wanted - counter.there - counter.created).max(0))
             } else {
-                lacking(live, &path, counter.wanted).await?
+                lacking(self.live, &path, counter.wanted).await?
             };
             let steps = match steps {
                 Ok(steps) => steps.unsigned_abs(),
                 Err(why) => {
-                    report.leave_counter(&path, why);
+                    self.writer.report.leave_counter(&path, why);
                     continue;
                 }
             };
             if steps == 0 {
                 continue;
             }
-            if steps > left {
+            if steps > *left {
                 let why = format!("{steps} steps are lacking, and {left} of the limit are left");
-                report.leave_counter(&path, why);
+                self.writer.report.leave_counter(&path, why);
                 continue;
             }
-            left -= steps;
-            let outcome = if options.dry_run {
+            let outcome = if self.options.dry_run {
                 Ok(())
             } else {
-                raise_one(live, &path, counter.wanted).await?
+                raise_one(self.live, &path, counter.wanted).await?
             };
+            let may_admit =
+                !for_the_last_time && self.writer.places.is_wanted(&path) && !self.writer.is_tried(&path);
             match outcome {
                 Ok(()) => {
-                    report.counters_raised += 1;
-                    report.counter_steps += steps;
+                    *left -= steps;
+                    self.writer.report.counters_raised += 1;
+                    self.writer.report.counter_steps += steps;
                 }
-                Err(why) => report.leave_counter(&path, why),
+                Err(Low::NoAuth) if may_admit => refused.push((path, counter)),
+                Err(Low::NoAuth) => {
+                    let why = WriteError::NoAuth.to_string();
+                    self.writer.report.leave_counter(&path, why);
+                }
+                Err(Low::Because(why)) => self.writer.report.leave_counter(&path, why),
+                Err(Low::Stuck(why)) => {
+                    self.writer.report.leave_counter(&path, why.clone());
+                    let child = path.child(RESERVED).unwrap_or(path);
+                    let why = format!("it was created to raise a counter, and cannot be deleted: {why}");
+                    self.writer.report.fail(&child, why);
+                }
             }
         }
-        Ok(())
+        Ok(refused)
     }
 }
 
@@ -116,9 +167,11 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
     live: &T,
     path: &ZnodePath,
     wanted: i64,
-) -> Result<Result<(), String>, ClientError> {
+) -> Result<Result<(), Low>, ClientError> {
     let Ok(child) = path.child(RESERVED) else {
-        return Ok(Err("the reserved child has no name there".to_owned()));
+        return Ok(Err(Low::Because(
+            "the reserved child has no name there".to_owned(),
+        )));
     };
     let create = WriteOp::Create {
         path: child.clone(),
@@ -135,20 +188,24 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         let steps = match lacking(live, path, wanted).await? {
             Ok(0) => return Ok(Ok(())),
             Ok(steps) => usize::try_from(steps).unwrap_or(usize::MAX),
-            Err(why) => return Ok(Err(why)),
+            Err(why) => return Ok(Err(Low::Because(why))),
         };
         if let Err(error) = step(live, &create, &delete, steps).await {
-            // One that an interrupted restore left is in the way once.
-            let _ = live.write_many(std::slice::from_ref(&delete)).await;
+            // It is in the way where this restore, or an interrupted one, could create it and not delete it.
+            match live.write_many(std::slice::from_ref(&delete)).await.pop() {
+                Some(Ok(()) | Err(WriteError::NoNode | WriteError::Unknown(_))) | None => {}
+                Some(Err(WriteError::NoAuth)) if error == WriteError::NoAuth => {}
+                Some(Err(stuck)) => return Ok(Err(Low::Stuck(stuck.to_string()))),
+            }
             if error == WriteError::NoAuth {
-                return Ok(Err(error.to_string()));
+                return Ok(Err(Low::NoAuth));
             }
             last = error.to_string();
         }
     }
     match lacking(live, path, wanted).await? {
         Ok(0) => Ok(Ok(())),
-        _ => Ok(Err(last)),
+        _ => Ok(Err(Low::Because(last))),
     }
 }
 
@@ -162,7 +219,7 @@ async fn step<T: ZnodeWriter + ?Sized>(
     let per_call = if live.keeps_order() {
         // One `multi` takes them all, so that nobody sees the child.
         let bytes = 2 * create.path().as_str().len() + 200;
-        (live.write_batch() / 2).min((512 << 10) / bytes).max(1)
+        (live.write_batch() / 2).min((64 << 10) / bytes).max(1)
     } else {
         1
     };

@@ -1,57 +1,144 @@
 //! Deleting what the backup lacks.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
 
 use super::apply::Run;
+use super::plan::Step;
 use super::{Change, Stop};
-use crate::{Reading, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{History, Reading, RecordSource, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+
+/// Znodes in one read. Nothing tells how large they are.
+const AT_ONCE: usize = 16;
+/// What comes into being below what is deleted is deleted, too, until that was done this often.
+const ROUNDS: usize = 5;
+
+/// What is known of a znode that the backup lacks.
+enum Extra {
+    Gone,
+    Kept,
+    Denied,
+    Doomed(Stat, Vec<ZnodePath>),
+}
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents.
-    pub(super) async fn delete_extras(&mut self) -> Result<(), Stop> {
-        let mut doomed: BTreeMap<usize, Vec<ZnodePath>> = BTreeMap::new();
+    pub(super) async fn delete_extras(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        let mut told = HashSet::new();
+        for _ in 0..ROUNDS {
+            let mut level = std::mem::take(&mut self.extras);
+            if level.is_empty() {
+                break;
+            }
+            level.sort();
+            level.dedup();
+            self.delete(level, &mut told).await?;
+            self.admit_to_extras().await?;
+            // Parents that did not let us; they may name extras of their own once more.
+            self.settle(source).await?;
+            self.extras.extend(self.writer.undeleted.drain());
+        }
+        for path in std::mem::take(&mut self.extras) {
+            let why = "it is not in the backup, and something is created below it all the time";
+            self.writer.report.fail(&path, why.to_owned());
+        }
+        Ok(())
+    }
+
+    async fn delete(&mut self, mut level: Vec<ZnodePath>, told: &mut HashSet<ZnodePath>) -> Result<(), Stop> {
+        let mut doomed: BTreeMap<usize, Vec<(ZnodePath, i32)>> = BTreeMap::new();
         let mut kept = HashSet::new();
-        let mut level = std::mem::take(&mut self.extras);
         while !level.is_empty() {
             let mut next = Vec::new();
-            let readings = self.read_all(&level, &[]).await?;
-            for (path, reading) in level.into_iter().zip(readings) {
-                match reading {
-                    Reading::Missing => {}
-                    Reading::Found(found) if found.stat.is_ephemeral() => {
-                        self.keep(&path, &mut kept);
-                    }
-                    Reading::Denied | Reading::Undecodable(_) => {
-                        let why = "it is not in the backup, and may not be read";
-                        self.writer.report.fail(&path, why.to_owned());
-                        self.keep(&path, &mut kept);
-                    }
-                    Reading::Found(found) => {
-                        next.extend(found.children.iter().filter_map(|name| path.child(name).ok()));
-                        doomed.entry(path.depth()).or_default().push(path);
+            let live = self.live;
+            let calls: Vec<_> = level.chunks(AT_ONCE).map(|paths| look(live, paths)).collect();
+            let mut looks = stream::iter(calls).buffered(live.batches_in_flight().max(1));
+            while let Some(extras) = looks.next().await {
+                for (path, extra) in extras? {
+                    match extra {
+                        Extra::Gone => self.writer.gone(&path),
+                        Extra::Kept | Extra::Denied => {
+                            if told.insert(path.clone()) {
+                                self.writer.report.left_alone += 1;
+                                if matches!(extra, Extra::Denied) {
+                                    let why = "it is not in the backup, and may not be read";
+                                    self.writer.report.fail(&path, why.to_owned());
+                                }
+                            }
+                            kept.extend(path.ancestors());
+                        }
+                        Extra::Doomed(stat, children) => {
+                            next.extend(children);
+                            doomed.entry(path.depth()).or_default().push((path, stat.version));
+                        }
                     }
                 }
             }
+            drop(looks);
             level = next;
         }
         for (_, paths) in doomed.into_iter().rev() {
-            for path in paths {
+            for (path, version) in paths {
                 if kept.contains(&path) {
-                    self.writer.report.left_alone += 1;
+                    self.writer.report.left_alone += u64::from(told.insert(path));
                     continue;
                 }
-                self.writer.report.show(self.options.show, &path, Change::Delete);
-                self.writer.push(WriteOp::Delete { path, version: None }).await?;
+                let delete = Step {
+                    op: WriteOp::Delete {
+                        path,
+                        version: Some(version),
+                    },
+                    counts: Some(Change::Delete),
+                    begins: None,
+                    ends: false,
+                };
+                self.writer.push(vec![delete]).await?;
             }
             if !self.live.keeps_order() {
-                self.writer.flush().await?;
+                self.writer.drain().await?;
             }
         }
-        self.writer.flush().await
+        self.writer.drain().await
     }
 
-    fn keep(&mut self, path: &ZnodePath, kept: &mut HashSet<ZnodePath>) {
-        self.writer.report.left_alone += 1;
-        kept.extend(path.ancestors());
+    /// Lets us delete below what is to be deleted itself.
+    async fn admit_to_extras(&mut self) -> Result<(), Stop> {
+        for path in std::mem::take(&mut self.writer.shut_extras) {
+            let admit = Step {
+                op: WriteOp::SetAcl {
+                    path,
+                    acl: self.guards.working.clone(),
+                    version: None,
+                },
+                counts: None,
+                begins: None,
+                ends: false,
+            };
+            self.writer.push(vec![admit]).await?;
+        }
+        self.writer.drain().await
     }
+}
+
+/// Looks at a few znodes, and lets their data go.
+async fn look<T: ZnodeReader + ?Sized>(
+    live: &T,
+    paths: &[ZnodePath],
+) -> Result<Vec<(ZnodePath, Extra)>, crate::ClientError> {
+    let judge = |(path, reading): (&ZnodePath, Reading)| {
+        let extra = match reading {
+            Reading::Missing => Extra::Gone,
+            Reading::Denied | Reading::Undecodable(_) => Extra::Denied,
+            Reading::Found(found) if found.stat.is_ephemeral() => Extra::Kept,
+            Reading::Found(found) => {
+                let children = found.children.iter().filter_map(|name| path.child(name).ok());
+                Extra::Doomed(found.stat, children.collect())
+            }
+        };
+        (path.clone(), extra)
+    };
+    let readings = live.read_many(paths, History::Any).await?;
+    Ok(paths.iter().zip(readings).map(judge).collect())
 }

@@ -2,25 +2,38 @@ use crate::ZnodePath;
 use crate::tree::keys::Keys;
 use crate::tree::table::KeyTable;
 
-/// The backup has it. Above these bits is the number of children that it will have.
+/// The backup has it.
 const WANTED: u32 = 1;
 /// It did not exist, and was or will be created.
-const CREATED: u32 = 2;
-const CHILD: u32 = 4;
+const CREATED: u32 = 1 << 1;
+/// Something that is wanted lies below it.
+const ABOVE: u32 = 1 << 2;
+/// It is to be planned again, from what is live by then.
+const PENDING: u32 = 1 << 3;
+/// Nothing can be below it until it was planned again.
+const SHUT: u32 = 1 << 4;
+/// It could not be created.
+const FAILED: u32 = 1 << 5;
+/// From here on: the number of children that it will have.
+const CHILD: u32 = 1 << 6;
+
+/// Room that is made at once; more is made when it is used up.
+const AT_ONCE: usize = 1 << 18;
 
 /// What is known of every place that a restore is about, in one table for all of it.
 pub(super) struct Places {
     keys: Keys,
     table: KeyTable,
+    pending: usize,
 }
 
 impl Places {
-    /// With room for `entries`, or what is reasonable.
+    /// With room for `entries`, as far as that is reasonable.
     pub(super) fn with_room(entries: usize) -> Self {
-        let entries = entries.min(1 << 24);
         Self {
             keys: Keys::random(),
-            table: KeyTable::with_room(entries),
+            table: KeyTable::with_room(entries.min(AT_ONCE)),
+            pending: 0,
         }
     }
 
@@ -31,7 +44,10 @@ impl Places {
     fn change(&mut self, path: &ZnodePath, change: impl Fn(u32) -> u32) -> u32 {
         let key = self.keys.path(path);
         let before = self.table.get(&key);
-        self.table.set(key, change(before));
+        let after = change(before);
+        if after != before {
+            self.table.set(key, after);
+        }
         before
     }
 
@@ -44,8 +60,29 @@ impl Places {
         self.get(path) & WANTED != 0
     }
 
+    /// Notes that something wanted lies below each ancestor of `path`.
+    pub(super) fn add_above(&mut self, path: &ZnodePath) {
+        let mut next = path.parent();
+        while let Some(parent) = next.filter(|parent| !parent.is_root()) {
+            if self.change(&parent, |bits| bits | ABOVE) & ABOVE != 0 {
+                return;
+            }
+            next = parent.parent();
+        }
+    }
+
+    pub(super) fn is_above(&self, path: &ZnodePath) -> bool {
+        self.get(path) & ABOVE != 0
+    }
+
     pub(super) fn add_child(&mut self, path: &ZnodePath) {
-        self.change(path, |bits| bits.saturating_add(CHILD));
+        self.change(path, |bits| {
+            if bits > u32::MAX - CHILD {
+                bits
+            } else {
+                bits + CHILD
+            }
+        });
     }
 
     /// How many children the znode at `path` will have, those not counted that the backup lacks.
@@ -60,5 +97,44 @@ impl Places {
     /// Whether it did not exist, so that nothing was below it.
     pub(super) fn is_created(&self, path: &ZnodePath) -> bool {
         self.get(path) & CREATED != 0
+    }
+
+    /// Notes that it is to be planned again; what is to be below it, too, where that is `shut` out until then.
+    pub(super) fn pend(&mut self, path: &ZnodePath, shut: bool) {
+        let before = self.change(path, |bits| {
+            if shut {
+                (bits | PENDING | SHUT) & !CREATED
+            } else {
+                bits | PENDING
+            }
+        });
+        self.pending += usize::from(before & PENDING == 0);
+    }
+
+    /// Whether it was to be planned again, which is done now.
+    pub(super) fn take(&mut self, path: &ZnodePath) -> bool {
+        let before = self.get(path);
+        if before & PENDING != 0 {
+            self.change(path, |bits| bits & !(PENDING | SHUT));
+            self.pending -= 1;
+        }
+        before & PENDING != 0
+    }
+
+    /// How many are to be planned again.
+    pub(super) fn pending(&self) -> usize {
+        self.pending
+    }
+
+    pub(super) fn is_shut(&self, path: &ZnodePath) -> bool {
+        self.get(path) & SHUT != 0
+    }
+
+    pub(super) fn fail(&mut self, path: &ZnodePath) {
+        self.change(path, |bits| (bits | FAILED) & !CREATED);
+    }
+
+    pub(super) fn is_failed(&self, path: &ZnodePath) -> bool {
+        self.get(path) & FAILED != 0
     }
 }

@@ -1,11 +1,16 @@
 //! The pure part: what one znode needs to become as it was.
+//!
+//! The order is always the same: admit ourselves, narrow, create, data, and the backup's own ACL last. Each step goes
+//! out only when the one before it is known to be done.
 
-use super::Policy;
-use crate::{Acl, Found, Record, Role, WriteOp};
+use super::guard::{Guards, exposes};
+use super::{Change, Policy};
+use crate::{Acl, Found, Record, Role, WriteOp, ZnodePath};
 
 /// What is live where a record is to go.
+#[derive(Debug, Clone)]
 pub(super) enum Live {
-    /// `acl` is `None` where it is known to be the record's.
+    /// `acl` is `None` where it is known to be the record's, or of no interest.
     Found {
         found: Found,
         acl: Option<Acl>,
@@ -13,86 +18,283 @@ pub(super) enum Live {
     Missing,
     Denied,
     Undecodable(String),
+    /// It changed each time it was looked at.
+    Torn,
+}
+
+/// What an earlier attempt has shown of a znode.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Hint {
+    /// Its live ACL does not let us do what is to be done.
+    pub(super) admit: bool,
+    /// It does not let us set it either.
+    pub(super) no_admin: bool,
+    /// One request cannot carry data and ACL together.
+    pub(super) split: bool,
+}
+
+/// What is asked of [`plan`].
+pub(super) struct Question<'a> {
+    pub(super) wanted: &'a Record,
+    pub(super) live: &'a Live,
+    pub(super) policy: Policy,
+    /// Whether children are to be created or deleted below it, those that its counter needs included.
+    pub(super) parent: bool,
+    /// An earlier write of a restore left it unfinished; `true` if that had created it.
+    pub(super) unfinished: Option<bool>,
+    pub(super) hint: Hint,
+    pub(super) guards: &'a Guards,
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) op: WriteOp,
+    /// What it counts as.
+    pub(super) counts: Option<Change>,
+    /// From here on the znode is unfinished; `true` if this creates it.
+    pub(super) begins: Option<bool>,
+    /// With this it is finished.
+    pub(super) ends: bool,
+}
+
+/// What comes when nothing is left to be done below a znode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) acl: Acl,
+    /// The `aversion` that it will have until then.
+    pub(super) version: i32,
+    pub(super) counts: bool,
+    /// Its data come just before: until then it stands under an ACL that lets everybody read. The `version` that it
+    /// will have.
+    pub(super) data: Option<i32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// There is something to be done.
+    Change,
+    /// It is as in the backup.
+    Equal,
+    /// It is not ours to touch.
+    LeftAlone,
+    /// The backup does not know what it was.
+    Unknown,
+    /// It cannot become as it was.
+    Blocked(String),
 }
 
 /// What is to be done about one znode.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct NodePlan {
-    /// Done on the way down, parents first.
-    pub(super) now: Vec<WriteOp>,
-    /// Done once all children are there, since it may take away our own permissions.
-    pub(super) later: Vec<WriteOp>,
-    /// Something else stands in its place.
-    pub(super) blocked: bool,
-    /// It is there and was not ours to touch, or equal already.
-    pub(super) unchanged: bool,
+    pub(super) verdict: Verdict,
+    pub(super) steps: Vec<Step>,
+    pub(super) last: Option<Last>,
+    /// Its ACL cannot be brought back: the backup has it without its digests.
+    pub(super) masked: bool,
+    /// It finishes what an earlier restore has begun.
+    pub(super) finishes: bool,
 }
 
-/// Compares `wanted` with what is live.
-///
-/// `parent` tells whether the backup has children of it. `working` is an ACL under which we may create them.
-pub(super) fn plan(wanted: &Record, live: &Live, policy: Policy, parent: bool, working: &Acl) -> NodePlan {
-    let path = || wanted.path.clone();
-    let mut plan = NodePlan::default();
+const MASKED: &str = "the backup holds its ACL without the digests";
+const EXPOSED: &str = "its live ACL shows more than that of the backup, and may not be changed by us";
+
+impl NodePlan {
+    fn only(verdict: Verdict) -> Self {
+        Self {
+            verdict,
+            steps: Vec::new(),
+            last: None,
+            masked: false,
+            finishes: false,
+        }
+    }
+
+    /// Why it will not be as in the backup, whatever is done.
+    pub(super) fn failure(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Blocked(why) => Some(why),
+            _ => self.masked.then_some(MASKED),
+        }
+    }
+}
+
+/// Compares what is wanted with what is live.
+pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
+    let Question { wanted, live, .. } = asked;
+    let blocked = |why: String| NodePlan::only(Verdict::Blocked(why));
     match live {
-        _ if wanted.role == Role::Unreadable => plan.unchanged = true,
-        Live::Missing if parent && !wanted.acl.lets_anyone_create() => {
-            // Until its own ACL guards it, the znode holds no data.
-            plan.now.push(WriteOp::Create {
-                path: path(),
-                data: Vec::new(),
-                acl: working.clone(),
-                kind: wanted.stat.kind(),
-            });
-            if !wanted.data.is_empty() {
-                plan.later.push(WriteOp::SetData {
-                    path: path(),
-                    data: wanted.data.clone(),
-                    version: None,
-                });
-            }
-            plan.later.push(WriteOp::SetAcl {
-                path: path(),
-                acl: wanted.acl.clone(),
-                version: None,
-            });
-        }
-        Live::Missing => {
-            plan.now.push(WriteOp::Create {
-                path: path(),
-                data: wanted.data.clone(),
-                acl: wanted.acl.clone(),
-                kind: wanted.stat.kind(),
-            });
-        }
-        Live::Denied | Live::Undecodable(_) => plan.blocked = true,
-        Live::Found { found, .. } if found.stat.is_ephemeral() => plan.blocked = true,
-        Live::Found { .. } if wanted.role == Role::Ancestor || policy == Policy::Missing => {
-            plan.unchanged = true;
+        _ if wanted.role == Role::Unreadable => NodePlan::only(Verdict::Unknown),
+        Live::Missing => make(asked),
+        Live::Denied => blocked("the live znode, or its ACL, may not be read".to_owned()),
+        Live::Undecodable(why) => blocked(format!("the live znode, or its ACL, cannot be understood: {why}")),
+        Live::Torn => blocked("it changed each time it was looked at".to_owned()),
+        Live::Found { found, .. } if found.stat.is_ephemeral() => {
+            blocked("a live ephemeral znode stands in its place".to_owned())
         }
         Live::Found { found, acl } => {
-            if found.data != wanted.data {
-                plan.now.push(WriteOp::SetData {
-                    path: path(),
-                    data: wanted.data.clone(),
-                    version: None,
-                });
+            let ours = wanted.role == Role::Captured && asked.policy != Policy::Missing;
+            if ours || is_half_done(asked, found, acl.as_ref()) {
+                change(asked, found, acl.as_ref())
+            } else {
+                NodePlan::only(Verdict::LeftAlone)
             }
-            let differs = acl.as_ref().is_some_and(|acl| !acl.same_as(&wanted.acl));
-            if differs && !wanted.acl.is_masked() {
-                let op = WriteOp::SetAcl {
-                    path: path(),
-                    acl: wanted.acl.clone(),
-                    version: None,
-                };
-                if parent || !found.children.is_empty() {
-                    plan.later.push(op);
-                } else {
-                    plan.now.push(op);
-                }
-            }
-            plan.unchanged = plan.now.is_empty() && plan.later.is_empty();
+        }
+    }
+}
+
+/// Whether the live znode still is what a restore has left unfinished, so that it is finished whatever the policy.
+fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
+    let holds_ours = |created: bool| !created || found.data.is_empty() || found.data == asked.wanted.data;
+    asked.unfinished.is_some_and(holds_ours) && acl.is_some_and(|acl| asked.guards.is_ours(acl))
+}
+
+fn make(asked: &Question<'_>) -> NodePlan {
+    let (wanted, guards) = (asked.wanted, asked.guards);
+    let masked = wanted.acl.is_masked();
+    let restrictive = !wanted.acl.lets_anyone_create();
+    let mut plan = NodePlan {
+        masked,
+        ..NodePlan::only(Verdict::Change)
+    };
+    let create = |data: &[u8], acl: &Acl, begins: bool| Step {
+        op: WriteOp::Create {
+            path: wanted.path.clone(),
+            data: data.to_vec(),
+            acl: acl.clone(),
+            kind: wanted.stat.kind(),
+        },
+        counts: Some(Change::Create),
+        begins: begins.then_some(true),
+        ends: false,
+    };
+    let own = |data| Last {
+        acl: wanted.acl.clone(),
+        version: 0,
+        counts: false,
+        data,
+    };
+    let waits = asked.parent && restrictive && !masked;
+    if !waits && !masked && !asked.hint.split {
+        plan.steps.push(create(&wanted.data, &wanted.acl, false));
+    } else if waits && !guards.hides() {
+        // Everybody may read it, so it stays empty until the end.
+        plan.steps.push(create(&[], &guards.working, true));
+        plan.last = Some(own((!wanted.data.is_empty()).then_some(0)));
+    } else {
+        let whole = !asked.hint.split;
+        plan.steps.push(create(
+            if whole { &wanted.data } else { &[] },
+            &guards.narrow,
+            true,
+        ));
+        if !whole && !wanted.data.is_empty() {
+            plan.steps.push(set_data(wanted, 0, None));
+        }
+        match own(None) {
+            _ if masked => {}
+            last if asked.parent => plan.last = Some(last),
+            last => plan.steps.push(last.step(&wanted.path)),
         }
     }
     plan
+}
+
+fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
+    let (wanted, hint) = (asked.wanted, asked.hint);
+    let masked = wanted.acl.is_masked();
+    let data_differ = found.data != wanted.data;
+    let differs = !masked && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
+    let exposed = data_differ && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
+    let mut plan = NodePlan {
+        masked,
+        finishes: asked.unfinished.is_some(),
+        ..NodePlan::only(Verdict::Change)
+    };
+    if exposed && hint.no_admin {
+        plan.verdict = Verdict::Blocked(EXPOSED.to_owned());
+        return plan;
+    }
+    let mut aversion = found.stat.aversion;
+    let admit = hint.admit && !hint.no_admin && !masked;
+    if exposed || admit {
+        let live = acl.unwrap_or(&wanted.acl);
+        plan.steps.push(Step {
+            op: WriteOp::SetAcl {
+                path: wanted.path.clone(),
+                acl: asked.guards.admitting(live, &wanted.acl).clone(),
+                version: Some(aversion),
+            },
+            counts: None,
+            begins: Some(false),
+            ends: false,
+        });
+        aversion = aversion.wrapping_add(1);
+    }
+    if data_differ {
+        plan.steps
+            .push(set_data(wanted, found.stat.version, Some(Change::Data)));
+    }
+    if differs || (!masked && !plan.steps.is_empty() && plan.steps[0].begins.is_some()) {
+        let last = Last {
+            acl: wanted.acl.clone(),
+            version: aversion,
+            counts: differs,
+            data: None,
+        };
+        if asked.parent || !found.children.is_empty() {
+            plan.last = Some(last);
+        } else {
+            plan.steps.push(last.step(&wanted.path));
+        }
+    }
+    if plan.steps.is_empty() && plan.last.is_none() {
+        plan.verdict = Verdict::Equal;
+    }
+    plan
+}
+
+fn set_data(wanted: &Record, version: i32, counts: Option<Change>) -> Step {
+    Step {
+        op: WriteOp::SetData {
+            path: wanted.path.clone(),
+            data: wanted.data.clone(),
+            version: Some(version),
+        },
+        counts,
+        begins: None,
+        ends: false,
+    }
+}
+
+impl Last {
+    /// The backup's own ACL.
+    pub(super) fn step(self, path: &ZnodePath) -> Step {
+        Step {
+            op: WriteOp::SetAcl {
+                path: path.clone(),
+                acl: self.acl,
+                version: Some(self.version),
+            },
+            counts: self.counts.then_some(Change::Acl),
+            begins: None,
+            ends: true,
+        }
+    }
+
+    /// The steps for a znode whose data had to wait: it is shown to nobody, gets them, and then its own ACL.
+    pub(super) fn with_data(mut self, wanted: &Record, guards: &Guards, version: i32) -> Vec<Step> {
+        let narrow = Step {
+            op: WriteOp::SetAcl {
+                path: wanted.path.clone(),
+                acl: guards.narrow.clone(),
+                version: Some(self.version),
+            },
+            counts: None,
+            begins: None,
+            ends: false,
+        };
+        self.version = self.version.wrapping_add(1);
+        vec![narrow, set_data(wanted, version, None), self.step(&wanted.path)]
+    }
 }

@@ -1,6 +1,6 @@
 //! Which records of a backup are wanted, and where they go.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
@@ -15,6 +15,25 @@ const AHEAD: usize = 6;
 /// The part of a backup that a restore is about, known before its first write.
 pub(super) struct Scope<'a> {
     options: &'a RestoreOptions,
+    /// Znodes above what is renamed, in the places where it goes, that the backup does not bring there.
+    above: BTreeSet<ZnodePath>,
+}
+
+/// A record where it is to go.
+pub(super) struct Placed {
+    pub(super) record: Record,
+    /// Whether that is another place than it had.
+    pub(super) renamed: bool,
+    /// Whether it was asked for by name.
+    pub(super) named: bool,
+}
+
+struct Place {
+    /// If it is another one.
+    path: Option<ZnodePath>,
+    role: Role,
+    /// It only is above something that is wanted.
+    outer: bool,
 }
 
 /// Every frame of `source` through `read`, in order, on threads that may block.
@@ -38,55 +57,88 @@ impl<'a> Scope<'a> {
         source: &Arc<dyn RecordSource>,
         options: &'a RestoreOptions,
     ) -> Result<(Self, Places), RestoreError> {
-        let scope = Self { options };
+        let mut scope = Self {
+            options,
+            above: BTreeSet::new(),
+        };
         let mut places = Places::with_room(source.records());
         let mut missing: HashSet<_> = options.roots.iter().cloned().collect();
         // A name that is misspelt must not restore in place what was to be a copy.
         let mut misnamed: HashSet<_> = options.renames.keys().cloned().collect();
+        let mut outer = BTreeSet::new();
+        let unread = |cause| RestoreError::Archive {
+            cause,
+            report: Box::default(),
+        };
         let mut frames = Box::pin(ahead(source, |source, index| source.outline(index)));
         while let Some(outlines) = frames.next().await {
-            for Outline { path, role } in outlines.map_err(|cause| RestoreError::Archive {
-                cause,
-                report: Box::default(),
-            })? {
+            for Outline { path, role } in outlines.map_err(unread)? {
                 misnamed.remove(&path);
                 if role != Role::Ancestor {
                     missing.remove(&path);
                 }
-                let Some((place, role)) = scope.find(&path, role) else {
+                let Some(place) = scope.find(&path, role) else {
                     continue;
                 };
-                let path = place.unwrap_or(path);
+                let path = place.path.unwrap_or(path);
+                if place.outer {
+                    outer.insert(path);
+                    continue;
+                }
                 if !places.want(&path) {
                     return Err(RestoreError::Collision(path));
                 }
-                if let Some(parent) = path.parent().filter(|_| role != Role::Unreadable) {
+                places.add_above(&path);
+                if let Some(parent) = path.parent().filter(|_| place.role != Role::Unreadable) {
                     places.add_child(&parent);
                 }
             }
         }
         missing.extend(misnamed);
-        if missing.is_empty() {
-            return Ok((scope, places));
+        if !missing.is_empty() {
+            let mut missing: Vec<_> = missing.into_iter().collect();
+            missing.sort();
+            return Err(RestoreError::NotInBackup(missing));
         }
-        let mut missing: Vec<_> = missing.into_iter().collect();
-        missing.sort();
-        Err(RestoreError::NotInBackup(missing))
+        // What is only above something is needed where that goes, not where it was.
+        outer.retain(|path| places.is_above(path));
+        for path in outer {
+            if !places.want(&path) {
+                return Err(RestoreError::Collision(path));
+            }
+            if let Some(parent) = path.parent() {
+                places.add_child(&parent);
+            }
+        }
+        let above = options.renames.values().flat_map(ZnodePath::ancestors);
+        scope.above = above
+            .filter(|path| places.is_above(path) && !places.is_wanted(path))
+            .collect();
+        Ok((scope, places))
     }
 
-    /// The record as it is to be restored, and whether that is under another path; `None` if it is not wanted.
-    pub(super) fn place(&self, mut record: Record) -> Option<(Record, bool)> {
-        let (place, role) = self.find(&record.path, record.role)?;
-        record.role = role;
-        let renamed = place.is_some();
-        if let Some(path) = place {
+    /// The record as it is to be restored; `None` if it is not wanted.
+    pub(super) fn place(&self, mut record: Record, places: &Places) -> Option<Placed> {
+        let place = self.find(&record.path, record.role)?;
+        let named = self.options.roots.contains(&record.path);
+        let renamed = place.path.is_some();
+        record.role = place.role;
+        if let Some(path) = place.path {
             record.path = path;
         }
-        Some((record, renamed))
+        (!place.outer || places.is_wanted(&record.path)).then_some(Placed {
+            record,
+            renamed,
+            named,
+        })
     }
 
-    /// The path to which a record goes, if that is another one, and its role there.
-    fn find(&self, path: &ZnodePath, role: Role) -> Option<(Option<ZnodePath>, Role)> {
+    /// Whether no record says what the znode at `path` is to be, though something is to go below it.
+    pub(super) fn is_missing_above(&self, path: &ZnodePath) -> bool {
+        self.above.contains(path)
+    }
+
+    fn find(&self, path: &ZnodePath, role: Role) -> Option<Place> {
         let roots = &self.options.roots;
         if is_server_owned(path) {
             return None;
@@ -102,14 +154,19 @@ impl<'a> Scope<'a> {
             }
             role = Role::Ancestor;
         }
+        let outer = role == Role::Ancestor;
         let renames = self.options.renames.iter();
         let longest = renames
-            .filter(|(from, _)| role != Role::Ancestor && path.is_within(from))
+            .filter(|(from, _)| !outer && path.is_within(from))
             .max_by_key(|(from, _)| from.depth());
         if is_statistics(path) && role == Role::Captured {
             role = Role::Ancestor;
         }
-        Some((longest.map(|(from, to)| path.rebased(from, to)), role))
+        Some(Place {
+            path: longest.map(|(from, to)| path.rebased(from, to)),
+            role,
+            outer,
+        })
     }
 
     /// Whether a live child that the backup lacks may be deleted.
@@ -119,6 +176,7 @@ impl<'a> Scope<'a> {
         let renamed_away =
             renames.keys().any(|from| path.is_within(from)) && !renames.values().any(|to| path.is_within(to));
         !places.is_wanted(path)
+            && !places.is_above(path)
             && !renamed_away
             && !is_server_owned(path)
             && path.as_str() != "/zookeeper/quota" // always there

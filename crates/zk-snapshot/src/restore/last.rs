@@ -1,0 +1,93 @@
+//! The backup's own ACLs, when nothing is left to be done below them, and what stays unfinished.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::stream::StreamExt;
+
+use super::Stop;
+use super::apply::Run;
+use super::plan::Last;
+use super::scope::ahead;
+use crate::{Reading, RecordSource, ZnodePath, ZnodeReader, ZnodeWriter};
+
+/// How often an ACL is set again that others have changed meanwhile.
+const ROUNDS: usize = 5;
+/// ACLs in one call.
+const AT_ONCE: usize = 256;
+
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+    pub(super) async fn guard_at_last(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        for _ in 0..ROUNDS {
+            if self.last.is_empty() {
+                break;
+            }
+            let mut waiting = BTreeMap::new();
+            for (path, last) in std::mem::take(&mut self.last) {
+                if self.writer.broken.contains(&path) {
+                    continue; // its own ACL might keep what it lacks from it for ever
+                }
+                if last.data.is_some() {
+                    waiting.insert(path, last);
+                } else {
+                    self.writer.push(vec![last.step(&path)]).await?;
+                }
+            }
+            if !waiting.is_empty() && !self.options.dry_run {
+                self.bring_data(source, waiting).await?;
+            }
+            self.settle(source).await?;
+        }
+        for (path, _) in std::mem::take(&mut self.last) {
+            let why = "its ACL is changed by others all the time";
+            self.writer.report.fail(&path, why.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Writes the data that had to wait. They are read from the backup again, since there may be many.
+    async fn bring_data(
+        &mut self,
+        source: &Arc<dyn RecordSource>,
+        mut waiting: BTreeMap<ZnodePath, Last>,
+    ) -> Result<(), Stop> {
+        let mut frames = Box::pin(ahead(source, |source, index| source.frame(index)));
+        while let Some(records) = frames.next().await {
+            for record in records? {
+                let Some(placed) = self.scope.place(record, &self.writer.places) else {
+                    continue;
+                };
+                let record = &placed.record;
+                if let Some(last) = waiting.remove(&record.path)
+                    && let Some(version) = last.data
+                {
+                    let steps = last.with_data(record, &self.guards, version);
+                    self.writer.push(steps).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what earlier restores left unfinished and this one did not meet: what is gone, or was given another ACL
+    /// since, is no concern of ours any more.
+    pub(super) async fn look_at_unfinished(&mut self) -> Result<(), Stop> {
+        let left: Vec<_> = self.writer.unfinished.keys().cloned().collect();
+        if self.options.dry_run {
+            return Ok(());
+        }
+        for paths in left.chunks(AT_ONCE) {
+            for (path, guard) in paths.iter().zip(self.live.read_acls(paths).await?) {
+                let is_over = match guard {
+                    Reading::Missing => true,
+                    Reading::Found(guard) => !self.guards.is_ours(&guard.acl),
+                    Reading::Denied | Reading::Undecodable(_) => false,
+                };
+                if is_over {
+                    self.writer.end(path, false);
+                }
+            }
+        }
+        Ok(())
+    }
+}

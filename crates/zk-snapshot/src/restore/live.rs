@@ -1,0 +1,190 @@
+//! What is live in the places of a backup's records, read in an order and in portions that bound what is held.
+
+use std::collections::HashMap;
+
+use futures::stream::{FuturesOrdered, StreamExt};
+
+use super::apply::Run;
+use super::plan::Live;
+use super::scope::Placed;
+use super::{Policy, Stop};
+use crate::capture::frontier::{Family, Frontier};
+use crate::{AclFound, ClientError, History, Reading, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+
+/// A znode and its ACL are read together this often, until both are of one version.
+const ATTEMPTS: usize = 4;
+
+/// What of a live znode is asked for besides its data.
+#[derive(Clone, Copy)]
+struct Asking {
+    /// Policy and ledger say that it may be changed.
+    compared: bool,
+    same_ensemble: bool,
+    renamed: bool,
+}
+
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+    /// Plans each of `records`, none of which lies below another, against what is live there.
+    pub(super) async fn look(&mut self, records: Vec<Placed>) -> Result<(), Stop> {
+        let live = self.live;
+        let batches = live.batches_in_flight().max(1);
+        let mut frontier = Frontier::new(&[], batches, live.batch_size());
+        let mut waiting = HashMap::with_capacity(records.len());
+        let mut families: Vec<(Option<ZnodePath>, Vec<ZnodePath>)> = Vec::new();
+        for placed in records {
+            let (path, parent) = (placed.record.path.clone(), placed.record.path.parent());
+            match families.last_mut() {
+                Some((last, siblings)) if *last == parent => siblings.push(path.clone()),
+                _ => families.push((parent, vec![path.clone()])),
+            }
+            waiting.insert(path, placed);
+        }
+        // The last that is pushed is read first, and of each the last.
+        for (_, mut siblings) in families.into_iter().rev() {
+            siblings.reverse();
+            frontier.push(siblings);
+        }
+        let mut in_flight = FuturesOrdered::new();
+        loop {
+            while in_flight.len() < batches {
+                let batch = frontier.take();
+                if batch.is_empty() {
+                    break;
+                }
+                let find = |(family, path): (Family, ZnodePath)| {
+                    let placed = waiting.remove(&path)?;
+                    let asking = self.asking(&placed);
+                    Some((family, placed, asking))
+                };
+                let batch: Vec<_> = batch.into_iter().rev().filter_map(find).collect();
+                in_flight.push_back(read(live, batch));
+            }
+            let Some(answer) = in_flight.next().await else {
+                return Ok(());
+            };
+            let answer = answer?;
+            frontier.learn(
+                &answer
+                    .iter()
+                    .map(|(family, _, live)| (*family, bytes(live)))
+                    .collect::<Vec<_>>(),
+            );
+            for (_, placed, live) in answer {
+                self.one(placed, &live).await?;
+            }
+        }
+    }
+
+    fn asking(&self, placed: &Placed) -> Asking {
+        let record = &placed.record;
+        let ours = record.role == Role::Captured && self.options.policy != Policy::Missing;
+        Asking {
+            compared: ours || self.writer.unfinished.contains_key(&record.path),
+            same_ensemble: self.options.same_ensemble,
+            renamed: placed.renamed,
+        }
+    }
+}
+
+fn bytes(live: &Live) -> usize {
+    match live {
+        Live::Found { found, .. } => found.data.len(),
+        _ => 0,
+    }
+}
+
+/// Reads znodes, and the ACLs of those that may have another than the backup.
+async fn read<T: ZnodeReader + ?Sized>(
+    live: &T,
+    batch: Vec<(Family, Placed, Asking)>,
+) -> Result<Vec<(Family, Placed, Live)>, ClientError> {
+    let paths: Vec<_> = batch
+        .iter()
+        .map(|(_, placed, _)| placed.record.path.clone())
+        .collect();
+    let mut lives: Vec<_> = live
+        .read_many(&paths, History::Any)
+        .await?
+        .into_iter()
+        .map(of_reading)
+        .collect();
+    let mut unknown: Vec<_> = batch
+        .iter()
+        .zip(&lives)
+        .enumerate()
+        .filter(|(_, ((_, placed, asking), live))| match live {
+            Live::Found { found, .. } => {
+                asking.compared
+                    && !found.stat.is_ephemeral()
+                    && !is_guarded_alike(*asking, &placed.record.stat, &found.stat)
+            }
+            _ => false,
+        })
+        .map(|(index, _)| index)
+        .collect();
+    for attempt in 0..ATTEMPTS {
+        let asked: Vec<_> = unknown.iter().map(|index| paths[*index].clone()).collect();
+        if asked.is_empty() {
+            break;
+        }
+        if attempt > 0 {
+            let again = live.read_many(&asked, History::Any).await?;
+            for (index, reading) in unknown.iter().zip(again) {
+                lives[*index] = of_reading(reading);
+            }
+        }
+        let guards = live.read_acls(&asked).await?;
+        let mut torn = Vec::new();
+        for (index, guard) in unknown.into_iter().zip(guards) {
+            if !guarded(&mut lives[index], guard) {
+                torn.push(index);
+            }
+        }
+        unknown = torn;
+    }
+    for index in unknown {
+        lives[index] = Live::Torn;
+    }
+    let placed = batch.into_iter().map(|(family, placed, _)| (family, placed));
+    Ok(placed
+        .zip(lives)
+        .map(|((family, placed), live)| (family, placed, live))
+        .collect())
+}
+
+/// Puts the ACL with what is live; `false` if both are not of one znode at one version.
+fn guarded(live: &mut Live, guard: Reading<AclFound>) -> bool {
+    match (guard, &mut *live) {
+        (Reading::Found(guard), Live::Found { found, acl }) => {
+            let of = |stat: &Stat| (stat.czxid, stat.version, stat.ephemeral_owner);
+            if of(&guard.stat) != of(&found.stat) {
+                return false;
+            }
+            found.stat.aversion = guard.stat.aversion;
+            *acl = Some(guard.acl);
+        }
+        (Reading::Missing, _) => *live = Live::Missing,
+        (Reading::Undecodable(why), _) => *live = Live::Undecodable(why),
+        (Reading::Denied, _) => *live = Live::Denied,
+        (Reading::Found(_), _) => {}
+    }
+    true
+}
+
+fn of_reading(reading: Reading) -> Live {
+    match reading {
+        Reading::Missing => Live::Missing,
+        Reading::Denied => Live::Denied,
+        Reading::Undecodable(why) => Live::Undecodable(why),
+        Reading::Found(found) => Live::Found { found, acl: None },
+    }
+}
+
+/// Whether a live znode is known to have the ACL of the backup: it is the very znode, with the very list. What every
+/// server begins with has no time of creation, and tells nothing.
+fn is_guarded_alike(asking: Asking, then: &Stat, live: &Stat) -> bool {
+    asking.same_ensemble
+        && !asking.renamed
+        && then.ctime != 0
+        && (then.czxid, then.ctime, then.aversion) == (live.czxid, live.ctime, live.aversion)
+}

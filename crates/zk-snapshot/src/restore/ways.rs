@@ -1,0 +1,83 @@
+//! The znodes above a place to which something is renamed, where the backup has none.
+
+use super::Stop;
+use super::apply::Run;
+use super::plan::Live;
+use super::scope::Placed;
+use crate::{Acl, History, Reading, Record, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+    /// Whether something can be created below `parent`. What is missing above a renamed subtree is created, without
+    /// data and with the ACL of the nearest znode above it; if that is still to be restored itself, it is too early.
+    pub(super) async fn has_way(&mut self, parent: &ZnodePath) -> Result<bool, Stop> {
+        if !self.scope.is_missing_above(parent) || self.ways.contains(parent) {
+            return Ok(true);
+        }
+        let mut way = parent.ancestors();
+        way.push(parent.clone());
+        for path in way {
+            if !self.scope.is_missing_above(&path) || self.ways.contains(&path) {
+                continue;
+            }
+            let above = path.parent().unwrap_or_else(ZnodePath::root);
+            if self.writer.places.is_failed(&above) {
+                self.writer.places.fail(&path);
+                return Ok(false);
+            }
+            if self.writer.places.is_shut(&above) {
+                return Ok(false);
+            }
+            let new = self.writer.places.is_created(&above);
+            if new || matches!(self.one_reading(&path).await?, Reading::Missing) {
+                let Some(acl) = self.acl_of(&above).await? else {
+                    return Ok(false);
+                };
+                if acl.is_masked() {
+                    let why = "it is missing, and the ACL of the znode above it is shown without its digests";
+                    self.writer.report.fail(&path, why.to_owned());
+                    self.writer.places.fail(&path);
+                    return Ok(false);
+                }
+                let record = Record {
+                    path: path.clone(),
+                    role: Role::Ancestor,
+                    data: Vec::new(),
+                    acl,
+                    stat: Stat::default(),
+                };
+                let placed = Placed {
+                    record,
+                    renamed: true,
+                    named: false,
+                };
+                self.one(placed, &Live::Missing).await?;
+            }
+            self.ways.insert(path);
+        }
+        Ok(true)
+    }
+
+    /// The ACL that the znode at `path` has, or will have when the restore is done; `None` if there is no such znode.
+    async fn acl_of(&mut self, path: &ZnodePath) -> Result<Option<Acl>, Stop> {
+        if let Some(last) = self.last.get(path) {
+            return Ok(Some(last.acl.clone()));
+        }
+        if self.options.dry_run && self.writer.places.is_created(path) {
+            return Ok(Some(Acl::open()));
+        }
+        self.writer.drain().await?;
+        let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
+        Ok(match guards.pop() {
+            Some(Reading::Found(guard)) => Some(guard.acl),
+            _ => None,
+        })
+    }
+
+    async fn one_reading(&self, path: &ZnodePath) -> Result<Reading, Stop> {
+        let readings = self
+            .live
+            .read_many(std::slice::from_ref(path), History::Any)
+            .await?;
+        Ok(readings.into_iter().next().unwrap_or(Reading::Missing))
+    }
+}
