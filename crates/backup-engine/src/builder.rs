@@ -10,6 +10,7 @@ use zk_snapshot::{CaptureOptions, RestoreOptions};
 
 use crate::browse::Catalogs;
 use crate::parts::Parts;
+use crate::unfinished::UnfinishedZnodes;
 use crate::work::Worker;
 use crate::{Engine, EngineError, Ensemble, Recovery, StateSource, SystemClock};
 
@@ -30,6 +31,7 @@ pub struct EngineBuilder {
     consistency_rounds: u32,
     sequence_limit: u64,
     recovery: Option<Recovery>,
+    unfinished: UnfinishedZnodes,
     schedule: Option<Schedule>,
 }
 
@@ -50,11 +52,12 @@ impl EngineBuilder {
             consistency_rounds: CaptureOptions::default().rounds,
             sequence_limit: RestoreOptions::default().sequence_limit,
             recovery: None,
+            unfinished: UnfinishedZnodes::default(),
             schedule: None,
         }
     }
 
-    /// Keeps vaults and jobs (`jobs.db`) in the directory `root`, which no other process may hold.
+    /// Keeps vaults, jobs (`jobs.db`) and what restores leave unfinished (`unfinished.jsonl`) in the directory `root`, which no other process may hold.
     ///
     /// # Errors
     /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
@@ -70,6 +73,8 @@ impl EngineBuilder {
                 path.display()
             );
         }
+        self.unfinished = UnfinishedZnodes::open(&root.join("unfinished.jsonl"))
+            .map_err(|error| EngineError::Storage(format!("unfinished.jsonl: {error}")))?;
         self.vaults = Arc::new(vaults);
         self.jobs = Arc::new(opened.jobs);
         self.storage_probe = Arc::new(FsProbe::new(root));
@@ -188,6 +193,7 @@ impl EngineBuilder {
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
             recovery: self.recovery,
+            unfinished: Arc::new(self.unfinished),
             cron: self
                 .schedule
                 .as_ref()

@@ -70,6 +70,25 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
             missed: ticker.as_ref().map_or(0, job_queue::Ticker::missed),
         }
     });
+    let unfinished = parts.unfinished.list();
+    if let Some((path, origin)) = unfinished.first() {
+        health.status = "Warning";
+        let which = match unfinished.len() {
+            1 => format!("the znode {path} is"),
+            many => format!("{many} znodes, such as {path}, are"),
+        };
+        problems.push(format!(
+            "{which} unfinished since the restore {} of backup {}: restore that again",
+            origin.restore, origin.vault
+        ));
+    }
+    if parts.unfinished.unreadable() > 0 {
+        problems.push(
+            "unfinished.jsonl was damaged: which znodes restores left unfinished is not fully known"
+                .to_owned(),
+        );
+    }
+    health.unfinished_znodes = unfinished.len() as u64;
     health.problems = problems;
     health
 }

@@ -39,6 +39,7 @@ mod records;
 mod request;
 mod retention;
 mod state;
+mod unfinished;
 mod view;
 mod work;
 

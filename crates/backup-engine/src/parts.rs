@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 
 use crate::browse::Catalogs;
+use crate::unfinished::UnfinishedZnodes;
 use crate::{EngineError, Ensemble, Recovery, StateSource};
 
 /// What the engine is made of.
@@ -28,6 +29,8 @@ pub(crate) struct Parts {
     pub(crate) consistency_rounds: u32,
     pub(crate) sequence_limit: u64,
     pub(crate) recovery: Option<Recovery>,
+    /// What restores have begun and not finished.
+    pub(crate) unfinished: Arc<UnfinishedZnodes>,
     pub(crate) cron: Option<String>,
     pub(crate) ticker: Mutex<Option<Ticker>>,
     /// The newest backup id that was given out.

@@ -208,6 +208,11 @@ impl Metrics {
                 approximate(seconds),
             )?;
         }
+        gauge(
+            "zk_backup_unfinished_znodes",
+            "Znodes that a restore has begun and that are not as in a backup yet.",
+            approximate(health.unfinished_znodes),
+        )?;
         if let Some(zookeeper) = &health.zookeeper {
             gauge(
                 "zk_backup_zookeeper_up",

@@ -25,6 +25,9 @@ pub struct Health {
     /// The schedule, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Znodes that a restore has begun and that are not as in a backup yet.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unfinished_znodes: u64,
     /// What is wrong, in plain words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -49,9 +52,15 @@ impl Health {
             zookeeper: None,
             process: ProcessUsage::default(),
             schedule: None,
+            unfinished_znodes: 0,
             problems: Vec::new(),
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The storage and its newest backups.

@@ -20,11 +20,34 @@ pub(super) async fn run(
     log: &JobLog,
     progress: &Arc<Progress>,
 ) -> Result<Value, Failure> {
-    let done = bring_back(parts, job, log, progress).await;
+    let mut done = bring_back(parts, job, log, progress).await;
     if let Err(failure) = &done {
         log.error(&failure.message);
     }
+    let (blocking, vault) = (Arc::clone(parts), job.vault.clone());
+    let facts = tokio::task::spawn_blocking(move || facts_of_source(&blocking, &vault)).await?;
+    let result = match &mut done {
+        Ok(result) => result,
+        Err(failure) => &mut failure.result,
+    };
+    if result.is_null() {
+        *result = json!({});
+    }
+    if let (Value::Object(result), Some(facts)) = (result, facts) {
+        result.extend(facts);
+    }
     done
+}
+
+/// What a result says of the backup that it is of, whatever came of the restore.
+fn facts_of_source(parts: &Parts, vault: &str) -> Option<serde_json::Map<String, Value>> {
+    let manifest = parts.vaults.manifest(&vault.parse().ok()?).ok()?;
+    let mut facts = serde_json::Map::new();
+    let consistency = manifest.contents.get("consistency").cloned();
+    facts.insert("consistency".to_owned(), consistency.unwrap_or(Value::Null));
+    let partial = matches!(manifest.outcome, Outcome::Partial { .. });
+    facts.insert("partial".to_owned(), partial.into());
+    Some(facts)
 }
 
 async fn bring_back(
@@ -61,27 +84,26 @@ async fn bring_back(
         same_ensemble: opened.same_history,
         sequence_limit: parts.sequence_limit,
         now: parts.now().unix_timestamp() * 1_000,
+        ledger: parts.unfinished.of(&job.id, id.as_str()),
         ..RestoreOptions::default()
     };
     let done = restore_all(opened.records, &*client, &payload.roots, &options).await;
     client.close().await;
     let (report, notes) = match done {
         Ok(done) => done,
-        Err(RestoreError::Client { cause, report }) => {
-            let message = RestoreError::Client {
-                cause,
-                report: report.clone(),
-            }
-            .to_string();
-            return Err(Failure {
-                message,
-                result: json!({ "report": report }),
-            });
+        Err(error) => {
+            let message = error.to_string();
+            let result = error
+                .report()
+                .map_or(Value::Null, |report| json!({ "report": report }));
+            return Err(Failure { message, result });
         }
-        Err(error) => return Err(error.into()),
     };
     if !dry_run {
         parts.metrics.not_restored(report.failed, report.counters_left);
+    }
+    for path in &report.unfinished_paths {
+        log.error(&format!("{path} is unfinished"));
     }
     log.info(&format!(
         "{} created, {} data and {} ACLs changed, {} deleted, {} unchanged, {} left alone, {} failed; \
@@ -112,10 +134,10 @@ fn incomplete(report: &RestoreReport) -> String {
         .failures
         .first()
         .map_or(String::new(), |f| format!(", the first {}: {}", f.path, f.why));
-    let changed = report.created + report.data_changed + report.acl_changed + report.deleted;
     format!(
-        "{} znodes could not be brought back{first}; {changed} changes were made",
-        report.failed
+        "{} znodes could not be brought back{first}; {} changes were made",
+        report.failed,
+        report.changes()
     )
 }
 
@@ -147,29 +169,67 @@ async fn restore_all(
     client: &dyn Client,
     roots: &[ZnodePath],
     options: &RestoreOptions,
-) -> Result<(RestoreReport, Vec<&'static str>), RestoreError> {
+) -> Result<(RestoreReport, Vec<String>), RestoreError> {
     let within_zookeeper = |root: &ZnodePath| format!("{root}/").starts_with("/zookeeper/");
     let (quota, roots): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(within_zookeeper);
     let options = |roots| RestoreOptions {
         roots,
         ..options.clone()
     };
-    let mut notes = Vec::new();
     let mut report = RestoreReport::default();
     if quota.is_empty() || !roots.is_empty() {
         report = restore(Arc::clone(&source), client, &options(roots)).await?;
     }
-    if !quota.is_empty() {
-        report = report.and(restore(source, client, &options(quota)).await?);
+    let with_quota = !quota.is_empty();
+    if with_quota {
+        report = match restore(source, client, &options(quota)).await {
+            Ok(second) => report.and(second),
+            Err(error) => return Err(error.after(report)),
+        };
+    }
+    let notes = notes(&report, options(Vec::new()).dry_run, with_quota);
+    Ok((report, notes))
+}
+
+/// What people should know before they look at the figures.
+fn notes(report: &RestoreReport, dry_run: bool, with_quota: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let would = if dry_run { "would be" } else { "were" };
+    for (place, deleted) in &report.deleted_below {
+        notes.push(format!(
+            "{deleted} live znodes below {place}, where something else is restored to, are not in the backup and {would} deleted"
+        ));
+    }
+    if report.unknown > 0 {
+        notes.push(format!(
+            "{} znodes that were asked for are not known to the backup, which could not read them: they were left as they are",
+            report.unknown
+        ));
+    }
+    if report.met > 0 {
+        notes.push(format!(
+            "{} znodes were created by others meanwhile, and left as they are",
+            report.met
+        ));
+    }
+    if report.unfinished > 0 {
+        notes.push(format!(
+            "{} znodes that this restore or an earlier one has begun are not finished",
+            report.unfinished
+        ));
+    }
+    if with_quota {
         notes.push(
             "/zookeeper/config is never written; quota statistics (zookeeper_stats) are created where they are missing, and counted \
-             by the server itself",
+             by the server itself"
+                .to_owned(),
         );
     }
     if report.counters_left > 0 {
         notes.push(
-            "the next sequential children of the parents left behind may get numbers that were given before",
+            "the next sequential children of the parents left behind may get numbers that were given before"
+                .to_owned(),
         );
     }
-    Ok((report, notes))
+    notes
 }

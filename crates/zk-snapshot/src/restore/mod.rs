@@ -152,6 +152,31 @@ pub enum RestoreError {
     },
 }
 
+impl RestoreError {
+    /// What had been done until then, if anything can have been.
+    #[must_use]
+    pub fn report(&self) -> Option<&RestoreReport> {
+        match self {
+            Self::Archive { report, .. } | Self::Ledger { report, .. } | Self::Client { report, .. } => {
+                Some(report)
+            }
+            Self::NotInBackup(_) | Self::Collision(_) => None,
+        }
+    }
+
+    /// This error of a restore that followed another one, whose report was `first`.
+    #[must_use]
+    pub fn after(mut self, first: RestoreReport) -> Self {
+        match &mut self {
+            Self::Archive { report, .. } | Self::Ledger { report, .. } | Self::Client { report, .. } => {
+                **report = first.and(std::mem::take(report));
+            }
+            Self::NotInBackup(_) | Self::Collision(_) => {}
+        }
+        self
+    }
+}
+
 fn list(paths: &[ZnodePath]) -> String {
     paths
         .iter()

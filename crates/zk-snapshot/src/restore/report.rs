@@ -1,5 +1,7 @@
 //! What a restore says of itself.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ZnodePath;
@@ -93,6 +95,9 @@ pub struct RestoreReport {
     /// The first of them.
     #[serde(default)]
     pub unfinished_paths: Vec<ZnodePath>,
+    /// Of the deleted znodes, those below each place to which something was renamed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub deleted_below: BTreeMap<ZnodePath, u64>,
     /// The first differences.
     pub differences: Vec<Difference>,
 }
@@ -126,6 +131,9 @@ impl RestoreReport {
         self.counter_steps += next.counter_steps;
         self.counters_left += next.counters_left;
         self.counters_left_behind.extend(next.counters_left_behind);
+        for (place, deleted) in next.deleted_below {
+            *self.deleted_below.entry(place).or_default() += deleted;
+        }
         self.unknown += next.unknown;
         self.unknown_paths.extend(next.unknown_paths);
         self.met += next.met;

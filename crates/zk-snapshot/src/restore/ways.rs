@@ -28,7 +28,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 return Ok(false);
             }
             let new = self.writer.places.is_created(&above);
-            if new || matches!(self.one_reading(&path).await?, Reading::Missing) {
+            if new || is_missing(self.live, &path).await? {
                 let Some(acl) = self.acl_of(&above).await? else {
                     return Ok(false);
                 };
@@ -72,12 +72,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             _ => None,
         })
     }
+}
 
-    async fn one_reading(&self, path: &ZnodePath) -> Result<Reading, Stop> {
-        let readings = self
-            .live
-            .read_many(std::slice::from_ref(path), History::Any)
-            .await?;
-        Ok(readings.into_iter().next().unwrap_or(Reading::Missing))
-    }
+async fn is_missing<T: ZnodeReader + ?Sized>(live: &T, path: &ZnodePath) -> Result<bool, Stop> {
+    let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
+    Ok(matches!(readings.first(), Some(Reading::Missing)))
 }

@@ -1,6 +1,6 @@
 //! Writing many operations at once, and finding out what became of each.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -57,6 +57,8 @@ pub(super) struct Writer<'a, T: ?Sized> {
     dry_run: bool,
     show: usize,
     ledger: &'a Arc<dyn Ledger>,
+    /// Where what is renamed goes.
+    targets: &'a BTreeMap<ZnodePath, ZnodePath>,
     pub(super) report: RestoreReport,
     pub(super) places: Places,
     pub(super) unfinished: HashMap<ZnodePath, bool>,
@@ -88,6 +90,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             dry_run: options.dry_run,
             show: options.show,
             ledger: &options.ledger,
+            targets: &options.renames,
             report: RestoreReport::default(),
             places,
             unfinished: unfinished
@@ -402,7 +405,12 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             Change::Create => self.report.created += 1,
             Change::Data => self.report.data_changed += 1,
             Change::Acl => self.report.acl_changed += 1,
-            Change::Delete => self.report.deleted += 1,
+            Change::Delete => {
+                self.report.deleted += 1;
+                for to in self.targets.values().filter(|to| path.is_within(to)) {
+                    *self.report.deleted_below.entry(to.clone()).or_default() += 1;
+                }
+            }
         }
         self.report.show(self.show, path, change);
     }
