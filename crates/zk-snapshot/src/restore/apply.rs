@@ -170,7 +170,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 self.writer.places.fail(path);
             } else if self.writer.places.is_shut(&parent) || !self.has_way(&parent).await? {
                 self.writer.places.pend(path, true);
-            } else if self.writer.places.is_created(&parent) {
+            } else if self.is_surely_empty(&parent) {
                 self.one(placed, &Live::Missing).await?;
             } else {
                 unknown.push(placed);
@@ -179,6 +179,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         self.look(unknown).await?;
         self.writer.report.order(shown, self.options.show);
         Ok(())
+    }
+
+    /// Whether nothing is below a znode, since this restore has just created it. Once something did not go as planned,
+    /// that is looked at; only a dry run knows by itself what it would have created.
+    pub(super) fn is_surely_empty(&self, path: &ZnodePath) -> bool {
+        self.writer.places.is_created(path) && (self.passes == 0 || self.options.dry_run)
     }
 
     /// Plans one record and begins to carry that out.

@@ -27,7 +27,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             if self.writer.places.is_shut(&above) {
                 return Ok(false);
             }
-            let new = self.writer.places.is_created(&above);
+            let new = self.is_surely_empty(&above);
             if new || is_missing(self.live, &path).await? {
                 let Some(acl) = self.acl_of(&above).await? else {
                     return Ok(false);
