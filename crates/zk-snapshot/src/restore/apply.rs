@@ -246,7 +246,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         let path = &record.path;
         let surprise = self.writer.surprises.get_mut(path);
         let (met, unsure) = surprise.map_or((false, None), |known| (known.met, known.unsure.take()));
-        if let Some(why) = plan.failure() {
+        if let Some(why) = plan.failure()
+            && self.writer.places.tell(path)
+        {
             self.writer.report.fail(path, why.to_owned());
         }
         match plan.verdict {

@@ -14,8 +14,10 @@ const PENDING: u32 = 1 << 3;
 const SHUT: u32 = 1 << 4;
 /// It could not be created.
 const FAILED: u32 = 1 << 5;
+/// Why it will not be as in the backup was told.
+const TOLD: u32 = 1 << 6;
 /// From here on: the number of children that it will have.
-const CHILD: u32 = 1 << 6;
+const CHILD: u32 = 1 << 7;
 
 /// Room that is made at once; more is made when it is used up.
 const AT_ONCE: usize = 1 << 18;
@@ -128,6 +130,11 @@ impl Places {
 
     pub(super) fn is_shut(&self, path: &ZnodePath) -> bool {
         self.get(path) & SHUT != 0
+    }
+
+    /// Notes that its failure is told; `false` if it was before.
+    pub(super) fn tell(&mut self, path: &ZnodePath) -> bool {
+        self.change(path, |bits| bits | TOLD) & TOLD == 0
     }
 
     pub(super) fn fail(&mut self, path: &ZnodePath) {

@@ -100,6 +100,8 @@ impl<'a> Scope<'a> {
             missing.sort();
             return Err(RestoreError::NotInBackup(missing));
         }
+        // Where what is renamed goes, that of the backup which is only above it goes with it by name, not by content.
+        let moved: Vec<_> = outer.iter().filter_map(|path| scope.renamed(path)).collect();
         // What is only above something is needed where that goes, not where it was.
         outer.retain(|path| places.is_above(path));
         for path in outer {
@@ -110,7 +112,11 @@ impl<'a> Scope<'a> {
                 places.add_child(&parent);
             }
         }
-        let above = options.renames.values().flat_map(ZnodePath::ancestors);
+        let above = options
+            .renames
+            .values()
+            .flat_map(ZnodePath::ancestors)
+            .chain(moved);
         scope.above = above
             .filter(|path| places.is_above(path) && !places.is_wanted(path))
             .collect();
@@ -155,18 +161,23 @@ impl<'a> Scope<'a> {
             role = Role::Ancestor;
         }
         let outer = role == Role::Ancestor;
-        let renames = self.options.renames.iter();
-        let longest = renames
-            .filter(|(from, _)| !outer && path.is_within(from))
-            .max_by_key(|(from, _)| from.depth());
         if is_statistics(path) && role == Role::Captured {
             role = Role::Ancestor;
         }
         Some(Place {
-            path: longest.map(|(from, to)| path.rebased(from, to)),
+            path: self.renamed(path).filter(|_| !outer),
             role,
             outer,
         })
+    }
+
+    /// Where the deepest renaming that has `path` in it takes it.
+    fn renamed(&self, path: &ZnodePath) -> Option<ZnodePath> {
+        let renames = self.options.renames.iter();
+        let longest = renames
+            .filter(|(from, _)| path.is_within(from))
+            .max_by_key(|(from, _)| from.depth());
+        longest.map(|(from, to)| path.rebased(from, to))
     }
 
     /// Whether a live child that the backup lacks may be deleted.

@@ -329,7 +329,9 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         match why {
             None => self.places.pend(path, creates),
             Some(why) => {
-                self.report.fail(path, why);
+                if self.places.tell(path) {
+                    self.report.fail(path, why);
+                }
                 self.broken.insert(path.clone());
                 if creates {
                     self.places.fail(path);
@@ -341,7 +343,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     /// Has the parent of a znode that could not be created planned again, if that may help. `false` if we may not create
     /// there, and nothing is left to be done about it.
     fn ask_the_parent(&mut self, path: &ZnodePath, error: &WriteError) -> bool {
-        let Some(parent) = path.parent().filter(|parent| self.places.is_wanted(parent)) else {
+        let is_ours = |parent: &ZnodePath| self.places.is_wanted(parent) && !self.places.is_failed(parent);
+        let Some(parent) = path.parent().filter(is_ours) else {
             return false;
         };
         match error {
