@@ -10,6 +10,7 @@ mod counters;
 mod crashes;
 mod damaged_files;
 mod elections;
+mod ends;
 mod engine_faults;
 mod ensembles;
 mod faults;
