@@ -173,7 +173,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             let path = op.path().clone();
             self.begun.push(Unfinished { path, created });
         }
-        self.bytes += size(&op);
+        self.bytes += size(&op) + then.iter().map(|step| size(&step.op)).sum::<usize>();
         self.batch.push((op, Rest { counts, ends, then }));
     }
 
