@@ -76,7 +76,7 @@ pub struct Args {
     /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
     #[arg(long, env = "BACKUP_SCHEDULE")]
     pub backup_schedule: Option<String>,
-    /// Eviction policy of full backups (default: 0/1d,7d/delete)
+    /// Eviction policy of full backups (default: 1d/1d,7d/7d,1m/delete)
     #[arg(long, env = "EVICTION_POLICY")]
     pub eviction_policy: Option<String>,
     /// Eviction policy of granular backups (default: 7d/delete)

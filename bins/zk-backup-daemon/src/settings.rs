@@ -10,6 +10,7 @@ use zk_snapshot::{BatchedConfig, DataDirs, ZnodePath};
 
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
+use crate::truth::truth;
 use crate::{Access, Args, Credentials};
 
 mod states;
@@ -144,7 +145,11 @@ impl Settings {
                 .unwrap_or_else(|| "./backup-storage".to_owned())
                 .into(),
             schedule: schedule(args.backup_schedule.as_ref())?,
-            eviction_policy: policy("EVICTION_POLICY", args.eviction_policy.as_ref(), "0/1d,7d/delete")?,
+            eviction_policy: policy(
+                "EVICTION_POLICY",
+                args.eviction_policy.as_ref(),
+                "1d/1d,7d/7d,1m/delete",
+            )?,
             granular_eviction_policy: policy(
                 "GRANULAR_EVICTION_POLICY",
                 args.granular_eviction_policy.as_ref(),
@@ -300,11 +305,7 @@ fn flag(name: &str, value: Option<&String>, default: bool) -> Result<bool, Setti
     let Some(text) = given(value) else {
         return Ok(default);
     };
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "t" | "y" | "yes" => Ok(true),
-        "false" | "0" | "f" | "n" | "no" => Ok(false),
-        _ => Err(bad(name, &text, "true or false")),
-    }
+    truth(&text).ok_or_else(|| bad(name, &text, "true or false"))
 }
 
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {

@@ -64,7 +64,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     log::info!(
         "ZooKeeper {}{}, storage {}",
         settings.zookeeper.address,
-        Some(&settings.chroot).filter(|chroot| !chroot.is_root()).map_or("", ZnodePath::as_str),
+        Some(&settings.chroot)
+            .filter(|chroot| !chroot.is_root())
+            .map_or("", ZnodePath::as_str),
         settings.storage.display()
     );
     let options = ServeOptions {
@@ -78,8 +80,8 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 }
 
 fn engine(settings: &Settings) -> Result<Engine, EngineError> {
-    let ensemble = ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver)
-        .below(settings.chroot.clone());
+    let ensemble =
+        ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
     let mut builder = Engine::builder(Arc::new(ensemble))
         .storage(&settings.storage)?
         .full_policy(Arc::new(settings.eviction_policy.clone()))

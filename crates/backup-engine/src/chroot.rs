@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use zk_snapshot::{
-    Acl, AclFound, Changes, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter,
+    Acl, AclFound, Changes, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath,
+    ZnodeReader, ZnodeWriter,
 };
 
 use crate::Client;
@@ -22,7 +22,9 @@ impl Below {
         chroot: ZnodePath,
         address: &str,
     ) -> Result<Self, ClientError> {
-        let reading = client.read_many(std::slice::from_ref(&chroot), History::One).await;
+        let reading = client
+            .read_many(std::slice::from_ref(&chroot), History::One)
+            .await;
         let why = match reading?.pop() {
             None | Some(Reading::Missing) => format!("the chroot {chroot} does not exist"),
             Some(Reading::Found(found)) if found.children.iter().any(|name| name == "zookeeper") => format!(

@@ -105,7 +105,11 @@ mod tests {
             ("10.0.0.1:2181/zookeepers", "10.0.0.1:2181", "/zookeepers"),
         ] {
             let read = ConnectString::parse(text, 2181).unwrap();
-            assert_eq!((&*read.servers, read.chroot.as_str()), (servers, chroot), "{text}");
+            assert_eq!(
+                (&*read.servers, read.chroot.as_str()),
+                (servers, chroot),
+                "{text}"
+            );
         }
     }
 

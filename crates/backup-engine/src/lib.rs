@@ -40,6 +40,7 @@ mod parts;
 mod records;
 mod request;
 mod retention;
+mod select;
 mod state;
 mod view;
 mod work;

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use ureq::http::{Response, StatusCode};
+use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body};
 use zk_snapshot::{Gathered, Handout, Settled, Settling, Tls};
@@ -34,22 +34,25 @@ const SPOOLED_AT_ONCE: usize = 256 << 10;
 #[derive(Clone)]
 pub struct AdminSource {
     url: String,
-    authorization: Option<String>,
+    authorization: Option<HeaderValue>,
     tls: Option<TlsConfig>,
     spool: PathBuf,
 }
 
 impl AdminSource {
     /// At `url`, such as `http://zookeeper:8080`; `authorization` is what the header `Authorization` is to hold, such as
-    /// `digest user:password`, for an identity that the ACL of `/` grants everything.
-    #[must_use]
-    pub fn new(url: &str, authorization: Option<String>) -> Self {
-        Self {
+    /// `digest user:password`, for an identity that the ACL of `/` grants everything. It goes out as Latin-1, which is
+    /// what servers read.
+    ///
+    /// # Errors
+    /// Where `authorization` cannot be sent so; it is not told.
+    pub fn new(url: &str, authorization: Option<&str>) -> Result<Self, String> {
+        Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
-            authorization,
+            authorization: authorization.map(header).transpose()?,
             tls: None,
             spool: std::env::temp_dir(),
-        }
+        })
     }
 
     /// Keeps snapshots, as files without a name, in `directory` while they are needed: two at once. Else they are in the
@@ -245,6 +248,16 @@ impl StateSource for AdminSource {
     }
 }
 
+fn header(text: &str) -> Result<HeaderValue, String> {
+    let bytes: Result<Vec<u8>, _> = text.chars().map(u8::try_from).collect();
+    let bytes =
+        bytes.map_err(|_| "a character in it is not of Latin-1, which is all that a header can hold")?;
+    let value = HeaderValue::from_bytes(&bytes);
+    let mut value = value.map_err(|_| "it holds a control character, which a header cannot")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// All certificates in `text`, which is the file `name`.
 fn pem(text: &str, name: &str) -> Result<Vec<Certificate<'static>>, String> {
     let mut found = Vec::new();
@@ -264,4 +277,35 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| error.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_authorization_goes_out_as_latin_1_or_is_refused_without_being_told() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = std::thread::spawn(move || {
+            let (socket, _) = listener.accept().unwrap();
+            let mut lines = BufReader::new(socket).split(b'\n').map(Result::unwrap);
+            let mut line = lines.find(|line| line.to_ascii_lowercase().starts_with(b"authorization:"));
+            line.take().unwrap().split_off("authorization: ".len())
+        });
+        let admin = AdminSource::new(&url, Some("digest jörg:naïve"));
+        assert!(admin.unwrap().ask().is_err(), "nobody answers");
+        assert_eq!(server.join().unwrap(), b"digest j\xf6rg:na\xefve\r");
+        for secret in [
+            "digest ann:pass€word",
+            "digest ann:pass\nword",
+            "digest ann:\u{7f}",
+        ] {
+            let why = AdminSource::new(&url, Some(secret)).unwrap_err();
+            assert!(!why.contains("ann") && !why.contains("word"), "{why}");
+        }
+    }
 }

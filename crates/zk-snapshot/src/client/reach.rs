@@ -8,7 +8,10 @@ use crate::ClientError;
 /// An address with a path would mean only what is below that: a client that passed over it would take everybody's znodes.
 pub(super) fn no_path(address: &str) -> Result<(), ClientError> {
     match address.contains('/') {
-        true => Err(ClientError::new(address, "servers are expected, without a chroot")),
+        true => Err(ClientError::new(
+            address,
+            "servers are expected, without a chroot",
+        )),
         false => Ok(()),
     }
 }
