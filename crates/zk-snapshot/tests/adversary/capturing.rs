@@ -1,0 +1,1 @@
+//! (e): a capture that says it is consistent is one moment.

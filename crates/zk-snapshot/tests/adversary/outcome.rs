@@ -1,0 +1,150 @@
+//! (b) and (d): what a restore that says it is complete has left, and what one without an adversary does.
+
+use zk_snapshot::model::{Identity, ModelTree};
+use zk_snapshot::{Policy, RestoreReport, Role, WriteOp, ZnodePath};
+
+use crate::scope::{Scope, known};
+
+/// What is compared of a znode by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Data,
+    Acl,
+}
+
+impl Cell {
+    fn is_changed_by(self, op: &WriteOp) -> bool {
+        match op {
+            WriteOp::Create { .. } | WriteOp::Delete { .. } => true,
+            WriteOp::SetData { .. } => self == Self::Data,
+            WriteOp::SetAcl { .. } => self == Self::Acl,
+        }
+    }
+
+    fn look(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Acl => "acl",
+        }
+    }
+}
+
+/// Whether one half of the znode at `path` was after the transaction `zxid` what the restore is to make it.
+fn is_right(scope: &Scope, tree: &ModelTree, path: &ZnodePath, cell: Cell, zxid: i64) -> bool {
+    let Some(znode) = tree.at(path, zxid) else {
+        return false;
+    };
+    let Some(record) = scope.wanted.get(path) else {
+        return true; // it only is above something
+    };
+    if znode.stat.is_ephemeral() {
+        return false;
+    }
+    if !scope.is_restored(tree, path, znode) {
+        return true;
+    }
+    match cell {
+        Cell::Data => znode.data == record.data,
+        Cell::Acl => znode.acl.same_as(&record.acl),
+    }
+}
+
+fn is_gone_or_kept(tree: &ModelTree, path: &ZnodePath, zxid: i64) -> bool {
+    let is_ephemeral = |path: &ZnodePath| tree.at(path, zxid).is_some_and(|z| z.stat.is_ephemeral());
+    tree.at(path, zxid).is_none() || tree.paths().any(|below| below.is_within(path) && is_ephemeral(below))
+}
+
+/// (b): each znode was right when we last touched or looked at it, or later.
+pub fn check_complete(scope: &Scope, tree: &ModelTree, begin: i64, from: usize) -> Result<(), String> {
+    let moments = |since: i64| since..=tree.zxid();
+    let end = tree.log().len();
+    let touched = |path: &ZnodePath, cell: Cell| {
+        let log = tree.log()[from..].iter();
+        log.filter(|e| e.by != 0 && e.op.path() == path && cell.is_changed_by(&e.op))
+            .map(|entry| entry.zxid)
+            .max()
+            .unwrap_or(0)
+    };
+    let wanted = scope.wanted.iter().filter(|(_, record)| record.role == Role::Captured);
+    for path in wanted.map(|(path, _)| path).chain(&scope.above) {
+        for cell in [Cell::Data, Cell::Acl] {
+            let since = begin
+                .max(known(tree, path, &[cell.look()], end))
+                .max(touched(path, cell));
+            if !moments(since).any(|zxid| is_right(scope, tree, path, cell, zxid)) {
+                let now = tree.get(path);
+                return Err(format!("(b) {path}: {cell:?} was never right since {since}: {now:?}"));
+            }
+        }
+    }
+    for path in tree.paths().filter(|path| scope.is_stranger(path) || scope.is_helper(path)) {
+        let parent = path.parent().unwrap_or_else(ZnodePath::root);
+        let since = begin
+            .max(known(tree, path, &["data"], end))
+            .max(known(tree, &parent, &["children"], end))
+            .max(touched(path, Cell::Data));
+        if !moments(since).any(|zxid| is_gone_or_kept(tree, path, zxid)) {
+            return Err(format!("(b) {path} is still there, and the backup lacks it"));
+        }
+    }
+    Ok(())
+}
+
+/// (d): nobody interfered, so all is right now; where it is not, that is named and could not be helped.
+pub fn check_second(
+    scope: &Scope,
+    tree: &ModelTree,
+    begin: i64,
+    us: &Identity,
+    max_request: usize,
+    report: &RestoreReport,
+) -> Result<(), String> {
+    let end = tree.zxid();
+    let mut wrong: Vec<&ZnodePath> = Vec::new();
+    for (path, record) in &scope.wanted {
+        let is_right = |cell| {
+            is_right(scope, tree, path, cell, end)
+                || (scope.policy == Policy::Missing && is_changed_by_others(tree, path))
+        };
+        if record.role == Role::Captured && !(is_right(Cell::Data) && is_right(Cell::Acl)) {
+            wrong.push(path);
+        }
+    }
+    wrong.extend(scope.above.iter().filter(|path| tree.get(path).is_none()));
+    let strangers = tree.paths().filter(|path| scope.is_stranger(path) || scope.is_helper(path));
+    wrong.extend(strangers.filter(|path| tree.get(path).is_some()));
+    let is_named = |path: &ZnodePath| report.failures.iter().any(|failure| path.is_within(&failure.path));
+    if let Some(path) = wrong.iter().find(|path| !is_named(path)) {
+        let now = tree.get(path);
+        return Err(format!("(d) {path} is not as it should be, and not named: {now:?} {report:?}"));
+    }
+    if report.is_complete() && report.unfinished > 0 {
+        return Err(format!("(d) complete, and unfinished: {report:?}"));
+    }
+    for (path, record) in scope.wanted.iter().filter(|(_, record)| record.role == Role::Captured) {
+        if let Some(znode) = tree.get(path)
+            && report.is_complete()
+            && report.counters_left == 0
+            && scope.is_restored(tree, path, znode)
+            && scope.policy != Policy::Missing
+            && znode.stat.next_sequence() < record.stat.next_sequence()
+        {
+            return Err(format!("(d) the counter of {path} is too low: {report:?}"));
+        }
+    }
+    let large = |data: &[u8]| data.len() + 40 > max_request;
+    let is_possible = scope.wanted.values().all(|record| {
+        record.role == Role::Captured && !record.acl.is_masked() && !large(&record.data)
+    });
+    let admits = |path: &ZnodePath| tree.at(path, begin).is_none_or(|znode| us.may(&znode.acl, 16));
+    if !report.is_complete() && is_possible && tree.paths().all(admits) {
+        return Err(format!("(d) not complete, though nothing is in the way: {:?}", report.failures));
+    }
+    Ok(())
+}
+
+/// Whether the adversary has changed what we created.
+fn is_changed_by_others(tree: &ModelTree, path: &ZnodePath) -> bool {
+    let ours = tree.log().iter().rposition(|e| e.by != 0 && e.op.path() == path && e.before.is_none());
+    ours.is_some_and(|at| tree.log()[at..].iter().any(|e| e.by == 0 && e.op.path() == path))
+}
