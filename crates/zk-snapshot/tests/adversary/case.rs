@@ -10,7 +10,7 @@ use zk_snapshot::{
 };
 
 use crate::acts::{
-    Act, Adversary, Data, Guard, Place, SMALL_REQUEST, Schedule, acts_on_the_tree, bob, first_data, guards,
+    Act, Adversary, Data, Guard, Place, SMALL_REQUEST, Schedule, acts_on_the_tree, at, bob, first_data, guards,
     places, schedules,
 };
 use crate::scope::Scope;
@@ -44,7 +44,7 @@ pub fn plant(ensemble: &Ensemble, first: &[First]) {
         let mut fate = Fate::default();
         for one in &first {
             for above in one.place.path().ancestors() {
-                let above = crate::acts::at(above.as_str());
+                let above = at(above.as_str());
                 Act::Create(above, Data::Empty, Guard::Open).act(tree, &mut fate);
             }
             Act::Create(one.place, one.data, one.guard).act(tree, &mut fate);
@@ -137,7 +137,7 @@ fn cases() -> impl Strategy<Value = Case> {
             ordered,
             order,
             small,
-            root: root.filter(|root| !root.path().is_root()),
+            root: root.filter(|root| !root.path().is_root()).map(|root| rename.map_or(root, |(from, _)| at(from))),
             rename,
             policy,
             same_ensemble,
@@ -234,6 +234,7 @@ fn holds(case: &Case) -> Result<(), String> {
         run.ensemble.with_tree(|tree| work(tree))
     };
     let (begin, from) = run.ensemble.with_tree(|tree| (tree.zxid(), tree.log().len()));
+    let _told = Told(&run.ensemble);
     match run.once(Some(Adversary::new(&case.schedule)))? {
         Some(Err(RestoreError::NotInBackup(_) | RestoreError::Collision(_))) => {
             return tree(&|tree| {
@@ -274,6 +275,33 @@ proptest! {
     }
 }
 
+struct Told<'a>(&'a Ensemble);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        story(self.0);
+    }
+}
+
+/// Prints what happened at the paths of a case.
+fn story(ensemble: &Ensemble) {
+    if std::env::var_os("ADVERSARY_STORY").is_none() {
+        return;
+    }
+    ensemble.with_tree(|tree| {
+        let mut lines: Vec<_> = tree
+            .log()
+            .iter()
+            .enumerate()
+            .map(|(index, e)| (index + 1, 0, format!("{} by {}: {:?}", e.zxid, e.by, e.op)))
+            .collect();
+        let looks = tree.looks().iter();
+        lines.extend(looks.map(|look| (look.after, 1, format!("  {look:?}"))));
+        lines.sort_by_key(|(after, kind, _)| (*after, *kind));
+        lines.iter().for_each(|(_, _, line)| println!("{line}"));
+    });
+}
+
 /// As many cases as `ADVERSARY_CASES` says.
 pub fn config() -> ProptestConfig {
     let asked = std::env::var("ADVERSARY_CASES").ok();
@@ -283,4 +311,16 @@ pub fn config() -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     }
+}
+
+#[test]
+fn one() {
+    let first = |path, guard| First { place: at(path), data: Data::Secret, guard, had: 0 };
+    let case = Case {
+        first: vec![first("/a/a/a", Guard::Open), first("/b/a/a", Guard::ReadOnly), first("/a/a/b", Guard::Open)],
+        between: vec![Act::Write(at("/b/a/a"), Data::Other(0))],
+        schedule: vec![(19, Act::Guard(at("/b/a/a"), Guard::Open)), (0, Act::Delete(at("/a/a/a")))],
+        us: Us::Bob, ordered: false, order: 0, small: false, root: None, rename: None, policy: Policy::Replace, same_ensemble: true,
+    };
+    holds(&case).unwrap();
 }
