@@ -69,6 +69,15 @@ impl Scope {
         false
     }
 
+    /// What must be there so that something can be created below it.
+    pub fn needed(&self) -> impl Iterator<Item = &ZnodePath> {
+        let is_needed = |path: &&ZnodePath| {
+            let mut wanted = self.wanted.values();
+            wanted.any(|record| record.role != Role::Unreadable && record.path.is_within(path))
+        };
+        self.above.iter().filter(is_needed)
+    }
+
     pub fn is_helper(&self, path: &ZnodePath) -> bool {
         path.name() == HELPER
             && path
