@@ -3,6 +3,9 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+/// What is called with bytes from a client.
+type Sees = dyn Fn(&[u8]) + Send + Sync;
+
 /// Passes connections on to a server, and cuts them when asked.
 #[derive(Debug)]
 pub struct Proxy {
@@ -16,6 +19,16 @@ impl Proxy {
     /// # Errors
     /// When no port can be had.
     pub fn start(server: &str) -> io::Result<Self> {
+        Self::start_with(server, |_| {})
+    }
+
+    /// As [`start`](Self::start), and `sees` is called with what comes from clients before that is passed on: what it
+    /// does happens between two of their requests.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start_with(server: &str, sees: impl Fn(&[u8]) + Send + Sync + 'static) -> io::Result<Self> {
+        let sees: Arc<Sees> = Arc::new(sees);
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let sockets = Arc::new(Mutex::new(Vec::new()));
@@ -23,7 +36,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // A client that cannot be passed on sees its connection closed.
-                if let Err(error) = pass_on(&client, &server, &open) {
+                if let Err(error) = pass_on(&client, &server, &open, &sees) {
                     log::debug!("not passed on: {error}");
                 }
             }
@@ -46,7 +59,12 @@ impl Proxy {
     }
 }
 
-fn pass_on(client: &TcpStream, server: &str, open: &Mutex<Vec<TcpStream>>) -> io::Result<()> {
+fn pass_on(
+    client: &TcpStream,
+    server: &str,
+    open: &Mutex<Vec<TcpStream>>,
+    sees: &Arc<Sees>,
+) -> io::Result<()> {
     let server = TcpStream::connect(server)?;
     for socket in [client, &server] {
         socket.set_nodelay(true)?;
@@ -54,11 +72,15 @@ fn pass_on(client: &TcpStream, server: &str, open: &Mutex<Vec<TcpStream>>) -> io
             .unwrap_or_else(PoisonError::into_inner)
             .push(socket.try_clone()?);
     }
-    for (from, to) in [(client, &server), (&server, client)] {
+    for (from, to, sees) in [(client, &server, Some(sees)), (&server, client, None)] {
+        let sees = sees.cloned();
         let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
         thread::spawn(move || {
             let mut bytes = vec![0; 64 << 10];
             while let Ok(count @ 1..) = from.read(&mut bytes) {
+                if let Some(sees) = &sees {
+                    sees(&bytes[..count]);
+                }
                 if to.write_all(&bytes[..count]).is_err() {
                     break;
                 }

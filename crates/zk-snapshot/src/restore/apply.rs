@@ -7,11 +7,12 @@ use futures::stream::StreamExt;
 
 use super::counters::Counters;
 use super::guard::Guards;
+use super::places::Place;
 use super::plan::{Last, Live, NodePlan, Question, Verdict, plan};
 use super::report::name_path;
 use super::scope::{Placed, Scope, ahead};
 use super::write::Writer;
-use super::{Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
+use super::{Change, Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
 use crate::{Kind, Record, RecordSource, Role, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Records that are compared together, in number and in bytes of data.
@@ -19,6 +20,8 @@ const TOGETHER: usize = 4_096;
 const BYTES_TOGETHER: usize = 16 << 20;
 /// How often what did not go as planned is gone through. Each znode gives up long before.
 const PASSES: usize = 64;
+/// How often what comes after the creations is gone through.
+const ROUNDS: usize = 5;
 
 /// Makes the live tree what the backup says, writing only what differs.
 ///
@@ -49,6 +52,7 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
         guards: Guards::new(live.working_acl()),
         extras: Vec::new(),
         last: BTreeMap::new(),
+        told: HashSet::new(),
         ways: HashSet::new(),
         passes: 0,
     };
@@ -73,6 +77,8 @@ pub(super) struct Run<'a, T: ?Sized> {
     pub(super) extras: Vec<ZnodePath>,
     /// What comes when nothing is left to be done below a znode.
     pub(super) last: BTreeMap<ZnodePath, Last>,
+    /// Znodes that the backup lacks, and that stay, each of them told once.
+    pub(super) told: HashSet<ZnodePath>,
     /// Znodes above what is renamed that are there by now.
     pub(super) ways: HashSet<ZnodePath>,
     passes: usize,
@@ -91,9 +97,19 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     async fn all(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         self.pass(source, |_, _| true).await?;
         self.settle(source).await?;
-        self.delete_extras(source).await?;
-        self.raise_counters(source).await?;
-        self.guard_at_last(source).await?;
+        for _ in 0..ROUNDS {
+            self.delete_extras(source).await?;
+            self.raise_counters(source).await?;
+            self.guard_at_last(source).await?;
+            // What was planned again on the way may have brought more of each.
+            if self.extras.is_empty() && self.counters.is_empty() && self.last.is_empty() {
+                break;
+            }
+        }
+        for path in self.last.keys() {
+            let why = "its ACL is changed by others all the time";
+            self.writer.report.fail(path, why.to_owned());
+        }
         self.look_at_unfinished().await
     }
 
@@ -164,13 +180,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 unknown.push(placed);
                 continue;
             };
-            if self.writer.places.is_failed(&parent) {
-                let why = "its parent could not be created";
-                self.writer.report.fail(path, why.to_owned());
+            let place = self.writer.places.at(&parent);
+            if place.is_failed() {
+                if self.writer.places.tell(path) {
+                    let why = "its parent could not be created";
+                    self.writer.report.fail(path, why.to_owned());
+                }
                 self.writer.places.fail(path);
-            } else if self.writer.places.is_shut(&parent) || !self.has_way(&parent).await? {
+            } else if place.is_shut() || !self.has_way(&parent).await? {
                 self.writer.places.pend(path, true);
-            } else if self.is_surely_empty(&parent) {
+            } else if self.is_surely_empty(self.writer.places.at(&parent)) {
                 self.one(placed, &Live::Missing).await?;
             } else {
                 unknown.push(placed);
@@ -183,26 +202,28 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
 
     /// Whether nothing is below a znode, since this restore has just created it. Once something did not go as planned,
     /// that is looked at; only a dry run knows by itself what it would have created.
-    pub(super) fn is_surely_empty(&self, path: &ZnodePath) -> bool {
-        self.writer.places.is_created(path) && (self.passes == 0 || self.options.dry_run)
+    pub(super) fn is_surely_empty(&self, place: Place) -> bool {
+        place.is_created() && (self.passes == 0 || self.options.dry_run)
     }
 
     /// Plans one record and begins to carry that out.
     pub(super) async fn one(&mut self, placed: Placed, live: &Live) -> Result<(), Stop> {
         let record = &placed.record;
         let path = &record.path;
-        let children = i64::from(self.writer.places.children(path));
+        let children = i64::from(self.writer.places.at(path).children());
         let unfinished = self.writer.unfinished.get(path).copied();
         let restores = self.options.policy != Policy::Missing || unfinished.is_some();
         let wanted = record.stat.next_sequence();
         let counts = match live {
             Live::Missing if record.role != Role::Unreadable => wanted > children,
-            Live::Found { found, .. } if restores && record.role == Role::Captured => {
+            Live::Found { found, .. }
+                if restores && (record.role == Role::Captured || unfinished.is_some()) =>
+            {
                 wanted > found.stat.next_sequence()
             }
             _ => false,
         };
-        let plan = plan(&Question {
+        let mut plan = plan(&Question {
             wanted: record,
             live,
             policy: self.options.policy,
@@ -211,7 +232,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             hint: self.writer.hint(path),
             guards: &self.guards,
         });
-        self.note(&placed, live, &plan);
+        if self.note(&placed, live, &plan) {
+            plan.steps.iter_mut().for_each(|step| step.counts = None);
+            plan.last.iter_mut().for_each(|last| last.counts = false);
+        }
         if matches!(plan.verdict, Verdict::Change) {
             match live {
                 Live::Missing => {
@@ -241,17 +265,29 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         Ok(())
     }
 
-    fn note(&mut self, placed: &Placed, live: &Live, plan: &NodePlan) {
+    /// Counts what is known by now. Whether the plan completes a creation, and is counted with it.
+    fn note(&mut self, placed: &Placed, live: &Live, plan: &NodePlan) -> bool {
         let record = &placed.record;
         let path = &record.path;
         let surprise = self.writer.surprises.get_mut(path);
         let (met, unsure) = surprise.map_or((false, None), |known| (known.met, known.unsure.take()));
-        if let Some(why) = plan.failure() {
+        if let Some(why) = plan.failure()
+            && self.writer.places.tell(path)
+        {
             self.writer.report.fail(path, why.to_owned());
         }
+        let mut completes = false;
         match plan.verdict {
             Verdict::Equal if unsure.is_some() => self.writer.count(path, unsure),
-            Verdict::Equal | Verdict::LeftAlone => self.writer.report.unchanged += 1,
+            // Under its working ACL it can only be our own creation.
+            Verdict::Change if unsure == Some(Change::Create) && plan.finishes => {
+                self.writer.count(path, unsure);
+                completes = true;
+            }
+            Verdict::Equal | Verdict::LeftAlone => {
+                let before = self.writer.places.same(path, true);
+                self.writer.report.unchanged += u64::from(!before);
+            }
             Verdict::Unknown => {
                 self.writer.report.unknown += 1;
                 name_path(&mut self.writer.report.unknown_paths, path);
@@ -264,6 +300,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 self.writer.report.created_passing += u64::from(has_passed(record, self.options.now));
             }
             Verdict::Change | Verdict::Blocked(_) => {}
+        }
+        if self.passes > 0
+            && !matches!(plan.verdict, Verdict::Equal | Verdict::LeftAlone)
+            && self.writer.places.same(path, false)
+        {
+            self.writer.report.unchanged -= 1; // it was, when it was looked at first
         }
         if plan.verdict == Verdict::LeftAlone && met {
             self.writer.report.met += 1;
@@ -287,6 +329,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             self.extras
                 .extend(children.filter(|child| self.scope.may_delete(places, child)));
         }
+        completes
     }
 
     fn report(mut self) -> RestoreReport {

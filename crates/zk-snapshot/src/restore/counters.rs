@@ -61,6 +61,10 @@ impl Counters {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn take(&mut self) -> Vec<(ZnodePath, Counter)> {
         let mut counters: Vec<_> = std::mem::take(&mut self.0).into_iter().collect();
         counters.sort_by(|a, b| a.0.cmp(&b.0));
@@ -81,7 +85,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             self.writer.admit(path);
         }
         self.settle(source).await?;
-        self.counters.take(); // what was admitted to was planned again, and is among those that were refused
+        for (path, _) in &refused {
+            self.counters.0.remove(path); // it was planned again, and is among those that come now
+        }
         self.raise_all(refused, &mut left, true).await.map(drop)
     }
 
@@ -94,7 +100,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     ) -> Result<Vec<(ZnodePath, Counter)>, Stop> {
         let mut refused = Vec::new();
         for (path, counter) in counters {
-            if self.writer.places.is_failed(&path) {
+            if self.writer.places.at(&path).is_failed() {
                 continue; // it is not there, and named
             }
             let steps = if self.options.dry_run {
@@ -122,8 +128,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             } else {
                 raise_one(self.live, &path, counter.wanted).await?
             };
-            let may_admit =
-                !for_the_last_time && self.writer.places.is_wanted(&path) && !self.writer.is_tried(&path);
+            let may_admit = !for_the_last_time
+                && self.writer.places.at(&path).is_wanted()
+                && !self.writer.is_tried(&path);
             match outcome {
                 Ok(()) => {
                     *left -= steps;

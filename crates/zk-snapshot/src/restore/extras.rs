@@ -12,8 +12,6 @@ use crate::{History, Reading, RecordSource, Stat, WriteOp, ZnodePath, ZnodeReade
 
 /// Znodes in one read. Nothing tells how large they are.
 const AT_ONCE: usize = 16;
-/// What comes into being below what is deleted is deleted, too, until that was done this often.
-const ROUNDS: usize = 5;
 
 /// What is known of a znode that the backup lacks.
 enum Extra {
@@ -26,28 +24,21 @@ enum Extra {
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents.
     pub(super) async fn delete_extras(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
-        let mut told = HashSet::new();
-        for _ in 0..ROUNDS {
-            let mut level = std::mem::take(&mut self.extras);
-            if level.is_empty() {
-                break;
-            }
+        let mut level = std::mem::take(&mut self.extras);
+        while !level.is_empty() {
             level.sort();
             level.dedup();
-            self.delete(level, &mut told).await?;
+            self.delete(level).await?;
             self.admit_to_extras().await?;
             // Parents that did not let us; they may name extras of their own once more.
             self.settle(source).await?;
-            self.extras.extend(self.writer.undeleted.drain());
-        }
-        for path in std::mem::take(&mut self.extras) {
-            let why = "it is not in the backup, and something is created below it all the time";
-            self.writer.report.fail(&path, why.to_owned());
+            // Each of them gives up after a few tries.
+            level = self.writer.undeleted.drain().collect();
         }
         Ok(())
     }
 
-    async fn delete(&mut self, mut level: Vec<ZnodePath>, told: &mut HashSet<ZnodePath>) -> Result<(), Stop> {
+    async fn delete(&mut self, mut level: Vec<ZnodePath>) -> Result<(), Stop> {
         let mut doomed: BTreeMap<usize, Vec<(ZnodePath, i32)>> = BTreeMap::new();
         let mut kept = HashSet::new();
         while !level.is_empty() {
@@ -60,7 +51,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     match extra {
                         Extra::Gone => self.writer.gone(&path),
                         Extra::Kept | Extra::Denied => {
-                            if told.insert(path.clone()) {
+                            if self.told.insert(path.clone()) {
                                 self.writer.report.left_alone += 1;
                                 if matches!(extra, Extra::Denied) {
                                     let why = "it is not in the backup, and may not be read";
@@ -82,7 +73,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         for (_, paths) in doomed.into_iter().rev() {
             for (path, version) in paths {
                 if kept.contains(&path) {
-                    self.writer.report.left_alone += u64::from(told.insert(path));
+                    self.writer.report.left_alone += u64::from(self.told.insert(path));
                     continue;
                 }
                 let delete = Step {

@@ -11,38 +11,28 @@ use super::plan::Last;
 use super::scope::ahead;
 use crate::{Reading, RecordSource, ZnodePath, ZnodeReader, ZnodeWriter};
 
-/// How often an ACL is set again that others have changed meanwhile.
-const ROUNDS: usize = 5;
 /// ACLs in one call.
 const AT_ONCE: usize = 256;
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+    /// Sets the own ACLs of the znodes that stood under another until now. What others have changed meanwhile is planned
+    /// again, and may come back here.
     pub(super) async fn guard_at_last(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
-        for _ in 0..ROUNDS {
-            if self.last.is_empty() {
-                break;
+        let mut waiting = BTreeMap::new();
+        for (path, last) in std::mem::take(&mut self.last) {
+            if self.writer.broken.contains(&path) || self.writer.places.at(&path).is_failed() {
+                continue; // its own ACL might keep what it lacks from it for ever
             }
-            let mut waiting = BTreeMap::new();
-            for (path, last) in std::mem::take(&mut self.last) {
-                if self.writer.broken.contains(&path) {
-                    continue; // its own ACL might keep what it lacks from it for ever
-                }
-                if last.data.is_some() {
-                    waiting.insert(path, last);
-                } else {
-                    self.writer.push(vec![last.step(&path)]).await?;
-                }
+            if last.data.is_some() {
+                waiting.insert(path, last);
+            } else {
+                self.writer.push(vec![last.step(&path)]).await?;
             }
-            if !waiting.is_empty() && !self.options.dry_run {
-                self.bring_data(source, waiting).await?;
-            }
-            self.settle(source).await?;
         }
-        for (path, _) in std::mem::take(&mut self.last) {
-            let why = "its ACL is changed by others all the time";
-            self.writer.report.fail(&path, why.to_owned());
+        if !waiting.is_empty() && !self.options.dry_run {
+            self.bring_data(source, waiting).await?;
         }
-        Ok(())
+        self.settle(source).await
     }
 
     /// Writes the data that had to wait. They are read from the backup again, since there may be many.

@@ -69,10 +69,25 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     .map(|(family, _, live)| (*family, bytes(live)))
                     .collect::<Vec<_>>(),
             );
-            for (_, placed, live) in answer {
+            for (_, placed, mut live) in answer {
+                self.find_hidden(&placed.record.path, &mut live).await?;
                 self.one(placed, &live).await?;
             }
         }
+    }
+
+    /// Whether what may not be read is unfinished work of ours, hidden from everybody until it gets its own ACL.
+    async fn find_hidden(&mut self, path: &ZnodePath, live: &mut Live) -> Result<(), Stop> {
+        if !matches!(live, Live::Denied) || !self.writer.unfinished.contains_key(path) {
+            return Ok(());
+        }
+        let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
+        if let Some(Reading::Found(guard)) = guards.pop()
+            && guard.acl.same_as(&self.guards.narrow)
+        {
+            *live = Live::Hidden(guard.stat);
+        }
+        Ok(())
     }
 
     fn asking(&self, placed: &Placed) -> Asking {

@@ -14,8 +14,12 @@ const PENDING: u32 = 1 << 3;
 const SHUT: u32 = 1 << 4;
 /// It could not be created.
 const FAILED: u32 = 1 << 5;
+/// Why it will not be as in the backup was told.
+const TOLD: u32 = 1 << 6;
+/// It was as in the backup when it was looked at.
+const SAME: u32 = 1 << 7;
 /// From here on: the number of children that it will have.
-const CHILD: u32 = 1 << 6;
+const CHILD: u32 = 1 << 8;
 
 /// Room that is made at once; more is made when it is used up.
 const AT_ONCE: usize = 1 << 18;
@@ -25,6 +29,40 @@ pub(super) struct Places {
     keys: Keys,
     table: KeyTable,
     pending: usize,
+}
+
+/// What is known of one place.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u32);
+
+impl Place {
+    pub(super) fn is_wanted(self) -> bool {
+        self.0 & WANTED != 0
+    }
+
+    /// Whether something that is wanted lies below it.
+    pub(super) fn is_above(self) -> bool {
+        self.0 & ABOVE != 0
+    }
+
+    /// Whether it did not exist, so that nothing was below it.
+    pub(super) fn is_created(self) -> bool {
+        self.0 & CREATED != 0
+    }
+
+    /// Whether nothing can be below it until it was planned again.
+    pub(super) fn is_shut(self) -> bool {
+        self.0 & SHUT != 0
+    }
+
+    pub(super) fn is_failed(self) -> bool {
+        self.0 & FAILED != 0
+    }
+
+    /// How many children it will have, those not counted that the backup lacks.
+    pub(super) fn children(self) -> u32 {
+        self.0 / CHILD
+    }
 }
 
 impl Places {
@@ -37,8 +75,8 @@ impl Places {
         }
     }
 
-    fn get(&self, path: &ZnodePath) -> u32 {
-        self.table.get(&self.keys.path(path))
+    pub(super) fn at(&self, path: &ZnodePath) -> Place {
+        Place(self.table.get(&self.keys.path(path)))
     }
 
     fn change(&mut self, path: &ZnodePath, change: impl Fn(u32) -> u32) -> u32 {
@@ -56,10 +94,6 @@ impl Places {
         self.change(path, |bits| bits | WANTED) & WANTED == 0
     }
 
-    pub(super) fn is_wanted(&self, path: &ZnodePath) -> bool {
-        self.get(path) & WANTED != 0
-    }
-
     /// Notes that something wanted lies below each ancestor of `path`.
     pub(super) fn add_above(&mut self, path: &ZnodePath) {
         let mut next = path.parent();
@@ -69,10 +103,6 @@ impl Places {
             }
             next = parent.parent();
         }
-    }
-
-    pub(super) fn is_above(&self, path: &ZnodePath) -> bool {
-        self.get(path) & ABOVE != 0
     }
 
     pub(super) fn add_child(&mut self, path: &ZnodePath) {
@@ -85,18 +115,8 @@ impl Places {
         });
     }
 
-    /// How many children the znode at `path` will have, those not counted that the backup lacks.
-    pub(super) fn children(&self, path: &ZnodePath) -> u32 {
-        self.get(path) / CHILD
-    }
-
     pub(super) fn create(&mut self, path: &ZnodePath) {
         self.change(path, |bits| bits | CREATED);
-    }
-
-    /// Whether it did not exist, so that nothing was below it.
-    pub(super) fn is_created(&self, path: &ZnodePath) -> bool {
-        self.get(path) & CREATED != 0
     }
 
     /// Notes that it is to be planned again; what is to be below it, too, where that is `shut` out until then.
@@ -113,7 +133,7 @@ impl Places {
 
     /// Whether it was to be planned again, which is done now.
     pub(super) fn take(&mut self, path: &ZnodePath) -> bool {
-        let before = self.get(path);
+        let before = self.at(path).0;
         if before & PENDING != 0 {
             self.change(path, |bits| bits & !(PENDING | SHUT));
             self.pending -= 1;
@@ -126,15 +146,17 @@ impl Places {
         self.pending
     }
 
-    pub(super) fn is_shut(&self, path: &ZnodePath) -> bool {
-        self.get(path) & SHUT != 0
+    /// Notes that its failure is told; `false` if it was before.
+    pub(super) fn tell(&mut self, path: &ZnodePath) -> bool {
+        self.change(path, |bits| bits | TOLD) & TOLD == 0
+    }
+
+    /// Notes whether it is as in the backup; answers whether it was before.
+    pub(super) fn same(&mut self, path: &ZnodePath, same: bool) -> bool {
+        self.change(path, |bits| if same { bits | SAME } else { bits & !SAME }) & SAME != 0
     }
 
     pub(super) fn fail(&mut self, path: &ZnodePath) {
         self.change(path, |bits| (bits | FAILED) & !CREATED);
-    }
-
-    pub(super) fn is_failed(&self, path: &ZnodePath) -> bool {
-        self.get(path) & FAILED != 0
     }
 }

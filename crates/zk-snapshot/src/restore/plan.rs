@@ -5,7 +5,7 @@
 
 use super::guard::{Guards, exposes};
 use super::{Change, Policy};
-use crate::{Acl, Found, Record, Role, WriteOp, ZnodePath};
+use crate::{Acl, Found, Record, Role, Stat, WriteOp, ZnodePath};
 
 /// What is live where a record is to go.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub(super) enum Live {
     },
     Missing,
     Denied,
+    /// It stands under an ACL of ours that lets nobody read, ourselves included.
+    Hidden(Stat),
     Undecodable(String),
     /// It changed each time it was looked at.
     Torn,
@@ -126,7 +128,8 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
     match live {
         _ if wanted.role == Role::Unreadable => NodePlan::only(Verdict::Unknown),
         Live::Missing => make(asked),
-        Live::Denied => blocked("the live znode, or its ACL, may not be read".to_owned()),
+        Live::Hidden(stat) if !wanted.acl.is_masked() => reveal(asked, stat),
+        Live::Hidden(_) | Live::Denied => blocked("the live znode, or its ACL, may not be read".to_owned()),
         Live::Undecodable(why) => blocked(format!("the live znode, or its ACL, cannot be understood: {why}")),
         Live::Torn => blocked("it changed each time it was looked at".to_owned()),
         Live::Found { found, .. } if found.stat.is_ephemeral() => {
@@ -196,6 +199,28 @@ fn make(asked: &Question<'_>) -> NodePlan {
             last if asked.parent => plan.last = Some(last),
             last => plan.steps.push(last.step(&wanted.path)),
         }
+    }
+    plan
+}
+
+/// What an interrupted restore has hidden until it gets its own ACL. Whether it has its data yet cannot be seen.
+fn reveal(asked: &Question<'_>, stat: &Stat) -> NodePlan {
+    let wanted = asked.wanted;
+    let mut plan = NodePlan {
+        finishes: true,
+        ..NodePlan::only(Verdict::Change)
+    };
+    plan.steps.push(set_data(wanted, stat.version, None));
+    let last = Last {
+        acl: wanted.acl.clone(),
+        version: stat.aversion,
+        counts: false,
+        data: None,
+    };
+    if asked.parent || stat.num_children > 0 {
+        plan.last = Some(last);
+    } else {
+        plan.steps.push(last.step(&wanted.path));
     }
     plan
 }

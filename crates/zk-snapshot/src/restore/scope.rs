@@ -100,8 +100,10 @@ impl<'a> Scope<'a> {
             missing.sort();
             return Err(RestoreError::NotInBackup(missing));
         }
+        // Where what is renamed goes, that of the backup which is only above it goes with it by name, not by content.
+        let moved: Vec<_> = outer.iter().filter_map(|path| scope.renamed(path)).collect();
         // What is only above something is needed where that goes, not where it was.
-        outer.retain(|path| places.is_above(path));
+        outer.retain(|path| places.at(path).is_above());
         for path in outer {
             if !places.want(&path) {
                 return Err(RestoreError::Collision(path));
@@ -110,9 +112,13 @@ impl<'a> Scope<'a> {
                 places.add_child(&parent);
             }
         }
-        let above = options.renames.values().flat_map(ZnodePath::ancestors);
+        let above = options
+            .renames
+            .values()
+            .flat_map(ZnodePath::ancestors)
+            .chain(moved);
         scope.above = above
-            .filter(|path| places.is_above(path) && !places.is_wanted(path))
+            .filter(|path| places.at(path).is_above() && !places.at(path).is_wanted())
             .collect();
         Ok((scope, places))
     }
@@ -126,7 +132,7 @@ impl<'a> Scope<'a> {
         if let Some(path) = place.path {
             record.path = path;
         }
-        (!place.outer || places.is_wanted(&record.path)).then_some(Placed {
+        (!place.outer || places.at(&record.path).is_wanted()).then_some(Placed {
             record,
             renamed,
             named,
@@ -155,18 +161,23 @@ impl<'a> Scope<'a> {
             role = Role::Ancestor;
         }
         let outer = role == Role::Ancestor;
-        let renames = self.options.renames.iter();
-        let longest = renames
-            .filter(|(from, _)| !outer && path.is_within(from))
-            .max_by_key(|(from, _)| from.depth());
         if is_statistics(path) && role == Role::Captured {
             role = Role::Ancestor;
         }
         Some(Place {
-            path: longest.map(|(from, to)| path.rebased(from, to)),
+            path: self.renamed(path).filter(|_| !outer),
             role,
             outer,
         })
+    }
+
+    /// Where the deepest renaming that has `path` in it takes it.
+    fn renamed(&self, path: &ZnodePath) -> Option<ZnodePath> {
+        let renames = self.options.renames.iter();
+        let longest = renames
+            .filter(|(from, _)| path.is_within(from))
+            .max_by_key(|(from, _)| from.depth());
+        longest.map(|(from, to)| path.rebased(from, to))
     }
 
     /// Whether a live child that the backup lacks may be deleted.
@@ -175,8 +186,9 @@ impl<'a> Scope<'a> {
         let renames = &self.options.renames;
         let renamed_away =
             renames.keys().any(|from| path.is_within(from)) && !renames.values().any(|to| path.is_within(to));
-        !places.is_wanted(path)
-            && !places.is_above(path)
+        let place = places.at(path);
+        !place.is_wanted()
+            && !place.is_above()
             && !renamed_away
             && !is_server_owned(path)
             && path.as_str() != "/zookeeper/quota" // always there

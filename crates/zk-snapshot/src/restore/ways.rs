@@ -20,14 +20,15 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 continue;
             }
             let above = path.parent().unwrap_or_else(ZnodePath::root);
-            if self.writer.places.is_failed(&above) {
+            let place = self.writer.places.at(&above);
+            if place.is_failed() {
                 self.writer.places.fail(&path);
                 return Ok(false);
             }
-            if self.writer.places.is_shut(&above) {
+            if place.is_shut() {
                 return Ok(false);
             }
-            let new = self.is_surely_empty(&above);
+            let new = self.is_surely_empty(place);
             if new || is_missing(self.live, &path).await? {
                 let Some(acl) = self.acl_of(&above).await? else {
                     return Ok(false);
@@ -62,7 +63,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         if let Some(last) = self.last.get(path) {
             return Ok(Some(last.acl.clone()));
         }
-        if self.options.dry_run && self.writer.places.is_created(path) {
+        if self.options.dry_run && self.writer.places.at(path).is_created() {
             return Ok(Some(Acl::open()));
         }
         self.writer.drain().await?;

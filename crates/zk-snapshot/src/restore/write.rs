@@ -173,7 +173,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             let path = op.path().clone();
             self.begun.push(Unfinished { path, created });
         }
-        self.bytes += size(&op);
+        self.bytes += size(&op) + then.iter().map(|step| size(&step.op)).sum::<usize>();
         self.batch.push((op, Rest { counts, ends, then }));
     }
 
@@ -293,13 +293,16 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             return self.not_deleted(path, error);
         }
         let creates = matches!(op, WriteOp::Create { .. });
-        if !self.places.is_wanted(path) {
+        if !self.places.at(path).is_wanted() {
             // What is above a renamed subtree, or is to be deleted: what depends on it meets the same.
             return;
         }
         // Who does not let us create is the parent, and it may be gone.
         let admissible = creates && self.ask_the_parent(path, error);
         self.is_lost |= alone && matches!(error, WriteError::Unknown(_));
+        if creates && *error == WriteError::NoAuth && !admissible {
+            return self.give_up(op, error.to_string());
+        }
         let known = self.surprises.entry(path.clone()).or_default();
         let mut why = None;
         match (error, op) {
@@ -328,20 +331,28 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
         match why {
             None => self.places.pend(path, creates),
-            Some(why) => {
-                self.report.fail(path, why);
-                self.broken.insert(path.clone());
-                if creates {
-                    self.places.fail(path);
-                }
-            }
+            Some(why) => self.give_up(op, why),
+        }
+    }
+
+    fn give_up(&mut self, op: &WriteOp, why: String) {
+        let path = op.path();
+        if self.places.tell(path) {
+            self.report.fail(path, why);
+        }
+        if matches!(op, WriteOp::Create { .. }) {
+            self.places.fail(path);
+        } else {
+            self.broken.insert(path.clone());
         }
     }
 
     /// Has the parent of a znode that could not be created planned again, if that may help. `false` if we may not create
     /// there, and nothing is left to be done about it.
     fn ask_the_parent(&mut self, path: &ZnodePath, error: &WriteError) -> bool {
-        let Some(parent) = path.parent().filter(|parent| self.places.is_wanted(parent)) else {
+        let is_ours =
+            |parent: &ZnodePath| self.places.at(parent).is_wanted() && !self.places.at(parent).is_failed();
+        let Some(parent) = path.parent().filter(is_ours) else {
             return false;
         };
         match error {
@@ -374,7 +385,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             if self.is_tried(&parent) && tries > 1 {
                 return self.report.fail(path, error.to_string());
             }
-            if self.places.is_wanted(&parent) {
+            if self.places.at(&parent).is_wanted() {
                 self.admit(&parent);
             } else {
                 self.surprises.entry(parent.clone()).or_default().hint.admit = true;

@@ -1,0 +1,113 @@
+//! What a restore says at its end, whatever that is.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use zookeeper_async::{CreateMode, Permission};
+
+use crate::live::{daemon, observer, plant, server};
+use crate::order::{AS_BOB, AS_SUPER, back_up, digest, restore};
+
+/// The digest of the password `pw`.
+const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
+
+/// What the backup could not read is no znode that is as it was: asked for by name it fails, else it is counted and named.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_backup_does_not_know_is_not_called_restored() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/u", b""), ("/u/open", b"1")]).await;
+    let hidden = vec![digest(Permission::ALL, EVE)];
+    let created = outside.create("/u/hidden", b"x".to_vec(), hidden, CreateMode::Persistent);
+    created.await.unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(&zookeeper.address(), storage.path(), &AS_BOB);
+    let id = back_up(&daemon, r#"{"dbs": ["u"], "allow_partial": true}"#);
+    outside.set_data("/u/open", b"2".to_vec(), None).await.unwrap();
+
+    let (status, state) = restore(&daemon, &id, r#", "dbs": ["u/hidden"]"#);
+    assert_eq!(status, 500, "{state}");
+    assert!(
+        state["message"].as_str().unwrap().contains("/u/hidden"),
+        "{state}"
+    );
+    for (more, changed) in [(r#", "dry_run": true"#, 1), ("", 1), ("", 0)] {
+        let (status, state) = restore(&daemon, &id, more);
+        let result = &state["result"];
+        assert_eq!((status, &result["partial"]), (200, &json!(true)), "{state}");
+        assert!(result["consistency"].is_string(), "{state}");
+        let report = &result["report"];
+        assert_eq!(
+            (&report["unknown"], &report["unknown_paths"]),
+            (&json!(1), &json!(["/u/hidden"])),
+            "{report}"
+        );
+        assert_eq!(
+            (&report["data_changed"], &report["unchanged"]),
+            (&json!(changed), &json!(2 - changed)),
+            "{report}"
+        );
+        assert!(result["notes"].to_string().contains("could not read"), "{result}");
+    }
+    assert_eq!(outside.get_data("/u/hidden", false).await.unwrap().0, b"x");
+}
+
+/// The ensemble is lost in the middle: the job says how much was done by then, no more and no less.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_loses_the_ensemble_says_what_it_did() {
+    let mut zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/fill", b"")]).await;
+    for i in 0..10_000 {
+        plant(&outside, &[(&format!("/fill/n{i}"), b"0123456789")]).await;
+    }
+    let storage = tempfile::tempdir().unwrap();
+    let mut settings = AS_SUPER.to_vec();
+    settings.push(("ZOOKEEPER_TIMEOUT", "3"));
+    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let id = back_up(&daemon, "");
+    for i in 0..10_000 {
+        outside.delete(&format!("/fill/n{i}"), None).await.unwrap();
+    }
+    let task = daemon
+        .http
+        .post("/restore", &format!(r#"{{"vault": "{id}"}}"#))
+        .unwrap()
+        .text;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while outside
+        .exists("/fill", false)
+        .await
+        .unwrap()
+        .unwrap()
+        .num_children
+        < 50
+    {
+        assert!(Instant::now() < deadline, "nothing is restored");
+    }
+    zookeeper.kill();
+    let state = daemon.wait_for_job(&task).unwrap();
+    let json = state.json();
+    assert_eq!(state.status, 500, "{json}");
+    let report = &json["result"]["report"];
+    let created = report["created"].as_u64().unwrap();
+    let message = json["message"].as_str().unwrap();
+    assert!(
+        message.contains(&format!("{created} changes were made before")),
+        "{message}"
+    );
+    zookeeper.restart().unwrap();
+    let outside = observer(&zookeeper).await;
+    let there = outside
+        .exists("/fill", false)
+        .await
+        .unwrap()
+        .unwrap()
+        .num_children;
+    let (there, unknown) = (u64::try_from(there).unwrap(), report["failed"].as_u64().unwrap());
+    assert!(there < 10_000, "it was over before the ensemble was lost");
+    assert!(
+        created > 0 && created <= there && there <= created + unknown,
+        "{there} are there, {created} were created, the outcome of {unknown} is not known"
+    );
+}

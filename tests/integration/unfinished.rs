@@ -1,0 +1,91 @@
+//! What a restore that was interrupted leaves behind is known, named and finished.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use zookeeper_async::{CreateMode, Permission};
+
+use crate::live::{assert_same, daemon, dump, observer, plant, server};
+use crate::order::{AS_SUPER, back_up, digest, restore};
+
+/// The digest of the password `pw`.
+const APP: &str = "app:ZUmrOH+NqIBTBJgKHGgQPRrLd34=";
+
+/// Killed while the children of guarded parents come into being; then the narrowest restore that has these in reach, one
+/// that may touch nothing which exists, finishes the parents as well.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_restore_is_finished_by_the_next_one_in_reach() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let guarded = vec![digest(Permission::ALL, APP)];
+    for (path, data) in [("/p", &b"config"[..]), ("/p/c", b"x")] {
+        let created = outside.create(path, data.to_vec(), guarded.clone(), CreateMode::Persistent);
+        created.await.unwrap();
+    }
+    for i in 0..20_000 {
+        plant(&outside, &[(&format!("/p/c/n{i}"), b"0123456789")]).await;
+    }
+    let storage = tempfile::tempdir().unwrap();
+    let first = daemon(&zookeeper.address(), storage.path(), &AS_SUPER);
+    let id = back_up(&first, "");
+    let before = dump(&outside).await;
+    for i in 0..20_000 {
+        outside.delete(&format!("/p/c/n{i}"), None).await.unwrap();
+    }
+    outside.delete("/p/c", None).await.unwrap();
+    outside.delete("/p", None).await.unwrap();
+    let body = format!(r#"{{"vault": "{id}", "dbs": ["p/c"]}}"#);
+    let task = first.http.post("/restore", &body).unwrap().text;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let stat = outside.exists("/p/c", false).await.unwrap();
+        if stat.is_some_and(|stat| stat.num_children > 100) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "nothing is restored");
+    }
+    drop(first); // kills it
+    let left = dump(&outside).await;
+    assert!(left.len() < before.len(), "it was over before it could be killed");
+    assert_ne!(left["/p"].1, before["/p"].1, "the parent has its own ACL already");
+
+    let second = daemon(&zookeeper.address(), storage.path(), &AS_SUPER);
+    let health = second.http.get("/health").unwrap().json();
+    assert_eq!(
+        (&health["status"], &health["unfinished_znodes"]),
+        (&json!("Warning"), &json!(2)),
+        "{health}"
+    );
+    assert!(health["problems"].to_string().contains(&task), "{health}");
+    let metrics = second.http.get("/metrics").unwrap().text;
+    assert!(
+        metrics
+            .lines()
+            .any(|line| line == "zk_backup_unfinished_znodes 2"),
+        "{metrics}"
+    );
+
+    // One that has them not in reach leaves them alone, and names them.
+    plant(&outside, &[("/other", b"")]).await;
+    let other = back_up(&second, r#"{"dbs": ["other"]}"#);
+    let (status, state) = restore(&second, &other, r#", "dbs": ["other"]"#);
+    let report = &state["result"]["report"];
+    assert_eq!(
+        (status, &report["unfinished_paths"]),
+        (200, &json!(["/p", "/p/c"])),
+        "{state}"
+    );
+    outside.delete("/other", None).await.unwrap();
+
+    let (status, state) = restore(&second, &id, r#", "dbs": ["p/c"], "policy": "missing""#);
+    assert_eq!(status, 200, "{state}");
+    let report = &state["result"]["report"];
+    assert_eq!(
+        (&report["finished"], &report["unfinished"]),
+        (&json!(2), &json!(0)),
+        "{report}"
+    );
+    assert_same(&before, &dump(&outside).await);
+    let health = second.http.get("/health").unwrap().json();
+    assert_eq!(health["unfinished_znodes"], json!(null), "{health}");
+}
