@@ -16,7 +16,7 @@ const ADMIN_IS_ENOUGH: bool = false;
 const HELPERS_GO: bool = false;
 
 /// Whether what only is above a renamed subtree is finished by the next restore, too.
-const WAYS_ARE_FINISHED: bool = false;
+const WAYS_ARE_FINISHED: bool = true;
 
 /// What is compared of a znode by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
