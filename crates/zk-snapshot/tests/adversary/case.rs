@@ -311,12 +311,12 @@ pub fn config() -> ProptestConfig {
 
 #[test]
 fn one() {
-    let first = |path, guard| First { place: at(path), data: Data::Secret, guard, had: 0 };
+    let first = |path, guard, had| First { place: at(path), data: Data::Secret, guard, had };
     let case = Case {
-        first: vec![first("/a/a/a", Guard::Open), first("/b/a/a", Guard::ReadOnly), first("/a/a/b", Guard::Open)],
-        between: vec![Act::Write(at("/b/a/a"), Data::Other(0))],
-        schedule: vec![(19, Act::Guard(at("/b/a/a"), Guard::Open)), (0, Act::Delete(at("/a/a/a")))],
-        us: Us::Bob, ordered: false, order: 0, small: false, root: None, rename: None, policy: Policy::Replace, same_ensemble: true,
+        first: vec![first("/r/x", Guard::Open, 0), first("/a/a", Guard::Open, 1)],
+        between: vec![Act::Create(at("/r/s"), Data::Empty, Guard::Bob)],
+        schedule: vec![(4, Act::Ephemeral(at("/r/s"), 0))],
+        us: Us::Bob, ordered: false, order: 0, small: false, root: Some(at("/a")), rename: Some(("/a", "/r/s")), policy: Policy::Replace, same_ensemble: false,
     };
     holds(&case).unwrap();
 }

@@ -150,15 +150,11 @@ pub fn check_second(
             return Err(format!("(d) the counter of {path} is too low: {report:?}"));
         }
     }
-    let large = |data: &[u8]| data.len() + 40 > max_request;
-    let is_possible = scope.wanted.values().all(|record| {
-        record.role == Role::Captured && !record.acl.is_masked() && !large(&record.data)
-    });
     let admits = |path: &ZnodePath| {
         tree.at(path, begin)
             .is_none_or(|znode| us.may(&znode.acl, 16) && (ADMIN_IS_ENOUGH || us.may(&znode.acl, 1)))
     };
-    if !report.is_complete() && is_possible && tree.paths().all(admits) {
+    if !report.is_complete() && scope.is_possible(max_request) && tree.paths().all(admits) {
         return Err(format!("(d) not complete, though nothing is in the way: {:?}", report.failures));
     }
     Ok(())

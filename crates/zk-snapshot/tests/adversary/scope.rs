@@ -16,6 +16,8 @@ pub struct Scope {
     pub above: BTreeSet<ZnodePath>,
     /// From where what is renamed comes.
     from: Option<ZnodePath>,
+    /// Whether the backup has all of every znode, in requests of this size.
+    is_whole: Vec<(bool, usize)>,
 }
 
 impl Scope {
@@ -43,7 +45,20 @@ impl Scope {
             wanted,
             above,
             from: rename.map(|(from, _)| from.clone()),
+            is_whole: records
+                .iter()
+                .map(|record| {
+                    let is_known = record.role != Role::Unreadable && !record.acl.is_masked();
+                    (is_known, record.data.len() + 40)
+                })
+                .collect(),
         }
+    }
+
+    /// Whether all of the backup can be brought back through requests of this size.
+    pub fn is_possible(&self, max_request: usize) -> bool {
+        let mut all = self.is_whole.iter();
+        all.all(|(is_whole, size)| *is_whole && *size <= max_request)
     }
 
     /// Whether the backup lacks it where it would be deleted for that.

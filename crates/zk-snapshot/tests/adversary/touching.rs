@@ -30,7 +30,7 @@ fn allowed(scope: &Scope, tree: &ModelTree, index: usize, entry: &Entry) -> Resu
             let is_ours = |data: &[u8]| data.is_empty() || record.is_some_and(|record| record.data == data);
             return match (is_wanted, scope.is_helper(path)) {
                 (true, _) if scope.above.contains(path) || is_ours(data) => Ok(()),
-                (false, true) => Ok(()),
+                (false, true) => counted(scope, tree, index, entry),
                 _ => Err("something is created that nobody asked for"),
             };
         }
@@ -66,4 +66,19 @@ fn allowed(scope: &Scope, tree: &ModelTree, index: usize, entry: &Entry) -> Resu
     } else {
         Err("something is overwritten that the policy leaves alone")
     }
+}
+
+/// A counter is raised only where the znode itself may be changed.
+fn counted(scope: &Scope, tree: &ModelTree, index: usize, entry: &Entry) -> Result<(), &'static str> {
+    let Some(path) = entry.op.path().parent() else {
+        return Ok(());
+    };
+    let Some(parent) = tree.at(&path, entry.zxid) else {
+        return Ok(());
+    };
+    let is_known = parent.stat.czxid <= known(tree, &path, &["data", "acl"], index);
+    if is_known && !scope.is_restored(tree, &path, parent) {
+        return Err("a counter is raised that the policy leaves alone");
+    }
+    Ok(())
 }
