@@ -1,6 +1,6 @@
 //! (b) and (d): what a restore that says it is complete has left, and what one without an adversary does.
 
-use zk_snapshot::model::{Identity, ModelTree};
+use zk_snapshot::model::{Entry, Identity, ModelTree};
 use zk_snapshot::{Policy, RestoreReport, Role, WriteOp, ZnodePath};
 
 use crate::scope::{Scope, known};
@@ -43,7 +43,11 @@ fn is_right(scope: &Scope, tree: &ModelTree, path: &ZnodePath, cell: Cell, zxid:
     let Some(record) = scope.wanted.get(path) else {
         return true; // it only is above something
     };
-    if znode.stat.is_ephemeral() {
+    // One that we wrote to was taken for the znode that we had read; `touching` has seen that it could not be told from it.
+    let is_taken = |e: &Entry| {
+        e.by != 0 && e.op.path() == path && e.before.as_ref().is_some_and(|z| z.stat.czxid == znode.stat.czxid)
+    };
+    if znode.stat.is_ephemeral() && !tree.log().iter().any(is_taken) {
         return false;
     }
     if !scope.is_restored(tree, path, znode) {
