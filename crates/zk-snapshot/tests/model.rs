@@ -30,3 +30,25 @@ fn the_model_is_what_servers_are() {
         run(Identity::digest("bob", "ZWxzZXdoZXJlIQ=="), ordered);
     }
 }
+
+#[test]
+fn who_may_do_what_is_as_on_servers() {
+    for (ordered, hides) in [(true, true), (true, false), (false, true)] {
+        let ensemble = Ensemble::new(Rules {
+            hides,
+            ..Rules::default()
+        });
+        let manner = Manner {
+            ordered,
+            ..Manner::default()
+        };
+        let owner = ensemble.client(Identity::superuser(), manner.clone());
+        let other = ensemble.client(Identity::digest("bob", "aGFzaA=="), manner);
+        let root = ZnodePath::parse("/conformance").unwrap();
+        let told = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(conformance::guards(&owner, &other, &root));
+        assert_eq!(told, ordered.then_some(hides));
+    }
+}

@@ -7,8 +7,8 @@ use super::watch::Watch;
 use super::wire::{Lost, Reply, Request};
 use super::{Ensemble, Identity};
 use crate::{
-    Acl, AclFound, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath,
-    ZnodeReader, ZnodeWriter,
+    Acl, AclFound, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
 };
 
 /// A read is sent again this often over a new connection.
@@ -85,7 +85,8 @@ impl Client {
         let Reply::Data(mut readings) = self.read(connection, Request::Data(paths.to_vec())).await? else {
             return Err(lost());
         };
-        let is_parent = |reading: &Reading| matches!(reading, Reading::Found(found) if found.stat.num_children > 0);
+        let is_parent =
+            |reading: &Reading| matches!(reading, Reading::Found(found) if found.stat.num_children > 0);
         let parents: Vec<_> = (0..paths.len())
             .filter(|index| is_parent(&readings[*index]))
             .collect();

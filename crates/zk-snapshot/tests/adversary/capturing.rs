@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 use zk_snapshot::model::{Ensemble, Identity, ModelTree, Rules};
-use zk_snapshot::{
-    CaptureError, CaptureOptions, Consistency, Record, Role, ZnodePath, capture_in_memory,
-};
+use zk_snapshot::{CaptureError, CaptureOptions, Consistency, Record, Role, ZnodePath, capture_in_memory};
 
 use crate::acts::{Act, Adversary, Place, Schedule, places, schedules};
 use crate::case::{First, Us, config, manner, now, plant, records, trees, us};
@@ -85,7 +83,9 @@ fn holds(case: &Case) -> Result<(), String> {
                 Err(why) => last = why,
             }
         }
-        Err(format!("(e) no moment since {begin} is shown; at last {last}: {records:?}"))
+        Err(format!(
+            "(e) no moment since {begin} is shown; at last {last}: {records:?}"
+        ))
     })
 }
 
@@ -97,7 +97,10 @@ fn is_shown(
     us: &Identity,
     (begin, zxid): (i64, i64),
 ) -> Result<(), String> {
-    let captured: Vec<_> = records.iter().filter(|record| record.path.is_within(root)).collect();
+    let captured: Vec<_> = records
+        .iter()
+        .filter(|record| record.path.is_within(root))
+        .collect();
     for record in &captured {
         let path = &record.path;
         let there = tree.at(path, zxid);
@@ -121,7 +124,9 @@ fn is_shown(
             Role::Unreadable => path.is_within(&record.path),
             _ => record.path == *path,
         };
-        let is_kept = tree.at(path, zxid).is_some_and(|znode| !znode.stat.is_ephemeral());
+        let is_kept = tree
+            .at(path, zxid)
+            .is_some_and(|znode| !znode.stat.is_ephemeral());
         if is_kept && !captured.iter().any(|record| covers(&record)) {
             return Err(format!("at {zxid} {path} was there"));
         }

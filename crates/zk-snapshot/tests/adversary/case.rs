@@ -5,13 +5,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use zk_snapshot::model::{Ensemble, Fate, Identity, Manner, Rules};
 use zk_snapshot::{
-    CaptureOptions, MemoryLedger, Policy, Record, RecordSource, RestoreError, RestoreOptions,
-    RestoreReport, ZnodePath, capture_in_memory, restore,
+    CaptureOptions, MemoryLedger, Policy, Record, RecordSource, RestoreError, RestoreOptions, RestoreReport,
+    ZnodePath, capture_in_memory, restore,
 };
 
 use crate::acts::{
-    Act, Adversary, Data, Guard, Place, SMALL_REQUEST, Schedule, acts_on_the_tree, at, bob, first_data, guards,
-    places, schedules,
+    Act, Adversary, Data, Guard, Place, SMALL_REQUEST, Schedule, acts_on_the_tree, at, bob, first_data,
+    guards, places, schedules,
 };
 use crate::scope::Scope;
 use crate::{exposure, outcome, touching};
@@ -125,22 +125,22 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
     );
     (tree, ways, asked).prop_map(
-        |(
-            (first, between, schedule),
-            (us, ordered, order, small),
-            (root, rename, policy, same_ensemble),
-        )| Case {
-            first,
-            between,
-            schedule,
-            us,
-            ordered,
-            order,
-            small,
-            root: root.filter(|root| !root.path().is_root()).map(|root| rename.map_or(root, |(from, _)| at(from))),
-            rename,
-            policy,
-            same_ensemble,
+        |((first, between, schedule), (us, ordered, order, small), (root, rename, policy, same_ensemble))| {
+            Case {
+                first,
+                between,
+                schedule,
+                us,
+                ordered,
+                order,
+                small,
+                root: root
+                    .filter(|root| !root.path().is_root())
+                    .map(|root| rename.map_or(root, |(from, _)| at(from))),
+                rename,
+                policy,
+                same_ensemble,
+            }
         },
     )
 }
@@ -178,7 +178,10 @@ struct Run {
 
 impl Run {
     /// One restore, and what it did checked whatever its end. `None`: it was ended.
-    fn once(&self, adversary: Option<Adversary>) -> Result<Option<Result<RestoreReport, RestoreError>>, String> {
+    fn once(
+        &self,
+        adversary: Option<Adversary>,
+    ) -> Result<Option<Result<RestoreReport, RestoreError>>, String> {
         let adversary = adversary.map(|adversary| Box::new(adversary) as _);
         self.ensemble.set_meddler(adversary);
         let client = self.ensemble.client(self.us.clone(), self.manner.clone());
@@ -239,7 +242,9 @@ fn holds(case: &Case) -> Result<(), String> {
         Some(Err(RestoreError::NotInBackup(_) | RestoreError::Collision(_))) => {
             return tree(&|tree| {
                 let wrote = tree.log()[from..].iter().any(|entry| entry.by != 0);
-                (!wrote).then_some(()).ok_or_else(|| "(a) refused, and written".to_owned())
+                (!wrote)
+                    .then_some(())
+                    .ok_or_else(|| "(a) refused, and written".to_owned())
             });
         }
         Some(Ok(report)) if report.is_complete() => {
@@ -250,7 +255,8 @@ fn holds(case: &Case) -> Result<(), String> {
         }
         _ => {}
     }
-    run.ensemble.with_tree(zk_snapshot::model::ModelTree::end_sessions);
+    run.ensemble
+        .with_tree(zk_snapshot::model::ModelTree::end_sessions);
     let begin = run.ensemble.with_tree(|tree| tree.zxid());
     let report = match run.once(None)? {
         Some(Ok(report)) => report,
@@ -311,12 +317,24 @@ pub fn config() -> ProptestConfig {
 
 #[test]
 fn one() {
-    let first = |path, guard, had| First { place: at(path), data: Data::Secret, guard, had };
+    let first = |path, guard, had| First {
+        place: at(path),
+        data: Data::Secret,
+        guard,
+        had,
+    };
     let case = Case {
         first: vec![first("/r/x", Guard::Open, 0), first("/a/a", Guard::Open, 1)],
         between: vec![Act::Create(at("/r/s"), Data::Empty, Guard::Bob)],
         schedule: vec![(4, Act::Ephemeral(at("/r/s"), 0))],
-        us: Us::Bob, ordered: false, order: 0, small: false, root: Some(at("/a")), rename: Some(("/a", "/r/s")), policy: Policy::Replace, same_ensemble: false,
+        us: Us::Bob,
+        ordered: false,
+        order: 0,
+        small: false,
+        root: Some(at("/a")),
+        rename: Some(("/a", "/r/s")),
+        policy: Policy::Replace,
+        same_ensemble: false,
     };
     holds(&case).unwrap();
 }

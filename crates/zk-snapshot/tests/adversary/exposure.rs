@@ -16,7 +16,10 @@ pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Res
         if entry.by == 0 {
             continue;
         }
-        for reader in readers.iter().filter(|reader| *reader != us || us == &Identity::anyone()) {
+        for reader in readers
+            .iter()
+            .filter(|reader| *reader != us || us == &Identity::anyone())
+        {
             let reads = |zxid: i64| {
                 let znode = tree.at(path, zxid);
                 znode.is_some_and(|znode| znode.data == record.data && reader.may(&znode.acl, 1))

@@ -16,7 +16,7 @@ const ADMIN_IS_ENOUGH: bool = false;
 const HELPERS_GO: bool = false;
 
 /// Whether what only is above a renamed subtree is finished by the next restore, too.
-const WAYS_ARE_FINISHED: bool = true;
+const WAYS_ARE_FINISHED: bool = false;
 
 /// What is compared of a znode by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,11 @@ fn is_right(scope: &Scope, tree: &ModelTree, path: &ZnodePath, cell: Cell, zxid:
     };
     // One that we wrote to was taken for the znode that we had read; `touching` has seen that it could not be told from it.
     let is_taken = |e: &Entry| {
-        e.by != 0 && e.op.path() == path && e.before.as_ref().is_some_and(|z| z.stat.czxid == znode.stat.czxid)
+        e.by != 0
+            && e.op.path() == path
+            && e.before
+                .as_ref()
+                .is_some_and(|z| z.stat.czxid == znode.stat.czxid)
     };
     if znode.stat.is_ephemeral() && !tree.log().iter().any(is_taken) {
         return false;
@@ -61,7 +65,10 @@ fn is_right(scope: &Scope, tree: &ModelTree, path: &ZnodePath, cell: Cell, zxid:
 
 fn is_gone_or_kept(tree: &ModelTree, path: &ZnodePath, zxid: i64) -> bool {
     let is_ephemeral = |path: &ZnodePath| tree.at(path, zxid).is_some_and(|z| z.stat.is_ephemeral());
-    tree.at(path, zxid).is_none() || tree.paths().any(|below| below.is_within(path) && is_ephemeral(below))
+    tree.at(path, zxid).is_none()
+        || tree
+            .paths()
+            .any(|below| below.is_within(path) && is_ephemeral(below))
 }
 
 /// (b): each znode was right when we last touched or looked at it, or later.
@@ -75,7 +82,10 @@ pub fn check_complete(scope: &Scope, tree: &ModelTree, begin: i64, from: usize) 
             .max()
             .unwrap_or(0)
     };
-    let wanted = scope.wanted.iter().filter(|(_, record)| record.role == Role::Captured);
+    let wanted = scope
+        .wanted
+        .iter()
+        .filter(|(_, record)| record.role == Role::Captured);
     for path in wanted.map(|(path, _)| path).chain(scope.needed()) {
         for cell in [Cell::Data, Cell::Acl] {
             let looks: &[&str] = match cell {
@@ -84,17 +94,29 @@ pub fn check_complete(scope: &Scope, tree: &ModelTree, begin: i64, from: usize) 
                 _ => &[],
             };
             let since = begin.max(known(tree, path, looks, end)).max(touched(path, cell));
-            if !moments(since).any(|zxid| is_right(scope, tree, path, cell, zxid)) {
+            // What others take over before it is finished is theirs, where the policy leaves alone what is theirs.
+            let is_taken_over = scope.policy == Policy::Missing && is_changed_by_others(tree, path);
+            if !is_taken_over && !moments(since).any(|zxid| is_right(scope, tree, path, cell, zxid)) {
                 let now = tree.get(path);
-                return Err(format!("(b) {path}: {cell:?} was never right since {since}: {now:?}"));
+                return Err(format!(
+                    "(b) {path}: {cell:?} was never right since {since}: {now:?}"
+                ));
             }
         }
     }
-    for path in tree.paths().filter(|path| scope.is_stranger(path) || scope.is_helper(path)) {
+    for path in tree
+        .paths()
+        .filter(|path| scope.is_stranger(path) || scope.is_helper(path))
+    {
         let parent = path.parent().unwrap_or_else(ZnodePath::root);
         let since = begin
             .max(known(tree, path, if EVERY_LOOK { &["data"] } else { &[] }, end))
-            .max(known(tree, &parent, if EVERY_LOOK { &["children"] } else { &[] }, end))
+            .max(known(
+                tree,
+                &parent,
+                if EVERY_LOOK { &["children"] } else { &[] },
+                end,
+            ))
             .max(touched(path, Cell::Data));
         if !moments(since).any(|zxid| is_gone_or_kept(tree, path, zxid)) {
             return Err(format!("(b) {path} is still there, and the backup lacks it"));
@@ -137,13 +159,19 @@ pub fn check_second(
     };
     if let Some(path) = wrong.iter().find(|path| !is_named(path)) {
         let now = tree.get(path);
-        return Err(format!("(d) {path} is not as it should be, and not named: {now:?} {report:?}"));
+        return Err(format!(
+            "(d) {path} is not as it should be, and not named: {now:?} {report:?}"
+        ));
     }
     let is_left = |path: &&ZnodePath| WAYS_ARE_FINISHED || !scope.above.contains(path);
     if report.is_complete() && report.unfinished_paths.iter().any(|path| is_left(&path)) {
         return Err(format!("(d) complete, and unfinished: {report:?}"));
     }
-    for (path, record) in scope.wanted.iter().filter(|(_, record)| record.role == Role::Captured) {
+    for (path, record) in scope
+        .wanted
+        .iter()
+        .filter(|(_, record)| record.role == Role::Captured)
+    {
         if let Some(znode) = tree.get(path)
             && report.is_complete()
             && report.counters_left == 0
@@ -159,13 +187,19 @@ pub fn check_second(
             .is_none_or(|znode| us.may(&znode.acl, 16) && (ADMIN_IS_ENOUGH || us.may(&znode.acl, 1)))
     };
     if !report.is_complete() && scope.is_possible(max_request) && tree.paths().all(admits) {
-        return Err(format!("(d) not complete, though nothing is in the way: {:?}", report.failures));
+        return Err(format!(
+            "(d) not complete, though nothing is in the way: {:?}",
+            report.failures
+        ));
     }
     Ok(())
 }
 
 /// Whether the adversary has changed what we created.
 fn is_changed_by_others(tree: &ModelTree, path: &ZnodePath) -> bool {
-    let ours = tree.log().iter().rposition(|e| e.by != 0 && e.op.path() == path && e.before.is_none());
+    let ours = tree
+        .log()
+        .iter()
+        .rposition(|e| e.by != 0 && e.op.path() == path && e.before.is_none());
     ours.is_some_and(|at| tree.log()[at..].iter().any(|e| e.by == 0 && e.op.path() == path))
 }

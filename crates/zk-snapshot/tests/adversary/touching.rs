@@ -21,7 +21,8 @@ fn allowed(scope: &Scope, tree: &ModelTree, index: usize, entry: &Entry) -> Resu
     let path = entry.op.path();
     let masked = |acl: &Acl| acl.is_masked();
     let record = scope.wanted.get(path);
-    let is_wanted = record.is_some_and(|record| record.role != Role::Unreadable) || scope.above.contains(path);
+    let is_wanted =
+        record.is_some_and(|record| record.role != Role::Unreadable) || scope.above.contains(path);
     match &entry.op {
         WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } if masked(acl) => {
             return Err("a masked ACL is written");
@@ -45,7 +46,9 @@ fn allowed(scope: &Scope, tree: &ModelTree, index: usize, entry: &Entry) -> Resu
         WriteOp::SetData { version, .. } | WriteOp::Delete { version, .. } => (*version, before.stat.version),
         WriteOp::Create { .. } => (None, 0),
     };
-    let ours = tree.log()[..index].iter().filter(|e| e.by != 0 && e.op.path() == path);
+    let ours = tree.log()[..index]
+        .iter()
+        .filter(|e| e.by != 0 && e.op.path() == path);
     let touched = ours.map(|entry| entry.zxid).max().unwrap_or(0);
     let last = known(tree, path, &["data", "acl"], index).max(touched);
     if asked == Some(there) && before.stat.czxid > last {
