@@ -190,7 +190,7 @@ impl Run {
         let outcome = now(self.ensemble.unless_killed(work));
         self.ensemble.set_meddler(None);
         self.ensemble.with_tree(|tree| {
-            touching::check(&self.scope, tree, from)?;
+            touching::check(&self.scope, tree, from, &self.us)?;
             exposure::check(&self.scope, tree, from, &self.us)
         })?;
         Ok(outcome)
@@ -317,24 +317,12 @@ pub fn config() -> ProptestConfig {
 
 #[test]
 fn one() {
-    let first = |path, guard, had| First {
-        place: at(path),
-        data: Data::Secret,
-        guard,
-        had,
-    };
+    let first = |path, guard, had| First { place: at(path), data: Data::Secret, guard, had };
     let case = Case {
-        first: vec![first("/r/x", Guard::Open, 0), first("/a/a", Guard::Open, 1)],
-        between: vec![Act::Create(at("/r/s"), Data::Empty, Guard::Bob)],
-        schedule: vec![(4, Act::Ephemeral(at("/r/s"), 0))],
-        us: Us::Bob,
-        ordered: false,
-        order: 0,
-        small: false,
-        root: Some(at("/a")),
-        rename: Some(("/a", "/r/s")),
-        policy: Policy::Replace,
-        same_ensemble: false,
+        first: vec![first("/a/a/a", Guard::Bob, 1)],
+        between: vec![],
+        schedule: vec![(0, Act::Lag(true))],
+        us: Us::Super, ordered: false, order: 2926790473160519847, small: false, root: None, rename: Some(("/a", "/r")), policy: Policy::Missing, same_ensemble: false,
     };
     holds(&case).unwrap();
 }
