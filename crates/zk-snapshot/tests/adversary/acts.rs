@@ -50,6 +50,8 @@ pub enum Guard {
     Unread,
     /// Bob may set the ACL, and nothing else.
     BobAdmin,
+    /// Bob may set the ACL and read.
+    BobReads,
     /// Bob and Eve may do all.
     Both,
 }
@@ -80,6 +82,7 @@ impl Guard {
             Self::ReadOnly => vec![anyone(1)],
             Self::Unread => vec![anyone(30)],
             Self::BobAdmin => vec![bob(16)],
+            Self::BobReads => vec![bob(17)],
             Self::Both => vec![bob(31), eve(31)],
         })
     }
@@ -94,6 +97,7 @@ pub fn guards() -> impl Strategy<Value = Guard> {
         1 => Just(Guard::ReadOnly),
         1 => Just(Guard::Unread),
         1 => Just(Guard::BobAdmin),
+        1 => Just(Guard::BobReads),
         1 => Just(Guard::Both),
     ]
 }

@@ -89,7 +89,11 @@ struct Case {
     first: Vec<First>,
     between: Vec<Act>,
     schedule: Schedule,
+    /// What happens between the first restore and the second.
+    after: Vec<Act>,
     us: Us,
+    /// Whether the backup was made by somebody who may read everything.
+    whole: bool,
     ordered: bool,
     order: u64,
     small: bool,
@@ -105,8 +109,15 @@ fn cases() -> impl Strategy<Value = Case> {
         trees(),
         prop::collection::vec(acts_on_the_tree(), 0..8),
         schedules(60, 8),
+        prop::collection::vec(acts_on_the_tree(), 0..3),
     );
-    let ways = (us(), any::<bool>(), any::<u64>(), prop::bool::weighted(0.2));
+    let ways = (
+        us(),
+        any::<bool>(),
+        any::<bool>(),
+        any::<u64>(),
+        prop::bool::weighted(0.2),
+    );
     let rename = prop_oneof![
         6 => Just(None),
         1 => Just(Some(("/a", "/r"))),
@@ -125,12 +136,18 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
     );
     (tree, ways, asked).prop_map(
-        |((first, between, schedule), (us, ordered, order, small), (root, rename, policy, same_ensemble))| {
+        |(
+            (first, between, schedule, after),
+            (us, whole, ordered, order, small),
+            (root, rename, policy, same_ensemble),
+        )| {
             Case {
                 first,
                 between,
                 schedule,
+                after,
                 us,
+                whole,
                 ordered,
                 order,
                 small,
@@ -206,7 +223,12 @@ fn holds(case: &Case) -> Result<(), String> {
     });
     plant(&ensemble, &case.first);
     let us = case.us.identity();
-    let reader = ensemble.client(us.clone(), Manner::default());
+    let reader = if case.whole {
+        Identity::superuser()
+    } else {
+        us.clone()
+    };
+    let reader = ensemble.client(reader, Manner::default());
     let Ok(captured) = now(capture_in_memory(&reader, &CaptureOptions::default())) else {
         return Ok(());
     };
@@ -255,8 +277,10 @@ fn holds(case: &Case) -> Result<(), String> {
         }
         _ => {}
     }
-    run.ensemble
-        .with_tree(zk_snapshot::model::ModelTree::end_sessions);
+    run.ensemble.with_tree(|tree| {
+        case.after.iter().for_each(|act| act.act(tree, &mut fate));
+        tree.end_sessions();
+    });
     let begin = run.ensemble.with_tree(|tree| tree.zxid());
     let report = match run.once(None)? {
         Some(Ok(report)) => report,
@@ -313,16 +337,4 @@ pub fn config() -> ProptestConfig {
         failure_persistence: None,
         ..ProptestConfig::default()
     }
-}
-
-#[test]
-fn one() {
-    let first = |path, guard, had| First { place: at(path), data: Data::Secret, guard, had };
-    let case = Case {
-        first: vec![first("/a/a/a", Guard::Bob, 1)],
-        between: vec![],
-        schedule: vec![(0, Act::Lag(true))],
-        us: Us::Super, ordered: false, order: 2926790473160519847, small: false, root: None, rename: Some(("/a", "/r")), policy: Policy::Missing, same_ensemble: false,
-    };
-    holds(&case).unwrap();
 }
