@@ -14,6 +14,7 @@ mod ends;
 mod engine_faults;
 mod ensembles;
 mod faults;
+mod hidden;
 mod known_acls;
 mod limits;
 mod live;

@@ -6,6 +6,7 @@ mod distribution;
 mod ensemble;
 mod http;
 mod proxy;
+mod raw;
 mod server;
 
 pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
@@ -13,4 +14,5 @@ pub use distribution::{Distribution, LocateError};
 pub use ensemble::Ensemble;
 pub use http::{Answer, Http};
 pub use proxy::Proxy;
+pub use raw::set_raw_acl;
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, Setup, StartError, ZooKeeper};

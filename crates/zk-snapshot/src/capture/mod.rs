@@ -2,6 +2,7 @@
 
 mod collect;
 pub(crate) mod frontier;
+mod second;
 mod settle;
 mod walk;
 
@@ -142,13 +143,22 @@ pub async fn capture(
         return run.finish(Consistency::Fuzzy).await;
     }
     let mut rounds = options.rounds;
+    let sees_all = reader.reads_everything().await?;
+    if !sees_all {
+        run.compare_with_last_walk();
+    }
     for start in 0..STARTS {
         let Some(mut watch) = reader.watch(&roots).await? else {
+            run.compare_no_more();
             return until_two_agree(run, rounds).await;
         };
         if start > 0 {
             run.restart().await?;
+            if !sees_all {
+                run.forget_walks();
+            }
         }
+        let before = if sees_all { None } else { reader.applied().await };
         if matches!(
             run.walk(History::One, Some(&mut *watch)).await?,
             Walked::ConnectionLost
@@ -156,7 +166,18 @@ pub async fn capture(
             continue;
         }
         match run.settle(Some(&mut *watch), &mut rounds).await? {
-            Settled::Quiet => return run.finish(Consistency::Consistent).await,
+            Settled::Quiet if sees_all || (before.is_some() && before == reader.applied().await) => {
+                return run.finish(Consistency::Consistent).await;
+            }
+            Settled::Quiet => {
+                if matches!(run.look_twice(&mut *watch).await?, Walked::Through) {
+                    let consistency = match run.summary.moving {
+                        0 => Consistency::Consistent,
+                        _ => Consistency::Fuzzy,
+                    };
+                    return run.finish(consistency).await;
+                }
+            }
             Settled::Moving => return run.finish(Consistency::Fuzzy).await,
             Settled::ConnectionLost => {}
         }

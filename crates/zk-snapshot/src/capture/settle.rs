@@ -1,5 +1,7 @@
 //! After the walk: reading again what changed meanwhile, until nothing does.
 
+use std::collections::BTreeSet;
+
 use futures::stream::{self, StreamExt};
 
 use super::walk::{EPHEMERAL, GONE, Run, UNREADABLE, length, pair, record, unreadable};
@@ -8,10 +10,13 @@ use crate::{
     Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,
 };
 
-/// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy.
-const HELD: usize = 128 << 20;
+/// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy, and what is not held is
+/// read again when it is written.
+const HELD: usize = 96 << 20;
+/// What a znode costs besides its data.
+const OVERHEAD: usize = 200;
 /// Znodes in one read of a second look; any of them may be large.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 8;
 
 /// How the second look ended.
 pub(super) enum Settled {
@@ -24,6 +29,15 @@ pub(super) enum Settled {
 pub(super) enum Later {
     Readable(Found, Option<Acl>),
     Unreadable,
+    /// It is not held any more.
+    NotHeld,
+}
+
+fn cost(later: &Option<Later>) -> usize {
+    match later {
+        Some(Later::Readable(found, _)) => found.data.len() + OVERHEAD,
+        _ => OVERHEAD,
+    }
 }
 
 impl Run<'_> {
@@ -45,9 +59,7 @@ impl Run<'_> {
                 // The barrier: what changed before this answer has been seen when it is here.
                 self.reader.read_many(&roots[..1], History::One).await?;
             } else {
-                for (path, reading) in self.read_again(dirty).await? {
-                    self.look(path, reading);
-                }
+                self.read_again(dirty).await?;
             }
             if let Some(watch) = watch.as_deref_mut() {
                 match watch.take() {
@@ -58,16 +70,17 @@ impl Run<'_> {
                     }
                 }
             }
-            if self.dirty.is_empty() {
+            if self.dirty.is_empty() && self.not_held.is_empty() {
                 // What changes from here on is after the moment that the run shows.
                 self.guard(false).await?;
                 if self.dirty.is_empty() {
                     return Ok(Settled::Quiet);
                 }
             }
-            if *rounds == 0 || self.held() > HELD {
-                self.summary.moving = self.dirty.len() as u64;
-                self.summary.moving_paths = self.dirty.iter().take(NAMED).cloned().collect();
+            if *rounds == 0 || self.held > HELD {
+                let moving: BTreeSet<_> = self.dirty.union(&self.not_held).collect();
+                self.summary.moving = moving.len() as u64;
+                self.summary.moving_paths = moving.into_iter().take(NAMED).cloned().collect();
                 self.guard(true).await?;
                 return Ok(Settled::Moving);
             }
@@ -76,39 +89,54 @@ impl Run<'_> {
         }
     }
 
-    async fn read_again(
-        &self,
-        dirty: std::collections::BTreeSet<ZnodePath>,
-    ) -> Result<Vec<(ZnodePath, Reading)>, ClientError> {
+    async fn read_again(&mut self, dirty: BTreeSet<ZnodePath>) -> Result<(), ClientError> {
         let paths: Vec<_> = dirty.into_iter().collect();
-        let calls: Vec<_> = paths
-            .chunks(AT_ONCE)
-            .map(|batch| self.reader.read_many(batch, History::One))
-            .collect();
-        let mut reads = stream::iter(calls).buffered(self.reader.batches_in_flight().max(1));
-        let mut readings = Vec::with_capacity(paths.len());
-        while let Some(batch) = reads.next().await {
-            readings.extend(batch?);
+        let (reader, at_once) = (self.reader, AT_ONCE);
+        let calls = paths.chunks(at_once).map(|batch| async move {
+            let readings = reader.read_many(batch, History::One).await?;
+            Ok::<_, ClientError>((batch, readings))
+        });
+        let calls: Vec<_> = calls.collect();
+        let mut reads = stream::iter(calls).buffered(reader.batches_in_flight().max(1));
+        while let Some(answer) = reads.next().await {
+            let (batch, readings) = answer?;
+            for (path, reading) in batch.iter().zip(readings) {
+                self.look(path, reading);
+            }
         }
-        drop(reads);
-        Ok(paths.into_iter().zip(readings).collect())
+        Ok(())
     }
 
-    fn look(&mut self, path: ZnodePath, reading: Reading) {
+    fn look(&mut self, path: &ZnodePath, reading: Reading) {
+        self.print_again(path, &reading);
         if let Reading::Found(found) = &reading
-            && !self.is_known(&path)
+            && !self.is_known(path)
         {
             // The walk did not go below it.
-            let children = found.children.iter().filter_map(|name| path.child(name).ok());
-            let unknown: Vec<_> = children.filter(|child| !self.is_known(child)).collect();
-            self.dirty.extend(unknown);
+            for name in &found.children {
+                match path.child(name) {
+                    Ok(child) if !self.is_known(&child) => {
+                        self.dirty.insert(child);
+                    }
+                    Ok(_) => {}
+                    // As in the walk: no server allows such a name.
+                    Err(_) => self.unreadable(path),
+                }
+            }
         }
         let later = match reading {
+            Reading::Found(found) if self.held + found.data.len() > HELD + (8 << 20) => {
+                self.not_held.insert(path.clone());
+                Some(Later::NotHeld)
+            }
             Reading::Found(found) => Some(Later::Readable(found, None)),
             Reading::Denied | Reading::Undecodable(_) => Some(Later::Unreadable),
             Reading::Missing => None,
         };
-        self.later.insert(path, later);
+        self.held += cost(&later);
+        if let Some(before) = self.later.insert(path.clone(), later) {
+            self.held = self.held.saturating_sub(cost(&before));
+        }
     }
 
     /// Whether what is below it has been looked at; below what may not be read nothing has.
@@ -117,14 +145,6 @@ impl Run<'_> {
             Some(later) => !matches!(later, Some(Later::Unreadable)),
             None => !matches!(self.seen.get(&self.keys.path(path)), 0 | UNREADABLE),
         }
-    }
-
-    fn held(&self) -> usize {
-        let bytes = |later: &Option<Later>| match later {
-            Some(Later::Readable(found, _)) => found.data.len() + 200,
-            _ => 100,
-        };
-        self.later.values().map(bytes).sum()
     }
 
     /// Finds the ACLs of what was looked at again. One that is of another znode by now is dirty once more; for
@@ -172,31 +192,15 @@ impl Run<'_> {
 
     /// Sends the amendments and adds everything up.
     pub(super) async fn finish(mut self, consistency: Consistency) -> Result<CaptureSummary, CaptureError> {
-        let mut amendments = Vec::new();
-        for (path, later) in std::mem::take(&mut self.later) {
-            let key = self.keys.path(&path);
-            let seen = self.seen.get(&key);
-            let supersedes = !matches!(seen, 0 | EPHEMERAL);
-            self.summary.unreadable_paths.retain(|known| *known != path);
-            if self.masked.remove(&key).is_some() || seen == UNREADABLE {
-                self.summary.unreadable -= 1;
+        let mut later = std::mem::take(&mut self.later).into_iter().peekable();
+        while later.peek().is_some() {
+            let mut some: Vec<_> = later.by_ref().take(AT_ONCE).collect();
+            self.hold_again(&mut some).await?;
+            let mut amendments = Vec::with_capacity(some.len());
+            for (path, later) in some {
+                amendments.extend(self.amend(path, later)?);
             }
-            let record = self.judge(&path, later);
-            if self.roots.contains(&path) && record.is_none() {
-                return Err(CaptureError::NoSuchRoot(path));
-            }
-            if supersedes || record.is_some() {
-                amendments.push(Amendment {
-                    path,
-                    supersedes,
-                    record,
-                });
-            }
-        }
-        while !amendments.is_empty() {
-            let rest = amendments.split_off(amendments.len().min(AT_ONCE));
             self.send(Portion::Amendments(amendments)).await?;
-            amendments = rest;
         }
         let mut summary = CaptureSummary {
             consistency,
@@ -216,6 +220,46 @@ impl Run<'_> {
             }
         }
         Ok(summary)
+    }
+
+    /// Reads what is not held any more.
+    async fn hold_again(&self, some: &mut [(ZnodePath, Option<Later>)]) -> Result<(), ClientError> {
+        for (path, later) in some {
+            if !matches!(later, Some(Later::NotHeld)) {
+                continue;
+            }
+            let one = std::slice::from_ref(path);
+            let reading = self.reader.read_many(one, History::One).await?.pop();
+            let guard = self.reader.read_acls(one).await?.pop();
+            *later = match (reading, guard) {
+                (Some(Reading::Found(mut found)), Some(Reading::Found(guard))) => {
+                    pair(&mut found.stat, &guard);
+                    Some(Later::Readable(found, Some(guard.acl)))
+                }
+                (Some(Reading::Missing) | None, _) | (_, Some(Reading::Missing) | None) => None,
+                _ => Some(Later::Unreadable),
+            };
+        }
+        Ok(())
+    }
+
+    fn amend(&mut self, path: ZnodePath, later: Option<Later>) -> Result<Option<Amendment>, CaptureError> {
+        let key = self.keys.path(&path);
+        let seen = self.seen.get(&key);
+        let supersedes = !matches!(seen, 0 | EPHEMERAL);
+        self.summary.unreadable_paths.retain(|known| *known != path);
+        if self.masked.remove(&key).is_some() || seen == UNREADABLE {
+            self.summary.unreadable -= 1;
+        }
+        let record = self.judge(&path, later);
+        if self.roots.contains(&path) && record.is_none() {
+            return Err(CaptureError::NoSuchRoot(path));
+        }
+        Ok((supersedes || record.is_some()).then_some(Amendment {
+            path,
+            supersedes,
+            record,
+        }))
     }
 
     /// What is to be kept of a znode that was looked at again; `seen` is brought up to date.
@@ -238,7 +282,7 @@ impl Run<'_> {
                 self.unreadable(path);
                 Some(unreadable(path.clone()))
             }
-            Some(Later::Readable(_, None)) | None => {
+            Some(Later::Readable(_, None) | Later::NotHeld) | None => {
                 self.see(path, GONE);
                 None
             }

@@ -42,6 +42,10 @@ pub(super) struct Run<'a> {
     pub(super) later: BTreeMap<ZnodePath, Option<Later>>,
     pub(super) summary: CaptureSummary,
     walks: Option<Walks>,
+    /// The data in `later`, in bytes.
+    pub(super) held: usize,
+    /// What is in `later` without its data.
+    pub(super) not_held: BTreeSet<ZnodePath>,
 }
 
 /// What two walks compare.
@@ -89,6 +93,8 @@ impl<'a> Run<'a> {
             later: BTreeMap::new(),
             summary: CaptureSummary::default(),
             walks: None,
+            held: 0,
+            not_held: BTreeSet::new(),
         }
     }
 
@@ -98,11 +104,23 @@ impl<'a> Run<'a> {
         self.masked.clear();
         self.dirty.clear();
         self.later.clear();
+        self.held = 0;
+        self.not_held.clear();
         self.summary = CaptureSummary {
             rounds: self.summary.rounds + 1,
             ..CaptureSummary::default()
         };
         self.send(Portion::Restart).await
+    }
+
+    /// Notes no more what each znode is like.
+    pub(super) fn compare_no_more(&mut self) {
+        self.walks = None;
+    }
+
+    /// Notes anew what each znode is like.
+    pub(super) fn forget_walks(&mut self) {
+        self.walks = self.walks.take().map(|_| Walks::default());
     }
 
     pub(super) fn compare_with_last_walk(&mut self) {
@@ -174,6 +192,9 @@ impl<'a> Run<'a> {
         for visit in visit(self.reader, self.known, paths, history).await? {
             match (visit.reading, visit.acl) {
                 (Reading::Found(found), Some(Reading::Found(guard))) => {
+                    if guard.acl.is_masked() {
+                        self.unreadable(&visit.path);
+                    }
                     records.push(record(visit.path, Role::Ancestor, found, guard.acl));
                 }
                 (Reading::Denied | Reading::Undecodable(_), _)
@@ -273,13 +294,33 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Notes what would change if the znode did.
-    fn print(&mut self, path: &ZnodePath, reading: &Reading) {
-        let Some(walks) = &mut self.walks else { return };
+    /// Whether the znode is as it was when it was noted last.
+    pub(super) fn is_as_printed(&self, path: &ZnodePath, reading: &Reading) -> bool {
+        let print = self.print_of(reading);
+        let known = self
+            .walks
+            .as_ref()
+            .and_then(|walks| walks.this.get(&self.keys.path(path)));
+        print.is_some() && known == print.as_ref()
+    }
+
+    /// Notes a znode that was read again.
+    pub(super) fn print_again(&mut self, path: &ZnodePath, reading: &Reading) {
+        let (key, print) = (self.keys.path(path), self.print_of(reading));
+        if let Some(walks) = self.walks.as_mut().filter(|walks| walks.last.is_none()) {
+            match print {
+                Some(print) => walks.this.insert(key, print),
+                None => walks.this.remove(&key),
+            };
+        }
+    }
+
+    /// What would be another if the znode had changed.
+    fn print_of(&self, reading: &Reading) -> Option<[u32; 2]> {
         let stat = match reading {
             Reading::Found(found) => found.stat,
             Reading::Denied | Reading::Undecodable(_) => Stat::default(),
-            Reading::Missing => return,
+            Reading::Missing => return None,
         };
         let numbers = [
             stat.czxid,
@@ -289,8 +330,16 @@ impl<'a> Run<'a> {
             i64::from(stat.aversion),
         ];
         let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        let print = self.keys.key::<2>(&[&bytes]).0;
+        Some(self.keys.key::<2>(&[&bytes]).0)
+    }
+
+    /// Notes what would change if the znode did.
+    fn print(&mut self, path: &ZnodePath, reading: &Reading) {
+        let print = self.print_of(reading);
         let key = self.keys.path(path);
+        let (Some(walks), Some(print)) = (&mut self.walks, print) else {
+            return;
+        };
         let before = walks.last.as_ref().and_then(|last| last.get(&key));
         let twice = walks.this.insert(key, print).is_some();
         if walks.last.is_some() && (before != Some(&print) || twice) {

@@ -188,6 +188,21 @@ pub trait ZnodeReader: Send + Sync {
         0
     }
 
+    /// Whether no ACL keeps this connection from reading anything. Where it may not, a watch may keep silent about what
+    /// it may not read.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        Ok(false)
+    }
+
+    /// The newest transaction that the server which reads of [`History::One`] ask has applied, where it can be told: while
+    /// it stays the same nothing has changed there, whoever may see it.
+    async fn applied(&self) -> Option<i64> {
+        None
+    }
+
     /// The session of the connection that reads of [`History::One`] use, where the whole ensemble knows it.
     ///
     /// # Errors
@@ -245,6 +260,14 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
 
     fn epoch(&self) -> u64 {
         (**self).epoch()
+    }
+
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        (**self).reads_everything().await
+    }
+
+    async fn applied(&self) -> Option<i64> {
+        (**self).applied().await
     }
 
     async fn session(&self) -> Result<Option<i64>, ClientError> {

@@ -239,6 +239,10 @@ impl ZnodeReader for MemoryTree {
         1
     }
 
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        Ok(true)
+    }
+
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
         self.read_many(paths, History::One).await.map(Some)
     }

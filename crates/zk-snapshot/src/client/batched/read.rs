@@ -7,8 +7,11 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use zookeeper_client as zk;
 
+use tokio::time::timeout_at;
+
 use super::session::Session;
 use super::{BatchedClient, wire};
+use crate::client::four_letter_word;
 use crate::{AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// Znodes in one `multiRead`, and requests in flight; together they keep a server busy without holding more.
@@ -28,7 +31,7 @@ impl BatchedClient {
         &self,
         paths: &[&ZnodePath],
         children: bool,
-    ) -> Result<Vec<zk::MultiReadResult>, ClientError> {
+    ) -> Result<Result<Vec<zk::MultiReadResult>, String>, ClientError> {
         let answer = self.main.call(self.deadline(), |zk| {
             let mut reader = zk.new_multi_reader();
             let added = paths.iter().try_for_each(|path| {
@@ -41,13 +44,16 @@ impl BatchedClient {
             let answer = reader.commit().boxed();
             async move {
                 added?;
-                answer.await
+                tell_apart(answer.await)
             }
             .boxed()
         });
-        let results = answer.await.map_err(|error| self.client_error(&error))?;
+        let results = match answer.await.map_err(|error| self.client_error(&error))? {
+            Ok(results) => results,
+            Err(why) => return Ok(Err(why)),
+        };
         if results.len() == paths.len() {
-            Ok(results)
+            Ok(Ok(results))
         } else {
             let cause = format!("{} answers to {} questions", results.len(), paths.len());
             Err(ClientError::new(&self.config.address, cause))
@@ -58,7 +64,9 @@ impl BatchedClient {
     async fn read_data(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
         let all: Vec<_> = paths.iter().collect();
         let mut readings = Vec::with_capacity(paths.len());
-        for result in self.multi_read(&all, false).await? {
+        let results = self.multi_read(&all, false).await?;
+        let results = results.map_err(|why| ClientError::new(&self.config.address, why))?;
+        for result in results {
             readings.push(match result {
                 zk::MultiReadResult::Data { data, stat } => Reading::Found(Found {
                     data,
@@ -106,7 +114,22 @@ impl BatchedClient {
         readings: &mut [Reading],
     ) -> Result<(), ClientError> {
         let asked: Vec<_> = parents.iter().map(|index| &paths[*index]).collect();
-        let results = self.multi_read(&asked, true).await?;
+        let results = match self.multi_read(&asked, true).await? {
+            Ok(results) => results,
+            Err(why) => {
+                // One of them has a name that cannot be understood, and the answer is lost for all.
+                match parents {
+                    [index] => readings[*index] = Reading::Undecodable(why),
+                    several => {
+                        for index in several {
+                            let one = std::slice::from_ref(index);
+                            Box::pin(self.read_children(paths, one, readings)).await?;
+                        }
+                    }
+                }
+                return Ok(());
+            }
+        };
         for (index, result) in parents.iter().zip(results) {
             match (result, &mut readings[*index]) {
                 (zk::MultiReadResult::Children { children }, Reading::Found(found)) => {
@@ -135,15 +158,24 @@ impl BatchedClient {
     async fn read_acl(&self, session: &Session, path: &ZnodePath) -> Result<Reading<AclFound>, ClientError> {
         let answer = session.call(self.deadline(), |zk| {
             let (zk, path) = (zk.clone(), path.clone());
-            async move { zk.get_acl(path.as_str()).await }.boxed()
+            async move { tell_apart(zk.get_acl(path.as_str()).await) }.boxed()
         });
         match answer.await {
-            Ok((acl, stat)) => Ok(Reading::Found(AclFound {
+            Ok(Err(why)) => Ok(Reading::Undecodable(why)),
+            Ok(Ok((acl, stat))) => Ok(Reading::Found(AclFound {
                 acl: wire::from_wire(&acl),
                 stat: wire::stat(&stat),
             })),
             Err(error) => self.not_found(&error),
         }
+    }
+}
+
+/// An answer, or why it cannot be understood; everything else is about the connection.
+fn tell_apart<T>(answer: Result<T, zk::Error>) -> Result<Result<T, String>, zk::Error> {
+    match answer {
+        Ok(answer) => Ok(Ok(answer)),
+        Err(error) => wire::undecodable(&error).map(Err).ok_or(error),
     }
 }
 
@@ -193,6 +225,39 @@ impl ZnodeReader for BatchedClient {
 
     fn epoch(&self) -> u64 {
         self.main.epoch()
+    }
+
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        let users = self.main.call(self.deadline(), |zk| {
+            let zk = zk.clone();
+            // Servers before 3.7 do not know the question.
+            async move {
+                match zk.list_auth_users().await {
+                    Err(zk::Error::Unimplemented) => Ok(Vec::new()),
+                    answer => answer,
+                }
+            }
+            .boxed()
+        });
+        let users = users.await.map_err(|error| self.client_error(&error))?;
+        Ok(users.iter().any(|user| user.scheme() == "super"))
+    }
+
+    async fn applied(&self) -> Option<i64> {
+        // Only where there is but one server that can be meant, and it can be asked without certificates. Behind one address
+        // there may be several: a standalone server is alone.
+        let address = Some(self.config.address.trim()).filter(|address| !address.contains(','))?;
+        if self.config.tls.is_some() {
+            return None;
+        }
+        let mut addresses = tokio::net::lookup_host(address).await.ok()?;
+        let server = addresses.next().filter(|_| addresses.next().is_none())?;
+        let server = server.to_string();
+        let asked = four_letter_word(&self.config, &server, "srvr");
+        let answer = timeout_at(self.deadline(), asked).await.ok()?.ok()?;
+        answer.lines().find(|line| line.trim() == "Mode: standalone")?;
+        let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"))?;
+        i64::from_str_radix(zxid.trim(), 16).ok()
     }
 
     async fn session(&self) -> Result<Option<i64>, ClientError> {

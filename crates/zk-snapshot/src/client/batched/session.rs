@@ -77,7 +77,8 @@ impl Session {
         Ok((client, self.epoch.fetch_add(1, Ordering::SeqCst) + 1))
     }
 
-    /// A new session with the first server that gives one.
+    /// A new session with the first server that gives one. That server may have been behind: it has caught up with what
+    /// was acknowledged anywhere in the ensemble by now.
     async fn connect(&self, deadline: Instant) -> Result<zk::Client, zk::Error> {
         loop {
             let mut last = zk::Error::NoHosts;
@@ -97,7 +98,11 @@ impl Session {
                     _ => deadline - Instant::now(),
                 };
                 match timeout_at(Instant::now() + share, connecting).await {
-                    Ok(Ok(Ok(client))) => return Ok(client),
+                    Ok(Ok(Ok(client))) => match timeout_at(deadline, client.sync("/")).await {
+                        Ok(Ok(())) => return Ok(client),
+                        Ok(Err(error)) => last = error,
+                        Err(_) => last = zk::Error::Timeout,
+                    },
                     Ok(Ok(Err(error @ (zk::Error::AuthFailed | zk::Error::Unimplemented)))) => {
                         return Err(error);
                     }

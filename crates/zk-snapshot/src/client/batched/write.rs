@@ -20,6 +20,12 @@ pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) 
     let mut parts = Vec::new();
     let mut begin = 0;
     while begin < ops.len() {
+        if let Some(why) = unsendable(&ops[begin]) {
+            let refused = zk::Error::BadArguments(why);
+            parts.push((&ops[begin..=begin], futures::future::ready(Err(refused)).boxed()));
+            begin += 1;
+            continue;
+        }
         let end = begin + together(&ops[begin..]);
         let part = &ops[begin..end];
         parts.push((part, send(zk, part)));
@@ -44,6 +50,15 @@ pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) 
     outcomes
 }
 
+/// Why the library cannot send the operation exactly as it is.
+fn unsendable(op: &WriteOp) -> Option<&'static &'static str> {
+    let (WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. }) = op else {
+        return None;
+    };
+    let known = |entry: &crate::AclEntry| entry.perms & !wire::ALL == 0;
+    (!acl.entries().iter().all(known)).then_some(&"its ACL has permission bits that no client library sends")
+}
+
 /// How many of `ops`, at least one, go into one request.
 fn together(ops: &[WriteOp]) -> usize {
     let mut bytes = 0;
@@ -51,7 +66,7 @@ fn together(ops: &[WriteOp]) -> usize {
         .iter()
         .take_while(|op| {
             bytes += size(op);
-            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. })
+            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. }) && unsendable(op).is_none()
         })
         .count();
     fit.max(1)

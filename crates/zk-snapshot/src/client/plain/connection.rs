@@ -129,7 +129,7 @@ impl Connection {
                 .await
                 .map_err(Trouble::Server)?;
         }
-        zookeeper.exists("/", false).await.map_err(Trouble::Server)?;
+        catch_up(&zookeeper).await?;
         Ok(Live { zookeeper, lost })
     }
 
@@ -177,6 +177,20 @@ impl Connection {
         if let Some(live) = self.current.lock().await.take() {
             end(&live.zookeeper).await;
         }
+    }
+}
+
+/// Returns when the server has caught up with what was acknowledged anywhere in the ensemble by now.
+///
+/// The library has no `sync`. A write is answered by a server when it has done all that the leader had ordered before it,
+/// also one that changes nothing: deleting what is not there, at a version that it would not have either.
+async fn catch_up(zookeeper: &ZooKeeper) -> Result<(), Trouble> {
+    match zookeeper
+        .delete("/zookeeper/zk-backup-sync", Some(i32::MAX))
+        .await
+    {
+        Ok(()) | Err(ZkError::NoNode | ZkError::NoAuth | ZkError::BadVersion) => Ok(()),
+        Err(error) => Err(Trouble::Server(error)),
     }
 }
 
