@@ -137,7 +137,16 @@ async fn the_client_does_what_every_client_must_do() {
         .extend(zk_backup_testkit::Distribution::debian().map(|debian| ZooKeeper::start(&debian).unwrap()));
     for server in servers {
         let client = connect(as_super(&server)).await.unwrap();
-        zk_snapshot::conformance::run(&*client, &ZnodePath::parse("/conformance").unwrap()).await;
+        let root = ZnodePath::parse("/conformance").unwrap();
+        zk_snapshot::conformance::run(&*client, &root).await;
+        let digest_auth = Some("bob:secret".to_owned());
+        let as_bob = zk_snapshot::BatchedConfig {
+            digest_auth,
+            ..as_super(&server)
+        };
+        let bob = connect(as_bob).await.unwrap();
+        zk_snapshot::conformance::guards(&*client, &*bob, &root).await;
+        bob.close().await;
         client.close().await;
     }
 }

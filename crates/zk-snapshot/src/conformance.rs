@@ -9,6 +9,10 @@ use crate::{
     WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
 };
 
+mod guards;
+
+pub use guards::guards;
+
 /// Runs the suite below `root`, which must not exist and does not afterwards. The client must be allowed to do
 /// everything there.
 ///

@@ -34,6 +34,8 @@ mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod files;
+#[cfg(feature = "conformance")]
+pub mod model;
 mod restore;
 mod tree;
 

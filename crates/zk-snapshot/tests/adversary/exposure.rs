@@ -1,0 +1,46 @@
+//! (c): no write of ours lets anybody read data of the backup that the backup's own ACL does not let him read.
+
+use zk_snapshot::model::{Identity, ModelTree};
+use zk_snapshot::{WriteOp, ZnodePath};
+
+use crate::acts::{bob, eve};
+use crate::scope::{Scope, known};
+
+pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Result<(), String> {
+    let readers = [Identity::anyone(), eve(), bob()];
+    for (index, entry) in tree.log().iter().enumerate().skip(from) {
+        let path = entry.op.path();
+        let Some(record) = scope.wanted.get(path).filter(|record| !record.data.is_empty()) else {
+            continue;
+        };
+        if entry.by == 0 {
+            continue;
+        }
+        for reader in readers
+            .iter()
+            .filter(|reader| *reader != us || us == &Identity::anyone())
+        {
+            let reads = |zxid: i64| {
+                let znode = tree.at(path, zxid);
+                znode.is_some_and(|znode| znode.data == record.data && reader.may(&znode.acl, 1))
+            };
+            if reads(entry.zxid) && !reads(entry.zxid - 1) && !reader.may(&record.acl, 1) {
+                let is_data = matches!(entry.op, WriteOp::SetData { .. });
+                if !(is_data && is_opened_unseen(tree, path, index)) {
+                    return Err(format!("(c) {reader:?} can read {path} after {:?}", entry.op));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether somebody else has changed the ACL since we last looked at it: a write of data cannot ask for its version.
+fn is_opened_unseen(tree: &ModelTree, path: &ZnodePath, index: usize) -> bool {
+    let guards = tree.log()[..index].iter().filter(|entry| {
+        entry.op.path() == path && matches!(entry.op, WriteOp::SetAcl { .. } | WriteOp::Create { .. })
+    });
+    guards
+        .last()
+        .is_some_and(|last| last.by == 0 && last.zxid > known(tree, path, &["acl"], index))
+}

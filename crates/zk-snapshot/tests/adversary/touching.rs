@@ -1,0 +1,109 @@
+//! (a): nothing outside the scope changes, and nothing is overwritten or deleted that the policy does not allow.
+
+use zk_snapshot::model::{Entry, Identity, ModelTree};
+use zk_snapshot::{Acl, Role, WriteOp};
+
+use crate::acts::Guard;
+use crate::scope::{Scope, known};
+
+pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Result<(), String> {
+    for (index, entry) in tree.log().iter().enumerate().skip(from) {
+        if entry.by != 0
+            && let Err(why) = allowed(scope, tree, index, entry, us)
+        {
+            let Entry { op, before, .. } = entry;
+            return Err(format!("(a) {why}: {op:?} on {before:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn allowed(
+    scope: &Scope,
+    tree: &ModelTree,
+    index: usize,
+    entry: &Entry,
+    us: &Identity,
+) -> Result<(), &'static str> {
+    let path = entry.op.path();
+    let masked = |acl: &Acl| acl.is_masked();
+    let record = scope.wanted.get(path);
+    let is_wanted =
+        record.is_some_and(|record| record.role != Role::Unreadable) || scope.above.contains(path);
+    match &entry.op {
+        WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } if masked(acl) => {
+            return Err("a masked ACL is written");
+        }
+        WriteOp::Create { data, .. } => {
+            let is_ours = |data: &[u8]| data.is_empty() || record.is_some_and(|record| record.data == data);
+            return match (is_wanted, scope.is_helper(path)) {
+                (true, _) if scope.above.contains(path) || is_ours(data) => Ok(()),
+                (false, true) => counted(scope, tree, index, entry, us),
+                _ => Err("something is created that nobody asked for"),
+            };
+        }
+        _ => {}
+    }
+    let Some(before) = &entry.before else {
+        return Err("something is changed that is not there");
+    };
+    // A znode cannot be told from another one in its place that has the same version. Nothing else is excused.
+    let (asked, there) = match &entry.op {
+        WriteOp::SetAcl { version, .. } => (*version, before.stat.aversion),
+        WriteOp::SetData { version, .. } | WriteOp::Delete { version, .. } => (*version, before.stat.version),
+        WriteOp::Create { .. } => (None, 0),
+    };
+    let ours = tree.log()[..index]
+        .iter()
+        .filter(|e| e.by != 0 && e.op.path() == path);
+    let touched = ours.map(|entry| entry.zxid).max().unwrap_or(0);
+    let last = known(tree, path, &["data", "acl"], index).max(touched);
+    if asked == Some(there) && before.stat.czxid > last {
+        return Ok(());
+    }
+    if before.stat.is_ephemeral() {
+        return Err("an ephemeral znode is touched");
+    }
+    match &entry.op {
+        WriteOp::SetData { .. } if is_wanted => {}
+        WriteOp::SetAcl { .. } if is_wanted => {}
+        WriteOp::SetAcl { .. } | WriteOp::Delete { .. } if scope.is_stranger(path) => return Ok(()),
+        WriteOp::Delete { .. } if scope.is_helper(path) => return Ok(()),
+        _ => return Err("something is changed that nobody asked for"),
+    }
+    // Nor can one be told from our own creation whose answer was lost, or before which we ended.
+    let data = record.map(|record| &record.data[..]).unwrap_or_default();
+    let looks_ours = is_working(&before.acl, us) && (before.data.is_empty() || before.data == data);
+    if looks_ours || scope.is_restored(tree, path, before) {
+        Ok(())
+    } else {
+        Err("something is overwritten that the policy leaves alone")
+    }
+}
+
+/// Whether it is what the working ACL of our connection becomes.
+fn is_working(acl: &Acl, us: &Identity) -> bool {
+    let without_read = Guard::Unread.acl();
+    *acl == us.only() || (*us == Identity::anyone() && *acl == without_read)
+}
+
+/// A counter is raised only where the znode itself may be changed.
+fn counted(
+    scope: &Scope,
+    tree: &ModelTree,
+    index: usize,
+    entry: &Entry,
+    us: &Identity,
+) -> Result<(), &'static str> {
+    let Some(path) = entry.op.path().parent() else {
+        return Ok(());
+    };
+    let Some(parent) = tree.at(&path, entry.zxid) else {
+        return Ok(());
+    };
+    let is_known = parent.stat.czxid <= known(tree, &path, &["data", "acl"], index);
+    if is_known && !is_working(&parent.acl, us) && !scope.is_restored(tree, &path, parent) {
+        return Err("a counter is raised that the policy leaves alone");
+    }
+    Ok(())
+}
