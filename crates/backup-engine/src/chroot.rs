@@ -30,7 +30,7 @@ impl Below {
             Some(Reading::Found(found)) if found.children.iter().any(|name| name == "zookeeper") => format!(
                 "{chroot}/zookeeper exists, and below a chroot it cannot be told from the server's own /zookeeper"
             ),
-            Some(_) => return Ok(Self { client, chroot }),
+            Some(Reading::Found(_) | Reading::Denied) => return Ok(Self { client, chroot }),
         };
         client.close().await;
         Err(ClientError::new(address, why))
@@ -113,7 +113,7 @@ impl ZnodeWriter for Below {
                 WriteOp::Create { path, .. }
                 | WriteOp::SetData { path, .. }
                 | WriteOp::SetAcl { path, .. }
-                | WriteOp::Delete { path, .. } => *path = path.below(&self.chroot),
+                | WriteOp::Delete { path } => *path = path.below(&self.chroot),
             }
         }
         self.client.write_many(&ops).await
