@@ -236,6 +236,14 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             plan.steps.iter_mut().for_each(|step| step.counts = None);
             plan.last.iter_mut().for_each(|last| last.counts = false);
         }
+        if plan.verdict == Verdict::Open {
+            let path = path.clone();
+            self.writer.push(plan.steps).await?;
+            self.writer.drain().await?;
+            self.writer.surprises.entry(path.clone()).or_default().hint.admit = true;
+            self.writer.places.pend(&path, true);
+            return Ok(());
+        }
         if matches!(plan.verdict, Verdict::Change) {
             match live {
                 Live::Missing => {
@@ -299,7 +307,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             Verdict::Change if matches!(live, Live::Missing) => {
                 self.writer.report.created_passing += u64::from(has_passed(record, self.options.now));
             }
-            Verdict::Change | Verdict::Blocked(_) => {}
+            Verdict::Change | Verdict::Open | Verdict::Blocked(_) => {}
         }
         if self.passes > 0
             && !matches!(plan.verdict, Verdict::Equal | Verdict::LeftAlone)

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The child that is created and deleted again. No backup holds it.
-const RESERVED: &str = "zk-backup-sequence-counter";
+pub(super) const RESERVED: &str = "zk-backup-sequence-counter";
 /// A parent is looked at again this often.
 const ATTEMPTS: usize = 3;
 
@@ -98,7 +98,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         left: &mut u64,
         for_the_last_time: bool,
     ) -> Result<Vec<(ZnodePath, Counter)>, Stop> {
-        let mut refused = Vec::new();
+        let helpers: Vec<_> = counters
+            .iter()
+            .filter_map(|(path, _)| path.child(RESERVED).ok())
+            .collect();
+        self.writer.begin(&helpers).await?;
+        let (mut refused, mut stuck) = (Vec::new(), Vec::new());
         for (path, counter) in counters {
             if self.writer.places.at(&path).is_failed() {
                 continue; // it is not there, and named
@@ -146,10 +151,14 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 Err(Low::Stuck(why)) => {
                     self.writer.report.leave_counter(&path, why.clone());
                     let child = path.child(RESERVED).unwrap_or(path);
+                    stuck.push(child.clone());
                     let why = format!("it was created to raise a counter, and cannot be deleted: {why}");
                     self.writer.report.fail(&child, why);
                 }
             }
+        }
+        for helper in helpers.iter().filter(|helper| !stuck.contains(helper)) {
+            self.writer.end(helper, false);
         }
         Ok(refused)
     }

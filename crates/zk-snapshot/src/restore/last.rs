@@ -7,9 +7,10 @@ use futures::stream::StreamExt;
 
 use super::Stop;
 use super::apply::Run;
+use super::counters::RESERVED;
 use super::plan::Last;
 use super::scope::ahead;
-use crate::{Reading, RecordSource, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{Reading, RecordSource, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// ACLs in one call.
 const AT_ONCE: usize = 256;
@@ -65,6 +66,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         let left: Vec<_> = self.writer.unfinished.keys().cloned().collect();
         if self.options.dry_run {
             return Ok(());
+        }
+        let (helpers, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|path| path.name() == RESERVED);
+        for path in helpers {
+            let delete = WriteOp::Delete {
+                path: path.clone(),
+                version: None,
+            };
+            if let Some(Ok(()) | Err(WriteError::NoNode)) = self.live.write_many(&[delete]).await.pop() {
+                self.writer.end(&path, false);
+            }
         }
         for paths in left.chunks(AT_ONCE) {
             for (path, guard) in paths.iter().zip(self.live.read_acls(paths).await?) {

@@ -76,16 +76,20 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         }
     }
 
-    /// Whether what may not be read is unfinished work of ours, hidden from everybody until it gets its own ACL.
+    /// Whether what may not be read is unfinished work of ours, hidden from everybody until it gets its own ACL, or may be
+    /// opened by us: the list is shown to who may read or change it, and we may not read.
     async fn find_hidden(&mut self, path: &ZnodePath, live: &mut Live) -> Result<(), Stop> {
-        if !matches!(live, Live::Denied) || !self.writer.unfinished.contains_key(path) {
+        if !matches!(live, Live::Denied) || self.options.dry_run {
             return Ok(());
         }
         let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
-        if let Some(Reading::Found(guard)) = guards.pop()
-            && guard.acl.same_as(&self.guards.narrow)
-        {
-            *live = Live::Hidden(guard.stat);
+        if let Some(Reading::Found(guard)) = guards.pop() {
+            let ours = guard.acl.same_as(&self.guards.narrow);
+            if ours && self.writer.unfinished.contains_key(path) {
+                *live = Live::Hidden(guard.stat);
+            } else if !guard.acl.is_masked() && !self.writer.hint(path).admit {
+                *live = Live::Shut(guard.stat, guard.acl);
+            }
         }
         Ok(())
     }

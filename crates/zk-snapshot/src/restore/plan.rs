@@ -17,6 +17,8 @@ pub(super) enum Live {
     },
     Missing,
     Denied,
+    /// It may not be read, but its ACL may be changed.
+    Shut(Stat, Acl),
     /// It stands under an ACL of ours that lets nobody read, ourselves included.
     Hidden(Stat),
     Undecodable(String),
@@ -76,6 +78,8 @@ pub(super) struct Last {
 pub(super) enum Verdict {
     /// There is something to be done.
     Change,
+    /// It must be opened to us before it can be compared.
+    Open,
     /// It is as in the backup.
     Equal,
     /// It is not ours to touch.
@@ -128,21 +132,48 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
     match live {
         _ if wanted.role == Role::Unreadable => NodePlan::only(Verdict::Unknown),
         Live::Missing => make(asked),
+        Live::Shut(stat, acl) if !stat.is_ephemeral() && is_ours_to_change(asked) => open(asked, stat, acl),
         Live::Hidden(stat) if !wanted.acl.is_masked() => reveal(asked, stat),
-        Live::Hidden(_) | Live::Denied => blocked("the live znode, or its ACL, may not be read".to_owned()),
+        Live::Hidden(_) | Live::Shut(..) | Live::Denied => {
+            blocked("the live znode, or its ACL, may not be read".to_owned())
+        }
         Live::Undecodable(why) => blocked(format!("the live znode, or its ACL, cannot be understood: {why}")),
         Live::Torn => blocked("it changed each time it was looked at".to_owned()),
         Live::Found { found, .. } if found.stat.is_ephemeral() => {
             blocked("a live ephemeral znode stands in its place".to_owned())
         }
         Live::Found { found, acl } => {
-            let ours = wanted.role == Role::Captured && asked.policy != Policy::Missing;
-            if ours || is_half_done(asked, found, acl.as_ref()) {
+            if is_ours_to_change(asked) || is_half_done(asked, found, acl.as_ref()) {
                 change(asked, found, acl.as_ref())
             } else {
                 NodePlan::only(Verdict::LeftAlone)
             }
         }
+    }
+}
+
+fn is_ours_to_change(asked: &Question<'_>) -> bool {
+    asked.wanted.role == Role::Captured && asked.policy != Policy::Missing
+}
+
+/// Lets us look at it; what else is to be done is planned then.
+fn open(asked: &Question<'_>, stat: &Stat, acl: &Acl) -> NodePlan {
+    let mut plan = NodePlan::only(Verdict::Open);
+    plan.steps.push(admit(asked, acl, stat.aversion));
+    plan
+}
+
+/// Puts the ACL on under which we may do everything.
+fn admit(asked: &Question<'_>, live: &Acl, aversion: i32) -> Step {
+    Step {
+        op: WriteOp::SetAcl {
+            path: asked.wanted.path.clone(),
+            acl: asked.guards.admitting(live, &asked.wanted.acl).clone(),
+            version: Some(aversion),
+        },
+        counts: None,
+        begins: Some(false),
+        ends: false,
     }
 }
 
@@ -241,19 +272,10 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
         return plan;
     }
     let mut aversion = found.stat.aversion;
-    let admit = hint.admit && !hint.no_admin && !masked;
-    if exposed || admit {
-        let live = acl.unwrap_or(&wanted.acl);
-        plan.steps.push(Step {
-            op: WriteOp::SetAcl {
-                path: wanted.path.clone(),
-                acl: asked.guards.admitting(live, &wanted.acl).clone(),
-                version: Some(aversion),
-            },
-            counts: None,
-            begins: Some(false),
-            ends: false,
-        });
+    let live = acl.unwrap_or(&wanted.acl);
+    let shut = hint.admit && !hint.no_admin && !masked && !asked.guards.is_ours(live);
+    if exposed || shut {
+        plan.steps.push(admit(asked, live, aversion));
         aversion = aversion.wrapping_add(1);
     }
     if data_differ {

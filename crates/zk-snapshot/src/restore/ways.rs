@@ -29,7 +29,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 return Ok(false);
             }
             let new = self.is_surely_empty(place);
-            if new || is_missing(self.live, &path).await? {
+            let unfinished = self.writer.unfinished.contains_key(&path);
+            if new || unfinished || is_missing(self.live, &path).await? {
                 let Some(acl) = self.acl_of(&above).await? else {
                     return Ok(false);
                 };
@@ -51,7 +52,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     renamed: true,
                     named: false,
                 };
-                self.one(placed, &Live::Missing).await?;
+                if unfinished && !new {
+                    self.look(vec![placed]).await?;
+                } else {
+                    self.one(placed, &Live::Missing).await?;
+                }
             }
             self.ways.insert(path);
         }

@@ -260,6 +260,22 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
     }
 
+    /// Notes that these are created, and deleted again: what an interruption leaves of them is known.
+    pub(super) async fn begin(&mut self, helpers: &[ZnodePath]) -> Result<(), Stop> {
+        if self.dry_run || helpers.is_empty() {
+            return Ok(());
+        }
+        let begun = |path: &ZnodePath| Unfinished {
+            path: path.clone(),
+            created: true,
+        };
+        let begun: Vec<_> = helpers.iter().map(begun).collect();
+        self.ledger.begin(&begun).await?;
+        self.unfinished
+            .extend(begun.into_iter().map(|one| (one.path, true)));
+        Ok(())
+    }
+
     /// Notes that a znode is no longer unfinished, and whether that is because it was `finished`.
     pub(super) fn end(&mut self, path: &ZnodePath, finished: bool) {
         if self.unfinished.remove(path).is_some() {
