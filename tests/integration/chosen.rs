@@ -57,6 +57,7 @@ fn by_default_two_backups_by_hand_stay() {
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
     let ids: Vec<_> = (0..2).map(|_| daemon.do_job("/backup", "").unwrap().0).collect();
+    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
     as_if_scheduled(storage.path());
     // Those of a schedule stay for a day, too.
     assert_eq!(daemon.http.post("/evict", "").unwrap().status, 200);
@@ -113,4 +114,10 @@ async fn a_time_means_a_valid_backup_that_has_what_is_asked_for() {
     assert_eq!(chosen(json!({"before": ts(&second) - 1})), first);
     assert_eq!(chosen(json!({"before": ts(&first) - 1, "dbs": ["a"]})), only_a);
     assert_eq!(chosen(json!({"before": ts(&first) - 1})), "404");
+
+    // What was found damaged is left alone by retention, and says so.
+    let body = json!({"vault": damaged, "dry_run": true}).to_string();
+    assert_eq!(daemon.do_job("/restore", &body).unwrap().1.status, 500);
+    assert_eq!(daemon.describe(&damaged).unwrap()["evictable"], false);
+    assert_eq!(daemon.describe(&second).unwrap()["evictable"], true);
 }
