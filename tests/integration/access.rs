@@ -141,6 +141,15 @@ fn settings_that_cannot_be_used_stop_the_start() {
             .to_string();
         assert!(refused.contains(part), "{name}: {refused}");
     }
+    let settings = [
+        ("ZOOKEEPER_ADMIN_URL", "http://zk:8080"),
+        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest jörg:canary"),
+    ];
+    let refused = try_daemon(&nobody(), storage.path(), &settings)
+        .unwrap_err()
+        .to_string();
+    assert!(refused.contains("ZOOKEEPER_ADMIN_AUTHORIZATION: "), "{refused}");
+    assert!(!refused.contains("canary"), "{refused}");
 }
 
 /// Whatever happens, no secret is in a log line, an answer, `--help`, or the arguments of the process.

@@ -245,25 +245,6 @@ fn eviction(daemon: &Daemon, full: &str, granular: &str, failed: &str) {
     );
 }
 
-/// Policies at work: what is not the newest of its window goes, after each successful backup and on request.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn policies_evict_and_tell_why() {
-    let zookeeper = server();
-    let storage = tempfile::tempdir().unwrap();
-    let settings = [
-        ("EVICTION_POLICY", "2/delete"),
-        ("GRANULAR_EVICTION_POLICY", "1/delete"),
-    ];
-    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
-    let backup = |body: &str| daemon.do_job("/backup", body).unwrap().0;
-    let pinned = backup(r#"{"allow_eviction": false}"#);
-    let ids: Vec<_> = (0..4).map(|_| backup("{}")).collect();
-    let left = daemon.http.get("/listbackups").unwrap().json();
-    assert_eq!(left, json!([pinned, ids[2], ids[3]]));
-    let plan = daemon.http.post("/evict?dry_run=true", "").unwrap().json();
-    assert!(plan[0]["reason"].as_str().unwrap().contains("pinned"), "{plan}");
-}
-
 /// A restore of everything is refused where the operator forbids it; one of named root znodes is not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_restore_can_be_forbidden() {
@@ -325,7 +306,21 @@ fn requests_that_cannot_be_are_refused_with_a_reason() {
         ("/restore", r#"{"ts": 99999999999999}"#, 404, ""),
         ("/restore", r#"{"ts": "soon"}"#, 400, "ts"),
         ("/restore", r#"{"vault": 7}"#, 400, "vault"),
-        ("/restore", r#"{"vault": "x", "ts": 1}"#, 400, "ts"),
+        ("/restore", r#"{"ts": 1543000000}"#, 400, "ts"),
+        ("/restore", r#"{"before": "1543000000"}"#, 400, "before"),
+        ("/restore", r#"{"vault": "x", "ts": 1543000000000}"#, 400, "ts"),
+        (
+            "/restore",
+            r#"{"vault": "x", "before": 1543000000000}"#,
+            400,
+            "before",
+        ),
+        (
+            "/restore",
+            r#"{"ts": 1543000000000, "before": 1543000000000}"#,
+            400,
+            "before",
+        ),
         ("/restore", r#"{"vault": "x", "policy": "burn"}"#, 400, "merge"),
         (
             "/restore",

@@ -181,3 +181,25 @@ pub(crate) async fn plant(zookeeper: &zookeeper_async::ZooKeeper, znodes: &[(&st
         zookeeper.create(path, data.to_vec(), acl, mode).await.unwrap();
     }
 }
+
+/// Marks all vaults as asked for by the schedule, which is too slow for tests.
+pub(crate) fn as_if_scheduled(storage: &Path) {
+    for entry in std::fs::read_dir(storage).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            as_if_scheduled(&path);
+        } else if path.ends_with("manifest.json") {
+            let mut manifest: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            assert_eq!(manifest["scheduled"], false, "{manifest}");
+            manifest["scheduled"] = true.into();
+            std::fs::write(&path, manifest.to_string()).unwrap();
+            let sum = std::process::Command::new("sha256sum")
+                .arg("manifest.json")
+                .current_dir(storage)
+                .output()
+                .unwrap();
+            std::fs::write(storage.join("manifest.json.sha256"), sum.stdout).unwrap();
+        }
+    }
+}

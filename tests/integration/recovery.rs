@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, Distribution, Ensemble, SUPER_PASSWORD, ZooKeeper};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
-use crate::live::daemon;
+use crate::live::{as_if_scheduled, daemon};
 use crate::transactional::{back_up, busy, client, plant, start};
 
 /// A restart command that asks for the restart, and waits until it is done.
@@ -312,6 +312,7 @@ async fn a_backup_that_a_waiting_restore_needs_is_never_removed() {
     let (needed, _newest) = (take(), take());
     let (first, _) = back_up(&daemon_here);
     drop(daemon_here);
+    as_if_scheduled(storage.path());
     settings[3].1 = "0/delete";
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let body = json!({ "vault": first, "strategy": "files" });

@@ -9,7 +9,8 @@ use clap::Parser;
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below
 pub struct Args {
-    /// ZooKeeper's host, or several with commas between, each with a port of its own or without (default: 127.0.0.1)
+    /// ZooKeeper's host, or several with commas between, each with a port of its own or without, and after the last a
+    /// chroot such as `/kafka` if only what is below it is meant (default: 127.0.0.1)
     #[arg(long, env = "ZOOKEEPER_HOST")]
     pub zookeeper_host: Option<String>,
     /// ZooKeeper's port, where the host has none (default: 2181)
@@ -75,7 +76,7 @@ pub struct Args {
     /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
     #[arg(long, env = "BACKUP_SCHEDULE")]
     pub backup_schedule: Option<String>,
-    /// Eviction policy of full backups (default: 0/1d,7d/delete)
+    /// Eviction policy of full backups (default: 1d/1d,7d/7d,1m/delete)
     #[arg(long, env = "EVICTION_POLICY")]
     pub eviction_policy: Option<String>,
     /// Eviction policy of granular backups (default: 7d/delete)

@@ -1,15 +1,17 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Payload};
 use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource, Strategy};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use zk_snapshot::{Policy, ZnodePath};
 
 use crate::answer::ApiError;
+use crate::truth::{WORDS, truth};
 
 /// The largest body that is read.
 const LARGEST: usize = 1 << 20;
@@ -106,12 +108,14 @@ struct RestoreBody {
     vault: Option<String>,
     #[serde(default, deserialize_with = "milliseconds")]
     ts: Option<i64>,
+    #[serde(default, deserialize_with = "milliseconds")]
+    before: Option<i64>,
     dbs: Option<Vec<String>>,
     args: Option<Vec<String>>,
     instances: Option<Vec<String>>,
-    #[serde(rename = "changeDbNames")]
-    change_db_names: Option<BTreeMap<String, String>>,
-    #[serde(default, deserialize_with = "certain")]
+    #[serde(default, rename = "changeDbNames", deserialize_with = "pairs")]
+    change_db_names: Vec<(String, String)>,
+    #[serde(default, deserialize_with = "boolean")]
     dry_run: Option<bool>,
     policy: Option<Policy>,
     strategy: Option<Strategy>,
@@ -121,18 +125,26 @@ struct RestoreBody {
 
 pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
     let body: RestoreBody = parse(body)?;
-    let source = match (body.vault, body.ts) {
-        (Some(vault), None) => RestoreSource::Vault(vault),
-        (None, Some(ts)) => RestoreSource::Since(ts),
-        (Some(_), Some(_)) => return Err(ApiError::invalid("vault and ts: only one of them can be given")),
-        (None, None) => {
-            let message = "no backup is named: vault or ts is needed";
+    let source = match (body.vault, body.ts, body.before) {
+        (Some(vault), None, None) => RestoreSource::Vault(vault),
+        (None, Some(ts), None) => RestoreSource::Since(ts),
+        (None, None, Some(before)) => RestoreSource::Before(before),
+        (None, None, None) => {
+            let message = "no backup is named: vault, ts or before is needed";
             return Err(ApiError::new(StatusCode::NOT_FOUND, "backup_not_found", message));
+        }
+        _ => {
+            return Err(ApiError::invalid(
+                "vault, ts and before: only one of them can be given",
+            ));
         }
     };
     let mut renames = BTreeMap::new();
-    for (from, to) in body.change_db_names.unwrap_or_default() {
-        renames.insert(path("changeDbNames", &from)?, path("changeDbNames", &to)?);
+    for (from, to) in body.change_db_names {
+        let (from, to) = (path("changeDbNames", &from)?, path("changeDbNames", &to)?);
+        if renames.insert(from.clone(), to).is_some() {
+            return Err(ApiError::invalid(format!("changeDbNames: {from} is given twice")));
+        }
     }
     Ok(RestoreRequest {
         source,
@@ -154,6 +166,8 @@ fn raise_epoch(given: Option<Value>) -> Result<Option<u32>, ApiError> {
     match given {
         None | Some(Value::Null | Value::Bool(false)) => Ok(None),
         Some(Value::Bool(true)) => Ok(Some(0)),
+        // A number is an epoch.
+        Some(Value::String(text)) if truth(&text).is_some() => Ok((truth(&text) == Some(true)).then_some(0)),
         Some(other) => match other.as_u64().and_then(|epoch| u32::try_from(epoch).ok()) {
             Some(epoch) => Ok(Some(epoch)),
             None => Err(ApiError::invalid("raise_epoch: true, or an epoch, is needed")),
@@ -181,47 +195,72 @@ fn path(key: &str, name: &str) -> Result<ZnodePath, ApiError> {
     ZnodePath::parse_relative(name).map_err(|error| ApiError::invalid(format!("{key}: {error}")))
 }
 
-/// A JSON boolean, or one of the texts that older clients send; any other text or number is false.
+/// A JSON boolean, or one of the words and numbers that [`truth`] knows.
 fn boolean<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    let truth = |text: &str| {
-        matches!(
-            text.to_ascii_lowercase().as_str(),
-            "true" | "1" | "t" | "y" | "yes"
-        )
+    let value = Value::deserialize(deserializer)?;
+    let known = match &value {
+        Value::Null => return Ok(None),
+        Value::String(text) => truth(text),
+        other => truth(&other.to_string()),
     };
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        Value::Bool(value) => Ok(Some(value)),
-        Value::String(text) => Ok(Some(truth(text.trim()))),
-        Value::Number(number) => Ok(Some(truth(&number.to_string()))),
-        Value::Array(_) | Value::Object(_) => Err(serde::de::Error::custom("a boolean is expected")),
-    }
+    known.map(Some).ok_or_else(|| {
+        serde::de::Error::custom(format!("{value} is neither true nor false; allowed are {WORDS}"))
+    })
 }
 
-/// The same where a mistake must not count as false.
-fn certain<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    let text = match &value {
-        Value::Null => return Ok(None),
-        Value::String(text) => text.trim().to_ascii_lowercase(),
-        other => other.to_string(),
-    };
-    match &*text {
-        "true" | "1" | "t" | "y" | "yes" => Ok(Some(true)),
-        "false" | "0" | "f" | "n" | "no" => Ok(Some(false)),
-        _ => Err(serde::de::Error::custom(format!(
-            "{value} is neither true nor false"
-        ))),
+/// An object's pairs as they came, in which a key may come twice.
+fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    struct Pairs;
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of names")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                found.push(pair);
+            }
+            Ok(found)
+        }
     }
+    deserializer.deserialize_any(Pairs)
 }
+
+/// Seconds since the Unix epoch are below this until the year 5138, milliseconds above it since 1973.
+const FEWEST_MS: i64 = 100_000_000_000;
 
 /// A whole number, or a text that holds one.
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let wrong = || serde::de::Error::custom("a number of milliseconds since the Unix epoch is expected");
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        Value::Number(number) => number.as_i64().map(Some).ok_or_else(wrong),
-        Value::String(text) => text.trim().parse().map(Some).map_err(|_| wrong()),
-        _ => Err(wrong()),
+    let ms = match Value::deserialize(deserializer)? {
+        Value::Null => return Ok(None),
+        Value::Number(number) => number.as_i64().ok_or_else(wrong)?,
+        Value::String(text) => text.trim().parse().map_err(|_| wrong())?,
+        _ => return Err(wrong()),
+    };
+    if ms < FEWEST_MS {
+        return Err(serde::de::Error::custom(format!(
+            "{ms} is too small for milliseconds since the Unix epoch: are these seconds?"
+        )));
     }
+    Ok(Some(ms))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EvictBody {
+    #[serde(default, deserialize_with = "boolean")]
+    dry_run: Option<bool>,
+}
+
+/// Whether it says `dry_run`.
+pub(crate) fn evict(body: &[u8]) -> Result<Option<bool>, ApiError> {
+    Ok(parse::<EvictBody>(body)?.dry_run)
 }

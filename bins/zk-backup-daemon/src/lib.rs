@@ -24,11 +24,13 @@ mod answer;
 mod args;
 mod body;
 mod logging;
+mod query;
 mod routes;
 mod server;
 mod settings;
 mod start;
 mod tls;
+mod truth;
 
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore.
 #[cfg(feature = "jemalloc")]

@@ -1,46 +1,74 @@
+use actix_web::body::MessageBody;
+use actix_web::dev::{HttpServiceFactory, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data, Payload, Query, QueryConfig, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use backup_engine::{CompareWith, Engine, EngineError, JobState, Page};
 use eviction_policy::{Action, Decision};
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use zk_snapshot::ZnodePath;
 
 use crate::access;
 use crate::answer::{ApiError, bare_id, no_backup};
 use crate::body;
+use crate::query::{self, Asked};
 
-/// Every endpoint.
+const NONE: &[&str] = &[];
+const EVICT: &[&str] = &["dry_run"];
+const ZNODE: &[&str] = &["path"];
+const ZNODES: &[&str] = &["path", "offset", "limit"];
+const DIFF: &[&str] = &["from", "to", "offset", "limit"];
+
+/// Every endpoint, with the keys that its query may have.
 pub(crate) fn configure(config: &mut ServiceConfig) {
     config
-        .app_data(
-            QueryConfig::default().error_handler(|error, _| ApiError::invalid(error.to_string()).into()),
-        )
-        .service(endpoint("/backup", web::post().to(backup)))
-        .service(endpoint("/restore", web::post().to(restore)))
-        .service(endpoint("/evict", web::post().to(evict)))
-        .service(endpoint("/evict/{id:.*}", web::post().to(evict_one)))
-        .service(endpoint("/jobstatus/{id:.*}", read().to(job_status)))
-        .service(endpoint("/listbackups", read().to(list)))
-        .service(endpoint("/listbackups/{id}/znodes", read().to(znodes)).wrap(from_fn(access::check_always)))
-        .service(endpoint("/listbackups/{id}/znode", read().to(znode)).wrap(from_fn(access::check_always)))
-        .service(endpoint("/diff", read().to(diff)).wrap(from_fn(access::check_always)))
-        .service(endpoint("/listbackups/{id:.*}", read().to(describe)))
-        .service(endpoint("/health", read().to(health)))
-        .service(endpoint("/health/live", read().to(live)))
-        .service(endpoint("/health/ready", read().to(ready)))
-        .service(endpoint("/health/prometheus", read().to(metrics)))
-        .service(endpoint("/metrics", read().to(metrics)))
+        .service(endpoint("/backup", NONE, web::post().to(backup)))
+        .service(endpoint("/restore", NONE, web::post().to(restore)))
+        .service(endpoint("/evict", EVICT, web::post().to(evict)))
+        .service(endpoint("/evict/{id:.*}", EVICT, web::post().to(evict_one)))
+        .service(endpoint("/jobstatus/{id:.*}", NONE, read().to(job_status)))
+        .service(endpoint("/listbackups", NONE, read().to(list)))
+        .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
+        .service(data("/listbackups/{id}/znode", ZNODE, read().to(znode)))
+        .service(data("/diff", DIFF, read().to(diff)))
+        .service(endpoint("/listbackups/{id:.*}", NONE, read().to(describe)))
+        .service(endpoint("/health", NONE, read().to(health)))
+        .service(endpoint("/health/live", NONE, read().to(live)))
+        .service(endpoint("/health/ready", NONE, read().to(ready)))
+        .service(endpoint("/health/prometheus", NONE, read().to(metrics)))
+        .service(endpoint("/metrics", NONE, read().to(metrics)))
         .default_service(web::to(nothing_here));
 }
 
 /// A path with its one method; others are told so.
-fn endpoint(path: &str, route: Route) -> Resource {
+fn endpoint(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
+    resource(path, allowed, route)
+}
+
+/// The same for what hands out data.
+fn data(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
+    // What is wrapped around it last is asked first.
+    resource(path, allowed, route).wrap(from_fn(access::check_always))
+}
+
+fn resource(
+    path: &'static str,
+    allowed: &'static [&'static str],
+    route: Route,
+) -> Resource<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
     web::resource(path)
         .route(route)
         .default_service(web::to(wrong_method))
+        .wrap(from_fn(move |request, next| query::check(allowed, request, next)))
 }
 
 /// GET, and HEAD, whose answer goes without the body.
@@ -58,36 +86,47 @@ async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, Ap
     Ok(bare_id(&task))
 }
 
-#[derive(Debug, Deserialize)]
-struct EvictQuery {
-    dry_run: Option<String>,
+/// Whether a change is only to be told: in the query or in the body, so that it is found wherever it is looked for.
+async fn dry_run(request: &HttpRequest, body: Payload) -> Result<bool, ApiError> {
+    let in_query = Asked::of(request, EVICT)?.truth("dry_run")?;
+    let in_body = body::evict(&body::read(body).await?)?;
+    if in_query.is_some() && in_body.is_some() {
+        let message = "dry_run is given twice, in the query and in the body";
+        return Err(ApiError::invalid(message));
+    }
+    Ok(in_query.or(in_body).unwrap_or(false))
 }
 
-async fn evict(engine: Data<Engine>, query: Query<EvictQuery>) -> Result<HttpResponse, ApiError> {
-    let truth = |text: &String| {
-        matches!(
-            text.to_ascii_lowercase().as_str(),
-            "true" | "1" | "t" | "y" | "yes"
-        )
-    };
-    let dry_run = query.dry_run.as_ref().is_some_and(truth);
+async fn evict(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    let dry_run = dry_run(&request, body).await?;
     let decisions = engine.evict(dry_run).await?;
     if !dry_run {
         return Ok(HttpResponse::Ok().json("Ok"));
     }
-    let line = |decision: &Decision| {
-        let action = if decision.action == Action::Evict {
-            "evict"
-        } else {
-            "keep"
-        };
-        json!({ "id": decision.id, "action": action, "reason": decision.reason })
-    };
     Ok(HttpResponse::Ok().json(decisions.iter().map(line).collect::<Vec<_>>()))
 }
 
-async fn evict_one(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+fn line(decision: &Decision) -> Value {
+    let action = match decision.action {
+        Action::Evict => "evict",
+        Action::Keep => "keep",
+    };
+    json!({ "id": decision.id, "action": action, "reason": decision.reason })
+}
+
+async fn evict_one(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
     let id = request.match_info().query("id");
+    if dry_run(&request, body).await? {
+        return match engine.would_evict_one(id).await {
+            Ok(decision) => Ok(HttpResponse::Ok().json([line(&decision)])),
+            Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+            Err(error) => Err(error.into()),
+        };
+    }
     match engine.evict_one(id).await {
         Ok(()) => Ok(HttpResponse::Ok().json(format!("Backup {id} successfully removed"))),
         Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
@@ -125,15 +164,8 @@ async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResp
 const MOST: usize = 100_000;
 const USUAL: usize = 1_000;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ZnodeQuery {
-    path: String,
-    offset: Option<usize>,
-    limit: Option<usize>,
-}
-
-fn page(offset: Option<usize>, limit: Option<usize>) -> Result<Page, ApiError> {
+fn page(query: &Asked) -> Result<Page, ApiError> {
+    let (offset, limit) = (query.number("offset")?, query.number("limit")?);
     let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(USUAL));
     if limit > MOST {
         return Err(ApiError::invalid(format!("limit: at most {MOST}")));
@@ -141,45 +173,28 @@ fn page(offset: Option<usize>, limit: Option<usize>) -> Result<Page, ApiError> {
     Ok(Page { offset, limit })
 }
 
-fn path(text: &str) -> Result<ZnodePath, ApiError> {
-    ZnodePath::parse(text).map_err(|error| ApiError::invalid(format!("path: {error}")))
+fn path(query: &Asked) -> Result<ZnodePath, ApiError> {
+    ZnodePath::parse(query.needed("path")?).map_err(|error| ApiError::invalid(format!("path: {error}")))
 }
 
-async fn znodes(
-    engine: Data<Engine>,
-    request: HttpRequest,
-    query: Query<ZnodeQuery>,
-) -> Result<HttpResponse, ApiError> {
-    let id = request.match_info().query("id");
-    let page = page(query.offset, query.limit)?;
-    Ok(HttpResponse::Ok().json(engine.znodes(id, path(&query.path)?, page).await?))
+async fn znodes(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODES)?);
+    Ok(HttpResponse::Ok().json(engine.znodes(id, path(&query)?, page(&query)?).await?))
 }
 
-async fn znode(
-    engine: Data<Engine>,
-    request: HttpRequest,
-    query: Query<ZnodeQuery>,
-) -> Result<HttpResponse, ApiError> {
-    let id = request.match_info().query("id");
-    Ok(HttpResponse::Ok().json(engine.znode(id, path(&query.path)?).await?))
+async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODE)?);
+    Ok(HttpResponse::Ok().json(engine.znode(id, path(&query)?).await?))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DiffQuery {
-    from: String,
-    to: String,
-    offset: Option<usize>,
-    limit: Option<usize>,
-}
-
-async fn diff(engine: Data<Engine>, query: Query<DiffQuery>) -> Result<HttpResponse, ApiError> {
-    let page = page(query.offset, query.limit)?;
-    let to = match query.to.as_str() {
+async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let query = Asked::of(&request, DIFF)?;
+    let (from, to) = (query.needed("from")?, query.needed("to")?);
+    let to = match to {
         "live" => CompareWith::Live,
         id => CompareWith::Backup(id.to_owned()),
     };
-    Ok(HttpResponse::Ok().json(engine.compare(&query.from, to, page).await?))
+    Ok(HttpResponse::Ok().json(engine.compare(from, to, page(&query)?).await?))
 }
 
 async fn health(engine: Data<Engine>) -> HttpResponse {

@@ -3,13 +3,14 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use backup_engine::{AdminSource, Driver};
+use backup_engine::{AdminSource, ConnectString, Driver};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
-use zk_snapshot::{BatchedConfig, DataDirs};
+use zk_snapshot::{BatchedConfig, DataDirs, ZnodePath};
 
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
+use crate::truth::truth;
 use crate::{Access, Args, Credentials};
 
 mod states;
@@ -32,6 +33,8 @@ const PORTS: &str = "a port up to 65535, 0 for any free one,";
 #[allow(missing_docs)] // the fields are those of `Args`
 pub struct Settings {
     pub zookeeper: BatchedConfig,
+    /// The znode that stands for `/`.
+    pub chroot: ZnodePath,
     pub driver: Driver,
     pub consistency_rounds: u32,
     pub sequence_limit: u64,
@@ -80,12 +83,13 @@ impl Settings {
             "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
         )?;
         let digest = pair(secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
+        let ConnectString { servers, chroot } = zookeeper(args)?;
         let zookeeper = BatchedConfig {
             deadline: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
             digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
             sasl: pair(secret, "ZOOKEEPER_ADMIN_USERNAME", "ZOOKEEPER_ADMIN_PASSWORD")?,
             tls: zookeeper_tls(args)?,
-            ..BatchedConfig::new(zookeeper(args)?)
+            ..BatchedConfig::new(servers)
         };
         let anonymous = flag(
             "BACKUP_DAEMON_ALLOW_ANONYMOUS",
@@ -108,6 +112,7 @@ impl Settings {
         Ok(Self {
             driver: driver(args, &zookeeper)?,
             zookeeper,
+            chroot,
             consistency_rounds: number(
                 "CONSISTENCY_ROUNDS",
                 args.consistency_rounds.as_ref(),
@@ -140,7 +145,11 @@ impl Settings {
                 .unwrap_or_else(|| "./backup-storage".to_owned())
                 .into(),
             schedule: schedule(args.backup_schedule.as_ref())?,
-            eviction_policy: policy("EVICTION_POLICY", args.eviction_policy.as_ref(), "0/1d,7d/delete")?,
+            eviction_policy: policy(
+                "EVICTION_POLICY",
+                args.eviction_policy.as_ref(),
+                "1d/1d,7d/7d,1m/delete",
+            )?,
             granular_eviction_policy: policy(
                 "GRANULAR_EVICTION_POLICY",
                 args.granular_eviction_policy.as_ref(),
@@ -252,32 +261,22 @@ fn address(value: Option<&String>, credentials: bool, anonymous: bool) -> Result
     )))
 }
 
-fn zookeeper(args: &Args) -> Result<String, SettingsError> {
-    let port: u16 = number(
-        "ZOOKEEPER_PORT",
-        args.zookeeper_port.as_ref(),
-        2181,
-        "a port from 1 to 65535",
-        |port| *port > 0,
-    )?;
-    let hosts = given(args.zookeeper_host.as_ref()).unwrap_or_else(|| "127.0.0.1".to_owned());
-    let with_port = |host: &str| {
-        let host = host.trim();
-        let has_port = host.rsplit_once(':').is_some_and(|(before, port)| {
-            port.parse::<u16>().is_ok() && (!before.contains(':') || before.ends_with(']'))
-        });
-        match host {
-            "" => Err(bad("ZOOKEEPER_HOST", &hosts, "host names with commas between")),
-            _ if has_port => Ok(host.to_owned()),
-            _ if host.contains(':') && !host.starts_with('[') => Ok(format!("[{host}]:{port}")),
-            _ => Ok(format!("{host}:{port}")),
+fn zookeeper(args: &Args) -> Result<ConnectString, SettingsError> {
+    let allowed = match given(args.zookeeper_port.as_ref()) {
+        Some(port) if port.starts_with("tcp://") => {
+            "this is from Kubernetes, which sets it for a Service named zookeeper (enableServiceLinks: false in the pod's spec \
+             ends that); a port from 1 to 65535"
         }
+        _ => "a port from 1 to 65535",
     };
-    Ok(hosts
-        .split(',')
-        .map(with_port)
-        .collect::<Result<Vec<_>, _>>()?
-        .join(","))
+    let port = args.zookeeper_port.as_ref();
+    let port: u16 = number("ZOOKEEPER_PORT", port, 2181, allowed, |port| *port > 0)?;
+    let hosts = given(args.zookeeper_host.as_ref()).unwrap_or_else(|| "127.0.0.1".to_owned());
+    ConnectString::parse(&hosts, port).map_err(|why| {
+        SettingsError(format!(
+            "ZOOKEEPER_HOST={hosts}: {why}; such as zk1,zk2:2182 or zk1:2181,zk2:2181/chroot is expected"
+        ))
+    })
 }
 
 fn number<T: FromStr>(
@@ -306,11 +305,7 @@ fn flag(name: &str, value: Option<&String>, default: bool) -> Result<bool, Setti
     let Some(text) = given(value) else {
         return Ok(default);
     };
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "t" | "y" | "yes" => Ok(true),
-        "false" | "0" | "f" | "n" | "no" => Ok(false),
-        _ => Err(bad(name, &text, "true or false")),
-    }
+    truth(&text).ok_or_else(|| bad(name, &text, "true or false"))
 }
 
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {

@@ -5,6 +5,7 @@ use backup_engine::{
     AgentSource, Engine, EngineError, FilesSource, Recovery, StateSource, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use zk_snapshot::ZnodePath;
 
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
@@ -61,8 +62,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         env!("CARGO_PKG_VERSION")
     );
     log::info!(
-        "ZooKeeper {}, storage {}",
+        "ZooKeeper {}{}, storage {}",
         settings.zookeeper.address,
+        Some(&settings.chroot)
+            .filter(|chroot| !chroot.is_root())
+            .map_or("", ZnodePath::as_str),
         settings.storage.display()
     );
     let options = ServeOptions {
@@ -76,7 +80,8 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 }
 
 fn engine(settings: &Settings) -> Result<Engine, EngineError> {
-    let ensemble = ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver);
+    let ensemble =
+        ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
     let mut builder = Engine::builder(Arc::new(ensemble))
         .storage(&settings.storage)?
         .full_policy(Arc::new(settings.eviction_policy.clone()))

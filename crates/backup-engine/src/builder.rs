@@ -93,7 +93,7 @@ impl EngineBuilder {
         self
     }
 
-    /// What full backups are evicted by; `0/1d,7d/delete` if not said.
+    /// What full backups are evicted by; `1d/1d,7d/7d,1m/delete` if not said.
     pub fn full_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Self {
         self.full_policy = Some(policy);
         self
@@ -182,7 +182,7 @@ impl EngineBuilder {
             states: self.states,
             vaults: self.vaults,
             jobs: Arc::clone(&self.jobs),
-            full_policy: policy(self.full_policy, "0/1d,7d/delete")?,
+            full_policy: policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
             granular_policy: policy(self.granular_policy, "7d/delete")?,
             storage_probe: self.storage_probe,
             process_probe: self.process_probe,

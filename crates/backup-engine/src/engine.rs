@@ -1,19 +1,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eviction_policy::Decision;
+use eviction_policy::{Action, Decision};
 use health_metrics::Health;
 use job_queue::{JobKind, NewJob, Runner};
-use vault_store::{Outcome, StoreError, VaultId};
+use vault_store::{StoreError, VaultId};
 use zk_snapshot::{Comparison, Policy, ZnodePath};
 
 use crate::browse::{self, CompareWith, Page, ZnodeContent, ZnodePage};
+use crate::connect_string::is_the_servers;
 use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
 use crate::view::{BackupInfo, JobInfo, describe, job_info, queued_info};
 use crate::{
-    BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, RestoreSource, Strategy,
-    health, retention,
+    BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, Strategy, health, retention,
+    select,
 };
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
@@ -53,6 +54,9 @@ impl Engine {
             let why = "a transactional backup is of all of ZooKeeper; the znodes wanted are named at restore";
             return Err(EngineError::Invalid(why.to_owned()));
         }
+        if request.mode == Mode::Transactional {
+            select::refuse_chroot(&self.parts, "a transactional backup is")?;
+        }
         let payload =
             serde_json::to_value(&request).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let id = self
@@ -87,6 +91,30 @@ impl Engine {
                 Err(EngineError::InUse(id.to_string()))
             }
             outcome => outcome,
+        })
+        .await
+    }
+
+    /// What [`evict_one`](Self::evict_one) would do.
+    ///
+    /// # Errors
+    /// As [`evict_one`](Self::evict_one).
+    pub async fn would_evict_one(&self, id: &str) -> Result<Decision, EngineError> {
+        let id = parse_id(id)?;
+        self.blocking(move |parts| {
+            if parts.vaults.ids()?.contains(&id) {
+                parts.is_free(&id, &lock(&parts.in_use))?;
+                return Ok(Decision {
+                    id: id.to_string(),
+                    action: Action::Evict,
+                    reason: "it is named".to_owned(),
+                });
+            }
+            Err(if is_pending(parts, &id)? {
+                EngineError::InUse(id.to_string())
+            } else {
+                EngineError::BackupNotFound(id.to_string())
+            })
         })
         .await
     }
@@ -249,7 +277,7 @@ impl Engine {
     }
 }
 
-fn parse_id(id: &str) -> Result<VaultId, EngineError> {
+pub(crate) fn parse_id(id: &str) -> Result<VaultId, EngineError> {
     id.parse().map_err(|_| EngineError::BackupNotFound(id.to_owned()))
 }
 
@@ -281,16 +309,7 @@ fn tick(parts: &Arc<Parts>) -> Result<bool, EngineError> {
 }
 
 fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, EngineError> {
-    let id = match &request.source {
-        RestoreSource::Vault(id) => {
-            let id = parse_id(id)?;
-            if !parts.vaults.ids()?.contains(&id) {
-                return Err(EngineError::BackupNotFound(id.to_string()));
-            }
-            id
-        }
-        RestoreSource::Since(ms) => first_since(parts, *ms)?,
-    };
+    let id = select::vault(parts, &request)?;
     if request.roots.is_empty() && !parts.full_restore {
         return Err(EngineError::Refused(
             "restoring everything is turned off (ENABLE_FULL_RESTORE): name the root znodes in dbs"
@@ -300,6 +319,10 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
     for (from, to) in &request.renames {
         if from.is_root() || to.is_root() {
             return Err(EngineError::Invalid("changeDbNames cannot rename /".to_owned()));
+        }
+        if is_the_servers(to) {
+            let why = format!("changeDbNames: {from} cannot become {to}, which is the server's own");
+            return Err(EngineError::Invalid(why));
         }
         if !request.roots.is_empty() && !request.roots.iter().any(|root| from.is_within(root)) {
             return Err(EngineError::Invalid(format!(
@@ -355,21 +378,4 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
     parts.jobs.enqueue(job, parts.now(), parts.max_queued)?;
     drop(in_use);
     Ok(task)
-}
-
-fn first_since(parts: &Parts, ms: i64) -> Result<VaultId, EngineError> {
-    for id in parts.vaults.ids()? {
-        let restorable = || {
-            parts
-                .vaults
-                .manifest(&id)
-                .is_ok_and(|m| !matches!(m.outcome, Outcome::Failed { .. }))
-        };
-        if id.time().unix_timestamp() >= ms.div_euclid(1000) + i64::from(ms.rem_euclid(1000) > 0)
-            && restorable()
-        {
-            return Ok(id);
-        }
-    }
-    Err(EngineError::BackupNotFound(format!("at or after {ms} ms")))
 }

@@ -10,6 +10,7 @@ use zk_snapshot::{
     Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, four_letter_word,
 };
 
+use crate::chroot::Below;
 use crate::members::others;
 
 /// Where an ensemble says which servers it has.
@@ -35,6 +36,11 @@ pub trait Ensemble: Send + Sync {
     /// # Errors
     /// [`ClientError`] with the address and the cause, in bounded time.
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError>;
+
+    /// The znode of the whole tree that its `/` is, where it is not all of it.
+    fn chroot(&self) -> Option<ZnodePath> {
+        None
+    }
 
     /// Whether it answers, within two seconds.
     async fn probe(&self) -> ZooKeeperHealth;
@@ -75,13 +81,43 @@ pub enum Driver {
 pub struct ZooKeeperEnsemble {
     config: BatchedConfig,
     driver: Driver,
+    chroot: Option<ZnodePath>,
 }
 
 impl ZooKeeperEnsemble {
     /// Connects as `config` says, by `driver`.
     #[must_use]
     pub fn new(config: BatchedConfig, driver: Driver) -> Self {
-        Self { config, driver }
+        Self {
+            config,
+            driver,
+            chroot: None,
+        }
+    }
+
+    /// Takes `chroot` for its `/`; the root is all of it.
+    #[must_use]
+    pub fn below(self, chroot: ZnodePath) -> Self {
+        Self {
+            chroot: Some(chroot).filter(|chroot| !chroot.is_root()),
+            ..self
+        }
+    }
+
+    /// To the whole tree.
+    async fn connect_whole(&self) -> Result<Box<dyn Client>, ClientError> {
+        let only_batched = self.config.tls.is_some() || self.config.sasl.is_some();
+        match self.driver {
+            Driver::Plain => self.plain().await,
+            Driver::Auto | Driver::Batched => match BatchedClient::connect(self.config.clone()).await {
+                Ok(client) => Ok(Box::new(client)),
+                Err(error) if self.driver == Driver::Auto && error.is_unsupported() && !only_batched => {
+                    log::info!("{error}: one request at a time is used");
+                    self.plain().await
+                }
+                Err(error) => Err(error),
+            },
+        }
     }
 
     async fn plain(&self) -> Result<Box<dyn Client>, ClientError> {
@@ -111,7 +147,10 @@ impl ZooKeeperEnsemble {
             address: address.to_owned(),
             ..self.config.clone()
         };
-        Arc::new(Self::new(config, self.driver))
+        Arc::new(Self {
+            config,
+            ..self.clone()
+        })
     }
 
     fn addresses(&self) -> impl Iterator<Item = &str> {
@@ -144,22 +183,20 @@ impl Client for BatchedClient {
 #[async_trait]
 impl Ensemble for ZooKeeperEnsemble {
     fn name(&self) -> String {
-        self.config.address.clone()
+        let chroot = self.chroot.as_ref().map_or("", ZnodePath::as_str);
+        format!("{}{chroot}", self.config.address)
     }
 
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
-        let only_batched = self.config.tls.is_some() || self.config.sasl.is_some();
-        match self.driver {
-            Driver::Plain => self.plain().await,
-            Driver::Auto | Driver::Batched => match BatchedClient::connect(self.config.clone()).await {
-                Ok(client) => Ok(Box::new(client)),
-                Err(error) if self.driver == Driver::Auto && error.is_unsupported() && !only_batched => {
-                    log::info!("{error}: one request at a time is used");
-                    self.plain().await
-                }
-                Err(error) => Err(error),
-            },
+        let client = self.connect_whole().await?;
+        match self.chroot.clone() {
+            Some(chroot) => Ok(Box::new(Below::new(client, chroot, &self.config.address).await?)),
+            None => Ok(client),
         }
+    }
+
+    fn chroot(&self) -> Option<ZnodePath> {
+        self.chroot.clone()
     }
 
     async fn probe(&self) -> ZooKeeperHealth {
@@ -192,7 +229,7 @@ impl Ensemble for ZooKeeperEnsemble {
     }
 
     async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, String> {
-        let client = self.connect().await.map_err(|error| error.to_string())?;
+        let client = self.connect_whole().await.map_err(|error| error.to_string())?;
         let path = ZnodePath::parse(CONFIG).map_err(|error| error.to_string())?;
         let readings = client.read_many(&[path], History::Any).await;
         client.close().await;
@@ -216,7 +253,7 @@ impl Ensemble for ZooKeeperEnsemble {
         }
         // A leader that has just been elected: how far the epoch before went it does not tell. The session's own
         // transaction follows whatever there was.
-        match self.connect().await {
+        match self.connect_whole().await {
             Ok(session) => session.close().await,
             Err(error) => {
                 log::warn!("all that is known is that 0x{committed:x} is committed: {error}");

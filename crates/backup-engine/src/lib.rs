@@ -27,7 +27,9 @@
 
 mod browse;
 mod builder;
+mod chroot;
 mod clock;
+mod connect_string;
 mod engine;
 mod ensemble;
 mod error;
@@ -38,6 +40,7 @@ mod parts;
 mod records;
 mod request;
 mod retention;
+mod select;
 mod state;
 mod unfinished;
 mod view;
@@ -46,6 +49,7 @@ mod work;
 pub use browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use builder::EngineBuilder;
 pub use clock::SystemClock;
+pub use connect_string::ConnectString;
 pub use engine::Engine;
 pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
 pub use error::EngineError;

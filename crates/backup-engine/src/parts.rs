@@ -114,13 +114,19 @@ impl Parts {
         }
     }
 
+    /// An error for a vault that is being read, or that a restore waits for.
+    pub(crate) fn is_free(&self, id: &VaultId, in_use: &HashMap<VaultId, usize>) -> Result<(), EngineError> {
+        match in_use.contains_key(id) || self.jobs.is_to_be_restored(id.as_str())? {
+            true => Err(EngineError::InUse(id.to_string())),
+            false => Ok(()),
+        }
+    }
+
     /// Removes a vault, unless it is being read, or a restore of it waits.
     pub(crate) fn remove(&self, id: &VaultId) -> Result<(), EngineError> {
         // Held while removing, so that nobody begins to read it meanwhile.
         let in_use = lock(&self.in_use);
-        if in_use.contains_key(id) || self.jobs.is_to_be_restored(id.as_str())? {
-            return Err(EngineError::InUse(id.to_string()));
-        }
+        self.is_free(id, &in_use)?;
         self.vaults.remove(id)?;
         self.catalogs.forget(id);
         drop(in_use);

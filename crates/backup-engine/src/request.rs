@@ -46,8 +46,10 @@ pub struct BackupRequest {
 pub enum RestoreSource {
     /// The one with this id.
     Vault(String),
-    /// The first that did not fail and was asked for at or after this time, in ms since the Unix epoch.
+    /// The first at or after this time, in ms since the Unix epoch, that is valid and has what is asked for.
     Since(i64),
+    /// The newest such one at or before this time.
+    Before(i64),
 }
 
 /// How a transactional backup is brought back.

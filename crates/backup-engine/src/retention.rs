@@ -5,7 +5,7 @@ use vault_store::VaultId;
 
 use crate::EngineError;
 use crate::parts::Parts;
-use crate::view::is_valid;
+use crate::view::{date, is_valid};
 
 /// Plans, and unless `dry_run` evicts. A backup that is in use stays.
 pub(crate) fn run(parts: &Arc<Parts>, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
@@ -20,13 +20,15 @@ pub(crate) fn run(parts: &Arc<Parts>, dry_run: bool) -> Result<Vec<Decision>, En
             Err(_) => Standing::Unreadable,
         };
         let pinned = manifest.as_ref().is_ok_and(|manifest| manifest.pinned);
-        // An id can run ahead of the clock, when several were asked for within a second.
-        let finished = manifest.as_ref().map(|manifest| manifest.finished_at);
         let backup = Backup {
             id: id.to_string(),
-            taken_at: finished.map_or(id.time(), |finished| finished.min(id.time())),
+            taken_at: manifest.as_ref().map_or(id.time(), date),
             standing,
             pinned,
+            // Where an earlier version did not note it, a day more is little, and the only good backup is much.
+            by_hand: manifest
+                .as_ref()
+                .is_ok_and(|manifest| manifest.scheduled != Some(true)),
         };
         if manifest.is_ok_and(|manifest| manifest.is_granular()) {
             granular.push(backup);

@@ -13,7 +13,7 @@ use crate::parts::{Progress, lock};
 /// What `GET /listbackups/<id>` tells of a backup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BackupInfo {
-    /// When it was asked for, ms since the Unix epoch.
+    /// When it was asked for, or ended, if that was earlier by the clock: ms since the Unix epoch.
     pub ts: i64,
     /// How long it took, such as `9312ms`.
     pub spent_time: String,
@@ -23,7 +23,8 @@ pub struct BackupInfo {
     pub id: String,
     /// What it takes, such as `25283b`.
     pub size: String,
-    /// Whether eviction policies may remove it.
+    /// Whether eviction policies may remove it, now or when it is old enough: not while it is written, nor what is pinned,
+    /// damaged or cannot be told.
     pub evictable: bool,
     /// Whether it is still being written.
     pub locked: bool,
@@ -118,6 +119,16 @@ pub(crate) fn rfc3339(time: OffsetDateTime) -> Option<String> {
     time.format(&Rfc3339).ok()
 }
 
+/// When a backup was taken: an id can run ahead of the clock, and a clock of both.
+pub(crate) fn date(manifest: &Manifest) -> OffsetDateTime {
+    manifest.finished_at.min(manifest.id.time())
+}
+
+/// Since the Unix epoch.
+pub(crate) fn ms(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+}
+
 pub(crate) fn ts(id: &VaultId) -> i64 {
     id.time().unix_timestamp() * 1000
 }
@@ -158,30 +169,27 @@ pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupIn
     let manifest = match vaults.manifest(id) {
         Ok(manifest) => manifest,
         Err(error @ StoreError::Unsupported { version, .. }) => {
-            let info = BackupInfo {
+            return Ok(BackupInfo {
                 format: version,
                 ..unknown(id, size, error.to_string())
-            };
-            return Ok(BackupInfo {
-                evictable: false,
-                ..info
             });
         }
         Err(error @ StoreError::Damaged { .. }) => return Ok(unknown(id, size, error.to_string())),
         Err(error) => return Err(error),
     };
+    let found_damaged = verification.as_ref().is_some_and(|result| !result.is_sound());
     let damage = verification.as_ref().and_then(|result| result.damage.first());
     let damage = damage
         .map(|d| format!("{} is damaged: {}", d.file, d.what))
         .or_else(|| wrong_length(vaults, &manifest));
     let contents = |key: &str| manifest.contents.get(key).cloned().unwrap_or(Value::Null);
     Ok(BackupInfo {
-        ts: ts(id),
+        ts: ms(date(&manifest)),
         spent_time: format!("{}ms", spent_ms(&manifest)),
         db_list: db_list(manifest.roots.as_deref()),
         id: id.to_string(),
         size: format!("{size}b"),
-        evictable: !manifest.pinned,
+        evictable: !manifest.pinned && !found_damaged,
         locked: false,
         exit_code: exit_code(&manifest),
         failed: exit_code(&manifest) != 0,
@@ -233,7 +241,7 @@ fn unknown(id: &VaultId, size: u64, why: String) -> BackupInfo {
         db_list: Value::Null,
         id: id.to_string(),
         size: format!("{size}b"),
-        evictable: true,
+        evictable: false,
         locked: false,
         exit_code: 1,
         failed: true,
@@ -267,7 +275,6 @@ pub(crate) fn queued_info(id: &VaultId, job: &Job) -> BackupInfo {
     let flag = |key: &str| job.payload.get(key) == Some(&Value::Bool(true));
     BackupInfo {
         db_list: db_list((!roots.is_empty()).then_some(&roots[..])),
-        evictable: !flag("pinned"),
         locked: true,
         exit_code: 0,
         failed: false,

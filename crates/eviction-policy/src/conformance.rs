@@ -43,5 +43,6 @@ fn backup(i: i64, count: i64, now: OffsetDateTime) -> Backup {
             Standing::Good
         },
         pinned: false,
+        by_hand: false,
     }
 }

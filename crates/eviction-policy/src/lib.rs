@@ -11,6 +11,7 @@
 //!     taken_at: now - Duration::hours(hours),
 //!     standing: Standing::Good,
 //!     pinned: false,
+//!     by_hand: false,
 //! };
 //! let decisions = plan(&policy, &[backup("new", 1), backup("old", 24 * 8)], now);
 //! assert_eq!(decisions[0].id, "old");

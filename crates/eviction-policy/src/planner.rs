@@ -1,6 +1,9 @@
 use std::fmt::Debug;
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
+
+/// How long what was asked for by hand stays, whatever a policy says.
+const BY_HAND: Duration = Duration::DAY;
 
 /// What a policy knows of a backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub struct Backup {
     pub standing: Standing,
     /// Whether it was asked to stay (`allow_eviction` false).
     pub pinned: bool,
+    /// Whether somebody asked for it, and no schedule did.
+    pub by_hand: bool,
 }
 
 /// What a backup is worth.
@@ -69,8 +74,8 @@ pub struct Decision {
 /// Decides about every backup, oldest first. Backups of the same time are ordered by id.
 ///
 /// The safeguards hold for any policy: pinned, unfinished, unreadable and future-dated backups stay and stand in
-/// for no other; the newest good one of the rest stays; and a policy that returns the wrong number of verdicts
-/// evicts nothing.
+/// for no other; the newest good one of the rest stays; what was asked for by hand stays for a day; and a policy
+/// that returns the wrong number of verdicts evicts nothing.
 #[must_use]
 pub fn plan(policy: &dyn EvictionPolicy, backups: &[Backup], now: OffsetDateTime) -> Vec<Decision> {
     let mut sorted: Vec<_> = backups.to_vec();
@@ -92,6 +97,11 @@ pub fn plan(policy: &dyn EvictionPolicy, backups: &[Backup], now: OffsetDateTime
         && matches!(verdict, Verdict::Evict(_))
     {
         *verdict = Verdict::Keep("the newest good backup always stays".to_owned());
+    }
+    for (backup, verdict) in eligible.iter().zip(&mut verdicts) {
+        if matches!(verdict, Verdict::Evict(_)) && backup.by_hand && now - backup.taken_at < BY_HAND {
+            *verdict = Verdict::Keep("it was asked for by hand less than a day ago".to_owned());
+        }
     }
     let mut judged = verdicts.into_iter();
     let decide = |backup: Backup| {

@@ -69,8 +69,10 @@ impl EvictionPolicy for RulePolicy {
         let mut verdicts = vec![Verdict::Keep("no rule evicts it".to_owned()); backups.len()];
         for rule in &self.rules {
             for (index, backup) in backups.iter().enumerate() {
-                if matches!(verdicts[index], Verdict::Keep(_)) && rule.evicts(backup, backups, now) {
-                    verdicts[index] = Verdict::Evict(format!("rule {rule}: {}", rule.reason()));
+                if matches!(verdicts[index], Verdict::Keep(_))
+                    && let Some(reason) = rule.evicts(backup, backups, now)
+                {
+                    verdicts[index] = Verdict::Evict(format!("rule {rule}: {reason}"));
                 }
             }
         }
@@ -79,33 +81,39 @@ impl EvictionPolicy for RulePolicy {
 }
 
 impl Rule {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Thin(..) => "a better one stays in its window",
-            Self::Delete(_) => "it is too old",
-            Self::Newest(_) => "enough newer ones stay",
-        }
-    }
-
-    fn evicts(self, backup: &Backup, all: &[Backup], now: OffsetDateTime) -> bool {
+    /// Why it says that `backup` should go, if it does.
+    fn evicts(self, backup: &Backup, all: &[Backup], now: OffsetDateTime) -> Option<String> {
         let older = |b: &Backup, start: Span| (now - b.taken_at).whole_seconds() >= start.seconds();
         match self {
-            Self::Delete(start) => older(backup, start),
+            Self::Delete(start) => older(backup, start).then(|| "it is too old".to_owned()),
             Self::Thin(start, interval) => {
+                if !older(backup, start) {
+                    return None;
+                }
                 let window =
                     |b: &Backup| (b.taken_at.unix_timestamp() - FIRST_MONDAY).div_euclid(interval.seconds());
                 let rank = |b: &Backup| (b.standing == Standing::Good, b.taken_at, b.id.clone());
-                older(backup, start)
-                    && all
-                        .iter()
-                        .filter(|b| older(b, start) && window(b) == window(backup))
-                        .any(|b| rank(b) > rank(backup))
+                let survivor = all
+                    .iter()
+                    .filter(|b| older(b, start) && window(b) == window(backup))
+                    .max_by_key(|b| rank(b))?;
+                (rank(survivor) > rank(backup)).then(|| format!("{} takes its place", survivor.id))
             }
             Self::Newest(count) => {
-                let newer = all.iter().filter(|b| {
-                    b.standing == backup.standing && (b.taken_at, &b.id) > (backup.taken_at, &backup.id)
-                });
-                newer.count() as u64 >= count
+                let newer: Vec<_> = all
+                    .iter()
+                    .filter(|b| {
+                        b.standing == backup.standing && (b.taken_at, &b.id) > (backup.taken_at, &backup.id)
+                    })
+                    .collect();
+                if (newer.len() as u64) < count {
+                    return None;
+                }
+                let newest = newer.iter().max_by_key(|b| (b.taken_at, &b.id));
+                Some(newest.map_or_else(
+                    || "none is to stay".to_owned(),
+                    |newest| format!("{count} newer ones stay, the newest {}", newest.id),
+                ))
             }
         }
     }

@@ -19,6 +19,7 @@ fn backup(id: usize, minutes_ago: i64, standing: Standing, pinned: bool) -> Back
         taken_at: now() - Duration::minutes(minutes_ago),
         standing,
         pinned,
+        by_hand: id.is_multiple_of(3),
     }
 }
 
@@ -86,7 +87,7 @@ proptest! {
         for policy in [&rules as &dyn EvictionPolicy, &EvictAll] {
             let gone = evicted(policy, &list);
             for b in &list {
-                let safe = b.pinned || b.taken_at > now()
+                let safe = b.pinned || b.taken_at > now() - if b.by_hand { Duration::DAY } else { Duration::ZERO }
                     || matches!(b.standing, Standing::Unfinished | Standing::Unreadable);
                 prop_assert!(!(safe && gone.contains(&b.id)));
             }
@@ -127,6 +128,7 @@ fn windows_keep_the_newest_good_one_and_start_on_mondays() {
         taken_at: monday + Duration::days(days),
         standing,
         pinned: false,
+        by_hand: false,
     };
     let list = [
         at("sunday", -1, Standing::Good),
@@ -148,7 +150,10 @@ fn windows_keep_the_newest_good_one_and_start_on_mondays() {
 #[test]
 fn age_of_exactly_start_goes_and_a_count_keeps_the_newest() {
     let list: Vec<_> = (0..5)
-        .map(|i| backup(i as usize, 60 * i, Standing::Good, false))
+        .map(|i| Backup {
+            by_hand: false,
+            ..backup(i as usize, 60 * i, Standing::Good, false)
+        })
         .collect();
     let by_age: RulePolicy = "2h/delete".parse().unwrap();
     assert_eq!(
@@ -192,4 +197,34 @@ fn every_kind_of_rule_passes_the_conformance_suite() {
     ] {
         eviction_policy::conformance::run(&rules.parse::<RulePolicy>().unwrap(), now());
     }
+}
+
+#[test]
+fn what_was_asked_for_by_hand_stays_for_a_day() {
+    let at = |id: &str, hours: i64, by_hand| Backup {
+        id: id.to_owned(),
+        taken_at: now() - Duration::hours(hours),
+        standing: Standing::Good,
+        pinned: false,
+        by_hand,
+    };
+    let list = [
+        at("old", 24, true),
+        at("before", 23, true),
+        at("scheduled", 2, false),
+        at("after", 1, true),
+    ];
+    for policy in [
+        &"1/delete".parse::<RulePolicy>().unwrap() as &dyn EvictionPolicy,
+        &"0/1y".parse::<RulePolicy>().unwrap(),
+        &EvictAll,
+    ] {
+        assert_eq!(
+            evicted(policy, &list),
+            ["old", "scheduled"].map(String::from).into()
+        );
+    }
+    let plan = plan(&"0/1y".parse::<RulePolicy>().unwrap(), &list, now());
+    assert_eq!(plan[0].reason, "rule 0/1y: after takes its place");
+    assert!(plan[1].reason.contains("by hand"), "{}", plan[1].reason);
 }

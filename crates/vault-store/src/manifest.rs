@@ -26,6 +26,9 @@ pub struct Manifest {
     pub pinned: bool,
     /// A key of the request that is only recorded.
     pub sharded: bool,
+    /// Whether the schedule asked for it, and nobody by hand; `None` in vaults of versions that did not note it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<bool>,
     /// When the work began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
@@ -51,6 +54,7 @@ impl Manifest {
             mode: mode.to_owned(),
             pinned: false,
             sharded: false,
+            scheduled: None,
             started_at: at,
             finished_at: at,
             outcome,

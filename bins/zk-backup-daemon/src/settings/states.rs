@@ -38,7 +38,8 @@ pub(super) fn admin(
             Err(SettingsError(why.to_owned()))
         }
         Some(url) if matches!(source.as_deref(), None | Some("auto" | "admin")) => {
-            let admin = AdminSource::new(&url, authorization);
+            let admin = AdminSource::new(&url, authorization.as_deref())
+                .map_err(|why| SettingsError(format!("ZOOKEEPER_ADMIN_AUTHORIZATION: {why}")))?;
             if url.starts_with("http://") {
                 return Ok(Some(admin));
             }

@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use ureq::http::{Response, StatusCode};
+use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body};
 use zk_snapshot::{Gathered, Handout, Settled, Settling, Tls};
@@ -34,7 +34,7 @@ const SPOOLED_AT_ONCE: usize = 256 << 10;
 #[derive(Clone)]
 pub struct AdminSource {
     url: String,
-    authorization: Option<String>,
+    authorization: Option<HeaderValue>,
     tls: Option<TlsConfig>,
     spool: PathBuf,
 }
@@ -42,14 +42,16 @@ pub struct AdminSource {
 impl AdminSource {
     /// At `url`, such as `http://zookeeper:8080`; `authorization` is what the header `Authorization` is to hold, such as
     /// `digest user:password`, for an identity that the ACL of `/` grants everything.
-    #[must_use]
-    pub fn new(url: &str, authorization: Option<String>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// Where `authorization` cannot be sent so; it is not told.
+    pub fn new(url: &str, authorization: Option<&str>) -> Result<Self, String> {
+        Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
-            authorization,
+            authorization: authorization.map(header).transpose()?,
             tls: None,
             spool: std::env::temp_dir(),
-        }
+        })
     }
 
     /// Keeps snapshots, as files without a name, in `directory` while they are needed: two at once. Else they are in the
@@ -245,6 +247,16 @@ impl StateSource for AdminSource {
     }
 }
 
+fn header(text: &str) -> Result<HeaderValue, String> {
+    if !text.is_ascii() {
+        return Err("it holds characters that are not ASCII, which cannot be sent".to_owned());
+    }
+    let value = HeaderValue::from_str(text);
+    let mut value = value.map_err(|_| "it holds a control character, which a header cannot")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
 /// All certificates in `text`, which is the file `name`.
 fn pem(text: &str, name: &str) -> Result<Vec<Certificate<'static>>, String> {
     let mut found = Vec::new();
@@ -264,4 +276,23 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| error.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authorization_that_cannot_be_sent_is_refused_without_being_told() {
+        let url = "http://localhost:8080";
+        assert!(AdminSource::new(url, Some("digest ann:password")).is_ok());
+        for secret in [
+            "digest ann:pässword",
+            "digest ann:pass\nword",
+            "digest ann:\u{7f}word",
+        ] {
+            let why = AdminSource::new(url, Some(secret)).unwrap_err();
+            assert!(!why.contains("ann:") && !why.contains("word"), "{why}");
+        }
+    }
 }

@@ -49,6 +49,7 @@ pub(super) async fn run(
     let mut manifest = Manifest::new(&id, mode, parts.now(), Outcome::Complete);
     manifest.pinned = request.pinned;
     manifest.sharded = request.sharded;
+    manifest.scheduled = Some(job.scheduled);
     if !request.roots.is_empty() {
         manifest.roots = Some(request.roots.iter().map(ToString::to_string).collect());
     }

@@ -56,7 +56,11 @@ impl JobHandler for Worker {
             }
         };
         *lock(&parts.running) = None;
-        if job.kind == JobKind::Backup && done.is_ok() {
+        // One that lacks something was stored all the same, and tells what is in it.
+        let stored = done
+            .as_ref()
+            .map_or_else(|failure| !failure.result.is_null(), |_| true);
+        if job.kind == JobKind::Backup && stored {
             after_backup(parts, &log).await;
         }
         match done {
@@ -74,7 +78,7 @@ impl JobHandler for Worker {
     }
 }
 
-/// The eviction pass that follows every successful backup. Its failure is not the backup's.
+/// The eviction pass that follows every backup that was stored. Its failure is not the backup's.
 async fn after_backup(parts: &Arc<Parts>, log: &JobLog) {
     let blocking = Arc::clone(parts);
     let pass = tokio::task::spawn_blocking(move || {

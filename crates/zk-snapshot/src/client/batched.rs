@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use zookeeper_client as zk;
 
 use self::session::Session;
-use super::reach::reachable;
+use super::reach::{no_path, reachable};
 use crate::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
 mod read;
@@ -94,6 +94,7 @@ impl BatchedClient {
     /// [`ClientError`] with the address and the cause, within the configured deadline; a server before 3.6 is
     /// told from others by [`ClientError::is_unsupported`].
     pub async fn connect(config: BatchedConfig) -> Result<Self, ClientError> {
+        no_path(&config.address)?;
         let fail = |cause: String| ClientError::new(&config.address, cause);
         let deadline = Instant::now() + config.deadline;
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -12,6 +12,7 @@ use zookeeper_async::{CreateMode, ZkError};
 
 use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire, unsendable};
+use super::reach::no_path;
 use crate::{
     Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
@@ -69,6 +70,7 @@ impl PlainClient {
     /// # Errors
     /// [`ClientError`] with the address and the cause, within the configured deadline.
     pub async fn connect(config: PlainConfig) -> Result<Self, ClientError> {
+        no_path(&config.address)?;
         let deadline = Instant::now() + config.deadline;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

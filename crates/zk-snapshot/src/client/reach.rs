@@ -3,6 +3,19 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::ClientError;
+
+/// An address with a path would mean only what is below that: a client that passed over it would take everybody's znodes.
+pub(super) fn no_path(address: &str) -> Result<(), ClientError> {
+    match address.contains('/') {
+        true => Err(ClientError::new(
+            address,
+            "servers are expected, without a chroot",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Every address behind the names in `addresses`, with commas between, once one of them takes a connection.
 pub(super) async fn reachable(addresses: &str, deadline: Instant) -> Result<String, String> {
     let mut found: Vec<SocketAddr> = Vec::new();

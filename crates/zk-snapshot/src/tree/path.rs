@@ -153,6 +153,29 @@ impl ZnodePath {
         Self(format!("{}{}", to.0, &self.0[from.0.len()..]))
     }
 
+    /// Where this is in the whole tree, for a client whose root is `chroot`.
+    #[must_use]
+    pub fn below(&self, chroot: &Self) -> Self {
+        match (chroot.is_root(), self.is_root()) {
+            (true, _) => self.clone(),
+            (_, true) => chroot.clone(),
+            _ => Self(format!("{}{}", chroot.0, self.0)),
+        }
+    }
+
+    /// How a client whose root is `chroot` names this; `None` if it is not below it.
+    #[must_use]
+    pub fn seen_from(&self, chroot: &Self) -> Option<Self> {
+        if chroot.is_root() {
+            return Some(self.clone());
+        }
+        match self.0.strip_prefix(&chroot.0)? {
+            "" => Some(Self::root()),
+            rest if rest.starts_with('/') => Some(Self(rest.to_owned())),
+            _ => None,
+        }
+    }
+
     /// All proper ancestors except the root, outermost first.
     #[must_use]
     pub fn ancestors(&self) -> Vec<Self> {
