@@ -5,11 +5,11 @@ use zk_snapshot::model::{Ensemble, Identity, ModelTree, Rules};
 use zk_snapshot::{CaptureError, CaptureOptions, Consistency, Record, Role, ZnodePath, capture_in_memory};
 
 use crate::acts::{Act, Adversary, Place, Schedule, places, schedules};
-use crate::case::{First, Us, config, manner, now, plant, records, trees, us};
+use crate::case::{First, Us, config, manner, now, plant, records, story, trees, us};
 
 /// Whether an identity that may not read everything is caught out by servers that tell it nothing of what it may not
 /// read.
-const HIDDEN: bool = true;
+const HIDDEN: bool = false;
 
 /// Whether what is told as unreadable must be there at that moment.
 const UNREADABLE_IS_THERE: bool = false;
@@ -67,7 +67,9 @@ fn holds(case: &Case) -> Result<(), String> {
         roots: case.root.iter().map(|root| root.path()).collect(),
         ..CaptureOptions::default()
     };
-    let captured = match now(capture_in_memory(&client, &options)) {
+    let outcome = now(capture_in_memory(&client, &options));
+    story(&ensemble);
+    let captured = match outcome {
         Ok(captured) => captured,
         Err(CaptureError::NoSuchRoot(_) | CaptureError::Client(_)) => return Ok(()),
         Err(error) => return Err(format!("(e) {error}")),
