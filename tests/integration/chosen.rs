@@ -42,7 +42,6 @@ async fn policies_evict_and_tell_why() {
     let (partial, state) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 500, "{}", state.text);
     assert_eq!(listed(), json!([pinned, ids[2], ids[3], partial]));
-    drop((backup, listed, planned));
     let line = daemon.wait_for_line(&format!("evicted {}", ids[0])).unwrap();
     assert!(line.contains(&ids[3]), "{line}");
 

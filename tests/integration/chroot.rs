@@ -39,7 +39,7 @@ async fn only_what_is_below_a_chroot_is_backed_up_and_restored() {
             .unwrap()
             .json();
         assert_eq!(
-            (&top["total"], &top["children"][0]["path"]),
+            (&top["total"], &top["znodes"][0]["path"]),
             (&json!(1), &json!("/a")),
             "{top}"
         );

@@ -136,7 +136,7 @@ impl Settings {
                 |seconds| (1..=31_536_000).contains(seconds),
             )?),
             data_dirs: data_dirs(args)?,
-            admin: admin(args, secret("ZOOKEEPER_ADMIN_AUTHORIZATION")?)?,
+            admin: admin(args, secret("ZOOKEEPER_ADMIN_AUTHORIZATION")?.as_deref())?,
             agent_port: agent_port(args)?,
             address,
             port,

@@ -22,10 +22,7 @@ pub(super) fn agent_port(args: &Args) -> Result<Option<u16>, SettingsError> {
     Ok(matches!(source.as_deref(), None | Some("auto" | "agent")).then_some(port))
 }
 
-pub(super) fn admin(
-    args: &Args,
-    authorization: Option<String>,
-) -> Result<Option<AdminSource>, SettingsError> {
+pub(super) fn admin(args: &Args, authorization: Option<&str>) -> Result<Option<AdminSource>, SettingsError> {
     let source = given(args.transactional_source.as_ref());
     match given(args.zookeeper_admin_url.as_ref()) {
         Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => {
@@ -38,7 +35,7 @@ pub(super) fn admin(
             Err(SettingsError(why.to_owned()))
         }
         Some(url) if matches!(source.as_deref(), None | Some("auto" | "admin")) => {
-            let admin = AdminSource::new(&url, authorization.as_deref())
+            let admin = AdminSource::new(&url, authorization)
                 .map_err(|why| SettingsError(format!("ZOOKEEPER_ADMIN_AUTHORIZATION: {why}")))?;
             if url.starts_with("http://") {
                 return Ok(Some(admin));

@@ -19,6 +19,7 @@ use crate::history;
 use crate::parts::{Parts, Progress};
 use crate::records::SNAPSHOT;
 use crate::request::RestorePayload;
+use crate::select;
 
 /// How an ensemble is brought back by files.
 #[derive(Debug, Clone)]
@@ -40,6 +41,7 @@ pub(super) async fn run(
     log: &JobLog,
     progress: &Arc<Progress>,
 ) -> Result<Value, Failure> {
+    select::refuse_chroot(parts, "a restore by files is")?;
     let recovery = parts
         .recovery
         .clone()

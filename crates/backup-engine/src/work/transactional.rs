@@ -13,6 +13,7 @@ use super::backup::Staged;
 use super::log::JobLog;
 use crate::BackupRequest;
 use crate::parts::{Parts, Progress};
+use crate::select;
 
 /// Writes what the first source has that has anything.
 pub(super) async fn stage(
@@ -22,6 +23,8 @@ pub(super) async fn stage(
     log: &JobLog,
     progress: &Arc<Progress>,
 ) -> Result<Staged, Failure> {
+    // It may have been queued while the whole tree was meant.
+    select::refuse_chroot(parts, "a transactional backup is")?;
     progress.phase("gathering");
     let mut refusals = Vec::new();
     for source in &parts.states {
