@@ -309,7 +309,8 @@ impl Drop for Told<'_> {
     }
 }
 
-/// Prints what happened at the paths of a case.
+/// Prints all that happened, where `ADVERSARY_STORY` is set.
+#[allow(clippy::print_stdout)]
 pub fn story(ensemble: &Ensemble) {
     if std::env::var_os("ADVERSARY_STORY").is_none() {
         return;
