@@ -46,11 +46,14 @@ pub struct Look {
     pub after: usize,
 }
 
+/// What a znode was from a transaction on; `None`: it was not there.
+pub(super) type Version = (i64, Option<Arc<Znode>>);
+
 /// A tree and all that it ever was.
 #[derive(Debug)]
 pub struct ModelTree {
     pub(super) zxid: i64,
-    pub(super) versions: BTreeMap<ZnodePath, Vec<(i64, Option<Arc<Znode>>)>>,
+    pub(super) versions: BTreeMap<ZnodePath, Vec<Version>>,
     pub(super) log: Vec<Entry>,
     pub(super) looks: Vec<Look>,
 }

@@ -5,11 +5,14 @@ use zk_snapshot::model::{Ensemble, Identity, ModelTree, Rules};
 use zk_snapshot::{CaptureError, CaptureOptions, Consistency, Record, Role, ZnodePath, capture_in_memory};
 
 use crate::acts::{Act, Adversary, Place, Schedule, places, schedules};
-use crate::case::{First, Us, config, manner, now, plant, records, trees, us};
+use crate::case::{First, Us, config, manner, now, plant, records, story, trees, us};
 
 /// Whether an identity that may not read everything is caught out by servers that tell it nothing of what it may not
 /// read.
 const HIDDEN: bool = false;
+
+/// Whether what is told as unreadable must be there at that moment.
+const UNREADABLE_IS_THERE: bool = false;
 
 #[derive(Debug, Clone)]
 struct Case {
@@ -64,7 +67,9 @@ fn holds(case: &Case) -> Result<(), String> {
         roots: case.root.iter().map(|root| root.path()).collect(),
         ..CaptureOptions::default()
     };
-    let captured = match now(capture_in_memory(&client, &options)) {
+    let outcome = now(capture_in_memory(&client, &options));
+    story(&ensemble);
+    let captured = match outcome {
         Ok(captured) => captured,
         Err(CaptureError::NoSuchRoot(_) | CaptureError::Client(_)) => return Ok(()),
         Err(error) => return Err(format!("(e) {error}")),
@@ -106,7 +111,9 @@ fn is_shown(
         let there = tree.at(path, zxid);
         let was_unreadable = |zxid| tree.at(path, zxid).is_some_and(|znode| !us.may(&znode.acl, 1));
         let is_right = match (record.role, there) {
-            (Role::Unreadable, Some(_)) => (begin..=tree.zxid()).any(was_unreadable),
+            (Role::Unreadable, there) if there.is_some() || !UNREADABLE_IS_THERE => {
+                (begin..=tree.zxid()).any(was_unreadable)
+            }
             (Role::Captured, Some(znode)) => {
                 !znode.stat.is_ephemeral()
                     && znode.data == record.data

@@ -18,11 +18,11 @@ use crate::{exposure, outcome, touching};
 
 #[derive(Debug, Clone)]
 pub struct First {
-    place: Place,
-    data: Data,
-    guard: Guard,
+    pub place: Place,
+    pub data: Data,
+    pub guard: Guard,
     /// Children that it had and has not any more.
-    had: u8,
+    pub had: u8,
 }
 
 pub fn trees() -> impl Strategy<Value = Vec<First>> {
@@ -309,8 +309,9 @@ impl Drop for Told<'_> {
     }
 }
 
-/// Prints what happened at the paths of a case.
-fn story(ensemble: &Ensemble) {
+/// Prints all that happened, where `ADVERSARY_STORY` is set.
+#[allow(clippy::print_stdout)]
+pub fn story(ensemble: &Ensemble) {
     if std::env::var_os("ADVERSARY_STORY").is_none() {
         return;
     }

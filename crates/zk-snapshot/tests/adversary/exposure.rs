@@ -37,10 +37,10 @@ pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Res
 
 /// Whether somebody else has changed the ACL since we last looked at it: a write of data cannot ask for its version.
 fn is_opened_unseen(tree: &ModelTree, path: &ZnodePath, index: usize) -> bool {
-    let guards = tree.log()[..index].iter().filter(|entry| {
+    let mut guards = tree.log()[..index].iter().filter(|entry| {
         entry.op.path() == path && matches!(entry.op, WriteOp::SetAcl { .. } | WriteOp::Create { .. })
     });
     guards
-        .last()
+        .next_back()
         .is_some_and(|last| last.by == 0 && last.zxid > known(tree, path, &["acl"], index))
 }

@@ -182,9 +182,17 @@ pub fn check_second(
             return Err(format!("(d) the counter of {path} is too low: {report:?}"));
         }
     }
+    // Where we may set the ACL we may do everything, but outside the scope no ACL is ours to set.
     let admits = |path: &ZnodePath| {
+        let is_wanted = scope.wanted.contains_key(path) && scope.policy != Policy::Missing;
+        let is_inside = scope.is_stranger(path) || is_wanted;
+        let needed: &[u32] = match (is_inside, ADMIN_IS_ENOUGH) {
+            (true, true) => &[16],
+            (true, false) => &[1, 16],
+            (false, _) => &[1, 4, 8, 16],
+        };
         tree.at(path, begin)
-            .is_none_or(|znode| us.may(&znode.acl, 16) && (ADMIN_IS_ENOUGH || us.may(&znode.acl, 1)))
+            .is_none_or(|znode| needed.iter().all(|permission| us.may(&znode.acl, *permission)))
     };
     if !report.is_complete() && scope.is_possible(max_request) && tree.paths().all(admits) {
         return Err(format!(

@@ -53,9 +53,11 @@ fn allowed(
         WriteOp::SetData { version, .. } | WriteOp::Delete { version, .. } => (*version, before.stat.version),
         WriteOp::Create { .. } => (None, 0),
     };
-    let ours = tree.log()[..index]
-        .iter()
-        .filter(|e| e.by != 0 && e.op.path() == path);
+    let is_other = |e: &&Entry| {
+        let there = e.before.as_ref().map(|znode| znode.stat.czxid);
+        e.by != 0 && e.op.path() == path && there != Some(before.stat.czxid)
+    };
+    let ours = tree.log()[..index].iter().filter(is_other);
     let touched = ours.map(|entry| entry.zxid).max().unwrap_or(0);
     let last = known(tree, path, &["data", "acl"], index).max(touched);
     if asked == Some(there) && before.stat.czxid > last {
