@@ -2,7 +2,7 @@
 
 use futures::stream::{self, StreamExt};
 
-use super::walk::{EPHEMERAL, GONE, Run, UNREADABLE, length, pair, record, unreadable};
+use super::walk::{EPHEMERAL, GONE, MOST_TOLD, Run, UNREADABLE, length, pair, record, unreadable};
 use super::{CaptureError, CaptureSummary, Consistency, NAMED, Portion};
 use crate::{
     Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,
@@ -11,7 +11,7 @@ use crate::{
 /// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy.
 const HELD: usize = 128 << 20;
 /// Znodes in one read of a second look; any of them may be large.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 /// How the second look ended.
 pub(super) enum Settled {
@@ -55,6 +55,9 @@ impl Run<'_> {
                     Changes::Of(paths) => {
                         let inside = paths.into_iter().filter(|path| within(roots, path));
                         self.dirty.extend(inside);
+                        if self.dirty.len() > MOST_TOLD {
+                            return Ok(Settled::ConnectionLost);
+                        }
                     }
                 }
             }
@@ -99,9 +102,14 @@ impl Run<'_> {
             && !self.is_known(&path)
         {
             // The walk did not go below it.
-            let children = found.children.iter().filter_map(|name| path.child(name).ok());
+            let children = found.children.iter().filter_map(|name| self.child(&path, name));
             let unknown: Vec<_> = children.filter(|child| !self.is_known(child)).collect();
             self.dirty.extend(unknown);
+        }
+        self.note_names(&path, &reading);
+        match &reading {
+            Reading::Found(found) => self.note(&path, Some(&found.stat)),
+            _ => self.note(&path, None),
         }
         let later = match reading {
             Reading::Found(found) => Some(Later::Readable(found, None)),
@@ -172,6 +180,9 @@ impl Run<'_> {
 
     /// Sends the amendments and adds everything up.
     pub(super) async fn finish(mut self, consistency: Consistency) -> Result<CaptureSummary, CaptureError> {
+        if consistency == Consistency::Consistent {
+            self.summary.ancestors_apart = self.ancestors_apart().await?;
+        }
         let mut amendments = Vec::new();
         for (path, later) in std::mem::take(&mut self.later) {
             let key = self.keys.path(&path);
@@ -198,8 +209,10 @@ impl Run<'_> {
             self.send(Portion::Amendments(amendments)).await?;
             amendments = rest;
         }
+        self.tell_of_names();
         let mut summary = CaptureSummary {
             consistency,
+            counters_known: !self.keeper,
             ..self.summary
         };
         if consistency == Consistency::Consistent {

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::frontier::Frontier;
 use super::settle::Later;
+use super::verify::Print;
 use super::{CaptureError, CaptureSummary, NAMED, Portion};
 use crate::tree::keys::{KeyMap, Keys};
 use crate::tree::table::KeyTable;
@@ -27,6 +28,14 @@ pub(super) const UNREADABLE: u32 = u32::MAX - 1;
 /// It was met, and is gone.
 pub(super) const GONE: u32 = u32::MAX - 2;
 
+/// Changed znodes that are remembered together; a server that tells of more is not believed.
+pub(super) const MOST_TOLD: usize = 1 << 20;
+/// The deepest znode that is looked at, and the longest path: a server could go on for ever.
+const DEEPEST: usize = 1 << 12;
+const LONGEST: usize = 1 << 18;
+/// How much of a name that is none is shown.
+const SHOWN: usize = 200;
+
 pub(super) struct Run<'a> {
     pub(super) reader: &'a dyn ZnodeReader,
     pub(super) known: Option<&'a AclIndex>,
@@ -42,6 +51,16 @@ pub(super) struct Run<'a> {
     pub(super) later: BTreeMap<ZnodePath, Option<Later>>,
     pub(super) summary: CaptureSummary,
     walks: Option<Walks>,
+    /// Whether something may be hidden from us.
+    pub(super) verifies: bool,
+    /// What is to be verified.
+    pub(super) prints: KeyMap<3, Print>,
+    /// What the ancestors of the roots were; `None` where data and ACL do not belong together.
+    ancestors: Vec<(ZnodePath, Option<Stat>)>,
+    /// Children of each that have no name to ask for, and some of them.
+    refused: BTreeMap<ZnodePath, (u64, Vec<String>)>,
+    /// Whether this is ClickHouse Keeper.
+    pub(super) keeper: bool,
 }
 
 /// What two walks compare.
@@ -89,6 +108,11 @@ impl<'a> Run<'a> {
             later: BTreeMap::new(),
             summary: CaptureSummary::default(),
             walks: None,
+            verifies: false,
+            prints: KeyMap::default(),
+            ancestors: Vec::new(),
+            refused: BTreeMap::new(),
+            keeper: false,
         }
     }
 
@@ -98,6 +122,8 @@ impl<'a> Run<'a> {
         self.masked.clear();
         self.dirty.clear();
         self.later.clear();
+        self.prints.clear();
+        self.refused.clear();
         self.summary = CaptureSummary {
             rounds: self.summary.rounds + 1,
             ..CaptureSummary::default()
@@ -162,6 +188,9 @@ impl<'a> Run<'a> {
                     Changes::Lost => return Ok(Walked::ConnectionLost),
                     Changes::Of(paths) => self.dirty.extend(paths),
                 }
+                if self.dirty.len() > MOST_TOLD {
+                    return Ok(Walked::ConnectionLost);
+                }
             }
         }
     }
@@ -171,9 +200,16 @@ impl<'a> Run<'a> {
         paths.sort();
         paths.dedup();
         let mut records = Vec::new();
+        self.ancestors.clear();
         for visit in visit(self.reader, self.known, paths, history).await? {
             match (visit.reading, visit.acl) {
-                (Reading::Found(found), Some(Reading::Found(guard))) => {
+                (Reading::Found(mut found), Some(Reading::Found(guard))) => {
+                    let belong = pair(&mut found.stat, &guard);
+                    self.ancestors
+                        .push((visit.path.clone(), belong.then_some(found.stat)));
+                    if guard.acl.is_masked() {
+                        self.unreadable(&visit.path);
+                    }
                     records.push(record(visit.path, Role::Ancestor, found, guard.acl));
                 }
                 (Reading::Denied | Reading::Undecodable(_), _)
@@ -182,6 +218,18 @@ impl<'a> Run<'a> {
             }
         }
         self.send(Portion::Records(records)).await
+    }
+
+    /// How many ancestors of the roots have not been the same ever since they were read.
+    pub(super) async fn ancestors_apart(&self) -> Result<u64, ClientError> {
+        let paths: Vec<_> = self.ancestors.iter().map(|(path, _)| path.clone()).collect();
+        let readings = self.reader.read_many(&paths, History::One).await?;
+        let same = |then: &Option<Stat>, now: &Reading| match (then, now) {
+            (Some(then), Reading::Found(now)) => then.same_acl(&now.stat) && then.mzxid == now.stat.mzxid,
+            _ => false,
+        };
+        let pairs = self.ancestors.iter().zip(&readings);
+        Ok(pairs.filter(|((_, then), now)| !same(then, now)).count() as u64)
     }
 
     fn meet(
@@ -198,6 +246,7 @@ impl<'a> Run<'a> {
         } = visit;
         let is_root = self.roots.contains(&path);
         self.print(&path, &reading);
+        self.note_names(&path, &reading);
         let mut found = match reading {
             Reading::Found(found) => found,
             Reading::Missing if is_root => return Err(CaptureError::NoSuchRoot(path)),
@@ -224,6 +273,7 @@ impl<'a> Run<'a> {
         } else {
             self.summary.acls_read += 1;
         }
+        let read = found.stat;
         let acl = match acl {
             Some(Reading::Found(guard)) => {
                 if !pair(&mut found.stat, &guard) {
@@ -243,15 +293,9 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
-        let mut children = Vec::with_capacity(found.children.len());
-        for name in &found.children {
-            match path.child(name) {
-                Ok(child) => children.push(child),
-                // No server allows such a name; if one does, the backup must not hide it.
-                Err(_) => self.unreadable(&path),
-            }
-        }
-        frontier.push(children);
+        let children = found.children.iter().filter_map(|name| self.child(&path, name));
+        frontier.push(children.collect());
+        self.note(&path, Some(&read));
         if acl.is_masked() {
             self.masked.insert(self.keys.path(&path), ());
             self.unreadable(&path);
@@ -260,6 +304,44 @@ impl<'a> Run<'a> {
         self.see(&path, length(&found));
         records.push(record(path, Role::Captured, found, acl));
         Ok(())
+    }
+
+    /// The child called `name`, where it can be asked for and belongs in a capture.
+    pub(super) fn child(&self, path: &ZnodePath, name: &str) -> Option<ZnodePath> {
+        if self.keeper && path.is_root() && name == "keeper" {
+            return None;
+        }
+        let child = path.child(name).ok()?;
+        (child.as_str().len() <= LONGEST && child.depth() <= DEEPEST).then_some(child)
+    }
+
+    /// Notes children that cannot be asked for. No server has any; if one does, the backup must not hide it.
+    pub(super) fn note_names(&mut self, path: &ZnodePath, reading: &Reading) {
+        self.refused.remove(path);
+        let Reading::Found(found) = reading else { return };
+        let is_keepers = |name: &str| self.keeper && path.is_root() && name == "keeper";
+        let (mut count, mut some) = (0, Vec::new());
+        for name in &found.children {
+            if self.child(path, name).is_none() && !is_keepers(name) {
+                count += 1;
+                if some.len() < NAMED && self.refused.len() < NAMED {
+                    let start: String = name.chars().take(SHOWN).collect();
+                    some.push(format!("{path}: {start:?}"));
+                }
+            }
+        }
+        if count > 0 {
+            self.refused.insert(path.clone(), (count, some));
+        }
+    }
+
+    /// Adds them to what could not be read.
+    pub(super) fn tell_of_names(&mut self) {
+        for (count, some) in std::mem::take(&mut self.refused).into_values() {
+            self.summary.unreadable += count;
+            let room = NAMED.saturating_sub(self.summary.refused_names.len());
+            self.summary.refused_names.extend(some.into_iter().take(room));
+        }
     }
 
     pub(super) fn see(&mut self, path: &ZnodePath, what: u32) {

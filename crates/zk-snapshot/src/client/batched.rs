@@ -10,7 +10,7 @@ use zookeeper_client as zk;
 
 use self::session::Session;
 use super::reach::reachable;
-use crate::{Acl, ClientError, WriteError, WriteOp, ZnodeReader, ZnodeWriter};
+use crate::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
 mod read;
 mod session;
@@ -135,8 +135,6 @@ impl BatchedClient {
                 _ => client.client_error(&error),
             });
         }
-        // So that what was acknowledged anywhere in the ensemble by now is seen here.
-        client.sync().await?;
         Ok(client)
     }
 

@@ -142,10 +142,13 @@ impl PlainClient {
             .next()
             .call(deadline, |zk| async move { zk.get_acl(text).await });
         match answer.await {
-            Ok((acl, stat)) => Ok(Reading::Found(AclFound {
-                acl: from_wire(&acl),
-                stat: convert_stat(&stat),
-            })),
+            Ok((acl, stat)) => Ok(match from_wire(&acl) {
+                Ok(acl) => Reading::Found(AclFound {
+                    acl,
+                    stat: convert_stat(&stat),
+                }),
+                Err(why) => Reading::Undecodable(why),
+            }),
             Err(error) => self.not_found(&error),
         }
     }
@@ -154,11 +157,17 @@ impl PlainClient {
         match error {
             Trouble::Server(ZkError::NoNode) => Ok(Reading::Missing),
             Trouble::Server(ZkError::NoAuth) => Ok(Reading::Denied),
+            error @ (Trouble::Undecodable | Trouble::Server(ZkError::MarshallingError)) => {
+                Ok(Reading::Undecodable(error.plain_words()))
+            }
             error => Err(self.client_error(error)),
         }
     }
 
     async fn write(&self, op: &WriteOp) -> Result<(), WriteError> {
+        if let Some(refused) = op.unsendable() {
+            return Err(refused);
+        }
         let connection = self.next();
         let deadline = Instant::now() + self.config.deadline;
         let path = op.path().as_str();

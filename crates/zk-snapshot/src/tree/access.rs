@@ -127,6 +127,20 @@ impl WriteOp {
             | Self::Delete { path, .. } => path,
         }
     }
+
+    /// Why it cannot be sent as it is: client libraries know the permissions that ZooKeeper defines, and no others.
+    #[cfg(any(feature = "batched-client", feature = "plain-client"))]
+    pub(crate) fn unsendable(&self) -> Option<WriteError> {
+        let (Self::Create { acl, .. } | Self::SetAcl { acl, .. }) = self else {
+            return None;
+        };
+        let bad = acl.entries().iter().find(|entry| entry.perms > 31)?;
+        let why = format!(
+            "its ACL has permission bits that no client can send: {:#b}",
+            bad.perms
+        );
+        Some(WriteError::Refused(why))
+    }
 }
 
 /// Why a write was not done, or may not have been.
@@ -196,6 +210,14 @@ pub trait ZnodeReader: Send + Sync {
         Ok(None)
     }
 
+    /// Whether no ACL hides anything from this connection, as none does from `super`. Where it is not known, it is not.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        Ok(false)
+    }
+
     /// Returns when the server that reads of [`History::One`] ask has done all that any server of the ensemble had
     /// done when this was called.
     ///
@@ -251,6 +273,10 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
         (**self).session().await
     }
 
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        (**self).reads_everything().await
+    }
+
     async fn sync(&self) -> Result<(), ClientError> {
         (**self).sync().await
     }
@@ -267,7 +293,8 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
 /// What a [`TreeWatch`] has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changes {
-    /// Znodes whose data or `Stat` may have changed: where one was created or deleted its parent is among them.
+    /// Znodes whose data or `Stat` may have changed, each once for every change of its data and every creation
+    /// or deletion of a child that was told.
     Of(Vec<ZnodePath>),
     /// The connection was lost for a moment, or for good: changes may have been missed.
     Lost,

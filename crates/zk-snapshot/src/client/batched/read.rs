@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use zookeeper_client as zk;
 
-use super::session::Session;
+use super::session::{Session, is_lost, is_undecodable};
 use super::{BatchedClient, wire};
 use crate::{AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
@@ -18,17 +18,47 @@ const READS_IN_FLIGHT: usize = 4;
 const REQUEST_BYTES: usize = 512 << 10;
 /// Names of children in one reply, as far as the `Stat` tells.
 const NAMES: i64 = 65_536;
+/// Changes that are told at once; more are as good as none.
+const MOST_TOLD: usize = 1 << 20;
 /// Requests for ACLs that a connection has under way.
 const ACLS_IN_FLIGHT: usize = 64;
 /// Up to so many ACLs are asked for on the connection of the data.
 const FEW_ACLS: usize = 32;
 
 impl BatchedClient {
+    /// The answer of each of `paths`, or why it cannot be decoded.
     async fn multi_read(
         &self,
         paths: &[&ZnodePath],
         children: bool,
-    ) -> Result<Vec<zk::MultiReadResult>, ClientError> {
+    ) -> Result<Vec<Result<zk::MultiReadResult, String>>, ClientError> {
+        match self.multi_read_at_once(paths, children).await {
+            Err(error) if is_undecodable(&error) => {}
+            Err(error) => return Err(self.client_error(&error)),
+            Ok(results) if results.len() == paths.len() => return Ok(results.into_iter().map(Ok).collect()),
+            Ok(results) => {
+                let cause = format!("{} answers to {} questions", results.len(), paths.len());
+                return Err(ClientError::new(&self.config.address, cause));
+            }
+        }
+        // One that cannot be decoded takes the others with it: each is asked for alone.
+        let mut results = Vec::with_capacity(paths.len());
+        for path in paths {
+            results.push(match self.multi_read_at_once(&[path], children).await {
+                Ok(mut one) if one.len() == 1 => Ok(one.remove(0)),
+                Ok(_) => Err("an answer of another length".to_owned()),
+                Err(error) if is_undecodable(&error) => Err(error.to_string()),
+                Err(error) => return Err(self.client_error(&error)),
+            });
+        }
+        Ok(results)
+    }
+
+    async fn multi_read_at_once(
+        &self,
+        paths: &[&ZnodePath],
+        children: bool,
+    ) -> Result<Vec<zk::MultiReadResult>, zk::Error> {
         let answer = self.main.call(self.deadline(), |zk| {
             let mut reader = zk.new_multi_reader();
             let added = paths.iter().try_for_each(|path| {
@@ -45,13 +75,7 @@ impl BatchedClient {
             }
             .boxed()
         });
-        let results = answer.await.map_err(|error| self.client_error(&error))?;
-        if results.len() == paths.len() {
-            Ok(results)
-        } else {
-            let cause = format!("{} answers to {} questions", results.len(), paths.len());
-            Err(ClientError::new(&self.config.address, cause))
-        }
+        answer.await
     }
 
     /// Reads `paths`, few enough for one request, but not their children.
@@ -60,12 +84,13 @@ impl BatchedClient {
         let mut readings = Vec::with_capacity(paths.len());
         for result in self.multi_read(&all, false).await? {
             readings.push(match result {
-                zk::MultiReadResult::Data { data, stat } => Reading::Found(Found {
+                Err(why) => Reading::Undecodable(why),
+                Ok(zk::MultiReadResult::Data { data, stat }) => Reading::Found(Found {
                     data,
                     stat: wire::stat(&stat),
                     children: Vec::new(),
                 }),
-                zk::MultiReadResult::Error { err } => self.not_found(&err)?,
+                Ok(zk::MultiReadResult::Error { err }) => self.not_found(&err)?,
                 _ => {
                     return Err(ClientError::new(
                         &self.config.address,
@@ -109,10 +134,11 @@ impl BatchedClient {
         let results = self.multi_read(&asked, true).await?;
         for (index, result) in parents.iter().zip(results) {
             match (result, &mut readings[*index]) {
-                (zk::MultiReadResult::Children { children }, Reading::Found(found)) => {
+                (Err(why), reading) => *reading = Reading::Undecodable(why),
+                (Ok(zk::MultiReadResult::Children { children }), Reading::Found(found)) => {
                     found.children = children;
                 }
-                (zk::MultiReadResult::Error { err }, reading) => *reading = self.not_found(&err)?,
+                (Ok(zk::MultiReadResult::Error { err }), reading) => *reading = self.not_found(&err)?,
                 _ => {
                     return Err(ClientError::new(
                         &self.config.address,
@@ -133,11 +159,18 @@ impl BatchedClient {
     }
 
     async fn read_acl(&self, session: &Session, path: &ZnodePath) -> Result<Reading<AclFound>, ClientError> {
-        let answer = session.call(self.deadline(), |zk| {
-            let (zk, path) = (zk.clone(), path.clone());
-            async move { zk.get_acl(path.as_str()).await }.boxed()
-        });
-        match answer.await {
+        let ask = || {
+            session.call(self.deadline(), |zk| {
+                let (zk, path) = (zk.clone(), path.clone());
+                async move { zk.get_acl(path.as_str()).await }.boxed()
+            })
+        };
+        let mut answer = ask().await;
+        if answer.as_ref().is_err_and(is_undecodable) {
+            answer = ask().await; // a connection that was lost looks like this too
+        }
+        match answer {
+            Err(error) if is_undecodable(&error) => Ok(Reading::Undecodable(error.to_string())),
             Ok((acl, stat)) => Ok(Reading::Found(AclFound {
                 acl: wire::from_wire(&acl),
                 stat: wire::stat(&stat),
@@ -201,6 +234,18 @@ impl ZnodeReader for BatchedClient {
         Ok(Some(client.session_id().0))
     }
 
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        let answer = self.main.call(self.deadline(), |zk| {
+            let zk = zk.clone();
+            async move { zk.list_auth_users().await }.boxed()
+        });
+        match answer.await {
+            Ok(identities) => Ok(identities.iter().any(|identity| identity.scheme() == "super")),
+            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error)),
+            Err(_) => Ok(false), // a server before 3.7
+        }
+    }
+
     async fn sync(&self) -> Result<(), ClientError> {
         let answer = self.main.call(self.deadline(), |zk| {
             let zk = zk.clone();
@@ -214,7 +259,12 @@ impl ZnodeReader for BatchedClient {
         if bytes > REQUEST_BYTES {
             return Ok(None);
         }
-        self.read_data(paths).await.map(Some)
+        let readings = self.read_data(paths).await?;
+        // Where one could not be decoded, they were asked for one by one.
+        let all = !readings
+            .iter()
+            .any(|reading| matches!(reading, Reading::Undecodable(_)));
+        Ok(all.then_some(readings))
     }
 
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
@@ -252,7 +302,7 @@ impl TreeWatch for Watch {
             while !self.lost
                 && let Some(event) = watcher.changed().now_or_never()
             {
-                self.lost = !wire::changed(&event, &mut changed);
+                self.lost = !wire::changed(&event, &mut changed) || changed.len() > MOST_TOLD;
             }
         }
         if self.lost {

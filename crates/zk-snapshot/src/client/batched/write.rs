@@ -22,12 +22,19 @@ pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) 
     while begin < ops.len() {
         let end = begin + together(&ops[begin..]);
         let part = &ops[begin..end];
-        parts.push((part, send(zk, part)));
+        parts.push((part, part[0].unsendable().map_or_else(|| Ok(send(zk, part)), Err)));
         begin = end;
     }
     let mut outcomes = Vec::with_capacity(ops.len());
-    for (part, answer) in parts {
-        match answer.await {
+    for (part, sent) in parts {
+        let answer = match sent {
+            Ok(answer) => answer.await,
+            Err(unsendable) => {
+                outcomes.push(Err(unsendable)); // it is alone
+                continue;
+            }
+        };
+        match answer {
             Ok(()) => outcomes.extend(part.iter().map(|_| Ok(()))),
             Err(error) if is_lost(&error) => outcomes.extend(part.iter().map(|_| Err(unknown(&error)))),
             Err(error) if part.len() == 1 => outcomes.push(Err(refused(&error))),
@@ -51,7 +58,7 @@ fn together(ops: &[WriteOp]) -> usize {
         .iter()
         .take_while(|op| {
             bytes += size(op);
-            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. })
+            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. }) && op.unsendable().is_none()
         })
         .count();
     fit.max(1)

@@ -25,17 +25,21 @@ const PERMISSIONS: [(u32, Permission); 5] = [
     (16, Permission::ADMIN),
 ];
 
-pub(super) fn from_wire(acl: &[zookeeper_async::Acl]) -> Acl {
-    let entry = |entry: &zookeeper_async::Acl| AclEntry {
-        perms: PERMISSIONS
-            .iter()
-            .filter(|(_, p)| entry.perms.can(*p))
-            .map(|(bit, _)| bit)
-            .sum(),
-        scheme: entry.scheme.clone(),
-        id: entry.id.clone(),
+/// The list, or why it cannot be said in our words.
+pub(super) fn from_wire(acl: &[zookeeper_async::Acl]) -> Result<Acl, String> {
+    let entry = |entry: &zookeeper_async::Acl| {
+        let granted = PERMISSIONS.iter().filter(|(_, p)| entry.perms.can(*p));
+        let known = granted.clone().fold(Permission::NONE, |all, (_, p)| all | *p);
+        if known != entry.perms {
+            return Err("its ACL has permission bits that no one has defined".to_owned());
+        }
+        Ok(AclEntry {
+            perms: granted.map(|(bit, _)| bit).sum(),
+            scheme: entry.scheme.clone(),
+            id: entry.id.clone(),
+        })
     };
-    Acl::new(acl.iter().map(entry).collect())
+    Ok(Acl::new(acl.iter().map(entry).collect::<Result<_, _>>()?))
 }
 
 pub(super) fn to_wire(acl: &Acl) -> Vec<zookeeper_async::Acl> {
