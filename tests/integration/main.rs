@@ -5,6 +5,7 @@ mod access;
 mod agents;
 mod api;
 mod browse;
+mod claims;
 mod consistency;
 mod counters;
 mod crashes;

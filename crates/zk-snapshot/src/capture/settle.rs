@@ -45,9 +45,18 @@ impl Run<'_> {
                 // The barrier: what changed before this answer has been seen when it is here.
                 self.reader.read_many(&roots[..1], History::One).await?;
             } else {
+                let mut listed = Vec::new();
                 for (path, reading) in self.read_again(dirty).await? {
+                    if self.verifies
+                        && let Reading::Found(found) = &reading
+                    {
+                        listed.extend(found.children.iter().filter_map(|name| self.child(&path, name)));
+                    }
                     self.look(path, reading);
                 }
+                // One that came hidden was not told of.
+                listed.retain(|child| !self.is_met(child));
+                self.dirty.extend(listed);
             }
             if let Some(watch) = watch.as_deref_mut() {
                 match watch.take() {
@@ -124,6 +133,14 @@ impl Run<'_> {
         match self.later.get(path) {
             Some(later) => !matches!(later, Some(Later::Unreadable)),
             None => !matches!(self.seen.get(&self.keys.path(path)), 0 | UNREADABLE),
+        }
+    }
+
+    /// Whether it has been read, and was there.
+    fn is_met(&self, path: &ZnodePath) -> bool {
+        match self.later.get(path) {
+            Some(later) => later.is_some(),
+            None => !matches!(self.seen.get(&self.keys.path(path)), 0 | GONE),
         }
     }
 
@@ -217,6 +234,10 @@ impl Run<'_> {
         };
         if consistency == Consistency::Consistent {
             (summary.moving, summary.moving_paths) = (0, Vec::new());
+        } else if summary.moving == 0
+            && let Some(path) = self.unverified
+        {
+            (summary.moving, summary.moving_paths) = (1, vec![path]);
         }
         for seen in self.seen.numbers() {
             match seen {

@@ -112,11 +112,11 @@ impl Run<'_> {
                     continue; // not in the capture, or kept by the server
                 };
                 let Reading::Found(found) = reading else {
-                    return Ok(Verified::Differs);
+                    return Ok(self.differs(path));
                 };
                 let now = self.print_of(&found.stat);
                 if now.which != then.which {
-                    return Ok(Verified::Differs);
+                    return Ok(self.differs(path));
                 }
                 open.remove(&key);
                 frontier.push(children(&path, &found));
@@ -130,14 +130,16 @@ impl Run<'_> {
             }
         }
         if !open.is_empty() {
-            return Ok(Verified::Differs);
+            // It went meanwhile: what it was when the capture was settled nobody can say any more.
+            let told = told.changes.into_keys().max();
+            return Ok(self.differs(told.unwrap_or_else(|| self.roots[0].clone())));
         }
         self.count(watch, rounds, told, restless).await
     }
 
     /// Reads each of `restless` until it is quiet for the time of one read: then all its changes have been told.
     async fn count(
-        &self,
+        &mut self,
         watch: &mut dyn TreeWatch,
         rounds: &mut u32,
         mut told: Told,
@@ -145,7 +147,7 @@ impl Run<'_> {
     ) -> Result<Verified, CaptureError> {
         while !restless.is_empty() {
             if *rounds == 0 {
-                return Ok(Verified::Differs);
+                return Ok(self.differs(restless.swap_remove(0).0));
             }
             *rounds -= 1;
             let mut later = Vec::new();
@@ -158,22 +160,27 @@ impl Run<'_> {
                 }
                 for ((path, then), reading) in some.iter().zip(readings) {
                     let Reading::Found(found) = reading else {
-                        return Ok(Verified::Differs);
+                        return Ok(self.differs(path.clone()));
                     };
                     let print = self.print_of(&found.stat);
                     let changes = print.changes.wrapping_sub(then.changes);
                     if print.which != then.which {
-                        return Ok(Verified::Differs);
+                        return Ok(self.differs(path.clone()));
                     } else if now.contains(path) {
                         later.push((path.clone(), *then));
                     } else if told.changes.get(path).copied().unwrap_or(0) != changes {
-                        return Ok(Verified::Differs);
+                        return Ok(self.differs(path.clone()));
                     }
                 }
             }
             restless = later;
         }
         Ok(Verified::Same)
+    }
+
+    fn differs(&mut self, path: ZnodePath) -> Verified {
+        self.unverified = Some(path);
+        Verified::Differs
     }
 }
 

@@ -55,6 +55,8 @@ pub(super) struct Run<'a> {
     pub(super) verifies: bool,
     /// What is to be verified.
     pub(super) prints: KeyMap<3, Print>,
+    /// A znode for whose sake nothing could be claimed.
+    pub(super) unverified: Option<ZnodePath>,
     /// What the ancestors of the roots were; `None` where data and ACL do not belong together.
     ancestors: Vec<(ZnodePath, Option<Stat>)>,
     /// Children of each that have no name to ask for, and some of them.
@@ -110,6 +112,7 @@ impl<'a> Run<'a> {
             walks: None,
             verifies: false,
             prints: KeyMap::default(),
+            unverified: None,
             ancestors: Vec::new(),
             refused: BTreeMap::new(),
             keeper: false,
