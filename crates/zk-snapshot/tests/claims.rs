@@ -397,3 +397,31 @@ fn a_masked_ancestor_makes_a_capture_partial() {
     let captured = captured(&tree, &["/p/q"]);
     assert_eq!(captured.summary.unreadable_paths, [path("/p")]);
 }
+
+/// More data than are kept change, and once more while they are read for the last time.
+#[test]
+fn data_that_wait_are_read_again() {
+    let names: Vec<_> = (0..48).map(|i| format!("/big/n{i:02}")).collect();
+    let write = |byte: u8| {
+        let op = |name: &String| WriteOp::SetData {
+            path: path(name),
+            data: vec![byte; 1 << 20],
+            version: None,
+        };
+        names.iter().map(op).map(Step::Do).collect::<Vec<_>>()
+    };
+    let mut znodes: Vec<_> = names.iter().map(String::as_str).collect();
+    znodes.push("/a");
+    let veiled = Veiled::new(&znodes, "/a", write(2));
+    let one = captured(&veiled, &[]);
+    assert_eq!(
+        one.summary.consistency,
+        Consistency::Consistent,
+        "{:?}",
+        one.summary
+    );
+    assert_eq!(one.summary.bytes, 48 << 20 | 6);
+    for name in &names {
+        assert!(held(&one, name) == Some(Some(vec![2; 1 << 20])), "{name}");
+    }
+}

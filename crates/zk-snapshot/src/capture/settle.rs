@@ -1,5 +1,7 @@
 //! After the walk: reading again what changed meanwhile, until nothing does.
 
+use std::collections::BTreeSet;
+
 use futures::stream::{self, StreamExt};
 
 use super::walk::{EPHEMERAL, GONE, MOST_TOLD, Run, UNREADABLE, length, pair, record, unreadable};
@@ -8,8 +10,12 @@ use crate::{
     Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,
 };
 
-/// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy.
+/// What is remembered of changed znodes until the end, in bytes. Past it the capture is fuzzy.
 const HELD: usize = 128 << 20;
+/// Data among it. Past it data are read again in the end, where they have not changed by then.
+const KEPT: usize = 32 << 20;
+/// Data in one read of a second look, as far as the walk can tell.
+const BYTES_AT_ONCE: usize = 2 << 20;
 /// Znodes in one read of a second look; any of them may be large.
 pub(super) const AT_ONCE: usize = 16;
 
@@ -23,7 +29,18 @@ pub(super) enum Settled {
 /// A znode as it was when it was looked at again.
 pub(super) enum Later {
     Readable(Found, Option<Acl>),
+    /// As long as this, and its data are to be read again.
+    Dropped(Found, Option<Acl>, u32),
     Unreadable,
+}
+
+impl Later {
+    fn found(&mut self) -> Option<(&mut Found, &mut Option<Acl>)> {
+        match self {
+            Self::Readable(found, acl) | Self::Dropped(found, acl, _) => Some((found, acl)),
+            Self::Unreadable => None,
+        }
+    }
 }
 
 impl Run<'_> {
@@ -45,15 +62,7 @@ impl Run<'_> {
                 // The barrier: what changed before this answer has been seen when it is here.
                 self.reader.read_many(&roots[..1], History::One).await?;
             } else {
-                let mut listed = Vec::new();
-                for (path, reading) in self.read_again(dirty).await? {
-                    if self.verifies
-                        && let Reading::Found(found) = &reading
-                    {
-                        listed.extend(found.children.iter().filter_map(|name| self.child(&path, name)));
-                    }
-                    self.look(path, reading);
-                }
+                let mut listed = self.read_again(dirty).await?;
                 // One that came hidden was not told of.
                 listed.retain(|child| !self.is_met(child));
                 self.dirty.extend(listed);
@@ -88,22 +97,58 @@ impl Run<'_> {
         }
     }
 
-    async fn read_again(
-        &self,
-        dirty: std::collections::BTreeSet<ZnodePath>,
-    ) -> Result<Vec<(ZnodePath, Reading)>, ClientError> {
+    /// Looks at `dirty` again. Where something may be hidden from us, returns the children that were listed.
+    async fn read_again(&mut self, dirty: BTreeSet<ZnodePath>) -> Result<Vec<ZnodePath>, ClientError> {
+        let (reader, mut listed) = (self.reader, Vec::new());
         let paths: Vec<_> = dirty.into_iter().collect();
-        let calls: Vec<_> = paths
-            .chunks(AT_ONCE)
-            .map(|batch| self.reader.read_many(batch, History::One))
-            .collect();
-        let mut reads = stream::iter(calls).buffered(self.reader.batches_in_flight().max(1));
-        let mut readings = Vec::with_capacity(paths.len());
-        while let Some(batch) = reads.next().await {
-            readings.extend(batch?);
+        let batches = self.batches(&paths);
+        let calls = batches.into_iter().map(|batch| async move {
+            let readings = reader.read_many(batch, History::One).await?;
+            Ok::<_, ClientError>((batch, readings))
+        });
+        let calls: Vec<_> = calls.collect();
+        let mut reads = stream::iter(calls).buffered(reader.batches_in_flight().max(1));
+        while let Some(answer) = reads.next().await {
+            let (batch, readings) = answer?;
+            for (path, reading) in batch.iter().zip(readings) {
+                if self.verifies
+                    && let Reading::Found(found) = &reading
+                {
+                    listed.extend(found.children.iter().filter_map(|name| self.child(path, name)));
+                }
+                self.look(path.clone(), reading);
+            }
         }
-        drop(reads);
-        Ok(paths.into_iter().zip(readings).collect())
+        Ok(listed)
+    }
+
+    /// `paths` in parts whose data are read at once.
+    fn batches<'p>(&self, paths: &'p [ZnodePath]) -> Vec<&'p [ZnodePath]> {
+        let (mut batches, mut begin, mut bytes) = (Vec::new(), 0, 0);
+        for (index, path) in paths.iter().enumerate() {
+            let size = self.size(path);
+            if index > begin && (index - begin >= AT_ONCE || bytes + size > BYTES_AT_ONCE) {
+                batches.push(&paths[begin..index]);
+                (begin, bytes) = (index, 0);
+            }
+            bytes += size;
+        }
+        if begin < paths.len() {
+            batches.push(&paths[begin..]);
+        }
+        batches
+    }
+
+    /// How long its data were when it was read last.
+    fn size(&self, path: &ZnodePath) -> usize {
+        match self.later.get(path) {
+            Some(Some(Later::Readable(found, _))) => found.data.len(),
+            Some(Some(Later::Dropped(_, _, length))) => *length as usize,
+            _ => match self.seen.get(&self.keys.path(path)) {
+                EPHEMERAL | UNREADABLE | GONE => 0,
+                length => length as usize,
+            },
+        }
     }
 
     fn look(&mut self, path: ZnodePath, reading: Reading) {
@@ -121,11 +166,27 @@ impl Run<'_> {
             _ => self.note(&path, None),
         }
         let later = match reading {
-            Reading::Found(found) => Some(Later::Readable(found, None)),
+            Reading::Found(mut found) => {
+                found.children = Vec::new();
+                let length = found.data.len();
+                if self.kept + length > KEPT && length > 0 {
+                    found.data = Vec::new();
+                    Some(Later::Dropped(
+                        found,
+                        None,
+                        u32::try_from(length).unwrap_or(u32::MAX),
+                    ))
+                } else {
+                    self.kept += length;
+                    Some(Later::Readable(found, None))
+                }
+            }
             Reading::Denied | Reading::Undecodable(_) => Some(Later::Unreadable),
             Reading::Missing => None,
         };
-        self.later.insert(path, later);
+        if let Some(Some(Later::Readable(before, _))) = self.later.insert(path, later) {
+            self.kept -= before.data.len();
+        }
     }
 
     /// Whether what is below it has been looked at; below what may not be read nothing has.
@@ -157,7 +218,7 @@ impl Run<'_> {
     async fn guard(&mut self, for_the_last_time: bool) -> Result<(), CaptureError> {
         let mut unknown = Vec::new();
         for (path, later) in &mut self.later {
-            if let Some(Later::Readable(found, acl @ None)) = later
+            if let Some((found, acl @ None)) = later.as_mut().and_then(Later::found)
                 && !found.stat.is_ephemeral()
             {
                 match self.known.and_then(|index| index.get(path, &found.stat)) {
@@ -169,7 +230,8 @@ impl Run<'_> {
         for paths in unknown.chunks(AT_ONCE) {
             self.summary.acls_read += paths.len() as u64;
             for (path, guard) in paths.iter().zip(self.reader.read_acls(paths).await?) {
-                let Some(Some(Later::Readable(found, acl))) = self.later.get_mut(path) else {
+                let later = self.later.get_mut(path).and_then(Option::as_mut);
+                let Some((found, acl)) = later.and_then(Later::found) else {
                     continue;
                 };
                 match guard {
@@ -196,35 +258,35 @@ impl Run<'_> {
     }
 
     /// Sends the amendments and adds everything up.
-    pub(super) async fn finish(mut self, consistency: Consistency) -> Result<CaptureSummary, CaptureError> {
+    pub(super) async fn finish(
+        mut self,
+        mut consistency: Consistency,
+    ) -> Result<CaptureSummary, CaptureError> {
         if consistency == Consistency::Consistent {
             self.summary.ancestors_apart = self.ancestors_apart().await?;
         }
-        let mut amendments = Vec::new();
-        for (path, later) in std::mem::take(&mut self.later) {
-            let key = self.keys.path(&path);
-            let seen = self.seen.get(&key);
-            let supersedes = !matches!(seen, 0 | EPHEMERAL);
-            self.summary.unreadable_paths.retain(|known| *known != path);
-            if self.masked.remove(&key).is_some() || seen == UNREADABLE {
-                self.summary.unreadable -= 1;
+        let mut waiting = std::mem::take(&mut self.later).into_iter().peekable();
+        while waiting.peek().is_some() {
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while some.len() < AT_ONCE
+                && bytes < BYTES_AT_ONCE
+                && let Some((path, later)) = waiting.next()
+            {
+                if let Some(Later::Dropped(_, _, length)) = &later {
+                    bytes += *length as usize;
+                }
+                some.push((path, later));
             }
-            let record = self.judge(&path, later);
-            if self.roots.contains(&path) && record.is_none() {
-                return Err(CaptureError::NoSuchRoot(path));
+            if !self.fetch(&mut some).await? {
+                consistency = Consistency::Fuzzy;
             }
-            if supersedes || record.is_some() {
-                amendments.push(Amendment {
-                    path,
-                    supersedes,
-                    record,
-                });
+            let mut amendments = Vec::with_capacity(some.len());
+            for (path, later) in some {
+                amendments.extend(self.amendment(path, later)?);
             }
-        }
-        while !amendments.is_empty() {
-            let rest = amendments.split_off(amendments.len().min(AT_ONCE));
-            self.send(Portion::Amendments(amendments)).await?;
-            amendments = rest;
+            if !amendments.is_empty() {
+                self.send(Portion::Amendments(amendments)).await?;
+            }
         }
         self.tell_of_names();
         let mut summary = CaptureSummary {
@@ -252,6 +314,79 @@ impl Run<'_> {
         Ok(summary)
     }
 
+    /// Reads the data that were dropped. `false` if one is not what it was: then what is there now is taken.
+    async fn fetch(&mut self, some: &mut [(ZnodePath, Option<Later>)]) -> Result<bool, ClientError> {
+        let dropped = |later: &Option<Later>| matches!(later, Some(Later::Dropped(..)));
+        let paths = some.iter().filter(|(_, later)| dropped(later));
+        let paths: Vec<_> = paths.map(|(path, _)| path.clone()).collect();
+        if paths.is_empty() {
+            return Ok(true);
+        }
+        let mut readings = self.reader.read_many(&paths, History::One).await?.into_iter();
+        let mut all_same = true;
+        for (path, later) in some {
+            let Some(Later::Dropped(found, acl, _)) = later else {
+                continue;
+            };
+            let reading = readings.next().unwrap_or(Reading::Missing);
+            if let Reading::Found(now) = &reading
+                && !found.stat.same_acl(&now.stat)
+            {
+                *acl = match self.reader.read_acls(std::slice::from_ref(path)).await?.pop() {
+                    Some(Reading::Found(guard)) => Some(guard.acl),
+                    _ => None,
+                };
+            }
+            let is_same = matches!(&reading, Reading::Found(now)
+                if (now.stat.czxid, now.stat.mzxid) == (found.stat.czxid, found.stat.mzxid));
+            if !is_same {
+                all_same = false;
+                self.unverified = Some(path.clone());
+            }
+            *later = match reading {
+                Reading::Found(now) => {
+                    let found = Found {
+                        data: now.data,
+                        stat: if is_same { found.stat } else { now.stat },
+                        children: Vec::new(),
+                    };
+                    // Data are never kept under another list than their own.
+                    match acl.take() {
+                        None if !found.stat.is_ephemeral() => Some(Later::Unreadable),
+                        acl => Some(Later::Readable(found, acl)),
+                    }
+                }
+                Reading::Denied | Reading::Undecodable(_) => Some(Later::Unreadable),
+                Reading::Missing => None,
+            };
+        }
+        Ok(all_same)
+    }
+
+    /// What became of `path`, if it is to be told.
+    fn amendment(
+        &mut self,
+        path: ZnodePath,
+        later: Option<Later>,
+    ) -> Result<Option<Amendment>, CaptureError> {
+        let key = self.keys.path(&path);
+        let seen = self.seen.get(&key);
+        let supersedes = !matches!(seen, 0 | EPHEMERAL);
+        self.summary.unreadable_paths.retain(|known| *known != path);
+        if self.masked.remove(&key).is_some() || seen == UNREADABLE {
+            self.summary.unreadable -= 1;
+        }
+        let record = self.judge(&path, later);
+        if self.roots.contains(&path) && record.is_none() {
+            return Err(CaptureError::NoSuchRoot(path));
+        }
+        Ok((supersedes || record.is_some()).then_some(Amendment {
+            path,
+            supersedes,
+            record,
+        }))
+    }
+
     /// What is to be kept of a znode that was looked at again; `seen` is brought up to date.
     fn judge(&mut self, path: &ZnodePath, later: Option<Later>) -> Option<Record> {
         match later {
@@ -272,7 +407,7 @@ impl Run<'_> {
                 self.unreadable(path);
                 Some(unreadable(path.clone()))
             }
-            Some(Later::Readable(_, None)) | None => {
+            Some(Later::Readable(_, None) | Later::Dropped(..)) | None => {
                 self.see(path, GONE);
                 None
             }

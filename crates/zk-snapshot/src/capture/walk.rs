@@ -49,6 +49,8 @@ pub(super) struct Run<'a> {
     pub(super) dirty: BTreeSet<ZnodePath>,
     /// What became of znodes that were dirty; `None`: gone.
     pub(super) later: BTreeMap<ZnodePath, Option<Later>>,
+    /// Bytes of data among them.
+    pub(super) kept: usize,
     pub(super) summary: CaptureSummary,
     walks: Option<Walks>,
     /// Whether something may be hidden from us.
@@ -108,6 +110,7 @@ impl<'a> Run<'a> {
             masked: KeyMap::default(),
             dirty: BTreeSet::new(),
             later: BTreeMap::new(),
+            kept: 0,
             summary: CaptureSummary::default(),
             walks: None,
             verifies: false,
@@ -125,6 +128,7 @@ impl<'a> Run<'a> {
         self.masked.clear();
         self.dirty.clear();
         self.later.clear();
+        self.kept = 0;
         self.prints.clear();
         self.refused.clear();
         self.summary = CaptureSummary {
