@@ -160,11 +160,12 @@ impl Run<'_> {
             let unknown: Vec<_> = children.filter(|child| !self.is_known(child)).collect();
             self.dirty.extend(unknown);
         }
-        self.note_names(&path, &reading);
-        match &reading {
-            Reading::Found(found) => self.note(&path, Some(&found.stat)),
-            _ => self.note(&path, None),
-        }
+        let (stat, names) = match &reading {
+            Reading::Found(found) => (Some(&found.stat), &found.children[..]),
+            _ => (None, &[][..]),
+        };
+        self.note(&path, stat);
+        self.note_names(&path, names);
         let later = match reading {
             Reading::Found(mut found) => {
                 found.children = Vec::new();

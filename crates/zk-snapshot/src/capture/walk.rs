@@ -253,7 +253,6 @@ impl<'a> Run<'a> {
         } = visit;
         let is_root = self.roots.contains(&path);
         self.print(&path, &reading);
-        self.note_names(&path, &reading);
         let mut found = match reading {
             Reading::Found(found) => found,
             Reading::Missing if is_root => return Err(CaptureError::NoSuchRoot(path)),
@@ -301,7 +300,11 @@ impl<'a> Run<'a> {
             }
         };
         let children = found.children.iter().filter_map(|name| self.child(&path, name));
-        frontier.push(children.collect());
+        let children: Vec<_> = children.collect();
+        if children.len() < found.children.len() {
+            self.note_names(&path, &found.children);
+        }
+        frontier.push(children);
         self.note(&path, Some(&read));
         if acl.is_masked() {
             self.masked.insert(self.keys.path(&path), ());
@@ -323,12 +326,11 @@ impl<'a> Run<'a> {
     }
 
     /// Notes children that cannot be asked for. No server has any; if one does, the backup must not hide it.
-    pub(super) fn note_names(&mut self, path: &ZnodePath, reading: &Reading) {
+    pub(super) fn note_names(&mut self, path: &ZnodePath, names: &[String]) {
         self.refused.remove(path);
-        let Reading::Found(found) = reading else { return };
         let is_keepers = |name: &str| self.keeper && path.is_root() && name == "keeper";
         let (mut count, mut some) = (0, Vec::new());
-        for name in &found.children {
+        for name in names {
             if self.child(path, name).is_none() && !is_keepers(name) {
                 count += 1;
                 if some.len() < NAMED && self.refused.len() < NAMED {

@@ -169,6 +169,8 @@ impl Connection {
         let asked = AssertUnwindSafe(request(Arc::clone(&live.zookeeper))).catch_unwind();
         let outcome = match timeout_at(deadline, asked).await {
             Ok(Ok(outcome)) => Ok(outcome),
+            // What is left of a lost connection may have been taken for the answer.
+            Ok(Err(_)) if live.lost.load(Ordering::SeqCst) => return Err(Trouble::Lost),
             Ok(Err(_)) => return Err(Trouble::Undecodable),
             Err(late) => Err(late),
         };
