@@ -7,6 +7,7 @@ mod api;
 mod browse;
 mod chosen;
 mod chroot;
+mod claims;
 mod consistency;
 mod counters;
 mod crashes;

@@ -308,6 +308,10 @@ impl ZnodeReader for MemoryEnsemble {
         self.0.batches_in_flight()
     }
 
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        self.0.reads_everything().await
+    }
+
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         self.0.watch(roots).await
     }

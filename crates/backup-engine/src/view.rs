@@ -53,6 +53,10 @@ pub struct BackupInfo {
     pub rounds: Value,
     /// Znodes that still changed when the rounds were used up, counted; the first 20 named.
     pub moving: Value,
+    /// Ancestors of what was backed up that are of another moment, counted.
+    pub ancestors_apart: Value,
+    /// Whether the counters of sequential children are known; ClickHouse Keeper does not tell them.
+    pub counters_known: Value,
     /// The newest zxid that a captured znode speaks of; a consistent backup is the state as of it.
     pub zxid: Value,
     /// Znodes in it.
@@ -203,6 +207,8 @@ pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupIn
         consistency: contents("consistency"),
         rounds: contents("rounds"),
         moving: contents("moving"),
+        ancestors_apart: contents("ancestors_apart"),
+        counters_known: contents("counters_known"),
         zxid: contents("zxid"),
         znodes: contents("znodes"),
         skipped: contents("skipped"),
@@ -255,6 +261,8 @@ fn unknown(id: &VaultId, size: u64, why: String) -> BackupInfo {
         consistency: Value::Null,
         rounds: Value::Null,
         moving: Value::Null,
+        ancestors_apart: Value::Null,
+        counters_known: Value::Null,
         zxid: Value::Null,
         znodes: Value::Null,
         skipped: Value::Null,

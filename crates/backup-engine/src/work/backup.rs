@@ -270,10 +270,22 @@ fn tell(parts: &Parts, summary: &CaptureSummary, log: &JobLog) -> Outcome {
             summary.moving, summary.rounds
         ),
     });
+    if summary.ancestors_apart > 0 {
+        log.info(&format!(
+            "{} ancestors of what was backed up changed meanwhile: they are of another moment",
+            summary.ancestors_apart
+        ));
+    }
+    if !summary.counters_known {
+        log.info(
+            "ClickHouse Keeper: its counters of sequential children are not known, and /keeper is left out",
+        );
+    }
     if !summary.is_partial() {
         return Outcome::Complete;
     }
-    let names: Vec<_> = summary.unreadable_paths.iter().map(ToString::to_string).collect();
+    let paths = summary.unreadable_paths.iter().map(ToString::to_string);
+    let names: Vec<_> = paths.chain(summary.refused_names.iter().cloned()).collect();
     let more = if summary.unreadable as usize > names.len() {
         ", …"
     } else {
@@ -321,6 +333,8 @@ fn contents(summary: &CaptureSummary, request: &BackupRequest, source: &str) -> 
         "consistency": word(summary.consistency),
         "rounds": summary.rounds,
         "moving": { "count": summary.moving, "paths": summary.moving_paths },
+        "ancestors_apart": summary.ancestors_apart,
+        "counters_known": summary.counters_known,
         "zxid": { "newest": format!("0x{:x}", summary.newest_zxid) },
         "znodes": summary.znodes,
         "bytes": summary.bytes,
@@ -329,6 +343,7 @@ fn contents(summary: &CaptureSummary, request: &BackupRequest, source: &str) -> 
             "ephemeral": summary.ephemerals_skipped,
             "unreadable": summary.unreadable,
             "unreadable_paths": summary.unreadable_paths,
+            "refused_names": summary.refused_names,
         },
         "acls": { "read": summary.acls_read, "reused": summary.acls_reused },
         "allow_partial": request.allow_partial,

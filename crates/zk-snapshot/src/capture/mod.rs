@@ -2,8 +2,8 @@
 
 mod collect;
 pub(crate) mod frontier;
-mod second;
 mod settle;
+mod verify;
 mod walk;
 
 use std::sync::Arc;
@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 pub use collect::{Captured, capture_in_memory};
 
 use self::settle::Settled;
+use self::verify::Verified;
 use self::walk::{Run, Walked};
-use crate::{AclIndex, Amendment, ClientError, History, Record, ZnodePath, ZnodeReader};
+use crate::{AclIndex, Amendment, ClientError, History, Reading, Record, ZnodePath, ZnodeReader};
 
 /// How many znodes of a kind a summary names.
 const NAMED: usize = 20;
@@ -92,12 +93,25 @@ pub struct CaptureSummary {
     pub unreadable: u64,
     /// The first 20 of them.
     pub unreadable_paths: Vec<ZnodePath>,
+    /// The first 20 children whose names are none, each after its parent; they count as unreadable.
+    #[serde(default)]
+    pub refused_names: Vec<String>,
+    /// Ancestors of the roots whose data and ACLs were read at another moment: what is claimed does not hold of them.
+    #[serde(default)]
+    pub ancestors_apart: u64,
+    /// Whether `Stat`s tell how many children were created, as ZooKeeper's do and ClickHouse Keeper's do not.
+    #[serde(default = "yes")]
+    pub counters_known: bool,
     /// ACLs that were asked for.
     pub acls_read: u64,
     /// ACLs that were known from an earlier backup.
     pub acls_reused: u64,
     /// The newest zxid that any captured znode speaks of. A consistent capture shows the state as of it.
     pub newest_zxid: i64,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl CaptureSummary {
@@ -137,28 +151,32 @@ pub async fn capture(
 ) -> Result<CaptureSummary, CaptureError> {
     let roots = outermost(&options.roots);
     let mut run = Run::new(reader, options.known_acls.as_deref(), &roots, sink);
+    run.keeper = is_keeper(reader).await?;
+    if run.keeper {
+        // Its watches do not tell which znode has changed (ClickHouse issue 115475).
+        return if options.rounds == 0 {
+            once(run).await
+        } else {
+            until_two_agree(run, options.rounds).await
+        };
+    }
+    run.verifies = options.rounds > 0 && !reader.reads_everything().await?;
     if options.rounds == 0 {
-        run.walk(History::Any, None).await?;
-        run.settle(None, &mut { SECOND_LOOKS }).await?;
-        return run.finish(Consistency::Fuzzy).await;
+        return once(run).await;
     }
     let mut rounds = options.rounds;
-    let sees_all = reader.reads_everything().await?;
-    if !sees_all {
-        run.compare_with_last_walk();
-    }
     for start in 0..STARTS {
         let Some(mut watch) = reader.watch(&roots).await? else {
-            run.compare_no_more();
             return until_two_agree(run, rounds).await;
         };
         if start > 0 {
             run.restart().await?;
-            if !sees_all {
-                run.forget_walks();
-            }
         }
-        let before = if sees_all { None } else { reader.applied().await };
+        let before = if run.verifies {
+            reader.applied().await
+        } else {
+            None
+        };
         if matches!(
             run.walk(History::One, Some(&mut *watch)).await?,
             Walked::ConnectionLost
@@ -166,18 +184,15 @@ pub async fn capture(
             continue;
         }
         match run.settle(Some(&mut *watch), &mut rounds).await? {
-            Settled::Quiet if sees_all || (before.is_some() && before == reader.applied().await) => {
+            Settled::Quiet if !run.verifies => return run.finish(Consistency::Consistent).await,
+            // Nothing at all has happened there.
+            Settled::Quiet if before.is_some() && before == reader.applied().await => {
                 return run.finish(Consistency::Consistent).await;
             }
-            Settled::Quiet => {
-                if matches!(run.look_twice(&mut *watch).await?, Walked::Through) {
-                    let consistency = match run.summary.moving {
-                        0 => Consistency::Consistent,
-                        _ => Consistency::Fuzzy,
-                    };
-                    return run.finish(consistency).await;
-                }
-            }
+            Settled::Quiet => match run.verify(&mut *watch, &mut rounds).await? {
+                Verified::Same => return run.finish(Consistency::Consistent).await,
+                Verified::Differs | Verified::ConnectionLost => {}
+            },
             Settled::Moving => return run.finish(Consistency::Fuzzy).await,
             Settled::ConnectionLost => {}
         }
@@ -186,6 +201,21 @@ pub async fn capture(
     run.walk(History::One, None).await?;
     run.settle(None, &mut { SECOND_LOOKS }).await?;
     run.finish(Consistency::Fuzzy).await
+}
+
+/// One walk, of which nothing is claimed.
+async fn once(mut run: Run<'_>) -> Result<CaptureSummary, CaptureError> {
+    run.walk(History::Any, None).await?;
+    run.settle(None, &mut { SECOND_LOOKS }).await?;
+    run.finish(Consistency::Fuzzy).await
+}
+
+/// Whether this is ClickHouse Keeper: it says so in a znode, and lacks one that every ZooKeeper has.
+async fn is_keeper(reader: &dyn ZnodeReader) -> Result<bool, ClientError> {
+    let paths = ["/keeper/api_version", "/zookeeper/quota"].map(ZnodePath::parse);
+    let paths: Vec<_> = paths.into_iter().flatten().collect();
+    let readings = reader.read_many(&paths, History::Any).await?;
+    Ok(matches!(readings[..], [Reading::Found(_), Reading::Missing]))
 }
 
 /// Double collect: two walks that find every znode the same show the moment between them.

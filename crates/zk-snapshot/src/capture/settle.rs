@@ -4,19 +4,20 @@ use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
 
-use super::walk::{EPHEMERAL, GONE, Run, UNREADABLE, length, pair, record, unreadable};
+use super::walk::{EPHEMERAL, GONE, MOST_TOLD, Run, UNREADABLE, length, pair, record, unreadable};
 use super::{CaptureError, CaptureSummary, Consistency, NAMED, Portion};
 use crate::{
     Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,
 };
 
-/// Data of changed znodes that are held until the end, in bytes. Past it the capture is fuzzy, and what is not held is
-/// read again when it is written.
-const HELD: usize = 96 << 20;
-/// What a znode costs besides its data.
-const OVERHEAD: usize = 200;
+/// What is remembered of changed znodes until the end, in bytes. Past it the capture is fuzzy.
+const HELD: usize = 128 << 20;
+/// Data among it. Past it data are read again in the end, where they have not changed by then.
+const KEPT: usize = 32 << 20;
+/// Data in one read of a second look, as far as the walk can tell.
+const BYTES_AT_ONCE: usize = 2 << 20;
 /// Znodes in one read of a second look; any of them may be large.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 16;
 
 /// How the second look ended.
 pub(super) enum Settled {
@@ -28,15 +29,17 @@ pub(super) enum Settled {
 /// A znode as it was when it was looked at again.
 pub(super) enum Later {
     Readable(Found, Option<Acl>),
+    /// As long as this, and its data are to be read again.
+    Dropped(Found, Option<Acl>, u32),
     Unreadable,
-    /// It is not held any more.
-    NotHeld,
 }
 
-fn cost(later: &Option<Later>) -> usize {
-    match later {
-        Some(Later::Readable(found, _)) => found.data.len() + OVERHEAD,
-        _ => OVERHEAD,
+impl Later {
+    fn found(&mut self) -> Option<(&mut Found, &mut Option<Acl>)> {
+        match self {
+            Self::Readable(found, acl) | Self::Dropped(found, acl, _) => Some((found, acl)),
+            Self::Unreadable => None,
+        }
     }
 }
 
@@ -59,7 +62,10 @@ impl Run<'_> {
                 // The barrier: what changed before this answer has been seen when it is here.
                 self.reader.read_many(&roots[..1], History::One).await?;
             } else {
-                self.read_again(dirty).await?;
+                let mut listed = self.read_again(dirty).await?;
+                // One that came hidden was not told of.
+                listed.retain(|child| !self.is_met(child));
+                self.dirty.extend(listed);
             }
             if let Some(watch) = watch.as_deref_mut() {
                 match watch.take() {
@@ -67,20 +73,22 @@ impl Run<'_> {
                     Changes::Of(paths) => {
                         let inside = paths.into_iter().filter(|path| within(roots, path));
                         self.dirty.extend(inside);
+                        if self.dirty.len() > MOST_TOLD {
+                            return Ok(Settled::ConnectionLost);
+                        }
                     }
                 }
             }
-            if self.dirty.is_empty() && self.not_held.is_empty() {
+            if self.dirty.is_empty() {
                 // What changes from here on is after the moment that the run shows.
                 self.guard(false).await?;
                 if self.dirty.is_empty() {
                     return Ok(Settled::Quiet);
                 }
             }
-            if *rounds == 0 || self.held > HELD {
-                let moving: BTreeSet<_> = self.dirty.union(&self.not_held).collect();
-                self.summary.moving = moving.len() as u64;
-                self.summary.moving_paths = moving.into_iter().take(NAMED).cloned().collect();
+            if *rounds == 0 || self.held() > HELD {
+                self.summary.moving = self.dirty.len() as u64;
+                self.summary.moving_paths = self.dirty.iter().take(NAMED).cloned().collect();
                 self.guard(true).await?;
                 return Ok(Settled::Moving);
             }
@@ -89,10 +97,12 @@ impl Run<'_> {
         }
     }
 
-    async fn read_again(&mut self, dirty: BTreeSet<ZnodePath>) -> Result<(), ClientError> {
+    /// Looks at `dirty` again. Where something may be hidden from us, returns the children that were listed.
+    async fn read_again(&mut self, dirty: BTreeSet<ZnodePath>) -> Result<Vec<ZnodePath>, ClientError> {
+        let (reader, mut listed) = (self.reader, Vec::new());
         let paths: Vec<_> = dirty.into_iter().collect();
-        let (reader, at_once) = (self.reader, AT_ONCE);
-        let calls = paths.chunks(at_once).map(|batch| async move {
+        let batches = self.batches(&paths);
+        let calls = batches.into_iter().map(|batch| async move {
             let readings = reader.read_many(batch, History::One).await?;
             Ok::<_, ClientError>((batch, readings))
         });
@@ -101,41 +111,82 @@ impl Run<'_> {
         while let Some(answer) = reads.next().await {
             let (batch, readings) = answer?;
             for (path, reading) in batch.iter().zip(readings) {
-                self.look(path, reading);
+                if self.verifies
+                    && let Reading::Found(found) = &reading
+                {
+                    listed.extend(found.children.iter().filter_map(|name| self.child(path, name)));
+                }
+                self.look(path.clone(), reading);
             }
         }
-        Ok(())
+        Ok(listed)
     }
 
-    fn look(&mut self, path: &ZnodePath, reading: Reading) {
-        self.print_again(path, &reading);
+    /// `paths` in parts whose data are read at once.
+    fn batches<'p>(&self, paths: &'p [ZnodePath]) -> Vec<&'p [ZnodePath]> {
+        let (mut batches, mut begin, mut bytes) = (Vec::new(), 0, 0);
+        for (index, path) in paths.iter().enumerate() {
+            let size = self.size(path);
+            if index > begin && (index - begin >= AT_ONCE || bytes + size > BYTES_AT_ONCE) {
+                batches.push(&paths[begin..index]);
+                (begin, bytes) = (index, 0);
+            }
+            bytes += size;
+        }
+        if begin < paths.len() {
+            batches.push(&paths[begin..]);
+        }
+        batches
+    }
+
+    /// How long its data were when it was read last.
+    fn size(&self, path: &ZnodePath) -> usize {
+        match self.later.get(path) {
+            Some(Some(Later::Readable(found, _))) => found.data.len(),
+            Some(Some(Later::Dropped(_, _, length))) => *length as usize,
+            _ => match self.seen.get(&self.keys.path(path)) {
+                EPHEMERAL | UNREADABLE | GONE => 0,
+                length => length as usize,
+            },
+        }
+    }
+
+    fn look(&mut self, path: ZnodePath, reading: Reading) {
         if let Reading::Found(found) = &reading
-            && !self.is_known(path)
+            && !self.is_known(&path)
         {
             // The walk did not go below it.
-            for name in &found.children {
-                match path.child(name) {
-                    Ok(child) if !self.is_known(&child) => {
-                        self.dirty.insert(child);
-                    }
-                    Ok(_) => {}
-                    // As in the walk: no server allows such a name.
-                    Err(_) => self.unreadable(path),
+            let children = found.children.iter().filter_map(|name| self.child(&path, name));
+            let unknown: Vec<_> = children.filter(|child| !self.is_known(child)).collect();
+            self.dirty.extend(unknown);
+        }
+        let (stat, names) = match &reading {
+            Reading::Found(found) => (Some(&found.stat), &found.children[..]),
+            _ => (None, &[][..]),
+        };
+        self.note(&path, stat);
+        self.note_names(&path, names);
+        let later = match reading {
+            Reading::Found(mut found) => {
+                found.children = Vec::new();
+                let length = found.data.len();
+                if self.kept + length > KEPT && length > 0 {
+                    found.data = Vec::new();
+                    Some(Later::Dropped(
+                        found,
+                        None,
+                        u32::try_from(length).unwrap_or(u32::MAX),
+                    ))
+                } else {
+                    self.kept += length;
+                    Some(Later::Readable(found, None))
                 }
             }
-        }
-        let later = match reading {
-            Reading::Found(found) if self.held + found.data.len() > HELD + (8 << 20) => {
-                self.not_held.insert(path.clone());
-                Some(Later::NotHeld)
-            }
-            Reading::Found(found) => Some(Later::Readable(found, None)),
             Reading::Denied | Reading::Undecodable(_) => Some(Later::Unreadable),
             Reading::Missing => None,
         };
-        self.held += cost(&later);
-        if let Some(before) = self.later.insert(path.clone(), later) {
-            self.held = self.held.saturating_sub(cost(&before));
+        if let Some(Some(Later::Readable(before, _))) = self.later.insert(path, later) {
+            self.kept -= before.data.len();
         }
     }
 
@@ -147,12 +198,28 @@ impl Run<'_> {
         }
     }
 
+    /// Whether it has been read, and was there.
+    fn is_met(&self, path: &ZnodePath) -> bool {
+        match self.later.get(path) {
+            Some(later) => later.is_some(),
+            None => !matches!(self.seen.get(&self.keys.path(path)), 0 | GONE),
+        }
+    }
+
+    fn held(&self) -> usize {
+        let bytes = |later: &Option<Later>| match later {
+            Some(Later::Readable(found, _)) => found.data.len() + 200,
+            _ => 100,
+        };
+        self.later.values().map(bytes).sum()
+    }
+
     /// Finds the ACLs of what was looked at again. One that is of another znode by now is dirty once more; for
     /// the last time, what is there now is taken instead.
     async fn guard(&mut self, for_the_last_time: bool) -> Result<(), CaptureError> {
         let mut unknown = Vec::new();
         for (path, later) in &mut self.later {
-            if let Some(Later::Readable(found, acl @ None)) = later
+            if let Some((found, acl @ None)) = later.as_mut().and_then(Later::found)
                 && !found.stat.is_ephemeral()
             {
                 match self.known.and_then(|index| index.get(path, &found.stat)) {
@@ -164,7 +231,8 @@ impl Run<'_> {
         for paths in unknown.chunks(AT_ONCE) {
             self.summary.acls_read += paths.len() as u64;
             for (path, guard) in paths.iter().zip(self.reader.read_acls(paths).await?) {
-                let Some(Some(Later::Readable(found, acl))) = self.later.get_mut(path) else {
+                let later = self.later.get_mut(path).and_then(Option::as_mut);
+                let Some((found, acl)) = later.and_then(Later::found) else {
                     continue;
                 };
                 match guard {
@@ -191,23 +259,48 @@ impl Run<'_> {
     }
 
     /// Sends the amendments and adds everything up.
-    pub(super) async fn finish(mut self, consistency: Consistency) -> Result<CaptureSummary, CaptureError> {
-        let mut later = std::mem::take(&mut self.later).into_iter().peekable();
-        while later.peek().is_some() {
-            let mut some: Vec<_> = later.by_ref().take(AT_ONCE).collect();
-            self.hold_again(&mut some).await?;
+    pub(super) async fn finish(
+        mut self,
+        mut consistency: Consistency,
+    ) -> Result<CaptureSummary, CaptureError> {
+        if consistency == Consistency::Consistent {
+            self.summary.ancestors_apart = self.ancestors_apart().await?;
+        }
+        let mut waiting = std::mem::take(&mut self.later).into_iter().peekable();
+        while waiting.peek().is_some() {
+            let (mut some, mut bytes) = (Vec::new(), 0);
+            while some.len() < AT_ONCE
+                && bytes < BYTES_AT_ONCE
+                && let Some((path, later)) = waiting.next()
+            {
+                if let Some(Later::Dropped(_, _, length)) = &later {
+                    bytes += *length as usize;
+                }
+                some.push((path, later));
+            }
+            if !self.fetch(&mut some).await? {
+                consistency = Consistency::Fuzzy;
+            }
             let mut amendments = Vec::with_capacity(some.len());
             for (path, later) in some {
-                amendments.extend(self.amend(path, later)?);
+                amendments.extend(self.amendment(path, later)?);
             }
-            self.send(Portion::Amendments(amendments)).await?;
+            if !amendments.is_empty() {
+                self.send(Portion::Amendments(amendments)).await?;
+            }
         }
+        self.tell_of_names();
         let mut summary = CaptureSummary {
             consistency,
+            counters_known: !self.keeper,
             ..self.summary
         };
         if consistency == Consistency::Consistent {
             (summary.moving, summary.moving_paths) = (0, Vec::new());
+        } else if summary.moving == 0
+            && let Some(path) = self.unverified
+        {
+            (summary.moving, summary.moving_paths) = (1, vec![path]);
         }
         for seen in self.seen.numbers() {
             match seen {
@@ -222,28 +315,61 @@ impl Run<'_> {
         Ok(summary)
     }
 
-    /// Reads what is not held any more.
-    async fn hold_again(&self, some: &mut [(ZnodePath, Option<Later>)]) -> Result<(), ClientError> {
+    /// Reads the data that were dropped. `false` if one is not what it was: then what is there now is taken.
+    async fn fetch(&mut self, some: &mut [(ZnodePath, Option<Later>)]) -> Result<bool, ClientError> {
+        let dropped = |later: &Option<Later>| matches!(later, Some(Later::Dropped(..)));
+        let paths = some.iter().filter(|(_, later)| dropped(later));
+        let paths: Vec<_> = paths.map(|(path, _)| path.clone()).collect();
+        if paths.is_empty() {
+            return Ok(true);
+        }
+        let mut readings = self.reader.read_many(&paths, History::One).await?.into_iter();
+        let mut all_same = true;
         for (path, later) in some {
-            if !matches!(later, Some(Later::NotHeld)) {
+            let Some(Later::Dropped(found, acl, _)) = later else {
                 continue;
+            };
+            let reading = readings.next().unwrap_or(Reading::Missing);
+            if let Reading::Found(now) = &reading
+                && !found.stat.same_acl(&now.stat)
+            {
+                *acl = match self.reader.read_acls(std::slice::from_ref(path)).await?.pop() {
+                    Some(Reading::Found(guard)) => Some(guard.acl),
+                    _ => None,
+                };
             }
-            let one = std::slice::from_ref(path);
-            let reading = self.reader.read_many(one, History::One).await?.pop();
-            let guard = self.reader.read_acls(one).await?.pop();
-            *later = match (reading, guard) {
-                (Some(Reading::Found(mut found)), Some(Reading::Found(guard))) => {
-                    pair(&mut found.stat, &guard);
-                    Some(Later::Readable(found, Some(guard.acl)))
+            let is_same = matches!(&reading, Reading::Found(now)
+                if (now.stat.czxid, now.stat.mzxid) == (found.stat.czxid, found.stat.mzxid));
+            if !is_same {
+                all_same = false;
+                self.unverified = Some(path.clone());
+            }
+            *later = match reading {
+                Reading::Found(now) => {
+                    let found = Found {
+                        data: now.data,
+                        stat: if is_same { found.stat } else { now.stat },
+                        children: Vec::new(),
+                    };
+                    // Data are never kept under another list than their own.
+                    match acl.take() {
+                        None if !found.stat.is_ephemeral() => Some(Later::Unreadable),
+                        acl => Some(Later::Readable(found, acl)),
+                    }
                 }
-                (Some(Reading::Missing) | None, _) | (_, Some(Reading::Missing) | None) => None,
-                _ => Some(Later::Unreadable),
+                Reading::Denied | Reading::Undecodable(_) => Some(Later::Unreadable),
+                Reading::Missing => None,
             };
         }
-        Ok(())
+        Ok(all_same)
     }
 
-    fn amend(&mut self, path: ZnodePath, later: Option<Later>) -> Result<Option<Amendment>, CaptureError> {
+    /// What became of `path`, if it is to be told.
+    fn amendment(
+        &mut self,
+        path: ZnodePath,
+        later: Option<Later>,
+    ) -> Result<Option<Amendment>, CaptureError> {
         let key = self.keys.path(&path);
         let seen = self.seen.get(&key);
         let supersedes = !matches!(seen, 0 | EPHEMERAL);
@@ -282,7 +408,7 @@ impl Run<'_> {
                 self.unreadable(path);
                 Some(unreadable(path.clone()))
             }
-            Some(Later::Readable(_, None) | Later::NotHeld) | None => {
+            Some(Later::Readable(_, None) | Later::Dropped(..)) | None => {
                 self.see(path, GONE);
                 None
             }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::frontier::Frontier;
 use super::settle::Later;
+use super::verify::Print;
 use super::{CaptureError, CaptureSummary, NAMED, Portion};
 use crate::tree::keys::{KeyMap, Keys};
 use crate::tree::table::KeyTable;
@@ -27,6 +28,14 @@ pub(super) const UNREADABLE: u32 = u32::MAX - 1;
 /// It was met, and is gone.
 pub(super) const GONE: u32 = u32::MAX - 2;
 
+/// Changed znodes that are remembered together; a server that tells of more is not believed.
+pub(super) const MOST_TOLD: usize = 1 << 20;
+/// The deepest znode that is looked at, and the longest path: a server could go on for ever.
+const DEEPEST: usize = 1 << 12;
+const LONGEST: usize = 1 << 18;
+/// How much of a name that is none is shown.
+const SHOWN: usize = 200;
+
 pub(super) struct Run<'a> {
     pub(super) reader: &'a dyn ZnodeReader,
     pub(super) known: Option<&'a AclIndex>,
@@ -40,12 +49,22 @@ pub(super) struct Run<'a> {
     pub(super) dirty: BTreeSet<ZnodePath>,
     /// What became of znodes that were dirty; `None`: gone.
     pub(super) later: BTreeMap<ZnodePath, Option<Later>>,
+    /// Bytes of data among them.
+    pub(super) kept: usize,
     pub(super) summary: CaptureSummary,
     walks: Option<Walks>,
-    /// The data in `later`, in bytes.
-    pub(super) held: usize,
-    /// What is in `later` without its data.
-    pub(super) not_held: BTreeSet<ZnodePath>,
+    /// Whether something may be hidden from us.
+    pub(super) verifies: bool,
+    /// What is to be verified.
+    pub(super) prints: KeyMap<3, Print>,
+    /// A znode for whose sake nothing could be claimed.
+    pub(super) unverified: Option<ZnodePath>,
+    /// What the ancestors of the roots were; `None` where data and ACL do not belong together.
+    ancestors: Vec<(ZnodePath, Option<Stat>)>,
+    /// Children of each that have no name to ask for, and some of them.
+    refused: BTreeMap<ZnodePath, (u64, Vec<String>)>,
+    /// Whether this is ClickHouse Keeper.
+    pub(super) keeper: bool,
 }
 
 /// What two walks compare.
@@ -91,10 +110,15 @@ impl<'a> Run<'a> {
             masked: KeyMap::default(),
             dirty: BTreeSet::new(),
             later: BTreeMap::new(),
+            kept: 0,
             summary: CaptureSummary::default(),
             walks: None,
-            held: 0,
-            not_held: BTreeSet::new(),
+            verifies: false,
+            prints: KeyMap::default(),
+            unverified: None,
+            ancestors: Vec::new(),
+            refused: BTreeMap::new(),
+            keeper: false,
         }
     }
 
@@ -104,23 +128,14 @@ impl<'a> Run<'a> {
         self.masked.clear();
         self.dirty.clear();
         self.later.clear();
-        self.held = 0;
-        self.not_held.clear();
+        self.kept = 0;
+        self.prints.clear();
+        self.refused.clear();
         self.summary = CaptureSummary {
             rounds: self.summary.rounds + 1,
             ..CaptureSummary::default()
         };
         self.send(Portion::Restart).await
-    }
-
-    /// Notes no more what each znode is like.
-    pub(super) fn compare_no_more(&mut self) {
-        self.walks = None;
-    }
-
-    /// Notes anew what each znode is like.
-    pub(super) fn forget_walks(&mut self) {
-        self.walks = self.walks.take().map(|_| Walks::default());
     }
 
     pub(super) fn compare_with_last_walk(&mut self) {
@@ -180,6 +195,9 @@ impl<'a> Run<'a> {
                     Changes::Lost => return Ok(Walked::ConnectionLost),
                     Changes::Of(paths) => self.dirty.extend(paths),
                 }
+                if self.dirty.len() > MOST_TOLD {
+                    return Ok(Walked::ConnectionLost);
+                }
             }
         }
     }
@@ -189,9 +207,13 @@ impl<'a> Run<'a> {
         paths.sort();
         paths.dedup();
         let mut records = Vec::new();
+        self.ancestors.clear();
         for visit in visit(self.reader, self.known, paths, history).await? {
             match (visit.reading, visit.acl) {
-                (Reading::Found(found), Some(Reading::Found(guard))) => {
+                (Reading::Found(mut found), Some(Reading::Found(guard))) => {
+                    let belong = pair(&mut found.stat, &guard);
+                    self.ancestors
+                        .push((visit.path.clone(), belong.then_some(found.stat)));
                     if guard.acl.is_masked() {
                         self.unreadable(&visit.path);
                     }
@@ -203,6 +225,18 @@ impl<'a> Run<'a> {
             }
         }
         self.send(Portion::Records(records)).await
+    }
+
+    /// How many ancestors of the roots have not been the same ever since they were read.
+    pub(super) async fn ancestors_apart(&self) -> Result<u64, ClientError> {
+        let paths: Vec<_> = self.ancestors.iter().map(|(path, _)| path.clone()).collect();
+        let readings = self.reader.read_many(&paths, History::One).await?;
+        let same = |then: &Option<Stat>, now: &Reading| match (then, now) {
+            (Some(then), Reading::Found(now)) => then.same_acl(&now.stat) && then.mzxid == now.stat.mzxid,
+            _ => false,
+        };
+        let pairs = self.ancestors.iter().zip(&readings);
+        Ok(pairs.filter(|((_, then), now)| !same(then, now)).count() as u64)
     }
 
     fn meet(
@@ -245,6 +279,7 @@ impl<'a> Run<'a> {
         } else {
             self.summary.acls_read += 1;
         }
+        let read = found.stat;
         let acl = match acl {
             Some(Reading::Found(guard)) => {
                 if !pair(&mut found.stat, &guard) {
@@ -264,15 +299,13 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
         };
-        let mut children = Vec::with_capacity(found.children.len());
-        for name in &found.children {
-            match path.child(name) {
-                Ok(child) => children.push(child),
-                // No server allows such a name; if one does, the backup must not hide it.
-                Err(_) => self.unreadable(&path),
-            }
+        let children = found.children.iter().filter_map(|name| self.child(&path, name));
+        let children: Vec<_> = children.collect();
+        if children.len() < found.children.len() {
+            self.note_names(&path, &found.children);
         }
         frontier.push(children);
+        self.note(&path, Some(&read));
         if acl.is_masked() {
             self.masked.insert(self.keys.path(&path), ());
             self.unreadable(&path);
@@ -281,6 +314,43 @@ impl<'a> Run<'a> {
         self.see(&path, length(&found));
         records.push(record(path, Role::Captured, found, acl));
         Ok(())
+    }
+
+    /// The child called `name`, where it can be asked for and belongs in a capture.
+    pub(super) fn child(&self, path: &ZnodePath, name: &str) -> Option<ZnodePath> {
+        if self.keeper && path.is_root() && name == "keeper" {
+            return None;
+        }
+        let child = path.child(name).ok()?;
+        (child.as_str().len() <= LONGEST && child.depth() <= DEEPEST).then_some(child)
+    }
+
+    /// Notes children that cannot be asked for. No server has any; if one does, the backup must not hide it.
+    pub(super) fn note_names(&mut self, path: &ZnodePath, names: &[String]) {
+        self.refused.remove(path);
+        let is_keepers = |name: &str| self.keeper && path.is_root() && name == "keeper";
+        let (mut count, mut some) = (0, Vec::new());
+        for name in names {
+            if self.child(path, name).is_none() && !is_keepers(name) {
+                count += 1;
+                if some.len() < NAMED && self.refused.len() < NAMED {
+                    let start: String = name.chars().take(SHOWN).collect();
+                    some.push(format!("{path}: {start:?}"));
+                }
+            }
+        }
+        if count > 0 {
+            self.refused.insert(path.clone(), (count, some));
+        }
+    }
+
+    /// Adds them to what could not be read.
+    pub(super) fn tell_of_names(&mut self) {
+        for (count, some) in std::mem::take(&mut self.refused).into_values() {
+            self.summary.unreadable += count;
+            let room = NAMED.saturating_sub(self.summary.refused_names.len());
+            self.summary.refused_names.extend(some.into_iter().take(room));
+        }
     }
 
     pub(super) fn see(&mut self, path: &ZnodePath, what: u32) {
@@ -294,33 +364,13 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the znode is as it was when it was noted last.
-    pub(super) fn is_as_printed(&self, path: &ZnodePath, reading: &Reading) -> bool {
-        let print = self.print_of(reading);
-        let known = self
-            .walks
-            .as_ref()
-            .and_then(|walks| walks.this.get(&self.keys.path(path)));
-        print.is_some() && known == print.as_ref()
-    }
-
-    /// Notes a znode that was read again.
-    pub(super) fn print_again(&mut self, path: &ZnodePath, reading: &Reading) {
-        let (key, print) = (self.keys.path(path), self.print_of(reading));
-        if let Some(walks) = self.walks.as_mut().filter(|walks| walks.last.is_none()) {
-            match print {
-                Some(print) => walks.this.insert(key, print),
-                None => walks.this.remove(&key),
-            };
-        }
-    }
-
-    /// What would be another if the znode had changed.
-    fn print_of(&self, reading: &Reading) -> Option<[u32; 2]> {
+    /// Notes what would change if the znode did.
+    fn print(&mut self, path: &ZnodePath, reading: &Reading) {
+        let Some(walks) = &mut self.walks else { return };
         let stat = match reading {
             Reading::Found(found) => found.stat,
             Reading::Denied | Reading::Undecodable(_) => Stat::default(),
-            Reading::Missing => return None,
+            Reading::Missing => return,
         };
         let numbers = [
             stat.czxid,
@@ -330,16 +380,8 @@ impl<'a> Run<'a> {
             i64::from(stat.aversion),
         ];
         let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
-        Some(self.keys.key::<2>(&[&bytes]).0)
-    }
-
-    /// Notes what would change if the znode did.
-    fn print(&mut self, path: &ZnodePath, reading: &Reading) {
-        let print = self.print_of(reading);
+        let print = self.keys.key::<2>(&[&bytes]).0;
         let key = self.keys.path(path);
-        let (Some(walks), Some(print)) = (&mut self.walks, print) else {
-            return;
-        };
         let before = walks.last.as_ref().and_then(|last| last.get(&key));
         let twice = walks.this.insert(key, print).is_some();
         if walks.last.is_some() && (before != Some(&print) || twice) {

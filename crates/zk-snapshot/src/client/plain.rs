@@ -1,17 +1,15 @@
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use zookeeper_async::{CreateMode, ZkError};
 
 use self::connection::{Connection, Trouble};
-use self::wire::{convert_stat, from_wire, refused, to_wire, unsendable};
+use self::wire::{convert_stat, from_wire, refused, to_wire};
 use super::reach::no_path;
 use crate::{
     Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
@@ -128,14 +126,12 @@ impl PlainClient {
         let children = if stat.num_children == 0 {
             Vec::new()
         } else {
-            let asked = connection.call(deadline, |zk| async move { zk.get_children(text, false).await });
-            match AssertUnwindSafe(asked).catch_unwind().await {
-                Err(_) => {
-                    let why = "the name of a child is no UTF-8".to_owned();
-                    return Ok(Reading::Undecodable(why));
-                }
-                Ok(Ok(children)) => children,
-                Ok(Err(error)) => return self.not_found(&error),
+            match connection
+                .call(deadline, |zk| async move { zk.get_children(text, false).await })
+                .await
+            {
+                Ok(children) => children,
+                Err(error) => return self.not_found(&error),
             }
         };
         Ok(Reading::Found(Found { data, stat, children }))
@@ -147,19 +143,15 @@ impl PlainClient {
         let answer = self
             .next()
             .call(deadline, |zk| async move { zk.get_acl(text).await });
-        // The library panics at a text that is no UTF-8.
-        match AssertUnwindSafe(answer).catch_unwind().await {
-            Err(_) => Ok(Reading::Undecodable(
-                "its ACL has a text that is no UTF-8".to_owned(),
-            )),
-            Ok(Ok((acl, stat))) => Ok(match from_wire(&acl) {
-                Some(acl) => Reading::Found(AclFound {
+        match answer.await {
+            Ok((acl, stat)) => Ok(match from_wire(&acl) {
+                Ok(acl) => Reading::Found(AclFound {
                     acl,
                     stat: convert_stat(&stat),
                 }),
-                None => Reading::Undecodable("its ACL has invalid permission bits".to_owned()),
+                Err(why) => Reading::Undecodable(why),
             }),
-            Ok(Err(error)) => self.not_found(&error),
+            Err(error) => self.not_found(&error),
         }
     }
 
@@ -167,22 +159,20 @@ impl PlainClient {
         match error {
             Trouble::Server(ZkError::NoNode) => Ok(Reading::Missing),
             Trouble::Server(ZkError::NoAuth) => Ok(Reading::Denied),
-            Trouble::Server(ZkError::MarshallingError) => {
-                Ok(Reading::Undecodable("the answer cannot be understood".to_owned()))
+            error @ (Trouble::Undecodable | Trouble::Server(ZkError::MarshallingError)) => {
+                Ok(Reading::Undecodable(error.plain_words()))
             }
             error => Err(self.client_error(error)),
         }
     }
 
     async fn write(&self, op: &WriteOp) -> Result<(), WriteError> {
+        if let Some(refused) = op.unsendable() {
+            return Err(refused);
+        }
         let connection = self.next();
         let deadline = Instant::now() + self.config.deadline;
         let path = op.path().as_str();
-        if let WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } = op
-            && let Some(refused) = unsendable(acl)
-        {
-            return Err(refused);
-        }
         let outcome = match op {
             WriteOp::Create {
                 kind: Kind::Container | Kind::Ttl(_) | Kind::Ephemeral,

@@ -127,6 +127,20 @@ impl WriteOp {
             | Self::Delete { path, .. } => path,
         }
     }
+
+    /// Why it cannot be sent as it is: client libraries know the permissions that ZooKeeper defines, and no others.
+    #[cfg(any(feature = "batched-client", feature = "plain-client"))]
+    pub(crate) fn unsendable(&self) -> Option<WriteError> {
+        let (Self::Create { acl, .. } | Self::SetAcl { acl, .. }) = self else {
+            return None;
+        };
+        let bad = acl.entries().iter().find(|entry| entry.perms > 31)?;
+        let why = format!(
+            "its ACL has permission bits that no client can send: {:#b}",
+            bad.perms
+        );
+        Some(WriteError::Refused(why))
+    }
 }
 
 /// Why a write was not done, or may not have been.
@@ -188,15 +202,6 @@ pub trait ZnodeReader: Send + Sync {
         0
     }
 
-    /// Whether no ACL keeps this connection from reading anything. Where it may not, a watch may keep silent about what
-    /// it may not read.
-    ///
-    /// # Errors
-    /// [`ClientError`] when the ensemble cannot be reached in time.
-    async fn reads_everything(&self) -> Result<bool, ClientError> {
-        Ok(false)
-    }
-
     /// The newest transaction that the server which reads of [`History::One`] ask has applied, where it can be told: while
     /// it stays the same nothing has changed there, whoever may see it.
     async fn applied(&self) -> Option<i64> {
@@ -209,6 +214,14 @@ pub trait ZnodeReader: Send + Sync {
     /// [`ClientError`] when the ensemble cannot be reached in time.
     async fn session(&self) -> Result<Option<i64>, ClientError> {
         Ok(None)
+    }
+
+    /// Whether no ACL hides anything from this connection, as none does from `super`. Where it is not known, it is not.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn reads_everything(&self) -> Result<bool, ClientError> {
+        Ok(false)
     }
 
     /// Returns when the server that reads of [`History::One`] ask has done all that any server of the ensemble had
@@ -290,7 +303,8 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
 /// What a [`TreeWatch`] has seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changes {
-    /// Znodes whose data or `Stat` may have changed: where one was created or deleted its parent is among them.
+    /// Znodes whose data or `Stat` may have changed, each once for every change of its data and every creation
+    /// or deletion of a child that was told.
     Of(Vec<ZnodePath>),
     /// The connection was lost for a moment, or for good: changes may have been missed.
     Lost,

@@ -124,10 +124,10 @@ impl ZnodePath {
     /// # Errors
     /// [`PathError`] if `name` is not one valid part.
     pub fn child(&self, name: &str) -> Result<Self, PathError> {
-        if name.contains('/') {
+        if name.is_empty() || name.contains('/') {
             return Err(PathError {
                 path: name.to_owned(),
-                why: "a znode's name has no '/'",
+                why: "a znode's name is not empty, and has no '/'",
             });
         }
         let prefix = if self.is_root() { "" } else { &self.0 };
@@ -142,6 +142,12 @@ impl ZnodePath {
                 .0
                 .strip_prefix(&root.0)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether the server keeps it itself, and changes it without telling.
+    #[must_use]
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        self.0 == "/zookeeper" || self.0.starts_with("/zookeeper/")
     }
 
     /// `self` moved from below `from` to below `to`; unchanged if it is not within `from`.

@@ -38,15 +38,12 @@ impl KeyTable {
         }
     }
 
-    /// Every key with its number.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key<3>, u32)> {
-        let taken = self.slots.iter().filter(|(_, number)| *number != 0);
-        taken.map(|(key, number)| (Key(*key), *number))
-    }
-
     /// Every number.
     pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
-        self.iter().map(|(_, number)| number)
+        self.slots
+            .iter()
+            .map(|(_, number)| *number)
+            .filter(|number| *number != 0)
     }
 
     /// The slot of `key`, or the free one where it would go. There always is a free one.

@@ -5,11 +5,10 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
+use tokio::time::timeout_at;
 use zookeeper_client as zk;
 
-use tokio::time::timeout_at;
-
-use super::session::Session;
+use super::session::{Session, is_lost, is_undecodable};
 use super::{BatchedClient, wire};
 use crate::client::four_letter_word;
 use crate::{AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
@@ -21,17 +20,47 @@ const READS_IN_FLIGHT: usize = 4;
 const REQUEST_BYTES: usize = 512 << 10;
 /// Names of children in one reply, as far as the `Stat` tells.
 const NAMES: i64 = 65_536;
+/// Changes that are told at once; more are as good as none.
+const MOST_TOLD: usize = 1 << 20;
 /// Requests for ACLs that a connection has under way.
 const ACLS_IN_FLIGHT: usize = 64;
 /// Up to so many ACLs are asked for on the connection of the data.
 const FEW_ACLS: usize = 32;
 
 impl BatchedClient {
+    /// The answer of each of `paths`, or why it cannot be decoded.
     async fn multi_read(
         &self,
         paths: &[&ZnodePath],
         children: bool,
-    ) -> Result<Result<Vec<zk::MultiReadResult>, String>, ClientError> {
+    ) -> Result<Vec<Result<zk::MultiReadResult, String>>, ClientError> {
+        match self.multi_read_at_once(paths, children).await {
+            Err(error) if is_undecodable(&error) => {}
+            Err(error) => return Err(self.client_error(&error)),
+            Ok(results) if results.len() == paths.len() => return Ok(results.into_iter().map(Ok).collect()),
+            Ok(results) => {
+                let cause = format!("{} answers to {} questions", results.len(), paths.len());
+                return Err(ClientError::new(&self.config.address, cause));
+            }
+        }
+        // One that cannot be decoded takes the others with it: each is asked for alone.
+        let mut results = Vec::with_capacity(paths.len());
+        for path in paths {
+            results.push(match self.multi_read_at_once(&[path], children).await {
+                Ok(mut one) if one.len() == 1 => Ok(one.remove(0)),
+                Ok(_) => Err("an answer of another length".to_owned()),
+                Err(error) if is_undecodable(&error) => Err(error.to_string()),
+                Err(error) => return Err(self.client_error(&error)),
+            });
+        }
+        Ok(results)
+    }
+
+    async fn multi_read_at_once(
+        &self,
+        paths: &[&ZnodePath],
+        children: bool,
+    ) -> Result<Vec<zk::MultiReadResult>, zk::Error> {
         let answer = self.main.call(self.deadline(), |zk| {
             let mut reader = zk.new_multi_reader();
             let added = paths.iter().try_for_each(|path| {
@@ -44,36 +73,26 @@ impl BatchedClient {
             let answer = reader.commit().boxed();
             async move {
                 added?;
-                tell_apart(answer.await)
+                answer.await
             }
             .boxed()
         });
-        let results = match answer.await.map_err(|error| self.client_error(&error))? {
-            Ok(results) => results,
-            Err(why) => return Ok(Err(why)),
-        };
-        if results.len() == paths.len() {
-            Ok(Ok(results))
-        } else {
-            let cause = format!("{} answers to {} questions", results.len(), paths.len());
-            Err(ClientError::new(&self.config.address, cause))
-        }
+        answer.await
     }
 
     /// Reads `paths`, few enough for one request, but not their children.
     async fn read_data(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
         let all: Vec<_> = paths.iter().collect();
         let mut readings = Vec::with_capacity(paths.len());
-        let results = self.multi_read(&all, false).await?;
-        let results = results.map_err(|why| ClientError::new(&self.config.address, why))?;
-        for result in results {
+        for result in self.multi_read(&all, false).await? {
             readings.push(match result {
-                zk::MultiReadResult::Data { data, stat } => Reading::Found(Found {
+                Err(why) => Reading::Undecodable(why),
+                Ok(zk::MultiReadResult::Data { data, stat }) => Reading::Found(Found {
                     data,
                     stat: wire::stat(&stat),
                     children: Vec::new(),
                 }),
-                zk::MultiReadResult::Error { err } => self.not_found(&err)?,
+                Ok(zk::MultiReadResult::Error { err }) => self.not_found(&err)?,
                 _ => {
                     return Err(ClientError::new(
                         &self.config.address,
@@ -114,28 +133,14 @@ impl BatchedClient {
         readings: &mut [Reading],
     ) -> Result<(), ClientError> {
         let asked: Vec<_> = parents.iter().map(|index| &paths[*index]).collect();
-        let results = match self.multi_read(&asked, true).await? {
-            Ok(results) => results,
-            Err(why) => {
-                // One of them has a name that cannot be understood, and the answer is lost for all.
-                match parents {
-                    [index] => readings[*index] = Reading::Undecodable(why),
-                    several => {
-                        for index in several {
-                            let one = std::slice::from_ref(index);
-                            Box::pin(self.read_children(paths, one, readings)).await?;
-                        }
-                    }
-                }
-                return Ok(());
-            }
-        };
+        let results = self.multi_read(&asked, true).await?;
         for (index, result) in parents.iter().zip(results) {
             match (result, &mut readings[*index]) {
-                (zk::MultiReadResult::Children { children }, Reading::Found(found)) => {
+                (Err(why), reading) => *reading = Reading::Undecodable(why),
+                (Ok(zk::MultiReadResult::Children { children }), Reading::Found(found)) => {
                     found.children = children;
                 }
-                (zk::MultiReadResult::Error { err }, reading) => *reading = self.not_found(&err)?,
+                (Ok(zk::MultiReadResult::Error { err }), reading) => *reading = self.not_found(&err)?,
                 _ => {
                     return Err(ClientError::new(
                         &self.config.address,
@@ -156,26 +161,24 @@ impl BatchedClient {
     }
 
     async fn read_acl(&self, session: &Session, path: &ZnodePath) -> Result<Reading<AclFound>, ClientError> {
-        let answer = session.call(self.deadline(), |zk| {
-            let (zk, path) = (zk.clone(), path.clone());
-            async move { tell_apart(zk.get_acl(path.as_str()).await) }.boxed()
-        });
-        match answer.await {
-            Ok(Err(why)) => Ok(Reading::Undecodable(why)),
-            Ok(Ok((acl, stat))) => Ok(Reading::Found(AclFound {
+        let ask = || {
+            session.call(self.deadline(), |zk| {
+                let (zk, path) = (zk.clone(), path.clone());
+                async move { zk.get_acl(path.as_str()).await }.boxed()
+            })
+        };
+        let mut answer = ask().await;
+        if answer.as_ref().is_err_and(is_undecodable) {
+            answer = ask().await; // a connection that was lost looks like this too
+        }
+        match answer {
+            Err(error) if is_undecodable(&error) => Ok(Reading::Undecodable(error.to_string())),
+            Ok((acl, stat)) => Ok(Reading::Found(AclFound {
                 acl: wire::from_wire(&acl),
                 stat: wire::stat(&stat),
             })),
             Err(error) => self.not_found(&error),
         }
-    }
-}
-
-/// An answer, or why it cannot be understood; everything else is about the connection.
-fn tell_apart<T>(answer: Result<T, zk::Error>) -> Result<Result<T, String>, zk::Error> {
-    match answer {
-        Ok(answer) => Ok(Ok(answer)),
-        Err(error) => wire::undecodable(&error).map(Err).ok_or(error),
     }
 }
 
@@ -227,20 +230,22 @@ impl ZnodeReader for BatchedClient {
         self.main.epoch()
     }
 
+    async fn session(&self) -> Result<Option<i64>, ClientError> {
+        let client = self.main.get(self.deadline()).await;
+        let (client, _) = client.map_err(|error| self.client_error(&error))?;
+        Ok(Some(client.session_id().0))
+    }
+
     async fn reads_everything(&self) -> Result<bool, ClientError> {
-        let users = self.main.call(self.deadline(), |zk| {
+        let answer = self.main.call(self.deadline(), |zk| {
             let zk = zk.clone();
-            // Servers before 3.7 do not know the question.
-            async move {
-                match zk.list_auth_users().await {
-                    Err(zk::Error::Unimplemented) => Ok(Vec::new()),
-                    answer => answer,
-                }
-            }
-            .boxed()
+            async move { zk.list_auth_users().await }.boxed()
         });
-        let users = users.await.map_err(|error| self.client_error(&error))?;
-        Ok(users.iter().any(|user| user.scheme() == "super"))
+        match answer.await {
+            Ok(identities) => Ok(identities.iter().any(|identity| identity.scheme() == "super")),
+            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error)),
+            Err(_) => Ok(false), // a server before 3.7
+        }
     }
 
     async fn applied(&self) -> Option<i64> {
@@ -250,20 +255,11 @@ impl ZnodeReader for BatchedClient {
         if self.config.tls.is_some() {
             return None;
         }
-        let mut addresses = tokio::net::lookup_host(address).await.ok()?;
-        let server = addresses.next().filter(|_| addresses.next().is_none())?;
-        let server = server.to_string();
-        let asked = four_letter_word(&self.config, &server, "srvr");
+        let asked = four_letter_word(&self.config, address, "srvr");
         let answer = timeout_at(self.deadline(), asked).await.ok()?.ok()?;
         answer.lines().find(|line| line.trim() == "Mode: standalone")?;
         let zxid = answer.lines().find_map(|line| line.strip_prefix("Zxid: 0x"))?;
         i64::from_str_radix(zxid.trim(), 16).ok()
-    }
-
-    async fn session(&self) -> Result<Option<i64>, ClientError> {
-        let client = self.main.get(self.deadline()).await;
-        let (client, _) = client.map_err(|error| self.client_error(&error))?;
-        Ok(Some(client.session_id().0))
     }
 
     async fn sync(&self) -> Result<(), ClientError> {
@@ -279,7 +275,12 @@ impl ZnodeReader for BatchedClient {
         if bytes > REQUEST_BYTES {
             return Ok(None);
         }
-        self.read_data(paths).await.map(Some)
+        let readings = self.read_data(paths).await?;
+        // Where one could not be decoded, they were asked for one by one.
+        let all = !readings
+            .iter()
+            .any(|reading| matches!(reading, Reading::Undecodable(_)));
+        Ok(all.then_some(readings))
     }
 
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
@@ -317,7 +318,7 @@ impl TreeWatch for Watch {
             while !self.lost
                 && let Some(event) = watcher.changed().now_or_never()
             {
-                self.lost = !wire::changed(&event, &mut changed);
+                self.lost = !wire::changed(&event, &mut changed) || changed.len() > MOST_TOLD;
             }
         }
         if self.lost {

@@ -77,8 +77,7 @@ impl Session {
         Ok((client, self.epoch.fetch_add(1, Ordering::SeqCst) + 1))
     }
 
-    /// A new session with the first server that gives one. That server may have been behind: it has caught up with what
-    /// was acknowledged anywhere in the ensemble by now.
+    /// A new session with the first server that gives one.
     async fn connect(&self, deadline: Instant) -> Result<zk::Client, zk::Error> {
         loop {
             let mut last = zk::Error::NoHosts;
@@ -99,6 +98,7 @@ impl Session {
                 };
                 match timeout_at(Instant::now() + share, connecting).await {
                     Ok(Ok(Ok(client))) => match timeout_at(deadline, client.sync("/")).await {
+                        // What was acknowledged anywhere in the ensemble by now is seen here.
                         Ok(Ok(())) => return Ok(client),
                         Ok(Err(error)) => last = error,
                         Err(_) => last = zk::Error::Timeout,
@@ -128,6 +128,7 @@ impl Session {
             let (client, _) = self.get(deadline).await?;
             match timeout_at(deadline, request(&client)).await {
                 Err(_) => return Err(zk::Error::Timeout),
+                Ok(Err(error)) if cannot_be_decoded(&client, &error) => return Err(error),
                 Ok(Err(error)) if is_lost(&error) && Instant::now() + PAUSE < deadline => {
                     sleep(PAUSE).await;
                 }
@@ -151,6 +152,19 @@ impl Session {
             log::debug!("a session was left to expire");
         }
     }
+}
+
+/// Whether there was an answer, but none that the library understands: its connection goes on.
+fn cannot_be_decoded(client: &zk::Client, error: &zk::Error) -> bool {
+    is_undecodable(error) && client.state() == zk::SessionState::SyncConnected
+}
+
+/// Whether an answer may have come that the library does not understand. A connection may have been lost as well.
+pub(super) fn is_undecodable(error: &zk::Error) -> bool {
+    matches!(
+        error,
+        zk::Error::UnexpectedError(_) | zk::Error::UnmarshalError { .. }
+    )
 }
 
 /// Whether a request may not have reached the server, or its answer not us.

@@ -29,8 +29,6 @@ pub(super) fn stat(stat: &zk::Stat) -> Stat {
     }
 }
 
-/// Every permission that there is.
-pub(super) const ALL: u32 = 31;
 const PERMISSIONS: [(u32, zk::Permission); 5] = [
     (1, zk::Permission::READ),
     (2, zk::Permission::WRITE),
@@ -38,21 +36,6 @@ const PERMISSIONS: [(u32, zk::Permission); 5] = [
     (8, zk::Permission::DELETE),
     (16, zk::Permission::ADMIN),
 ];
-
-/// Why an answer cannot be understood, if that is what `error` says. It costs the one answer, and not the connection.
-pub(super) fn undecodable(error: &zk::Error) -> Option<String> {
-    match error {
-        zk::Error::UnmarshalError { .. } => Some(error.to_string()),
-        zk::Error::UnexpectedError(why)
-            if ["invalid permission bits", "invalid utf8", "unexpected utf8"]
-                .iter()
-                .any(|begin| why.starts_with(begin)) =>
-        {
-            Some(why.clone())
-        }
-        _ => None,
-    }
-}
 
 pub(super) fn from_wire(acl: &[zk::Acl]) -> Acl {
     let entry = |entry: &zk::Acl| AclEntry {

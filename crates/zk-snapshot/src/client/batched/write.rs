@@ -20,20 +20,21 @@ pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) 
     let mut parts = Vec::new();
     let mut begin = 0;
     while begin < ops.len() {
-        if let Some(why) = unsendable(&ops[begin]) {
-            let refused = zk::Error::BadArguments(why);
-            parts.push((&ops[begin..=begin], futures::future::ready(Err(refused)).boxed()));
-            begin += 1;
-            continue;
-        }
         let end = begin + together(&ops[begin..]);
         let part = &ops[begin..end];
-        parts.push((part, send(zk, part)));
+        parts.push((part, part[0].unsendable().map_or_else(|| Ok(send(zk, part)), Err)));
         begin = end;
     }
     let mut outcomes = Vec::with_capacity(ops.len());
-    for (part, answer) in parts {
-        match answer.await {
+    for (part, sent) in parts {
+        let answer = match sent {
+            Ok(answer) => answer.await,
+            Err(unsendable) => {
+                outcomes.push(Err(unsendable)); // it is alone
+                continue;
+            }
+        };
+        match answer {
             Ok(()) => outcomes.extend(part.iter().map(|_| Ok(()))),
             Err(error) if is_lost(&error) => outcomes.extend(part.iter().map(|_| Err(unknown(&error)))),
             Err(error) if part.len() == 1 => outcomes.push(Err(refused(&error))),
@@ -50,15 +51,6 @@ pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) 
     outcomes
 }
 
-/// Why the library cannot send the operation exactly as it is.
-fn unsendable(op: &WriteOp) -> Option<&'static &'static str> {
-    let (WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. }) = op else {
-        return None;
-    };
-    let known = |entry: &crate::AclEntry| entry.perms & !wire::ALL == 0;
-    (!acl.entries().iter().all(known)).then_some(&"its ACL has permission bits that no client library sends")
-}
-
 /// How many of `ops`, at least one, go into one request.
 fn together(ops: &[WriteOp]) -> usize {
     let mut bytes = 0;
@@ -66,7 +58,7 @@ fn together(ops: &[WriteOp]) -> usize {
         .iter()
         .take_while(|op| {
             bytes += size(op);
-            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. }) && unsendable(op).is_none()
+            bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. }) && op.unsendable().is_none()
         })
         .count();
     fit.max(1)

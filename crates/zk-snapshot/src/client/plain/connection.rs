@@ -1,7 +1,9 @@
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -37,6 +39,8 @@ pub(super) enum Trouble {
     TooLate,
     Lost,
     Unreachable(String),
+    /// The library has panicked over the answer.
+    Undecodable,
     Server(ZkError),
 }
 
@@ -46,6 +50,7 @@ impl Trouble {
             Self::TooLate => "no answer in time".to_owned(),
             Self::Lost => "the connection was lost".to_owned(),
             Self::Unreachable(cause) => cause.clone(),
+            Self::Undecodable => "the answer cannot be decoded".to_owned(),
             Self::Server(error) => error.to_string(),
         }
     }
@@ -160,7 +165,15 @@ impl Connection {
         F: Future<Output = Result<R, ZkError>>,
     {
         let live = self.get(deadline).await?;
-        let outcome = timeout_at(deadline, request(Arc::clone(&live.zookeeper))).await;
+        // The library decodes an answer where it is waited for, and takes it for granted that a text is UTF-8.
+        let asked = AssertUnwindSafe(request(Arc::clone(&live.zookeeper))).catch_unwind();
+        let outcome = match timeout_at(deadline, asked).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            // What is left of a lost connection may have been taken for the answer.
+            Ok(Err(_)) if live.lost.load(Ordering::SeqCst) => return Err(Trouble::Lost),
+            Ok(Err(_)) => return Err(Trouble::Undecodable),
+            Err(late) => Err(late),
+        };
         match outcome {
             _ if live.lost.load(Ordering::SeqCst) => Err(Trouble::Lost),
             Err(_) => Err(Trouble::TooLate),

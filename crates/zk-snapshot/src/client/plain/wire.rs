@@ -25,31 +25,21 @@ const PERMISSIONS: [(u32, Permission); 5] = [
     (16, Permission::ADMIN),
 ];
 
-/// `None` where an entry has bits that no one has defined: they are not to be lost in silence.
-pub(super) fn from_wire(acl: &[zookeeper_async::Acl]) -> Option<Acl> {
-    let known = |entry: &zookeeper_async::Acl| {
+/// The list, or why it cannot be said in our words.
+pub(super) fn from_wire(acl: &[zookeeper_async::Acl]) -> Result<Acl, String> {
+    let entry = |entry: &zookeeper_async::Acl| {
         let granted = PERMISSIONS.iter().filter(|(_, p)| entry.perms.can(*p));
-        entry.perms == granted.fold(Permission::NONE, |all, (_, p)| all | *p)
+        let known = granted.clone().fold(Permission::NONE, |all, (_, p)| all | *p);
+        if known != entry.perms {
+            return Err("its ACL has permission bits that no one has defined".to_owned());
+        }
+        Ok(AclEntry {
+            perms: granted.map(|(bit, _)| bit).sum(),
+            scheme: entry.scheme.clone(),
+            id: entry.id.clone(),
+        })
     };
-    let entry = |entry: &zookeeper_async::Acl| AclEntry {
-        perms: PERMISSIONS
-            .iter()
-            .filter(|(_, p)| entry.perms.can(*p))
-            .map(|(bit, _)| bit)
-            .sum(),
-        scheme: entry.scheme.clone(),
-        id: entry.id.clone(),
-    };
-    acl.iter()
-        .all(known)
-        .then(|| Acl::new(acl.iter().map(entry).collect()))
-}
-
-/// Why the library cannot send `acl` exactly as it is.
-pub(super) fn unsendable(acl: &Acl) -> Option<WriteError> {
-    let known = |entry: &AclEntry| entry.perms & !31 == 0;
-    let why = "its ACL has permission bits that no client library sends";
-    (!acl.entries().iter().all(known)).then(|| WriteError::Refused(why.to_owned()))
+    Ok(Acl::new(acl.iter().map(entry).collect::<Result<_, _>>()?))
 }
 
 pub(super) fn to_wire(acl: &Acl) -> Vec<zookeeper_async::Acl> {
