@@ -236,6 +236,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             plan.steps.iter_mut().for_each(|step| step.counts = None);
             plan.last.iter_mut().for_each(|last| last.counts = false);
         }
+        // What an earlier plan had left for the end is of another state.
+        self.last.remove(path);
+        self.counters.forget(path);
         if plan.verdict == Verdict::Open {
             let path = path.clone();
             self.writer.push(plan.steps).await?;

@@ -34,6 +34,8 @@ struct Counter {
 enum Low {
     NoAuth,
     Because(String),
+    /// It is not what it was when it was planned: gone, or in its place is an ephemeral znode.
+    Another,
     /// The child was created, and cannot be deleted.
     Stuck(String),
 }
@@ -50,6 +52,11 @@ impl Counters {
             };
             self.0.insert(path.clone(), counter);
         }
+    }
+
+    /// Forgets what was planned for the znode at `path`.
+    pub(super) fn forget(&mut self, path: &ZnodePath) {
+        self.0.remove(path);
     }
 
     /// Notes that the znode at `path` is to be created.
@@ -115,8 +122,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             };
             let steps = match steps {
                 Ok(steps) => steps.unsigned_abs(),
-                Err(why) => {
-                    self.writer.report.leave_counter(&path, why);
+                Err(low) => {
+                    self.leave(&path, low);
                     continue;
                 }
             };
@@ -143,17 +150,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     self.writer.report.counter_steps += steps;
                 }
                 Err(Low::NoAuth) if may_admit => refused.push((path, counter)),
-                Err(Low::NoAuth) => {
-                    let why = WriteError::NoAuth.to_string();
-                    self.writer.report.leave_counter(&path, why);
-                }
-                Err(Low::Because(why)) => self.writer.report.leave_counter(&path, why),
-                Err(Low::Stuck(why)) => {
-                    self.writer.report.leave_counter(&path, why.clone());
-                    let child = path.child(RESERVED).unwrap_or(path);
-                    stuck.push(child.clone());
-                    let why = format!("it was created to raise a counter, and cannot be deleted: {why}");
-                    self.writer.report.fail(&child, why);
+                Err(low) => {
+                    if matches!(low, Low::Stuck(_)) {
+                        stuck.extend(path.child(RESERVED));
+                    }
+                    self.leave(&path, low);
                 }
             }
         }
@@ -162,6 +163,29 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         }
         Ok(refused)
     }
+
+    fn leave(&mut self, path: &ZnodePath, low: Low) {
+        match low {
+            Low::NoAuth => self
+                .writer
+                .report
+                .leave_counter(path, WriteError::NoAuth.to_string()),
+            Low::Because(why) => self.writer.report.leave_counter(path, why),
+            // It is planned again, and its counter with it.
+            Low::Another if self.writer.places.at(path).is_wanted() => self.writer.places.pend(path, false),
+            Low::Another => {
+                let why = "it is not there any more".to_owned();
+                self.writer.report.leave_counter(path, why);
+            }
+            Low::Stuck(why) => {
+                self.writer.report.leave_counter(path, why.clone());
+                if let Ok(child) = path.child(RESERVED) {
+                    let why = format!("it was created to raise a counter, and cannot be deleted: {why}");
+                    self.writer.report.fail(&child, why);
+                }
+            }
+        }
+    }
 }
 
 /// How many creations the znode at `path` lacks, or why that cannot be known.
@@ -169,13 +193,14 @@ async fn lacking<T: ZnodeReader + ?Sized>(
     live: &T,
     path: &ZnodePath,
     wanted: i64,
-) -> Result<Result<i64, String>, ClientError> {
+) -> Result<Result<i64, Low>, ClientError> {
     let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
     Ok(match readings.into_iter().next() {
+        Some(Reading::Found(found)) if found.stat.is_ephemeral() => Err(Low::Another),
         Some(Reading::Found(found)) => Ok((wanted - found.stat.next_sequence()).max(0)),
-        Some(Reading::Undecodable(why)) => Err(why),
-        Some(Reading::Denied) => Err("it may not be read".to_owned()),
-        Some(Reading::Missing) | None => Err("it is not there".to_owned()),
+        Some(Reading::Undecodable(why)) => Err(Low::Because(why)),
+        Some(Reading::Denied) => Err(Low::Because("it may not be read".to_owned())),
+        Some(Reading::Missing) | None => Err(Low::Another),
     })
 }
 
@@ -204,12 +229,19 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         let steps = match lacking(live, path, wanted).await? {
             Ok(0) => return Ok(Ok(())),
             Ok(steps) => usize::try_from(steps).unwrap_or(usize::MAX),
-            Err(why) => return Ok(Err(Low::Because(why))),
+            Err(low) => return Ok(Err(low)),
         };
         if let Err(error) = step(live, &create, &delete, steps).await {
             // It is in the way where this restore, or an interrupted one, could create it and not delete it.
-            match live.write_many(std::slice::from_ref(&delete)).await.pop() {
-                Some(Ok(()) | Err(WriteError::NoNode | WriteError::Unknown(_))) | None => {}
+            let mut cleared = None;
+            for _ in 0..ATTEMPTS {
+                cleared = live.write_many(std::slice::from_ref(&delete)).await.pop();
+                if !matches!(cleared, Some(Err(WriteError::Unknown(_)))) {
+                    break;
+                }
+            }
+            match cleared {
+                Some(Ok(()) | Err(WriteError::NoNode)) | None => {}
                 Some(Err(WriteError::NoAuth)) if error == WriteError::NoAuth => {}
                 Some(Err(stuck)) => return Ok(Err(Low::Stuck(stuck.to_string()))),
             }

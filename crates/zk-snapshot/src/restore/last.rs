@@ -63,7 +63,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     /// Looks at what earlier restores left unfinished and this one did not meet: what is gone, or was given another ACL
     /// since, is no concern of ours any more.
     pub(super) async fn look_at_unfinished(&mut self) -> Result<(), Stop> {
-        let left: Vec<_> = self.writer.unfinished.keys().cloned().collect();
+        // What this one has begun itself is not looked for: a server that is behind may not have it yet.
+        let left: Vec<_> = self.writer.earlier.iter().cloned().collect();
         if self.options.dry_run {
             return Ok(());
         }

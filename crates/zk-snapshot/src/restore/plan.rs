@@ -210,7 +210,10 @@ fn make(asked: &Question<'_>) -> NodePlan {
     };
     let waits = asked.parent && restrictive && !masked;
     if !waits && !masked && !asked.hint.split {
-        plan.steps.push(create(&wanted.data, &wanted.acl, false));
+        plan.steps.push(Step {
+            ends: true,
+            ..create(&wanted.data, &wanted.acl, false)
+        });
     } else if waits && !guards.hides() {
         // Everybody may read it, so it stays empty until the end.
         plan.steps.push(create(&[], &guards.working, true));
@@ -295,8 +298,11 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
             plan.steps.push(last.step(&wanted.path));
         }
     }
-    if plan.steps.is_empty() && plan.last.is_none() {
-        plan.verdict = Verdict::Equal;
+    match plan.steps.last_mut() {
+        _ if plan.last.is_some() => {}
+        // Its ACL is its own already.
+        Some(step) => step.ends |= !masked,
+        None => plan.verdict = Verdict::Equal,
     }
     plan
 }

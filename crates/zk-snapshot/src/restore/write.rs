@@ -63,7 +63,7 @@ pub(super) struct Writer<'a, T: ?Sized> {
     pub(super) places: Places,
     pub(super) unfinished: HashMap<ZnodePath, bool>,
     /// Those of them that earlier restores have left.
-    earlier: HashSet<ZnodePath>,
+    pub(super) earlier: HashSet<ZnodePath>,
     ended: Vec<ZnodePath>,
     pub(super) surprises: HashMap<ZnodePath, Surprise>,
     /// Deletions that are to be looked at again.
@@ -372,7 +372,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             return false;
         };
         match error {
-            WriteError::NoNode => self.places.pend(&parent, false),
+            WriteError::NoNode | WriteError::EphemeralParent => self.places.pend(&parent, false),
             // Those that went out together with the first to be refused get a second try.
             WriteError::NoAuth if self.is_tried(&parent) => {
                 return self.surprises.get(path).is_none_or(|known| known.tries == 0);
