@@ -13,7 +13,7 @@ use super::report::name_path;
 use super::scope::{Placed, Scope, ahead};
 use super::write::Writer;
 use super::{Change, Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
-use crate::{Kind, Record, RecordSource, Role, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{Found, Kind, Record, RecordSource, Role, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Records that are compared together, in number and in bytes of data.
 const TOGETHER: usize = 4_096;
@@ -221,6 +221,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             {
                 wanted > found.stat.next_sequence()
             }
+            Live::Hidden(stat) => wanted > stat.next_sequence(),
             _ => false,
         };
         let mut plan = plan(&Question {
@@ -243,7 +244,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             let path = path.clone();
             self.writer.push(plan.steps).await?;
             self.writer.drain().await?;
-            self.writer.surprises.entry(path.clone()).or_default().hint.admit = true;
+            let known = self.writer.surprises.entry(path.clone()).or_default();
+            known.hint.admit = true;
+            known.opened += 1;
             self.writer.places.pend(&path, true);
             return Ok(());
         }
@@ -254,8 +257,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     self.counters.want(path, wanted, children, 0);
                     self.writer.places.create(path);
                 }
-                Live::Found { found, .. } => {
-                    let there = found.stat.next_sequence();
+                Live::Found {
+                    found: Found { stat, .. },
+                    ..
+                }
+                | Live::Hidden(stat) => {
+                    let there = stat.next_sequence();
                     if counts {
                         self.counters.want(path, wanted, there, there);
                     }

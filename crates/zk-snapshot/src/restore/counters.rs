@@ -16,6 +16,7 @@ use crate::{
 
 /// The child that is created and deleted again. No backup holds it.
 pub(super) const RESERVED: &str = "zk-backup-sequence-counter";
+const STUCK: &str = "it was created to raise a counter, and cannot be deleted";
 /// A parent is looked at again this often.
 const ATTEMPTS: usize = 3;
 
@@ -82,6 +83,7 @@ impl Counters {
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     /// Raises what is too low, once all children are there.
     pub(super) async fn raise_counters(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        self.delete_helpers().await?;
         let mut left = self.options.sequence_limit;
         let counters = self.counters.take();
         let refused = self.raise_all(counters, &mut left, false).await?;
@@ -96,6 +98,26 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             self.counters.0.remove(path); // it was planned again, and is among those that come now
         }
         self.raise_all(refused, &mut left, true).await.map(drop)
+    }
+
+    /// Deletes what earlier restores could create to raise a counter, and not delete.
+    async fn delete_helpers(&mut self) -> Result<(), Stop> {
+        let is_helper = |path: &&ZnodePath| path.name() == RESERVED;
+        let helpers: Vec<_> = self.writer.earlier.iter().filter(is_helper).cloned().collect();
+        for path in helpers.into_iter().filter(|_| !self.options.dry_run) {
+            let delete = WriteOp::Delete {
+                path: path.clone(),
+                version: None,
+            };
+            match deleted(self.live, &delete).await {
+                Ok(()) | Err(WriteError::NoNode) => self.writer.end(&path, false),
+                Err(error) if self.told.insert(path.clone()) => {
+                    self.writer.report.fail(&path, format!("{STUCK}: {error}"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Those are handed back that may be raised once we are admitted to them.
@@ -180,8 +202,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             Low::Stuck(why) => {
                 self.writer.report.leave_counter(path, why.clone());
                 if let Ok(child) = path.child(RESERVED) {
-                    let why = format!("it was created to raise a counter, and cannot be deleted: {why}");
-                    self.writer.report.fail(&child, why);
+                    self.writer.report.fail(&child, format!("{STUCK}: {why}"));
                 }
             }
         }
@@ -233,17 +254,10 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         };
         if let Err(error) = step(live, &create, &delete, steps).await {
             // It is in the way where this restore, or an interrupted one, could create it and not delete it.
-            let mut cleared = None;
-            for _ in 0..ATTEMPTS {
-                cleared = live.write_many(std::slice::from_ref(&delete)).await.pop();
-                if !matches!(cleared, Some(Err(WriteError::Unknown(_)))) {
-                    break;
-                }
-            }
-            match cleared {
-                Some(Ok(()) | Err(WriteError::NoNode)) | None => {}
-                Some(Err(WriteError::NoAuth)) if error == WriteError::NoAuth => {}
-                Some(Err(stuck)) => return Ok(Err(Low::Stuck(stuck.to_string()))),
+            match deleted(live, &delete).await {
+                Ok(()) | Err(WriteError::NoNode) => {}
+                Err(WriteError::NoAuth) if error == WriteError::NoAuth => {}
+                Err(stuck) => return Ok(Err(Low::Stuck(stuck.to_string()))),
             }
             if error == WriteError::NoAuth {
                 return Ok(Err(Low::NoAuth));
@@ -255,6 +269,22 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         Ok(0) => Ok(Ok(())),
         _ => Ok(Err(Low::Because(last))),
     }
+}
+
+/// Deletes, until the outcome is known or that was tried often enough.
+async fn deleted<T: ZnodeWriter + ?Sized>(live: &T, delete: &WriteOp) -> Result<(), WriteError> {
+    let mut outcome = Ok(());
+    for _ in 0..ATTEMPTS {
+        outcome = live
+            .write_many(std::slice::from_ref(delete))
+            .await
+            .pop()
+            .unwrap_or(Ok(()));
+        if !matches!(outcome, Err(WriteError::Unknown(_))) {
+            break;
+        }
+    }
+    outcome
 }
 
 /// Creates and deletes the child `steps` times.

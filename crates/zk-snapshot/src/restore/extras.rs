@@ -40,9 +40,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
 
     async fn delete(&mut self, mut level: Vec<ZnodePath>) -> Result<(), Stop> {
         let mut doomed: BTreeMap<usize, Vec<(ZnodePath, i32)>> = BTreeMap::new();
-        let mut kept = HashSet::new();
+        let (mut kept, mut waiting) = (HashSet::new(), HashSet::new());
+        let roots = level.clone();
         while !level.is_empty() {
-            let mut next = Vec::new();
+            let (mut next, mut denied) = (Vec::new(), Vec::new());
             let live = self.live;
             let calls: Vec<_> = level.chunks(AT_ONCE).map(|paths| look(live, paths)).collect();
             let mut looks = stream::iter(calls).buffered(live.batches_in_flight().max(1));
@@ -50,16 +51,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 for (path, extra) in extras? {
                     match extra {
                         Extra::Gone => self.writer.gone(&path),
-                        Extra::Kept | Extra::Denied => {
-                            if self.told.insert(path.clone()) {
-                                self.writer.report.left_alone += 1;
-                                if matches!(extra, Extra::Denied) {
-                                    let why = "it is not in the backup, and may not be read";
-                                    self.writer.report.fail(&path, why.to_owned());
-                                }
-                            }
+                        Extra::Kept => {
+                            self.writer.report.left_alone += u64::from(self.told.insert(path.clone()));
                             kept.extend(path.ancestors());
                         }
+                        Extra::Denied => denied.push(path),
                         Extra::Doomed(stat, children) => {
                             next.extend(children);
                             doomed.entry(path.depth()).or_default().push((path, stat.version));
@@ -68,10 +64,26 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 }
             }
             drop(looks);
+            for path in denied {
+                if self.may_open(&path).await? {
+                    waiting.extend(path.ancestors());
+                    waiting.insert(path);
+                    continue;
+                }
+                kept.extend(path.ancestors());
+                if self.told.insert(path.clone()) {
+                    self.writer.report.left_alone += 1;
+                    let why = "it is not in the backup, and may not be read";
+                    self.writer.report.fail(&path, why.to_owned());
+                }
+            }
             level = next;
         }
         for (_, paths) in doomed.into_iter().rev() {
             for (path, version) in paths {
+                if waiting.contains(&path) {
+                    continue;
+                }
                 if kept.contains(&path) {
                     self.writer.report.left_alone += u64::from(self.told.insert(path));
                     continue;
@@ -91,17 +103,39 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 self.writer.drain().await?;
             }
         }
+        // What was opened to us is looked at again, and what lies above it with it.
+        let again = roots.into_iter().filter(|path| waiting.contains(path));
+        self.writer.undeleted.extend(again);
         self.writer.drain().await
+    }
+
+    /// Whether a znode that we may not read lets us change that. Without an identity we would show it to everybody.
+    async fn may_open(&mut self, path: &ZnodePath) -> Result<bool, Stop> {
+        if self.options.dry_run || !self.guards.hides() || self.writer.is_tried(path) {
+            return Ok(false);
+        }
+        let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
+        let Some(Reading::Found(guard)) = guards.pop() else {
+            return Ok(false);
+        };
+        let may = !guard.acl.is_masked() && !guard.stat.is_ephemeral();
+        if may {
+            self.writer.surprises.entry(path.clone()).or_default().hint.admit = true;
+            self.writer
+                .shut_extras
+                .insert(path.clone(), Some(guard.stat.aversion));
+        }
+        Ok(may)
     }
 
     /// Lets us delete below what is to be deleted itself.
     async fn admit_to_extras(&mut self) -> Result<(), Stop> {
-        for path in std::mem::take(&mut self.writer.shut_extras) {
+        for (path, version) in std::mem::take(&mut self.writer.shut_extras) {
             let admit = Step {
                 op: WriteOp::SetAcl {
                     path,
                     acl: self.guards.working.clone(),
-                    version: None,
+                    version,
                 },
                 counts: None,
                 begins: None,

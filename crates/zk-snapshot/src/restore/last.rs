@@ -7,10 +7,9 @@ use futures::stream::StreamExt;
 
 use super::Stop;
 use super::apply::Run;
-use super::counters::RESERVED;
 use super::plan::Last;
 use super::scope::ahead;
-use crate::{Reading, RecordSource, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{Reading, RecordSource, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// ACLs in one call.
 const AT_ONCE: usize = 256;
@@ -21,8 +20,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     pub(super) async fn guard_at_last(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         let mut waiting = BTreeMap::new();
         for (path, last) in std::mem::take(&mut self.last) {
-            if self.writer.broken.contains(&path) || self.writer.places.at(&path).is_failed() {
+            let place = self.writer.places.at(&path);
+            if self.writer.broken.contains(&path) || place.is_failed() {
                 continue; // its own ACL might keep what it lacks from it for ever
+            }
+            if place.is_pending() {
+                continue; // it is not what this was planned for
             }
             if last.data.is_some() {
                 waiting.insert(path, last);
@@ -67,16 +70,6 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         let left: Vec<_> = self.writer.earlier.iter().cloned().collect();
         if self.options.dry_run {
             return Ok(());
-        }
-        let (helpers, left): (Vec<_>, Vec<_>) = left.into_iter().partition(|path| path.name() == RESERVED);
-        for path in helpers {
-            let delete = WriteOp::Delete {
-                path: path.clone(),
-                version: None,
-            };
-            if let Some(Ok(()) | Err(WriteError::NoNode)) = self.live.write_many(&[delete]).await.pop() {
-                self.writer.end(&path, false);
-            }
         }
         for paths in left.chunks(AT_ONCE) {
             for (path, guard) in paths.iter().zip(self.live.read_acls(paths).await?) {

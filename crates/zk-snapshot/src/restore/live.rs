@@ -7,6 +7,7 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use super::apply::Run;
 use super::plan::Live;
 use super::scope::Placed;
+use super::write::TRIES;
 use super::{Policy, Stop};
 use crate::capture::frontier::{Family, Frontier};
 use crate::{AclFound, ClientError, History, Reading, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
@@ -87,7 +88,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             let ours = guard.acl.same_as(&self.guards.narrow);
             if ours && self.writer.unfinished.contains_key(path) {
                 *live = Live::Hidden(guard.stat);
-            } else if !guard.acl.is_masked() && !self.writer.hint(path).admit {
+            } else if !guard.acl.is_masked()
+                && self
+                    .writer
+                    .surprises
+                    .get(path)
+                    .is_none_or(|known| known.opened < TRIES)
+            {
                 *live = Live::Shut(guard.stat, guard.acl);
             }
         }

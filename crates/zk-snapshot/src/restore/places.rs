@@ -55,6 +55,11 @@ impl Place {
         self.0 & SHUT != 0
     }
 
+    /// Whether it is to be planned again.
+    pub(super) fn is_pending(self) -> bool {
+        self.0 & PENDING != 0
+    }
+
     pub(super) fn is_failed(self) -> bool {
         self.0 & FAILED != 0
     }

@@ -98,11 +98,14 @@ pub(super) struct NodePlan {
     pub(super) last: Option<Last>,
     /// Its ACL cannot be brought back: the backup has it without its digests.
     pub(super) masked: bool,
+    /// What is below it cannot be compared.
+    pub(super) blind: bool,
     /// It finishes what an earlier restore has begun.
     pub(super) finishes: bool,
 }
 
 const MASKED: &str = "the backup holds its ACL without the digests";
+const BLIND: &str = "it may not be read, so what is below it and not in the backup is not known";
 const EXPOSED: &str = "its live ACL shows more than that of the backup, and may not be changed by us";
 
 impl NodePlan {
@@ -112,6 +115,7 @@ impl NodePlan {
             steps: Vec::new(),
             last: None,
             masked: false,
+            blind: false,
             finishes: false,
         }
     }
@@ -120,6 +124,7 @@ impl NodePlan {
     pub(super) fn failure(&self) -> Option<&str> {
         match &self.verdict {
             Verdict::Blocked(why) => Some(why),
+            _ if self.blind => Some(BLIND),
             _ => self.masked.then_some(MASKED),
         }
     }
@@ -242,6 +247,7 @@ fn reveal(asked: &Question<'_>, stat: &Stat) -> NodePlan {
     let wanted = asked.wanted;
     let mut plan = NodePlan {
         finishes: true,
+        blind: stat.num_children > 0 && asked.policy == Policy::Replace,
         ..NodePlan::only(Verdict::Change)
     };
     plan.steps.push(set_data(wanted, stat.version, None));

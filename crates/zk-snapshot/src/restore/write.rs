@@ -20,7 +20,7 @@ const BYTES: usize = 512 << 10;
 /// No call is made smaller than this because a connection was lost.
 const LEAST_BYTES: usize = 16 << 10;
 /// A znode is planned again this often because of what came between.
-const TRIES: u8 = 4;
+pub(super) const TRIES: u8 = 4;
 /// A request that loses the connection by itself is sent again this often.
 const LOST_ALONE: u8 = 3;
 
@@ -45,6 +45,8 @@ pub(super) struct Surprise {
     /// Its request was one of several that a connection was lost with, or the only one: it goes out alone.
     alone: bool,
     lost_alone: u8,
+    /// How often it was opened to us, so that it could be looked at.
+    pub(super) opened: u8,
     /// Somebody else had created it.
     pub(super) met: bool,
     /// What may have been done all the same.
@@ -68,8 +70,9 @@ pub(super) struct Writer<'a, T: ?Sized> {
     pub(super) surprises: HashMap<ZnodePath, Surprise>,
     /// Deletions that are to be looked at again.
     pub(super) undeleted: HashSet<ZnodePath>,
-    /// Znodes that are to be deleted, and that do not let us delete what is below them.
-    pub(super) shut_extras: HashSet<ZnodePath>,
+    /// Znodes that are to be deleted, and that do not let us look at or delete what is below them, with the `aversion` of
+    /// the list that does not.
+    pub(super) shut_extras: HashMap<ZnodePath, Option<i32>>,
     /// Znodes whose own ACL must not be set, since something before it failed.
     pub(super) broken: HashSet<ZnodePath>,
     batch: Vec<(WriteOp, Rest)>,
@@ -101,7 +104,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             ended: Vec::new(),
             surprises: HashMap::new(),
             undeleted: HashSet::new(),
-            shut_extras: HashSet::new(),
+            shut_extras: HashMap::new(),
             broken: HashSet::new(),
             is_lost: false,
             batch: Vec::new(),
@@ -311,6 +314,9 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         let creates = matches!(op, WriteOp::Create { .. });
         if !self.places.at(path).is_wanted() {
             // What is above a renamed subtree, or is to be deleted: what depends on it meets the same.
+            if creates {
+                self.ask_the_parent(path, error);
+            }
             return;
         }
         // Who does not let us create is the parent, and it may be gone.
@@ -405,7 +411,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
                 self.admit(&parent);
             } else {
                 self.surprises.entry(parent.clone()).or_default().hint.admit = true;
-                self.shut_extras.insert(parent);
+                self.shut_extras.insert(parent, None);
             }
         }
         if tries >= TRIES || matches!(error, WriteError::Refused(_)) {

@@ -9,15 +9,6 @@ use crate::scope::{Scope, known};
 /// else that shows is left to the next restore.
 const EVERY_LOOK: bool = false;
 
-/// Whether ADMIN alone must be enough for us, or READ is needed, too.
-const ADMIN_IS_ENOUGH: bool = false;
-
-/// Whether a counter's helper that a restore was killed over must go whatever the policy.
-const HELPERS_GO: bool = false;
-
-/// Whether what only is above a renamed subtree is finished by the next restore, too.
-const WAYS_ARE_FINISHED: bool = false;
-
 /// What is compared of a znode by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cell {
@@ -146,7 +137,7 @@ pub fn check_second(
         }
     }
     wrong.extend(scope.needed().filter(|path| tree.get(path).is_none()));
-    let is_extra = |path: &&ZnodePath| scope.is_stranger(path) || (HELPERS_GO && scope.is_helper(path));
+    let is_extra = |path: &&ZnodePath| scope.is_stranger(path) || scope.is_helper(path);
     let strangers = tree.paths().filter(is_extra);
     wrong.extend(strangers.filter(|path| tree.get(path).is_some()));
     // A stranger also stays where one below it does, and what only is above something is named by that.
@@ -163,8 +154,7 @@ pub fn check_second(
             "(d) {path} is not as it should be, and not named: {now:?} {report:?}"
         ));
     }
-    let is_left = |path: &&ZnodePath| WAYS_ARE_FINISHED || !scope.above.contains(path);
-    if report.is_complete() && report.unfinished_paths.iter().any(|path| is_left(&path)) {
+    if report.is_complete() && !report.unfinished_paths.is_empty() {
         return Err(format!("(d) complete, and unfinished: {report:?}"));
     }
     for (path, record) in scope
@@ -186,9 +176,10 @@ pub fn check_second(
     let admits = |path: &ZnodePath| {
         let is_wanted = scope.wanted.contains_key(path) && scope.policy != Policy::Missing;
         let is_inside = scope.is_stranger(path) || is_wanted;
-        let needed: &[u32] = match (is_inside, ADMIN_IS_ENOUGH) {
-            (true, true) => &[16],
-            (true, false) => &[1, 16],
+        // Without an identity, opening what we may not read would open it to everybody.
+        let needed: &[u32] = match (is_inside, us.working_acl().lets_anyone_read()) {
+            (true, false) => &[16],
+            (true, true) => &[1, 16],
             (false, _) => &[1, 4, 8, 16],
         };
         tree.at(path, begin)
