@@ -137,16 +137,23 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
     match live {
         _ if wanted.role == Role::Unreadable => NodePlan::only(Verdict::Unknown),
         Live::Missing => make(asked),
-        Live::Shut(stat, acl) if !stat.is_ephemeral() && is_ours_to_change(asked) => open(asked, stat, acl),
+        Live::Found {
+            found: Found { stat, .. },
+            ..
+        }
+        | Live::Hidden(stat)
+        | Live::Shut(stat, _)
+            if stat.is_ephemeral() =>
+        {
+            blocked("a live ephemeral znode stands in its place".to_owned())
+        }
+        Live::Shut(stat, acl) if is_ours_to_change(asked) => open(asked, stat, acl),
         Live::Hidden(stat) if !wanted.acl.is_masked() => reveal(asked, stat),
         Live::Hidden(_) | Live::Shut(..) | Live::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
         }
         Live::Undecodable(why) => blocked(format!("the live znode, or its ACL, cannot be understood: {why}")),
         Live::Torn => blocked("it changed each time it was looked at".to_owned()),
-        Live::Found { found, .. } if found.stat.is_ephemeral() => {
-            blocked("a live ephemeral znode stands in its place".to_owned())
-        }
         Live::Found { found, acl } => {
             if is_ours_to_change(asked) || is_half_done(asked, found, acl.as_ref()) {
                 change(asked, found, acl.as_ref())
