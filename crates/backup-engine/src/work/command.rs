@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_command_that_fails_has_no_secrets_and_leaves_nothing_running() -> Result<(), Failure> {
+    async fn a_command_that_fails_has_no_secrets_and_leaves_nothing_running() -> io::Result<()> {
         let place = tempfile::tempdir()?;
         let directory = place.path().join("recover");
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -159,7 +159,7 @@ mod tests {
         assert!(!environment.contains("CARGO_MANIFEST_DIR"), "{environment}");
         assert!(environment.contains("PATH="), "{environment}");
         let started = fs::read_to_string(directory.with_extension("started"))?;
-        let started = started.trim().parse::<u32>().map_err(|error| error.to_string())?;
+        let started = started.trim().parse::<u32>().map_err(io::Error::other)?;
         while begin_of(started).is_some() {
             assert!(Instant::now() < deadline, "{started} goes on");
             sleep(LOOK).await;
