@@ -11,102 +11,102 @@ use clap::Parser;
 pub struct Args {
     /// ZooKeeper's host, or several with commas between, each with a port of its own or without, and after the last a
     /// chroot such as `/kafka` if only what is below it is meant (default: 127.0.0.1)
-    #[arg(long, env = "ZOOKEEPER_HOST")]
+    #[arg(long, env = "ZOOKEEPER_HOST", hide_env_values = true)]
     pub zookeeper_host: Option<String>,
     /// ZooKeeper's port, where the host has none (default: 2181)
-    #[arg(long, env = "ZOOKEEPER_PORT")]
+    #[arg(long, env = "ZOOKEEPER_PORT", hide_env_values = true)]
     pub zookeeper_port: Option<String>,
     /// Seconds to connect to ZooKeeper, and for each request (default: 30)
-    #[arg(long, env = "ZOOKEEPER_TIMEOUT")]
+    #[arg(long, env = "ZOOKEEPER_TIMEOUT", hide_env_values = true)]
     pub zookeeper_timeout: Option<String>,
     /// How to speak to ZooKeeper: auto, batched (3.6 or newer) or plain (default: auto)
-    #[arg(long, env = "ZOOKEEPER_DRIVER")]
+    #[arg(long, env = "ZOOKEEPER_DRIVER", hide_env_values = true)]
     pub zookeeper_driver: Option<String>,
     /// Speak TLS to ZooKeeper (default: false)
-    #[arg(long, env = "ZOOKEEPER_ENABLE_SSL")]
+    #[arg(long, env = "ZOOKEEPER_ENABLE_SSL", hide_env_values = true)]
     pub zookeeper_enable_ssl: Option<String>,
     /// Directory with ca.crt and, for servers that ask for it, tls.crt and tls.key (default: /tls/)
-    #[arg(long, env = "ZOOKEEPER_TLS_PATH")]
+    #[arg(long, env = "ZOOKEEPER_TLS_PATH", hide_env_values = true)]
     pub zookeeper_tls_path: Option<String>,
     /// How often a backup reads again what changed meanwhile before it is fuzzy; 0 reads once (default: 200)
-    #[arg(long, env = "CONSISTENCY_ROUNDS")]
+    #[arg(long, env = "CONSISTENCY_ROUNDS", hide_env_values = true)]
     pub consistency_rounds: Option<String>,
     /// Where transactional backups come from: auto, files, admin, agent (default: auto)
-    #[arg(long, env = "TRANSACTIONAL_SOURCE")]
+    #[arg(long, env = "TRANSACTIONAL_SOURCE", hide_env_values = true)]
     pub transactional_source: Option<String>,
     /// The data directory of a ZooKeeper server, for transactional backups
-    #[arg(long, env = "ZOOKEEPER_DATA_DIR")]
+    #[arg(long, env = "ZOOKEEPER_DATA_DIR", hide_env_values = true)]
     pub zookeeper_data_dir: Option<String>,
     /// The directory of that server's transaction logs (default: that of its data)
-    #[arg(long, env = "ZOOKEEPER_DATA_LOG_DIR")]
+    #[arg(long, env = "ZOOKEEPER_DATA_LOG_DIR", hide_env_values = true)]
     pub zookeeper_data_log_dir: Option<String>,
     /// The AdminServer of a ZooKeeper server of 3.9 or newer, such as `http://zookeeper:8080`, for transactional backups
-    #[arg(long, env = "ZOOKEEPER_ADMIN_URL")]
+    #[arg(long, env = "ZOOKEEPER_ADMIN_URL", hide_env_values = true)]
     pub zookeeper_admin_url: Option<String>,
     /// The port of the agents beside the ZooKeeper servers, for transactional backups (default: 8081)
-    #[arg(long, env = "ZOOKEEPER_AGENT_PORT")]
+    #[arg(long, env = "ZOOKEEPER_AGENT_PORT", hide_env_values = true)]
     pub zookeeper_agent_port: Option<String>,
     /// What makes every ZooKeeper server begin anew with the files in $RECOVER_DIR, for restores by files
-    #[arg(long, env = "RESTORE_RESTART_COMMAND")]
+    #[arg(long, env = "RESTORE_RESTART_COMMAND", hide_env_values = true)]
     pub restore_restart_command: Option<String>,
     /// Seconds that it, and the servers afterwards, may take (default: 600)
-    #[arg(long, env = "RESTORE_TIMEOUT")]
+    #[arg(long, env = "RESTORE_TIMEOUT", hide_env_values = true)]
     pub restore_timeout: Option<String>,
     /// Children that a restore may create and delete again to raise sequence counters (default: 1000000)
-    #[arg(long, env = "SEQUENCE_RESTORE_LIMIT")]
+    #[arg(long, env = "SEQUENCE_RESTORE_LIMIT", hide_env_values = true)]
     pub sequence_restore_limit: Option<String>,
     /// Address to listen on (default: 0.0.0.0; 127.0.0.1 without credentials)
-    #[arg(long, env = "BROADCAST_ADDRESS")]
+    #[arg(long, env = "BROADCAST_ADDRESS", hide_env_values = true)]
     pub broadcast_address: Option<String>,
     /// Port for HTTP (default: 8080)
-    #[arg(long, env = "PORT")]
+    #[arg(long, env = "PORT", hide_env_values = true)]
     pub port: Option<String>,
     /// Serve HTTPS instead of HTTP (default: false)
-    #[arg(long, env = "TLS_ENABLED")]
+    #[arg(long, env = "TLS_ENABLED", hide_env_values = true)]
     pub tls_enabled: Option<String>,
     /// Port for HTTPS (default: 8443)
-    #[arg(long, env = "TLS_PORT")]
+    #[arg(long, env = "TLS_PORT", hide_env_values = true)]
     pub tls_port: Option<String>,
     /// Directory with tls.crt and tls.key (default: /tls/)
-    #[arg(long, env = "CERTS_PATH")]
+    #[arg(long, env = "CERTS_PATH", hide_env_values = true)]
     pub certs_path: Option<String>,
     /// Directory for backups and jobs (default: ./backup-storage)
-    #[arg(long, env = "STORAGE")]
+    #[arg(long, env = "STORAGE", hide_env_values = true)]
     pub storage: Option<String>,
     /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
-    #[arg(long, env = "BACKUP_SCHEDULE")]
+    #[arg(long, env = "BACKUP_SCHEDULE", hide_env_values = true)]
     pub backup_schedule: Option<String>,
     /// Eviction policy of full backups (default: 1d/1d,7d/7d,1m/delete)
-    #[arg(long, env = "EVICTION_POLICY")]
+    #[arg(long, env = "EVICTION_POLICY", hide_env_values = true)]
     pub eviction_policy: Option<String>,
     /// Eviction policy of granular backups (default: 7d/delete)
-    #[arg(long, env = "GRANULAR_EVICTION_POLICY")]
+    #[arg(long, env = "GRANULAR_EVICTION_POLICY", hide_env_values = true)]
     pub granular_eviction_policy: Option<String>,
     /// Whether a restore may be asked for without dbs (default: true)
-    #[arg(long, env = "ENABLE_FULL_RESTORE")]
+    #[arg(long, env = "ENABLE_FULL_RESTORE", hide_env_values = true)]
     pub enable_full_restore: Option<String>,
     /// How many jobs may wait (default: 100)
-    #[arg(long, env = "MAX_QUEUED_JOBS")]
+    #[arg(long, env = "MAX_QUEUED_JOBS", hide_env_values = true)]
     pub max_queued_jobs: Option<String>,
     /// Seconds that a running job has to end after SIGTERM (default: 30)
-    #[arg(long, env = "SHUTDOWN_GRACE")]
+    #[arg(long, env = "SHUTDOWN_GRACE", hide_env_values = true)]
     pub shutdown_grace: Option<String>,
     /// DEBUG, INFO, WARNING or ERROR (default: INFO)
-    #[arg(long, env = "LOG_LEVEL")]
+    #[arg(long, env = "LOG_LEVEL", hide_env_values = true)]
     pub log_level: Option<String>,
     /// text or json (default: text)
-    #[arg(long, env = "LOG_FORMAT")]
+    #[arg(long, env = "LOG_FORMAT", hide_env_values = true)]
     pub log_format: Option<String>,
     /// Ask for credentials on GET too, health and metrics excepted (default: false)
-    #[arg(long, env = "BACKUP_DAEMON_PROTECT_READS")]
+    #[arg(long, env = "BACKUP_DAEMON_PROTECT_READS", hide_env_values = true)]
     pub protect_reads: Option<String>,
     /// Serve without credentials on any address (default: false)
-    #[arg(long, env = "BACKUP_DAEMON_ALLOW_ANONYMOUS")]
+    #[arg(long, env = "BACKUP_DAEMON_ALLOW_ANONYMOUS", hide_env_values = true)]
     pub allow_anonymous: Option<String>,
     /// Directory of files that hold secrets
-    #[arg(long, env = "BACKUP_DAEMON_SECRETS_DIR")]
+    #[arg(long, env = "BACKUP_DAEMON_SECRETS_DIR", hide_env_values = true)]
     pub secrets_dir: Option<String>,
     /// Backups in S3: not available yet
-    #[arg(long, env = "S3_ENABLED")]
+    #[arg(long, env = "S3_ENABLED", hide_env_values = true)]
     pub s3_enabled: Option<String>,
 }

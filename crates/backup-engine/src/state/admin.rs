@@ -151,7 +151,7 @@ impl AdminSource {
         let size = header("snapshot_size").and_then(|text| text.parse::<u64>().ok());
         let (Some(zxid), Some(size)) = (zxid, size) else {
             let text = answer.body_mut().read_to_string().unwrap_or_default();
-            let text: String = text.chars().take(200).collect();
+            let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
             let why = format!("no snapshot came (servers before 3.9 send none); it said: {text}");
             return Err(fail(why));
         };
@@ -186,6 +186,8 @@ impl AdminSource {
     fn ask(&self) -> Result<Response<Body>, String> {
         let mut config = Agent::config_builder()
             .timeout_global(Some(SENDING))
+            .timeout_connect(Some(PATIENCE))
+            .max_redirects(0)
             .http_status_as_error(false);
         if let Some(tls) = &self.tls {
             config = config.tls_config(tls.clone());

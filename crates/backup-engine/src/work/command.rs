@@ -18,6 +18,19 @@ const SHOWN: usize = 500;
 /// How long a process that was killed may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
+/// What it is given of our environment, which holds secrets.
+const HANDED_ON: [&str; 10] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "JAVA_HOME",
+];
 
 /// Runs it, with the directory of the files in `RECOVER_DIR`. What it says is in a file beside that directory, and, so that
 /// nothing is left of it after a failure of ours, its process as well.
@@ -27,6 +40,12 @@ pub(super) async fn run(command: &str, directory: &Path, deadline: Instant) -> R
     let out = history::create(&said)?;
     let mut child = Command::new("sh")
         .args(["-c", command])
+        .env_clear()
+        .envs(
+            HANDED_ON
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
         .env("RECOVER_DIR", directory)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
@@ -39,9 +58,14 @@ pub(super) async fn run(command: &str, directory: &Path, deadline: Instant) -> R
         return Err(error.into());
     }
     let ended = timeout_at(deadline, child.wait()).await;
-    if ended.is_err() {
-        kill(process);
-        child.wait().await?;
+    match &ended {
+        Err(_) => {
+            kill(process);
+            child.wait().await?;
+        }
+        // What it has started must not go on.
+        Ok(status) if !status.as_ref().is_ok_and(std::process::ExitStatus::success) => kill(process),
+        Ok(_) => {}
     }
     fs::remove_file(noted(directory))?;
     match ended {
@@ -91,13 +115,14 @@ fn note(directory: &Path, process: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// When a process began, in the system's own measure (proc(5), stat), if it has not ended.
+/// When a process began, in the system's own measure (proc(5), stat), and since which boot, if it has not ended.
 fn begin_of(process: u32) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
     let state = fields.next()?;
     let begun = fields.nth(18)?;
-    (state != "Z").then(|| begun.to_owned())
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    (state != "Z").then(|| format!("{begun} {}", boot.trim()))
 }
 
 /// With all that it has started.
@@ -114,5 +139,31 @@ fn last_words(said: &Path) -> String {
     match end.trim() {
         "" => String::new(),
         end => format!(": {end}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_fails_has_no_secrets_and_leaves_nothing_running() -> io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let directory = place.path().join("recover");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Cargo sets this one for tests: it stands for any that is not handed on.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let command = "sleep 1000 & echo $! >\"$RECOVER_DIR.started\"; env >\"$RECOVER_DIR.env\"; exit 1";
+        assert!(run(command, &directory, deadline).await.is_err());
+        let environment = fs::read_to_string(directory.with_extension("env"))?;
+        assert!(!environment.contains("CARGO_MANIFEST_DIR"), "{environment}");
+        assert!(environment.contains("PATH="), "{environment}");
+        let started = fs::read_to_string(directory.with_extension("started"))?;
+        let started = started.trim().parse::<u32>().map_err(io::Error::other)?;
+        while begin_of(started).is_some() {
+            assert!(Instant::now() < deadline, "{started} goes on");
+            sleep(LOOK).await;
+        }
+        Ok(())
     }
 }
