@@ -1,19 +1,23 @@
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, ResponseError as _};
 use actix_web_httpauth::extractors::basic::BasicAuth;
 use subtle::ConstantTimeEq;
 
-/// The longest that a wrong attempt waits for its answer.
-const MOST_DELAY: Duration = Duration::from_secs(1);
+use crate::answer::ApiError;
+use crate::guesses::Guesses;
+
+/// How long a wrong attempt waits for its answer.
+const DELAY: Duration = Duration::from_secs(1);
 
 /// A user name and a password. Debug output shows neither.
 #[derive(Clone)]
@@ -51,7 +55,7 @@ impl fmt::Debug for Credentials {
 pub struct Access {
     credentials: Option<Credentials>,
     protect_reads: bool,
-    wrong: Arc<AtomicU32>,
+    guesses: Arc<Guesses>,
 }
 
 impl Access {
@@ -62,7 +66,7 @@ impl Access {
         Self {
             credentials: Some(credentials),
             protect_reads,
-            wrong: Arc::default(),
+            guesses: Arc::default(),
         }
     }
 
@@ -72,7 +76,7 @@ impl Access {
         Self {
             credentials: None,
             protect_reads: false,
-            wrong: Arc::default(),
+            guesses: Arc::default(),
         }
     }
 
@@ -89,13 +93,21 @@ impl Access {
     }
 }
 
-/// Lets a request through, or answers 401.
+/// Lets a request through, or answers 401; what another site's page sends through a browser is refused.
 pub(crate) async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+    if !reads && is_foreign(&request) {
+        let message =
+            "a page of another site may not ask for this: browsers send the credentials by themselves";
+        let refusal = ApiError::new(StatusCode::FORBIDDEN, "foreign_site", message).error_response();
+        return Ok(request.into_response(refusal).map_into_right_body());
+    }
     let open = rules(&request)?.is_open(request.method(), request.path());
-    decide(request, next, open).await
+    let answer = decide(request, next, open).await?;
+    Ok(answer.map_into_left_body())
 }
 
 /// As [`check`], for what hands out data: no method is open.
@@ -104,6 +116,28 @@ pub(crate) async fn check_always(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     decide(request, next, false).await
+}
+
+/// Whether a browser says that a page of another site has made it send this. Other clients say nothing of the kind.
+fn is_foreign(request: &ServiceRequest) -> bool {
+    let header = |name: &str| {
+        request
+            .headers()
+            .get_all(name)
+            .map(|value| value.to_str().unwrap_or("?"))
+    };
+    let by_fetch = header("sec-fetch-site").any(|site| !matches!(site, "same-origin" | "none"));
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let same = |origin: &str| {
+        origin
+            .split_once("://")
+            .is_some_and(|(_, whose)| whose.eq_ignore_ascii_case(host))
+    };
+    by_fetch || header(ORIGIN.as_str()).any(|origin| !same(origin))
 }
 
 fn rules(request: &ServiceRequest) -> Result<Data<Access>, Error> {
@@ -115,25 +149,37 @@ async fn decide<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
     open: bool,
-) -> Result<ServiceResponse<EitherBody<B, String>>, Error> {
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let access = rules(&request)?;
     let Some(credentials) = access.credentials.as_ref().filter(|_| !open) else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
+    if request.headers().get_all(AUTHORIZATION).count() > 1 {
+        let refusal = ApiError::invalid("Authorization is given more than once").error_response();
+        return Ok(request.into_response(refusal).map_into_right_body());
+    }
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let Some(attempt) = access.guesses.begin(peer) else {
+        let message = "too many wrong credentials at once: try again in a moment";
+        let mut refusal =
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message).error_response();
+        refusal.headers_mut().insert(
+            actix_web::http::header::RETRY_AFTER,
+            HeaderValue::from_static("1"),
+        );
+        return Ok(request.into_response(refusal).map_into_right_body());
+    };
+    name_the_scheme_as_usual(&mut request);
     let refusal = match request.extract::<BasicAuth>().await {
         Ok(given) if credentials.are(given.user_id(), given.password().unwrap_or_default()) => {
-            access.wrong.store(0, Ordering::Relaxed);
+            attempt.was_right();
             return Ok(next.call(request).await?.map_into_left_body());
         }
         Ok(given) => {
-            let peer = request
-                .peer_addr()
-                .map_or_else(|| "unknown".to_owned(), |peer| peer.ip().to_string());
-            log::warn!("wrong credentials from {peer}");
-            let wrong = access.wrong.fetch_add(1, Ordering::Relaxed).min(100);
-            tokio::time::sleep((Duration::from_millis(20) * wrong).min(MOST_DELAY)).await;
-            let config = actix_web_httpauth::extractors::basic::Config::default().realm(REALM);
             drop(given);
+            log::warn!("wrong credentials from {}", shown(peer));
+            attempt.was_wrong(DELAY).await;
+            let config = actix_web_httpauth::extractors::basic::Config::default().realm(REALM);
             actix_web_httpauth::extractors::AuthenticationError::from(config)
         }
         Err(error) => error,
@@ -142,12 +188,28 @@ async fn decide<B: MessageBody + 'static>(
     let body = serde_json::json!({
         "status": "Failed", "message": "user name and password are needed", "code": "unauthorized"
     });
-    let json = actix_web::http::header::HeaderValue::from_static("application/json");
-    answer
-        .headers_mut()
-        .insert(actix_web::http::header::CONTENT_TYPE, json);
-    let answer = answer.set_body(body.to_string());
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    let answer = answer.set_body(body.to_string()).map_into_boxed_body();
     Ok(request.into_response(answer).map_into_right_body())
+}
+
+fn shown(peer: Option<IpAddr>) -> String {
+    peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string())
+}
+
+/// The name of a scheme is written in any case (RFC 9110, 11.1); the extractor knows one.
+fn name_the_scheme_as_usual(request: &mut ServiceRequest) {
+    let usual = request.headers().get(AUTHORIZATION).and_then(|value| {
+        let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+        let usual = scheme.eq_ignore_ascii_case("basic") && scheme != "Basic";
+        usual
+            .then(|| HeaderValue::from_str(&format!("Basic {}", rest.trim_start())))
+            .and_then(Result::ok)
+    });
+    if let Some(usual) = usual {
+        request.headers_mut().insert(AUTHORIZATION, usual);
+    }
 }
 
 /// What a client is told that the credentials are for.

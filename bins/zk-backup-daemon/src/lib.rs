@@ -23,6 +23,7 @@ mod access;
 mod answer;
 mod args;
 mod body;
+mod guesses;
 mod logging;
 mod query;
 mod routes;

@@ -1,6 +1,6 @@
 use std::io::Write as _;
 
-use backup_engine::SystemClock;
+use backup_engine::{SystemClock, plain};
 use log::{Level, LevelFilter};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -29,7 +29,10 @@ pub(crate) fn start(level: LevelFilter, format: LogFormat) {
         let now = SystemClock::now().format(TIME).unwrap_or_default();
         let level = name(record.level());
         match format {
-            LogFormat::Text => writeln!(out, "[{now}][{level}] {}", record.args()),
+            LogFormat::Text => {
+                let message = plain(&record.args().to_string());
+                writeln!(out, "[{now}][{level}] {message}")
+            }
             LogFormat::Json => {
                 let message = record.args().to_string();
                 let line = serde_json::json!({

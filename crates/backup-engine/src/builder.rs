@@ -203,6 +203,7 @@ impl EngineBuilder {
             in_use: Mutex::new(HashMap::new()),
             catalogs: Catalogs::default(),
             running: Mutex::new(None),
+            probed: Arc::default(),
         });
         let worker = Arc::new(Worker(Arc::clone(&parts)));
         Ok(Engine::new(parts, Runner::new(self.jobs, worker, self.clock)))

@@ -210,9 +210,10 @@ impl Engine {
         }
     }
 
-    /// How everything is. Asks ZooKeeper, for two seconds at most.
+    /// How everything is. Asks ZooKeeper, and waits for it a quarter of a second at most: what it said last comes with
+    /// its age.
     pub async fn health(&self) -> Health {
-        let zookeeper = self.parts.ensemble.probe().await;
+        let zookeeper = self.parts.probed.health(&self.parts.ensemble).await;
         let parts = Arc::clone(&self.parts);
         let report = tokio::task::spawn_blocking(move || health::report(&parts, zookeeper)).await;
         report.unwrap_or_else(|error| health::unknown(&error.to_string()))

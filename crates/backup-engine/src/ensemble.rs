@@ -219,6 +219,7 @@ impl Ensemble for ZooKeeperEnsemble {
                     version,
                     mode: after("Mode:"),
                     error: None,
+                    age_seconds: 0,
                 }
             }
         }

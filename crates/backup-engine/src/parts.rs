@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 
 use crate::browse::Catalogs;
+use crate::probed::Probed;
 use crate::unfinished::UnfinishedZnodes;
 use crate::{EngineError, Ensemble, Recovery, StateSource};
 
@@ -39,6 +40,7 @@ pub(crate) struct Parts {
     pub(crate) in_use: Mutex<HashMap<VaultId, usize>>,
     pub(crate) catalogs: Catalogs,
     pub(crate) running: Mutex<Option<(String, Arc<Progress>)>>,
+    pub(crate) probed: Arc<Probed>,
 }
 
 /// How far the running job is.

@@ -128,6 +128,8 @@ pub struct ZooKeeperHealth {
     /// Why it does not answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// How long ago that was found out.
+    pub age_seconds: u64,
 }
 
 /// The schedule.

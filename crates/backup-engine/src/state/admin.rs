@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,13 @@ use crate::{Client, Ensemble};
 
 /// The longest that a server may take to write and send a snapshot.
 const SENDING: Duration = Duration::from_secs(1_800);
+/// The longest until an answer begins: by then the server has written its snapshot.
+const FIRST_BYTE: Duration = Duration::from_secs(300);
+/// An answer goes on: so many bytes in so much time, or it is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+const LEAST_BYTES: u64 = 64 << 10;
+/// What stays free where snapshots are kept, whatever a server sends.
+const RESERVE: u64 = 256 << 20;
 /// The longest that is waited for a server that limits how often it may be asked, and between two attempts.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -24,7 +32,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 const FEWEST: usize = 2;
 const MOST: usize = 5;
 const MOST_BYTES: u64 = 256 << 20;
+/// How much is read of what a server says where no snapshot comes.
+const SAID: u64 = 4_096;
 const SPOOLED_AT_ONCE: usize = 256 << 10;
+/// Bytes between two looks at the space that is free.
+const LOOK_EVERY: u64 = 32 << 20;
 
 /// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
 ///
@@ -138,10 +150,14 @@ impl AdminSource {
         format!("{}/commands/snapshot?streaming=true", self.url)
     }
 
+    /// The URL as it may be shown: what follows a `?` may be a secret.
+    fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
+
     /// Reads a snapshot that has been asked for. Returns its length, too.
     fn receive(&self, mut answer: Response<Body>) -> Result<(Handout, u64), String> {
-        let url = self.command();
-        let fail = |why: String| format!("{url}: {why}");
+        let fail = |why: String| format!("{}: {why}", self.shown());
         let header = |name: &str| {
             let value = answer.headers().get(name)?;
             value.to_str().ok().map(str::to_owned)
@@ -150,13 +166,25 @@ impl AdminSource {
             header("last_zxid").and_then(|text| i64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
         let size = header("snapshot_size").and_then(|text| text.parse::<u64>().ok());
         let (Some(zxid), Some(size)) = (zxid, size) else {
-            let text = answer.body_mut().read_to_string().unwrap_or_default();
+            let mut text = Vec::new();
+            let begun = answer
+                .body_mut()
+                .with_config()
+                .limit(SAID)
+                .lossy_utf8(true)
+                .reader();
+            let _ = begun.take(SAID).read_to_end(&mut text); // what came will do
+            let text = String::from_utf8_lossy(&text);
             let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
             let why = format!("no snapshot came (servers before 3.9 send none); it said: {text}");
             return Err(fail(why));
         };
+        let room = self.room().map_err(fail)?;
+        if size > room {
+            return Err(fail(format!("it has {size} bytes, and there is room for {room}")));
+        }
         let limit = size.saturating_add(1);
-        let body = answer.body_mut().with_config().limit(limit).reader();
+        let body = answer.into_body().into_with_config().limit(limit).reader();
         let (file, came) = self.spooled(body).map_err(fail)?;
         if came != size {
             return Err(fail(format!("{came} bytes of {size} came")));
@@ -166,17 +194,44 @@ impl AdminSource {
         Ok((handout, size))
     }
 
+    /// Bytes that may still be written where snapshots are kept.
+    fn room(&self) -> Result<u64, String> {
+        let free = fs2::available_space(&self.spool);
+        let free = free.map_err(|error| format!("{}: {error}", self.spool.display()))?;
+        Ok(free.saturating_sub(RESERVE))
+    }
+
     /// What `body` holds, in a file that is gone when it is closed, and its length.
-    fn spooled(&self, mut body: impl Read) -> Result<(File, u64), String> {
+    fn spooled(&self, body: impl Read + Send + 'static) -> Result<(File, u64), String> {
         let fail = |error: io::Error| format!("{}: {error}", self.spool.display());
         let mut file = tempfile::tempfile_in(&self.spool).map_err(fail)?;
-        let (mut buffer, mut came) = (vec![0; SPOOLED_AT_ONCE], 0);
+        let pieces = in_pieces(body);
+        let (mut came, mut looked_at) = (0, 0);
+        let (mut since, mut before) = (Instant::now(), 0);
         loop {
-            match body.read(&mut buffer).map_err(|error| error.to_string())? {
-                0 => return Ok((file, came)),
-                count => {
-                    file.write_all(&buffer[..count]).map_err(fail)?;
-                    came += count as u64;
+            let piece = match pieces.recv_timeout(SILENCE) {
+                Ok(piece) => piece.map_err(|error| error.to_string())?,
+                Err(RecvTimeoutError::Disconnected) => return Ok((file, came)),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(format!("nothing came for {} seconds", SILENCE.as_secs()));
+                }
+            };
+            file.write_all(&piece).map_err(fail)?;
+            came += piece.len() as u64;
+            if since.elapsed() >= SILENCE {
+                if came - before < LEAST_BYTES {
+                    return Err(format!(
+                        "{} bytes came in {} seconds",
+                        came - before,
+                        SILENCE.as_secs()
+                    ));
+                }
+                (since, before) = (Instant::now(), came);
+            }
+            if came - looked_at >= LOOK_EVERY {
+                looked_at = came;
+                if self.room()? == 0 {
+                    return Err(format!("{came} bytes came, and hardly any space is left"));
                 }
             }
         }
@@ -186,6 +241,7 @@ impl AdminSource {
     fn ask(&self) -> Result<Response<Body>, String> {
         let mut config = Agent::config_builder()
             .timeout_global(Some(SENDING))
+            .timeout_recv_response(Some(FIRST_BYTE))
             .timeout_connect(Some(PATIENCE))
             .max_redirects(0)
             .http_status_as_error(false);
@@ -194,13 +250,15 @@ impl AdminSource {
         }
         let agent: Agent = config.build().into();
         let (url, patience) = (self.command(), Instant::now() + PATIENCE);
-        let fail = |why: &str| Err(format!("{url}: {why}"));
+        let fail = |why: &str| Err(format!("{}: {why}", self.shown()));
         loop {
             let mut request = agent.get(&url);
             if let Some(authorization) = &self.authorization {
                 request = request.header("Authorization", authorization);
             }
-            let answer = request.call().map_err(|error| format!("{url}: {error}"))?;
+            let answer = request
+                .call()
+                .map_err(|error| format!("{}: {error}", self.shown()))?;
             return match answer.status() {
                 StatusCode::OK => Ok(answer),
                 StatusCode::TOO_MANY_REQUESTS if Instant::now() < patience => {
@@ -226,7 +284,7 @@ impl AdminSource {
 impl std::fmt::Debug for AdminSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AdminSource")
-            .field("url", &self.url)
+            .field("url", &self.shown())
             .finish_non_exhaustive() // no secrets
     }
 }
@@ -243,10 +301,33 @@ impl StateSource for AdminSource {
         reader.close().await;
         let (settled, trouble) = settled?;
         let gathered = blocking(move || settled.gathered().map_err(|error| error.to_string())).await;
-        let mut gathered = gathered.map_err(|why| format!("{}: {why}", self.url))?;
+        let mut gathered = gathered.map_err(|why| format!("{}: {why}", self.shown()))?;
         gathered.report.passed_over.extend(trouble);
         Ok(gathered)
     }
+}
+
+/// Reads on a thread of its own, so that whoever waits can give up.
+fn in_pieces(mut body: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, pieces) = sync_channel(4);
+    std::thread::spawn(move || {
+        loop {
+            let mut piece = vec![0; SPOOLED_AT_ONCE];
+            let piece = match body.read(&mut piece) {
+                Ok(0) => return,
+                Ok(count) => {
+                    piece.truncate(count);
+                    Ok(piece)
+                }
+                Err(error) => Err(error),
+            };
+            let is_over = piece.is_err();
+            if sender.send(piece).is_err() || is_over {
+                return; // nobody waits any more
+            }
+        }
+    });
+    pieces
 }
 
 fn header(text: &str) -> Result<HeaderValue, String> {

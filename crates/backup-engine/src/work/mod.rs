@@ -16,6 +16,7 @@ use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
 use serde_json::Value;
 
 use self::log::JobLog;
+pub use self::log::plain;
 pub use self::recover::Recovery;
 use crate::parts::{Parts, Progress, lock};
 use crate::retention;

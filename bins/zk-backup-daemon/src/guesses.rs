@@ -1,0 +1,118 @@
+//! Wrong credentials: how many are judged at once.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Wrong attempts that wait for their answers at once: of one address, and in all.
+const OF_ONE: usize = 8;
+const IN_ALL: usize = 64;
+/// In all, where each is the only one of its address.
+const MOST: usize = 256;
+/// Addresses that are remembered for having known the credentials.
+const KNOWN: usize = 4_096;
+
+/// Attempts that are under way. A wrong one stays for the time that its answer waits, so that the number of guesses a
+/// second is bounded; past the bound credentials are not even looked at.
+///
+/// An address that has known the credentials once is always heard, or whoever guesses from everywhere at once would lock
+/// the operator out. Who shares that address, as behind a proxy, can guess faster than others.
+#[derive(Debug, Default)]
+pub(crate) struct Guesses(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    wrong: HashMap<Option<IpAddr>, usize>,
+    in_all: usize,
+    known: Vec<Option<IpAddr>>,
+}
+
+/// One attempt. It counts as wrong until it is known.
+pub(crate) struct Attempt {
+    guesses: Arc<Guesses>,
+    peer: Option<IpAddr>,
+}
+
+impl Guesses {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None` where too many of this address, or in all, were wrong just now.
+    pub(crate) fn begin(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Attempt> {
+        let mut state = self.lock();
+        let of_this = state.wrong.get(&peer).copied().unwrap_or(0);
+        let heard = state.known.contains(&peer)
+            || (of_this < OF_ONE && state.in_all < if of_this == 0 { MOST } else { IN_ALL });
+        heard.then(|| {
+            *state.wrong.entry(peer).or_default() += 1;
+            state.in_all += 1;
+            Attempt {
+                guesses: Arc::clone(self),
+                peer,
+            }
+        })
+    }
+}
+
+impl Attempt {
+    /// Notes that the address knows the credentials.
+    pub(crate) fn was_right(self) {
+        let mut state = self.guesses.lock();
+        if !state.known.contains(&self.peer) {
+            if state.known.len() == KNOWN {
+                state.known.remove(0);
+            }
+            state.known.push(self.peer);
+        }
+    }
+
+    /// Counts as wrong for this time, also where nobody waits for the answer any more.
+    pub(crate) async fn was_wrong(self, delay: Duration) {
+        actix_web::rt::spawn(async move {
+            actix_web::rt::time::sleep(delay).await;
+            drop(self);
+        });
+        actix_web::rt::time::sleep(delay).await;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let mut state = self.guesses.lock();
+        state.in_all = state.in_all.saturating_sub(1);
+        if let Some(wrong) = state.wrong.get_mut(&self.peer) {
+            *wrong = wrong.saturating_sub(1);
+            if *wrong == 0 {
+                state.wrong.remove(&self.peer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([10, 0, 0, last]))
+    }
+
+    #[test]
+    fn wrong_ones_are_bounded_and_who_knew_the_credentials_is_heard() {
+        let guesses = Arc::new(Guesses::default());
+        guesses.begin(address(0)).unwrap().was_right();
+        let mut waiting: Vec<_> = (0..OF_ONE).filter_map(|_| guesses.begin(address(1))).collect();
+        assert!(waiting.len() == OF_ONE && guesses.begin(address(1)).is_none());
+        for last in 2..200 {
+            waiting.extend(guesses.begin(address(last)));
+            waiting.extend(guesses.begin(address(last)));
+        }
+        // One of each address is heard, of many no second one.
+        assert!(waiting.len() < IN_ALL + 200 && guesses.begin(address(100)).is_none());
+        assert!(guesses.begin(address(0)).is_some());
+        drop(waiting);
+        assert!(guesses.begin(address(1)).is_some() && guesses.lock().in_all == 0);
+    }
+}
