@@ -66,6 +66,16 @@ impl EngineBuilder {
         for name in vaults.swept() {
             log::warn!("swept what was never finished: {name}");
         }
+        let tightened = vaults.tightened();
+        if tightened.closed > 0 {
+            let (closed, root) = (tightened.closed, root.display());
+            log::warn!(
+                "{closed} files and directories of {root} could be read by other users: they are closed to them now"
+            );
+        }
+        for left in &tightened.left_open {
+            log::warn!("other users may have access, and it cannot be taken from them: {left}");
+        }
         let opened = SqliteJobs::open(&root.join("jobs.db"))?;
         if let Some(path) = opened.moved_aside {
             log::warn!(

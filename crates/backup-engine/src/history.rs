@@ -1,8 +1,9 @@
 //! Where the history of an ensemble was broken off. After a restore by files, zxids, times and versions go on from those
 //! of the backup: the same numbers may stand for something else than in backups that were made before.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -31,11 +32,15 @@ pub(crate) fn break_off(directory: &Path, now: OffsetDateTime) -> io::Result<()>
     }
 }
 
-/// Creates a file where there may be an old one, or a link that leads elsewhere.
+/// Creates a file that is ours alone where there may be an old one, or a link that leads elsewhere.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => File::create_new(path),
+        _ => OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path),
     }
 }
 
