@@ -61,6 +61,7 @@ async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, Ap
 #[derive(Debug, Deserialize)]
 struct EvictQuery {
     dry_run: Option<String>,
+    trust_clock: Option<String>,
 }
 
 async fn evict(engine: Data<Engine>, query: Query<EvictQuery>) -> Result<HttpResponse, ApiError> {
@@ -71,7 +72,11 @@ async fn evict(engine: Data<Engine>, query: Query<EvictQuery>) -> Result<HttpRes
         )
     };
     let dry_run = query.dry_run.as_ref().is_some_and(truth);
-    let decisions = engine.evict(dry_run).await?;
+    let decisions = if query.trust_clock.as_ref().is_some_and(truth) {
+        engine.evict_trusting_clock(dry_run).await?
+    } else {
+        engine.evict(dry_run).await?
+    };
     if !dry_run {
         return Ok(HttpResponse::Ok().json("Ok"));
     }
@@ -192,10 +197,10 @@ async fn live() -> HttpResponse {
 
 async fn ready(engine: Data<Engine>) -> HttpResponse {
     let health = engine.health().await;
-    if health.problems.is_empty() {
+    if health.hindrances.is_empty() {
         return HttpResponse::Ok().json(json!({ "status": "UP" }));
     }
-    HttpResponse::ServiceUnavailable().json(json!({ "status": "DOWN", "problems": health.problems }))
+    HttpResponse::ServiceUnavailable().json(json!({ "status": "DOWN", "problems": health.hindrances }))
 }
 
 async fn metrics(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {

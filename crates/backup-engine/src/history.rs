@@ -20,12 +20,16 @@ const MARK: &str = "recovered";
 pub(crate) fn break_off(directory: &Path, now: OffsetDateTime) -> io::Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = lock(&ONE_AT_A_TIME);
-    let mark = directory.with_file_name(MARK);
+    write(&directory.with_file_name(MARK), now)
+}
+
+/// Writes a time in the place of an earlier one.
+pub(crate) fn write(mark: &Path, time: OffsetDateTime) -> io::Result<()> {
     let new = mark.with_extension("new");
     let mut file = create(&new)?;
-    file.write_all(now.format(&Rfc3339).map_err(io::Error::other)?.as_bytes())?;
+    file.write_all(time.format(&Rfc3339).map_err(io::Error::other)?.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&new, &mark)?;
+    fs::rename(&new, mark)?;
     match mark.parent() {
         Some(above) => File::open(above)?.sync_all(),
         None => Ok(()),
@@ -74,7 +78,7 @@ fn holds_files(directory: &Path) -> io::Result<bool> {
     }
 }
 
-fn read(mark: &Path) -> io::Result<Option<OffsetDateTime>> {
+pub(crate) fn read(mark: &Path) -> io::Result<Option<OffsetDateTime>> {
     match fs::read_to_string(mark) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

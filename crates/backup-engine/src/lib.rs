@@ -41,6 +41,7 @@ mod retention;
 mod state;
 mod unfinished;
 mod view;
+mod watch;
 mod work;
 
 pub use browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};

@@ -41,4 +41,4 @@ pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
 pub use memory::MemoryStore;
 pub use private::Tightened;
 pub use store::{ReadSeek, Stage, VaultStore};
-pub use verify::{Damage, Verification, verify};
+pub use verify::{Damage, Verification, verify, verify_file};
