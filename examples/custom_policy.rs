@@ -37,11 +37,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // A clock that stands where the example puts it: Saturday the 21st of November 2026, and later days.
     let saturday = OffsetDateTime::from_unix_timestamp(1_795_219_200)?;
     let now = Arc::new(std::sync::Mutex::new(saturday));
-    let clock = Arc::clone(&now);
+    let (clock, passed) = (Arc::clone(&now), Arc::clone(&now));
     let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::default())))
         .full_policy(Arc::new(ForgetWeekends))
         .clock(Arc::new(move || {
             *clock.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        }))
+        // What has passed without anybody setting a clock: the same, so that policies evict.
+        .uptime(Arc::new(move || {
+            let now = *passed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            (now - OffsetDateTime::UNIX_EPOCH).unsigned_abs()
         }))
         .build()?;
     for _ in 0..6 {

@@ -60,10 +60,16 @@ async fn an_acl_that_keeps_us_out_is_opened_where_we_may() {
     let eve = digest(Permission::ALL, EVE);
     create(&outside, "/d", b"d", &[eve.clone(), ours.clone()]).await;
     create(&outside, "/d/e", b"e", &[eve.clone(), ours.clone()]).await;
-    create(&outside, "/d/e/x", b"x", &[ours.clone()]).await;
-    create(&outside, "/d/queue", b"", &[ours.clone()]).await;
+    create(&outside, "/d/e/x", b"x", std::slice::from_ref(&ours)).await;
+    create(&outside, "/d/queue", b"", std::slice::from_ref(&ours)).await;
     for name in ["1", "2", "3"] {
-        create(&outside, &format!("/d/queue/{name}"), b"", &[ours.clone()]).await;
+        create(
+            &outside,
+            &format!("/d/queue/{name}"),
+            b"",
+            std::slice::from_ref(&ours),
+        )
+        .await;
         outside.delete(&format!("/d/queue/{name}"), None).await.unwrap();
     }
     let storage = tempfile::tempdir().unwrap();
@@ -76,7 +82,7 @@ async fn an_acl_that_keeps_us_out_is_opened_where_we_may() {
     outside.delete("/d/queue", None).await.unwrap();
     create(&outside, "/d/queue", b"", &[eve.clone(), admin.clone()]).await;
     create(&outside, "/d/e/stranger", b"", &[eve.clone(), admin.clone()]).await;
-    create(&outside, "/d/e/stranger/below", b"", &[admin.clone()]).await;
+    create(&outside, "/d/e/stranger/below", b"", std::slice::from_ref(&admin)).await;
     outside.set_data("/d/e", b"changed".to_vec(), None).await.unwrap();
     outside.set_acl("/d/e", vec![eve, admin], None).await.unwrap();
     let (status, state) = restore(&daemon, &id, r#", "dbs": ["d"]"#);

@@ -15,7 +15,8 @@ use crate::body;
 use crate::query::{self, Asked};
 
 const NONE: &[&str] = &[];
-const EVICT: &[&str] = &["dry_run"];
+const EVICT: &[&str] = &["dry_run", "trust_clock"];
+const EVICT_ONE: &[&str] = &["dry_run"];
 const ZNODE: &[&str] = &["path"];
 const ZNODES: &[&str] = &["path", "offset", "limit"];
 const DIFF: &[&str] = &["from", "to", "offset", "limit"];
@@ -26,7 +27,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/backup", NONE, web::post().to(backup)))
         .service(endpoint("/restore", NONE, web::post().to(restore)))
         .service(endpoint("/evict", EVICT, web::post().to(evict)))
-        .service(endpoint("/evict/{id:.*}", EVICT, web::post().to(evict_one)))
+        .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
         .service(endpoint("/jobstatus/{id:.*}", NONE, read().to(job_status)))
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
@@ -99,7 +100,11 @@ async fn dry_run(request: &HttpRequest, body: Payload) -> Result<bool, ApiError>
 
 async fn evict(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
     let dry_run = dry_run(&request, body).await?;
-    let decisions = engine.evict(dry_run).await?;
+    let trusts = Asked::of(&request, EVICT)?.truth("trust_clock")?;
+    let decisions = match trusts {
+        Some(true) => engine.evict_trusting_clock(dry_run).await?,
+        _ => engine.evict(dry_run).await?,
+    };
     if !dry_run {
         return Ok(HttpResponse::Ok().json("Ok"));
     }
@@ -207,10 +212,10 @@ async fn live() -> HttpResponse {
 
 async fn ready(engine: Data<Engine>) -> HttpResponse {
     let health = engine.health().await;
-    if health.problems.is_empty() {
+    if health.hindrances.is_empty() {
         return HttpResponse::Ok().json(json!({ "status": "UP" }));
     }
-    HttpResponse::ServiceUnavailable().json(json!({ "status": "DOWN", "problems": health.problems }))
+    HttpResponse::ServiceUnavailable().json(json!({ "status": "DOWN", "problems": health.hindrances }))
 }
 
 async fn metrics(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {

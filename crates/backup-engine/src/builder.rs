@@ -1,6 +1,7 @@
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use eviction_policy::{EvictionPolicy, RulePolicy};
 use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
@@ -11,6 +12,7 @@ use zk_snapshot::{CaptureOptions, RestoreOptions};
 use crate::browse::Catalogs;
 use crate::parts::Parts;
 use crate::unfinished::UnfinishedZnodes;
+use crate::watch::{self, ClockWatch, Uptime};
 use crate::work::Worker;
 use crate::{Engine, EngineError, Ensemble, Recovery, StateSource, SystemClock};
 
@@ -26,6 +28,8 @@ pub struct EngineBuilder {
     storage_probe: Arc<dyn StorageProbe>,
     process_probe: Arc<dyn ProcessProbe>,
     clock: Clock,
+    uptime: Uptime,
+    kept_time: Option<PathBuf>,
     max_queued: usize,
     full_restore: bool,
     consistency_rounds: u32,
@@ -47,6 +51,8 @@ impl EngineBuilder {
             storage_probe: Arc::new(FixedStorage::default()),
             process_probe: Arc::new(SystemProcess::default()),
             clock: SystemClock::shared(),
+            uptime: watch::uptime(),
+            kept_time: None,
             max_queued: 100,
             full_restore: true,
             consistency_rounds: CaptureOptions::default().rounds,
@@ -57,7 +63,8 @@ impl EngineBuilder {
         }
     }
 
-    /// Keeps vaults, jobs (`jobs.db`) and what restores leave unfinished (`unfinished.jsonl`) in the directory `root`, which no other process may hold.
+    /// Keeps vaults, jobs (`jobs.db`), what restores leave unfinished (`unfinished.jsonl`) and the last time that was relied on (`clock`)
+    /// in the directory `root`, which no other process may hold.
     ///
     /// # Errors
     /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
@@ -65,6 +72,16 @@ impl EngineBuilder {
         let vaults = FsStore::open(root)?;
         for name in vaults.swept() {
             log::warn!("swept what was never finished: {name}");
+        }
+        let tightened = vaults.tightened();
+        if tightened.closed > 0 {
+            let (closed, root) = (tightened.closed, root.display());
+            log::warn!(
+                "{closed} files and directories of {root} could be read by other users: they are closed to them now"
+            );
+        }
+        for left in &tightened.left_open {
+            log::warn!("other users may have access, and it cannot be taken from them: {left}");
         }
         let opened = SqliteJobs::open(&root.join("jobs.db"))?;
         if let Some(path) = opened.moved_aside {
@@ -75,6 +92,7 @@ impl EngineBuilder {
         }
         self.unfinished = UnfinishedZnodes::open(&root.join("unfinished.jsonl"))
             .map_err(|error| EngineError::Storage(format!("unfinished.jsonl: {error}")))?;
+        self.kept_time = Some(root.join("clock"));
         self.vaults = Arc::new(vaults);
         self.jobs = Arc::new(opened.jobs);
         self.storage_probe = Arc::new(FsProbe::new(root));
@@ -114,6 +132,13 @@ impl EngineBuilder {
     /// What tells the time.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// What tells how much time has passed, whatever the clock is set to: where the two differ by more than a day, no
+    /// policy evicts anything. The machine's own, if not said.
+    pub fn uptime(mut self, uptime: Arc<dyn Fn() -> Duration + Send + Sync>) -> Self {
+        self.uptime = uptime;
         self
     }
 
@@ -177,6 +202,14 @@ impl EngineBuilder {
             Ok(Arc::new(policy))
         };
         let policy = |given: Option<Arc<dyn EvictionPolicy>>, text| given.map_or_else(|| parse(text), Ok);
+        let newest = self.vaults.ids()?.pop().map(|id| {
+            let manifest = self.vaults.manifest(&id);
+            manifest.map_or(id.time(), |manifest| manifest.date())
+        });
+        let watch = ClockWatch::new(self.uptime, self.kept_time, newest, now);
+        if let Some(why) = watch.moved(now) {
+            log::warn!("no policy evicts anything: {why}");
+        }
         let parts = Arc::new(Parts {
             ensemble: self.ensemble,
             states: self.states,
@@ -194,6 +227,7 @@ impl EngineBuilder {
             sequence_limit: self.sequence_limit,
             recovery: self.recovery,
             unfinished: Arc::new(self.unfinished),
+            watch,
             cron: self
                 .schedule
                 .as_ref()

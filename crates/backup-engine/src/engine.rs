@@ -124,7 +124,17 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`] naming what could not be removed; the rest was.
     pub async fn evict(&self, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
-        self.blocking(move |parts| retention::run(parts, dry_run)).await
+        self.blocking(move |parts| retention::run(parts, dry_run, false))
+            .await
+    }
+
+    /// The same, where the clock has moved and is right now: from here on it is relied on again.
+    ///
+    /// # Errors
+    /// As [`evict`](Self::evict).
+    pub async fn evict_trusting_clock(&self, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
+        self.blocking(move |parts| retention::run(parts, dry_run, true))
+            .await
     }
 
     /// The ids of all finished backups, oldest first.

@@ -1,11 +1,16 @@
 use health_metrics::{
     BackupMetrics, BackupSummary, Health, Schedule, Storage, StorageUsage, ZooKeeperHealth,
 };
-use time::OffsetDateTime;
-use vault_store::{Manifest, VaultId};
+use time::{Duration, OffsetDateTime};
+use vault_store::{Manifest, StoreError, VaultId};
 
 use crate::parts::{Parts, lock};
-use crate::view::{exit_code, reason, rfc3339, spent_ms, ts};
+use crate::view::{damage, exit_code, ms, reason, rfc3339, spent_ms};
+
+/// Damaged backups that are named.
+const NAMED: usize = 10;
+/// So far a date may be ahead of a clock that is corrected.
+const AHEAD: Duration = Duration::MINUTE;
 
 /// The whole report. What cannot be found out is among its problems.
 pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
@@ -40,22 +45,65 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
         last: None,
         last_successful: None,
     };
+    let hindrances = problems.clone();
+    let (mut full, mut granular, mut damaged) = (None, None, 0);
     for id in ids.iter().rev() {
-        let summary = summary(parts, id, parts.vaults.manifest(id).ok().as_ref());
+        let manifest = parts.vaults.manifest(id);
+        let damage = match &manifest {
+            Ok(manifest) => damage(&*parts.vaults, manifest).unwrap_or_else(|error| Some(error.to_string())),
+            Err(error @ StoreError::Damaged { .. }) => Some(error.to_string()),
+            Err(StoreError::NotFound(_)) => continue, // gone meanwhile
+            Err(_) => None,
+        };
+        let summary = summary(parts, id, manifest.as_ref().ok());
+        let good = !summary.failed && damage.is_none();
+        if let Some(damage) = damage {
+            damaged += 1;
+            if damaged <= NAMED {
+                problems.push(format!("backup {id}: {damage}"));
+            }
+        }
+        if good && let Ok(manifest) = &manifest {
+            // One that is dated later than now says nothing of how long ago it was.
+            let newest = if manifest.is_granular() {
+                &mut granular
+            } else {
+                &mut full
+            };
+            let date = Some(manifest.date()).filter(|date| *date <= now + AHEAD);
+            *newest = date.max(*newest);
+        }
         if storage.last.is_none() {
             storage.last = Some(summary.clone());
         }
-        if !summary.failed {
+        if good && storage.last_successful.is_none() {
             storage.last_successful = Some(summary);
-            break;
         }
     }
+    if damaged > NAMED {
+        problems.push(format!("{} more backups are damaged", damaged - NAMED));
+    }
+    match parts.jobs.unreadable() {
+        Ok(jobs) => problems.extend(jobs),
+        Err(error) => problems.push(error.to_string()),
+    }
     let mut health = Health::new(storage, queued);
+    health.hindrances = hindrances;
     health.oldest_queued_seconds = oldest;
-    let success = health.storage.last_successful.as_ref();
-    health.seconds_since_success = success
-        .and_then(|success| OffsetDateTime::from_unix_timestamp(success.ts / 1000).ok())
-        .map(since);
+    health.damaged_vaults = damaged as u64;
+    if damaged > 0 {
+        health.status = "Warning";
+    }
+    if let Some(why) = parts.watch.moved(now) {
+        health.status = "Warning";
+        problems.push(format!(
+            "no policy evicts anything: {why}. If it is right now, say so: POST /evict?trust_clock=true"
+        ));
+    }
+    let age = |newest: Option<OffsetDateTime>| newest.map_or(parts.watch.since_start().as_secs(), since);
+    health.seconds_since_full_success = age(full);
+    health.seconds_since_granular_success = age(granular);
+    health.seconds_since_success = Some(age(full.max(granular)));
     health.zookeeper = Some(zookeeper);
     health.process = parts.process_probe.usage();
     health.schedule = parts.cron.clone().map(|cron| {
@@ -119,7 +167,7 @@ fn summary(parts: &Parts, id: &VaultId, manifest: Option<&Manifest>) -> BackupSu
     };
     BackupSummary {
         id: id.to_string(),
-        ts: ts(id),
+        ts: ms(manifest.map_or(id.time(), Manifest::date)),
         failed: exit_code != 0,
         locked: false,
         sharded: manifest.is_some_and(|manifest| manifest.sharded),

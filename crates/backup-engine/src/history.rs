@@ -1,8 +1,9 @@
 //! Where the history of an ensemble was broken off. After a restore by files, zxids, times and versions go on from those
 //! of the backup: the same numbers may stand for something else than in backups that were made before.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -19,23 +20,31 @@ const MARK: &str = "recovered";
 pub(crate) fn break_off(directory: &Path, now: OffsetDateTime) -> io::Result<()> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = lock(&ONE_AT_A_TIME);
-    let mark = directory.with_file_name(MARK);
+    write(&directory.with_file_name(MARK), now)
+}
+
+/// Writes a time in the place of an earlier one.
+pub(crate) fn write(mark: &Path, time: OffsetDateTime) -> io::Result<()> {
     let new = mark.with_extension("new");
     let mut file = create(&new)?;
-    file.write_all(now.format(&Rfc3339).map_err(io::Error::other)?.as_bytes())?;
+    file.write_all(time.format(&Rfc3339).map_err(io::Error::other)?.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&new, &mark)?;
+    fs::rename(&new, mark)?;
     match mark.parent() {
         Some(above) => File::open(above)?.sync_all(),
         None => Ok(()),
     }
 }
 
-/// Creates a file where there may be an old one, or a link that leads elsewhere.
+/// Creates a file that is ours alone where there may be an old one, or a link that leads elsewhere.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => File::create_new(path),
+        _ => OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path),
     }
 }
 
@@ -69,7 +78,7 @@ fn holds_files(directory: &Path) -> io::Result<bool> {
     }
 }
 
-fn read(mark: &Path) -> io::Result<Option<OffsetDateTime>> {
+pub(crate) fn read(mark: &Path) -> io::Result<Option<OffsetDateTime>> {
     match fs::read_to_string(mark) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -45,6 +45,7 @@ mod select;
 mod state;
 mod unfinished;
 mod view;
+mod watch;
 mod work;
 
 pub use browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};

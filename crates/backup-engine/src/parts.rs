@@ -11,6 +11,7 @@ use vault_store::{VaultId, VaultStore};
 use crate::browse::Catalogs;
 use crate::probed::Probed;
 use crate::unfinished::UnfinishedZnodes;
+use crate::watch::ClockWatch;
 use crate::{EngineError, Ensemble, Recovery, StateSource};
 
 /// What the engine is made of.
@@ -32,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) recovery: Option<Recovery>,
     /// What restores have begun and not finished.
     pub(crate) unfinished: Arc<UnfinishedZnodes>,
+    pub(crate) watch: ClockWatch,
     pub(crate) cron: Option<String>,
     pub(crate) ticker: Mutex<Option<Ticker>>,
     /// The newest backup id that was given out.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use vault_store::{Manifest, Outcome};
+use vault_store::{Damage, Manifest, Outcome, Verification};
 use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
 
 use crate::EngineError;
@@ -16,6 +16,21 @@ pub(crate) const ARCHIVE: &str = "archive.zst";
 pub(crate) const AMENDMENTS: &str = "amendments.zst";
 /// What the names of snapshots begin with.
 pub(crate) const SNAPSHOT: &str = "snapshot.";
+
+/// What a job said.
+pub(crate) const LOG: &str = "job.log";
+/// Which ACL guarded which znode, for the next backup.
+pub(crate) const ACLS: &str = "acls.idx";
+
+/// Whether a restore reads this file of a vault: damage to the others takes nothing from it.
+pub(crate) fn is_needed(file: &str) -> bool {
+    ![LOG, ACLS].contains(&file)
+}
+
+/// The first damage that keeps a vault from being restored.
+pub(crate) fn spoiling(found: &Verification) -> Option<&Damage> {
+    found.damage.iter().find(|damage| is_needed(&damage.file))
+}
 
 /// A vault's znodes. Each part is checked when it is read.
 pub(crate) struct Opened {

@@ -6,7 +6,7 @@ use zk_snapshot::ZnodePath;
 
 use crate::engine::parse_id;
 use crate::parts::Parts;
-use crate::view::{date, describe, ms};
+use crate::view::{describe, ms};
 use crate::{EngineError, Mode, RestoreRequest, RestoreSource, Strategy};
 
 /// The backup that `request` names, or the one that it means by a time.
@@ -34,7 +34,7 @@ pub(crate) fn vault(parts: &Parts, request: &RestoreRequest) -> Result<VaultId, 
         let Ok(manifest) = parts.vaults.manifest(&id) else {
             continue;
         };
-        let taken = ms(date(&manifest));
+        let taken = ms(manifest.date());
         let in_time = if before { taken <= asked } else { taken >= asked };
         if in_time
             && covers(&manifest, request)

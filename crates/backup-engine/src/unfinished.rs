@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -64,7 +63,7 @@ impl UnfinishedZnodes {
         if state.unreadable > 0 {
             log::warn!("{} lines of {} cannot be read", state.unreadable, path.display());
             let aside = path.with_extension("damaged");
-            fs::copy(path, &aside)?;
+            io::copy(&mut File::open(path)?, &mut history::create(&aside)?)?;
         }
         let new = path.with_extension("new");
         let mut file = history::create(&new)?;
@@ -76,7 +75,7 @@ impl UnfinishedZnodes {
         if let Some(above) = path.parent() {
             File::open(above)?.sync_all()?;
         }
-        let file = OpenOptions::new().append(true).mode(0o600).open(path)?;
+        let file = OpenOptions::new().append(true).open(path)?;
         state.file = Some((path.to_owned(), file));
         Ok(Self(Mutex::new(state)))
     }

@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use vault_store::{FORMAT_VERSION, Manifest, Outcome, StoreError, VaultId, VaultStore};
 
 use crate::parts::{Progress, lock};
+use crate::records;
 
 /// What `GET /listbackups/<id>` tells of a backup.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -123,18 +124,18 @@ pub(crate) fn rfc3339(time: OffsetDateTime) -> Option<String> {
     time.format(&Rfc3339).ok()
 }
 
-/// When a backup was taken: an id can run ahead of the clock, and a clock of both.
-pub(crate) fn date(manifest: &Manifest) -> OffsetDateTime {
-    manifest.finished_at.min(manifest.id.time())
-}
-
 /// Since the Unix epoch.
 pub(crate) fn ms(time: OffsetDateTime) -> i64 {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
 }
 
-pub(crate) fn ts(id: &VaultId) -> i64 {
-    id.time().unix_timestamp() * 1000
+/// What is known to keep a vault from being restored, without reading all of it.
+pub(crate) fn damage(vaults: &dyn VaultStore, manifest: &Manifest) -> Result<Option<String>, StoreError> {
+    let found = vaults.verification(&manifest.id)?;
+    let found = found.as_ref().and_then(records::spoiling);
+    Ok(found
+        .map(|damage| format!("{} is damaged: {}", damage.file, damage.what))
+        .or_else(|| wrong_length(vaults, manifest)))
 }
 
 /// Whether a backup is a good one, as far as its manifest tells.
@@ -181,19 +182,15 @@ pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupIn
         Err(error @ StoreError::Damaged { .. }) => return Ok(unknown(id, size, error.to_string())),
         Err(error) => return Err(error),
     };
-    let found_damaged = verification.as_ref().is_some_and(|result| !result.is_sound());
-    let damage = verification.as_ref().and_then(|result| result.damage.first());
-    let damage = damage
-        .map(|d| format!("{} is damaged: {}", d.file, d.what))
-        .or_else(|| wrong_length(vaults, &manifest));
+    let damage = damage(vaults, &manifest)?;
     let contents = |key: &str| manifest.contents.get(key).cloned().unwrap_or(Value::Null);
     Ok(BackupInfo {
-        ts: ms(date(&manifest)),
+        ts: ms(manifest.date()),
         spent_time: format!("{}ms", spent_ms(&manifest)),
         db_list: db_list(manifest.roots.as_deref()),
         id: id.to_string(),
         size: format!("{size}b"),
-        evictable: !manifest.pinned && !found_damaged,
+        evictable: !manifest.pinned && damage.is_none(),
         locked: false,
         exit_code: exit_code(&manifest),
         failed: exit_code(&manifest) != 0,
@@ -223,7 +220,11 @@ pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupIn
 
 /// What can be seen without reading everything: a file that is missing, cut, or longer than it was.
 fn wrong_length(vaults: &dyn VaultStore, manifest: &Manifest) -> Option<String> {
-    manifest.files.iter().find_map(|file| {
+    let mut needed = manifest
+        .files
+        .iter()
+        .filter(|file| records::is_needed(&file.name));
+    needed.find_map(|file| {
         let length = vaults
             .open(&manifest.id, &file.name)
             .map(|mut open| open.seek(SeekFrom::End(0)));
@@ -242,7 +243,7 @@ fn wrong_length(vaults: &dyn VaultStore, manifest: &Manifest) -> Option<String> 
 /// A backup that cannot be told from its manifest.
 fn unknown(id: &VaultId, size: u64, why: String) -> BackupInfo {
     BackupInfo {
-        ts: ts(id),
+        ts: ms(id.time()),
         spent_time: "0ms".to_owned(),
         db_list: Value::Null,
         id: id.to_string(),

@@ -204,10 +204,25 @@ impl Metrics {
         if let Some(seconds) = health.seconds_since_success {
             gauge(
                 "zk_backup_seconds_since_last_success",
-                "How long ago the newest successful backup was asked for.",
+                "How old the newest successful backup is; without one, how long the daemon runs.",
                 approximate(seconds),
             )?;
         }
+        gauge(
+            "zk_backup_seconds_since_last_full_success",
+            "The same of full backups.",
+            approximate(health.seconds_since_full_success),
+        )?;
+        gauge(
+            "zk_backup_seconds_since_last_granular_success",
+            "The same of granular backups.",
+            approximate(health.seconds_since_granular_success),
+        )?;
+        gauge(
+            "zk_backup_damaged_vaults",
+            "Backups that are known to be damaged.",
+            approximate(health.damaged_vaults),
+        )?;
         gauge(
             "zk_backup_unfinished_znodes",
             "Znodes that a restore has begun and that are not as in a backup yet.",

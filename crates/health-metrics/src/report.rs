@@ -5,7 +5,7 @@ use crate::{ProcessUsage, StorageUsage};
 /// The answer of `GET /health`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Health {
-    /// `UP`, or `Warning` when the newest backup failed, or none of several succeeded.
+    /// `UP`, or `Warning` when the newest backup failed, none of several succeeded, or a problem needs somebody.
     pub status: &'static str,
     /// Jobs that wait.
     pub backup_queue_size: usize,
@@ -14,9 +14,13 @@ pub struct Health {
     pub oldest_queued_seconds: Option<u64>,
     /// The storage and its newest backups.
     pub storage: Storage,
-    /// How long ago the newest successful backup was asked for.
+    /// How old the newest successful backup is, full or granular; without one, how long the engine is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_since_success: Option<u64>,
+    /// The same of full backups.
+    pub seconds_since_full_success: u64,
+    /// The same of granular ones.
+    pub seconds_since_granular_success: u64,
     /// The ensemble, where it was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zookeeper: Option<ZooKeeperHealth>,
@@ -28,6 +32,12 @@ pub struct Health {
     /// Znodes that a restore has begun and that are not as in a backup yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub unfinished_znodes: u64,
+    /// Backups that are known to be damaged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub damaged_vaults: u64,
+    /// Those of the problems that keep everything from working.
+    #[serde(skip)]
+    pub hindrances: Vec<String>,
     /// What is wrong, in plain words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
@@ -49,10 +59,14 @@ impl Health {
             oldest_queued_seconds: None,
             storage,
             seconds_since_success: None,
+            seconds_since_full_success: 0,
+            seconds_since_granular_success: 0,
             zookeeper: None,
             process: ProcessUsage::default(),
             schedule: None,
             unfinished_znodes: 0,
+            damaged_vaults: 0,
+            hindrances: Vec::new(),
             problems: Vec::new(),
         }
     }

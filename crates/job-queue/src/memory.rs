@@ -136,6 +136,10 @@ impl JobStore for MemoryJobs {
             .collect())
     }
 
+    fn unreadable(&self) -> Result<Vec<String>, QueueError> {
+        Ok(Vec::new())
+    }
+
     fn prune(&self, keep: usize) -> Result<usize, QueueError> {
         let greatest = [
             self.greatest_id(JobKind::Backup)?,

@@ -1,8 +1,12 @@
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, TransactionBehavior, params,
+};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
@@ -33,6 +37,9 @@ const SCHEMA: &str = "
 const COLUMNS: &str = "id, kind, vault, payload, scheduled, state, message, log_tail, result, created_at, \
                        started_at, finished_at";
 
+/// What the message of a job begins with whose row could not be read.
+const UNREADABLE: &str = "its row in the job database cannot be read";
+
 /// Jobs in a SQLite database, in WAL mode with `synchronous=FULL`: what a call has done survives a power loss.
 #[derive(Debug)]
 pub struct SqliteJobs(Mutex<Connection>);
@@ -47,10 +54,11 @@ pub struct Opened {
 }
 
 impl SqliteJobs {
-    /// Opens the database at `path`, made if it is missing. A file that is no sound database is moved aside.
+    /// Opens the database at `path`, made if it is missing and the owner's alone. A file that is no sound database is
+    /// moved aside; jobs whose row cannot be read are failed.
     ///
     /// # Errors
-    /// [`QueueError::Newer`], [`QueueError::Storage`].
+    /// [`QueueError::Newer`]; [`QueueError::Storage`], also where a file of it has another name, or is a link.
     pub fn open(path: &Path) -> Result<Opened, QueueError> {
         match open_sound(path) {
             Err(Fault::Damaged(_)) => {
@@ -111,7 +119,9 @@ impl From<rusqlite::Error> for Fault {
 }
 
 fn open_sound(path: &Path) -> Result<Connection, Fault> {
-    let connection = Connection::open(path)?;
+    let path = own_place(path).map_err(|error| Fault::Other(storage(error)))?;
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -122,16 +132,89 @@ fn open_sound(path: &Path) -> Result<Connection, Fault> {
         newer => return Err(Fault::Other(QueueError::Newer(newer))),
     }
     let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
-    if verdict == "ok" {
-        Ok(connection)
-    } else {
-        Err(Fault::Damaged(verdict))
+    if verdict != "ok" {
+        return Err(Fault::Damaged(verdict));
     }
+    if let Err(error) = connection.prepare(&format!("SELECT seq, {COLUMNS} FROM job LIMIT 0")) {
+        return Err(Fault::Damaged(error.to_string()));
+    }
+    fail_unreadable(&mut connection).map_err(Fault::Other)?;
+    Ok(connection)
+}
+
+/// Where the database is, without links on the way. What is read and written there must have no other name, by which
+/// somebody could have it, or make us write elsewhere. SQLite gives the files beside it the permissions of the database.
+fn own_place(path: &Path) -> io::Result<PathBuf> {
+    let named = |path: &Path, what: &str| io::Error::other(format!("{} {what}", path.display()));
+    let name = path.file_name().ok_or_else(|| named(path, "has no name"))?;
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    let path = above.unwrap_or(Path::new(".")).canonicalize()?.join(name);
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+    {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(named(&path, &error.to_string()));
+        }
+        _ => {}
+    }
+    for part in ["", "-wal", "-shm", "-journal"] {
+        let part = beside(&path, part);
+        match fs::symlink_metadata(&part) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(named(&part, &error.to_string())),
+            Ok(found) if !found.is_file() => return Err(named(&part, "is a link, or no file")),
+            Ok(found) if found.nlink() > 1 => return Err(named(&part, "has another name (a hard link)")),
+            Ok(_) => {}
+        }
+    }
+    Ok(path)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Fails every job whose row cannot be read, so that it stands in nobody's way.
+fn fail_unreadable(connection: &mut Connection) -> Result<(), QueueError> {
+    let t = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(storage)?;
+    let mut bad = Vec::new();
+    {
+        let mut all = t
+            .prepare(&format!("SELECT {COLUMNS}, seq FROM job"))
+            .map_err(storage)?;
+        let mut rows = all.query([]).map_err(storage)?;
+        while let Some(row) = rows.next().map_err(storage)? {
+            if let Err(error) = parse(row) {
+                bad.push((row.get::<_, i64>(12).map_err(storage)?, error));
+            }
+        }
+    }
+    for (seq, why) in bad {
+        fail_row(&t, seq, &why)?;
+    }
+    t.commit().map_err(storage)
+}
+
+fn fail_row(t: &Transaction<'_>, seq: i64, why: &QueueError) -> Result<(), QueueError> {
+    let message = format!("{UNREADABLE}: {why}");
+    t.execute(
+        "UPDATE job SET state = 'Failed', message = ?2 WHERE seq = ?1",
+        params![seq, message],
+    )
+    .map_err(storage)?;
+    Ok(())
 }
 
 /// Renames the database and what SQLite keeps beside it, and returns where the database now is.
 fn move_aside(path: &Path) -> Result<PathBuf, QueueError> {
-    let with = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display()));
+    let with = |suffix: &str| beside(path, suffix);
     let free = (1..)
         .map(|n| format!(".corrupt-{n}"))
         .find(|suffix| !with(suffix).exists());
@@ -159,7 +242,7 @@ impl JobStore for SqliteJobs {
     fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError> {
         let job = Job::queued(job, whole_millis(now));
         self.write(|t| {
-            if load(t, &job.id)?.is_some() {
+            if state_of(t, &job.id)?.is_some() {
                 return Err(QueueError::Duplicate(job.id.clone()));
             }
             let queued = count(t, "state = 'Queued'")?;
@@ -186,46 +269,50 @@ impl JobStore for SqliteJobs {
 
     fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
         self.write(|t| {
-            let first: Option<String> = t
-                .query_row(
-                    "SELECT id FROM job WHERE state = 'Queued' ORDER BY seq LIMIT 1",
-                    [],
-                    |row| row.get(0),
-                )
-                .optional()
-                .map_err(storage)?;
-            let Some(id) = first else { return Ok(None) };
-            t.execute(
-                "UPDATE job SET state = 'Processing', started_at = ?2 WHERE id = ?1",
-                params![id, millis(now)],
-            )
-            .map_err(storage)?;
-            load(t, &id)
+            loop {
+                let sql =
+                    format!("SELECT {COLUMNS}, seq FROM job WHERE state = 'Queued' ORDER BY seq LIMIT 1");
+                let first = t.query_row(&sql, [], |row| Ok((parse(row), row.get::<_, i64>(12)?)));
+                let Some((job, seq)) = first.optional().map_err(storage)? else {
+                    return Ok(None);
+                };
+                match job {
+                    Err(why) => fail_row(t, seq, &why)?,
+                    Ok(job) => {
+                        t.execute(
+                            "UPDATE job SET state = 'Processing', started_at = ?2 WHERE seq = ?1",
+                            params![seq, millis(now)],
+                        )
+                        .map_err(storage)?;
+                        return load(t, &job.id);
+                    }
+                }
+            }
         })
     }
 
     fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
         self.write(|t| {
-            let job = load(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
-            if job.state != JobState::Processing {
+            let state = state_of(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
+            if state != JobState::Processing {
                 return Err(QueueError::Illegal {
                     id: id.to_owned(),
-                    from: job.state,
+                    from: state,
                     to: outcome.state,
                 });
             }
-            check(id, job.state, outcome.state)?;
+            check(id, state, outcome.state)?;
             end(t, id, &outcome, now)
         })
     }
 
     fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<(), QueueError> {
         self.write(|t| {
-            let job = load(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
-            if job.state != JobState::Queued {
+            let state = state_of(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
+            if state != JobState::Queued {
                 return Err(QueueError::Illegal {
                     id: id.to_owned(),
-                    from: job.state,
+                    from: state,
                     to: JobState::Canceled,
                 });
             }
@@ -247,7 +334,7 @@ impl JobStore for SqliteJobs {
         let connection = self.lock();
         let oldest: Option<i64> = connection
             .query_row(
-                "SELECT min(created_at) FROM job WHERE state = 'Queued'",
+                "SELECT min(created_at) FROM job WHERE state = 'Queued' AND typeof(created_at) = 'integer'",
                 [],
                 |row| row.get(0),
             )
@@ -261,7 +348,7 @@ impl JobStore for SqliteJobs {
     }
 
     fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError> {
-        let find = "SELECT max(id) FROM job WHERE kind = ?1";
+        let find = "SELECT max(id) FROM job WHERE kind = ?1 AND typeof(id) = 'text'";
         self.lock()
             .query_row(find, [kind_name(kind)], |row| row.get(0))
             .map_err(storage)
@@ -290,6 +377,23 @@ impl JobStore for SqliteJobs {
             }
             Ok(cut)
         })
+    }
+
+    fn unreadable(&self) -> Result<Vec<String>, QueueError> {
+        let connection = self.lock();
+        let mut find = connection
+            .prepare("SELECT id, message FROM job WHERE message GLOB ?1 ORDER BY seq")
+            .map_err(storage)?;
+        let named = |row: &Row<'_>| {
+            let id = row
+                .get_ref(0)?
+                .as_bytes()
+                .map_or_else(|_| "?".into(), String::from_utf8_lossy);
+            Ok(format!("job {id}: {}", row.get::<_, String>(1)?))
+        };
+        find.query_map([format!("{UNREADABLE}*")], named)
+            .and_then(Iterator::collect)
+            .map_err(storage)
     }
 
     fn prune(&self, keep: usize) -> Result<usize, QueueError> {
@@ -324,6 +428,16 @@ fn load(connection: &Connection, id: &str) -> Result<Option<Job>, QueueError> {
         .optional()
         .map_err(storage)?
         .transpose()
+}
+
+/// The state of a job, whatever else its row says.
+fn state_of(connection: &Connection, id: &str) -> Result<Option<JobState>, QueueError> {
+    let find = "SELECT state FROM job WHERE id = ?1";
+    let state: Option<Value> = connection
+        .query_row(find, [id], |row| Ok(Value::String(row.get(0)?)))
+        .optional()
+        .map_err(storage)?;
+    state.map(serde_json::from_value).transpose().map_err(storage)
 }
 
 fn end(t: &Transaction<'_>, id: &str, outcome: &Outcome, now: OffsetDateTime) -> Result<(), QueueError> {

@@ -107,6 +107,12 @@ pub trait JobStore: Send + Sync {
     /// [`QueueError::Storage`].
     fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError>;
 
+    /// Jobs whose record cannot be read, named, and why. They are Failed.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`].
+    fn unreadable(&self) -> Result<Vec<String>, QueueError>;
+
     /// Drops the oldest finished jobs beyond the newest `keep`, and returns how many. The job with the greatest
     /// id of its kind stays.
     ///

@@ -79,6 +79,122 @@ fn what_is_no_sound_database_is_moved_aside_and_begun_anew() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_is_failed_and_named_and_the_next_job_is_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = SqliteJobs::open(&path).unwrap().jobs;
+    let breaks = [
+        "kind = 'reboot'",
+        "payload = '{\"half'",
+        "log_tail = 'x'",
+        "result = ''",
+        "created_at = 'noon'",
+        "scheduled = 'perhaps'",
+        "id = CAST(id AS BLOB)",
+    ];
+    let other = rusqlite::Connection::open(&path).unwrap();
+    let spoil = |round: &str| {
+        for (number, set) in breaks.iter().enumerate() {
+            let id = format!("{round}{number}");
+            put(&store, &id);
+            other
+                .execute(&format!("UPDATE job SET {set} WHERE id = ?1"), [&id])
+                .unwrap();
+        }
+    };
+    // While it runs.
+    spoil("a");
+    put(&store, "good");
+    assert_eq!(store.counts().unwrap().queued, breaks.len() + 1);
+    assert_eq!(store.claim(now()).unwrap().unwrap().id, "good");
+    assert_eq!(store.unreadable().unwrap().len(), breaks.len());
+    assert!(store.unreadable().unwrap()[0].starts_with("job a0: its row in the job database cannot be read"));
+    assert_eq!(
+        store.greatest_id(JobKind::Backup).unwrap().as_deref(),
+        Some("good")
+    );
+    store.finish("good", Outcome::failure("no"), now()).unwrap();
+    // Before it starts, whatever its state.
+    spoil("b");
+    other
+        .execute("UPDATE job SET state = 'Processing' WHERE id = 'b1'", [])
+        .unwrap();
+    other
+        .execute("UPDATE job SET state = 'Elsewhere' WHERE id = 'b2'", [])
+        .unwrap();
+    drop(store);
+    let store = SqliteJobs::open(&path).unwrap().jobs;
+    assert!(store.recover(now()).unwrap().is_empty());
+    assert_eq!(store.claim(now()).unwrap().map(|job| job.id), None);
+    assert_eq!(store.unreadable().unwrap().len(), 2 * breaks.len());
+    assert_eq!(
+        store.prune(0).unwrap(),
+        2 * breaks.len() - 1,
+        "but for the greatest of each kind"
+    );
+}
+
+#[test]
+fn a_database_that_lacks_a_column_is_moved_aside() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = SqliteJobs::open(&path).unwrap().jobs;
+    put(&store, "a");
+    drop(store);
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute("ALTER TABLE job DROP COLUMN log_tail", []).unwrap();
+    drop(other);
+    let opened = SqliteJobs::open(&path).unwrap();
+    assert!(opened.moved_aside.is_some());
+    put(&opened.jobs, "anew");
+}
+
+#[test]
+fn the_database_is_the_owners_alone_and_never_behind_a_link() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let store = SqliteJobs::open(&path).unwrap().jobs;
+    put(&store, "a");
+    let names = ["jobs.db", "jobs.db-wal", "jobs.db-shm"];
+    for name in names {
+        let mode = std::fs::metadata(directory.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    drop(store);
+    let elsewhere = directory.path().join("elsewhere");
+    for name in names {
+        let here = directory.path().join(name);
+        for hard in [false, true] {
+            let sound = std::fs::read(&here).ok();
+            let _ = std::fs::remove_file(&here);
+            std::fs::write(&elsewhere, sound.as_deref().unwrap_or_default()).unwrap();
+            if hard {
+                std::fs::hard_link(&elsewhere, &here).unwrap();
+            } else {
+                std::os::unix::fs::symlink(&elsewhere, &here).unwrap();
+            }
+            let refused = SqliteJobs::open(&path).unwrap_err().to_string();
+            assert!(refused.contains(name) && refused.contains("link"), "{refused}");
+            assert_eq!(
+                std::fs::read(&elsewhere).unwrap(),
+                sound.as_deref().unwrap_or_default()
+            );
+            std::fs::remove_file(&here).unwrap();
+            std::fs::remove_file(&elsewhere).unwrap();
+            if let Some(sound) = sound {
+                std::fs::write(&here, sound).unwrap();
+            }
+        }
+    }
+    SqliteJobs::open(&path).unwrap();
+}
+
+#[test]
 fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("jobs.db");
@@ -202,6 +318,10 @@ impl JobStore for Full {
 
     fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
         self.0.recover(now)
+    }
+
+    fn unreadable(&self) -> Result<Vec<String>, QueueError> {
+        self.0.unreadable()
     }
 
     fn prune(&self, keep: usize) -> Result<usize, QueueError> {

@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use crate::manifest::hex;
+use crate::private::{self, Tightened};
 use crate::{FORMAT_VERSION, Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
 
 const LOCK: &str = ".lock";
@@ -23,11 +24,12 @@ const MAX_MANIFEST: u64 = 64 << 20;
 /// Vaults as directories of a filesystem: `<root>/<id>`, granular ones `<root>/granular/<id>`.
 ///
 /// A vault is written under `<root>/.staging` and renamed into place once every byte of it is synced. One
-/// process holds a root at a time. Symbolic links are never followed, listed, or deleted through.
+/// process holds a root at a time. All of it is the owner's alone (0600, 0700). Symbolic links are never followed, listed, or deleted through.
 #[derive(Debug)]
 pub struct FsStore {
     shared: Arc<Shared>,
     swept: Vec<String>,
+    tightened: Tightened,
     /// Holds the exclusive lock as long as it is open.
     _lock: File,
 }
@@ -46,11 +48,12 @@ impl FsStore {
     /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Io`].
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
-        fs::create_dir_all(&root).map_err(StoreError::io(&root))?;
+        private::create_directories(&root).map_err(StoreError::io(&root))?;
         let path = root.join(LOCK);
         let lock = no_follow()
             .write(true)
             .create(true)
+            .mode(0o600)
             .open(&path)
             .map_err(StoreError::io(&path))?;
         lock.try_lock_exclusive().map_err(|error| match error.kind() {
@@ -59,7 +62,7 @@ impl FsStore {
         })?;
         for folder in [STAGING, GRANULAR] {
             let path = root.join(folder);
-            match fs::create_dir(&path) {
+            match private::create_directory(&path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(StoreError::io(&path)(error));
                 }
@@ -69,12 +72,14 @@ impl FsStore {
         }
         sync(&root)?;
         let swept = sweep(&root.join(STAGING))?;
+        let tightened = private::tighten(&root);
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
                 taking: Mutex::new(()),
             }),
             swept,
+            tightened,
             _lock: lock,
         })
     }
@@ -84,6 +89,12 @@ impl FsStore {
     #[must_use]
     pub fn swept(&self) -> &[String] {
         &self.swept
+    }
+
+    /// What was open to other users when the store was opened.
+    #[must_use]
+    pub fn tightened(&self) -> &Tightened {
+        &self.tightened
     }
 
     /// Where the storage is.
@@ -163,7 +174,7 @@ impl VaultStore for FsStore {
         if self.shared.find(id).is_some() {
             return Err(StoreError::AlreadyExists(id.clone()));
         }
-        fs::create_dir(&path).map_err(|error| match error.kind() {
+        private::create_directory(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(id.clone()),
             _ => StoreError::io(&path)(error),
         })?;
@@ -246,14 +257,10 @@ impl Stage for FsStage {
     fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
         check_name(name)?;
         let path = self.path.join(name);
-        let file = no_follow()
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => StoreError::InvalidName(name.to_owned()),
-                _ => StoreError::io(&path)(error),
-            })?;
+        let file = private::create_file(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => StoreError::InvalidName(name.to_owned()),
+            _ => StoreError::io(&path)(error),
+        })?;
         Ok(Box::new(file))
     }
 
@@ -358,7 +365,7 @@ fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).as_ref().is_ok_and(Metadata::is_dir)
 }
 
-fn no_follow() -> OpenOptions {
+pub(crate) fn no_follow() -> OpenOptions {
     let mut options = OpenOptions::new();
     // Not blocking either, should somebody plant a pipe.
     options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
@@ -381,7 +388,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let write = || {
-        let mut file = no_follow().write(true).create_new(true).open(path)?;
+        let mut file = private::create_file(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     };

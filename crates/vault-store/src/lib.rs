@@ -30,6 +30,7 @@ mod fs;
 mod id;
 mod manifest;
 mod memory;
+mod private;
 mod store;
 mod verify;
 
@@ -38,5 +39,6 @@ pub use fs::FsStore;
 pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
 pub use memory::MemoryStore;
+pub use private::Tightened;
 pub use store::{ReadSeek, Stage, VaultStore};
-pub use verify::{Damage, Verification, verify};
+pub use verify::{Damage, Verification, verify, verify_file};

@@ -63,6 +63,12 @@ impl Manifest {
         }
     }
 
+    /// The one date of a backup: the time of its id, or its end, whichever is earlier. Ids can run ahead of the clock.
+    #[must_use]
+    pub fn date(&self) -> OffsetDateTime {
+        self.id.time().min(self.finished_at)
+    }
+
     /// Whether only some root znodes were asked for.
     #[must_use]
     pub fn is_granular(&self) -> bool {

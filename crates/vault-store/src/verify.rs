@@ -45,17 +45,7 @@ pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Resu
     match store.manifest(id) {
         Ok(manifest) => {
             for file in &manifest.files {
-                match store.open(id, &file.name) {
-                    Ok(open) => check(file, open, &mut damage).map_err(StoreError::io(file.name.as_ref()))?,
-                    Err(StoreError::Damaged { file, what, .. }) => {
-                        damage.push(Damage {
-                            file,
-                            frame: None,
-                            what,
-                        });
-                    }
-                    Err(error) => return Err(error),
-                }
+                damage.extend(verify_file(store, id, file)?);
             }
         }
         Err(StoreError::Damaged { file, what, .. }) => damage.push(Damage {
@@ -68,6 +58,28 @@ pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Resu
     Ok(Verification { at: now, damage })
 }
 
+/// The same of one file of a vault, as its manifest describes it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_file(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    file: &FileEntry,
+) -> Result<Vec<Damage>, StoreError> {
+    let mut damage = Vec::new();
+    match store.open(id, &file.name) {
+        Ok(open) => check(file, open, &mut damage).map_err(StoreError::io(file.name.as_ref()))?,
+        Err(StoreError::Damaged { file, what, .. }) => damage.push(Damage {
+            file,
+            frame: None,
+            what,
+        }),
+        Err(error) => return Err(error),
+    }
+    Ok(damage)
+}
+
 fn check(file: &FileEntry, mut open: Box<dyn ReadSeek>, damage: &mut Vec<Damage>) -> std::io::Result<()> {
     let mut note = |frame, what: String| {
         damage.push(Damage {
@@ -76,13 +88,14 @@ fn check(file: &FileEntry, mut open: Box<dyn ReadSeek>, damage: &mut Vec<Damage>
             what,
         });
     };
-    let mut end = 0;
+    let mut end = 0_u64;
     for (index, frame) in file.frames.iter().enumerate() {
         if frame.offset != end {
             note(Some(index), "it does not follow the frame before".to_owned());
             return Ok(());
         }
-        end += frame.length;
+        // More than any file has, so that the next byte is missed.
+        end = end.saturating_add(frame.length);
         let mut hash = Sha256::new();
         let length = std::io::copy(&mut open.by_ref().take(frame.length), &mut HashInto(&mut hash))?;
         if length != frame.length {

@@ -203,3 +203,63 @@ fn storage_that_is_no_directory_is_said_so() {
     let error = FsStore::open(&file).unwrap_err().to_string();
     assert!(error.contains(&*file.to_string_lossy()), "{error}");
 }
+
+/// What other users have of permissions below `root`.
+fn open_to_others(root: &Path) -> Vec<String> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let (mut open, mut waiting) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(path) = waiting.pop() {
+        let found = fs::symlink_metadata(&path).unwrap();
+        if !found.is_symlink() && found.permissions().mode() & 0o077 != 0 {
+            open.push(path.display().to_string());
+        }
+        if found.is_dir() {
+            waiting.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    open
+}
+
+#[test]
+fn a_storage_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("new/storage");
+    let store = FsStore::open(&root).unwrap();
+    let mut stage = store.stage(&id().next().unwrap(), true).unwrap();
+    stage.create("archive").unwrap().write_all(b"half").unwrap();
+    put(&store, &id());
+    let sound = verify(&store, &id(), id().time()).unwrap();
+    store.record_verification(&id(), &sound).unwrap();
+    assert_eq!(open_to_others(&root), [""; 0]);
+    assert_eq!(store.tightened().closed, 0);
+    drop((stage, store));
+
+    // As it was written before this was so.
+    let outside = directory.path().join("outside");
+    fs::write(&outside, b"of others").unwrap();
+    fs::set_permissions(&outside, fs::Permissions::from_mode(0o644)).unwrap();
+    symlink(&outside, root.join("planted")).unwrap();
+    fs::create_dir(root.join("tmp")).unwrap();
+    let vault = root.join(id().as_str());
+    for (path, mode) in [
+        (root.clone(), 0o755),
+        (vault.clone(), 0o755),
+        (vault.join("archive"), 0o644),
+        (root.join("tmp"), 0o770),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let store = FsStore::open(&root).unwrap();
+    assert_eq!(store.tightened().closed, 3);
+    assert_eq!(store.tightened().left_open, [""; 0]);
+    let tmp = root.join("tmp").display().to_string();
+    assert_eq!(open_to_others(&root), [tmp], "agents fill it");
+    assert_eq!(
+        fs::metadata(&outside).unwrap().permissions().mode() & 0o777,
+        0o644
+    );
+    assert!(verify(&store, &id(), id().time()).unwrap().is_sound());
+}

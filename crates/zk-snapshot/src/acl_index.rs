@@ -5,12 +5,15 @@ use std::io::{BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::AT_ONCE;
 use crate::tree::keys::{Key, Keys};
 use crate::tree::table::KeyTable;
 use crate::{Acl, ArchiveError, Stat, ZnodePath};
 
 /// Bytes that each znode takes in the file.
 const ENTRY: usize = 12;
+/// The longest first line that is read.
+const MAX_HEAD: u64 = 256 << 20;
 
 /// The ACLs of an earlier backup.
 ///
@@ -68,16 +71,17 @@ impl AclIndex {
         };
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut line = Vec::new();
-        file.read_until(b'\n', &mut line)?;
+        file.by_ref().take(MAX_HEAD).read_until(b'\n', &mut line)?;
         let header: Header = serde_json::from_slice(&line).map_err(|_| damaged("its head cannot be read"))?;
         if header.version != 1 || header.source != source {
             return Ok(None);
         }
-        let entries: usize = header.acls.iter().map(|(_, count)| *count).sum();
+        let entries = header.acls.iter().map(|(_, count)| *count);
+        let entries = entries.fold(0, usize::saturating_add);
         let mut index = Self {
             keys: Keys(header.seed.0, header.seed.1),
             acls: Vec::new(),
-            entries: KeyTable::with_room(entries),
+            entries: KeyTable::with_room(entries.min(AT_ONCE)),
         };
         for (number, (acl, count)) in (1_u32..).zip(header.acls) {
             index.acls.push(acl);
@@ -212,5 +216,13 @@ mod tests {
         assert!(AclIndex::read(&file[..], "other:2181").unwrap().is_none());
         assert!(AclIndex::read(&file[..file.len() - 1], "zk:2181").is_err());
         assert!(AclIndex::read(&b"\x00\xff"[..], "zk:2181").is_err());
+        let claims = |count: &str| {
+            let head = r#"{"version":1,"source":"z","seed":[1,2],"acls":[[[],COUNT],[[],COUNT]]}"#;
+            format!("{}\n", head.replace("COUNT", count)).into_bytes()
+        };
+        for count in ["8589934592", "18446744073709551615"] {
+            let text = AclIndex::read(&claims(count)[..], "z").unwrap_err().to_string();
+            assert!(text.contains("cut short"), "{text}");
+        }
     }
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
@@ -6,21 +7,23 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use vault_store::{FileEntry, FrameEntry, Manifest, Outcome, Stage, VaultId};
 use zk_snapshot::{
-    AclIndexWriter, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency, Frame, Portion, capture,
+    AclIndexWriter, Amendment, ArchiveError, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency,
+    Frame, Portion, Record, ZnodePath, capture,
 };
 
 use super::Failure;
-use super::known::{self, ACLS};
+use super::known;
 use super::log::JobLog;
 use super::transactional;
 use crate::history;
 use crate::parts::{Parts, Progress};
-use crate::records::{AMENDMENTS, ARCHIVE};
+use crate::records::{ACLS, AMENDMENTS, ARCHIVE, LOG};
 use crate::{BackupRequest, Mode};
 
-const LOG: &str = "job.log";
 /// Portions between the walk and the writer; the walk waits when the writer is behind.
 const BUFFERED: usize = 8;
+/// Znodes that could not be read and are named.
+const NAMED: usize = 20;
 
 /// What is ready to be committed.
 pub(super) struct Staged {
@@ -34,6 +37,8 @@ pub(super) struct Staged {
 struct Written {
     stage: Box<dyn Stage>,
     files: Vec<FileEntry>,
+    /// Znodes whose records are too large to be read again.
+    too_large: BTreeSet<ZnodePath>,
 }
 
 /// Writes the vault of `job`. If that fails, a vault that says so is written instead, where that is possible.
@@ -139,7 +144,15 @@ async fn capture_into_stage(
     client.close().await;
     // If the writer failed, the capture only knows that nobody listened.
     let written = written??;
-    let summary = captured?;
+    let mut summary = captured?;
+    for path in written.too_large {
+        log.error(&format!("{path} is too large for a backup"));
+        summary.unreadable += 1;
+        summary.znodes = summary.znodes.saturating_sub(1);
+        if summary.unreadable_paths.len() < NAMED {
+            summary.unreadable_paths.push(path);
+        }
+    }
     let outcome = tell(parts, &summary, log);
     Ok(Staged {
         stage: written.stage,
@@ -160,7 +173,7 @@ fn write_portions(
         let mut stage = stage()?;
         let mut acls = AclIndexWriter::default();
         let mut archive = archive_in(&mut *stage, ARCHIVE)?;
-        let mut amendments = None;
+        let (mut amendments, mut too_large) = (None, BTreeSet::new());
         while let Some(portion) = portions.blocking_recv() {
             match portion {
                 Portion::Restart => {
@@ -171,7 +184,13 @@ fn write_portions(
                     for record in records {
                         progress.add(record.data.len());
                         acls.add(&record.path, &record.stat, &record.acl);
-                        archive.push(&record)?;
+                        match archive.push(&record) {
+                            Err(ArchiveError::TooLarge(path)) => {
+                                archive.push(&Record::unreadable(path.clone()))?;
+                                too_large.insert(path);
+                            }
+                            pushed => pushed?,
+                        }
                     }
                 }
                 Portion::Amendments(more) => {
@@ -183,7 +202,17 @@ fn write_portions(
                             amendments = Some(archive_in(&mut *stage, AMENDMENTS)?);
                         }
                         if let Some(archive) = &mut amendments {
-                            archive.amend(&amendment)?;
+                            too_large.remove(&amendment.path);
+                            match archive.amend(&amendment) {
+                                Err(ArchiveError::TooLarge(path)) => {
+                                    archive.amend(&Amendment {
+                                        record: Some(Record::unreadable(path.clone())),
+                                        ..amendment
+                                    })?;
+                                    too_large.insert(path);
+                                }
+                                amended => amended?,
+                            }
                         }
                     }
                 }
@@ -197,7 +226,11 @@ fn write_portions(
         acls.finish(source, &mut index)?;
         stage.create(ACLS)?.write_all(&index)?;
         files.push(FileEntry::whole(ACLS, &index));
-        return Ok(Written { stage, files });
+        return Ok(Written {
+            stage,
+            files,
+            too_large,
+        });
     }
 }
 

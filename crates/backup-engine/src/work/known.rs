@@ -1,19 +1,19 @@
 //! What earlier backups know, so that this one need not ask.
 
-use std::io::Read;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::{FileEntry, StoreError, VaultId, VaultStore};
+use vault_store::{StoreError, VaultId, VaultStore, verify_file};
 use zk_snapshot::AclIndex;
 
 use crate::history;
 use crate::parts::Parts;
+use crate::records::ACLS;
 
-/// The ACLs of a vault.
-pub(super) const ACLS: &str = "acls.idx";
 /// Backups that are looked at, the newest first.
 const LOOKED_AT: usize = 50;
+/// That of 300 million znodes.
+const LARGEST: u64 = 4 << 30;
 
 /// The ACLs of the newest backup of the ensemble that covers `roots`, and that is of the history which goes on. Whatever
 /// is wrong with an earlier backup is not this one's trouble: then there are none.
@@ -51,13 +51,13 @@ fn acls_of(
     let Some(entry) = manifest.files.iter().find(|file| file.name == ACLS && covers) else {
         return Ok(None);
     };
-    let file = vaults.open(id, ACLS).map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    file.take(entry.bytes)
-        .read_to_end(&mut bytes)
-        .map_err(|error| error.to_string())?;
-    if FileEntry::whole(ACLS, &bytes) != *entry {
-        return Err(format!("{ACLS} is damaged"));
+    if entry.bytes > LARGEST {
+        return Err(format!("{ACLS} is said to have {} bytes", entry.bytes));
     }
-    AclIndex::read(&bytes[..], source).map_err(|error| error.to_string())
+    let damage = verify_file(vaults, id, entry).map_err(|error| error.to_string())?;
+    if let Some(damage) = damage.first() {
+        return Err(format!("{ACLS} is damaged: {}", damage.what));
+    }
+    let file = vaults.open(id, ACLS).map_err(|error| error.to_string())?;
+    AclIndex::read(file, source).map_err(|error| error.to_string())
 }

@@ -83,7 +83,7 @@ impl JobHandler for Worker {
 async fn after_backup(parts: &Arc<Parts>, log: &JobLog) {
     let blocking = Arc::clone(parts);
     let pass = tokio::task::spawn_blocking(move || {
-        retention::run(&blocking, false)?;
+        retention::run(&blocking, false, false)?;
         blocking.jobs.prune(REMEMBERED)?;
         Ok::<_, crate::EngineError>(())
     });

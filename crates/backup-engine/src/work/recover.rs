@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::select;
 /// How an ensemble is brought back by files.
 #[derive(Debug, Clone)]
 pub struct Recovery {
-    /// Where the files are placed: a directory that the servers, or whoever copies to them, can see.
+    /// Where the files are placed: a directory that only this process's user, who runs the command, may read.
     pub directory: PathBuf,
     /// A shell command that makes every server begin anew with these files; it finds their directory in
     /// `RECOVER_DIR`, and returns when that is done. Without one, people do it.
@@ -178,7 +179,7 @@ fn place(
     // All of it appears at once, so that nobody takes what was cut short.
     let new = directory.with_extension("new");
     remove(&new)?;
-    fs::create_dir_all(&new)?;
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(&new)?;
     let filled = fill(parts, id, name, &new, epoch, readme);
     if let Err(failure) = filled {
         remove(&new)?;
@@ -199,7 +200,7 @@ fn fill(
     readme: &str,
 ) -> Result<(), Failure> {
     let write = |name: &str, content: &mut dyn io::Read| {
-        let mut file = File::create(new.join(name))?;
+        let mut file = history::create(&new.join(name))?;
         io::copy(content, &mut file)?;
         file.flush()?;
         file.sync_all()

@@ -154,7 +154,18 @@ pub(super) fn open_sound(parts: &Parts, id: &VaultId) -> Result<Opened, Failure>
         .unwrap_or_else(|error| {
             log::warn!("the verification of {id} could not be recorded: {error}");
         });
-    if let Some(damage) = result.damage.first() {
+    for damage in result
+        .damage
+        .iter()
+        .filter(|damage| !records::is_needed(&damage.file))
+    {
+        log::warn!(
+            "backup {id}: {} is damaged, which no restore needs: {}",
+            damage.file,
+            damage.what
+        );
+    }
+    if let Some(damage) = records::spoiling(&result) {
         let place = damage
             .frame
             .map_or(String::new(), |frame| format!(", frame {frame}"));

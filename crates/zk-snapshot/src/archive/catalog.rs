@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{ArchiveError, Record, RecordSource, Role};
+use super::{AT_ONCE, ArchiveError, Record, RecordSource, Role};
 use crate::tree::keys::{Key, KeyMap, Keys};
 use crate::{Stat, ZnodePath};
 
@@ -64,7 +64,7 @@ impl Catalog {
     pub fn new(source: Arc<dyn RecordSource>) -> Result<Self, ArchiveError> {
         let mut catalog = Self {
             keys: Keys::random(),
-            places: Vec::with_capacity(source.records()),
+            places: Vec::with_capacity(source.records().min(AT_ONCE)),
             families: KeyMap::default(),
             listed: HashMap::new(),
             source,

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Amendment, ArchiveError, Outline, Record, RecordSource};
-use crate::Acl;
+use crate::{Acl, ZnodePath};
 
 /// A frame is closed once it holds this many bytes of records.
 const FRAME_BYTES: usize = 1 << 20;
-/// No frame unpacks to more: one record of a 1 MiB znode in base64 and its ACL fit many times.
-const MAX_FRAME_BYTES: u64 = 64 << 20;
+/// No line is longer: that of a znode of 1 MiB, in base64 and with its ACL, fits many times. Both sides hold to it.
+const MAX_LINE_BYTES: usize = 64 << 20;
+/// No frame unpacks to more: it is closed by the line that fills it.
+const MAX_FRAME_BYTES: usize = FRAME_BYTES + MAX_LINE_BYTES;
 /// The level that keeps up with what a server can send; higher ones make backups slower, and hardly smaller.
 const LEVEL: i32 = 1;
 
@@ -55,12 +57,13 @@ impl<W: Write> ArchiveWriter<W> {
     /// Adds a record.
     ///
     /// # Errors
-    /// When `out` fails; the archive is of no use then.
+    /// [`ArchiveError::TooLarge`]: nothing was added, and others can be. When `out` fails the archive is of no use.
     pub fn push(&mut self, record: &Record) -> Result<(), ArchiveError> {
+        let begin = self.raw.len();
         record
             .write_line(&mut self.last_acl, &mut self.raw)
             .map_err(std::io::Error::from)?;
-        self.pushed()
+        self.pushed(begin, &record.path)
     }
 
     /// Adds an amendment. An archive holds either records or amendments.
@@ -68,12 +71,17 @@ impl<W: Write> ArchiveWriter<W> {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn amend(&mut self, amendment: &Amendment) -> Result<(), ArchiveError> {
+        let begin = self.raw.len();
         serde_json::to_writer(&mut self.raw, amendment).map_err(std::io::Error::from)?;
         self.raw.push(b'\n');
-        self.pushed()
+        self.pushed(begin, &amendment.path)
     }
 
-    fn pushed(&mut self) -> Result<(), ArchiveError> {
+    fn pushed(&mut self, begin: usize, path: &ZnodePath) -> Result<(), ArchiveError> {
+        if self.raw.len() - begin > MAX_LINE_BYTES {
+            self.raw.truncate(begin);
+            return Err(ArchiveError::TooLarge(path.clone()));
+        }
         self.records += 1;
         if self.raw.len() >= FRAME_BYTES {
             self.close_frame()?;
@@ -114,14 +122,25 @@ impl<W: Write> ArchiveWriter<W> {
 pub struct ArchiveFile<R> {
     file: Mutex<R>,
     frames: Vec<Frame>,
+    longest: u64,
 }
 
 impl<R: Read + Seek> ArchiveFile<R> {
     /// Opens `file`, whose frames are where `frames` says.
     pub fn new(file: R, frames: Vec<Frame>) -> Self {
+        Self::with_longest(
+            file,
+            frames,
+            zstd::zstd_safe::compress_bound(MAX_FRAME_BYTES) as u64,
+        )
+    }
+
+    /// The same, of frames that take `longest` bytes of the file at most.
+    pub(crate) fn with_longest(file: R, frames: Vec<Frame>, longest: u64) -> Self {
         Self {
             file: Mutex::new(file),
             frames,
+            longest,
         }
     }
 
@@ -149,6 +168,13 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
     pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
         let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
+        if frame.length > self.longest {
+            let why = format!(
+                "{} bytes are said to be there, and no frame has so many",
+                frame.length
+            );
+            return Err(damaged(why));
+        }
         let bytes = self.packed(frame)?;
         if bytes.len() as u64 != frame.length {
             return Err(damaged(format!(
@@ -172,7 +198,7 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
         let packed = self.bytes(index)?;
         let mut raw = Vec::new();
         zstd::Decoder::with_buffer(&packed[..])
-            .and_then(|decoder| decoder.take(MAX_FRAME_BYTES).read_to_end(&mut raw))
+            .and_then(|decoder| decoder.take(MAX_FRAME_BYTES as u64).read_to_end(&mut raw))
             .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
         let items: Vec<T> = serde_json::Deserializer::from_slice(&raw)
             .into_iter()
@@ -195,8 +221,8 @@ impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
     }
 
     fn records(&self) -> usize {
-        let records = self.frames.iter().map(|frame| frame.records).sum::<u64>();
-        usize::try_from(records).unwrap_or(0)
+        let records = self.frames.iter().map(|frame| frame.records);
+        usize::try_from(records.fold(0, u64::saturating_add)).unwrap_or(usize::MAX)
     }
 
     fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
@@ -281,6 +307,67 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn whatever_is_written_can_be_read_and_what_cannot_is_named() {
+        let lines = |data: usize| {
+            let mut bytes = Vec::new();
+            let mut writer = ArchiveWriter::new(&mut bytes);
+            let (small, _, _) = archive(&[700_000]);
+            let mut large = small[0].clone();
+            (large.path, large.data) = (ZnodePath::parse("/large").unwrap(), vec![7; data]);
+            writer.push(&small[0]).unwrap();
+            let pushed = writer.push(&large);
+            let amendment = |record| Amendment {
+                path: large.path.clone(),
+                supersedes: true,
+                record: Some(record),
+            };
+            let amended = ArchiveWriter::new(Vec::new()).amend(&amendment(large.clone()));
+            writer.push(&small[0]).unwrap();
+            let frames = writer.finish().unwrap();
+            let file = ArchiveFile::new(Cursor::new(bytes), frames);
+            let back: Vec<_> = (0..file.frames()).flat_map(|i| file.frame(i).unwrap()).collect();
+            (pushed, amended, back.len(), back.contains(&large))
+        };
+        let room = MAX_LINE_BYTES / 4 * 3;
+        assert!(matches!(lines(room - 1_000), (Ok(()), Ok(()), 3, true)));
+        let (pushed, amended, kept, has) = lines(room);
+        assert!(matches!(pushed, Err(ArchiveError::TooLarge(path)) if path.as_str() == "/large"));
+        assert!(matches!(amended, Err(ArchiveError::TooLarge(_))));
+        assert_eq!((kept, has), (2, false));
+    }
+
+    /// A manifest may claim anything, and a file may be all hole.
+    #[test]
+    fn what_is_claimed_is_neither_reserved_nor_read() {
+        let (_, bytes, frames) = archive(&[10]);
+        let mut claims = frames.clone();
+        claims[0].records = 1 << 50;
+        claims.push(Frame {
+            records: u64::MAX,
+            ..frames[0].clone()
+        });
+        let source = || ArchiveFile::new(Cursor::new(bytes.clone()), claims.clone());
+        assert!(super::super::compare(&source(), &source(), |_| true, (0, 10)).is_err());
+        assert!(super::super::Catalog::new(std::sync::Arc::new(source())).is_err());
+
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(30 << 30).unwrap();
+        let frame = Frame {
+            offset: 0,
+            length: 30 << 30,
+            records: 1,
+            sha256: String::new(),
+        };
+        let text = ArchiveFile::new(file.try_clone().unwrap(), vec![frame.clone()])
+            .frame(0)
+            .unwrap_err()
+            .to_string();
+        assert!(text.contains("no frame has so many"), "{text}");
+        let opened = crate::SnapshotRecords::open(file, vec![frame]).map(drop);
+        assert!(opened.unwrap_err().to_string().contains("no frame has so many"));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::{ArchiveError, RecordSource};
+use super::{AT_ONCE, ArchiveError, RecordSource};
 use crate::tree::keys::{KeyMap, Keys};
 use crate::{Role, ZnodePath};
 
@@ -116,7 +116,7 @@ pub fn compare(
         (data.0, acl.0)
     };
     let mut known: KeyMap<3, ([u32; 3], [u32; 3])> = KeyMap::default();
-    known.reserve(from.records());
+    known.reserve(from.records().min(AT_ONCE));
     // Nothing is known of these, nor of what is below them.
     let mut unread: [HashSet<ZnodePath>; 2] = Default::default();
     for index in 0..from.frames() {

@@ -16,6 +16,11 @@ pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{Comparison, Turn, Turned, compare};
 pub use record::{Outline, Record, Role};
 
+use crate::ZnodePath;
+
+/// Room that is made at once for what a file says it holds.
+pub(crate) const AT_ONCE: usize = 1 << 18;
+
 /// An archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
@@ -30,6 +35,9 @@ pub enum ArchiveError {
         /// What does not hold.
         why: String,
     },
+    /// The record of a znode is larger than any that is read again.
+    #[error("the record of {0} is too large for an archive")]
+    TooLarge(ZnodePath),
     /// There is no frame with this index.
     #[error("the archive has no frame {0}")]
     NoSuchFrame(usize),
@@ -42,7 +50,7 @@ pub trait RecordSource: Send + Sync {
     /// The number of frames.
     fn frames(&self) -> usize;
 
-    /// About how many records there are, where that is known.
+    /// About how many records there are, where that is known. A file says so, so no memory is taken by it.
     fn records(&self) -> usize {
         0
     }

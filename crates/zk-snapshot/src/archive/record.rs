@@ -56,6 +56,18 @@ pub enum Role {
 }
 
 impl Record {
+    /// One of a znode of which nothing is known but that it is there.
+    #[must_use]
+    pub fn unreadable(path: ZnodePath) -> Self {
+        Self {
+            path,
+            role: Role::Unreadable,
+            data: Vec::new(),
+            acl: Acl::default(),
+            stat: Stat::default(),
+        }
+    }
+
     /// Appends the record as a line of JSON: what serde would write, without the detours.
     pub(super) fn write_line(
         &self,

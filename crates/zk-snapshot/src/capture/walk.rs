@@ -428,13 +428,7 @@ pub(super) fn record(path: ZnodePath, role: Role, found: Found, acl: crate::Acl)
 }
 
 pub(super) fn unreadable(path: ZnodePath) -> Record {
-    Record {
-        path,
-        role: Role::Unreadable,
-        data: Vec::new(),
-        acl: crate::Acl::default(),
-        stat: Stat::default(),
-    }
+    Record::unreadable(path)
 }
 
 /// Reads znodes, and the ACLs of those that are to be kept.

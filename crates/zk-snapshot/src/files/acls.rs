@@ -94,7 +94,7 @@ impl Acls {
 pub(super) fn decode(list: &[u8]) -> Option<Acl> {
     let mut input = Input::new(list);
     let count = input.count(12).ok()?;
-    let mut entries = Vec::with_capacity(count);
+    let mut entries = Vec::new();
     for _ in 0..count {
         let perms = input.int().ok()?.cast_unsigned();
         let (scheme, id) = (input.string().ok()?, input.string().ok()?);

@@ -20,6 +20,8 @@ const XERIAL: &[u8] = b"\x82SNAPPY\0";
 const XERIAL_HEADER: usize = 16;
 /// No block of snappy is longer.
 const LONGEST_BLOCK: u32 = 1 << 30;
+/// Three bytes of Snappy stand for 64 at most.
+const MOST_PACKED: usize = 22;
 const CHUNK: usize = 128 << 10;
 /// Chunks that wait for their digests.
 const AHEAD: usize = 6;
@@ -150,6 +152,13 @@ impl<R: Read> Read for Xerial<R> {
             let wanted = u64::from(length);
             if self.input.by_ref().take(wanted).read_to_end(&mut self.packed)? as u64 != wanted {
                 return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            // What it says to unpack to is reserved at once.
+            let says = snap::raw::decompress_len(&self.packed).map_err(io::Error::other)?;
+            if says > self.packed.len().saturating_mul(MOST_PACKED) {
+                return Err(io::Error::other(format!(
+                    "{length} bytes cannot unpack to {says}"
+                )));
             }
             self.block = snap::raw::Decoder::new()
                 .decompress_vec(&self.packed)
@@ -340,5 +349,30 @@ impl<'a> Feed<'a> {
         drop(self.done);
         let sum = self.sum.recv().map_err(|_| Fault::Truncated)?;
         Ok((self.seals, sum))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_cannot_claim_more_than_its_bytes_can_stand_for() {
+        let packed = |block: &[u8]| {
+            let mut file = XERIAL.to_vec();
+            file.resize(XERIAL_HEADER, 0);
+            file.extend_from_slice(&(block.len() as u32).to_be_bytes());
+            file.extend_from_slice(block);
+            let mut out = Vec::new();
+            let mut unpacked = unpacked(Cursor::new(file)).unwrap();
+            unpacked.input.read_to_end(&mut out).map(|_| out.len())
+        };
+        let zeros = snap::raw::Encoder::new().compress_vec(&[0; 1 << 20]).unwrap();
+        assert_eq!(packed(&zeros).unwrap(), 1 << 20);
+        let claims = packed(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0]).unwrap_err();
+        assert!(
+            claims.to_string().contains("cannot unpack to 4294967295"),
+            "{claims}"
+        );
     }
 }

@@ -7,6 +7,10 @@ use super::jute::{Input, Persisted};
 use super::tree::name_of;
 use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
 
+/// No part is longer: one that is written is closed once it has 256 KiB, by a znode that no server's file has larger, or is
+/// the lists.
+const LONGEST_PART: u64 = 1 << 30;
+
 /// The znodes of a clean snapshot as records, part by part.
 ///
 /// `Stat::num_children` is 0 and `Stat::cversion` twice the number of children ever created, which is what a znode
@@ -22,7 +26,7 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
     /// # Errors
     /// [`ArchiveError`] if the first part, which holds the access control lists, is damaged.
     pub fn open(file: R, parts: Vec<Frame>) -> Result<Self, ArchiveError> {
-        let file = ArchiveFile::new(file, parts);
+        let file = ArchiveFile::with_longest(file, parts, LONGEST_PART);
         let head = file.bytes(0)?;
         let acls = lists(&head).map_err(|fault| damaged(0, &fault))?;
         Ok(Self { file, acls })

@@ -124,7 +124,7 @@ impl<'a> Op<'a> {
             }
             14 if top => {
                 let count = input.count(8)?;
-                let mut ops = Vec::with_capacity(count);
+                let mut ops = Vec::new();
                 for _ in 0..count {
                     let kind = input.int()?;
                     let mut body = Input::new(input.string()?);
