@@ -80,7 +80,13 @@ async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
     let outside = observer(&zookeeper).await;
     plant(
         &outside,
-        &[("/w", b""), ("/w/bits", b"b"), ("/w/text", b"t"), ("/w/z", b"z")],
+        &[
+            ("/w", b""),
+            ("/w/bits", b"b"),
+            ("/w/more", b"m"),
+            ("/w/text", b"t"),
+            ("/w/z", b"z"),
+        ],
     )
     .await;
     let storage = tempfile::tempdir().unwrap();
@@ -98,6 +104,7 @@ async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
 
         for (path, acl) in [
             ("/w/bits", [(-1, "world", "anyone")]),
+            ("/w/more", [(63, "world", "anyone")]),
             ("/w/text", [(31, "digest", "b\u{1F600}b:x1")]),
         ] {
             set_raw_acl(&zookeeper.address(), path, &acl).unwrap();
@@ -107,7 +114,7 @@ async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
         let report = &state["result"]["report"];
         assert_eq!(
             (status, &report["failed"], &report["created"]),
-            (500, &json!(2), &json!(1)),
+            (500, &json!(3), &json!(1)),
             "{adapter}: {state}"
         );
         let failures = report["failures"].to_string();
@@ -120,11 +127,11 @@ async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
         let skipped = &state.json()["result"]["skipped"];
         assert_eq!(
             skipped["unreadable_paths"],
-            json!(["/w/bits", "/w/text"]),
+            json!(["/w/bits", "/w/more", "/w/text"]),
             "{adapter}"
         );
 
-        for path in ["/w/bits", "/w/text"] {
+        for path in ["/w/bits", "/w/more", "/w/text"] {
             let open = zookeeper_async::Acl::open_unsafe().clone();
             outside.set_acl(path, open, None).await.unwrap();
         }

@@ -17,6 +17,7 @@ mod ends;
 mod engine_faults;
 mod ensembles;
 mod faults;
+mod guarded;
 mod hidden;
 mod known_acls;
 mod limits;

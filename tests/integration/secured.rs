@@ -7,6 +7,7 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::json;
 use zk_backup_testkit::{Daemon, Distribution, Setup, ZooKeeper};
+use zk_snapshot::{Acl, BatchedClient, BatchedConfig, Tls, ZnodeWriter as _};
 use zookeeper_client as zk;
 
 use crate::live::daemon;
@@ -160,6 +161,18 @@ async fn a_server_that_demands_tls_with_a_client_certificate() {
         .await
         .unwrap();
     a_round_trip(&outside, &daemon(&address, storage.path(), &settings)).await;
+
+    // The certificate is an identity: what is still being restored is shown to nobody else.
+    let ours = BatchedConfig {
+        tls: Some(Tls {
+            ca: certificates.ca.clone(),
+            identity: Some(certificates.client.clone()),
+        }),
+        ..BatchedConfig::new(&address)
+    };
+    let client = BatchedClient::connect(ours).await.unwrap();
+    assert_eq!(client.working_acl(), Acl::creator());
+    client.close().await;
 
     // Without our certificate, and by an authority that did not sign the server's.
     let nobody = certificate_files(&certificates, false);

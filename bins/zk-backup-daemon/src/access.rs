@@ -17,7 +17,7 @@ use crate::answer::ApiError;
 use crate::guesses::Guesses;
 
 /// How long a wrong attempt waits for its answer.
-const DELAY: Duration = Duration::from_secs(1);
+const DELAY: Duration = Duration::from_millis(500);
 
 /// A user name and a password. Debug output shows neither.
 #[derive(Clone)]

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Wrong attempts that wait for their answers at once: of one address, and in all.
-const OF_ONE: usize = 8;
-const IN_ALL: usize = 64;
+const OF_ONE: usize = 4;
+const IN_ALL: usize = 32;
 /// In all, where each is the only one of its address.
-const MOST: usize = 256;
+const MOST: usize = 128;
 /// Addresses that are remembered for having known the credentials.
 const KNOWN: usize = 4_096;
 

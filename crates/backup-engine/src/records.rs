@@ -38,6 +38,8 @@ pub(crate) struct Opened {
     /// Whether the live ensemble is the one that it is of, and has gone on since.
     pub(crate) same_history: bool,
     pub(crate) mode: String,
+    /// Whether it tells how many children each znode has had: that of ClickHouse Keeper does not.
+    pub(crate) counters_known: bool,
 }
 
 /// Opens the vault of `manifest`. Blocks.
@@ -70,6 +72,11 @@ pub(crate) fn open(parts: &Parts, manifest: &Manifest) -> Result<Opened, EngineE
         records,
         same_history: same_ensemble && history::begun(parts).is_none_or(|begun| begun < manifest.started_at),
         mode: manifest.mode.clone(),
+        counters_known: manifest
+            .contents
+            .get("counters_known")
+            .and_then(Value::as_bool)
+            .unwrap_or(true),
     })
 }
 

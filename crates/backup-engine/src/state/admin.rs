@@ -49,6 +49,8 @@ pub struct AdminSource {
     authorization: Option<HeaderValue>,
     tls: Option<TlsConfig>,
     spool: PathBuf,
+    silence: Duration,
+    reserve: u64,
 }
 
 impl AdminSource {
@@ -63,6 +65,8 @@ impl AdminSource {
             authorization: authorization.map(header).transpose()?,
             tls: None,
             spool: std::env::temp_dir(),
+            silence: SILENCE,
+            reserve: RESERVE,
         })
     }
 
@@ -198,7 +202,7 @@ impl AdminSource {
     fn room(&self) -> Result<u64, String> {
         let free = fs2::available_space(&self.spool);
         let free = free.map_err(|error| format!("{}: {error}", self.spool.display()))?;
-        Ok(free.saturating_sub(RESERVE))
+        Ok(free.saturating_sub(self.reserve))
     }
 
     /// What `body` holds, in a file that is gone when it is closed, and its length.
@@ -209,21 +213,21 @@ impl AdminSource {
         let (mut came, mut looked_at) = (0, 0);
         let (mut since, mut before) = (Instant::now(), 0);
         loop {
-            let piece = match pieces.recv_timeout(SILENCE) {
+            let piece = match pieces.recv_timeout(self.silence) {
                 Ok(piece) => piece.map_err(|error| error.to_string())?,
                 Err(RecvTimeoutError::Disconnected) => return Ok((file, came)),
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(format!("nothing came for {} seconds", SILENCE.as_secs()));
+                    return Err(format!("nothing came for {} seconds", self.silence.as_secs()));
                 }
             };
             file.write_all(&piece).map_err(fail)?;
             came += piece.len() as u64;
-            if since.elapsed() >= SILENCE {
+            if since.elapsed() >= self.silence {
                 if came - before < LEAST_BYTES {
                     return Err(format!(
                         "{} bytes came in {} seconds",
                         came - before,
-                        SILENCE.as_secs()
+                        self.silence.as_secs()
                     ));
                 }
                 (since, before) = (Instant::now(), came);
@@ -377,5 +381,42 @@ mod tests {
             let why = AdminSource::new(url, Some(secret)).unwrap_err();
             assert!(!why.contains("ann:") && !why.contains("word"), "{why}");
         }
+    }
+
+    /// Sends a byte now and then, for ever.
+    struct Drip;
+
+    impl Read for Drip {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            sleep(Duration::from_millis(20));
+            buffer[0] = 0;
+            Ok(1)
+        }
+    }
+
+    /// Sends nothing until nobody waits any more.
+    struct Silence(std::sync::mpsc::Receiver<()>);
+
+    impl Read for Silence {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            let _ = self.0.recv(); // an error is the end, too
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_server_that_stalls_or_sends_too_much_is_given_up() {
+        let mut source = AdminSource::new("http://localhost:8080", None).unwrap();
+        source.silence = Duration::from_millis(200);
+        let why = source.spooled(Drip).unwrap_err();
+        assert!(why.contains("bytes came in"), "{why}");
+        let (open, silent) = std::sync::mpsc::channel();
+        let why = source.spooled(Silence(silent)).unwrap_err();
+        assert!(why.contains("nothing came"), "{why}");
+        drop(open);
+        source.silence = SILENCE;
+        source.reserve = u64::MAX;
+        let why = source.spooled(io::repeat(0)).unwrap_err();
+        assert!(why.contains("hardly any space"), "{why}");
     }
 }

@@ -83,6 +83,7 @@ async fn bring_back(
         dry_run,
         same_ensemble: opened.same_history,
         sequence_limit: parts.sequence_limit,
+        counters_known: opened.counters_known,
         now: parts.now().unix_timestamp() * 1_000,
         ledger: parts.unfinished.of(&job.id, id.as_str()),
         ..RestoreOptions::default()

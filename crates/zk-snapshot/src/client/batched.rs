@@ -84,6 +84,8 @@ pub struct BatchedClient {
     main: Session,
     acls: Vec<Session>,
     turn: AtomicU64,
+    /// Whether the server knows an identity of ours.
+    is_known: bool,
     runtime: Option<Runtime>,
 }
 
@@ -107,10 +109,11 @@ impl BatchedClient {
             .map(|_| Session::new(&config, runtime.handle()))
             .collect::<Result<_, _>>()
             .map_err(fail)?;
-        let client = Self {
+        let mut client = Self {
             main: Session::new(&config, runtime.handle()).map_err(fail)?,
             acls,
             turn: AtomicU64::new(0),
+            is_known: config.digest_auth.is_some() || config.sasl.is_some(),
             runtime: Some(runtime),
             config,
         };
@@ -135,6 +138,17 @@ impl BatchedClient {
                 }
                 _ => client.client_error(&error),
             });
+        }
+        if !client.is_known
+            && client
+                .config
+                .tls
+                .as_ref()
+                .is_some_and(|tls| tls.identity.is_some())
+        {
+            // A server need not take a certificate for an identity. One before 3.7 does not say whether it does.
+            let schemes = client.identities().await?;
+            client.is_known = schemes.is_none_or(|schemes| schemes.iter().any(|scheme| scheme != "ip"));
         }
         Ok(client)
     }
@@ -189,7 +203,7 @@ impl ZnodeWriter for BatchedClient {
     }
 
     fn working_acl(&self) -> Acl {
-        if self.config.digest_auth.is_some() || self.config.sasl.is_some() {
+        if self.is_known {
             Acl::creator()
         } else {
             Acl::open()

@@ -213,7 +213,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         let children = i64::from(self.writer.places.at(path).children());
         let unfinished = self.writer.unfinished.get(path).copied();
         let restores = self.options.policy != Policy::Missing || unfinished.is_some();
-        let wanted = record.stat.next_sequence();
+        let wanted = match self.options.counters_known {
+            true => record.stat.next_sequence(),
+            false => 0,
+        };
         let counts = match live {
             Live::Missing if record.role != Role::Unreadable => wanted > children,
             Live::Found { found, .. }

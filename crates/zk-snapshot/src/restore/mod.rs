@@ -57,6 +57,8 @@ pub struct RestoreOptions {
     /// How many children may be created and deleted again, in all, to raise the counters from which sequential
     /// children are numbered.
     pub sequence_limit: u64,
+    /// Whether the backup tells how many children each znode has had. Where it does not, no counter is raised.
+    pub counters_known: bool,
     /// The present, in milliseconds since the Unix epoch: TTL znodes that are missing and due by then count as
     /// [`created_passing`](RestoreReport::created_passing).
     pub now: i64,
@@ -74,6 +76,7 @@ impl Default for RestoreOptions {
             show: 100,
             same_ensemble: false,
             sequence_limit: 1_000_000,
+            counters_known: true,
             now: 0,
             ledger: Arc::new(MemoryLedger::default()),
         }

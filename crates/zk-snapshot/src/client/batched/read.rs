@@ -28,6 +28,19 @@ const ACLS_IN_FLIGHT: usize = 64;
 const FEW_ACLS: usize = 32;
 
 impl BatchedClient {
+    /// The schemes of the identities that the server knows of us; `None` where it does not say: before 3.7.
+    pub(super) async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        let answer = self.main.call(self.deadline(), |zk| {
+            let zk = zk.clone();
+            async move { zk.list_auth_users().await }.boxed()
+        });
+        match answer.await {
+            Ok(users) => Ok(Some(users.iter().map(|user| user.scheme().to_owned()).collect())),
+            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error)),
+            Err(_) => Ok(None),
+        }
+    }
+
     /// The answer of each of `paths`, or why it cannot be decoded.
     async fn multi_read(
         &self,
@@ -237,15 +250,8 @@ impl ZnodeReader for BatchedClient {
     }
 
     async fn reads_everything(&self) -> Result<bool, ClientError> {
-        let answer = self.main.call(self.deadline(), |zk| {
-            let zk = zk.clone();
-            async move { zk.list_auth_users().await }.boxed()
-        });
-        match answer.await {
-            Ok(identities) => Ok(identities.iter().any(|identity| identity.scheme() == "super")),
-            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error)),
-            Err(_) => Ok(false), // a server before 3.7
-        }
+        let schemes = self.identities().await?;
+        Ok(schemes.is_some_and(|schemes| schemes.iter().any(|scheme| scheme == "super")))
     }
 
     async fn applied(&self) -> Option<i64> {
