@@ -26,6 +26,7 @@ mod round_trip;
 mod secured;
 mod shapes;
 mod state_sources;
+mod storage;
 mod transactional;
 mod unfinished;
 mod whole_tree;

@@ -156,7 +156,9 @@ impl<R: Read> Read for Xerial<R> {
             // What it says to unpack to is reserved at once.
             let says = snap::raw::decompress_len(&self.packed).map_err(io::Error::other)?;
             if says > self.packed.len().saturating_mul(MOST_PACKED) {
-                return Err(io::Error::other(format!("{length} bytes cannot unpack to {says}")));
+                return Err(io::Error::other(format!(
+                    "{length} bytes cannot unpack to {says}"
+                )));
             }
             self.block = snap::raw::Decoder::new()
                 .decompress_vec(&self.packed)
@@ -368,6 +370,9 @@ mod tests {
         let zeros = snap::raw::Encoder::new().compress_vec(&[0; 1 << 20]).unwrap();
         assert_eq!(packed(&zeros).unwrap(), 1 << 20);
         let claims = packed(&[0xff, 0xff, 0xff, 0xff, 0x0f, 0]).unwrap_err();
-        assert!(claims.to_string().contains("cannot unpack to 4294967295"), "{claims}");
+        assert!(
+            claims.to_string().contains("cannot unpack to 4294967295"),
+            "{claims}"
+        );
     }
 }
