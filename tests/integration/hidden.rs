@@ -125,11 +125,9 @@ async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
         let (_, state) = daemon.do_job("/backup", r#"{"allow_partial": true}"#).unwrap();
         assert_eq!(state.status, 200, "{adapter}: {}", state.text);
         let skipped = &state.json()["result"]["skipped"];
-        assert_eq!(
-            skipped["unreadable_paths"],
-            json!(["/w/bits", "/w/more", "/w/text"]),
-            "{adapter}"
-        );
+        let mut named = skipped["unreadable_paths"].as_array().unwrap().clone();
+        named.sort_by_key(ToString::to_string);
+        assert_eq!(named, ["/w/bits", "/w/more", "/w/text"], "{adapter}");
 
         for path in ["/w/bits", "/w/more", "/w/text"] {
             let open = zookeeper_async::Acl::open_unsafe().clone();

@@ -31,6 +31,7 @@ mod round_trip;
 mod secured;
 mod shapes;
 mod state_sources;
+mod storage;
 mod strict;
 mod transactional;
 mod unfinished;

@@ -153,6 +153,7 @@ pub(crate) fn unknown(why: &str) -> Health {
     };
     Health {
         status: "Warning",
+        hindrances: vec![why.to_owned()],
         problems: vec![why.to_owned()],
         ..Health::new(storage, 0)
     }

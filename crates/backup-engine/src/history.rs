@@ -18,13 +18,13 @@ const MARK: &str = "recovered";
 
 /// Notes that backups which began until `now` say nothing of what comes.
 pub(crate) fn break_off(directory: &Path, now: OffsetDateTime) -> io::Result<()> {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one = lock(&ONE_AT_A_TIME);
     write(&directory.with_file_name(MARK), now)
 }
 
 /// Writes a time in the place of an earlier one.
 pub(crate) fn write(mark: &Path, time: OffsetDateTime) -> io::Result<()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = lock(&ONE_AT_A_TIME);
     let new = mark.with_extension("new");
     let mut file = create(&new)?;
     file.write_all(time.format(&Rfc3339).map_err(io::Error::other)?.as_bytes())?;

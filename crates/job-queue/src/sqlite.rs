@@ -203,6 +203,8 @@ fn fail_unreadable(connection: &mut Connection) -> Result<(), QueueError> {
 }
 
 fn fail_row(t: &Transaction<'_>, seq: i64, why: &QueueError) -> Result<(), QueueError> {
+    // What stands in the row may be part of it, and of any length.
+    let why: String = why.to_string().escape_debug().take(300).collect();
     let message = format!("{UNREADABLE}: {why}");
     t.execute(
         "UPDATE job SET state = 'Failed', message = ?2 WHERE seq = ?1",
@@ -382,7 +384,7 @@ impl JobStore for SqliteJobs {
     fn unreadable(&self) -> Result<Vec<String>, QueueError> {
         let connection = self.lock();
         let mut find = connection
-            .prepare("SELECT id, message FROM job WHERE message GLOB ?1 ORDER BY seq")
+            .prepare("SELECT id, message FROM job WHERE message GLOB ?1 ORDER BY seq DESC LIMIT 20")
             .map_err(storage)?;
         let named = |row: &Row<'_>| {
             let id = row

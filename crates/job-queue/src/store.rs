@@ -107,7 +107,7 @@ pub trait JobStore: Send + Sync {
     /// [`QueueError::Storage`].
     fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError>;
 
-    /// Jobs whose record cannot be read, named, and why. They are Failed.
+    /// Jobs whose record cannot be read, named, and why: the newest 20. They are Failed.
     ///
     /// # Errors
     /// [`QueueError::Storage`].

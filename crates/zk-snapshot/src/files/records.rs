@@ -7,9 +7,8 @@ use super::jute::{Input, Persisted};
 use super::tree::name_of;
 use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
 
-/// No part is longer: one that is written is closed once it has 256 KiB, by a znode that no server's file has larger, or is
-/// the lists.
-const LONGEST_PART: u64 = 1 << 30;
+/// No part is longer, and none is written that is: it is closed once it has 256 KiB, by a znode that may be larger, or is the lists.
+pub(super) const LONGEST_PART: u64 = 1 << 30;
 
 /// The znodes of a clean snapshot as records, part by part.
 ///

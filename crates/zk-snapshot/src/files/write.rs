@@ -10,6 +10,7 @@ use super::Fault;
 use super::acls::Acls;
 use super::again::{Again, Sum};
 use super::jute::put_buffer;
+use super::records::LONGEST_PART;
 use super::snapshot::{END, MAGIC, PART};
 use super::tree::{FileTree, GONE, Piece, parent};
 
@@ -100,7 +101,12 @@ impl FileTree {
             });
             let mut written = Ok(());
             for (part, znodes) in made {
-                written = sink(&part, znodes);
+                written = match part.len() as u64 {
+                    ..=LONGEST_PART => sink(&part, znodes),
+                    bytes => Err(io::Error::other(format!(
+                        "{bytes} bytes that belong together are too many"
+                    ))),
+                };
                 if written.is_err() {
                     break;
                 }

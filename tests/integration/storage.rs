@@ -1,0 +1,103 @@
+//! What the server makes of a storage that it finds.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::live::{daemon, nobody, observer, plant, server, try_daemon};
+
+fn opened_to_others(path: &Path) -> u32 {
+    let found = fs::symlink_metadata(path).unwrap();
+    let mode = if found.is_dir() { 0o755 } else { 0o644 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    let mut count = 1;
+    if found.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            count += opened_to_others(&entry.unwrap().path());
+        }
+    }
+    count
+}
+
+fn open_to_others(path: &Path) -> Vec<String> {
+    let found = fs::symlink_metadata(path).unwrap();
+    let mut open = Vec::new();
+    if found.permissions().mode() & 0o077 != 0 {
+        open.push(path.display().to_string());
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            open.extend(open_to_others(&entry.unwrap().path()));
+        }
+    }
+    open
+}
+
+/// Other users could read it, the last time that was relied on is ten years ago, and a job cannot be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_storage_is_closed_to_others_and_what_is_wrong_with_it_is_told() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/a", b"1")]).await;
+    let storage = tempfile::tempdir().unwrap();
+    let first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (id, state) = first.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200);
+    assert_eq!(open_to_others(storage.path()), [""; 0]);
+    drop(first);
+    fs::write(storage.path().join("clock"), "2016-11-23T14:00:00Z").unwrap();
+    let count = opened_to_others(storage.path());
+
+    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    assert_eq!(open_to_others(storage.path()), [""; 0]);
+    let said = second.said();
+    assert!(
+        count > 8 && said.contains(&format!("{count} files and directories")),
+        "{said}"
+    );
+    let (newer, state) = second.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200);
+    assert_eq!(
+        second.http.get("/listbackups").unwrap().json(),
+        json!([id, newer])
+    );
+    let health = || second.http.get("/health").unwrap().json();
+    assert_eq!(health()["status"], "Warning");
+    let problems = health()["problems"].to_string();
+    assert!(
+        problems.contains("the clock shows") && problems.contains("trust_clock"),
+        "{problems}"
+    );
+    assert_eq!(second.http.get("/health/ready").unwrap().status, 200);
+    assert_eq!(
+        second.http.post("/evict?trust_clock=true", "").unwrap().status,
+        200
+    );
+    assert_eq!(health()["status"], "UP");
+}
+
+#[test]
+fn a_link_in_the_place_of_the_job_database_stops_the_start() {
+    let outside = tempfile::tempdir().unwrap();
+    let precious = outside.path().join("precious");
+    fs::write(&precious, b"precious").unwrap();
+    for hard in [false, true] {
+        let storage = tempfile::tempdir_in(outside.path()).unwrap();
+        let place = storage.path().join("jobs.db");
+        if hard {
+            fs::hard_link(&precious, &place).unwrap();
+        } else {
+            symlink(&precious, &place).unwrap();
+        }
+        let refused = try_daemon(&nobody(), storage.path(), &[])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refused.contains("jobs.db") && refused.contains("link"),
+            "{refused}"
+        );
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    }
+}
