@@ -14,8 +14,17 @@ use crate::{Changes, ClientError, Found, History, Reading, Stat, TreeWatch, Znod
 /// have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Print {
-    which: [u32; 2],
+    which: (i64, i32),
     changes: u32,
+}
+
+impl Print {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            which: (stat.czxid, stat.aversion),
+            changes: stat.version.wrapping_add(stat.cversion).cast_unsigned(),
+        }
+    }
 }
 
 /// How a second look at everything ended.
@@ -58,22 +67,9 @@ impl Run<'_> {
         }
         let key = self.keys.path(path);
         match stat {
-            Some(stat) if !stat.is_ephemeral() => {
-                let print = self.print_of(stat);
-                self.prints.insert(key, print);
-            }
-            _ => {
-                self.prints.remove(&key);
-            }
-        }
-    }
-
-    fn print_of(&self, stat: &Stat) -> Print {
-        let which = [&stat.czxid.to_le_bytes()[..], &stat.aversion.to_le_bytes()];
-        Print {
-            which: self.keys.key::<2>(&which).0,
-            changes: stat.version.wrapping_add(stat.cversion).cast_unsigned(),
-        }
+            Some(stat) if !stat.is_ephemeral() => self.prints.insert(key, Print::of(stat)),
+            _ => self.prints.remove(&key),
+        };
     }
 
     /// Looks at everything again once it is settled, and counts: whatever changed a znode that we could read all
@@ -114,7 +110,7 @@ impl Run<'_> {
                 let Reading::Found(found) = reading else {
                     return Ok(self.differs(path));
                 };
-                let now = self.print_of(&found.stat);
+                let now = Print::of(&found.stat);
                 if now.which != then.which {
                     return Ok(self.differs(path));
                 }
@@ -162,7 +158,7 @@ impl Run<'_> {
                     let Reading::Found(found) = reading else {
                         return Ok(self.differs(path.clone()));
                     };
-                    let print = self.print_of(&found.stat);
+                    let print = Print::of(&found.stat);
                     let changes = print.changes.wrapping_sub(then.changes);
                     if print.which != then.which {
                         return Ok(self.differs(path.clone()));
