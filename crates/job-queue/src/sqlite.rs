@@ -203,15 +203,45 @@ fn fail_unreadable(connection: &mut Connection) -> Result<(), QueueError> {
 }
 
 fn fail_row(t: &Transaction<'_>, seq: i64, why: &QueueError) -> Result<(), QueueError> {
-    // What stands in the row may be part of it, and of any length.
-    let why: String = why.to_string().escape_debug().take(300).collect();
-    let message = format!("{UNREADABLE}: {why}");
     t.execute(
         "UPDATE job SET state = 'Failed', message = ?2 WHERE seq = ?1",
-        params![seq, message],
+        params![seq, unreadable_message(why)],
     )
     .map_err(storage)?;
     Ok(())
+}
+
+fn unreadable_message(why: &QueueError) -> String {
+    // What stands in the row may be part of it, and of any length.
+    let why: String = why.to_string().escape_debug().take(300).collect();
+    format!("{UNREADABLE}: {why}")
+}
+
+/// What can be told of a job whose row cannot be read. That of a backup is named as its vault is.
+fn unreadable_job(row: &Row<'_>, id: &str, why: &QueueError) -> Job {
+    let text = |index: usize| row.get::<_, String>(index).ok();
+    let time = |index: usize| row.get::<_, Option<i64>>(index).ok().flatten().map(from_millis);
+    let vault = text(2).unwrap_or_default();
+    let otherwise = if vault == id {
+        JobKind::Backup
+    } else {
+        JobKind::Restore
+    };
+    let kind = text(1).and_then(|kind| serde_json::from_value(Value::String(kind)).ok());
+    Job {
+        id: id.to_owned(),
+        kind: kind.unwrap_or(otherwise),
+        vault,
+        payload: Value::Null,
+        scheduled: false,
+        state: JobState::Failed,
+        message: Some(unreadable_message(why)),
+        log_tail: Vec::new(),
+        result: Value::Null,
+        created_at: time(9).unwrap_or(OffsetDateTime::UNIX_EPOCH),
+        started_at: time(10),
+        finished_at: time(11),
+    }
 }
 
 /// Renames the database and what SQLite keeps beside it, and returns where the database now is.
@@ -405,7 +435,8 @@ impl JobStore for SqliteJobs {
                 "DELETE FROM job WHERE state NOT IN ('Queued', 'Processing')
                    AND seq NOT IN (SELECT seq FROM job WHERE state NOT IN ('Queued', 'Processing')
                                    ORDER BY seq DESC LIMIT ?1)
-                   AND id NOT IN (SELECT max(id) FROM job GROUP BY kind)",
+                   AND id NOT IN (SELECT max(id) FROM job WHERE typeof(id) = 'text' AND kind IN ('backup', 'restore')
+                                  GROUP BY kind)",
                 [keep],
             )
             .map_err(storage)
@@ -425,11 +456,10 @@ fn count(connection: &Connection, what: &str) -> Result<usize, QueueError> {
 fn load(connection: &Connection, id: &str) -> Result<Option<Job>, QueueError> {
     connection
         .query_row(&format!("SELECT {COLUMNS} FROM job WHERE id = ?1"), [id], |row| {
-            Ok(parse(row))
+            Ok(parse(row).unwrap_or_else(|why| unreadable_job(row, id, &why)))
         })
         .optional()
-        .map_err(storage)?
-        .transpose()
+        .map_err(storage)
 }
 
 /// The state of a job, whatever else its row says.
