@@ -7,7 +7,7 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use super::apply::Run;
 use super::plan::Live;
 use super::scope::Placed;
-use super::write::TRIES;
+use super::surprise::TRIES;
 use super::{Policy, Stop};
 use crate::capture::frontier::{Family, Frontier};
 use crate::{AclFound, ClientError, History, Reading, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};

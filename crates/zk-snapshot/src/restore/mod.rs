@@ -11,6 +11,7 @@ mod places;
 mod plan;
 mod report;
 mod scope;
+mod surprise;
 mod ways;
 mod write;
 

@@ -10,6 +10,7 @@ use futures::stream::{FuturesOrdered, StreamExt};
 use super::ledger::{Ledger, Unfinished};
 use super::places::Places;
 use super::plan::{Hint, Step};
+use super::surprise::Surprise;
 use super::{Change, RestoreOptions, RestoreReport, Stop};
 use crate::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
@@ -19,39 +20,16 @@ const IN_FLIGHT: usize = 8;
 const BYTES: usize = 512 << 10;
 /// No call is made smaller than this because a connection was lost.
 const LEAST_BYTES: usize = 16 << 10;
-/// A znode is planned again this often because of what came between.
-pub(super) const TRIES: u8 = 4;
-/// A request that loses the connection by itself is sent again this often.
-const LOST_ALONE: u8 = 3;
-
-const TOO_LARGE: &str =
-    "each request for it loses the connection: it may be larger than the server's jute.maxbuffer allows";
 
 /// What belongs to an operation that is under way.
-struct Rest {
-    counts: Option<Change>,
-    ends: bool,
+pub(super) struct Rest {
+    pub(super) counts: Option<Change>,
+    pub(super) ends: bool,
     /// The steps after it, the next one last.
     then: Vec<Step>,
 }
 
 type Outcomes = (Vec<WriteOp>, Vec<Rest>, Vec<Result<(), WriteError>>);
-
-/// What is known of a znode whose writes did not go as planned.
-#[derive(Debug, Default)]
-pub(super) struct Surprise {
-    pub(super) hint: Hint,
-    tries: u8,
-    /// Its request was one of several that a connection was lost with, or the only one: it goes out alone.
-    alone: bool,
-    lost_alone: u8,
-    /// How often it was opened to us, so that it could be looked at.
-    pub(super) opened: u8,
-    /// Somebody else had created it.
-    pub(super) met: bool,
-    /// What may have been done all the same.
-    pub(super) unsure: Option<Change>,
-}
 
 /// Sends operations in batches, several at a time, and counts what became of them.
 pub(super) struct Writer<'a, T: ?Sized> {
@@ -80,7 +58,7 @@ pub(super) struct Writer<'a, T: ?Sized> {
     bytes: usize,
     limit: usize,
     /// The last request that went out alone lost the connection.
-    is_lost: bool,
+    pub(super) is_lost: bool,
     in_flight: FuturesOrdered<BoxFuture<'a, Outcomes>>,
 }
 
@@ -176,7 +154,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             let path = op.path().clone();
             self.begun.push(Unfinished { path, created });
         }
-        self.bytes += size(&op) + then.iter().map(|step| size(&step.op)).sum::<usize>();
+        self.bytes += op.size() + then.iter().map(|step| step.op.size()).sum::<usize>();
         self.batch.push((op, Rest { counts, ends, then }));
     }
 
@@ -218,9 +196,9 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         while waiting.peek().is_some() {
             let (mut ops, mut rests, mut bytes) = (Vec::new(), Vec::new(), 0);
             while let Some((op, _)) = waiting.peek()
-                && (ops.is_empty() || (ops.len() < live.write_batch() && bytes + size(op) <= self.limit))
+                && (ops.is_empty() || (ops.len() < live.write_batch() && bytes + op.size() <= self.limit))
             {
-                bytes += size(op);
+                bytes += op.size();
                 if let Some((op, rest)) = waiting.next() {
                     ops.push(op);
                     rests.push(rest);
@@ -239,7 +217,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         let several = ops.len() > 1;
         let lost = |outcome: &Result<(), WriteError>| matches!(outcome, Err(WriteError::Unknown(_)));
         if several && outcomes.iter().any(lost) {
-            let bytes: usize = ops.iter().map(size).sum();
+            let bytes: usize = ops.iter().map(WriteOp::size).sum();
             self.limit = self.limit.min((bytes / 2).max(LEAST_BYTES));
         }
         for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes) {
@@ -305,133 +283,6 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         Ok(())
     }
 
-    /// What is to be done about a write that was not carried out, or may not have been.
-    fn surprised(&mut self, op: &WriteOp, rest: &Rest, error: &WriteError, alone: bool) {
-        let path = op.path();
-        if matches!(op, WriteOp::Delete { .. }) {
-            return self.not_deleted(path, error);
-        }
-        let creates = matches!(op, WriteOp::Create { .. });
-        if !self.places.at(path).is_wanted() {
-            // What is above a renamed subtree, or is to be deleted: what depends on it meets the same.
-            if creates {
-                self.ask_the_parent(path, error);
-            }
-            return;
-        }
-        // Who does not let us create is the parent, and it may be gone.
-        let admissible = creates && self.ask_the_parent(path, error);
-        self.is_lost |= alone && matches!(error, WriteError::Unknown(_));
-        if creates && *error == WriteError::NoAuth && !admissible {
-            return self.give_up(op, error.to_string());
-        }
-        let known = self.surprises.entry(path.clone()).or_default();
-        let mut why = None;
-        match (error, op) {
-            (WriteError::Unknown(_), _) => {
-                known.unsure = known.unsure.or(rest.counts);
-                known.alone = true;
-                known.lost_alone += u8::from(alone);
-                if known.lost_alone >= LOST_ALONE {
-                    why = Some(TOO_LARGE.to_owned());
-                } else if alone && creates {
-                    known.hint.split = true;
-                }
-            }
-            (WriteError::NodeExists, _) => known.met = true,
-            (WriteError::NoNode | WriteError::Changed, _) => {}
-            (WriteError::NoAuth, WriteOp::Create { .. }) if admissible => {}
-            (WriteError::NoAuth, WriteOp::SetData { .. }) if !known.hint.admit => known.hint.admit = true,
-            (WriteError::NoAuth, WriteOp::SetAcl { .. }) if !rest.ends && !known.hint.no_admin => {
-                known.hint.no_admin = true;
-            }
-            (other, _) => why = Some(other.to_string()),
-        }
-        known.tries += u8::from(!matches!(error, WriteError::Unknown(_)));
-        if why.is_none() && known.tries >= TRIES {
-            why = Some(format!("{error}; others keep changing it"));
-        }
-        match why {
-            None => self.places.pend(path, creates),
-            Some(why) => self.give_up(op, why),
-        }
-    }
-
-    fn give_up(&mut self, op: &WriteOp, why: String) {
-        let path = op.path();
-        if self.places.tell(path) {
-            self.report.fail(path, why);
-        }
-        if matches!(op, WriteOp::Create { .. }) {
-            self.places.fail(path);
-        } else {
-            self.broken.insert(path.clone());
-        }
-    }
-
-    /// Has the parent of a znode that could not be created planned again, if that may help. `false` if we may not create
-    /// there, and nothing is left to be done about it.
-    fn ask_the_parent(&mut self, path: &ZnodePath, error: &WriteError) -> bool {
-        let is_ours =
-            |parent: &ZnodePath| self.places.at(parent).is_wanted() && !self.places.at(parent).is_failed();
-        let Some(parent) = path.parent().filter(is_ours) else {
-            return false;
-        };
-        match error {
-            WriteError::NoNode | WriteError::EphemeralParent => self.places.pend(&parent, false),
-            // Those that went out together with the first to be refused get a second try.
-            WriteError::NoAuth if self.is_tried(&parent) => {
-                return self.surprises.get(path).is_none_or(|known| known.tries == 0);
-            }
-            WriteError::NoAuth => self.admit(&parent),
-            _ => {}
-        }
-        true
-    }
-
-    fn not_deleted(&mut self, path: &ZnodePath, error: &WriteError) {
-        let known = self.surprises.entry(path.clone()).or_default();
-        known.tries += 1;
-        match error {
-            WriteError::NoNode => return self.gone(path),
-            WriteError::Unknown(_) => {
-                known.unsure = Some(Change::Delete);
-                known.alone = true;
-            }
-            _ => {}
-        }
-        let tries = known.tries;
-        if *error == WriteError::NoAuth
-            && let Some(parent) = path.parent()
-        {
-            if self.is_tried(&parent) && tries > 1 {
-                return self.report.fail(path, error.to_string());
-            }
-            if self.places.at(&parent).is_wanted() {
-                self.admit(&parent);
-            } else {
-                self.surprises.entry(parent.clone()).or_default().hint.admit = true;
-                self.shut_extras.insert(parent, None);
-            }
-        }
-        if tries >= TRIES || matches!(error, WriteError::Refused(_)) {
-            self.report.fail(path, error.to_string());
-        } else {
-            self.undeleted.insert(path.clone());
-        }
-    }
-
-    /// Has the znode at `path` planned again so that we may do everything below it.
-    pub(super) fn admit(&mut self, path: &ZnodePath) {
-        self.surprises.entry(path.clone()).or_default().hint.admit = true;
-        self.places.pend(path, false);
-    }
-
-    /// Whether admitting ourselves was tried there.
-    pub(super) fn is_tried(&self, path: &ZnodePath) -> bool {
-        self.hint(path).admit
-    }
-
     pub(super) fn count(&mut self, path: &ZnodePath, counts: Option<Change>) {
         let Some(change) = counts else { return };
         match change {
@@ -447,20 +298,4 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
         self.report.show(self.show, path, change);
     }
-}
-
-fn size(op: &WriteOp) -> usize {
-    let acl = |acl: &crate::Acl| -> usize {
-        acl.entries()
-            .iter()
-            .map(|e| e.scheme.len() + e.id.len() + 12)
-            .sum()
-    };
-    let body = match op {
-        WriteOp::Create { data, acl: list, .. } => data.len() + acl(list),
-        WriteOp::SetData { data, .. } => data.len(),
-        WriteOp::SetAcl { acl: list, .. } => acl(list),
-        WriteOp::Delete { .. } => 0,
-    };
-    op.path().as_str().len() + body + 32
 }

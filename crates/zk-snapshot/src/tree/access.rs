@@ -117,6 +117,23 @@ pub enum WriteOp {
 }
 
 impl WriteOp {
+    /// About what it takes in a request, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        let list = |acl: &Acl| -> usize {
+            let entries = acl.entries().iter();
+            entries
+                .map(|entry| entry.scheme.len() + entry.id.len() + 12)
+                .sum()
+        };
+        let body = match self {
+            Self::Create { data, acl, .. } => data.len() + list(acl),
+            Self::SetData { data, .. } => data.len(),
+            Self::SetAcl { acl, .. } => list(acl),
+            Self::Delete { .. } => 0,
+        };
+        self.path().as_str().len() + body + 32
+    }
+
     /// The znode that is changed.
     #[must_use]
     pub fn path(&self) -> &ZnodePath {

@@ -57,27 +57,11 @@ fn together(ops: &[WriteOp]) -> usize {
     let fit = ops
         .iter()
         .take_while(|op| {
-            bytes += size(op);
+            bytes += op.size();
             bytes <= BYTES && !matches!(op, WriteOp::SetAcl { .. }) && op.unsendable().is_none()
         })
         .count();
     fit.max(1)
-}
-
-fn size(op: &WriteOp) -> usize {
-    let acl = |acl: &Acl| -> usize {
-        acl.entries()
-            .iter()
-            .map(|e| e.scheme.len() + e.id.len() + 12)
-            .sum()
-    };
-    let body = match op {
-        WriteOp::Create { data, acl: list, .. } => data.len() + acl(list),
-        WriteOp::SetData { data, .. } => data.len(),
-        WriteOp::SetAcl { acl: list, .. } => acl(list),
-        WriteOp::Delete { .. } => 0,
-    };
-    op.path().as_str().len() + body + 32
 }
 
 /// What a server says of TTL znodes if it does not know them.
