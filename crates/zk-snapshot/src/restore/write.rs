@@ -119,9 +119,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             self.drain().await?;
             if std::mem::take(&mut self.is_lost) {
                 // Whether there is an ensemble at all is known in the time of one request.
-                self.live
-                    .read_many(std::slice::from_ref(first.op.path()), History::Any)
-                    .await?;
+                self.live.read_many(&[ZnodePath::root()], History::Any).await?;
             }
             self.add(first, steps);
             return self.drain().await;

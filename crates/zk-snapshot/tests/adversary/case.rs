@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use zk_snapshot::model::{Ensemble, Fate, Identity, Manner, Rules};
 use zk_snapshot::{
     CaptureOptions, MemoryLedger, Policy, Record, RecordSource, RestoreError, RestoreOptions, RestoreReport,
@@ -329,11 +330,16 @@ pub fn story(ensemble: &Ensemble) {
     });
 }
 
-/// As many cases as `ADVERSARY_CASES` says.
+/// As many cases as `ADVERSARY_CASES` says, others each time; else 2,000 that are always the same.
 pub fn config() -> ProptestConfig {
     let asked = std::env::var("ADVERSARY_CASES").ok();
+    let asked = asked.and_then(|text| text.parse().ok());
     ProptestConfig {
-        cases: asked.and_then(|text| text.parse().ok()).unwrap_or(2_000),
+        cases: asked.unwrap_or(2_000),
+        rng_seed: match asked {
+            Some(_) => RngSeed::Random,
+            None => RngSeed::Fixed(16),
+        },
         max_shrink_iters: 4_000,
         failure_persistence: None,
         ..ProptestConfig::default()
