@@ -8,7 +8,7 @@ use futures::stream::StreamExt;
 use super::counters::Counters;
 use super::guard::Guards;
 use super::places::Place;
-use super::plan::{Last, Live, NodePlan, Question, Verdict, plan};
+use super::plan::{Last, Live, NodePlan, Question, Step, Verdict, plan};
 use super::report::name_path;
 use super::scope::{Placed, Scope, ahead};
 use super::write::Writer;
@@ -82,6 +82,13 @@ pub(super) struct Run<'a, T: ?Sized> {
     /// Znodes above what is renamed that are there by now.
     pub(super) ways: HashSet<ZnodePath>,
     passes: usize,
+}
+
+/// What is to be done about one znode at once.
+pub(super) struct Decided {
+    pub(super) steps: Vec<Step>,
+    /// That lets us look at it, and it is planned again then.
+    opens: bool,
 }
 
 /// Whether a server may have deleted it by itself by `now`.
@@ -208,6 +215,25 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
 
     /// Plans one record and begins to carry that out.
     pub(super) async fn one(&mut self, placed: Placed, live: &Live) -> Result<(), Stop> {
+        let steps = self.decide(&placed, live);
+        self.carry_out(placed.record.path, steps).await
+    }
+
+    /// Begins to do what was decided.
+    pub(super) async fn carry_out(&mut self, path: ZnodePath, decided: Decided) -> Result<(), Stop> {
+        self.writer.push(decided.steps).await?;
+        if decided.opens {
+            self.writer.drain().await?;
+            let known = self.writer.surprises.entry(path.clone()).or_default();
+            known.hint.admit = true;
+            known.opened += 1;
+            self.writer.places.pend(&path, true);
+        }
+        Ok(())
+    }
+
+    /// Plans one record, and notes what follows from that.
+    pub(super) fn decide(&mut self, placed: &Placed, live: &Live) -> Decided {
         let record = &placed.record;
         let path = &record.path;
         let children = i64::from(self.writer.places.at(path).children());
@@ -236,23 +262,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             hint: self.writer.hint(path),
             guards: &self.guards,
         });
-        if self.note(&placed, live, &plan) {
+        if self.note(placed, live, &plan) {
             plan.steps.iter_mut().for_each(|step| step.counts = None);
             plan.last.iter_mut().for_each(|last| last.counts = false);
         }
         // What an earlier plan had left for the end is of another state.
         self.last.remove(path);
         self.counters.forget(path);
-        if plan.verdict == Verdict::Open {
-            let path = path.clone();
-            self.writer.push(plan.steps).await?;
-            self.writer.drain().await?;
-            let known = self.writer.surprises.entry(path.clone()).or_default();
-            known.hint.admit = true;
-            known.opened += 1;
-            self.writer.places.pend(&path, true);
-            return Ok(());
-        }
         if matches!(plan.verdict, Verdict::Change) {
             match live {
                 Live::Missing => {
@@ -275,7 +291,6 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             if let Some(last) = plan.last {
                 self.last.insert(path.clone(), last);
             }
-            self.writer.push(plan.steps).await?;
         } else if counts
             && plan.verdict == Verdict::Equal
             && let Live::Found { found, .. } = live
@@ -283,7 +298,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             let there = found.stat.next_sequence();
             self.counters.want(path, wanted, there, there);
         }
-        Ok(())
+        Decided {
+            opens: plan.verdict == Verdict::Open,
+            steps: plan.steps,
+        }
     }
 
     /// Counts what is known by now. Whether the plan completes a creation, and is counted with it.

@@ -1,6 +1,6 @@
 //! What is live in the places of a backup's records, read in an order and in portions that bound what is held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use futures::stream::{FuturesOrdered, StreamExt};
 
@@ -45,9 +45,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             siblings.reverse();
             frontier.push(siblings);
         }
-        let mut in_flight = FuturesOrdered::new();
+        let (mut in_flight, mut ready) = (FuturesOrdered::new(), VecDeque::new());
         loop {
-            while in_flight.len() < batches {
+            while in_flight.len() + ready.len() < batches {
                 let batch = frontier.take();
                 if batch.is_empty() {
                     break;
@@ -60,45 +60,65 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 let batch: Vec<_> = batch.into_iter().rev().filter_map(find).collect();
                 in_flight.push_back(read(live, batch));
             }
-            let Some(answer) = in_flight.next().await else {
-                return Ok(());
+            let answer = match ready.pop_front() {
+                Some(answer) => answer,
+                None => match self.writer.beside(in_flight.next()).await {
+                    Some(answer) => answer?,
+                    None => return Ok(()),
+                },
             };
-            let answer = answer?;
-            frontier.learn(
-                &answer
-                    .iter()
-                    .map(|(family, _, live)| (*family, bytes(live)))
-                    .collect::<Vec<_>>(),
-            );
-            for (_, placed, mut live) in answer {
-                self.find_hidden(&placed.record.path, &mut live).await?;
-                self.one(placed, &live).await?;
+            let sizes = answer.iter().map(|(family, _, live)| (*family, bytes(live)));
+            frontier.learn(&sizes.collect::<Vec<_>>());
+            let (mut decided, mut denied) = (Vec::new(), Vec::new());
+            for (_, placed, live) in answer {
+                if matches!(live, Live::Denied) {
+                    denied.push(placed);
+                    continue;
+                }
+                let one = self.decide(&placed, &live);
+                if !one.steps.is_empty() {
+                    decided.push((placed.record.path, one));
+                }
+            }
+            if decided.is_empty() && denied.is_empty() {
+                continue;
+            }
+            // While writes are waited for nobody would drive the reads, which may hold what the writes need.
+            while let Some(answer) = self.writer.beside(in_flight.next()).await {
+                ready.push_back(answer?);
+            }
+            for (path, one) in decided {
+                self.carry_out(path, one).await?;
+            }
+            for placed in denied {
+                let found = self.find_hidden(&placed.record.path).await?;
+                self.one(placed, &found).await?;
             }
         }
     }
 
     /// Whether what may not be read is unfinished work of ours, hidden from everybody until it gets its own ACL, or may be
     /// opened by us: the list is shown to who may read or change it, and we may not read.
-    async fn find_hidden(&mut self, path: &ZnodePath, live: &mut Live) -> Result<(), Stop> {
-        if !matches!(live, Live::Denied) || self.options.dry_run {
-            return Ok(());
+    async fn find_hidden(&mut self, path: &ZnodePath) -> Result<Live, Stop> {
+        if self.options.dry_run {
+            return Ok(Live::Denied);
         }
-        let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
-        if let Some(Reading::Found(guard)) = guards.pop() {
-            let ours = guard.acl.same_as(&self.guards.narrow);
-            if ours && self.writer.unfinished.contains_key(path) {
-                *live = Live::Hidden(guard.stat);
-            } else if !guard.acl.is_masked()
-                && self
-                    .writer
-                    .surprises
-                    .get(path)
-                    .is_none_or(|known| known.opened < TRIES)
-            {
-                *live = Live::Shut(guard.stat, guard.acl);
-            }
+        let live = self.live;
+        let mut guards = self
+            .writer
+            .beside(live.read_acls(std::slice::from_ref(path)))
+            .await?;
+        let Some(Reading::Found(guard)) = guards.pop() else {
+            return Ok(Live::Denied);
+        };
+        let opened = self.writer.surprises.get(path).map_or(0, |known| known.opened);
+        if guard.acl.same_as(&self.guards.narrow) && self.writer.unfinished.contains_key(path) {
+            Ok(Live::Hidden(guard.stat))
+        } else if !guard.acl.is_masked() && opened < TRIES {
+            Ok(Live::Shut(guard.stat, guard.acl))
+        } else {
+            Ok(Live::Denied)
         }
-        Ok(())
     }
 
     fn asking(&self, placed: &Placed) -> Asking {

@@ -30,7 +30,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             }
             let new = self.is_surely_empty(place);
             let unfinished = self.writer.unfinished.contains_key(&path);
-            if new || unfinished || is_missing(self.live, &path).await? {
+            if new || unfinished || self.writer.beside(is_missing(self.live, &path)).await? {
                 let Some(acl) = self.acl_of(&above).await? else {
                     return Ok(false);
                 };

@@ -1,10 +1,11 @@
 //! Writing many operations at once, and finding out what became of each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::ledger::{Ledger, Unfinished};
@@ -154,6 +155,22 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
         self.bytes += op.size() + then.iter().map(|step| step.op.size()).sum::<usize>();
         self.batch.push((op, Rest { counts, ends, then }));
+    }
+
+    /// Waits for `work`, and drives what is under way meanwhile: a request that nobody drives may hold what another one
+    /// waits for.
+    pub(super) async fn beside<F: Future>(&mut self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        loop {
+            if self.in_flight.is_empty() {
+                return work.await;
+            }
+            match select(work.as_mut(), self.in_flight.next()).await {
+                Either::Left((done, _)) => return done,
+                Either::Right((Some(outcomes), _)) => self.judge(outcomes),
+                Either::Right((None, _)) => {}
+            }
+        }
     }
 
     /// Waits until the outcome of everything is known, and of what follows from it.
