@@ -7,6 +7,8 @@ use crate::{WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// A znode is planned again this often because of what came between.
 pub(super) const TRIES: u8 = 4;
+/// So often a write may be refused while its parent is to let us in.
+const REFUSED: u8 = 2;
 /// A request that loses the connection by itself is sent again this often.
 const LOST_ALONE: u8 = 3;
 const TOO_LARGE: &str =
@@ -65,7 +67,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
             (WriteError::NodeExists, _) => known.met = true,
             (WriteError::NoNode | WriteError::Changed, _) => {}
             (WriteError::NoAuth, WriteOp::Create { .. }) if admissible => {}
-            (WriteError::NoAuth, WriteOp::SetData { .. }) if !known.hint.admit => known.hint.admit = true,
+            (WriteError::NoAuth, WriteOp::SetData { .. })
+                if !known.hint.no_admin && known.tries < REFUSED =>
+            {
+                known.hint.admit = true;
+            }
             (WriteError::NoAuth, WriteOp::SetAcl { .. }) if !rest.ends && !known.hint.no_admin => {
                 known.hint.no_admin = true;
             }
@@ -103,9 +109,15 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         };
         match error {
             WriteError::NoNode | WriteError::EphemeralParent => self.places.pend(&parent, false),
-            // Those that went out together with the first to be refused get a second try.
-            WriteError::NoAuth if self.is_tried(&parent) => {
-                return self.surprises.get(path).is_none_or(|known| known.tries == 0);
+            WriteError::NoAuth if self.hint(&parent).no_admin => return false,
+            // Those that went out together with the first to be refused, or before we were admitted, get another try.
+            WriteError::NoAuth
+                if self
+                    .surprises
+                    .get(path)
+                    .is_some_and(|known| known.tries >= REFUSED) =>
+            {
+                return false;
             }
             WriteError::NoAuth => self.admit(&parent),
             _ => {}
@@ -128,7 +140,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         if *error == WriteError::NoAuth
             && let Some(parent) = path.parent()
         {
-            if self.is_tried(&parent) && tries > 1 {
+            if self.is_tried(&parent) && (tries > REFUSED || self.hint(&parent).no_admin) {
                 return self.report.fail(path, error.to_string());
             }
             if self.places.at(&parent).is_wanted() {
