@@ -13,7 +13,7 @@ use super::report::name_path;
 use super::scope::{Placed, Scope, ahead};
 use super::write::Writer;
 use super::{Change, Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
-use crate::{Found, Kind, Record, RecordSource, Role, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::{Found, Kind, Record, RecordSource, Role, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Records that are compared together, in number and in bytes of data.
 const TOGETHER: usize = 4_096;
@@ -55,6 +55,7 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
         told: HashSet::new(),
         ways: HashSet::new(),
         passes: 0,
+        admits: false,
     };
     let done = run.all(&source).await;
     run.writer.abandon().await;
@@ -82,6 +83,8 @@ pub(super) struct Run<'a, T: ?Sized> {
     /// Znodes above what is renamed that are there by now.
     pub(super) ways: HashSet<ZnodePath>,
     passes: usize,
+    /// An ACL is on its way that lets us do what comes below it.
+    admits: bool,
 }
 
 /// What is to be done about one znode at once.
@@ -170,7 +173,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         }
         for (_, records) in levels {
             self.level(records).await?;
-            if !self.live.keeps_order() {
+            if std::mem::take(&mut self.admits) || !self.live.keeps_order() {
                 self.writer.drain().await?;
             }
         }
@@ -221,6 +224,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
 
     /// Begins to do what was decided.
     pub(super) async fn carry_out(&mut self, path: ZnodePath, decided: Decided) -> Result<(), Stop> {
+        // A server checks what comes after `setACL` against the old list until the new one is applied.
+        self.admits |= decided
+            .steps
+            .first()
+            .is_some_and(|step| matches!(step.op, WriteOp::SetAcl { .. }));
         self.writer.push(decided.steps).await?;
         if decided.opens {
             self.writer.drain().await?;
