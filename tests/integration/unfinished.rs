@@ -1,8 +1,10 @@
 //! What a restore that was interrupted leaves behind is known, named and finished.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use serde_json::json;
+use zk_backup_testkit::Proxy;
 use zookeeper_async::{CreateMode, Permission};
 
 use crate::live::{assert_same, daemon, dump, observer, plant, server};
@@ -22,28 +24,47 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach() {
         let created = outside.create(path, data.to_vec(), guarded.clone(), CreateMode::Persistent);
         created.await.unwrap();
     }
-    for i in 0..20_000 {
+    for i in 0..2_000 {
         plant(&outside, &[(&format!("/p/c/n{i}"), b"0123456789")]).await;
     }
+    // What comes after the first bytes with data of the children is stopped on its way.
+    let (armed, requests, stopped) = (
+        Arc::new(AtomicBool::new(false)),
+        AtomicUsize::new(0),
+        Arc::new(Barrier::new(2)),
+    );
+    let (is_armed, stops) = (Arc::clone(&armed), Arc::clone(&stopped));
+    let stop = move |bytes: &[u8]| {
+        let has_data =
+            is_armed.load(Ordering::SeqCst) && bytes.windows(10).any(|window| window == b"0123456789");
+        let number = if has_data {
+            requests.fetch_add(1, Ordering::SeqCst)
+        } else {
+            0
+        };
+        if number == 1 {
+            stops.wait();
+        }
+        if number > 0 {
+            loop {
+                std::thread::park(); // it goes no further
+            }
+        }
+    };
+    let proxy = Proxy::start_with(&zookeeper.address(), stop).unwrap();
     let storage = tempfile::tempdir().unwrap();
-    let first = daemon(&zookeeper.address(), storage.path(), &AS_SUPER);
+    let first = daemon(proxy.address(), storage.path(), &AS_SUPER);
     let id = back_up(&first, "");
     let before = dump(&outside).await;
-    for i in 0..20_000 {
+    for i in 0..2_000 {
         outside.delete(&format!("/p/c/n{i}"), None).await.unwrap();
     }
     outside.delete("/p/c", None).await.unwrap();
     outside.delete("/p", None).await.unwrap();
+    armed.store(true, Ordering::SeqCst);
     let body = format!(r#"{{"vault": "{id}", "dbs": ["p/c"]}}"#);
     let task = first.http.post("/restore", &body).unwrap().text;
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let stat = outside.exists("/p/c", false).await.unwrap();
-        if stat.is_some_and(|stat| stat.num_children > 100) {
-            break;
-        }
-        assert!(Instant::now() < deadline, "nothing is restored");
-    }
+    stopped.wait();
     drop(first); // kills it
     let left = dump(&outside).await;
     assert!(left.len() < before.len(), "it was over before it could be killed");

@@ -59,6 +59,9 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
     };
     let done = run.all(&source).await;
     run.writer.abandon().await;
+    if done.is_err() {
+        run.writer.name_unsure();
+    }
     let told = run.writer.tell_ends().await;
     let report = run.report();
     match done.and(told) {

@@ -184,7 +184,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
     }
 
-    /// Waits for what is under way when nothing more can be sent, so that the report says what was done.
+    /// Waits for what is under way when nothing more can be sent, so that the report says what was done, and what may have
+    /// been.
     pub(super) async fn abandon(&mut self) {
         self.batch.clear();
         while let Some((ops, rests, outcomes)) = self.in_flight.next().await {
@@ -194,6 +195,16 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
                     Err(error) => self.report.fail(op.path(), error.to_string()),
                 }
             }
+        }
+    }
+
+    /// Names what may have been written, where the restore ends before that can be looked up.
+    pub(super) fn name_unsure(&mut self) {
+        let unsure = self.surprises.iter().filter(|(_, known)| known.unsure.is_some());
+        let unsure: Vec<_> = unsure.map(|(path, _)| path.clone()).collect();
+        for path in unsure.iter().filter(|path| self.places.tell(path)) {
+            self.report
+                .fail(path, "whether it was written is not known".to_owned());
         }
     }
 
