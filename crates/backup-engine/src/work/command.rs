@@ -19,7 +19,7 @@ const SHOWN: usize = 500;
 const DYING: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 /// What it is given of our environment, which holds secrets.
-const HANDED_ON: [&str; 10] = [
+const HANDED_ON: [&str; 14] = [
     "PATH",
     "HOME",
     "USER",
@@ -28,6 +28,11 @@ const HANDED_ON: [&str; 10] = [
     "LANG",
     "LC_ALL",
     "TZ",
+    // Where `kubectl` and `ssh` find what they talk to; none of them is a secret.
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "SSH_AUTH_SOCK",
     "TMPDIR",
     "JAVA_HOME",
 ];

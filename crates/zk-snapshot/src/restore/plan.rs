@@ -277,8 +277,8 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let masked = wanted.acl.is_masked();
     let data_differ = found.data != wanted.data;
     let differs = !masked && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
-    let only_ours = |acl: &Acl| asked.guards.hides() && asked.guards.is_ours(acl);
-    let exposed = data_differ && acl.is_some_and(|acl| exposes(acl, &wanted.acl) && !only_ours(acl));
+    // Also where the list could be ours: whose identities it names is not known.
+    let exposed = data_differ && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
     let mut plan = NodePlan {
         masked,
         finishes: asked.unfinished.is_some(),

@@ -330,12 +330,12 @@ pub fn story(ensemble: &Ensemble) {
     });
 }
 
-/// As many cases as `ADVERSARY_CASES` says, others each time; else 2,000 that are always the same.
+/// As many cases as `ADVERSARY_CASES` says, others each time; else 10,000 that are always the same.
 pub fn config() -> ProptestConfig {
     let asked = std::env::var("ADVERSARY_CASES").ok();
     let asked = asked.and_then(|text| text.parse().ok());
     ProptestConfig {
-        cases: asked.unwrap_or(2_000),
+        cases: asked.unwrap_or(10_000),
         rng_seed: match asked {
             Some(_) => RngSeed::Random,
             None => RngSeed::Fixed(16),
