@@ -11,6 +11,7 @@ mod claims;
 mod consistency;
 mod counters;
 mod crashes;
+mod crowds;
 mod damaged_files;
 mod elections;
 mod ends;

@@ -88,9 +88,13 @@ impl Access {
 
     fn is_open(&self, method: &Method, path: &str) -> bool {
         let reads = method == Method::GET || method == Method::HEAD;
-        let health = path == "/metrics" || path == "/health" || path.starts_with("/health/");
-        reads && (health || !self.protect_reads)
+        reads && (is_health(path) || !self.protect_reads)
     }
+}
+
+/// Whether a path is about the server's own state, which monitors ask for.
+pub(crate) fn is_health(path: &str) -> bool {
+    path == "/metrics" || path == "/health" || path.starts_with("/health/")
 }
 
 /// Lets a request through, or answers 401; what another site's page sends through a browser is refused.

@@ -23,6 +23,7 @@ mod access;
 mod answer;
 mod args;
 mod body;
+mod connections;
 mod guesses;
 mod logging;
 mod query;

@@ -12,6 +12,7 @@ use backup_engine::Engine;
 use tokio::sync::watch;
 
 use crate::access::{self, Access, REALM};
+use crate::connections::{self, Connections};
 use crate::routes;
 
 /// The longest that a client may take to send a request's head.
@@ -26,16 +27,19 @@ pub struct ServeOptions {
     pub tls: Option<rustls::ServerConfig>,
     /// How long a running job has to end after the shutdown began.
     pub grace: Duration,
+    /// How long a client may take for 64 KiB of its answer. Its connection is closed after twice that time at the latest.
+    pub patience: Duration,
 }
 
 impl ServeOptions {
-    /// HTTP, and 30 seconds for a running job.
+    /// HTTP, 30 seconds for a running job, and 20 for a client.
     #[must_use]
     pub fn new(access: Access) -> Self {
         Self {
             access,
             tls: None,
             grace: Duration::from_secs(30),
+            patience: Duration::from_secs(20),
         }
     }
 }
@@ -53,8 +57,15 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let ServeOptions { access, tls, grace } = options;
+    let ServeOptions {
+        access,
+        tls,
+        grace,
+        patience,
+    } = options;
     let served_engine = engine.clone();
+    let connections = Connections::new();
+    let counted = connections.clone();
     let server = HttpServer::new(move || {
         App::new()
             .app_data(Data::new(served_engine.clone()))
@@ -62,9 +73,12 @@ pub async fn serve(
             .app_data(basic::Config::default().realm(REALM))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
+            .wrap(from_fn(connections::count))
             .configure(routes::configure)
     })
-    .workers(2)
+    .workers(connections.workers())
+    .max_connections(connections.of_one_worker())
+    .on_connect(move |connection, data| counted.came(connection, data))
     .client_request_timeout(HEAD)
     .shutdown_timeout(5)
     .disable_signals();
@@ -103,8 +117,17 @@ pub async fn serve(
             () = out_of_patience => log::warn!("a job did not end in time and is left interrupted"),
         }
     };
-    let (served, (), ()) = tokio::join!(serving, control, working);
-    served
+    let looking = async {
+        let mut every = tokio::time::interval(patience);
+        loop {
+            every.tick().await;
+            connections.look();
+        }
+    };
+    tokio::select! {
+        (served, (), ()) = async { tokio::join!(serving, control, working) } => served,
+        () = looking => Ok(()),
+    }
 }
 
 /// One line for each request: no header, no query, no body, so no secret.

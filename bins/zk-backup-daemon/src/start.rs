@@ -70,9 +70,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         settings.storage.display()
     );
     let options = ServeOptions {
-        access: settings.access,
         tls,
         grace: settings.shutdown_grace,
+        ..ServeOptions::new(settings.access)
     };
     serve(listener, engine, options, asked_to_stop()?).await?;
     log::info!("stopped");

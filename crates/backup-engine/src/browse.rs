@@ -18,6 +18,9 @@ use crate::{EngineError, Mode};
 
 /// Vaults that are kept open, with where their znodes are.
 const OPEN: usize = 3;
+/// How many bytes the znodes on one page take, and each beside its path and name.
+const ROOM: usize = 8 << 20;
+const BESIDE: usize = 320;
 
 /// Vaults that were looked into, the last one first.
 #[derive(Default)]
@@ -77,7 +80,7 @@ pub struct ZnodePage {
     pub path: ZnodePath,
     /// How many there are in all.
     pub total: usize,
-    /// Those asked for.
+    /// Those asked for: fewer, where they take more than 8 MiB.
     pub znodes: Vec<ZnodeInfo>,
 }
 
@@ -174,7 +177,13 @@ pub(crate) fn znodes(
     if children.total == 0 && look.catalog.znode(path).map_err(fail)?.is_none() {
         return Err(no_znode(id, path));
     }
-    let znodes = children.entries.into_iter();
+    let mut room = ROOM;
+    let fits = |entry: &Entry| {
+        let before = room;
+        room = room.saturating_sub(2 * entry.path.as_str().len() + BESIDE);
+        before > 0
+    };
+    let znodes = children.entries.into_iter().take_while(fits);
     Ok(ZnodePage {
         path: path.clone(),
         total: children.total,

@@ -16,6 +16,10 @@ use crate::members::members;
 const WORD: Duration = Duration::from_secs(2);
 /// The longest that an agent may take to copy its server's data.
 const COPYING: Duration = Duration::from_secs(600);
+/// The longest that it may take to answer a connection, and to send what it says, which is short.
+const CONNECTING: Duration = Duration::from_secs(10);
+const SAYING: Duration = Duration::from_secs(10);
+const SAID: u64 = 64 << 10;
 
 /// Agents beside the servers that copy their data directory to a disk which is shared with us, as the predecessor
 /// needs them.
@@ -89,7 +93,11 @@ fn mode(answer: &str) -> Option<&str> {
 
 fn ask(url: &str) -> Result<(), String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(COPYING))
+        .timeout_global(Some(COPYING + CONNECTING + SAYING))
+        .timeout_connect(Some(CONNECTING))
+        .timeout_recv_response(Some(COPYING))
+        .timeout_recv_body(Some(SAYING))
+        .max_redirects(0)
         .http_status_as_error(false)
         .build()
         .into();
@@ -100,13 +108,16 @@ fn ask(url: &str) -> Result<(), String> {
     let status = answer.status();
     let text = answer
         .body_mut()
+        .with_config()
+        .limit(SAID)
+        .lossy_utf8(true)
         .read_to_string()
         .map_err(|error| format!("{url}: {error}"))?;
     let says = serde_json::from_str::<Value>(&text).ok();
     if status.is_success() && says.is_some_and(|says| says.get("Status") == Some(&"Ok".into())) {
         return Ok(());
     }
-    let text: String = text.chars().take(200).collect();
+    let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
     Err(format!("{url} answered {status}: {text}"))
 }
 

@@ -122,21 +122,19 @@ impl<W: Write> ArchiveWriter<W> {
 pub struct ArchiveFile<R> {
     file: Mutex<R>,
     frames: Vec<Frame>,
-    longest: u64,
+    longest: fn(usize) -> u64,
 }
 
 impl<R: Read + Seek> ArchiveFile<R> {
     /// Opens `file`, whose frames are where `frames` says.
     pub fn new(file: R, frames: Vec<Frame>) -> Self {
-        Self::with_longest(
-            file,
-            frames,
-            zstd::zstd_safe::compress_bound(MAX_FRAME_BYTES) as u64,
-        )
+        Self::with_longest(file, frames, |_| {
+            zstd::zstd_safe::compress_bound(MAX_FRAME_BYTES) as u64
+        })
     }
 
-    /// The same, of frames that take `longest` bytes of the file at most.
-    pub(crate) fn with_longest(file: R, frames: Vec<Frame>, longest: u64) -> Self {
+    /// The same, of frames that take as many bytes of the file as `longest` says of each, at most.
+    pub(crate) fn with_longest(file: R, frames: Vec<Frame>, longest: fn(usize) -> u64) -> Self {
         Self {
             file: Mutex::new(file),
             frames,
@@ -168,7 +166,7 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
     pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
         let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        if frame.length > self.longest {
+        if frame.length > (self.longest)(index) {
             let why = format!(
                 "{} bytes are said to be there, and no frame has so many",
                 frame.length
@@ -200,10 +198,15 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
         zstd::Decoder::with_buffer(&packed[..])
             .and_then(|decoder| decoder.take(MAX_FRAME_BYTES as u64).read_to_end(&mut raw))
             .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
-        let items: Vec<T> = serde_json::Deserializer::from_slice(&raw)
-            .into_iter()
-            .collect::<Result<_, _>>()
-            .map_err(|error| damaged(format!("a record cannot be read: {error}")))?;
+        let (mut items, mut lines) = (Vec::new(), serde_json::Deserializer::from_slice(&raw).into_iter());
+        loop {
+            let begin = lines.byte_offset();
+            let Some(item) = lines.next() else { break };
+            if begin >= FRAME_BYTES || items.len() as u64 == self.records_in(index) {
+                return Err(damaged("more records are there than were written, or than in any frame".to_owned()));
+            }
+            items.push(item.map_err(|error| damaged(format!("a record cannot be read: {error}")))?);
+        }
         if items.len() as u64 != self.records_in(index) {
             return Err(damaged(format!(
                 "{} records of {} are there",
@@ -368,6 +371,26 @@ mod tests {
         assert!(text.contains("no frame has so many"), "{text}");
         let opened = crate::SnapshotRecords::open(file, vec![frame]).map(drop);
         assert!(opened.unwrap_err().to_string().contains("no frame has so many"));
+    }
+
+    /// However much it packs: what is made of a line is larger than the line.
+    #[test]
+    fn a_frame_with_more_records_than_are_ever_written_is_refused_before_they_are_held() {
+        let (records, _, _) = archive(&[0]);
+        let mut line = Vec::new();
+        records[0].write_line(&mut (Acl::default(), Vec::new()), &mut line).unwrap();
+        for (lines, claimed) in [(3, 2), (FRAME_BYTES / line.len() + 2, u64::MAX)] {
+            let packed = zstd::bulk::compress(&line.repeat(lines), LEVEL).unwrap();
+            let frame = Frame {
+                offset: 0,
+                length: packed.len() as u64,
+                records: claimed,
+                sha256: hex_sha256(&packed),
+            };
+            let file = ArchiveFile::new(Cursor::new(packed), vec![frame]);
+            let text = file.outline(0).unwrap_err().to_string();
+            assert!(text.contains("more records"), "{lines}: {text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,9 @@ use crate::{Role, ZnodePath};
 
 /// How many znodes are named of which nothing is known.
 const NAMED: usize = 100;
+/// How many bytes the paths of the differences on one page have, and what is written beside each.
+const ROOM: usize = 8 << 20;
+const BESIDE: usize = 64;
 
 /// What lies between two states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +56,8 @@ pub struct Comparison {
     pub differences: Vec<Turned>,
     #[serde(skip)]
     passed: usize,
+    #[serde(skip)]
+    taken: usize,
 }
 
 impl Comparison {
@@ -64,7 +69,8 @@ impl Comparison {
         }
     }
 
-    /// Counts a difference, and keeps it if it is one of the `limit` after the first `offset`.
+    /// Counts a difference, and keeps it if it is one of the `limit` after the first `offset`: fewer, where they take more
+    /// than 8 MiB.
     pub fn note(&mut self, path: &ZnodePath, change: Turn, (offset, limit): (usize, usize)) {
         match change {
             Turn::Added => self.added += 1,
@@ -76,7 +82,8 @@ impl Comparison {
                 self.acl_changed += 1;
             }
         }
-        if self.passed >= offset && self.differences.len() < limit {
+        if self.passed >= offset && self.differences.len() < limit && self.taken < ROOM {
+            self.taken += path.as_str().len() + BESIDE;
             self.differences.push(Turned {
                 path: path.clone(),
                 change,

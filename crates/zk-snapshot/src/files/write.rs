@@ -10,7 +10,7 @@ use super::Fault;
 use super::acls::Acls;
 use super::again::{Again, Sum};
 use super::jute::put_buffer;
-use super::records::LONGEST_PART;
+use super::records::longest;
 use super::snapshot::{END, MAGIC, PART};
 use super::tree::{FileTree, GONE, Piece, parent};
 
@@ -100,11 +100,12 @@ impl FileTree {
                 })
             });
             let mut written = Ok(());
-            for (part, znodes) in made {
+            for (index, (part, znodes)) in made.into_iter().enumerate() {
                 written = match part.len() as u64 {
-                    ..=LONGEST_PART => sink(&part, znodes),
+                    bytes if bytes <= longest(index) => sink(&part, znodes),
                     bytes => Err(io::Error::other(format!(
-                        "{bytes} bytes that belong together are too many"
+                        "{bytes} bytes belong together (a znode, or all access control lists), and at most {} may",
+                        longest(index)
                     ))),
                 };
                 if written.is_err() {

@@ -1,0 +1,281 @@
+//! Connections: how many there are, which of them has to go for another, and which is given up.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Bytes;
+use actix_web::{Error, ResponseError as _};
+use rustix::net::{Shutdown, shutdown};
+use rustix::process::{Resource, getrlimit};
+
+use crate::access::is_health;
+use crate::answer::ApiError;
+
+/// The most connections, and the fewest, whatever the limit of descriptors is.
+const MOST: usize = 512;
+const FEWEST: usize = 3;
+/// Descriptors that are left to the rest: 25 while nothing is done, and some for the connections and files of a job.
+const OTHERS: usize = 45;
+/// Bytes of an answer that are handed on at once.
+const AT_ONCE: usize = 32 << 10;
+/// How much of an answer has to have gone between two looks.
+const LEAST_BYTES: usize = 64 << 10;
+
+/// All connections that are open.
+///
+/// There are as many as the process's limit of descriptors has room for. For one more, the one that has been idle for longest
+/// is closed; half of them are for requests other than those for health. A client that does not take its answer is given up.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    most: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Rises with everything that comes or ends.
+    next: u64,
+    open: BTreeMap<u64, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// Another descriptor of the same socket, so that it can be shut from here.
+    socket: OwnedFd,
+    requests: usize,
+    quiet_since: u64,
+    answers: BTreeMap<u64, Answer>,
+}
+
+/// An answer that is being sent: bytes handed on, and how many there were at the last look.
+#[derive(Debug, Default)]
+struct Answer {
+    sent: usize,
+    looked_at: Option<usize>,
+}
+
+/// A connection's place among all; goes with it.
+struct Seat {
+    all: Arc<Connections>,
+    key: u64,
+}
+
+/// A request that is being answered.
+struct Work {
+    all: Arc<Connections>,
+    connection: u64,
+    key: u64,
+}
+
+impl State {
+    fn tick(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Closes the connection that has been idle for longest, if one is.
+    fn close_one(&mut self) -> bool {
+        let idle = self.open.iter().filter(|(_, other)| other.requests == 0);
+        let oldest = idle.min_by_key(|(_, other)| other.quiet_since).map(|(key, _)| *key);
+        let closed = oldest.and_then(|oldest| self.open.remove(&oldest));
+        if let Some(closed) = &closed {
+            close(&closed.socket);
+        }
+        closed.is_some()
+    }
+}
+
+impl Connections {
+    /// As many as the limit of descriptors has room for: each takes two.
+    pub(crate) fn new() -> Arc<Self> {
+        let limit = getrlimit(Resource::Nofile).current;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Arc::new(Self {
+            most: (limit.saturating_sub(OTHERS) / 2).clamp(FEWEST, MOST),
+            state: Mutex::default(),
+        })
+    }
+
+    /// Threads that serve them.
+    pub(crate) fn workers(&self) -> usize {
+        if self.most < 16 { 1 } else { 2 }
+    }
+
+    /// How many each of these may have: one more than there may be in all, so that there is one for whose sake another is closed.
+    pub(crate) fn of_one_worker(&self) -> usize {
+        self.most / self.workers() + 1
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes a connection that has come, and closes an idle one where they are too many.
+    pub(crate) fn came(self: &Arc<Self>, connection: &dyn Any, data: &mut Extensions) {
+        let plain = connection.downcast_ref::<TcpStream>();
+        let tls = || Some(connection.downcast_ref::<TlsStream<TcpStream>>()?.get_ref().0);
+        let Some(stream) = plain.or_else(tls) else { return };
+        let mut state = self.lock();
+        while state.open.len() >= self.most && state.close_one() {}
+        let socket = match stream.as_fd().try_clone_to_owned() {
+            Ok(socket) => socket,
+            Err(error) => {
+                log::warn!("a connection is not taken: {error}");
+                return close(stream);
+            }
+        };
+        let key = state.tick();
+        let came = Open {
+            socket,
+            requests: 0,
+            quiet_since: key,
+            answers: BTreeMap::new(),
+        };
+        state.open.insert(key, came);
+        data.insert(Seat {
+            all: Arc::clone(self),
+            key,
+        });
+    }
+
+    /// Closes the connections of those who have taken too little of an answer since the last look.
+    pub(crate) fn look(&self) {
+        let mut state = self.lock();
+        for connection in state.open.values_mut() {
+            let stalls = connection.answers.values().any(Answer::stalls);
+            for answer in connection.answers.values_mut() {
+                answer.looked_at = Some(answer.sent);
+            }
+            if stalls {
+                log::warn!("a client that does not take its answer is given up");
+                close(&connection.socket);
+            }
+        }
+    }
+
+    /// `None` where there is no room for a request other than those for health.
+    fn begin(self: &Arc<Self>, connection: u64, is_health: bool) -> Option<Work> {
+        let mut state = self.lock();
+        let others = state.open.values().filter(|other| other.requests > 0).count();
+        if !is_health && others >= self.most.div_ceil(2) {
+            return None;
+        }
+        state.open.get_mut(&connection)?.requests += 1;
+        Some(Work {
+            all: Arc::clone(self),
+            connection,
+            key: state.tick(),
+        })
+    }
+}
+
+impl Answer {
+    fn stalls(&self) -> bool {
+        self.looked_at.is_some_and(|before| self.sent - before < LEAST_BYTES)
+    }
+}
+
+impl Work {
+    fn sent(&self, bytes: usize) {
+        let mut state = self.all.lock();
+        if let Some(connection) = state.open.get_mut(&self.connection) {
+            connection.answers.entry(self.key).or_default().sent += bytes;
+        }
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let mut state = self.all.lock();
+        let now = state.tick();
+        if let Some(connection) = state.open.get_mut(&self.connection) {
+            connection.requests -= 1;
+            connection.quiet_since = now;
+            connection.answers.remove(&self.key);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.all.lock().open.remove(&self.key);
+    }
+}
+
+/// Whoever reads or writes there is told that it has ended.
+fn close(socket: impl AsFd) {
+    let _ = shutdown(socket, Shutdown::Both); // it may have ended by itself
+}
+
+/// Counts a request in until its answer is sent, or says that there are too many.
+pub(crate) async fn count(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let seat = request
+        .conn_data::<Seat>()
+        .map(|seat| (Arc::clone(&seat.all), seat.key));
+    let Some((all, connection)) = seat else {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    };
+    let Some(work) = all.begin(connection, is_health(request.path())) else {
+        let refusal = ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_requests_at_once",
+            "too many requests are being answered; try again",
+        );
+        return Ok(request.into_response(refusal.error_response()));
+    };
+    let answer = next.call(request).await?;
+    Ok(answer.map_body(|_, body| BoxBody::new(Sending::new(body.boxed(), work))))
+}
+
+/// An answer that goes out in small pieces, so that it is seen whether the client takes them.
+struct Sending {
+    body: BoxBody,
+    rest: Bytes,
+    work: Work,
+}
+
+impl Sending {
+    fn new(body: BoxBody, work: Work) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            work,
+        }
+    }
+}
+
+impl MessageBody for Sending {
+    type Error = Box<dyn std::error::Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        while self.rest.is_empty() {
+            match Pin::new(&mut self.body).poll_next(context) {
+                Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
+                other => return other,
+            }
+        }
+        let length = self.rest.len().min(AT_ONCE);
+        self.work.sent(length);
+        Poll::Ready(Some(Ok(self.rest.split_to(length))))
+    }
+}
