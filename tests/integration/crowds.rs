@@ -59,7 +59,9 @@ fn comes_whole(socket: &mut TcpStream) -> bool {
     }
     let head = answer.windows(4).position(|at| at == b"\r\n\r\n").unwrap();
     let text = String::from_utf8_lossy(&answer[..head]).to_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = text
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
     answer.len() - head - 4 == length.unwrap().parse::<usize>().unwrap()
 }
 

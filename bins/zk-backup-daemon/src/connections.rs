@@ -86,7 +86,9 @@ impl State {
     /// Closes the connection that has been idle for longest, if one is.
     fn close_one(&mut self) -> bool {
         let idle = self.open.iter().filter(|(_, other)| other.requests == 0);
-        let oldest = idle.min_by_key(|(_, other)| other.quiet_since).map(|(key, _)| *key);
+        let oldest = idle
+            .min_by_key(|(_, other)| other.quiet_since)
+            .map(|(key, _)| *key);
         let closed = oldest.and_then(|oldest| self.open.remove(&oldest));
         if let Some(closed) = &closed {
             close(&closed.socket);
@@ -181,7 +183,8 @@ impl Connections {
 
 impl Answer {
     fn stalls(&self) -> bool {
-        self.looked_at.is_some_and(|before| self.sent - before < LEAST_BYTES)
+        self.looked_at
+            .is_some_and(|before| self.sent - before < LEAST_BYTES)
     }
 }
 

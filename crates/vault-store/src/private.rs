@@ -66,6 +66,10 @@ pub(crate) fn tighten(root: &Path) -> Tightened {
                     let below = entries.iter().map(fs::DirEntry::path);
                     waiting.extend(below.filter(|below| *below != root.join(TMP)));
                 }
+                // Another user's own, such as `lost+found`: nobody else gets in there.
+                Err(error)
+                    if error.kind() == io::ErrorKind::PermissionDenied
+                        && found.permissions().mode() & FOREIGN == 0 => {}
                 Err(error) => note(&path, &error),
             }
         }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use zk_snapshot::{
-    Acl, AclEntry, AclFound, CaptureOptions, Captured, Changes, ClientError, Consistency, Found, History,
-    Kind, MemoryTree, Reading, RecordSource, Role, Stat, TreeWatch, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter, capture_in_memory,
+    Acl, AclEntry, AclFound, CaptureError, CaptureOptions, Captured, Changes, ClientError, Consistency,
+    Found, History, Kind, MemoryTree, Reading, RecordSource, Role, Stat, TreeWatch, WriteOp, ZnodePath,
+    ZnodeReader, ZnodeWriter, capture_in_memory,
 };
 
 fn path(text: &str) -> ZnodePath {
@@ -167,6 +167,24 @@ fn captured(reader: &dyn ZnodeReader, roots: &[&str]) -> Captured {
         ..CaptureOptions::default()
     };
     now(capture_in_memory(reader, &options)).unwrap()
+}
+
+#[test]
+fn an_ensemble_that_shows_znodes_without_end_is_given_up() {
+    let tree = MemoryTree::new();
+    for of in ZNODES {
+        tree.put(of, b"", Acl::open()).unwrap();
+    }
+    let with = |most_znodes| {
+        let options = CaptureOptions {
+            most_znodes,
+            ..CaptureOptions::default()
+        };
+        now(capture_in_memory(&tree, &options))
+    };
+    let children = with(1 << 20).unwrap().summary.znodes as usize - 1;
+    assert!(with(children).is_ok());
+    assert!(matches!(with(children - 1), Err(CaptureError::TooMany(most)) if most == children - 1));
 }
 
 /// What is held of each znode; `None` where it could not be read.

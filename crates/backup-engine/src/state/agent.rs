@@ -91,12 +91,13 @@ fn mode(answer: &str) -> Option<&str> {
         .map(str::trim)
 }
 
-fn ask(url: &str) -> Result<(), String> {
+/// Has the agent copy; `saying` is how long it may take to say that it has.
+fn ask(url: &str, saying: Duration) -> Result<(), String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(COPYING + CONNECTING + SAYING))
+        .timeout_global(Some(COPYING + CONNECTING + saying))
         .timeout_connect(Some(CONNECTING))
         .timeout_recv_response(Some(COPYING))
-        .timeout_recv_body(Some(SAYING))
+        .timeout_recv_body(Some(saying))
         .max_redirects(0)
         .http_status_as_error(false)
         .build()
@@ -174,7 +175,7 @@ impl StateSource for AgentSource {
         let (url, copy) = (format!("http://{host}:{}/store", self.port), self.copy.clone());
         let work = move || {
             clear(&copy)?;
-            let gathered = ask(&url).and_then(|()| {
+            let gathered = ask(&url, SAYING).and_then(|()| {
                 let directory = within(&copy);
                 refuse_links(&copy)?;
                 let dirs = DataDirs {
@@ -201,6 +202,50 @@ mod tests {
     fn a_server_says_what_it_is() {
         assert_eq!(mode("Latency: 1\nMode: leader\nNode count: 5"), Some("leader"));
         assert_eq!(mode("not currently serving"), None);
+    }
+
+    /// What an agent may say, and what is made of it.
+    #[test]
+    fn an_agent_that_stalls_redirects_or_talks_without_end_is_given_up() {
+        let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        elsewhere.set_nonblocking(true).unwrap();
+        let (other, endless) = (elsewhere.local_addr().unwrap(), "x".repeat(1 << 20));
+        let cases = [
+            ("200 OK\r\nContent-Length: 15\r\n\r\n{\"Sta".to_owned(), "timeout"),
+            (
+                format!("302 Found\r\nLocation: http://{other}/\r\nContent-Length: 0\r\n\r\n"),
+                "answered 302",
+            ),
+            (format!("200 OK\r\n\r\n{endless}"), "limit"),
+            (
+                "500 No\r\n\r\n\u{1b}[2J\nall is well".to_owned(),
+                "\\u{1b}[2J\\nall",
+            ),
+        ];
+        for (answer, expected) in cases {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("http://{}/store", listener.local_addr().unwrap());
+            let (done, wait) = std::sync::mpsc::channel::<()>();
+            let agent = std::thread::spawn(move || {
+                use std::io::{Read, Write};
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut head = [0; 1_024];
+                let _ = socket.read(&mut head).unwrap();
+                let _ = socket.write_all(format!("HTTP/1.1 {answer}").as_bytes()); // it may be given up
+                if expected == "timeout" {
+                    let _ = wait.recv(); // the end is an error
+                }
+            });
+            let saying = match expected {
+                "timeout" => Duration::from_millis(300),
+                _ => Duration::from_secs(60),
+            };
+            let why = ask(&url, saying).unwrap_err();
+            assert!(why.contains(expected) && why.len() < 500, "{expected}: {why}");
+            drop(done);
+            agent.join().unwrap();
+        }
+        assert!(elsewhere.accept().is_err(), "a redirect was followed");
     }
 
     #[test]

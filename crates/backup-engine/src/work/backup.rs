@@ -138,6 +138,7 @@ async fn capture_into_stage(
         roots: request.roots.clone(),
         rounds: parts.consistency_rounds,
         known_acls: known.map(|(_, index)| index),
+        ..CaptureOptions::default()
     };
     let captured = capture(&*client, &options, sink).await;
     let written = writing.await;

@@ -203,7 +203,9 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
             let begin = lines.byte_offset();
             let Some(item) = lines.next() else { break };
             if begin >= FRAME_BYTES || items.len() as u64 == self.records_in(index) {
-                return Err(damaged("more records are there than were written, or than in any frame".to_owned()));
+                return Err(damaged(
+                    "more records are there than were written, or than in any frame".to_owned(),
+                ));
             }
             items.push(item.map_err(|error| damaged(format!("a record cannot be read: {error}")))?);
         }
@@ -378,7 +380,9 @@ mod tests {
     fn a_frame_with_more_records_than_are_ever_written_is_refused_before_they_are_held() {
         let (records, _, _) = archive(&[0]);
         let mut line = Vec::new();
-        records[0].write_line(&mut (Acl::default(), Vec::new()), &mut line).unwrap();
+        records[0]
+            .write_line(&mut (Acl::default(), Vec::new()), &mut line)
+            .unwrap();
         for (lines, claimed) in [(3, 2), (FRAME_BYTES / line.len() + 2, u64::MAX)] {
             let packed = zstd::bulk::compress(&line.repeat(lines), LEVEL).unwrap();
             let frame = Frame {

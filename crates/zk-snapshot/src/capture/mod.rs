@@ -4,6 +4,7 @@ mod collect;
 pub(crate) mod frontier;
 mod settle;
 mod verify;
+mod visit;
 mod walk;
 
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct CaptureOptions {
     pub rounds: u32,
     /// ACLs that are known from an earlier backup of the same ensemble.
     pub known_acls: Option<Arc<AclIndex>>,
+    /// A server that shows more znodes is not believed: what it shows may have no end, and each takes memory.
+    pub most_znodes: usize,
 }
 
 impl Default for CaptureOptions {
@@ -43,6 +46,7 @@ impl Default for CaptureOptions {
             roots: Vec::new(),
             rounds: 200,
             known_acls: None,
+            most_znodes: 1 << 26,
         }
     }
 }
@@ -131,6 +135,9 @@ pub enum CaptureError {
     /// A znode that was asked for by name is not there, or is ephemeral.
     #[error("no such znode to back up: {0}")]
     NoSuchRoot(ZnodePath),
+    /// There are more znodes than [`CaptureOptions::most_znodes`].
+    #[error("the server shows more than {0} znodes")]
+    TooMany(usize),
     /// Nobody takes the records any more.
     #[error("the records could not be written")]
     SinkClosed,
@@ -150,7 +157,7 @@ pub async fn capture(
     sink: mpsc::Sender<Portion>,
 ) -> Result<CaptureSummary, CaptureError> {
     let roots = outermost(&options.roots);
-    let mut run = Run::new(reader, options.known_acls.as_deref(), &roots, sink);
+    let mut run = Run::new(reader, &roots, options, sink);
     run.keeper = is_keeper(reader).await?;
     if run.keeper {
         // Its watches do not tell which znode has changed (ClickHouse issue 115475).

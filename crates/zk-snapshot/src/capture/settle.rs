@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt};
 
-use super::walk::{EPHEMERAL, GONE, MOST_TOLD, Run, UNREADABLE, length, pair, record, unreadable};
+use super::visit::{EPHEMERAL, GONE, UNREADABLE, length, pair, record, unreadable};
+use super::walk::{MOST_TOLD, Run};
 use super::{CaptureError, CaptureSummary, Consistency, NAMED, Portion};
 use crate::{
     Acl, Amendment, Changes, ClientError, Found, History, Reading, Record, Role, TreeWatch, ZnodePath,

@@ -8,12 +8,12 @@ use tokio::sync::mpsc;
 use super::frontier::Frontier;
 use super::settle::Later;
 use super::verify::Print;
-use super::{CaptureError, CaptureSummary, NAMED, Portion};
+use super::visit::{EPHEMERAL, UNREADABLE, Visit, length, pair, record, unreadable, visit};
+use super::{CaptureError, CaptureOptions, CaptureSummary, NAMED, Portion};
 use crate::tree::keys::{KeyMap, Keys};
 use crate::tree::table::KeyTable;
 use crate::{
-    AclFound, AclIndex, Changes, ClientError, Found, History, Reading, Record, Role, Stat, TreeWatch,
-    ZnodePath, ZnodeReader,
+    AclIndex, Changes, ClientError, History, Reading, Record, Role, Stat, TreeWatch, ZnodePath, ZnodeReader,
 };
 
 /// Whether a walk saw all that changed meanwhile.
@@ -21,12 +21,6 @@ pub(super) enum Walked {
     Through,
     ConnectionLost,
 }
-
-/// What the walk met: one more than the length of the data, or one of these, which no data are as long as.
-pub(super) const EPHEMERAL: u32 = u32::MAX;
-pub(super) const UNREADABLE: u32 = u32::MAX - 1;
-/// It was met, and is gone.
-pub(super) const GONE: u32 = u32::MAX - 2;
 
 /// Changed znodes that are remembered together; a server that tells of more is not believed.
 pub(super) const MOST_TOLD: usize = 1 << 20;
@@ -52,6 +46,9 @@ pub(super) struct Run<'a> {
     /// Bytes of data among them.
     pub(super) kept: usize,
     pub(super) summary: CaptureSummary,
+    /// Children that were listed, and how many may be.
+    listed: usize,
+    most_znodes: usize,
     walks: Option<Walks>,
     /// Whether something may be hidden from us.
     pub(super) verifies: bool,
@@ -76,33 +73,16 @@ struct Walks {
     named: Vec<ZnodePath>,
 }
 
-/// A znode as the walk read it, with its ACL where it has one to keep.
-struct Visit {
-    path: ZnodePath,
-    reading: Reading,
-    acl: Option<Reading<AclFound>>,
-    reused: bool,
-}
-
-impl Visit {
-    fn bytes(&self) -> usize {
-        match &self.reading {
-            Reading::Found(found) => found.data.len(),
-            _ => 0,
-        }
-    }
-}
-
 impl<'a> Run<'a> {
     pub(super) fn new(
         reader: &'a dyn ZnodeReader,
-        known: Option<&'a AclIndex>,
         roots: &'a [ZnodePath],
+        options: &'a CaptureOptions,
         sink: mpsc::Sender<Portion>,
     ) -> Self {
         Self {
             reader,
-            known,
+            known: options.known_acls.as_deref(),
             roots,
             sink,
             keys: Keys::random(),
@@ -112,6 +92,8 @@ impl<'a> Run<'a> {
             later: BTreeMap::new(),
             kept: 0,
             summary: CaptureSummary::default(),
+            listed: 0,
+            most_znodes: options.most_znodes,
             walks: None,
             verifies: false,
             prints: KeyMap::default(),
@@ -128,7 +110,7 @@ impl<'a> Run<'a> {
         self.masked.clear();
         self.dirty.clear();
         self.later.clear();
-        self.kept = 0;
+        (self.kept, self.listed) = (0, 0);
         self.prints.clear();
         self.refused.clear();
         self.summary = CaptureSummary {
@@ -304,6 +286,10 @@ impl<'a> Run<'a> {
         if children.len() < found.children.len() {
             self.note_names(&path, &found.children);
         }
+        self.listed += children.len();
+        if self.listed > self.most_znodes {
+            return Err(CaptureError::TooMany(self.most_znodes));
+        }
         frontier.push(children);
         self.note(&path, Some(&read));
         if acl.is_masked() {
@@ -398,80 +384,4 @@ impl<'a> Run<'a> {
             .await
             .map_err(|_| CaptureError::SinkClosed)
     }
-}
-
-/// What is noted of a znode that is kept.
-pub(super) fn length(found: &Found) -> u32 {
-    u32::try_from(found.data.len() + 1).map_or(GONE - 1, |length| length.min(GONE - 1))
-}
-
-/// Whether `guard` is that of the znode with `stat`, which takes over what belongs to the ACL. Where it is not,
-/// `stat` becomes that of the znode that is there now.
-pub(super) fn pair(stat: &mut Stat, guard: &AclFound) -> bool {
-    let same = stat.czxid == guard.stat.czxid && stat.ctime == guard.stat.ctime;
-    if same {
-        stat.aversion = guard.stat.aversion;
-    } else {
-        *stat = guard.stat;
-    }
-    same
-}
-
-pub(super) fn record(path: ZnodePath, role: Role, found: Found, acl: crate::Acl) -> Record {
-    Record {
-        path,
-        role,
-        data: found.data,
-        acl,
-        stat: found.stat,
-    }
-}
-
-pub(super) fn unreadable(path: ZnodePath) -> Record {
-    Record::unreadable(path)
-}
-
-/// Reads znodes, and the ACLs of those that are to be kept.
-async fn visit(
-    reader: &dyn ZnodeReader,
-    known: Option<&AclIndex>,
-    paths: Vec<ZnodePath>,
-    history: History,
-) -> Result<Vec<Visit>, ClientError> {
-    let readings = reader.read_many(&paths, history).await?;
-    let mut visits: Vec<Visit> = paths
-        .into_iter()
-        .zip(readings)
-        .map(|(path, reading)| Visit {
-            path,
-            reading,
-            acl: None,
-            reused: false,
-        })
-        .collect();
-    let mut unknown = Vec::new();
-    for (index, visit) in visits.iter_mut().enumerate() {
-        if let Reading::Found(found) = &visit.reading {
-            if found.stat.is_ephemeral() {
-                continue;
-            }
-            match known.and_then(|index| index.get(&visit.path, &found.stat)) {
-                Some(acl) => {
-                    visit.reused = true;
-                    visit.acl = Some(Reading::Found(AclFound {
-                        acl: acl.clone(),
-                        stat: found.stat,
-                    }));
-                }
-                None => unknown.push(index),
-            }
-        }
-    }
-    if !unknown.is_empty() {
-        let paths: Vec<_> = unknown.iter().map(|index| visits[*index].path.clone()).collect();
-        for (index, acl) in unknown.into_iter().zip(reader.read_acls(&paths).await?) {
-            visits[index].acl = Some(acl);
-        }
-    }
-    Ok(visits)
 }

@@ -86,6 +86,50 @@ mod tests {
         records
     }
 
+    /// Lengths that are claimed in one place after the other, in what a server sends and in what it has logged.
+    #[test]
+    fn claims_are_survived() {
+        for claim in [i32::MAX, 1 << 30, 1 << 28, -1] {
+            for at in 0..BEGIN.len() - 4 {
+                let mut bytes = BEGIN.to_vec();
+                bytes[at..at + 4].copy_from_slice(&claim.to_be_bytes());
+                hand_out(bytes);
+            }
+            let records = records();
+            for at in 0..records.len() - 4 {
+                let mut bytes = records.clone();
+                bytes[at..at + 4].copy_from_slice(&claim.to_be_bytes());
+                replay(&bytes);
+            }
+        }
+    }
+
+    /// The same, and what else decodes, in a process that cannot have more than 512 MiB.
+    #[test]
+    fn no_decoder_takes_the_memory_that_is_claimed() {
+        let decoders = [
+            "files::fuzzing::tests::claims",
+            "files::fuzzing::tests::what_is",
+            "archive::codec::tests::what_is_claimed",
+            "archive::codec::tests::a_frame_with",
+            "acl_index::tests",
+        ];
+        let done = std::process::Command::new("sh")
+            .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(decoders)
+            .arg("--test-threads=1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(
+            done.status.success(),
+            "{said}{}",
+            String::from_utf8_lossy(&done.stderr)
+        );
+        assert!(said.matches("... ok").count() >= decoders.len(), "{said}");
+    }
+
     proptest! {
         #[test]
         fn what_is_replayed_is_written_and_read_again(
