@@ -101,6 +101,7 @@ fn guesses_are_bounded_and_the_operator_is_not_locked_out() {
             "the guesses before are held against the operator"
         );
     }
+    let begun = Instant::now();
     thread::scope(|scope| {
         let guessing = scope.spawn(|| answers(200));
         for _ in 0..5 {
@@ -110,7 +111,14 @@ fn guesses_are_bounded_and_the_operator_is_not_locked_out() {
                 "the operator is locked out"
             );
         }
-        guessing.join().unwrap();
+        let statuses = guessing.join().unwrap();
+        let judged = statuses.iter().filter(|status| **status == 401).count();
+        let most = 4 * (begun.elapsed().as_millis() as usize / 500 + 1);
+        assert!(
+            judged <= most,
+            "the operator's logins reset the brake: {judged} in {:?}",
+            begun.elapsed()
+        );
     });
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, ResponseError as _};
+use actix_web::{Error, HttpResponse, ResponseError as _};
 use actix_web_httpauth::extractors::basic::BasicAuth;
 use subtle::ConstantTimeEq;
 
@@ -164,14 +164,7 @@ async fn decide<B: MessageBody + 'static>(
     }
     let peer = request.peer_addr().map(|peer| peer.ip());
     let Some(attempt) = access.guesses.begin(peer) else {
-        let message = "too many wrong credentials at once: try again in a moment";
-        let mut refusal =
-            ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message).error_response();
-        refusal.headers_mut().insert(
-            actix_web::http::header::RETRY_AFTER,
-            HeaderValue::from_static("1"),
-        );
-        return Ok(request.into_response(refusal).map_into_right_body());
+        return Ok(request.into_response(too_many()).map_into_right_body());
     };
     name_the_scheme_as_usual(&mut request);
     let refusal = match request.extract::<BasicAuth>().await {
@@ -182,7 +175,11 @@ async fn decide<B: MessageBody + 'static>(
         Ok(given) => {
             drop(given);
             log::warn!("wrong credentials from {}", shown(peer));
+            let is_one_too_many = attempt.is_one_too_many();
             attempt.was_wrong(DELAY).await;
+            if is_one_too_many {
+                return Ok(request.into_response(too_many()).map_into_right_body());
+            }
             let config = actix_web_httpauth::extractors::basic::Config::default().realm(REALM);
             actix_web_httpauth::extractors::AuthenticationError::from(config)
         }
@@ -196,6 +193,15 @@ async fn decide<B: MessageBody + 'static>(
     answer.headers_mut().insert(CONTENT_TYPE, json);
     let answer = answer.set_body(body.to_string()).map_into_boxed_body();
     Ok(request.into_response(answer).map_into_right_body())
+}
+
+fn too_many() -> HttpResponse {
+    let message = "too many wrong credentials at once: try again in a moment";
+    let mut refusal =
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_guesses", message).error_response();
+    let soon = HeaderValue::from_static("1");
+    refusal.headers_mut().insert(RETRY_AFTER, soon);
+    refusal
 }
 
 fn shown(peer: Option<IpAddr>) -> String {

@@ -17,7 +17,8 @@ const KNOWN: usize = 4_096;
 /// second is bounded; past the bound credentials are not even looked at.
 ///
 /// An address that has known the credentials once is always heard, or whoever guesses from everywhere at once would lock
-/// the operator out. Who shares that address, as behind a proxy, can guess faster than others.
+/// the operator out. Who shares that address, as behind a proxy, can guess as fast as there are connections; past the bound the
+/// answer says so.
 #[derive(Debug, Default)]
 pub(crate) struct Guesses(Mutex<State>);
 
@@ -32,6 +33,7 @@ struct State {
 pub(crate) struct Attempt {
     guesses: Arc<Guesses>,
     peer: Option<IpAddr>,
+    is_one_too_many: bool,
 }
 
 impl Guesses {
@@ -51,12 +53,18 @@ impl Guesses {
             Attempt {
                 guesses: Arc::clone(self),
                 peer,
+                is_one_too_many: of_this >= OF_ONE,
             }
         })
     }
 }
 
 impl Attempt {
+    /// It was heard only because its address has known the credentials.
+    pub(crate) fn is_one_too_many(&self) -> bool {
+        self.is_one_too_many
+    }
+
     /// Notes that the address knows the credentials.
     pub(crate) fn was_right(self) {
         let mut state = self.guesses.lock();

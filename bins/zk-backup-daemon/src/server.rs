@@ -71,9 +71,10 @@ pub async fn serve(
             .app_data(Data::new(served_engine.clone()))
             .app_data(Data::new(access.clone()))
             .app_data(basic::Config::default().realm(REALM))
+            // What is wrapped around it last comes first: who is refused takes nobody's place.
+            .wrap(from_fn(connections::count))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
-            .wrap(from_fn(connections::count))
             .configure(routes::configure)
     })
     .workers(connections.workers())
