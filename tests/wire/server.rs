@@ -1,0 +1,165 @@
+//! The server in this process, over a tree in memory, by a clock that stands.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use backup_engine::{Client, Engine, Ensemble, MemoryEnsemble};
+use eviction_policy::RulePolicy;
+use health_metrics::ZooKeeperHealth;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::runtime::Runtime;
+use tokio::sync::{oneshot, watch};
+use zk_backup_daemon::{Access, ServeOptions, serve};
+use zk_backup_testkit::Http;
+use zk_snapshot::{Acl, AclEntry, ClientError, MemoryTree};
+
+use crate::vaults;
+
+/// Later than every vault.
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-11-25 12:00:00 UTC);
+
+/// Lets nobody in while the gate is shut, so that a job can be looked at while it is done.
+pub(crate) struct Gated {
+    pub(crate) memory: MemoryEnsemble,
+    pub(crate) open: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl Ensemble for Gated {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
+        // An error means that nobody opens it any more.
+        let _ = self.open.clone().wait_for(|open| *open).await;
+        self.memory.connect().await
+    }
+
+    async fn probe(&self) -> ZooKeeperHealth {
+        self.memory.probe().await
+    }
+}
+
+pub(crate) fn digest(perms: u32, id: &str) -> Acl {
+    Acl::new(vec![AclEntry {
+        perms,
+        scheme: "digest".to_owned(),
+        id: id.to_owned(),
+    }])
+}
+
+pub(crate) fn tree() -> Arc<MemoryTree> {
+    let tree = Arc::new(MemoryTree::new());
+    tree.put("/app", b"", Acl::open()).unwrap();
+    tree.put(
+        "/app/config",
+        b"retries=3",
+        digest(31, "ann:wYAv2pkOVVUBw0i1Zi3bl3j2fZo="),
+    )
+    .unwrap();
+    tree.put("/app/empty", b"", Acl::open()).unwrap();
+    tree.put("/other", b"\0\xff", Acl::open()).unwrap();
+    tree.put("/session", b"", Acl::open()).unwrap();
+    tree.own("/session", 7);
+    tree
+}
+
+fn policy() -> Arc<RulePolicy> {
+    Arc::new("2m/delete".parse().unwrap())
+}
+
+pub(crate) struct Server {
+    http: Http,
+    gate: watch::Sender<bool>,
+    _runtime: Runtime,
+    _stop: oneshot::Sender<()>,
+    _storage: tempfile::TempDir,
+}
+
+impl Server {
+    /// Over a copy of the golden vaults.
+    pub(crate) fn start() -> Self {
+        let storage = tempfile::tempdir().unwrap();
+        vaults::copy_to(storage.path());
+        let (gate, open) = watch::channel(false);
+        let memory = MemoryEnsemble::new(tree());
+        let engine = Engine::builder(Arc::new(Gated { memory, open }))
+            .storage(storage.path())
+            .unwrap()
+            .clock(Arc::new(|| NOW))
+            .uptime(Arc::new(|| Duration::from_secs(3_600)))
+            .full_policy(policy())
+            .granular_policy(policy())
+            .schedule("0 3 * * *".parse().unwrap())
+            .build()
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let http = Http::new(&listener.local_addr().unwrap().to_string());
+        let runtime = Runtime::new().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let options = ServeOptions::new(Access::anonymous());
+        runtime.spawn(serve(listener, engine, options, async {
+            let _ = stopped.await; // dropped is stopped
+        }));
+        Self {
+            http,
+            gate,
+            _runtime: runtime,
+            _stop: stop,
+            _storage: storage,
+        }
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+        let answer = self.http.send(method, path, body).unwrap();
+        let found = match serde_json::from_str(&answer.text) {
+            Ok(json) => json,
+            Err(_) => json!(answer.text),
+        };
+        let header = |name: &str| answer.header(name).to_owned();
+        json!({
+            "status": answer.status, "type": header("content-type"), "location": header("location"), "body": found,
+        })
+    }
+
+    pub(crate) fn text(&self, path: &str) -> String {
+        self.http.get(path).unwrap().text
+    }
+
+    /// Until the state of a job is as it is to be.
+    fn wait_for(&self, job: &str, holds: impl Fn(&Value) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let state = self.ask("GET", &format!("/jobstatus/{job}"), "");
+            if holds(&state) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{job}: {state}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Until a job has come to the gate.
+    pub(crate) fn wait_until_processing(&self, job: &str) {
+        self.wait_for(job, |state| state["body"]["progress"]["phase"] == "connecting");
+    }
+
+    /// Opens or shuts the gate.
+    pub(crate) fn let_in(&self, open: bool) {
+        self.gate.send_replace(open);
+    }
+
+    /// Opens the gate until these jobs are done.
+    pub(crate) fn work(&self, jobs: &[&str]) {
+        self.let_in(true);
+        for job in jobs {
+            self.wait_for(job, |state| state["status"] != 206);
+        }
+        self.let_in(false);
+    }
+}
