@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use job_queue::{
-    Clock, Job, JobHandler, JobKind, JobState, JobStore, MemoryJobs, NewJob, Outcome, QueueError, Runner,
-    SqliteJobs, conformance,
+    Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobKind, JobState, JobStore, MemoryJobs, NewJob,
+    Outcome, QueueError, Runner, SqliteJobs, conformance,
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -26,6 +26,33 @@ fn put(store: &dyn JobStore, id: &str) {
 #[test]
 fn the_memory_store_conforms() {
     conformance::run(MemoryJobs::new);
+}
+
+#[test]
+fn a_store_without_planned_faults_conforms() {
+    conformance::run(|| FaultyJobs::new(Arc::new(MemoryJobs::new())));
+}
+
+#[test]
+fn planned_faults_meet_the_calls_they_are_for() {
+    let below = Arc::new(MemoryJobs::new());
+    let jobs = FaultyJobs::new(Arc::clone(&below) as Arc<dyn JobStore>);
+    let enqueue = |id: &str| jobs.enqueue(NewJob::new(id, JobKind::Backup, id), now(), 10);
+    jobs.plan(JobCall::Enqueue, 2, JobFault::LoseAnswer);
+    jobs.plan(JobCall::Enqueue, 3, JobFault::Fail);
+    assert!(enqueue("a").is_ok());
+    let lost = enqueue("b").unwrap_err().to_string();
+    assert!(lost.contains("Enqueue"), "{lost}");
+    assert!(enqueue("c").is_err());
+    assert!(below.get("b").unwrap().is_some() && below.get("c").unwrap().is_none());
+
+    let other = jobs.clone();
+    jobs.plan(None, 2, JobFault::Delay(Box::new(move || other.cut())));
+    assert!(jobs.counts().is_ok());
+    assert_eq!(jobs.left(), 1);
+    assert!(jobs.claim(now()).is_err() && jobs.counts().is_err());
+    assert_eq!(jobs.left(), 0);
+    assert_eq!(below.counts().unwrap().processing, 0);
 }
 
 #[test]
