@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -333,61 +332,10 @@ async fn the_loop_wakes_for_new_jobs_and_stops_when_told() {
     );
 }
 
-/// A store that cannot store how the next job ends, as on a full disk.
-struct Full(MemoryJobs, AtomicBool);
-
-impl JobStore for Full {
-    fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
-        match self.1.swap(false, Ordering::SeqCst) {
-            true => Err(QueueError::Storage("no space".to_owned())),
-            false => self.0.finish(id, outcome, now),
-        }
-    }
-
-    fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError> {
-        self.0.enqueue(job, now, max_queued)
-    }
-
-    fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
-        self.0.claim(now)
-    }
-
-    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<(), QueueError> {
-        self.0.cancel(id, now)
-    }
-
-    fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
-        self.0.get(id)
-    }
-
-    fn counts(&self) -> Result<job_queue::Counts, QueueError> {
-        self.0.counts()
-    }
-
-    fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError> {
-        self.0.greatest_id(kind)
-    }
-
-    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
-        self.0.is_to_be_restored(vault)
-    }
-
-    fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
-        self.0.recover(now)
-    }
-
-    fn unreadable(&self) -> Result<Vec<String>, QueueError> {
-        self.0.unreadable()
-    }
-
-    fn prune(&self, keep: usize) -> Result<usize, QueueError> {
-        self.0.prune(keep)
-    }
-}
-
 #[tokio::test]
 async fn an_outcome_that_could_not_be_stored_is_stored_later() {
-    let store = Arc::new(Full(MemoryJobs::new(), AtomicBool::new(true)));
+    let store = Arc::new(FaultyJobs::new(Arc::new(MemoryJobs::new())));
+    store.plan(JobCall::Finish, 1, JobFault::Fail); // as on a full disk
     put(&*store, "a");
     put(&*store, "b");
     let worker = Arc::new(Worker::default());

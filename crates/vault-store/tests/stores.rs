@@ -83,7 +83,7 @@ fn planned_faults_meet_the_calls_they_are_for() {
     }
     vaults.plan(VaultCall::Commit, 1, VaultFault::LoseAnswer);
     assert!(commit().is_err());
-    assert_eq!(below.ids().unwrap(), [id.clone()]);
+    assert_eq!(below.ids().unwrap(), std::slice::from_ref(&id));
 
     let other = vaults.clone();
     let delay = VaultFault::Delay(Box::new(move || other.cut()));
