@@ -103,3 +103,17 @@ async fn a_request_that_is_refused_takes_no_id() {
     done(engine, &second(&world, 0)).await;
     assert_eq!(goes_on(&world, engine).await, second(&world, 1));
 }
+
+#[tokio::test]
+async fn a_request_whose_answer_was_lost_stands_in_nobodys_way() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    asked(engine).await;
+    running.jobs.plan(JobCall::Enqueue, 1, JobFault::LoseAnswer);
+    assert!(engine.backup(BackupRequest::default()).await.is_err());
+    assert_eq!(asked(engine).await, second(&world, 2), "the one before is queued");
+    done(engine, &second(&world, 2)).await;
+    let all = [0, 1, 2].map(|more| second(&world, more));
+    assert_eq!(engine.list().await.unwrap(), all);
+}
