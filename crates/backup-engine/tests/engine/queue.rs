@@ -1,9 +1,10 @@
-//! A job store that fails.
+//! A job store that fails, and runs that are dropped.
 
-use backup_engine::{BackupRequest, JobState};
+use backup_engine::{BackupRequest, JobState, RestoreRequest};
 use job_queue::{JobCall, JobFault};
+use vault_store::{VaultCall, VaultFault};
 
-use super::support::{World, done, full, goes_on, job};
+use super::support::{World, done, full, gate, goes_on, job};
 
 #[tokio::test]
 async fn a_job_that_cannot_be_claimed_is_done_later() {
@@ -51,4 +52,59 @@ async fn jobs_that_cannot_be_looked_through_stop_the_start_and_nothing_else() {
     let next = full(&running.engine).await;
     assert_eq!(running.jobs.left(), 0);
     assert_eq!(running.engine.list().await.unwrap(), [id, next]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_midway_ends_its_job_before_the_next_begins() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let first = engine.backup(BackupRequest::default()).await.unwrap();
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(VaultCall::Commit, 1, VaultFault::Delay(delay));
+    tokio::select! {
+        () = engine.run(std::future::pending()) => {}
+        () = gate.reached() => {}
+    }
+    let second = engine.restore(RestoreRequest::of(&first)).await;
+    assert!(second.is_err(), "it is not written yet");
+    let second = engine.backup(BackupRequest::default()).await.unwrap();
+    let stepping = engine.clone();
+    let step = tokio::spawn(async move { while stepping.step().await.unwrap() {} });
+    drop(gate);
+    step.await.unwrap();
+    let (first, second) = (job(engine, &first).await, job(engine, &second).await);
+    assert_eq!(first.status, JobState::Successful, "{first:?}");
+    assert_eq!(second.status, JobState::Successful, "{second:?}");
+}
+
+#[tokio::test]
+async fn two_who_step_at_once_do_one_job_after_another() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let ids = [
+        engine.backup(BackupRequest::default()).await.unwrap(),
+        engine.backup(BackupRequest::default()).await.unwrap(),
+    ];
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(VaultCall::Commit, 1, VaultFault::Delay(delay));
+    let stepping = engine.clone();
+    let first = tokio::spawn(async move { stepping.step().await });
+    gate.reached().await;
+    let stepping = engine.clone();
+    let mut second = tokio::spawn(async move { stepping.step().await });
+    // One that does not wait for the first is soon done with the second job.
+    let soon = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, &mut second).await.is_err());
+    assert_eq!(job(engine, &ids[1]).await.status, JobState::Queued);
+    drop(gate);
+    assert!(first.await.unwrap().unwrap() && second.await.unwrap().unwrap());
+    for id in ids {
+        assert_eq!(job(engine, &id).await.status, JobState::Successful);
+    }
 }
