@@ -25,8 +25,8 @@ fn runtime() -> Runtime {
         .unwrap()
 }
 
-/// Asks for a backup and a restore, does both, and evicts; what was given out is in `ids`.
-async fn work(running: &Running, good: &str, ids: &Mutex<Vec<String>>) {
+/// Asks for a backup and a restore, does both, and evicts an old backup; what was given out is in `ids`.
+async fn work(running: &Running, good: &str, old: &str, ids: &Mutex<Vec<String>>) {
     let engine = &running.engine;
     let Ok(id) = engine.backup(BackupRequest::default()).await else {
         return;
@@ -43,20 +43,20 @@ async fn work(running: &Running, good: &str, ids: &Mutex<Vec<String>>) {
     }));
     running.jobs.plan(JobCall::Claim, 3, claimed);
     engine.run(async { drop(idle.await) }).await;
-    let _ = engine.evict(false).await;
+    let _ = engine.evict_one(old).await;
 }
 
 /// Ends a process before its `nth` call to a store. Says whether it has come to that call.
 fn ends_before(store: Store, nth: usize) -> bool {
     let world = World::new();
     let (alive, ids) = (runtime(), Mutex::default());
-    let (good, there, running) = alive.block_on(async {
-        let good = full(&world.start().engine).await;
-        let there = world.znodes();
+    let (good, old, there, running) = alive.block_on(async {
+        let engine = world.start().engine;
+        let (old, good, there) = (full(&engine).await, full(&engine).await, world.znodes());
         world.pass(HOUR);
         world.tree.put("/a", b"two", Acl::open()).unwrap();
         world.tree.put("/new", b"", Acl::open()).unwrap();
-        (good, there, world.start())
+        (good, old, there, world.start())
     });
     let (mut gate, delay) = gate();
     match store {
@@ -65,7 +65,7 @@ fn ends_before(store: Store, nth: usize) -> bool {
     }
     let came = alive.block_on(async {
         tokio::select! {
-            () = work(&running, &good, &ids) => false,
+            () = work(&running, &good, &old, &ids) => false,
             () = gate.reached() => true,
         }
     });

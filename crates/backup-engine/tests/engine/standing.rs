@@ -2,9 +2,10 @@
 
 use backup_engine::{BackupRequest, Engine, EngineError, JobState, Page, RestoreRequest, RestoreSource};
 use serde_json::json;
+use vault_store::{VaultCall, VaultFault};
 use zk_snapshot::{Acl, ZnodePath};
 
-use super::support::{DAY, HOUR, World, backed_up, described, done, full, of, restored};
+use super::support::{DAY, HOUR, Running, World, backed_up, described, done, full, of, restored};
 
 /// Which backup a restore by time is of.
 async fn chosen(engine: &Engine, source: RestoreSource) -> Option<String> {
@@ -31,17 +32,18 @@ async fn ts(engine: &Engine, id: &str) -> i64 {
 #[tokio::test]
 async fn a_failed_backup_is_listed_and_never_chosen() {
     let world = World::new();
-    let engine = world.start().engine;
+    let Running { engine, vaults, .. } = world.start();
     let good = full(&engine).await;
     world.pass(HOUR);
-    let (failed, job) = backed_up(&engine, of(&["/none"])).await;
+    vaults.plan(VaultCall::Create, 1, VaultFault::Fail);
+    let (failed, job) = backed_up(&engine, BackupRequest::default()).await;
     assert_eq!(job.status, JobState::Failed);
     world.pass(HOUR);
     assert_eq!(engine.list().await.unwrap(), [good.clone(), failed.clone()]);
     let info = described(&engine, &failed).await;
     assert_eq!((info.exit_code, info.failed, info.valid), (1, true, false));
-    assert!(!info.locked && info.evictable && info.is_granular, "{info:?}");
-    assert_eq!(info.db_list, json!(["none"]));
+    assert!(!info.locked && info.evictable, "{info:?}");
+    assert_eq!(info.db_list, json!("full backup"));
     assert_eq!(info.exception, job.message);
 
     let at = ts(&engine, &failed).await;
