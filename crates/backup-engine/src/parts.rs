@@ -104,6 +104,9 @@ impl Parts {
             scheduled,
             ..NewJob::new(id.as_str(), JobKind::Backup, id.as_str())
         };
+        // After an error it may be queued all the same: the next request asks the stores again, and is not
+        // refused for an id that is taken.
+        *last = None;
         self.jobs.enqueue(job, self.now(), self.max_queued)?;
         *last = Some(id.clone());
         Ok(id)

@@ -16,6 +16,8 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "conformance")]
+mod faulty;
 mod job;
 mod memory;
 mod runner;
@@ -24,6 +26,8 @@ mod schedule;
 mod sqlite;
 mod store;
 
+#[cfg(feature = "conformance")]
+pub use faulty::{FaultyJobs, JobCall, JobFault};
 pub use job::{Job, JobKind, JobState, NewJob, Outcome};
 pub use memory::MemoryJobs;
 pub use runner::{Clock, JobHandler, Runner, Waker};

@@ -1,9 +1,9 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use crate::{Job, JobStore, Outcome, QueueError};
 
@@ -19,11 +19,15 @@ pub trait JobHandler: Send + Sync {
 
 /// Does the jobs of a store, one after another: a backup and a restore never run together.
 pub struct Runner {
+    steps: Arc<Steps>,
+    waker: Waker,
+}
+
+struct Steps {
     store: Arc<dyn JobStore>,
     handler: Arc<dyn JobHandler>,
     clock: Clock,
-    waker: Waker,
-    /// How a job has ended whose outcome could not be stored yet.
+    /// How a job has ended whose outcome could not be stored yet. Held while a step is done.
     unstored: Mutex<Option<(String, Outcome, OffsetDateTime)>>,
 }
 
@@ -42,12 +46,15 @@ impl Runner {
     /// A runner for the jobs in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn JobStore>, handler: Arc<dyn JobHandler>, clock: Clock) -> Self {
-        Self {
+        let steps = Steps {
             store,
             handler,
             clock,
-            waker: Waker::default(),
             unstored: Mutex::default(),
+        };
+        Self {
+            steps: Arc::new(steps),
+            waker: Waker::default(),
         }
     }
 
@@ -57,44 +64,17 @@ impl Runner {
         self.waker.clone()
     }
 
-    /// Does the next job, if there is one, and says whether there was.
+    /// Does the next job, if there is one, and says whether there was. A step that is dropped is done to its end all the
+    /// same, and the next one waits for that.
     ///
     /// # Errors
     /// [`QueueError`] when the store fails. A job whose outcome could not be stored stays Processing until the next call,
     /// which tries again before anything else.
     pub async fn step(&self) -> Result<bool, QueueError> {
-        if self.store_outcome().await? {
-            return Ok(true);
-        }
-        let now = (self.clock)();
-        let Some(job) = self.with_store(move |store| store.claim(now)).await? else {
-            return Ok(false);
-        };
-        let id = job.id.clone();
-        let handler = Arc::clone(&self.handler);
-        let outcome = tokio::spawn(async move { handler.run(job).await })
+        let steps = Arc::clone(&self.steps);
+        tokio::spawn(async move { steps.step().await })
             .await
-            .unwrap_or_else(|error| Outcome::failure(format!("the job ended abnormally: {error}")));
-        *self.unstored() = Some((id, outcome, (self.clock)()));
-        self.store_outcome().await
-    }
-
-    /// Stores how the last job has ended, and says whether there was anything to store.
-    async fn store_outcome(&self) -> Result<bool, QueueError> {
-        let Some((id, outcome, ended)) = self.unstored().clone() else {
-            return Ok(false);
-        };
-        let stored = self
-            .with_store(move |store| store.finish(&id, outcome, ended))
-            .await;
-        if !matches!(stored, Err(QueueError::Storage(_))) {
-            *self.unstored() = None;
-        }
-        stored.map(|()| true)
-    }
-
-    fn unstored(&self) -> MutexGuard<'_, Option<(String, Outcome, OffsetDateTime)>> {
-        self.unstored.lock().unwrap_or_else(PoisonError::into_inner)
+            .unwrap_or_else(|error| Err(QueueError::Storage(error.to_string())))
     }
 
     /// Does jobs until `shutdown` is ready; a job that has begun is finished first.
@@ -123,6 +103,43 @@ impl Runner {
                 }
             }
         }
+    }
+}
+
+impl Steps {
+    async fn step(&self) -> Result<bool, QueueError> {
+        let mut unstored = self.unstored.lock().await;
+        if self.store_outcome(&mut unstored).await? {
+            return Ok(true);
+        }
+        let now = (self.clock)();
+        let Some(job) = self.with_store(move |store| store.claim(now)).await? else {
+            return Ok(false);
+        };
+        let id = job.id.clone();
+        let handler = Arc::clone(&self.handler);
+        let outcome = tokio::spawn(async move { handler.run(job).await })
+            .await
+            .unwrap_or_else(|error| Outcome::failure(format!("the job ended abnormally: {error}")));
+        *unstored = Some((id, outcome, (self.clock)()));
+        self.store_outcome(&mut unstored).await
+    }
+
+    /// Stores how the last job has ended, and says whether there was anything to store.
+    async fn store_outcome(
+        &self,
+        unstored: &mut Option<(String, Outcome, OffsetDateTime)>,
+    ) -> Result<bool, QueueError> {
+        let Some((id, outcome, ended)) = unstored.clone() else {
+            return Ok(false);
+        };
+        let stored = self
+            .with_store(move |store| store.finish(&id, outcome, ended))
+            .await;
+        if !matches!(stored, Err(QueueError::Storage(_))) {
+            *unstored = None;
+        }
+        stored.map(|()| true)
     }
 
     async fn with_store<T: Send + 'static>(

@@ -2,13 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use job_queue::{
-    Clock, Job, JobHandler, JobKind, JobState, JobStore, MemoryJobs, NewJob, Outcome, QueueError, Runner,
-    SqliteJobs, conformance,
+    Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobKind, JobState, JobStore, MemoryJobs, NewJob,
+    Outcome, QueueError, Runner, SqliteJobs, conformance,
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -26,6 +25,33 @@ fn put(store: &dyn JobStore, id: &str) {
 #[test]
 fn the_memory_store_conforms() {
     conformance::run(MemoryJobs::new);
+}
+
+#[test]
+fn a_store_without_planned_faults_conforms() {
+    conformance::run(|| FaultyJobs::new(Arc::new(MemoryJobs::new())));
+}
+
+#[test]
+fn planned_faults_meet_the_calls_they_are_for() {
+    let below = Arc::new(MemoryJobs::new());
+    let jobs = FaultyJobs::new(Arc::clone(&below) as Arc<dyn JobStore>);
+    let enqueue = |id: &str| jobs.enqueue(NewJob::new(id, JobKind::Backup, id), now(), 10);
+    jobs.plan(JobCall::Enqueue, 2, JobFault::LoseAnswer);
+    jobs.plan(JobCall::Enqueue, 3, JobFault::Fail);
+    assert!(enqueue("a").is_ok());
+    let lost = enqueue("b").unwrap_err().to_string();
+    assert!(lost.contains("Enqueue"), "{lost}");
+    assert!(enqueue("c").is_err());
+    assert!(below.get("b").unwrap().is_some() && below.get("c").unwrap().is_none());
+
+    let other = jobs.clone();
+    jobs.plan(None, 2, JobFault::Delay(Box::new(move || other.cut())));
+    assert!(jobs.counts().is_ok());
+    assert_eq!(jobs.left(), 1);
+    assert!(jobs.claim(now()).is_err() && jobs.counts().is_err());
+    assert_eq!(jobs.left(), 0);
+    assert_eq!(below.counts().unwrap().processing, 0);
 }
 
 #[test]
@@ -306,61 +332,10 @@ async fn the_loop_wakes_for_new_jobs_and_stops_when_told() {
     );
 }
 
-/// A store that cannot store how the next job ends, as on a full disk.
-struct Full(MemoryJobs, AtomicBool);
-
-impl JobStore for Full {
-    fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
-        match self.1.swap(false, Ordering::SeqCst) {
-            true => Err(QueueError::Storage("no space".to_owned())),
-            false => self.0.finish(id, outcome, now),
-        }
-    }
-
-    fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError> {
-        self.0.enqueue(job, now, max_queued)
-    }
-
-    fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
-        self.0.claim(now)
-    }
-
-    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<(), QueueError> {
-        self.0.cancel(id, now)
-    }
-
-    fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
-        self.0.get(id)
-    }
-
-    fn counts(&self) -> Result<job_queue::Counts, QueueError> {
-        self.0.counts()
-    }
-
-    fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError> {
-        self.0.greatest_id(kind)
-    }
-
-    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
-        self.0.is_to_be_restored(vault)
-    }
-
-    fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
-        self.0.recover(now)
-    }
-
-    fn unreadable(&self) -> Result<Vec<String>, QueueError> {
-        self.0.unreadable()
-    }
-
-    fn prune(&self, keep: usize) -> Result<usize, QueueError> {
-        self.0.prune(keep)
-    }
-}
-
 #[tokio::test]
 async fn an_outcome_that_could_not_be_stored_is_stored_later() {
-    let store = Arc::new(Full(MemoryJobs::new(), AtomicBool::new(true)));
+    let store = Arc::new(FaultyJobs::new(Arc::new(MemoryJobs::new())));
+    store.plan(JobCall::Finish, 1, JobFault::Fail); // as on a full disk
     put(&*store, "a");
     put(&*store, "b");
     let worker = Arc::new(Worker::default());

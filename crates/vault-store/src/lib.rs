@@ -26,6 +26,8 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
+#[cfg(feature = "conformance")]
+mod faulty;
 mod fs;
 mod id;
 mod manifest;
@@ -35,6 +37,8 @@ mod store;
 mod verify;
 
 pub use error::StoreError;
+#[cfg(feature = "conformance")]
+pub use faulty::{FaultyVaults, VaultCall, VaultFault};
 pub use fs::FsStore;
 pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};

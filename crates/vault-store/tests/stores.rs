@@ -5,10 +5,11 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
 
 use vault_store::{
-    FORMAT_VERSION, FileEntry, FsStore, Manifest, MemoryStore, Outcome, StoreError, VaultId, VaultStore,
-    conformance, verify,
+    FORMAT_VERSION, FaultyVaults, FileEntry, FsStore, Manifest, MemoryStore, Outcome, StoreError, VaultCall,
+    VaultFault, VaultId, VaultStore, conformance, verify,
 };
 
 fn id() -> VaultId {
@@ -47,6 +48,50 @@ fn the_filesystem_store_conforms() {
         count.set(count.get() + 1);
         FsStore::open(directory.path().join(count.get().to_string())).unwrap()
     });
+}
+
+#[test]
+fn a_store_without_planned_faults_conforms() {
+    conformance::run(|| FaultyVaults::new(Arc::new(MemoryStore::new())));
+}
+
+#[test]
+fn planned_faults_meet_the_calls_they_are_for() {
+    let (below, id) = (MemoryStore::new(), id());
+    let vaults = FaultyVaults::new(Arc::new(below.clone()));
+    let commit = || {
+        let mut stage = vaults.stage(&id, false)?;
+        stage
+            .create("archive")?
+            .write_all(b"bytes")
+            .map_err(|source| StoreError::Io {
+                path: "archive".into(),
+                source,
+            })?;
+        stage.commit(&Manifest::new(&id, "hierarchical", id.time(), Outcome::Complete))
+    };
+    for call in [
+        VaultCall::Stage,
+        VaultCall::Create,
+        VaultCall::Write,
+        VaultCall::Commit,
+    ] {
+        vaults.plan(call, 1, VaultFault::Fail);
+        let refused = commit().unwrap_err().to_string();
+        assert!(refused.contains(&format!("{call:?}")), "{refused}");
+        assert_eq!(below.ids().unwrap(), [], "{call:?}");
+    }
+    vaults.plan(VaultCall::Commit, 1, VaultFault::LoseAnswer);
+    assert!(commit().is_err());
+    assert_eq!(below.ids().unwrap(), std::slice::from_ref(&id));
+
+    let other = vaults.clone();
+    let delay = VaultFault::Delay(Box::new(move || other.cut()));
+    vaults.plan(None, 2, delay);
+    assert!(vaults.manifest(&id).is_ok());
+    assert_eq!(vaults.left(), 1);
+    assert!(vaults.remove(&id).is_err() && vaults.ids().is_err());
+    assert_eq!((vaults.left(), below.ids().unwrap()), (0, vec![id]));
 }
 
 #[test]

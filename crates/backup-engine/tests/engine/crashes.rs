@@ -1,0 +1,200 @@
+//! Processes that end before any one call to their stores, and those that are started after them.
+
+use std::sync::{Arc, Mutex};
+
+use backup_engine::{BackupRequest, Engine, JobState, RestoreRequest};
+use job_queue::{Job, JobCall, JobFault, JobStore};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+use vault_store::{VaultFault, VaultStore, verify};
+use zk_snapshot::Acl;
+
+use super::support::{Gate, HOUR, Running, World, described, done, full, gate, goes_on, job, restored};
+
+#[derive(Clone, Copy, Debug)]
+enum Store {
+    Vaults,
+    Jobs,
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// Asks for a backup and a restore, does both, and evicts an old backup; what was given out is in `ids`.
+async fn work(running: &Running, good: &str, old: &str, ids: &Mutex<Vec<String>>) {
+    let engine = &running.engine;
+    let Ok(id) = engine.backup(BackupRequest::default()).await else {
+        return;
+    };
+    ids.lock().unwrap().push(id);
+    let Ok(id) = engine.restore(RestoreRequest::of(good)).await else {
+        return;
+    };
+    ids.lock().unwrap().push(id);
+    // The third claim finds nothing.
+    let (tell, idle) = oneshot::channel();
+    let claimed = JobFault::Delay(Box::new(|| {
+        let _ = tell.send(());
+    }));
+    running.jobs.plan(JobCall::Claim, 3, claimed);
+    engine.run(async { drop(idle.await) }).await;
+    let _ = engine.evict_one(old).await;
+}
+
+/// Ends a process before its `nth` call to a store. Says whether it has come to that call.
+fn ends_before(store: Store, nth: usize) -> bool {
+    let world = World::new();
+    let (alive, ids) = (runtime(), Mutex::default());
+    let (good, old, there, running) = alive.block_on(async {
+        let engine = world.start().engine;
+        let (old, good, there) = (full(&engine).await, full(&engine).await, world.znodes());
+        world.pass(HOUR);
+        world.tree.put("/a", b"two", Acl::open()).unwrap();
+        world.tree.put("/new", b"", Acl::open()).unwrap();
+        (good, old, there, world.start())
+    });
+    let (mut gate, delay) = gate();
+    match store {
+        Store::Vaults => running.vaults.plan(None, nth, VaultFault::Delay(delay)),
+        Store::Jobs => running.jobs.plan(None, nth, JobFault::Delay(delay)),
+    }
+    let came = alive.block_on(async {
+        tokio::select! {
+            () = work(&running, &good, &old, &ids) => false,
+            () = gate.reached() => true,
+        }
+    });
+    end(running, gate, alive);
+    let ids = ids.into_inner().unwrap();
+    let left: Vec<_> = ids
+        .iter()
+        .map(|id| world.jobs.get(id).unwrap().unwrap())
+        .collect();
+    runtime().block_on(async {
+        let engine = world.start().engine;
+        is_told(&engine, &left).await;
+        is_whole(&world, &engine).await;
+        for job in left.iter().filter(|job| job.state == JobState::Queued) {
+            let job = done(&engine, &job.id).await;
+            assert_eq!(job.status, JobState::Successful, "{job:?}");
+        }
+        let listed = engine.list().await.unwrap();
+        let next = goes_on(&world, &engine).await;
+        assert!(listed.iter().all(|id| *id < next), "{listed:?} {next}");
+        assert_eq!(restored(&engine, &good).await.status, JobState::Successful);
+        assert_eq!(world.znodes(), there);
+        is_whole(&world, &engine).await;
+    });
+    came
+}
+
+/// Drops all that the process has had. What it was about to do does not reach the stores.
+fn end(running: Running, gate: Gate, alive: Runtime) {
+    let Running { engine, vaults, jobs } = running;
+    drop(engine);
+    vaults.cut();
+    jobs.cut();
+    drop(gate);
+    drop(alive);
+}
+
+/// What was being done has failed, and says so; what waited waits, and what was done was done.
+async fn is_told(engine: &Engine, left: &[Job]) {
+    for before in left {
+        let after = job(engine, &before.id).await;
+        if before.state == JobState::Processing {
+            assert_eq!(after.status, JobState::Failed, "{after:?}");
+            assert_eq!(after.message.as_deref(), Some("interrupted"));
+        } else {
+            assert_eq!(after.status, before.state, "{after:?}");
+        }
+    }
+    assert!(!left.iter().any(|job| job.state == JobState::Failed), "{left:?}");
+}
+
+/// What is listed is there, and is what was captured.
+async fn is_whole(world: &World, engine: &Engine) {
+    for id in engine.list().await.unwrap() {
+        let info = described(engine, &id).await;
+        assert!(info.valid && !info.locked, "{info:?}");
+        let id = id.parse().unwrap();
+        assert!(verify(&world.vaults, &id, world.now()).unwrap().is_sound());
+    }
+}
+
+fn ends_before_each(store: Store, at_least: usize) {
+    let calls = (1..).take_while(|nth| ends_before(store, *nth)).count();
+    assert!(calls >= at_least, "{calls}");
+}
+
+#[test]
+fn a_process_that_ends_before_a_call_to_the_vaults_leaves_nothing_half_done() {
+    ends_before_each(Store::Vaults, 30);
+}
+
+#[test]
+fn a_process_that_ends_before_a_call_to_the_jobs_leaves_nothing_half_done() {
+    ends_before_each(Store::Jobs, 9);
+}
+
+/// The newest backup was stored and its job was not: it is there, and the job is told to be interrupted.
+#[test]
+fn a_backup_that_was_committed_before_the_end_is_a_good_one() {
+    let world = World::new();
+    let alive = runtime();
+    let running = alive.block_on(async { world.start() });
+    let (mut gate, delay) = gate();
+    running.jobs.plan(JobCall::Finish, 1, JobFault::Delay(delay));
+    let id = alive.block_on(async {
+        let id = running.engine.backup(BackupRequest::default()).await.unwrap();
+        tokio::select! {
+            _ = running.engine.step() => panic!("it waits"),
+            () = gate.reached() => {}
+        }
+        id
+    });
+    end(running, gate, alive);
+    assert_eq!(world.vaults.ids().unwrap().len(), 1);
+    runtime().block_on(async {
+        let engine = world.start().engine;
+        let told = job(&engine, &id).await;
+        assert_eq!(told.status, JobState::Failed);
+        assert_eq!(told.message.as_deref(), Some("interrupted"));
+        assert!(described(&engine, &id).await.valid);
+        assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
+        engine.evict_one(&id).await.unwrap();
+        assert!(engine.list().await.unwrap().is_empty());
+    });
+}
+
+/// Two engines over the same stores, one after another, as in a process that is asked to end.
+#[tokio::test]
+async fn a_process_that_is_asked_to_end_finishes_its_job_and_leaves_the_rest() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let first = engine.backup(BackupRequest::default()).await.unwrap();
+    let second = engine.backup(BackupRequest::default()).await.unwrap();
+    let stop = Arc::new(tokio::sync::Notify::new());
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(vault_store::VaultCall::Commit, 1, VaultFault::Delay(delay));
+    let (stopping, stopped) = (engine.clone(), Arc::clone(&stop));
+    let run = tokio::spawn(async move { stopping.run(stopped.notified()).await });
+    gate.reached().await;
+    stop.notify_one();
+    drop(gate);
+    run.await.unwrap();
+    assert_eq!(job(engine, &first).await.status, JobState::Successful);
+    assert_eq!(job(engine, &second).await.status, JobState::Queued);
+    drop(running);
+    let engine = world.start().engine;
+    assert_eq!(done(&engine, &second).await.status, JobState::Successful);
+    assert_eq!(engine.list().await.unwrap(), [first, second]);
+}

@@ -1,0 +1,135 @@
+//! Ensembles that began anew with files: what earlier backups know is not relied on any more.
+
+use std::fs;
+use std::path::Path;
+
+use backup_engine::{
+    BackupRequest, CompareWith, Engine, EngineBuilder, FilesSource, JobState, Mode, Page, Recovery,
+    RestoreRequest, Strategy,
+};
+use serde_json::Value;
+use zk_snapshot::{Acl, DataDirs, ZnodePath};
+
+use super::support::{HOUR, World, backed_up, described, done, full};
+
+const PAGE: Page = Page { offset: 0, limit: 9 };
+
+fn recovering(directory: &Path) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
+    let recovery = Recovery {
+        directory: directory.join("recover"),
+        command: None,
+        patience: HOUR,
+    };
+    |builder| builder.recovery(recovery)
+}
+
+/// How many ACLs of a new backup are those of an earlier one.
+async fn reused(engine: &Engine) -> (String, Value) {
+    let id = full(engine).await;
+    let reused = described(engine, &id).await.acls["reused"].clone();
+    (id, reused)
+}
+
+async fn acl_changed(engine: &Engine, id: &str) -> u64 {
+    let found = engine.compare(id, CompareWith::Live, PAGE).await.unwrap();
+    found.acl_changed
+}
+
+#[tokio::test]
+async fn where_files_lie_ready_no_earlier_backup_is_relied_on_until_there_is_a_later_one() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let engine = world.start_with(recovering(directory.path())).engine;
+    let before = full(&engine).await;
+    world.pass(HOUR);
+    assert_eq!(reused(&engine).await.1, 3);
+    // In the new history the same numbers stand for another ACL, which is not looked at within one history.
+    let other = Acl::creator();
+    world.ensemble.show_acl("/a", other.clone());
+    assert_eq!(acl_changed(&engine, &before).await, 0);
+
+    // Somebody has been given files, and may begin anew with them at any time.
+    let files = directory.path().join("recover");
+    fs::create_dir(&files).unwrap();
+    fs::write(files.join("snapshot.8"), b"").unwrap();
+    world.pass(HOUR);
+    assert_eq!(acl_changed(&engine, &before).await, 1);
+    let (during, none) = reused(&engine).await;
+    assert_eq!(none, 0);
+    let path = ZnodePath::parse("/a").unwrap();
+    assert_eq!(engine.znode(&during, path).await.unwrap().acl, other);
+
+    // It is done. What was begun meanwhile may still be of the history before, also to the next process.
+    fs::remove_dir_all(&files).unwrap();
+    for engine in [engine, world.start_with(recovering(directory.path())).engine] {
+        assert_eq!(acl_changed(&engine, &before).await, 1);
+    }
+    let engine = world.start_with(recovering(directory.path())).engine;
+    world.pass(HOUR);
+    assert_eq!(reused(&engine).await.1, 0);
+    world.pass(HOUR);
+    assert_eq!(
+        reused(&engine).await.1,
+        3,
+        "that one is of the history which goes on"
+    );
+}
+
+/// The files of a server that are kept for the tests of `zk-snapshot`.
+fn files() -> FilesSource {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zk-snapshot/tests/golden/3.9.5");
+    FilesSource(DataDirs {
+        data: golden.clone(),
+        log: golden,
+    })
+}
+
+#[tokio::test]
+async fn a_restore_by_files_ends_the_history_of_the_backups_before_it() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let recovery = recovering(directory.path());
+    let states = vec![std::sync::Arc::new(files()) as _];
+    let engine = world
+        .start_with(|builder| recovery(builder).states(states))
+        .engine;
+    let hierarchical = full(&engine).await;
+    let request = BackupRequest {
+        mode: Mode::Transactional,
+        ..BackupRequest::default()
+    };
+    let (id, job) = backed_up(&engine, request).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    world.ensemble.show_acl("/a", Acl::creator());
+    assert_eq!(acl_changed(&engine, &hierarchical).await, 0);
+    world.pass(HOUR);
+    let by_files = |dry_run| RestoreRequest {
+        strategy: Strategy::Files,
+        dry_run,
+        ..RestoreRequest::of(&id)
+    };
+    let files = directory.path().join("recover");
+    let task = engine.restore(by_files(true)).await.unwrap();
+    assert_eq!(done(&engine, &task).await.status, JobState::Successful);
+    assert!(!files.exists());
+    assert_eq!(
+        acl_changed(&engine, &hierarchical).await,
+        0,
+        "that was only asked"
+    );
+    let task = engine.restore(by_files(false)).await.unwrap();
+    let job = done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    let placed = fs::read_dir(&files)
+        .unwrap()
+        .map(|file| file.unwrap().file_name());
+    assert!(
+        placed
+            .into_iter()
+            .any(|name| name.to_string_lossy().starts_with("snapshot."))
+    );
+    fs::remove_dir_all(&files).unwrap();
+    assert_eq!(acl_changed(&engine, &hierarchical).await, 1);
+    world.pass(HOUR);
+    assert_eq!(reused(&engine).await.1, 0);
+    world.pass(HOUR);
+    assert_eq!(reused(&engine).await.1, 3);
+}

@@ -1,0 +1,110 @@
+//! A job store that fails, and runs that are dropped.
+
+use backup_engine::{BackupRequest, JobState, RestoreRequest};
+use job_queue::{JobCall, JobFault};
+use vault_store::{VaultCall, VaultFault};
+
+use super::support::{World, done, full, gate, goes_on, job};
+
+#[tokio::test]
+async fn a_job_that_cannot_be_claimed_is_done_later() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let id = engine.backup(BackupRequest::default()).await.unwrap();
+    running.jobs.plan(JobCall::Claim, 1, JobFault::Fail);
+    assert!(engine.step().await.is_err());
+    assert_eq!(job(engine, &id).await.status, JobState::Queued);
+    assert_eq!(done(engine, &id).await.status, JobState::Successful);
+}
+
+#[tokio::test]
+async fn how_a_job_has_ended_is_stored_later_and_its_work_not_done_again() {
+    for (fault, then) in [
+        (JobFault::Fail, JobState::Processing),
+        (JobFault::LoseAnswer, JobState::Successful),
+    ] {
+        let world = World::new();
+        let running = world.start();
+        let engine = &running.engine;
+        let id = engine.backup(BackupRequest::default()).await.unwrap();
+        running.jobs.plan(JobCall::Finish, 1, fault);
+        assert!(engine.step().await.is_err());
+        assert_eq!(job(engine, &id).await.status, then);
+        assert_eq!(engine.list().await.unwrap(), [&*id]);
+        let _ = engine.step().await; // where it was stored, it is told that it cannot be stored twice
+        assert_eq!(job(engine, &id).await.status, JobState::Successful);
+        assert!(!engine.step().await.unwrap());
+        let next = goes_on(&world, engine).await;
+        assert_eq!(engine.list().await.unwrap(), [id, next]);
+    }
+}
+
+#[tokio::test]
+async fn jobs_that_cannot_be_looked_through_stop_the_start_and_nothing_else() {
+    let world = World::new();
+    let id = full(&world.start().engine).await;
+    let (builder, _, jobs) = world.builder();
+    jobs.plan(JobCall::Recover, 1, JobFault::Fail);
+    assert!(builder.build().is_err());
+    let running = world.start();
+    running.jobs.plan(JobCall::Prune, 1, JobFault::Fail);
+    let next = full(&running.engine).await;
+    assert_eq!(running.jobs.left(), 0);
+    assert_eq!(running.engine.list().await.unwrap(), [id, next]);
+}
+
+#[tokio::test]
+async fn a_run_that_is_dropped_midway_ends_its_job_before_the_next_begins() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let first = engine.backup(BackupRequest::default()).await.unwrap();
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(VaultCall::Commit, 1, VaultFault::Delay(delay));
+    tokio::select! {
+        () = engine.run(std::future::pending()) => {}
+        () = gate.reached() => {}
+    }
+    let second = engine.restore(RestoreRequest::of(&first)).await;
+    assert!(second.is_err(), "it is not written yet");
+    let second = engine.backup(BackupRequest::default()).await.unwrap();
+    let stepping = engine.clone();
+    let step = tokio::spawn(async move { while stepping.step().await.unwrap() {} });
+    drop(gate);
+    step.await.unwrap();
+    let (first, second) = (job(engine, &first).await, job(engine, &second).await);
+    assert_eq!(first.status, JobState::Successful, "{first:?}");
+    assert_eq!(second.status, JobState::Successful, "{second:?}");
+}
+
+#[tokio::test]
+async fn two_who_step_at_once_do_one_job_after_another() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let ids = [
+        engine.backup(BackupRequest::default()).await.unwrap(),
+        engine.backup(BackupRequest::default()).await.unwrap(),
+    ];
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(VaultCall::Commit, 1, VaultFault::Delay(delay));
+    let stepping = engine.clone();
+    let first = tokio::spawn(async move { stepping.step().await });
+    gate.reached().await;
+    let stepping = engine.clone();
+    let mut second = tokio::spawn(async move { stepping.step().await });
+    // One that does not wait for the first is soon done with the second job.
+    let soon = std::time::Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, &mut second).await.is_err());
+    assert_eq!(job(engine, &ids[1]).await.status, JobState::Queued);
+    drop(gate);
+    assert!(first.await.unwrap().unwrap() && second.await.unwrap().unwrap());
+    for id in ids {
+        assert_eq!(job(engine, &id).await.status, JobState::Successful);
+    }
+}

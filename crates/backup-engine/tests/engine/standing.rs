@@ -1,0 +1,128 @@
+//! What failed and partial backups are worth to whoever lists, chooses, evicts or goes on from them.
+
+use backup_engine::{BackupRequest, Engine, EngineError, JobState, Page, RestoreRequest, RestoreSource};
+use serde_json::json;
+use vault_store::{VaultCall, VaultFault};
+use zk_snapshot::{Acl, ZnodePath};
+
+use super::support::{DAY, HOUR, Running, World, backed_up, described, done, full, of, restored};
+
+/// Which backup a restore by time is of.
+async fn chosen(engine: &Engine, source: RestoreSource) -> Option<String> {
+    let request = RestoreRequest {
+        source,
+        dry_run: true,
+        ..RestoreRequest::of("")
+    };
+    match engine.restore(request).await {
+        Ok(task) => {
+            let job = done(engine, &task).await;
+            assert_eq!(job.status, JobState::Successful, "{job:?}");
+            Some(job.vault)
+        }
+        Err(EngineError::BackupNotFound(_)) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+async fn ts(engine: &Engine, id: &str) -> i64 {
+    described(engine, id).await.ts
+}
+
+#[tokio::test]
+async fn a_failed_backup_is_listed_and_never_chosen() {
+    let world = World::new();
+    let Running { engine, vaults, .. } = world.start();
+    let good = full(&engine).await;
+    world.pass(HOUR);
+    vaults.plan(VaultCall::Create, 1, VaultFault::Fail);
+    let (failed, job) = backed_up(&engine, BackupRequest::default()).await;
+    assert_eq!(job.status, JobState::Failed);
+    world.pass(HOUR);
+    assert_eq!(engine.list().await.unwrap(), [good.clone(), failed.clone()]);
+    let info = described(&engine, &failed).await;
+    assert_eq!((info.exit_code, info.failed, info.valid), (1, true, false));
+    assert!(!info.locked && info.evictable, "{info:?}");
+    assert_eq!(info.db_list, json!("full backup"));
+    assert_eq!(info.exception, job.message);
+
+    let at = ts(&engine, &failed).await;
+    assert_eq!(at, ts(&engine, &good).await + 3_600_000);
+    let before = chosen(&engine, RestoreSource::Before(at)).await;
+    assert_eq!(before.as_deref(), Some(&*good));
+    assert_eq!(chosen(&engine, RestoreSource::Since(at)).await, None);
+    let job = restored(&engine, &failed).await;
+    assert_eq!(job.status, JobState::Failed);
+    assert!(job.message.unwrap().contains("nothing to restore"));
+    let page = Page { offset: 0, limit: 9 };
+    let refused = engine.znodes(&failed, ZnodePath::root(), page).await;
+    assert!(matches!(refused, Err(EngineError::Invalid(_))), "{refused:?}");
+    let next = full(&engine).await;
+    let since = chosen(&engine, RestoreSource::Since(at)).await;
+    assert_eq!(since.as_deref(), Some(&*next));
+    // It knows no ACLs: those of the one before it are reused.
+    assert_eq!(described(&engine, &next).await.acls["reused"], 3);
+}
+
+#[tokio::test]
+async fn a_partial_backup_is_as_good_as_was_asked_for() {
+    let world = World::new();
+    let engine = world.start().engine;
+    world.tree.put("/secret", b"s", Acl::open()).unwrap();
+    world.ensemble.deny("/secret");
+    let mut ids = Vec::new();
+    for (allow_partial, state, exit_code) in [(false, JobState::Failed, 2), (true, JobState::Successful, 0)] {
+        let request = BackupRequest {
+            allow_partial,
+            ..BackupRequest::default()
+        };
+        let (id, job) = backed_up(&engine, request).await;
+        assert_eq!(job.status, state, "{job:?}");
+        let info = described(&engine, &id).await;
+        assert_eq!((info.exit_code, info.failed), (exit_code, !allow_partial));
+        assert_eq!(info.valid, allow_partial);
+        assert!(info.exception.unwrap().contains("/secret"));
+        assert_eq!(info.skipped["unreadable_paths"], json!(["/secret"]));
+        let at = info.ts;
+        let found = chosen(&engine, RestoreSource::Before(at)).await;
+        assert_eq!(found, allow_partial.then(|| id.clone()));
+        ids.push(id);
+        world.pass(HOUR);
+    }
+    assert_eq!(engine.list().await.unwrap(), ids);
+    // What it has is known to the next one, whatever the lack is called.
+    let reused = &described(&engine, &ids[1]).await.acls["reused"];
+    assert_eq!(*reused, 3);
+    // By name it may be restored, which says what it lacks and leaves that alone.
+    world.tree.put("/a", b"two", Acl::open()).unwrap();
+    let job = restored(&engine, &ids[0]).await;
+    assert_eq!(job.result["partial"], true, "{job:?}");
+    assert_eq!(world.tree.data("/a").unwrap(), b"one");
+    assert_eq!(world.tree.data("/secret").unwrap(), b"s");
+}
+
+#[tokio::test]
+async fn what_failed_or_lacks_something_stands_in_for_no_good_one() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let (good, job) = (full(&engine).await, JobState::Failed);
+    world.pass(HOUR);
+    let pinned = BackupRequest {
+        pinned: true,
+        ..of(&["/none"])
+    };
+    let (kept, pinned) = backed_up(&engine, pinned).await;
+    let (failed, granular) = backed_up(&engine, of(&["/none"])).await;
+    world.tree.put("/secret", b"s", Acl::open()).unwrap();
+    world.ensemble.deny("/secret");
+    let (partial, lacking) = backed_up(&engine, BackupRequest::default()).await;
+    assert_eq!([pinned.status, granular.status, lacking.status], [job, job, job]);
+    engine.evict(false).await.unwrap();
+    let all = [&good, &kept, &failed, &partial].map(Clone::clone);
+    assert_eq!(engine.list().await.unwrap(), all, "all are of today, and by hand");
+    world.pass(2 * DAY);
+    assert!(described(&engine, &failed).await.evictable);
+    assert!(!described(&engine, &kept).await.evictable);
+    engine.evict(false).await.unwrap();
+    assert_eq!(engine.list().await.unwrap(), [good, kept]);
+}

@@ -1,0 +1,218 @@
+//! A store that fails when it is told to, for the tests of whoever keeps vaults.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
+
+/// A call to a [`VaultStore`], to a [`Stage`] of it, or to a file of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VaultCall {
+    /// [`VaultStore::ids`].
+    Ids,
+    /// [`VaultStore::manifest`].
+    Manifest,
+    /// [`VaultStore::stage`].
+    Stage,
+    /// [`VaultStore::open`].
+    Open,
+    /// [`VaultStore::remove`].
+    Remove,
+    /// [`VaultStore::size`].
+    Size,
+    /// [`VaultStore::record_verification`].
+    RecordVerification,
+    /// [`VaultStore::verification`].
+    Verification,
+    /// [`Stage::create`].
+    Create,
+    /// A write to a file of a stage.
+    Write,
+    /// [`Stage::commit`].
+    Commit,
+}
+
+/// What becomes of a call.
+pub enum VaultFault {
+    /// It fails and does nothing.
+    Fail,
+    /// It is done, and its caller is told that it failed.
+    LoseAnswer,
+    /// It is done once this has returned.
+    Delay(Box<dyn FnOnce() + Send>),
+}
+
+/// A store of which calls fail that were named beforehand, and the others go through. Clones share everything.
+///
+/// ```
+/// use std::sync::Arc;
+/// use vault_store::{FaultyVaults, MemoryStore, VaultCall, VaultFault, VaultStore};
+///
+/// let vaults = FaultyVaults::new(Arc::new(MemoryStore::new()));
+/// vaults.plan(VaultCall::Ids, 2, VaultFault::Fail);
+/// assert!(vaults.ids().is_ok() && vaults.ids().is_err() && vaults.ids().is_ok());
+/// ```
+#[derive(Clone)]
+pub struct FaultyVaults {
+    store: Arc<dyn VaultStore>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+#[derive(Default)]
+struct Plan {
+    /// For which calls, how many of them are left until it comes, and what comes then.
+    faults: Vec<(Option<VaultCall>, usize, VaultFault)>,
+    cut: bool,
+}
+
+impl FaultyVaults {
+    /// A store over `store` in which nothing fails yet.
+    #[must_use]
+    pub fn new(store: Arc<dyn VaultStore>) -> Self {
+        Self {
+            store,
+            plan: Arc::default(),
+        }
+    }
+
+    /// Has the `nth` call of this kind from now on, counted from 1, meet `fault`; without a kind the `nth` of all.
+    pub fn plan(&self, call: impl Into<Option<VaultCall>>, nth: usize, fault: VaultFault) {
+        self.lock().faults.push((call.into(), nth, fault));
+    }
+
+    /// How many planned faults have not come up yet.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.lock().faults.len()
+    }
+
+    /// Has every call fail from now on, also one that is delayed: whoever makes them does not reach the store any more.
+    pub fn cut(&self) {
+        self.lock().cut = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first fault of those that are due.
+    fn due(&self, call: VaultCall) -> Option<VaultFault> {
+        let mut plan = self.lock();
+        let mut due = None;
+        for (index, (which, left, _)) in plan.faults.iter_mut().enumerate() {
+            if which.is_none_or(|which| which == call) {
+                *left = left.saturating_sub(1);
+                due = due.or((*left == 0).then_some(index));
+            }
+        }
+        due.map(|index| plan.faults.remove(index).2)
+    }
+
+    fn through<T, E: From<Planned>>(
+        &self,
+        call: VaultCall,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let due = self.due(call);
+        let lost = matches!(due, Some(VaultFault::LoseAnswer));
+        let fails = matches!(due, Some(VaultFault::Fail));
+        if let Some(VaultFault::Delay(wait)) = due {
+            wait();
+        }
+        if fails || self.lock().cut {
+            return Err(Planned(call).into());
+        }
+        match work() {
+            Ok(_) if lost => Err(Planned(call).into()),
+            answer => answer,
+        }
+    }
+}
+
+/// The failure of a call.
+struct Planned(VaultCall);
+
+impl From<Planned> for io::Error {
+    fn from(Planned(call): Planned) -> Self {
+        Self::other(format!("{call:?} was to fail"))
+    }
+}
+
+impl From<Planned> for StoreError {
+    fn from(planned: Planned) -> Self {
+        Self::io("faulty".as_ref())(planned.into())
+    }
+}
+
+impl VaultStore for FaultyVaults {
+    fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
+        self.through(VaultCall::Ids, || self.store.ids())
+    }
+
+    fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.through(VaultCall::Manifest, || self.store.manifest(id))
+    }
+
+    fn stage(&self, id: &VaultId, granular: bool) -> Result<Box<dyn Stage>, StoreError> {
+        let stage = self.through(VaultCall::Stage, || self.store.stage(id, granular))?;
+        let faults = self.clone();
+        Ok(Box::new(FaultyStage { stage, faults }))
+    }
+
+    fn open(&self, id: &VaultId, file: &str) -> Result<Box<dyn ReadSeek>, StoreError> {
+        self.through(VaultCall::Open, || self.store.open(id, file))
+    }
+
+    fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
+        self.through(VaultCall::Remove, || self.store.remove(id))
+    }
+
+    fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
+        self.through(VaultCall::Size, || self.store.size(id))
+    }
+
+    fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
+        self.through(VaultCall::RecordVerification, || {
+            self.store.record_verification(id, result)
+        })
+    }
+
+    fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
+        self.through(VaultCall::Verification, || self.store.verification(id))
+    }
+}
+
+struct FaultyStage {
+    stage: Box<dyn Stage>,
+    faults: FaultyVaults,
+}
+
+impl Stage for FaultyStage {
+    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
+        let file = self
+            .faults
+            .through(VaultCall::Create, || self.stage.create(name))?;
+        let faults = self.faults.clone();
+        Ok(Box::new(FaultyFile { file, faults }))
+    }
+
+    fn commit(self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
+        let Self { stage, faults } = *self;
+        faults.through(VaultCall::Commit, || stage.commit(manifest))
+    }
+}
+
+struct FaultyFile {
+    file: Box<dyn Write + Send>,
+    faults: FaultyVaults,
+}
+
+impl Write for FaultyFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.faults.through(VaultCall::Write, || self.file.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
