@@ -191,3 +191,35 @@ async fn a_restore_that_is_cut_off_before_the_quotas_says_what_it_did() {
         lost_before_the_quotas(driver).await;
     }
 }
+
+/// What the backup lacks, and what would go to one place, is found before anything is written, though quotas come last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_that_cannot_be_restored_refuses_the_restore_as_a_whole() {
+    let server = limited().await;
+    let outside = client(&server.address()).await;
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(&server.address(), storage.path(), &[]);
+    let (id, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    outside.set_data("/a", b"changed", None).await.unwrap();
+    outside.delete("/a/one", None).await.unwrap();
+    for (mut body, why) in [
+        (
+            json!({ "dbs": ["a", "zookeeper/quota/nowhere"] }),
+            "no znode /zookeeper/quota/nowhere",
+        ),
+        (
+            json!({ "dbs": ["a", "zookeeper/quota/a"], "changeDbNames": { "zookeeper/quota/a": "a" } }),
+            "/a would be restored from two places",
+        ),
+    ] {
+        body["vault"] = json!(id);
+        let (_, state) = daemon.do_job("/restore", &body.to_string()).unwrap();
+        let job = state.json();
+        assert_eq!(state.status, 500, "{job}");
+        let message = job["message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}");
+        assert_eq!(outside.get_data("/a").await.unwrap().0, b"changed", "{job}");
+        assert!(outside.check_stat("/a/one").await.unwrap().is_none(), "{job}");
+    }
+}
