@@ -27,6 +27,7 @@ mod order;
 mod quotas;
 mod readme;
 mod recovery;
+mod renames;
 mod round_trip;
 mod secured;
 mod shapes;
