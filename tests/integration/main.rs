@@ -20,6 +20,7 @@ mod faults;
 mod guarded;
 mod hidden;
 mod known_acls;
+mod left_over;
 mod limits;
 mod live;
 mod meanwhile;
