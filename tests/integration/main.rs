@@ -28,6 +28,7 @@ mod order;
 mod quotas;
 mod readme;
 mod recovery;
+mod redirects;
 mod renames;
 mod round_trip;
 mod secured;
