@@ -72,3 +72,25 @@ async fn an_admin_servers_redirects_are_told_and_not_followed() {
         assert_eq!(*reached.lock().unwrap(), [""; 0], "{status} was followed");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_redirects_are_told_and_not_followed() {
+    let server = start(&busy());
+    plant(&client(&server.address()).await).await;
+    let storage = tempfile::tempdir().unwrap();
+    let done = r#"{"Status":"Ok"}"#;
+    let elsewhere = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{done}",
+        done.len()
+    );
+    let (other, reached) = answering(elsewhere);
+    for status in STATUSES {
+        let (port, asked) = answering(redirect(status, &format!("http://127.0.0.1:{other}/store")));
+        let settings = [("ZOOKEEPER_AGENT_PORT", &*port.to_string())];
+        let daemon_here = daemon(&server.address(), storage.path(), &settings);
+        let why = why_not(&daemon_here);
+        assert_eq!(*reached.lock().unwrap(), [""; 0], "{status} was followed: {why}");
+        assert!(why.contains(&format!("/store answered {status}")), "{why}");
+        assert_eq!(asked.lock().unwrap().len(), 1);
+    }
+}

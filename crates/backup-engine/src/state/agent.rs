@@ -90,6 +90,7 @@ fn mode(answer: &str) -> Option<&str> {
 fn ask(url: &str) -> Result<(), String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(COPYING))
+        .max_redirects(0)
         .http_status_as_error(false)
         .build()
         .into();
