@@ -1,7 +1,10 @@
 //! Quotas limit again after a restore.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
-use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
+use zk_backup_testkit::{Distribution, Proxy, SUPER_PASSWORD, Setup, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::live::daemon;
@@ -118,4 +121,105 @@ async fn limits_of_a_hierarchical_backup_limit_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_of_a_transactional_backup_limit_again() {
     come_back("transactional", "auto").await;
+}
+
+/// Quotas come last. When the ensemble is lost by then the job still says what was brought back before.
+async fn lost_before_the_quotas(driver: &str) {
+    let server = limited().await;
+    let outside = client(&server.address()).await;
+    let (armed, lost) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let is_armed = Arc::clone(&armed);
+    let proxy = Proxy::start_with(&server.address(), move |bytes| {
+        let quota = b"/zookeeper/quota";
+        if is_armed.load(Ordering::SeqCst) && bytes.windows(quota.len()).any(|part| part == quota) {
+            lost.store(true, Ordering::SeqCst);
+        }
+        while lost.load(Ordering::SeqCst) {
+            std::thread::park(); // it goes no further, and neither does any other connection
+        }
+    });
+    let (storage, proxy) = (tempfile::tempdir().unwrap(), proxy.unwrap());
+    let settings = [
+        ("ZOOKEEPER_DRIVER", driver),
+        ("ZOOKEEPER_TIMEOUT", "3"),
+        ("ZOOKEEPER_DIGEST_USERNAME", "super"),
+        ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
+    ];
+    let through = daemon(proxy.address(), storage.path(), &settings);
+    let (id, state) = through.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    for path in [LIMITS, STATISTICS, "/zookeeper/quota/a", "/a/one"] {
+        outside.delete(path, None).await.unwrap();
+    }
+    outside.set_data("/a", b"changed", None).await.unwrap();
+    armed.store(true, Ordering::SeqCst);
+    let body = json!({ "vault": id, "dbs": ["zookeeper", "a"] }).to_string();
+    let (_, state) = through.do_job("/restore", &body).unwrap();
+    let job = state.json();
+    assert_eq!(state.status, 500, "{job}");
+    let report = &job["result"]["report"];
+    let figures = |report: &serde_json::Value| {
+        ["created", "data_changed", "acl_changed", "deleted"].map(|kind| report[kind].clone())
+    };
+    assert_eq!(figures(report), [1, 1, 0, 0].map(|n| json!(n)), "{driver}: {job}");
+    assert_eq!(
+        report["differences"].as_array().unwrap().len(),
+        2,
+        "{driver}: {job}"
+    );
+    let message = job["message"].as_str().unwrap();
+    assert!(
+        message.contains("2 changes were made before"),
+        "{driver}: {message}"
+    );
+    assert_eq!(outside.get_data("/a").await.unwrap().0, b"data");
+    assert!(outside.check_stat("/a/one").await.unwrap().is_some());
+    assert!(outside.check_stat("/zookeeper/quota/a").await.unwrap().is_none());
+    drop(through);
+
+    let direct = daemon(&server.address(), storage.path(), &settings);
+    let (_, state) = direct.do_job("/restore", &body).unwrap();
+    let job = state.json();
+    assert_eq!(state.status, 200, "{job}");
+    let report = &job["result"]["report"];
+    assert_eq!(figures(report), [3, 0, 0, 0].map(|n| json!(n)), "{driver}: {job}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_cut_off_before_the_quotas_says_what_it_did() {
+    for driver in ["batched", "plain"] {
+        lost_before_the_quotas(driver).await;
+    }
+}
+
+/// What the backup lacks, and what would go to one place, is found before anything is written, though quotas come last.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_that_cannot_be_restored_refuses_the_restore_as_a_whole() {
+    let server = limited().await;
+    let outside = client(&server.address()).await;
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(&server.address(), storage.path(), &[]);
+    let (id, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    outside.set_data("/a", b"changed", None).await.unwrap();
+    outside.delete("/a/one", None).await.unwrap();
+    for (mut body, why) in [
+        (
+            json!({ "dbs": ["a", "zookeeper/quota/nowhere"] }),
+            "no znode /zookeeper/quota/nowhere",
+        ),
+        (
+            json!({ "dbs": ["a", "zookeeper/quota/a"], "changeDbNames": { "zookeeper/quota/a": "a" } }),
+            "/a would be restored from two places",
+        ),
+    ] {
+        body["vault"] = json!(id);
+        let (_, state) = daemon.do_job("/restore", &body.to_string()).unwrap();
+        let job = state.json();
+        assert_eq!(state.status, 500, "{job}");
+        let message = job["message"].as_str().unwrap();
+        assert!(message.contains(why), "{message}");
+        assert_eq!(outside.get_data("/a").await.unwrap().0, b"changed", "{job}");
+        assert!(outside.check_stat("/a/one").await.unwrap().is_none(), "{job}");
+    }
 }

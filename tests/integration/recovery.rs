@@ -39,7 +39,7 @@ pub(crate) async fn recover(
     (state.status, state.json())
 }
 
-fn settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6] {
+pub(crate) fn settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6] {
     [
         ("ZOOKEEPER_DATA_DIR", data),
         ("RESTORE_RESTART_COMMAND", command),

@@ -59,7 +59,7 @@ pub use files::{
 };
 pub use restore::{
     Change, Difference, Failure, Ledger, MemoryLedger, Policy, RestoreError, RestoreOptions, RestoreReport,
-    Unfinished, restore,
+    Unfinished, check_restore, restore,
 };
 pub use tree::{
     Acl, AclEntry, AclFound, Changes, ClientError, Found, History, Kind, MemoryTree, PathError, Reading,

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use job_queue::Job;
 use serde_json::{Value, json};
 use vault_store::{Outcome, VaultId, verify};
-use zk_snapshot::{RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, restore};
+use zk_snapshot::{
+    RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, check_restore, restore,
+};
 
 use super::Failure;
 use super::log::JobLog;
@@ -183,14 +185,18 @@ async fn restore_all(
     options: &RestoreOptions,
 ) -> Result<(RestoreReport, Vec<String>), RestoreError> {
     let within_zookeeper = |root: &ZnodePath| format!("{root}/").starts_with("/zookeeper/");
-    let (quota, roots): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(within_zookeeper);
+    let (quota, others): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(within_zookeeper);
     let options = |roots| RestoreOptions {
         roots,
         ..options.clone()
     };
+    if !quota.is_empty() && !others.is_empty() {
+        // The second part must not be refused when the first one has been written.
+        check_restore(&source, &options(roots.to_vec())).await?;
+    }
     let mut report = RestoreReport::default();
-    if quota.is_empty() || !roots.is_empty() {
-        report = restore(Arc::clone(&source), client, &options(roots)).await?;
+    if quota.is_empty() || !others.is_empty() {
+        report = restore(Arc::clone(&source), client, &options(others)).await?;
     }
     let with_quota = !quota.is_empty();
     if with_quota {

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use apply::restore;
 pub use ledger::{Ledger, MemoryLedger, Unfinished};
 pub use report::{Change, Difference, Failure, RestoreReport};
+pub use scope::check_restore;
 
 use crate::{ArchiveError, ClientError, ZnodePath};
 

@@ -51,6 +51,18 @@ pub(super) fn ahead<T: Send + 'static>(
         .map(|read| read.unwrap_or_else(|error| Err(std::io::Error::other(error).into())))
 }
 
+/// What [`restore`](super::restore) finds before its first write, for one that is done in several parts: reads, and so checks, the whole
+/// backup.
+///
+/// # Errors
+/// [`RestoreError`], without which [`restore`](super::restore) with the same options, or with a part of their roots, begins to write.
+pub async fn check_restore(
+    source: &Arc<dyn RecordSource>,
+    options: &RestoreOptions,
+) -> Result<(), RestoreError> {
+    Scope::new(source, options).await.map(drop)
+}
+
 impl<'a> Scope<'a> {
     /// Reads, and so checks, the whole backup once.
     pub(super) async fn new(
