@@ -70,7 +70,7 @@ pub(crate) fn tree() -> Arc<MemoryTree> {
 }
 
 fn policy() -> Arc<RulePolicy> {
-    Arc::new("2m/delete".parse().unwrap())
+    Arc::new("1y/delete".parse().unwrap())
 }
 
 pub(crate) struct Server {

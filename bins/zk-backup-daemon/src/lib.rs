@@ -21,6 +21,7 @@
 
 mod access;
 mod answer;
+mod api;
 mod args;
 mod body;
 mod connections;

@@ -11,6 +11,7 @@ use zk_snapshot::ZnodePath;
 
 use crate::access;
 use crate::answer::{ApiError, bare_id, no_backup};
+use crate::api;
 use crate::body;
 use crate::query::{self, Asked};
 
@@ -150,7 +151,7 @@ async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRe
         JobState::Queued | JobState::Processing => StatusCode::PARTIAL_CONTENT,
         JobState::Failed | JobState::Canceled => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Ok(HttpResponse::build(status).json(job))
+    Ok(HttpResponse::build(status).json(api::Job::from(job)))
 }
 
 async fn list(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
@@ -159,10 +160,10 @@ async fn list(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
 
 async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id = request.match_info().query("id");
-    Ok(engine
-        .describe(id)
-        .await?
-        .map_or_else(|| no_backup(id), |info| HttpResponse::Ok().json(info)))
+    Ok(engine.describe(id).await?.map_or_else(
+        || no_backup(id),
+        |info| HttpResponse::Ok().json(api::Backup::from(info)),
+    ))
 }
 
 /// The most znodes in one answer, and how many if nothing is said.

@@ -130,7 +130,7 @@ fn damaged(id: &VaultId, error: &ArchiveError) -> EngineError {
 }
 
 fn info(opened: &Opened, entry: Entry) -> ZnodeInfo {
-    let transactional = opened.mode == Mode::Transactional.as_str();
+    let transactional = opened.mode == Mode::Transactional;
     let mut stat = entry.stat;
     let (mut kind, mut ttl_ms) = (None, None);
     if transactional {

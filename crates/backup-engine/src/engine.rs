@@ -11,7 +11,7 @@ use crate::browse::{self, CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::connect_string::is_the_servers;
 use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
-use crate::view::{BackupInfo, JobInfo, describe, job_info, queued_info};
+use crate::view::{BackupInfo, JobInfo, describe, job_info, pending};
 use crate::{
     BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, Strategy, health, retention,
     select,
@@ -57,10 +57,8 @@ impl Engine {
         if request.mode == Mode::Transactional {
             select::refuse_chroot(&self.parts, "a transactional backup is")?;
         }
-        let payload =
-            serde_json::to_value(&request).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let id = self
-            .blocking(move |parts| parts.enqueue_backup(payload, false))
+            .blocking(move |parts| parts.enqueue_backup(&request, false))
             .await?;
         self.runner.waker().wake();
         Ok(id.to_string())
@@ -157,9 +155,8 @@ impl Engine {
         self.blocking(move |parts| match describe(&*parts.vaults, &id) {
             Err(StoreError::NotFound(_)) => {
                 let job = parts.jobs.get(id.as_str())?;
-                Ok(job
-                    .filter(|job| !job.state.is_final())
-                    .map(|job| queued_info(&id, &job)))
+                let waits = job.filter(|job| !job.state.is_final());
+                Ok(waits.map(|job| pending(&id, &job)))
             }
             outcome => Ok(Some(outcome?)),
         })
@@ -308,9 +305,7 @@ fn tick(parts: &Arc<Parts>) -> Result<bool, EngineError> {
     if !due {
         return Ok(false);
     }
-    let payload = serde_json::to_value(BackupRequest::default())
-        .map_err(|error| EngineError::Invalid(error.to_string()))?;
-    let queued = parts.enqueue_backup(payload, true);
+    let queued = parts.enqueue_backup(&BackupRequest::default(), true);
     if queued.is_err()
         && let Some(ticker) = lock(&parts.ticker).as_mut()
     {
@@ -355,7 +350,7 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
             let why = "strategy files replaces everything: dbs, changeDbNames and policy cannot be given";
             return Err(EngineError::Invalid(why.to_owned()));
         }
-        if parts.vaults.manifest(&id)?.mode != Mode::Transactional.as_str() {
+        if parts.vaults.manifest(&id)?.mode != Mode::Transactional {
             let why = format!("strategy files needs a transactional backup, and {id} is none");
             return Err(EngineError::Invalid(why));
         }

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use vault_store::{Manifest, StoreError, VaultId};
 
 use crate::parts::{Parts, lock};
-use crate::view::{damage, exit_code, ms, reason, rfc3339, spent_ms};
+use crate::view::{damage, exit_code, ms, rfc3339, spent_ms};
 
 /// Damaged backups that are named.
 const NAMED: usize = 10;
@@ -162,7 +162,7 @@ pub(crate) fn unknown(why: &str) -> Health {
 fn summary(parts: &Parts, id: &VaultId, manifest: Option<&Manifest>) -> BackupSummary {
     let exit_code = manifest.map_or(1, exit_code);
     let exception = match manifest {
-        Some(manifest) if exit_code != 0 => reason(manifest).map(str::to_owned),
+        Some(manifest) if exit_code != 0 => manifest.reason().map(str::to_owned),
         Some(_) => None,
         None => Some("its manifest cannot be read".to_owned()),
     };

@@ -13,7 +13,7 @@
 //!
 //! let id = engine.backup(BackupRequest::default()).await?;
 //! while engine.step().await? {} // or `engine.run(shutdown)` in a task of its own
-//! assert!(engine.describe(&id).await?.is_some_and(|backup| backup.valid));
+//! assert!(engine.describe(&id).await?.is_some_and(|backup| backup.is_valid()));
 //!
 //! tree.put("/config", b"retries=0", Acl::open())?;
 //! let task = engine.restore(RestoreRequest::of(&id)).await?;
@@ -56,7 +56,8 @@ pub use engine::Engine;
 pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
 pub use error::EngineError;
 pub use job_queue::JobState;
-pub use request::{BackupRequest, Mode, RestoreRequest, RestoreSource, Strategy};
+pub use request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
 pub use state::{AdminSource, AgentSource, FilesSource, StateSource};
-pub use view::{BackupInfo, JobInfo, ProgressInfo};
+pub use vault_store::Mode;
+pub use view::{BackupInfo, BackupState, JobInfo, ProgressInfo};
 pub use work::{Recovery, plain};

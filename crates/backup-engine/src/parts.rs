@@ -12,7 +12,7 @@ use crate::browse::Catalogs;
 use crate::probed::Probed;
 use crate::unfinished::UnfinishedZnodes;
 use crate::watch::ClockWatch;
-use crate::{EngineError, Ensemble, Recovery, StateSource};
+use crate::{BackupRequest, EngineError, Ensemble, Recovery, StateSource};
 
 /// What the engine is made of.
 pub(crate) struct Parts {
@@ -85,9 +85,11 @@ impl Parts {
     /// Queues a backup under the next free id: the present second, or the one after the last.
     pub(crate) fn enqueue_backup(
         &self,
-        payload: serde_json::Value,
+        request: &BackupRequest,
         scheduled: bool,
     ) -> Result<VaultId, EngineError> {
+        let payload =
+            serde_json::to_value(request).map_err(|error| EngineError::Invalid(error.to_string()))?;
         let mut last = lock(&self.last_id);
         if last.is_none() {
             let queued = self

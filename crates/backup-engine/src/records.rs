@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use vault_store::{Damage, Manifest, Outcome, Verification};
+use vault_store::{Contents, Damage, Manifest, Mode, Outcome, Verification};
 use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
 
 use crate::EngineError;
@@ -37,7 +36,7 @@ pub(crate) struct Opened {
     pub(crate) records: Arc<dyn RecordSource>,
     /// Whether the live ensemble is the one that it is of, and has gone on since.
     pub(crate) same_history: bool,
-    pub(crate) mode: String,
+    pub(crate) mode: Mode,
     /// Whether it tells how many children each znode has had: that of ClickHouse Keeper does not.
     pub(crate) counters_known: bool,
 }
@@ -50,7 +49,6 @@ pub(crate) fn open(parts: &Parts, manifest: &Manifest) -> Result<Opened, EngineE
         return Err(EngineError::Invalid(why));
     }
     let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {id}: {error}"));
-    let of = manifest.contents.get("source").and_then(Value::as_str);
     let snapshot = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT));
     let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
         let file = parts.vaults.open(id, &snapshot.name)?;
@@ -67,16 +65,12 @@ pub(crate) fn open(parts: &Parts, manifest: &Manifest) -> Result<Opened, EngineE
         }
         Arc::new(Amended::new(walked, amendments))
     };
-    let same_ensemble = of == Some(&*parts.ensemble.name());
+    let same_ensemble = manifest.source() == Some(&*parts.ensemble.name());
     Ok(Opened {
         records,
         same_history: same_ensemble && history::begun(parts).is_none_or(|begun| begun < manifest.started_at),
-        mode: manifest.mode.clone(),
-        counters_known: manifest
-            .contents
-            .get("counters_known")
-            .and_then(Value::as_bool)
-            .unwrap_or(true),
+        mode: manifest.mode,
+        counters_known: manifest.contents.as_ref().is_none_or(Contents::counters_known),
     })
 }
 

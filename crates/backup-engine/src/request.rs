@@ -1,30 +1,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use vault_store::Mode;
 use zk_snapshot::{Policy, ZnodePath};
-
-/// How a backup is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The znode tree, through the client API.
-    #[default]
-    Hierarchical,
-    /// The state that ZooKeeper itself keeps, at one zxid, from a [`StateSource`](crate::StateSource): versions,
-    /// container and TTL znodes included. Always all of it.
-    Transactional,
-}
-
-impl Mode {
-    /// Its name in the REST API and in manifests.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hierarchical => "hierarchical",
-            Self::Transactional => "transactional",
-        }
-    }
-}
 
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

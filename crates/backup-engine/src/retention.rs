@@ -6,7 +6,6 @@ use vault_store::{Manifest, VaultId};
 use crate::EngineError;
 use crate::parts::Parts;
 use crate::records;
-use crate::view::is_valid;
 
 /// Plans, and unless `dry_run` evicts. A backup that is in use stays, and all of them where the clock has moved and nobody
 /// says that it is right.
@@ -21,7 +20,7 @@ pub(crate) fn run(
         let sound = !matches!(parts.vaults.verification(&id), Ok(Some(result)) if records::spoiling(&result).is_some());
         let standing = match &manifest {
             Ok(manifest) if !sound => Standing::Unreadable,
-            Ok(manifest) if is_valid(manifest) => Standing::Good,
+            Ok(manifest) if manifest.is_valid() => Standing::Good,
             Ok(_) => Standing::Failed,
             Err(_) => Standing::Unreadable,
         };

@@ -1,6 +1,5 @@
 //! Which backup a restore is of.
 
-use serde_json::Value;
 use vault_store::{Manifest, VaultId};
 use zk_snapshot::ZnodePath;
 
@@ -40,7 +39,7 @@ pub(crate) fn vault(parts: &Parts, request: &RestoreRequest) -> Result<VaultId, 
             && covers(&manifest, request)
             && chroot_of(&manifest) == ours
             && (ours.is_empty() || !is_transactional(&manifest))
-            && describe(&*parts.vaults, &id)?.valid
+            && describe(&*parts.vaults, &id)?.is_valid()
         {
             return Ok(id);
         }
@@ -62,7 +61,7 @@ pub(crate) fn refuse_chroot(parts: &Parts, what: &str) -> Result<(), EngineError
 }
 
 fn is_transactional(manifest: &Manifest) -> bool {
-    manifest.mode == Mode::Transactional.as_str()
+    manifest.mode == Mode::Transactional
 }
 
 /// Whether the backup was asked for all that the restore is. That it had it is only told by reading it.
@@ -82,8 +81,8 @@ fn covers(manifest: &Manifest, request: &RestoreRequest) -> bool {
 
 /// The chroot in the name of the ensemble that it is of.
 fn chroot_of(manifest: &Manifest) -> &str {
-    let source = manifest.contents.get("source").and_then(Value::as_str);
-    source
+    manifest
+        .source()
         .and_then(|source| source.find('/').and_then(|at| source.get(at..)))
         .unwrap_or_default()
 }

@@ -3,109 +3,106 @@ use std::sync::atomic::Ordering;
 
 use job_queue::{Job, JobKind, JobState};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use vault_store::{FORMAT_VERSION, Manifest, Outcome, StoreError, VaultId, VaultStore};
 
+use crate::BackupRequest;
 use crate::parts::{Progress, lock};
 use crate::records;
 
-/// What `GET /listbackups/<id>` tells of a backup.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What is known of a backup.
+#[derive(Debug, Clone, PartialEq)]
 pub struct BackupInfo {
-    /// When it was asked for, or ended, if that was earlier by the clock: ms since the Unix epoch.
-    pub ts: i64,
-    /// How long it took, such as `9312ms`.
-    pub spent_time: String,
-    /// `full backup`, or the list of root znodes.
-    pub db_list: Value,
     /// Its id.
-    pub id: String,
-    /// What it takes, such as `25283b`.
-    pub size: String,
-    /// Whether eviction policies may remove it, now or when it is old enough: not while it is written, nor what is pinned,
-    /// damaged or cannot be told.
-    pub evictable: bool,
-    /// Whether it is still being written.
-    pub locked: bool,
-    /// 0 if it did not fail; 1 if it failed; 2 if it lacks what could not be read.
-    pub exit_code: i32,
-    /// Whether it failed.
-    pub failed: bool,
-    /// Whether it is finished, did not fail, and is not known to be damaged.
-    pub valid: bool,
-    /// Whether only some root znodes were asked for.
-    pub is_granular: bool,
-    /// A key of the request that is only recorded.
-    pub sharded: bool,
-    /// Whether it was called off.
-    pub canceled: bool,
-    /// How it was taken, as older clients read it.
-    pub custom_vars: Value,
-    /// How it was taken.
-    pub mode: String,
-    /// Why it failed, or what is wrong with it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exception: Option<String>,
-    /// `consistent` or `fuzzy`.
-    pub consistency: Value,
-    /// How often what changed meanwhile was read again.
-    pub rounds: Value,
-    /// Znodes that still changed when the rounds were used up, counted; the first 20 named.
-    pub moving: Value,
-    /// Ancestors of what was backed up that are of another moment, counted.
-    pub ancestors_apart: Value,
-    /// Whether the counters of sequential children are known; ClickHouse Keeper does not tell them.
-    pub counters_known: Value,
-    /// The newest zxid that a captured znode speaks of; a consistent backup is the state as of it.
-    pub zxid: Value,
-    /// Znodes in it.
-    pub znodes: Value,
-    /// Ephemeral and unreadable znodes, counted; the first unreadable ones named.
-    pub skipped: Value,
-    /// Znodes that disappeared between being listed and being read.
-    pub vanished: Value,
-    /// ACLs that were asked for, and those known from an earlier backup.
-    pub acls: Value,
-    /// How many znodes are persistent, container and TTL ones, where that is known.
-    pub kinds: Value,
-    /// Of a transactional backup: the source, the files, and why others were passed over.
-    pub taken_from: Value,
-    /// The format version of the vault.
-    pub format: u64,
-    /// When it was last read and compared with its checksums, RFC 3339.
-    pub verified_at: Option<String>,
+    pub id: VaultId,
+    /// Bytes that it takes.
+    pub bytes: u64,
+    /// Where it is, and what it holds.
+    pub state: BackupState,
+    /// What is known to keep it from being restored, without reading all of it.
+    pub damage: Option<String>,
+    /// When it was last read and compared with its checksums.
+    pub verified_at: Option<OffsetDateTime>,
 }
 
-/// What `GET /jobstatus/<id>` tells of a job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Where a backup is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackupState {
+    /// It waits, or is being written: what was asked for, where that can be read.
+    Pending(Option<BackupRequest>),
+    /// It is finished.
+    Finished(Box<Manifest>),
+    /// Nothing can be told of it.
+    Unreadable {
+        /// The version of its format.
+        format: u64,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl BackupInfo {
+    /// Its manifest, if it is finished.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match &self.state {
+            BackupState::Finished(manifest) => Some(manifest),
+            BackupState::Pending(_) | BackupState::Unreadable { .. } => None,
+        }
+    }
+
+    /// Whether it waits or is being written.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state, BackupState::Pending(_))
+    }
+
+    /// When it was asked for, or ended, if that was earlier by the clock.
+    #[must_use]
+    pub fn date(&self) -> OffsetDateTime {
+        self.manifest().map_or(self.id.time(), Manifest::date)
+    }
+
+    /// Whether it is finished, did not fail, and is not known to be damaged.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.damage.is_none() && self.manifest().is_some_and(Manifest::is_valid)
+    }
+
+    /// Whether eviction policies may remove it, now or when it is old enough: not while it is written, nor what is
+    /// pinned, damaged or cannot be told.
+    #[must_use]
+    pub fn is_evictable(&self) -> bool {
+        self.damage.is_none() && self.manifest().is_some_and(|manifest| !manifest.pinned)
+    }
+}
+
+/// What is known of a job.
+#[derive(Debug, Clone, PartialEq)]
 pub struct JobInfo {
-    /// Its state.
-    pub status: JobState,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    /// Its id.
+    pub id: String,
+    /// What it does.
+    pub kind: JobKind,
     /// The backup it is about.
     pub vault: String,
-    /// `backup` or `restore`.
-    #[serde(rename = "type")]
-    pub kind: JobKind,
-    /// The last five lines of its log if it failed, else `None`, as a text.
-    pub err: String,
-    /// Its id.
-    pub task_id: String,
+    /// Where it is.
+    pub status: JobState,
+    /// Why it failed.
+    pub message: Option<String>,
+    /// The last lines of its log, if it failed.
+    pub log_tail: Vec<String>,
     /// How far it is, while it is being done.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressInfo>,
-    /// When it was queued, RFC 3339.
-    pub created_at: Option<String>,
-    /// When the work began, RFC 3339.
-    pub started_at: Option<String>,
-    /// When it ended, RFC 3339.
-    pub finished_at: Option<String>,
-    /// What came of it.
-    #[serde(skip_serializing_if = "Value::is_null")]
+    /// When it was queued.
+    pub created_at: OffsetDateTime,
+    /// When the work began.
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+    /// What came of it, as it was stored.
     pub result: Value,
 }
 
@@ -138,27 +135,11 @@ pub(crate) fn damage(vaults: &dyn VaultStore, manifest: &Manifest) -> Result<Opt
         .or_else(|| wrong_length(vaults, manifest)))
 }
 
-/// Whether a backup is a good one, as far as its manifest tells.
-pub(crate) fn is_valid(manifest: &Manifest) -> bool {
-    match manifest.outcome {
-        Outcome::Complete => true,
-        Outcome::Partial { .. } => manifest.contents.get("allow_partial") == Some(&Value::Bool(true)),
-        Outcome::Failed { .. } => false,
-    }
-}
-
 pub(crate) fn exit_code(manifest: &Manifest) -> i32 {
     match manifest.outcome {
-        _ if is_valid(manifest) => 0,
+        _ if manifest.is_valid() => 0,
         Outcome::Partial { .. } => 2,
         _ => 1,
-    }
-}
-
-pub(crate) fn reason(manifest: &Manifest) -> Option<&str> {
-    match &manifest.outcome {
-        Outcome::Complete => None,
-        Outcome::Partial { reason } | Outcome::Failed { reason } => Some(reason),
     }
 }
 
@@ -169,52 +150,27 @@ pub(crate) fn spent_ms(manifest: &Manifest) -> i64 {
 
 /// A finished backup.
 pub(crate) fn describe(vaults: &dyn VaultStore, id: &VaultId) -> Result<BackupInfo, StoreError> {
-    let size = vaults.size(id)?;
+    let bytes = vaults.size(id)?;
     let verification = vaults.verification(id)?;
-    let manifest = match vaults.manifest(id) {
-        Ok(manifest) => manifest,
-        Err(error @ StoreError::Unsupported { version, .. }) => {
-            return Ok(BackupInfo {
-                format: version,
-                ..unknown(id, size, error.to_string())
-            });
+    let unreadable = |format, error: StoreError| {
+        let why = error.to_string();
+        (BackupState::Unreadable { format, why }, None)
+    };
+    let (state, damage) = match vaults.manifest(id) {
+        Ok(manifest) => {
+            let damage = damage(vaults, &manifest)?;
+            (BackupState::Finished(Box::new(manifest)), damage)
         }
-        Err(error @ StoreError::Damaged { .. }) => return Ok(unknown(id, size, error.to_string())),
+        Err(error @ StoreError::Unsupported { version, .. }) => unreadable(version, error),
+        Err(error @ StoreError::Damaged { .. }) => unreadable(FORMAT_VERSION, error),
         Err(error) => return Err(error),
     };
-    let damage = damage(vaults, &manifest)?;
-    let contents = |key: &str| manifest.contents.get(key).cloned().unwrap_or(Value::Null);
     Ok(BackupInfo {
-        ts: ms(manifest.date()),
-        spent_time: format!("{}ms", spent_ms(&manifest)),
-        db_list: db_list(manifest.roots.as_deref()),
-        id: id.to_string(),
-        size: format!("{size}b"),
-        evictable: !manifest.pinned && damage.is_none(),
-        locked: false,
-        exit_code: exit_code(&manifest),
-        failed: exit_code(&manifest) != 0,
-        valid: is_valid(&manifest) && damage.is_none(),
-        is_granular: manifest.is_granular(),
-        sharded: manifest.sharded,
-        canceled: false,
-        custom_vars: json!({ "mode": manifest.mode }),
-        mode: manifest.mode.clone(),
-        exception: damage.or_else(|| reason(&manifest).map(str::to_owned)),
-        consistency: contents("consistency"),
-        rounds: contents("rounds"),
-        moving: contents("moving"),
-        ancestors_apart: contents("ancestors_apart"),
-        counters_known: contents("counters_known"),
-        zxid: contents("zxid"),
-        znodes: contents("znodes"),
-        skipped: contents("skipped"),
-        vanished: contents("vanished"),
-        acls: contents("acls"),
-        kinds: contents("kinds"),
-        taken_from: contents("taken_from"),
-        format: manifest.version,
-        verified_at: verification.and_then(|result| rfc3339(result.at)),
+        id: id.clone(),
+        bytes,
+        state,
+        damage,
+        verified_at: verification.map(|result| result.at),
     })
 }
 
@@ -240,83 +196,18 @@ fn wrong_length(vaults: &dyn VaultStore, manifest: &Manifest) -> Option<String> 
     })
 }
 
-/// A backup that cannot be told from its manifest.
-fn unknown(id: &VaultId, size: u64, why: String) -> BackupInfo {
+/// A backup that waits or is being written.
+pub(crate) fn pending(id: &VaultId, job: &Job) -> BackupInfo {
     BackupInfo {
-        ts: ms(id.time()),
-        spent_time: "0ms".to_owned(),
-        db_list: Value::Null,
-        id: id.to_string(),
-        size: format!("{size}b"),
-        evictable: false,
-        locked: false,
-        exit_code: 1,
-        failed: true,
-        valid: false,
-        is_granular: false,
-        sharded: false,
-        canceled: false,
-        custom_vars: json!({}),
-        mode: String::new(),
-        exception: Some(why),
-        consistency: Value::Null,
-        rounds: Value::Null,
-        moving: Value::Null,
-        ancestors_apart: Value::Null,
-        counters_known: Value::Null,
-        zxid: Value::Null,
-        znodes: Value::Null,
-        skipped: Value::Null,
-        vanished: Value::Null,
-        acls: Value::Null,
-        kinds: Value::Null,
-        taken_from: Value::Null,
-        format: FORMAT_VERSION,
+        id: id.clone(),
+        bytes: 0,
+        state: BackupState::Pending(serde_json::from_value(job.payload.clone()).ok()),
+        damage: None,
         verified_at: None,
     }
 }
 
-/// A backup that waits or is being written.
-pub(crate) fn queued_info(id: &VaultId, job: &Job) -> BackupInfo {
-    let roots: Vec<String> = job.payload.get("roots").cloned().map_or_else(Vec::new, |roots| {
-        serde_json::from_value(roots).unwrap_or_default() // written by ourselves
-    });
-    let flag = |key: &str| job.payload.get(key) == Some(&Value::Bool(true));
-    BackupInfo {
-        db_list: db_list((!roots.is_empty()).then_some(&roots[..])),
-        locked: true,
-        exit_code: 0,
-        failed: false,
-        is_granular: !roots.is_empty(),
-        sharded: flag("sharded"),
-        custom_vars: json!({ "mode": job.payload.get("mode") }),
-        mode: job
-            .payload
-            .get("mode")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned(),
-        exception: None,
-        ..unknown(id, 0, String::new())
-    }
-}
-
-fn db_list(roots: Option<&[String]>) -> Value {
-    let names = |roots: &[String]| {
-        roots
-            .iter()
-            .map(|root| root.trim_start_matches('/').to_owned())
-            .collect::<Vec<_>>()
-    };
-    roots.map_or_else(|| json!("full backup"), |roots| json!(names(roots)))
-}
-
 pub(crate) fn job_info(job: Job, progress: Option<&Progress>) -> JobInfo {
-    let err = if job.state == JobState::Failed {
-        job.log_tail.join("\n")
-    } else {
-        "None".to_owned()
-    };
     let progress = (job.state == JobState::Processing).then(|| match progress {
         Some(progress) => ProgressInfo {
             znodes: progress.znodes.load(Ordering::Relaxed),
@@ -330,16 +221,16 @@ pub(crate) fn job_info(job: Job, progress: Option<&Progress>) -> JobInfo {
         },
     });
     JobInfo {
+        id: job.id,
+        kind: job.kind,
+        vault: job.vault,
         status: job.state,
         message: job.message,
-        vault: job.vault,
-        kind: job.kind,
-        err,
-        task_id: job.id,
+        log_tail: job.log_tail,
         progress,
-        created_at: rfc3339(job.created_at),
-        started_at: job.started_at.and_then(rfc3339),
-        finished_at: job.finished_at.and_then(rfc3339),
+        created_at: job.created_at,
+        started_at: job.started_at,
+        finished_at: job.finished_at,
         result: job.result,
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use backup_engine::{BackupRequest, Engine, JobInfo, JobState, MemoryEnsemble, RestoreRequest};
 use eviction_policy::{Action, RulePolicy};
 use time::OffsetDateTime;
+use vault_store::{Consistency, Contents};
 use zk_snapshot::{Acl, MemoryTree, ZnodePath};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -189,10 +190,7 @@ async fn freshness_counts_from_the_start_and_tells_full_from_granular() {
     }
     let (last, _) = backup(&engine, &[]).await;
     let now = world.times.lock().unwrap().0;
-    assert_eq!(
-        engine.describe(&last).await.unwrap().unwrap().ts,
-        now.unix_timestamp() * 1_000
-    );
+    assert_eq!(engine.describe(&last).await.unwrap().unwrap().date(), now);
     world.pass(HOUR);
     assert_eq!(fresh().await, (3_600, 7_200));
 
@@ -227,7 +225,7 @@ async fn only_damage_to_what_a_restore_reads_refuses_it_and_health_tells() {
     let job = restored(&engine, &id).await;
     assert_eq!(job.status, JobState::Successful, "{job:?}");
     assert_eq!(world.tree.data("/a").unwrap(), b"one");
-    assert!(engine.describe(&id).await.unwrap().unwrap().valid);
+    assert!(engine.describe(&id).await.unwrap().unwrap().is_valid());
     let health = engine.health().await;
     assert_eq!((health.status, health.problems.len()), ("UP", 0));
 
@@ -272,8 +270,13 @@ async fn a_znode_too_large_to_be_read_again_is_named_and_costs_only_itself() {
     let (id, state) = backup(&engine, &[]).await;
     assert_eq!(state, JobState::Failed);
     let info = engine.describe(&id).await.unwrap().unwrap();
-    assert_eq!((info.exit_code, info.consistency), (2, "consistent".into()));
-    assert_eq!(info.skipped["unreadable_paths"], serde_json::json!(["/large"]));
+    let manifest = info.manifest().unwrap();
+    assert!(manifest.is_partial() && !info.is_valid());
+    assert_eq!(manifest.consistency(), Some(Consistency::Consistent));
+    let Some(Contents::Hierarchical(contents)) = &manifest.contents else {
+        panic!("{manifest:?}");
+    };
+    assert_eq!(contents.skipped.unreadable_paths, ["/large"]);
     world.tree.put("/a", b"two", Acl::open()).unwrap();
     world.tree.put("/z", b"", Acl::open()).unwrap();
     let job = restored(&engine, &id).await;

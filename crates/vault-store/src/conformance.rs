@@ -3,7 +3,7 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 
-use crate::{FileEntry, Manifest, Outcome, StoreError, VaultId, VaultStore, verify};
+use crate::{FileEntry, Manifest, Mode, Outcome, StoreError, VaultId, VaultStore, verify};
 
 /// Runs the suite; `empty` makes a new, empty store each time.
 ///
@@ -34,7 +34,7 @@ fn manifest(id: &VaultId, roots: Option<Vec<String>>, files: Vec<FileEntry>) -> 
     Manifest {
         roots,
         files,
-        ..Manifest::new(id, "hierarchical", id.time(), Outcome::Complete)
+        ..Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Complete)
     }
 }
 

@@ -8,14 +8,13 @@ use fs2::FileExt;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use crate::manifest::hex;
+use crate::manifest::{MANIFEST, hex};
 use crate::private::{self, Tightened};
-use crate::{FORMAT_VERSION, Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
+use crate::{Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
 
 const LOCK: &str = ".lock";
 const STAGING: &str = ".staging";
 const GRANULAR: &str = "granular";
-pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const CHECKSUM: &str = "manifest.json.sha256";
 pub(crate) const VERIFIED: &str = "verified.json";
 /// No manifest is larger: about 400,000 frames.
@@ -165,7 +164,7 @@ impl VaultStore for FsStore {
                 "its SHA-256 differs from the one recorded beside it",
             ));
         }
-        parse_manifest(id, &bytes)
+        Manifest::parse(id, &bytes)
     }
 
     fn stage(&self, id: &VaultId, granular: bool) -> Result<Box<dyn Stage>, StoreError> {
@@ -269,7 +268,8 @@ impl Stage for FsStage {
             sync(&entry.map_err(StoreError::io(&self.path))?.path())?;
         }
         let manifest_path = self.path.join(MANIFEST);
-        let text = serde_json::to_vec_pretty(manifest)
+        let text = manifest
+            .to_bytes()
             .map_err(|error| StoreError::io(&manifest_path)(error.into()))?;
         write_synced(&self.path.join(CHECKSUM), checksum_line(&text).as_bytes())?;
         write_synced(&manifest_path, &text)?;
@@ -309,35 +309,6 @@ pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
         return Err(StoreError::InvalidName(name.to_owned()));
     }
     Ok(())
-}
-
-/// Parses a manifest whose bytes are sound.
-pub(crate) fn parse_manifest(id: &VaultId, bytes: &[u8]) -> Result<Manifest, StoreError> {
-    let damaged = |what: String| StoreError::Damaged {
-        id: id.clone(),
-        file: MANIFEST.to_owned(),
-        what,
-    };
-    let value: serde_json::Value =
-        serde_json::from_slice(bytes).map_err(|error| damaged(format!("it cannot be read: {error}")))?;
-    let version = value.get("version").and_then(serde_json::Value::as_u64);
-    match version {
-        Some(version) if version > FORMAT_VERSION => {
-            return Err(StoreError::Unsupported {
-                id: id.clone(),
-                version,
-            });
-        }
-        Some(_) => {}
-        None => return Err(damaged("it has no version".to_owned())),
-    }
-    let manifest: Manifest =
-        serde_json::from_value(value).map_err(|error| damaged(format!("it cannot be read: {error}")))?;
-    if manifest.id == *id {
-        Ok(manifest)
-    } else {
-        Err(damaged(format!("it is that of backup {}", manifest.id)))
-    }
 }
 
 fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Error) -> StoreError {

@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use std::io::{Read, Write};
-//! use vault_store::{FileEntry, Manifest, MemoryStore, Outcome, VaultId, VaultStore, verify};
+//! use vault_store::{FileEntry, Manifest, MemoryStore, Mode, Outcome, VaultId, VaultStore, verify};
 //!
 //! let store = MemoryStore::new();
 //! let id: VaultId = "20261123T140000".parse()?;
@@ -11,7 +11,7 @@
 //! stage.create("archive")?.write_all(b"znodes")?;
 //! let manifest = Manifest {
 //!     files: vec![FileEntry::whole("archive", b"znodes")],
-//!     ..Manifest::new(&id, "hierarchical", id.time(), Outcome::Complete)
+//!     ..Manifest::new(&id, Mode::Hierarchical, id.time(), Outcome::Complete)
 //! };
 //! stage.commit(&manifest)?;
 //!
@@ -25,6 +25,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod contents;
 mod error;
 #[cfg(feature = "conformance")]
 mod faulty;
@@ -36,6 +37,10 @@ mod private;
 mod store;
 mod verify;
 
+pub use contents::{
+    AclsFrom, AsOf, Captured, Consistency, Contents, Digests, Dropped, Hierarchical, Kinds, Mode, Moving,
+    Skipped, TakenFrom, Transactional, Zxid,
+};
 pub use error::StoreError;
 #[cfg(feature = "conformance")]
 pub use faulty::{FaultyVaults, VaultCall, VaultFault};

@@ -4,12 +4,20 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::VaultId;
+use crate::{Consistency, Contents, Mode, StoreError, VaultId};
 
 /// The manifest version that this crate writes, and the newest that it reads.
 ///
 /// 2 added amendments, which a reader of version 1 would miss; version 1 is read as it is.
 pub const FORMAT_VERSION: u64 = 2;
+
+/// Its name in a vault.
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
+}
 
 /// What a vault holds and what its files must be: `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +28,8 @@ pub struct Manifest {
     pub id: VaultId,
     /// The root znodes that were asked for; `None` for a full backup.
     pub roots: Option<Vec<String>>,
-    /// How it was taken: `hierarchical` or `transactional`.
-    pub mode: String,
+    /// How it was taken.
+    pub mode: Mode,
     /// Whether eviction policies must leave it.
     pub pinned: bool,
     /// A key of the request that is only recorded.
@@ -39,19 +47,19 @@ pub struct Manifest {
     pub outcome: Outcome,
     /// Every file of the vault but the manifest and what lies about it.
     pub files: Vec<FileEntry>,
-    /// What was captured, in the words of whoever captured it.
-    pub contents: serde_json::Value,
+    /// What was captured; `None` in a failed backup.
+    pub contents: Option<Contents>,
 }
 
 impl Manifest {
     /// A manifest of a full, unpinned backup without files, begun and ended at `at`.
     #[must_use]
-    pub fn new(id: &VaultId, mode: &str, at: OffsetDateTime, outcome: Outcome) -> Self {
+    pub fn new(id: &VaultId, mode: Mode, at: OffsetDateTime, outcome: Outcome) -> Self {
         Self {
             version: FORMAT_VERSION,
             id: id.clone(),
             roots: None,
-            mode: mode.to_owned(),
+            mode,
             pinned: false,
             sharded: false,
             scheduled: None,
@@ -59,14 +67,98 @@ impl Manifest {
             finished_at: at,
             outcome,
             files: Vec::new(),
-            contents: serde_json::Value::Null,
+            contents: None,
         }
+    }
+
+    /// Reads the manifest of the vault `id`. That the bytes are those that were written is for the store to know.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for a later version; [`StoreError::Damaged`], also where it is that of another vault.
+    pub fn parse(id: &VaultId, bytes: &[u8]) -> Result<Self, StoreError> {
+        let damaged = |what: String| StoreError::Damaged {
+            id: id.clone(),
+            file: MANIFEST.to_owned(),
+            what,
+        };
+        let unreadable = |error: serde_json::Error| damaged(format!("it cannot be read: {error}"));
+        // What else is in a newer one nobody knows.
+        let Version { version } = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if version > FORMAT_VERSION {
+            let id = id.clone();
+            return Err(StoreError::Unsupported { id, version });
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(unreadable)?;
+        if manifest.id != *id {
+            return Err(damaged(format!("it is that of backup {}", manifest.id)));
+        }
+        match manifest.contents.as_ref().map(Contents::mode) {
+            Some(mode) if mode != manifest.mode => {
+                let said = manifest.mode;
+                Err(damaged(format!("it says {said}, and its contents are {mode}")))
+            }
+            _ => Ok(manifest),
+        }
+    }
+
+    /// What [`parse`](Self::parse) reads: JSON, with line breaks for people.
+    ///
+    /// # Errors
+    /// Never in practice: nothing in it cannot be written.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self)
     }
 
     /// The one date of a backup: the time of its id, or its end, whichever is earlier. Ids can run ahead of the clock.
     #[must_use]
     pub fn date(&self) -> OffsetDateTime {
         self.id.time().min(self.finished_at)
+    }
+
+    /// Whether it is a good backup: complete, or partial where that was allowed. Its files are another matter.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        match self.outcome {
+            Outcome::Complete => true,
+            Outcome::Partial { .. } => self
+                .contents
+                .as_ref()
+                .is_some_and(|contents| contents.captured().allow_partial),
+            Outcome::Failed { .. } => false,
+        }
+    }
+
+    /// Whether something that was asked for could not be read.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        matches!(self.outcome, Outcome::Partial { .. })
+    }
+
+    /// Why it is not complete.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match &self.outcome {
+            Outcome::Complete => None,
+            Outcome::Partial { reason } | Outcome::Failed { reason } => Some(reason),
+        }
+    }
+
+    /// The ensemble that it is of, where that was noted.
+    #[must_use]
+    pub fn source(&self) -> Option<&str> {
+        self.contents.as_ref()?.captured().source.as_deref()
+    }
+
+    /// Whether it shows one moment; `None` in a failed backup.
+    #[must_use]
+    pub fn consistency(&self) -> Option<Consistency> {
+        Some(self.contents.as_ref()?.captured().consistency)
+    }
+
+    /// Whether it was asked for the same znodes as `roots`, or for more: then what it says of them is all of it.
+    #[must_use]
+    pub fn was_asked_for(&self, roots: Option<&Vec<String>>) -> bool {
+        self.roots.is_none() || self.roots.as_ref() == roots
     }
 
     /// Whether only some root znodes were asked for.

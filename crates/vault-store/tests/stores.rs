@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use vault_store::{
-    FORMAT_VERSION, FaultyVaults, FileEntry, FsStore, Manifest, MemoryStore, Outcome, StoreError, VaultCall,
-    VaultFault, VaultId, VaultStore, conformance, verify,
+    FORMAT_VERSION, FaultyVaults, FileEntry, FsStore, Manifest, MemoryStore, Mode, Outcome, StoreError,
+    VaultCall, VaultFault, VaultId, VaultStore, conformance, verify,
 };
 
 fn id() -> VaultId {
@@ -30,7 +30,7 @@ fn put(store: &FsStore, id: &VaultId) {
     ];
     let manifest = Manifest {
         files,
-        ..Manifest::new(id, "hierarchical", id.time(), Outcome::Complete)
+        ..Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Complete)
     };
     stage.commit(&manifest).unwrap();
 }
@@ -68,7 +68,12 @@ fn planned_faults_meet_the_calls_they_are_for() {
                 path: "archive".into(),
                 source,
             })?;
-        stage.commit(&Manifest::new(&id, "hierarchical", id.time(), Outcome::Complete))
+        stage.commit(&Manifest::new(
+            &id,
+            Mode::Hierarchical,
+            id.time(),
+            Outcome::Complete,
+        ))
     };
     for call in [
         VaultCall::Stage,
@@ -181,7 +186,7 @@ fn a_newer_manifest_is_refused_by_its_version() {
     let directory = tempfile::tempdir().unwrap();
     let store = FsStore::open(directory.path()).unwrap();
     let stage = store.stage(&id(), false).unwrap();
-    let mut manifest = Manifest::new(&id(), "hierarchical", id().time(), Outcome::Complete);
+    let mut manifest = Manifest::new(&id(), Mode::Hierarchical, id().time(), Outcome::Complete);
     manifest.version = FORMAT_VERSION + 1;
     stage.commit(&manifest).unwrap();
     let refused = store.manifest(&id()).unwrap_err();
@@ -206,7 +211,7 @@ fn links_are_never_followed_listed_or_deleted_through() {
     ));
     assert!(matches!(store.remove(&id()), Err(StoreError::NotFound(_))));
     let stage = store.stage(&id(), false).unwrap();
-    let manifest = Manifest::new(&id(), "hierarchical", id().time(), Outcome::Complete);
+    let manifest = Manifest::new(&id(), Mode::Hierarchical, id().time(), Outcome::Complete);
     assert!(matches!(
         stage.commit(&manifest),
         Err(StoreError::AlreadyExists(_))

@@ -3,9 +3,11 @@ use std::io::{BufWriter, Write};
 use std::sync::Arc;
 
 use job_queue::Job;
-use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use vault_store::{FileEntry, FrameEntry, Manifest, Outcome, Stage, VaultId};
+use vault_store::{
+    AclsFrom, AsOf, Captured, Contents, FileEntry, FrameEntry, Hierarchical, Manifest, Moving, Outcome,
+    Skipped, Stage, VaultId, Zxid,
+};
 use zk_snapshot::{
     AclIndexWriter, Amendment, ArchiveError, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency,
     Frame, Portion, Record, ZnodePath, capture,
@@ -14,6 +16,7 @@ use zk_snapshot::{
 use super::Failure;
 use super::known;
 use super::log::JobLog;
+use super::result::JobResult;
 use super::transactional;
 use crate::history;
 use crate::parts::{Parts, Progress};
@@ -30,7 +33,7 @@ pub(super) struct Staged {
     pub(super) stage: Box<dyn Stage>,
     pub(super) files: Vec<FileEntry>,
     /// For the manifest.
-    pub(super) contents: Value,
+    pub(super) contents: Contents,
     pub(super) outcome: Outcome,
 }
 
@@ -47,11 +50,11 @@ pub(super) async fn run(
     job: &Job,
     log: &JobLog,
     progress: &Arc<Progress>,
-) -> Result<Value, Failure> {
+) -> Result<JobResult, Failure> {
     let id: VaultId = job.vault.parse()?;
     let request: BackupRequest = serde_json::from_value(job.payload.clone())?;
     let mode = request.mode.as_str();
-    let mut manifest = Manifest::new(&id, mode, parts.now(), Outcome::Complete);
+    let mut manifest = Manifest::new(&id, request.mode, parts.now(), Outcome::Complete);
     manifest.pinned = request.pinned;
     manifest.sharded = request.sharded;
     manifest.scheduled = Some(job.scheduled);
@@ -89,9 +92,8 @@ pub(super) async fn run(
     let seconds = (finished.finished_at - finished.started_at).as_seconds_f64();
     let znodes = finished
         .contents
-        .get("znodes")
-        .and_then(Value::as_u64)
-        .unwrap_or(0);
+        .as_ref()
+        .map_or(0, |contents| contents.captured().znodes);
     let failure = match &finished.outcome {
         Outcome::Partial { reason } if !request.allow_partial => Some(reason.clone()),
         _ => None,
@@ -99,12 +101,12 @@ pub(super) async fn run(
     parts
         .metrics
         .backup_ended(mode, failure.is_some(), seconds, size, znodes);
+    let result = finished.contents.map_or(JobResult::Nothing, |contents| {
+        JobResult::Backup(Box::new(contents))
+    });
     match failure {
-        None => Ok(finished.contents),
-        Some(message) => Err(Failure {
-            message,
-            result: finished.contents,
-        }),
+        None => Ok(result),
+        Some(message) => Err(Failure { message, result }),
     }
 }
 
@@ -158,7 +160,7 @@ async fn capture_into_stage(
     Ok(Staged {
         stage: written.stage,
         files: written.files,
-        contents: contents(&summary, request, &parts.ensemble.name()),
+        contents: contents(&summary, request, parts.ensemble.name()),
         outcome,
     })
 }
@@ -268,7 +270,7 @@ async fn finish(
         log.error(reason);
     }
     manifest.finished_at = parts.now();
-    manifest.contents = contents;
+    manifest.contents = Some(contents);
     manifest.outcome = outcome;
     manifest.files.extend(files);
     let text = log.text();
@@ -283,7 +285,7 @@ async fn finish(
 /// Says what a capture found, and what is to be thought of it.
 fn tell(parts: &Parts, summary: &CaptureSummary, log: &JobLog) -> Outcome {
     parts.metrics.captured(
-        word(summary.consistency),
+        claim(summary.consistency).as_str(),
         &[
             ("ephemeral", summary.ephemerals_skipped),
             ("unreadable", summary.unreadable),
@@ -355,33 +357,44 @@ fn frame_entry(frame: Frame) -> FrameEntry {
     }
 }
 
-fn word(consistency: Consistency) -> &'static str {
+fn claim(consistency: Consistency) -> vault_store::Consistency {
     match consistency {
-        Consistency::Consistent => "consistent",
-        Consistency::Fuzzy => "fuzzy",
+        Consistency::Consistent => vault_store::Consistency::Consistent,
+        Consistency::Fuzzy => vault_store::Consistency::Fuzzy,
     }
 }
 
-fn contents(summary: &CaptureSummary, request: &BackupRequest, source: &str) -> Value {
-    json!({
-        "consistency": word(summary.consistency),
-        "rounds": summary.rounds,
-        "moving": { "count": summary.moving, "paths": summary.moving_paths },
-        "ancestors_apart": summary.ancestors_apart,
-        "counters_known": summary.counters_known,
-        "zxid": { "newest": format!("0x{:x}", summary.newest_zxid) },
-        "znodes": summary.znodes,
-        "bytes": summary.bytes,
-        "vanished": summary.vanished,
-        "skipped": {
-            "ephemeral": summary.ephemerals_skipped,
-            "unreadable": summary.unreadable,
-            "unreadable_paths": summary.unreadable_paths,
-            "refused_names": summary.refused_names,
+fn contents(summary: &CaptureSummary, request: &BackupRequest, source: String) -> Contents {
+    let texts = |paths: &[ZnodePath]| paths.iter().map(ToString::to_string).collect();
+    Contents::Hierarchical(Hierarchical {
+        captured: Captured {
+            consistency: claim(summary.consistency),
+            zxid: AsOf {
+                newest: Zxid(summary.newest_zxid),
+            },
+            znodes: summary.znodes,
+            bytes: summary.bytes,
+            allow_partial: request.allow_partial,
+            source: Some(source),
         },
-        "acls": { "read": summary.acls_read, "reused": summary.acls_reused },
-        "allow_partial": request.allow_partial,
-        "source": source,
+        rounds: Some(summary.rounds),
+        moving: Some(Moving {
+            count: summary.moving,
+            paths: texts(&summary.moving_paths),
+        }),
+        ancestors_apart: Some(summary.ancestors_apart),
+        counters_known: Some(summary.counters_known),
+        vanished: summary.vanished,
+        skipped: Skipped {
+            ephemeral: summary.ephemerals_skipped,
+            unreadable: summary.unreadable,
+            unreadable_paths: texts(&summary.unreadable_paths),
+            refused_names: Some(summary.refused_names.clone()),
+        },
+        acls: Some(AclsFrom {
+            read: summary.acls_read,
+            reused: summary.acls_reused,
+        }),
     })
 }
 

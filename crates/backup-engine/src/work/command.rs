@@ -84,9 +84,9 @@ pub(super) async fn run(command: &str, directory: &Path, deadline: Instant) -> R
 
 /// Ends a command that an earlier restore, which was interrupted, has left running. Says whether there was one.
 pub(super) async fn end_left_over(directory: &Path) -> Result<bool, Failure> {
-    let text = match fs::read_to_string(noted(directory)) {
+    let text = match fs::read(noted(directory)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        text => text?,
+        text => String::from_utf8_lossy(&text?).into_owned(), // whatever else it holds names no process
     };
     let process = text.split_once(' ').and_then(|(process, begun)| {
         let process = process.parse::<u32>().ok()?;

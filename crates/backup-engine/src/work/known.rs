@@ -47,7 +47,7 @@ fn acls_of(
     if begun.is_some_and(|begun| manifest.started_at <= begun) {
         return Ok(None);
     }
-    let covers = manifest.roots.is_none() || manifest.roots.as_ref() == roots;
+    let covers = manifest.was_asked_for(roots);
     let Some(entry) = manifest.files.iter().find(|file| file.name == ACLS && covers) else {
         return Ok(None);
     };

@@ -7,19 +7,19 @@ mod known;
 mod log;
 mod recover;
 mod restore;
+mod result;
 mod transactional;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
-use serde_json::Value;
-
 use self::log::JobLog;
 pub use self::log::plain;
 pub use self::recover::Recovery;
+use self::result::JobResult;
 use crate::parts::{Parts, Progress, lock};
 use crate::retention;
+use async_trait::async_trait;
+use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -29,14 +29,14 @@ pub(crate) struct Worker(pub(crate) Arc<Parts>);
 /// Why a job failed, and what came of it all the same.
 struct Failure {
     message: String,
-    result: Value,
+    result: JobResult,
 }
 
 impl<E: std::fmt::Display> From<E> for Failure {
     fn from(error: E) -> Self {
         Self {
             message: error.to_string(),
-            result: Value::Null,
+            result: JobResult::Nothing,
         }
     }
 }
@@ -60,13 +60,14 @@ impl JobHandler for Worker {
         // One that lacks something was stored all the same, and tells what is in it.
         let stored = done
             .as_ref()
-            .map_or_else(|failure| !failure.result.is_null(), |_| true);
+            .map_or_else(|failure| !matches!(failure.result, JobResult::Nothing), |_| true);
         if job.kind == JobKind::Backup && stored {
             after_backup(parts, &log).await;
         }
         match done {
-            Ok(result) => Outcome::success(result),
+            Ok(result) => Outcome::success(result.stored()),
             Err(Failure { message, result }) => {
+                let result = result.stored();
                 let (state, log_tail) = (JobState::Failed, log.tail());
                 Outcome {
                     state,

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::Instant;
-use vault_store::{Manifest, VaultId};
+use vault_store::{Consistency, Contents, Manifest, VaultId, Zxid};
 
 use super::comparing::Comparing;
 use super::log::JobLog;
 use super::restore::open_sound;
+use super::result::{Done, Placing};
 use super::{Failure, command};
 use crate::history;
 use crate::parts::{Parts, Progress};
@@ -41,7 +41,7 @@ pub(super) async fn run(
     payload: &RestorePayload,
     log: &JobLog,
     progress: &Arc<Progress>,
-) -> Result<Value, Failure> {
+) -> Result<Done, Failure> {
     select::refuse_chroot(parts, "a restore by files is")?;
     let recovery = parts
         .recovery
@@ -63,20 +63,25 @@ pub(super) async fn run(
             Some((zxid >> 32).max(live >> 32).max(least.into()))
         }
     };
-    let ttl = manifest.contents["kinds"]["ttl"].as_u64().unwrap_or_default();
+    let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
     let steps = steps(&recovery.directory, &name, epoch, ttl);
-    let consistency = manifest.contents.get("consistency").cloned();
-    if consistency.as_ref().is_some_and(|word| word == "fuzzy") {
+    let placing = Placing {
+        dry_run: payload.dry_run,
+        strategy: payload.strategy,
+        directory: recovery.directory.clone(),
+        steps: if recovery.command.is_some() {
+            Vec::new()
+        } else {
+            steps.clone()
+        },
+    };
+    if manifest.consistency() == Some(Consistency::Fuzzy) {
         log.error(
             "the backup is fuzzy: its znodes may not be of one moment, or of another than it was asked for",
         );
     }
     if payload.dry_run {
-        return Ok(json!({
-            "dry_run": true, "strategy": "files", "directory": recovery.directory,
-            "steps": if recovery.command.is_some() { &[] } else { &steps[..] },
-            "consistency": consistency,
-        }));
+        return Ok(Done::Planned(placing));
     }
     progress.phase("placing");
     if command::end_left_over(&recovery.directory).await? {
@@ -93,16 +98,17 @@ pub(super) async fn run(
     })
     .await??;
     log.info(&format!("{name} is in {}", recovery.directory.display()));
-    let result = |verified: &[String], gone: u64, notes: &[String]| {
-        json!({
-            "dry_run": false, "strategy": "files", "directory": recovery.directory, "zxid": format!("0x{zxid:x}"),
-            "epoch": epoch, "consistency": consistency, "verified": verified, "gone_by_themselves": gone,
-            "steps": if recovery.command.is_some() { &[] } else { &steps[..] }, "notes": notes,
-        })
+    let placed = |verified: Vec<String>, gone: u64, notes: Vec<String>| Done::Placed {
+        placing: placing.clone(),
+        zxid: Zxid(zxid),
+        epoch,
+        verified,
+        gone_by_themselves: gone,
+        notes,
     };
     let Some(command) = &recovery.command else {
         log.info("no RESTORE_RESTART_COMMAND is configured: what is left to do is in the result, and in README beside it");
-        return Ok(result(&[], 0, &[]));
+        return Ok(placed(Vec::new(), 0, Vec::new()));
     };
     let deadline = Instant::now() + recovery.patience;
     progress.phase("restarting");
@@ -139,7 +145,7 @@ pub(super) async fn run(
         ));
     }
     notes.iter().for_each(|note| log.info(note));
-    Ok(result(&verified, gone, &notes))
+    Ok(placed(verified, gone, notes))
 }
 
 fn snapshot_of(manifest: &Manifest) -> Option<String> {

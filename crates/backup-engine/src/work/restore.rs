@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use job_queue::Job;
-use serde_json::{Value, json};
 use vault_store::{Outcome, VaultId, verify};
 use zk_snapshot::{
     RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, check_restore, restore,
@@ -10,6 +9,7 @@ use zk_snapshot::{
 use super::Failure;
 use super::log::JobLog;
 use super::recover;
+use super::result::{Done, JobResult, Restored, Source};
 use crate::parts::{Parts, Progress};
 use crate::records::{self, Opened};
 use crate::request::RestorePayload;
@@ -21,35 +21,38 @@ pub(super) async fn run(
     job: &Job,
     log: &JobLog,
     progress: &Arc<Progress>,
-) -> Result<Value, Failure> {
-    let mut done = bring_back(parts, job, log, progress).await;
+) -> Result<JobResult, Failure> {
+    let done = bring_back(parts, job, log, progress).await;
     if let Err(failure) = &done {
         log.error(&failure.message);
     }
     let (blocking, vault) = (Arc::clone(parts), job.vault.clone());
-    let facts = tokio::task::spawn_blocking(move || facts_of_source(&blocking, &vault)).await?;
-    let result = match &mut done {
-        Ok(result) => result,
-        Err(failure) => &mut failure.result,
-    };
-    if result.is_null() {
-        *result = json!({});
+    let source = tokio::task::spawn_blocking(move || source(&blocking, &vault)).await?;
+    match done {
+        Ok(done) => Ok(restored(done, source)),
+        Err(failure) => {
+            let done = match failure.result {
+                JobResult::Restore(restored) => restored.done,
+                _ => Done::Nothing {},
+            };
+            Err(Failure {
+                message: failure.message,
+                result: restored(done, source),
+            })
+        }
     }
-    if let (Value::Object(result), Some(facts)) = (result, facts) {
-        result.extend(facts);
-    }
-    done
 }
 
-/// What a result says of the backup that it is of, whatever came of the restore.
-fn facts_of_source(parts: &Parts, vault: &str) -> Option<serde_json::Map<String, Value>> {
+fn restored(done: Done, source: Option<Source>) -> JobResult {
+    JobResult::Restore(Box::new(Restored { done, source }))
+}
+
+fn source(parts: &Parts, vault: &str) -> Option<Source> {
     let manifest = parts.vaults.manifest(&vault.parse().ok()?).ok()?;
-    let mut facts = serde_json::Map::new();
-    let consistency = manifest.contents.get("consistency").cloned();
-    facts.insert("consistency".to_owned(), consistency.unwrap_or(Value::Null));
-    let partial = matches!(manifest.outcome, Outcome::Partial { .. });
-    facts.insert("partial".to_owned(), partial.into());
-    Some(facts)
+    Some(Source {
+        consistency: manifest.consistency(),
+        partial: manifest.is_partial(),
+    })
 }
 
 async fn bring_back(
@@ -57,7 +60,7 @@ async fn bring_back(
     job: &Job,
     log: &JobLog,
     progress: &Arc<Progress>,
-) -> Result<Value, Failure> {
+) -> Result<Done, Failure> {
     let id: VaultId = job.vault.parse()?;
     let payload: RestorePayload = serde_json::from_value(job.payload.clone())?;
     log.info(&format!(
@@ -95,11 +98,13 @@ async fn bring_back(
     let (report, notes) = match done {
         Ok(done) => done,
         Err(error) => {
-            let message = error.to_string();
-            let result = error
-                .report()
-                .map_or(Value::Null, |report| json!({ "report": report }));
-            return Err(Failure { message, result });
+            let cut = error.report().map(|report| Done::Cut {
+                report: report.clone(),
+            });
+            return Err(Failure {
+                message: error.to_string(),
+                result: cut.map_or(JobResult::Nothing, |done| restored(done, None)),
+            });
         }
     };
     if !dry_run {
@@ -121,14 +126,18 @@ async fn bring_back(
         report.counters_raised,
         report.counters_left
     ));
-    let result = json!({ "dry_run": dry_run, "report": report, "notes": notes });
-    if report.is_complete() {
-        Ok(result)
-    } else {
-        Err(Failure {
-            message: incomplete(&report),
-            result,
-        })
+    let failed = (!report.is_complete()).then(|| incomplete(&report));
+    let done = Done::Online {
+        dry_run,
+        report,
+        notes,
+    };
+    match failed {
+        None => Ok(done),
+        Some(message) => Err(Failure {
+            message,
+            result: restored(done, None),
+        }),
     }
 }
 

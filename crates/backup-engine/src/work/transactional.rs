@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use vault_store::{FileEntry, FrameEntry, Manifest, Outcome};
+use vault_store::{
+    AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FrameEntry, Kinds, Manifest, Outcome,
+    TakenFrom, Transactional, Zxid,
+};
 use zk_snapshot::{FileTree, Gathered};
 
 use super::Failure;
@@ -33,7 +35,7 @@ pub(super) async fn stage(
                 tell(source.name(), &gathered, &refusals, log);
                 let (blocking, id, counter) = (Arc::clone(parts), manifest.id.clone(), Arc::clone(progress));
                 let contents = contents(parts, request, source.name(), &gathered, &refusals);
-                let (outcome, consistency) = (outcome(&gathered), word(&gathered));
+                let (outcome, consistency) = (outcome(&gathered), claim(&gathered));
                 progress.phase("writing");
                 let (stage, file) = tokio::task::spawn_blocking(move || {
                     let mut stage = blocking.vaults.stage(&id, false)?;
@@ -42,7 +44,7 @@ pub(super) async fn stage(
                     Ok::<_, Failure>((stage, file))
                 })
                 .await??;
-                parts.metrics.captured(consistency, &[]);
+                parts.metrics.captured(consistency.as_str(), &[]);
                 return Ok(Staged {
                     stage,
                     files: vec![file],
@@ -135,8 +137,12 @@ fn write(
     })
 }
 
-fn word(gathered: &Gathered) -> &'static str {
-    if gathered.exact { "consistent" } else { "fuzzy" }
+fn claim(gathered: &Gathered) -> Consistency {
+    if gathered.exact {
+        Consistency::Consistent
+    } else {
+        Consistency::Fuzzy
+    }
 }
 
 /// A state whose digest is not the server's may lack something.
@@ -163,41 +169,56 @@ fn contents(
     from: &str,
     gathered: &Gathered,
     refusals: &[String],
-) -> Value {
+) -> Contents {
     let (tree, report) = (&gathered.tree, &gathered.report);
-    let (kinds, old_names) = (tree.kinds(), tree.old_names());
-    json!({
-        "consistency": word(gathered),
-        "zxid": { "newest": format!("0x{:x}", tree.zxid()) },
-        "znodes": tree.len(),
-        "bytes": kinds.bytes,
-        "kinds": { "persistent": kinds.persistent, "container": kinds.container, "ttl": kinds.ttl },
-        "skipped": {
-            "ephemeral": report.dropped.ephemerals,
-            "sessions": report.dropped.sessions,
-            "orphans": report.dropped.orphans,
-            "orphan_paths": report.dropped.orphan_paths,
-            "unreadable": 0,
-            "unreadable_paths": [],
+    let (kinds, (old_names, old_names_paths)) = (tree.kinds(), tree.old_names());
+    let acls = if report.acls_exact {
+        "exact"
+    } else {
+        "of the time of the backup"
+    };
+    Contents::Transactional(Transactional {
+        captured: Captured {
+            consistency: claim(gathered),
+            zxid: AsOf {
+                newest: Zxid(tree.zxid()),
+            },
+            znodes: tree.len() as u64,
+            bytes: kinds.bytes,
+            allow_partial: request.allow_partial,
+            source: Some(parts.ensemble.name()),
         },
-        "taken_from": {
-            "source": from,
-            "not_possible": refusals,
-            "snapshot": report.snapshot,
-            "logs": report.logs,
-            "replayed": report.replayed,
-            "passed_over": report.passed_over,
-            "digests": { "compared": report.digests_compared, "differing": report.digests_differing },
-            "read_later": report.read_later,
-            "acls": if report.acls_exact { "exact" } else { "of the time of the backup" },
-            "kind_unknown": report.of_no_kind,
-            "kind_unknown_paths": report.of_no_kind_paths,
-            "old_names": old_names.0,
-            "old_names_paths": old_names.1,
-            "unsettled": report.unsettled,
-            "committed": report.committed.map(|zxid| format!("0x{zxid:x}")),
+        kinds: Some(Kinds {
+            persistent: kinds.persistent,
+            container: kinds.container,
+            ttl: kinds.ttl,
+        }),
+        skipped: Dropped {
+            ephemeral: report.dropped.ephemerals,
+            sessions: report.dropped.sessions,
+            orphans: report.dropped.orphans,
+            orphan_paths: report.dropped.orphan_paths.clone(),
+            ..Dropped::default()
         },
-        "allow_partial": request.allow_partial,
-        "source": parts.ensemble.name(),
+        taken_from: TakenFrom {
+            source: from.to_owned(),
+            not_possible: refusals.to_vec(),
+            snapshot: report.snapshot.clone(),
+            logs: report.logs.clone(),
+            replayed: report.replayed,
+            passed_over: report.passed_over.clone(),
+            digests: Digests {
+                compared: report.digests_compared,
+                differing: report.digests_differing,
+            },
+            read_later: report.read_later,
+            acls: acls.to_owned(),
+            kind_unknown: report.of_no_kind,
+            kind_unknown_paths: report.of_no_kind_paths.clone(),
+            old_names,
+            old_names_paths,
+            unsettled: report.unsettled.clone(),
+            committed: report.committed.map(Zxid),
+        },
     })
 }

@@ -1,7 +1,7 @@
 //! Backups whose storage fails: what is said of them, and that the next one works.
 
 use backup_engine::{BackupRequest, Engine, JobState, Page};
-use vault_store::{VaultCall, VaultFault, VaultStore, verify};
+use vault_store::{Outcome, VaultCall, VaultFault, VaultStore, verify};
 use zk_snapshot::ZnodePath;
 
 use super::support::{World, backed_up, described, full, goes_on, restored};
@@ -10,7 +10,7 @@ async fn is_failed(engine: &Engine, why: &str) -> String {
     let (id, job) = backed_up(engine, BackupRequest::default()).await;
     assert_eq!(job.status, JobState::Failed, "{job:?}");
     assert!(job.message.as_ref().unwrap().contains(why), "{job:?}");
-    assert!(job.err.contains(why), "{job:?}");
+    assert!(job.log_tail.join("\n").contains(why), "{job:?}");
     id
 }
 
@@ -23,8 +23,9 @@ async fn a_commit_that_fails_is_listed_as_failed() {
     let id = is_failed(engine, "Commit").await;
     assert_eq!(engine.list().await.unwrap(), [&*id]);
     let info = described(engine, &id).await;
-    assert_eq!((info.exit_code, info.failed, info.valid), (1, true, false));
-    assert!(info.exception.unwrap().contains("Commit"));
+    let manifest = info.manifest().unwrap();
+    assert!(matches!(manifest.outcome, Outcome::Failed { .. }), "{info:?}");
+    assert!(manifest.reason().unwrap().contains("Commit"));
     let manifest = world.vaults.manifest(&id.parse().unwrap()).unwrap();
     let files: Vec<_> = manifest.files.iter().map(|file| &*file.name).collect();
     assert_eq!(files, ["job.log"], "nothing half written");
@@ -59,7 +60,10 @@ async fn a_commit_whose_answer_is_lost_leaves_a_whole_backup_and_a_job_that_tell
     let parsed = id.parse().unwrap();
     assert!(verify(&world.vaults, &parsed, world.now()).unwrap().is_sound());
     let info = described(engine, &id).await;
-    assert!(info.valid && info.exception.is_none(), "{info:?}");
+    assert!(
+        info.is_valid() && info.manifest().unwrap().reason().is_none(),
+        "{info:?}"
+    );
     let next = goes_on(&world, engine).await;
     world.tree.put("/late", b"", zk_snapshot::Acl::open()).unwrap();
     assert_eq!(restored(engine, &id).await.status, JobState::Successful);
@@ -80,7 +84,9 @@ async fn whatever_call_fails_while_a_backup_is_written_the_next_one_works() {
         running.vaults.plan(call, nth, VaultFault::Fail);
         let id = is_failed(engine, &format!("{call:?}")).await;
         assert_eq!(running.vaults.left(), 0, "{call:?} {nth}");
-        assert_eq!(described(engine, &id).await.exit_code, 1, "{call:?} {nth}");
+        let info = described(engine, &id).await;
+        let outcome = &info.manifest().unwrap().outcome;
+        assert!(matches!(outcome, Outcome::Failed { .. }), "{call:?} {nth}");
         listed.extend([id, goes_on(&world, engine).await]);
         assert_eq!(engine.list().await.unwrap(), listed);
     }
@@ -102,8 +108,8 @@ async fn what_a_backup_only_looks_at_may_fail() {
         running.vaults.plan(call, 1, VaultFault::Fail);
         let id = full(engine).await;
         assert_eq!(running.vaults.left(), 0, "{call:?}");
-        assert!(described(engine, &id).await.valid, "{call:?}");
-        assert!(described(engine, &first).await.valid, "{call:?}");
+        assert!(described(engine, &id).await.is_valid(), "{call:?}");
+        assert!(described(engine, &first).await.is_valid(), "{call:?}");
     }
 }
 
@@ -126,7 +132,7 @@ async fn a_restore_that_cannot_read_changes_nothing_and_may_be_asked_for_again()
         assert_eq!(job.status, JobState::Failed, "{call:?} {nth}");
         assert!(job.message.unwrap().contains(&format!("{call:?}")));
         assert_eq!(world.znodes(), changed);
-        assert!(described(engine, &id).await.valid);
+        assert!(described(engine, &id).await.is_valid());
     }
     // That it was verified need not be remembered.
     running

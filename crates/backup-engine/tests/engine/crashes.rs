@@ -121,7 +121,7 @@ async fn is_told(engine: &Engine, left: &[Job]) {
 async fn is_whole(world: &World, engine: &Engine) {
     for id in engine.list().await.unwrap() {
         let info = described(engine, &id).await;
-        assert!(info.valid && !info.locked, "{info:?}");
+        assert!(info.is_valid() && !info.is_pending(), "{info:?}");
         let id = id.parse().unwrap();
         assert!(verify(&world.vaults, &id, world.now()).unwrap().is_sound());
     }
@@ -165,7 +165,7 @@ fn a_backup_that_was_committed_before_the_end_is_a_good_one() {
         let told = job(&engine, &id).await;
         assert_eq!(told.status, JobState::Failed);
         assert_eq!(told.message.as_deref(), Some("interrupted"));
-        assert!(described(&engine, &id).await.valid);
+        assert!(described(&engine, &id).await.is_valid());
         assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
         engine.evict_one(&id).await.unwrap();
         assert!(engine.list().await.unwrap().is_empty());

@@ -7,10 +7,9 @@ use backup_engine::{
     BackupRequest, CompareWith, Engine, EngineBuilder, FilesSource, JobState, Mode, Page, Recovery,
     RestoreRequest, Strategy,
 };
-use serde_json::Value;
 use zk_snapshot::{Acl, DataDirs, ZnodePath};
 
-use super::support::{HOUR, World, backed_up, described, done, full};
+use super::support::{HOUR, World, backed_up, described, done, full, walked};
 
 const PAGE: Page = Page { offset: 0, limit: 9 };
 
@@ -24,9 +23,9 @@ fn recovering(directory: &Path) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
 }
 
 /// How many ACLs of a new backup are those of an earlier one.
-async fn reused(engine: &Engine) -> (String, Value) {
+async fn reused(engine: &Engine) -> (String, u64) {
     let id = full(engine).await;
-    let reused = described(engine, &id).await.acls["reused"].clone();
+    let reused = walked(&described(engine, &id).await).acls.unwrap().reused;
     (id, reused)
 }
 

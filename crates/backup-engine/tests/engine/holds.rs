@@ -75,7 +75,7 @@ async fn what_is_written_is_locked_and_stays() {
     let engine = &running.engine;
     let id = engine.backup(BackupRequest::default()).await.unwrap();
     let waits = described(engine, &id).await;
-    assert!(waits.locked && !waits.valid && !waits.failed, "{waits:?}");
+    assert!(waits.is_pending() && !waits.is_valid(), "{waits:?}");
     in_use(&running, &id).await;
 
     let (mut gate, delay) = gate();
@@ -85,14 +85,14 @@ async fn what_is_written_is_locked_and_stays() {
     let stepping = engine.clone();
     let step = tokio::spawn(async move { stepping.step().await });
     gate.reached().await;
-    assert!(described(engine, &id).await.locked);
+    assert!(described(engine, &id).await.is_pending());
     assert!(engine.list().await.unwrap().is_empty());
     in_use(&running, &id).await;
     assert_eq!(passed(&running, &id).await, None);
     drop(gate);
     step.await.unwrap().unwrap();
     let written = described(engine, &id).await;
-    assert!(written.valid && !written.locked, "{written:?}");
+    assert!(written.is_valid() && !written.is_pending(), "{written:?}");
     engine.evict_one(&id).await.unwrap();
     assert!(engine.list().await.unwrap().is_empty());
     assert_eq!(engine.describe(&id).await.unwrap(), None);

@@ -1,11 +1,10 @@
 //! What failed and partial backups are worth to whoever lists, chooses, evicts or goes on from them.
 
 use backup_engine::{BackupRequest, Engine, EngineError, JobState, Page, RestoreRequest, RestoreSource};
-use serde_json::json;
-use vault_store::{VaultCall, VaultFault};
+use vault_store::{Outcome, VaultCall, VaultFault};
 use zk_snapshot::{Acl, ZnodePath};
 
-use super::support::{DAY, HOUR, Running, World, backed_up, described, done, full, of, restored};
+use super::support::{DAY, HOUR, Running, World, backed_up, described, done, full, ms, of, restored, walked};
 
 /// Which backup a restore by time is of.
 async fn chosen(engine: &Engine, source: RestoreSource) -> Option<String> {
@@ -26,7 +25,7 @@ async fn chosen(engine: &Engine, source: RestoreSource) -> Option<String> {
 }
 
 async fn ts(engine: &Engine, id: &str) -> i64 {
-    described(engine, id).await.ts
+    ms(&described(engine, id).await)
 }
 
 #[tokio::test]
@@ -41,10 +40,13 @@ async fn a_failed_backup_is_listed_and_never_chosen() {
     world.pass(HOUR);
     assert_eq!(engine.list().await.unwrap(), [good.clone(), failed.clone()]);
     let info = described(&engine, &failed).await;
-    assert_eq!((info.exit_code, info.failed, info.valid), (1, true, false));
-    assert!(!info.locked && info.evictable, "{info:?}");
-    assert_eq!(info.db_list, json!("full backup"));
-    assert_eq!(info.exception, job.message);
+    assert!(
+        !info.is_valid() && !info.is_pending() && info.is_evictable(),
+        "{info:?}"
+    );
+    let manifest = info.manifest().unwrap();
+    assert!(matches!(manifest.outcome, Outcome::Failed { .. }) && !manifest.is_granular());
+    assert_eq!(manifest.reason(), job.message.as_deref());
 
     let at = ts(&engine, &failed).await;
     assert_eq!(at, ts(&engine, &good).await + 3_600_000);
@@ -61,7 +63,7 @@ async fn a_failed_backup_is_listed_and_never_chosen() {
     let since = chosen(&engine, RestoreSource::Since(at)).await;
     assert_eq!(since.as_deref(), Some(&*next));
     // It knows no ACLs: those of the one before it are reused.
-    assert_eq!(described(&engine, &next).await.acls["reused"], 3);
+    assert_eq!(walked(&described(&engine, &next).await).acls.unwrap().reused, 3);
 }
 
 #[tokio::test]
@@ -71,7 +73,7 @@ async fn a_partial_backup_is_as_good_as_was_asked_for() {
     world.tree.put("/secret", b"s", Acl::open()).unwrap();
     world.ensemble.deny("/secret");
     let mut ids = Vec::new();
-    for (allow_partial, state, exit_code) in [(false, JobState::Failed, 2), (true, JobState::Successful, 0)] {
+    for (allow_partial, state) in [(false, JobState::Failed), (true, JobState::Successful)] {
         let request = BackupRequest {
             allow_partial,
             ..BackupRequest::default()
@@ -79,11 +81,11 @@ async fn a_partial_backup_is_as_good_as_was_asked_for() {
         let (id, job) = backed_up(&engine, request).await;
         assert_eq!(job.status, state, "{job:?}");
         let info = described(&engine, &id).await;
-        assert_eq!((info.exit_code, info.failed), (exit_code, !allow_partial));
-        assert_eq!(info.valid, allow_partial);
-        assert!(info.exception.unwrap().contains("/secret"));
-        assert_eq!(info.skipped["unreadable_paths"], json!(["/secret"]));
-        let at = info.ts;
+        assert_eq!(info.is_valid(), allow_partial);
+        let manifest = info.manifest().unwrap();
+        assert!(manifest.is_partial() && manifest.reason().unwrap().contains("/secret"));
+        assert_eq!(walked(&info).skipped.unreadable_paths, ["/secret"]);
+        let at = ms(&info);
         let found = chosen(&engine, RestoreSource::Before(at)).await;
         assert_eq!(found, allow_partial.then(|| id.clone()));
         ids.push(id);
@@ -91,8 +93,7 @@ async fn a_partial_backup_is_as_good_as_was_asked_for() {
     }
     assert_eq!(engine.list().await.unwrap(), ids);
     // What it has is known to the next one, whatever the lack is called.
-    let reused = &described(&engine, &ids[1]).await.acls["reused"];
-    assert_eq!(*reused, 3);
+    assert_eq!(walked(&described(&engine, &ids[1]).await).acls.unwrap().reused, 3);
     // By name it may be restored, which says what it lacks and leaves that alone.
     world.tree.put("/a", b"two", Acl::open()).unwrap();
     let job = restored(&engine, &ids[0]).await;
@@ -121,8 +122,8 @@ async fn what_failed_or_lacks_something_stands_in_for_no_good_one() {
     let all = [&good, &kept, &failed, &partial].map(Clone::clone);
     assert_eq!(engine.list().await.unwrap(), all, "all are of today, and by hand");
     world.pass(2 * DAY);
-    assert!(described(&engine, &failed).await.evictable);
-    assert!(!described(&engine, &kept).await.evictable);
+    assert!(described(&engine, &failed).await.is_evictable());
+    assert!(!described(&engine, &kept).await.is_evictable());
     engine.evict(false).await.unwrap();
     assert_eq!(engine.list().await.unwrap(), [good, kept]);
 }

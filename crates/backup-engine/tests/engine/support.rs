@@ -14,7 +14,7 @@ use health_metrics::ZooKeeperHealth;
 use job_queue::{FaultyJobs, JobStore, MemoryJobs};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
-use vault_store::{FaultyVaults, MemoryStore};
+use vault_store::{Contents, FaultyVaults, Hierarchical, MemoryStore};
 use zk_snapshot::{
     Acl, AclFound, ClientError, History, MemoryTree, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
@@ -264,6 +264,19 @@ pub(crate) async fn job(engine: &Engine, id: &str) -> JobInfo {
 
 pub(crate) async fn described(engine: &Engine, id: &str) -> BackupInfo {
     engine.describe(id).await.unwrap().unwrap()
+}
+
+/// When it was taken, as a request names it: ms since the Unix epoch.
+pub(crate) fn ms(info: &BackupInfo) -> i64 {
+    i64::try_from(info.date().unix_timestamp_nanos() / 1_000_000).unwrap()
+}
+
+/// What a walk found.
+pub(crate) fn walked(info: &BackupInfo) -> Hierarchical {
+    match info.manifest().and_then(|manifest| manifest.contents.clone()) {
+        Some(Contents::Hierarchical(contents)) => contents,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The id and the job of a backup that was asked for and done.

@@ -1,0 +1,188 @@
+//! `GET /listbackups/<id>`.
+
+use backup_engine::{BackupInfo, BackupState, Mode};
+use serde::Serialize;
+use vault_store::{
+    AclsFrom, AsOf, Captured, Consistency, Contents, Dropped, FORMAT_VERSION, Kinds, Manifest, Moving,
+    Outcome, Skipped, TakenFrom,
+};
+
+use super::{ms, rfc3339};
+
+/// A backup, finished or not. What is not known of it is null.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Backup {
+    /// When it was asked for, or ended, if that was earlier by the clock: ms since the Unix epoch.
+    ts: i64,
+    /// How long it took, such as `9312ms`.
+    spent_time: String,
+    /// `full backup`, or the list of root znodes.
+    db_list: Option<DbList>,
+    id: String,
+    /// What it takes, such as `25283b`.
+    size: String,
+    /// Whether eviction policies may remove it.
+    evictable: bool,
+    /// Whether it is still being written.
+    locked: bool,
+    /// 0 if it did not fail; 1 if it failed; 2 if it lacks what could not be read.
+    exit_code: i32,
+    failed: bool,
+    /// Whether it is finished, did not fail, and is not known to be damaged.
+    valid: bool,
+    is_granular: bool,
+    /// A key of the request that is only recorded.
+    sharded: bool,
+    canceled: bool,
+    /// How it was taken, as older clients read it.
+    custom_vars: CustomVars,
+    mode: String,
+    /// Why it failed, or what is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exception: Option<String>,
+    consistency: Option<Consistency>,
+    /// How often what changed meanwhile was read again.
+    rounds: Option<u32>,
+    /// Znodes that still changed when the rounds were used up.
+    moving: Option<Moving>,
+    /// Ancestors of what was backed up that are of another moment.
+    ancestors_apart: Option<u64>,
+    /// Whether the counters of sequential children are known.
+    counters_known: Option<bool>,
+    zxid: Option<AsOf>,
+    znodes: Option<u64>,
+    /// What was left out.
+    skipped: Option<LeftOut>,
+    /// Znodes that disappeared between being listed and being read.
+    vanished: Option<u64>,
+    acls: Option<AclsFrom>,
+    kinds: Option<Kinds>,
+    /// From what a transactional backup was made.
+    taken_from: Option<TakenFrom>,
+    /// The format version of the vault.
+    format: u64,
+    /// When it was last read and compared with its checksums, RFC 3339.
+    verified_at: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum DbList {
+    Everything(&'static str),
+    Roots(Vec<String>),
+}
+
+#[derive(Debug, Default, Serialize)]
+struct CustomVars {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<Mode>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum LeftOut {
+    ByWalk(Skipped),
+    FromFiles(Dropped),
+}
+
+impl From<BackupInfo> for Backup {
+    fn from(info: BackupInfo) -> Self {
+        let known = Self {
+            ts: ms(info.date()),
+            spent_time: "0ms".to_owned(),
+            id: info.id.to_string(),
+            size: format!("{}b", info.bytes),
+            evictable: info.is_evictable(),
+            valid: info.is_valid(),
+            format: FORMAT_VERSION,
+            verified_at: info.verified_at.and_then(rfc3339),
+            ..Self::default()
+        };
+        match info.state {
+            BackupState::Finished(manifest) => known.finished(*manifest, info.damage),
+            BackupState::Pending(request) => {
+                let request = request.unwrap_or_default();
+                let roots: Vec<String> = request.roots.iter().map(ToString::to_string).collect();
+                Self {
+                    db_list: Some(db_list(Some(&roots[..]).filter(|roots| !roots.is_empty()))),
+                    locked: true,
+                    is_granular: !roots.is_empty(),
+                    sharded: request.sharded,
+                    ..known.taken_as(request.mode)
+                }
+            }
+            BackupState::Unreadable { format, why } => Self {
+                exit_code: 1,
+                failed: true,
+                exception: Some(why),
+                format,
+                ..known
+            },
+        }
+    }
+}
+
+impl Backup {
+    fn taken_as(self, mode: Mode) -> Self {
+        Self {
+            custom_vars: CustomVars { mode: Some(mode) },
+            mode: mode.to_string(),
+            ..self
+        }
+    }
+
+    fn finished(self, manifest: Manifest, damage: Option<String>) -> Self {
+        let spent = (manifest.finished_at - manifest.started_at).whole_milliseconds();
+        let exit_code = match manifest.outcome {
+            _ if manifest.is_valid() => 0,
+            Outcome::Partial { .. } => 2,
+            _ => 1,
+        };
+        let told = Self {
+            spent_time: format!("{}ms", spent.max(0)),
+            db_list: Some(db_list(manifest.roots.as_deref())),
+            exit_code,
+            failed: exit_code != 0,
+            is_granular: manifest.is_granular(),
+            sharded: manifest.sharded,
+            exception: damage.or_else(|| manifest.reason().map(str::to_owned)),
+            format: manifest.version,
+            ..self.taken_as(manifest.mode)
+        };
+        match manifest.contents {
+            None => told,
+            Some(Contents::Hierarchical(of)) => Self {
+                rounds: of.rounds,
+                moving: of.moving,
+                ancestors_apart: of.ancestors_apart,
+                counters_known: of.counters_known,
+                skipped: Some(LeftOut::ByWalk(of.skipped)),
+                vanished: Some(of.vanished),
+                acls: of.acls,
+                ..told.captured(&of.captured)
+            },
+            Some(Contents::Transactional(of)) => Self {
+                skipped: Some(LeftOut::FromFiles(of.skipped)),
+                kinds: of.kinds,
+                taken_from: Some(of.taken_from),
+                ..told.captured(&of.captured)
+            },
+        }
+    }
+
+    fn captured(self, captured: &Captured) -> Self {
+        Self {
+            consistency: Some(captured.consistency),
+            zxid: Some(captured.zxid),
+            znodes: Some(captured.znodes),
+            ..self
+        }
+    }
+}
+
+fn db_list(roots: Option<&[String]>) -> DbList {
+    roots.map_or(DbList::Everything("full backup"), |roots| {
+        let names = roots.iter().map(|root| root.trim_start_matches('/').to_owned());
+        DbList::Roots(names.collect())
+    })
+}

@@ -1,0 +1,57 @@
+//! `GET /jobstatus/<id>`.
+
+use backup_engine::{JobInfo, JobState, ProgressInfo};
+use job_queue::JobKind;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::rfc3339;
+
+/// A job.
+#[derive(Debug, Serialize)]
+pub(crate) struct Job {
+    pub(crate) status: JobState,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// The backup it is about.
+    vault: String,
+    #[serde(rename = "type")]
+    kind: JobKind,
+    /// The last lines of its log if it failed, else `None`, as a text.
+    err: String,
+    task_id: String,
+    /// How far it is, while it is being done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<ProgressInfo>,
+    /// These three in RFC 3339.
+    created_at: Option<String>,
+    started_at: Option<String>,
+    finished_at: Option<String>,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    result: Value,
+}
+
+impl From<JobInfo> for Job {
+    fn from(info: JobInfo) -> Self {
+        let err = if info.status == JobState::Failed {
+            info.log_tail.join("\n")
+        } else {
+            "None".to_owned()
+        };
+        Self {
+            status: info.status,
+            message: info.message,
+            vault: info.vault,
+            kind: info.kind,
+            err,
+            task_id: info.id,
+            progress: info.progress,
+            created_at: rfc3339(info.created_at),
+            started_at: info.started_at.and_then(rfc3339),
+            finished_at: info.finished_at.and_then(rfc3339),
+            result: info.result,
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The answers of the REST API as they go over the wire, in the predecessor's words where it has them.
+
+mod backups;
+mod jobs;
+
+pub(crate) use backups::Backup;
+pub(crate) use jobs::Job;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+fn rfc3339(time: OffsetDateTime) -> Option<String> {
+    time.format(&Rfc3339).ok()
+}
+
+/// Since the Unix epoch.
+fn ms(time: OffsetDateTime) -> i64 {
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,78 @@
+//! What came of a job. It is serialised once, where the job is stored.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use serde_json::Value;
+use vault_store::{Consistency, Contents, Zxid};
+use zk_snapshot::RestoreReport;
+
+/// What came of a job.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum JobResult {
+    Nothing,
+    Backup(Box<Contents>),
+    Restore(Box<Restored>),
+}
+
+/// What came of a restore, and what its source is.
+#[derive(Serialize)]
+pub(super) struct Restored {
+    #[serde(flatten)]
+    pub(super) done: Done,
+    #[serde(flatten)]
+    pub(super) source: Option<Source>,
+}
+
+/// What a result says of the backup that it is of, whatever came of the restore.
+#[derive(Serialize)]
+pub(super) struct Source {
+    pub(super) consistency: Option<Consistency>,
+    pub(super) partial: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Done {
+    Nothing {},
+    /// It ended early.
+    Cut {
+        report: RestoreReport,
+    },
+    Online {
+        dry_run: bool,
+        report: RestoreReport,
+        notes: Vec<String>,
+    },
+    /// What a restore by files would do.
+    Planned(Placing),
+    Placed {
+        #[serde(flatten)]
+        placing: Placing,
+        zxid: Zxid,
+        epoch: Option<i64>,
+        /// Servers that hold what the backup holds.
+        verified: Vec<String>,
+        gone_by_themselves: u64,
+        notes: Vec<String>,
+    },
+}
+
+/// Where files are placed, and what people have to do with them.
+#[derive(Clone, Serialize)]
+pub(super) struct Placing {
+    pub(super) dry_run: bool,
+    pub(super) strategy: crate::Strategy,
+    pub(super) directory: PathBuf,
+    pub(super) steps: Vec<String>,
+}
+
+impl JobResult {
+    pub(super) fn stored(&self) -> Value {
+        serde_json::to_value(self).unwrap_or_else(|error| {
+            log::error!("the result of a job cannot be stored: {error}");
+            Value::Null
+        })
+    }
+}
