@@ -73,7 +73,20 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
             ask("GET", &format!("/jobstatus/{task}"), "");
         }
     }
+    let transactional = &ids[3];
+    for body in [
+        json!({ "vault": newest, "changeDbNames": { "/": "copy" } }),
+        json!({ "vault": newest, "changeDbNames": { "app": "zookeeper/copy" } }),
+        json!({ "vault": newest, "dbs": ["app"], "changeDbNames": { "other": "copy" } }),
+        json!({ "vault": transactional, "strategy": "files", "dbs": ["app"] }),
+        json!({ "vault": newest, "strategy": "files" }),
+        json!({ "vault": transactional, "strategy": "files", "raise_epoch": 2_000_000_001_u32 }),
+        json!({ "vault": newest, "raise_epoch": 7 }),
+    ] {
+        ask("POST", "/restore", &body.to_string());
+    }
     for (method, path, body) in [
+        ("POST", "/backup", r#"{"mode": "transactional", "dbs": ["app"]}"#),
         ("POST", "/backup", r#"{"mode": "other"}"#),
         ("POST", "/backup", "nonsense"),
         ("POST", "/backup", r#"{"unknown": 1}"#),
