@@ -1,7 +1,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, ResponseError};
-use backup_engine::EngineError;
+use backup_engine::{EngineError, InvalidRequest};
 use serde_json::json;
 
 /// An error as a client sees it: one table from kinds to status codes.
@@ -34,14 +34,45 @@ impl From<EngineError> for ApiError {
             EngineError::InUse(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
-            EngineError::Refused(_) => StatusCode::FORBIDDEN,
+            EngineError::FullRestoreOff => StatusCode::FORBIDDEN,
             EngineError::ZooKeeper(_) => StatusCode::BAD_GATEWAY,
-            EngineError::Storage(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            // Storage, and whatever else may come: it is not the client's fault.
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         if status.is_server_error() {
             log::error!("{error}");
         }
-        Self::new(status, error.code(), error.to_string())
+        Self::new(status, error.code(), in_words_of_the_api(&error))
+    }
+}
+
+/// What a client has to change, by the names that it knows it by.
+fn in_words_of_the_api(error: &EngineError) -> String {
+    let EngineError::Invalid(invalid) = error else {
+        return match error {
+            EngineError::FullRestoreOff => {
+                "restoring everything is turned off (ENABLE_FULL_RESTORE): name the root znodes in dbs"
+                    .to_owned()
+            }
+            error => error.to_string(),
+        };
+    };
+    match invalid {
+        InvalidRequest::RenamesRoot => "changeDbNames cannot rename /".to_owned(),
+        InvalidRequest::RenamesIntoServers { .. } => format!("changeDbNames: {invalid}"),
+        InvalidRequest::RenamesUnwanted(from) => format!("changeDbNames names {from}, which dbs does not"),
+        InvalidRequest::ChoosesByFiles => {
+            "strategy files replaces everything: dbs, changeDbNames and policy cannot be given".to_owned()
+        }
+        InvalidRequest::NotTransactional(id) => {
+            format!("strategy files needs a transactional backup, and {id} is none")
+        }
+        InvalidRequest::EpochTooGreat(most) => format!("raise_epoch can be {most} at most"),
+        InvalidRequest::EpochOnline => "raise_epoch is for strategy files".to_owned(),
+        InvalidRequest::BelowChroot { what, chroot } => {
+            format!("{what} of all of ZooKeeper, and ZOOKEEPER_HOST only means what is below {chroot}")
+        }
+        invalid => invalid.to_string(),
     }
 }
 

@@ -248,7 +248,7 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
     let opened =
         tokio::task::spawn_blocking(move || records::open(&blocking, &blocking.vaults.manifest(&id)?))
             .await
-            .map_err(|error| EngineError::Storage(error.to_string()))??;
+            .map_err(|error| EngineError::Internal(error.to_string()))??;
     let unreachable = |error: String| EngineError::ZooKeeper(error);
     let client = parts
         .ensemble
@@ -265,7 +265,7 @@ pub(crate) async fn with_live(parts: &Arc<Parts>, from: &str, page: Page) -> Res
     client.close().await;
     let unread = tokio::task::spawn_blocking(move || unreadable(&*opened.records)).await;
     let unread = unread
-        .map_err(|error| EngineError::Storage(error.to_string()))?
+        .map_err(|error| EngineError::Internal(error.to_string()))?
         .map_err(|error| EngineError::Storage(format!("backup {from}: {error}")))?;
     let report = report.map_err(|error| match error {
         RestoreError::Client { cause, .. } => unreachable(cause.to_string()),

@@ -198,7 +198,7 @@ impl EngineBuilder {
         let parse = |text: &str| -> Result<Arc<dyn EvictionPolicy>, EngineError> {
             let policy: RulePolicy = text
                 .parse()
-                .map_err(|error| EngineError::Invalid(format!("{error}")))?;
+                .map_err(|error| EngineError::Internal(format!("{error}")))?;
             Ok(Arc::new(policy))
         };
         let policy = |given: Option<Arc<dyn EvictionPolicy>>, text| given.map_or_else(|| parse(text), Ok);

@@ -13,8 +13,8 @@ use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
 use crate::view::{BackupInfo, JobInfo, describe, job_info, pending};
 use crate::{
-    BackupRequest, EngineBuilder, EngineError, Ensemble, Mode, RestoreRequest, Strategy, health, retention,
-    select,
+    BackupRequest, EngineBuilder, EngineError, Ensemble, InvalidRequest, Mode, RestoreRequest, Strategy,
+    health, retention, select,
 };
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
@@ -51,8 +51,7 @@ impl Engine {
     /// [`EngineError::Invalid`], [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
     pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
         if request.mode == Mode::Transactional && !request.roots.is_empty() {
-            let why = "a transactional backup is of all of ZooKeeper; the znodes wanted are named at restore";
-            return Err(EngineError::Invalid(why.to_owned()));
+            return Err(InvalidRequest::RootsOfTransactional.into());
         }
         if request.mode == Mode::Transactional {
             select::refuse_chroot(&self.parts, "a transactional backup is")?;
@@ -67,8 +66,7 @@ impl Engine {
     /// Queues a restore and returns the id of its job.
     ///
     /// # Errors
-    /// [`EngineError::BackupNotFound`]; [`EngineError::Refused`] for a restore of everything where the
-    /// configuration forbids it; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
+    /// [`EngineError::BackupNotFound`]; [`EngineError::FullRestoreOff`]; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
     pub async fn restore(&self, request: RestoreRequest) -> Result<String, EngineError> {
         let id = self
             .blocking(move |parts| enqueue_restore(parts, request))
@@ -281,7 +279,7 @@ impl Engine {
         let parts = Arc::clone(&self.parts);
         tokio::task::spawn_blocking(move || work(&parts))
             .await
-            .unwrap_or_else(|error| Err(EngineError::Storage(error.to_string())))
+            .unwrap_or_else(|error| Err(EngineError::Internal(error.to_string())))
     }
 }
 
@@ -317,23 +315,18 @@ fn tick(parts: &Arc<Parts>) -> Result<bool, EngineError> {
 fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, EngineError> {
     let id = select::vault(parts, &request)?;
     if request.roots.is_empty() && !parts.full_restore {
-        return Err(EngineError::Refused(
-            "restoring everything is turned off (ENABLE_FULL_RESTORE): name the root znodes in dbs"
-                .to_owned(),
-        ));
+        return Err(EngineError::FullRestoreOff);
     }
     for (from, to) in &request.renames {
         if from.is_root() || to.is_root() {
-            return Err(EngineError::Invalid("changeDbNames cannot rename /".to_owned()));
+            return Err(InvalidRequest::RenamesRoot.into());
         }
         if is_the_servers(to) {
-            let why = format!("changeDbNames: {from} cannot become {to}, which is the server's own");
-            return Err(EngineError::Invalid(why));
+            let (from, to) = (from.clone(), to.clone());
+            return Err(InvalidRequest::RenamesIntoServers { from, to }.into());
         }
         if !request.roots.is_empty() && !request.roots.iter().any(|root| from.is_within(root)) {
-            return Err(EngineError::Invalid(format!(
-                "changeDbNames names {from}, which dbs does not"
-            )));
+            return Err(InvalidRequest::RenamesUnwanted(from.clone()).into());
         }
     }
     let RestoreRequest {
@@ -347,20 +340,16 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
     } = request;
     if strategy == Strategy::Files {
         if !roots.is_empty() || !renames.is_empty() || policy != Policy::Replace {
-            let why = "strategy files replaces everything: dbs, changeDbNames and policy cannot be given";
-            return Err(EngineError::Invalid(why.to_owned()));
+            return Err(InvalidRequest::ChoosesByFiles.into());
         }
         if parts.vaults.manifest(&id)?.mode != Mode::Transactional {
-            let why = format!("strategy files needs a transactional backup, and {id} is none");
-            return Err(EngineError::Invalid(why));
+            return Err(InvalidRequest::NotTransactional(id).into());
         }
         if raise_epoch.is_some_and(|epoch| epoch > GREATEST_EPOCH) {
-            let why = format!("raise_epoch can be {GREATEST_EPOCH} at most");
-            return Err(EngineError::Invalid(why));
+            return Err(InvalidRequest::EpochTooGreat(GREATEST_EPOCH).into());
         }
     } else if raise_epoch.is_some() {
-        let why = "raise_epoch is for strategy files";
-        return Err(EngineError::Invalid(why.to_owned()));
+        return Err(InvalidRequest::EpochOnline.into());
     }
     let payload = serde_json::to_value(RestorePayload {
         roots,
@@ -370,7 +359,7 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
         strategy,
         raise_epoch,
     })
-    .map_err(|error| EngineError::Invalid(error.to_string()))?;
+    .map_err(|error| EngineError::Internal(error.to_string()))?;
     let task = uuid::Uuid::new_v4().to_string();
     let job = NewJob {
         payload,

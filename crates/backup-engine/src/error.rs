@@ -1,8 +1,10 @@
 use job_queue::QueueError;
-use vault_store::StoreError;
+use vault_store::{StoreError, VaultId};
+use zk_snapshot::ZnodePath;
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EngineError {
     /// There is no such backup.
     #[error("backup {0} not found")]
@@ -14,11 +16,11 @@ pub enum EngineError {
     #[error("{0} jobs are queued already, and no more may wait")]
     QueueFull(usize),
     /// The request cannot be carried out as it stands.
-    #[error("{0}")]
-    Invalid(String),
-    /// The configuration does not allow it.
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Invalid(#[from] InvalidRequest),
+    /// Restores of everything are turned off ([`EngineBuilder::full_restore`](crate::EngineBuilder::full_restore)).
+    #[error("restoring everything is turned off: name the root znodes")]
+    FullRestoreOff,
     /// The backup has no such znode.
     #[error("{0}")]
     ZnodeNotFound(String),
@@ -28,6 +30,60 @@ pub enum EngineError {
     /// The storage or the job database failed.
     #[error("{0}")]
     Storage(String),
+    /// The program failed: work that it had begun ended without an outcome.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// Why a request cannot be carried out as it stands. Trying it again does not help.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidRequest {
+    /// Root znodes of a transactional backup.
+    #[error("a transactional backup is of all of ZooKeeper; the znodes wanted are named at restore")]
+    RootsOfTransactional,
+    /// The whole tree cannot come under another path, nor anything in its place.
+    #[error("the root cannot be renamed, and nothing can become it")]
+    RenamesRoot,
+    /// What is the server's own is written by no restore.
+    #[error("{from} cannot become {to}, which is the server's own")]
+    RenamesIntoServers {
+        /// What was to be renamed.
+        from: ZnodePath,
+        /// And to what.
+        to: ZnodePath,
+    },
+    /// A rename of what is not among the znodes asked for.
+    #[error("{0} is to be renamed, and is not among the znodes asked for")]
+    RenamesUnwanted(ZnodePath),
+    /// A restore by files has no choice of znodes, names or policy.
+    #[error("a restore by files replaces everything: no znodes, renames or policy can be chosen")]
+    ChoosesByFiles,
+    /// Only these have files.
+    #[error("a restore by files needs a transactional backup, and {0} is none")]
+    NotTransactional(VaultId),
+    /// Zxids of later epochs are negative, and the ensemble is to have some left.
+    #[error("the epoch can be raised to {0} at most")]
+    EpochTooGreat(u32),
+    /// Through the client API no epoch can be raised.
+    #[error("only a restore by files can raise the epoch")]
+    EpochOnline,
+    /// A failed backup cannot be looked into.
+    #[error("backup {id} failed and holds no znodes: {why}")]
+    HoldsNothing {
+        /// The backup.
+        id: VaultId,
+        /// Why it failed.
+        why: String,
+    },
+    /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
+    #[error("{what} of all of ZooKeeper, and only what is below {chroot} is meant here")]
+    BelowChroot {
+        /// What was asked for, such as `a transactional backup is`.
+        what: String,
+        /// The znode that `/` stands for.
+        chroot: ZnodePath,
+    },
 }
 
 impl EngineError {
@@ -39,10 +95,11 @@ impl EngineError {
             Self::InUse(_) => "backup_in_use",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
-            Self::Refused(_) => "refused",
+            Self::FullRestoreOff => "refused",
             Self::ZnodeNotFound(_) => "znode_not_found",
             Self::ZooKeeper(_) => "zookeeper_failed",
             Self::Storage(_) => "storage_failed",
+            Self::Internal(_) => "internal",
         }
     }
 }

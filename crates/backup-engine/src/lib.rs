@@ -54,7 +54,7 @@ pub use clock::SystemClock;
 pub use connect_string::ConnectString;
 pub use engine::Engine;
 pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
-pub use error::EngineError;
+pub use error::{EngineError, InvalidRequest};
 pub use job_queue::JobState;
 pub use request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
 pub use state::{AdminSource, AgentSource, FilesSource, StateSource};

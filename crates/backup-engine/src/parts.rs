@@ -89,7 +89,7 @@ impl Parts {
         scheduled: bool,
     ) -> Result<VaultId, EngineError> {
         let payload =
-            serde_json::to_value(request).map_err(|error| EngineError::Invalid(error.to_string()))?;
+            serde_json::to_value(request).map_err(|error| EngineError::Internal(error.to_string()))?;
         let mut last = lock(&self.last_id);
         if last.is_none() {
             let queued = self

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use vault_store::{Contents, Damage, Manifest, Mode, Outcome, Verification};
 use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
 
-use crate::EngineError;
 use crate::history;
 use crate::parts::Parts;
+use crate::{EngineError, InvalidRequest};
 
 /// The znodes of a vault, as the walk met them.
 pub(crate) const ARCHIVE: &str = "archive.zst";
@@ -45,8 +45,8 @@ pub(crate) struct Opened {
 pub(crate) fn open(parts: &Parts, manifest: &Manifest) -> Result<Opened, EngineError> {
     let id = &manifest.id;
     if let Outcome::Failed { reason } = &manifest.outcome {
-        let why = format!("backup {id} failed and holds no znodes: {reason}");
-        return Err(EngineError::Invalid(why));
+        let (id, why) = (id.clone(), reason.clone());
+        return Err(InvalidRequest::HoldsNothing { id, why }.into());
     }
     let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {id}: {error}"));
     let snapshot = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT));

@@ -6,7 +6,7 @@ use zk_snapshot::ZnodePath;
 use crate::engine::parse_id;
 use crate::parts::Parts;
 use crate::view::{describe, ms};
-use crate::{EngineError, Mode, RestoreRequest, RestoreSource, Strategy};
+use crate::{EngineError, InvalidRequest, Mode, RestoreRequest, RestoreSource, Strategy};
 
 /// The backup that `request` names, or the one that it means by a time.
 pub(crate) fn vault(parts: &Parts, request: &RestoreRequest) -> Result<VaultId, EngineError> {
@@ -54,9 +54,11 @@ pub(crate) fn vault(parts: &Parts, request: &RestoreRequest) -> Result<VaultId, 
 pub(crate) fn refuse_chroot(parts: &Parts, what: &str) -> Result<(), EngineError> {
     match parts.ensemble.chroot() {
         None => Ok(()),
-        Some(chroot) => Err(EngineError::Invalid(format!(
-            "{what} of all of ZooKeeper, and ZOOKEEPER_HOST only means what is below {chroot}"
-        ))),
+        Some(chroot) => Err(InvalidRequest::BelowChroot {
+            what: what.to_owned(),
+            chroot,
+        }
+        .into()),
     }
 }
 
