@@ -27,8 +27,17 @@ struct Steps {
     store: Arc<dyn JobStore>,
     handler: Arc<dyn JobHandler>,
     clock: Clock,
-    /// How a job has ended whose outcome could not be stored yet. Held while a step is done.
-    unstored: Mutex<Option<(String, Outcome, OffsetDateTime)>>,
+    /// Held while a step is done.
+    left: Mutex<Left>,
+}
+
+/// What a step left to the next one, as the store failed.
+#[derive(Default)]
+struct Left {
+    /// How a job has ended whose outcome could not be stored yet.
+    unstored: Option<(String, Outcome, OffsetDateTime)>,
+    /// A claim failed: a job may be Processing all the same, and nobody does it.
+    claimed: bool,
 }
 
 /// Tells a runner that there may be work. Clones wake the same runner.
@@ -50,7 +59,7 @@ impl Runner {
             store,
             handler,
             clock,
-            unstored: Mutex::default(),
+            left: Mutex::default(),
         };
         Self {
             steps: Arc::new(steps),
@@ -69,7 +78,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`QueueError`] when the store fails. A job whose outcome could not be stored stays Processing until the next call,
-    /// which tries again before anything else.
+    /// which tries again before anything else; one that was claimed though the claim failed is failed by it.
     pub async fn step(&self) -> Result<bool, QueueError> {
         let steps = Arc::clone(&self.steps);
         tokio::spawn(async move { steps.step().await })
@@ -108,12 +117,19 @@ impl Runner {
 
 impl Steps {
     async fn step(&self) -> Result<bool, QueueError> {
-        let mut unstored = self.unstored.lock().await;
-        if self.store_outcome(&mut unstored).await? {
+        let mut left = self.left.lock().await;
+        if self.store_outcome(&mut left.unstored).await? {
             return Ok(true);
         }
         let now = (self.clock)();
-        let Some(job) = self.with_store(move |store| store.claim(now)).await? else {
+        if left.claimed {
+            for job in self.with_store(move |store| store.recover(now)).await? {
+                log::warn!("job {} was claimed without our knowing, and not done", job.id);
+            }
+        }
+        let claimed = self.with_store(move |store| store.claim(now)).await;
+        left.claimed = claimed.is_err();
+        let Some(job) = claimed? else {
             return Ok(false);
         };
         let id = job.id.clone();
@@ -121,8 +137,8 @@ impl Steps {
         let outcome = tokio::spawn(async move { handler.run(job).await })
             .await
             .unwrap_or_else(|error| Outcome::failure(format!("the job ended abnormally: {error}")));
-        *unstored = Some((id, outcome, (self.clock)()));
-        self.store_outcome(&mut unstored).await
+        left.unstored = Some((id, outcome, (self.clock)()));
+        self.store_outcome(&mut left.unstored).await
     }
 
     /// Stores how the last job has ended, and says whether there was anything to store.

@@ -19,6 +19,21 @@ async fn a_job_that_cannot_be_claimed_is_done_later() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_claimed_without_our_knowing_is_failed_and_the_next_one_done() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let id = engine.backup(BackupRequest::default()).await.unwrap();
+    running.jobs.plan(JobCall::Claim, 1, JobFault::LoseAnswer);
+    assert!(engine.step().await.is_err());
+    assert_eq!(job(engine, &id).await.status, JobState::Processing);
+    assert!(!engine.step().await.unwrap());
+    assert_eq!(job(engine, &id).await.status, JobState::Failed);
+    let next = goes_on(&world, engine).await;
+    assert_eq!(engine.list().await.unwrap(), [next]);
+}
+
+#[tokio::test]
 async fn how_a_job_has_ended_is_stored_later_and_its_work_not_done_again() {
     for (fault, then) in [
         (JobFault::Fail, JobState::Processing),
