@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -15,6 +16,7 @@ use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Bytes;
 use actix_web::{Error, ResponseError as _};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Resource, getrlimit};
 
@@ -28,8 +30,10 @@ const FEWEST: usize = 3;
 const OTHERS: usize = 45;
 /// Bytes of an answer that are handed on at once.
 const AT_ONCE: usize = 32 << 10;
-/// How much of an answer has to have gone between two looks.
-const LEAST_BYTES: usize = 64 << 10;
+/// What the system holds of an answer: where it holds megabytes it takes long until a slow client is seen to take some.
+const HELD_BELOW: usize = 64 << 10;
+/// The end of an answer may still be on its way so long after its request is done.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// All connections that are open.
 ///
@@ -53,7 +57,11 @@ struct Open {
     /// Another descriptor of the same socket, so that it can be shut from here.
     socket: OwnedFd,
     requests: usize,
+    /// Those of them that are not for health.
+    others: usize,
     quiet_since: u64,
+    /// When its last answer ended.
+    answered: Option<Instant>,
     answers: BTreeMap<u64, Answer>,
 }
 
@@ -75,6 +83,7 @@ struct Work {
     all: Arc<Connections>,
     connection: u64,
     key: u64,
+    is_health: bool,
 }
 
 impl State {
@@ -86,9 +95,9 @@ impl State {
     /// Closes the connection that has been idle for longest, if one is.
     fn close_one(&mut self) -> bool {
         let idle = self.open.iter().filter(|(_, other)| other.requests == 0);
-        let oldest = idle
-            .min_by_key(|(_, other)| other.quiet_since)
-            .map(|(key, _)| *key);
+        let is_ending = |of: &Open| of.answered.is_some_and(|at| at.elapsed() < ENDING);
+        let oldest = idle.min_by_key(|(_, other)| (is_ending(other), other.quiet_since));
+        let oldest = oldest.map(|(key, _)| *key);
         let closed = oldest.and_then(|oldest| self.open.remove(&oldest));
         if let Some(closed) = &closed {
             close(&closed.socket);
@@ -98,12 +107,12 @@ impl State {
 }
 
 impl Connections {
-    /// As many as the limit of descriptors has room for: each takes two.
+    /// As many as the limit of descriptors has room for: each takes two, and its request may open a file.
     pub(crate) fn new() -> Arc<Self> {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Arc::new(Self {
-            most: (limit.saturating_sub(OTHERS) / 2).clamp(FEWEST, MOST),
+            most: (limit.saturating_sub(OTHERS) / 3).clamp(FEWEST, MOST),
             state: Mutex::default(),
         })
     }
@@ -136,11 +145,16 @@ impl Connections {
                 return close(stream);
             }
         };
+        if let Err(error) = set_socket_send_buffer_size(&socket, HELD_BELOW) {
+            log::debug!("the send buffer of a connection stays as it is: {error}");
+        }
         let key = state.tick();
         let came = Open {
             socket,
             requests: 0,
+            others: 0,
             quiet_since: key,
+            answered: None,
             answers: BTreeMap::new(),
         };
         state.open.insert(key, came);
@@ -150,11 +164,11 @@ impl Connections {
         });
     }
 
-    /// Closes the connections of those who have taken too little of an answer since the last look.
-    pub(crate) fn look(&self) {
+    /// Closes the connections of those who have taken nothing of an answer since the last look, if that was in time.
+    pub(crate) fn look(&self, in_time: bool) {
         let mut state = self.lock();
         for connection in state.open.values_mut() {
-            let stalls = connection.answers.values().any(Answer::stalls);
+            let stalls = in_time && connection.answers.values().any(Answer::stalls);
             for answer in connection.answers.values_mut() {
                 answer.looked_at = Some(answer.sent);
             }
@@ -165,26 +179,30 @@ impl Connections {
         }
     }
 
-    /// `None` where there is no room for a request other than those for health.
+    /// `None` where there is no room: half are for health, and one is kept to be closed for the next that comes.
     fn begin(self: &Arc<Self>, connection: u64, is_health: bool) -> Option<Work> {
         let mut state = self.lock();
-        let others = state.open.values().filter(|other| other.requests > 0).count();
-        if !is_health && others >= self.most.div_ceil(2) {
+        let elsewhere = || state.open.iter().filter(|(key, _)| **key != connection);
+        let busy = elsewhere().filter(|(_, other)| other.requests > 0).count();
+        let others = elsewhere().filter(|(_, other)| other.others > 0).count();
+        if busy + 1 >= self.most || !is_health && others >= self.most.div_ceil(2) {
             return None;
         }
-        state.open.get_mut(&connection)?.requests += 1;
+        let open = state.open.get_mut(&connection)?;
+        open.requests += 1;
+        open.others += usize::from(!is_health);
         Some(Work {
             all: Arc::clone(self),
             connection,
             key: state.tick(),
+            is_health,
         })
     }
 }
 
 impl Answer {
     fn stalls(&self) -> bool {
-        self.looked_at
-            .is_some_and(|before| self.sent - before < LEAST_BYTES)
+        self.looked_at == Some(self.sent)
     }
 }
 
@@ -203,7 +221,8 @@ impl Drop for Work {
         let now = state.tick();
         if let Some(connection) = state.open.get_mut(&self.connection) {
             connection.requests -= 1;
-            connection.quiet_since = now;
+            connection.others -= usize::from(!self.is_health);
+            (connection.quiet_since, connection.answered) = (now, Some(Instant::now()));
             connection.answers.remove(&self.key);
         }
     }

@@ -27,7 +27,7 @@ pub struct ServeOptions {
     pub tls: Option<rustls::ServerConfig>,
     /// How long a running job has to end after the shutdown began.
     pub grace: Duration,
-    /// How long a client may take for 64 KiB of its answer. Its connection is closed after twice that time at the latest.
+    /// How long a client may take nothing of its answer. Its connection is closed after twice that time at the latest.
     pub patience: Duration,
 }
 
@@ -71,7 +71,7 @@ pub async fn serve(
             .app_data(Data::new(served_engine.clone()))
             .app_data(Data::new(access.clone()))
             .app_data(basic::Config::default().realm(REALM))
-            // What is wrapped around it last comes first: who is refused takes nobody's place.
+            // What is wrapped around it last comes first: who is refused here takes nobody's place.
             .wrap(from_fn(connections::count))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
@@ -81,6 +81,7 @@ pub async fn serve(
     .max_connections(connections.of_one_worker())
     .on_connect(move |connection, data| counted.came(connection, data))
     .client_request_timeout(HEAD)
+    .client_disconnect_timeout(patience)
     .shutdown_timeout(5)
     .disable_signals();
     let server = match tls {
@@ -119,10 +120,11 @@ pub async fn serve(
         }
     };
     let looking = async {
-        let mut every = tokio::time::interval(patience);
         loop {
-            every.tick().await;
-            connections.look();
+            let begun = Instant::now();
+            tokio::time::sleep(patience).await;
+            // Where the whole process was stopped meanwhile nobody could take anything.
+            connections.look(begun.elapsed() < patience * 2);
         }
     };
     tokio::select! {

@@ -245,7 +245,8 @@ pub struct TakenFrom {
     pub old_names: u64,
     /// The first 20 of these.
     pub old_names_paths: Vec<String>,
-    /// Why it is fuzzy, if it is.
+    /// Why it is fuzzy, if it is. For a time this was a list.
+    #[serde(deserialize_with = "one_or_several")]
     pub unsettled: Option<String>,
     /// What the ensemble was known to have committed before.
     pub committed: Option<Zxid>,
@@ -257,6 +258,21 @@ pub struct TakenFrom {
 pub struct Digests {
     pub compared: u64,
     pub differing: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Option::deserialize(deserializer)? {
+        None => None,
+        Some(OneOrSeveral::One(text)) => Some(text),
+        Some(OneOrSeveral::Several(texts)) => Some(texts.join("; ")).filter(|text| !text.is_empty()),
+    })
 }
 
 impl<'de> Deserialize<'de> for Contents {
@@ -307,5 +323,31 @@ impl Contents {
             Self::Transactional(of) => of.kinds.map_or(0, |kinds| kinds.ttl),
             Self::Hierarchical(_) => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_backup_is_fuzzy_was_a_list_once() {
+        let read = |unsettled: serde_json::Value| {
+            let text = serde_json::json!({
+                "consistency": "fuzzy", "zxid": { "newest": "0x7" }, "znodes": 1, "bytes": 0, "skipped": {},
+                "taken_from": { "source": "files", "unsettled": unsettled },
+            });
+            match serde_json::from_value(text) {
+                Ok(Contents::Transactional(contents)) => contents.taken_from.unsettled,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read(serde_json::Value::Null), None);
+        assert_eq!(read("late".into()).as_deref(), Some("late"));
+        assert_eq!(read(serde_json::json!([])), None);
+        assert_eq!(
+            read(serde_json::json!(["late", "cut"])).as_deref(),
+            Some("late; cut")
+        );
     }
 }

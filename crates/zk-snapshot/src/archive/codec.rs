@@ -122,19 +122,18 @@ impl<W: Write> ArchiveWriter<W> {
 pub struct ArchiveFile<R> {
     file: Mutex<R>,
     frames: Vec<Frame>,
-    longest: fn(usize) -> u64,
+    longest: u64,
 }
 
 impl<R: Read + Seek> ArchiveFile<R> {
     /// Opens `file`, whose frames are where `frames` says.
     pub fn new(file: R, frames: Vec<Frame>) -> Self {
-        Self::with_longest(file, frames, |_| {
-            zstd::zstd_safe::compress_bound(MAX_FRAME_BYTES) as u64
-        })
+        let longest = zstd::zstd_safe::compress_bound(MAX_FRAME_BYTES) as u64;
+        Self::with_longest(file, frames, longest)
     }
 
-    /// The same, of frames that take as many bytes of the file as `longest` says of each, at most.
-    pub(crate) fn with_longest(file: R, frames: Vec<Frame>, longest: fn(usize) -> u64) -> Self {
+    /// The same, of frames that take `longest` bytes of the file at most.
+    pub(crate) fn with_longest(file: R, frames: Vec<Frame>, longest: u64) -> Self {
         Self {
             file: Mutex::new(file),
             frames,
@@ -166,7 +165,7 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
     pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
         let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        if frame.length > (self.longest)(index) {
+        if frame.length > self.longest {
             let why = format!(
                 "{} bytes are said to be there, and no frame has so many",
                 frame.length

@@ -7,15 +7,8 @@ use super::jute::{Input, Persisted};
 use super::tree::name_of;
 use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
 
-/// No part is longer, and none is written that is: it is closed once it has 256 KiB, by a znode of 64 MiB at most.
-const LONGEST_PART: u64 = 65 << 20;
-/// The first part has all access control lists.
-const LONGEST_HEAD: u64 = 256 << 20;
-
-/// How long a part may be.
-pub(super) fn longest(index: usize) -> u64 {
-    if index == 0 { LONGEST_HEAD } else { LONGEST_PART }
-}
+/// No part is longer, and none is written that is: it is closed once it has 256 KiB, by a znode that may be larger, or is the lists.
+pub(super) const LONGEST_PART: u64 = 256 << 20;
 
 /// The znodes of a clean snapshot as records, part by part.
 ///
@@ -32,7 +25,7 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
     /// # Errors
     /// [`ArchiveError`] if the first part, which holds the access control lists, is damaged.
     pub fn open(file: R, parts: Vec<Frame>) -> Result<Self, ArchiveError> {
-        let file = ArchiveFile::with_longest(file, parts, longest);
+        let file = ArchiveFile::with_longest(file, parts, LONGEST_PART);
         let head = file.bytes(0)?;
         let acls = lists(&head).map_err(|fault| damaged(0, &fault))?;
         Ok(Self { file, acls })

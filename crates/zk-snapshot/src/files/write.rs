@@ -10,7 +10,7 @@ use super::Fault;
 use super::acls::Acls;
 use super::again::{Again, Sum};
 use super::jute::put_buffer;
-use super::records::longest;
+use super::records::LONGEST_PART;
 use super::snapshot::{END, MAGIC, PART};
 use super::tree::{FileTree, GONE, Piece, parent};
 
@@ -100,12 +100,11 @@ impl FileTree {
                 })
             });
             let mut written = Ok(());
-            for (index, (part, znodes)) in made.into_iter().enumerate() {
+            for (part, znodes) in made {
                 written = match part.len() as u64 {
-                    bytes if bytes <= longest(index) => sink(&part, znodes),
+                    ..=LONGEST_PART => sink(&part, znodes),
                     bytes => Err(io::Error::other(format!(
-                        "{bytes} bytes belong together (a znode, or all access control lists), and at most {} may",
-                        longest(index)
+                        "{bytes} bytes belong together (a znode, or all access control lists), and at most {LONGEST_PART} may"
                     ))),
                 };
                 if written.is_err() {
