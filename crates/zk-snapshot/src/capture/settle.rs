@@ -90,11 +90,27 @@ impl Run<'_> {
             if *rounds == 0 || self.held() > HELD {
                 self.summary.moving = self.dirty.len() as u64;
                 self.summary.moving_paths = self.dirty.iter().take(NAMED).cloned().collect();
+                let mut told = std::mem::take(&mut self.dirty);
                 self.guard(true).await?;
+                if let Some(Changes::Of(paths)) = watch.as_deref_mut().map(TreeWatch::take) {
+                    told.extend(paths);
+                }
+                self.leave_out_below_what_is_gone(told);
                 return Ok(Settled::Moving);
             }
             *rounds -= 1;
             self.summary.rounds += 1;
+        }
+    }
+
+    /// Of what changes still, what lay below a znode that was found gone went before it did, and was told of; the walk
+    /// may have kept it.
+    fn leave_out_below_what_is_gone(&mut self, told: BTreeSet<ZnodePath>) {
+        for path in told {
+            let is_gone = |of: &ZnodePath| matches!(self.later.get(of), Some(None));
+            if path.ancestors().iter().any(is_gone) {
+                self.later.insert(path, None);
+            }
         }
     }
 
@@ -283,7 +299,12 @@ impl Run<'_> {
                 consistency = Consistency::Fuzzy;
             }
             let mut amendments = Vec::with_capacity(some.len());
-            for (path, later) in some {
+            for (path, mut later) in some {
+                // Its parent went, and both came again, between two reads of the last look.
+                if later.is_some() && self.is_orphan(&path) {
+                    later = None;
+                    consistency = Consistency::Fuzzy;
+                }
                 amendments.extend(self.amendment(path, later)?);
             }
             if !amendments.is_empty() {
@@ -314,6 +335,12 @@ impl Run<'_> {
             }
         }
         Ok(summary)
+    }
+
+    /// Whether its parent, which has been judged by now, is not kept.
+    fn is_orphan(&self, path: &ZnodePath) -> bool {
+        let parent = path.parent().filter(|_| !self.roots.contains(path));
+        parent.is_some_and(|parent| matches!(self.seen.get(&self.keys.path(&parent)), 0 | EPHEMERAL | GONE))
     }
 
     /// Reads the data that were dropped. `false` if one is not what it was: then what is there now is taken.
