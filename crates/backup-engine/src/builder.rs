@@ -1,20 +1,26 @@
-use std::collections::HashMap;
+//! How an engine is put together.
+
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use eviction_policy::{EvictionPolicy, RulePolicy};
 use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
-use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs, Ticker};
+use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs};
 use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::{CaptureOptions, RestoreOptions};
 
-use crate::browse::Catalogs;
-use crate::parts::Parts;
-use crate::unfinished::UnfinishedZnodes;
-use crate::watch::{self, ClockWatch, Uptime};
-use crate::work::Worker;
-use crate::{Engine, EngineError, Ensemble, Recovery, StateSource, SystemClock};
+use crate::clock::SystemClock;
+use crate::engine::Engine;
+use crate::ensemble::{Ensemble, Probed, StateSource};
+use crate::error::EngineError;
+use crate::health::Probes;
+use crate::requests::Requests;
+use crate::site::{
+    ClockWatch, History, Recovery, Retention, Scheduled, Site, UnfinishedZnodes, Uptime, uptime,
+};
+use crate::vaults::Vaults;
+use crate::work::{Running, Worker};
 
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
 #[must_use]
@@ -51,7 +57,7 @@ impl EngineBuilder {
             storage_probe: Arc::new(FixedStorage::default()),
             process_probe: Arc::new(SystemProcess::default()),
             clock: SystemClock::shared(),
-            uptime: watch::uptime(),
+            uptime: uptime(),
             kept_time: None,
             max_queued: 100,
             full_restore: true,
@@ -210,36 +216,51 @@ impl EngineBuilder {
         if let Some(why) = watch.moved(now) {
             log::warn!("no policy evicts anything: {why}");
         }
-        let parts = Arc::new(Parts {
+        let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.to_string()))?;
+        let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
+        let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs)));
+        let site = Arc::new(Site {
             ensemble: self.ensemble,
+            probed: Arc::<Probed>::default(),
             states: self.states,
-            vaults: self.vaults,
-            jobs: Arc::clone(&self.jobs),
-            full_policy: policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
-            granular_policy: policy(self.granular_policy, "7d/delete")?,
-            storage_probe: self.storage_probe,
-            process_probe: self.process_probe,
-            metrics: Metrics::new().map_err(|error| EngineError::Storage(error.to_string()))?,
-            clock: Arc::clone(&self.clock),
-            max_queued: self.max_queued,
-            full_restore: self.full_restore,
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
+            schedule: self.schedule.map(|schedule| Scheduled::new(schedule, now)),
+            retention: Retention {
+                full: policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
+                granular: policy(self.granular_policy, "7d/delete")?,
+                clock: watch,
+            },
+            history: History::new(self.recovery.as_ref().map(|recovery| recovery.directory.clone())),
             recovery: self.recovery,
             unfinished: Arc::new(self.unfinished),
-            watch,
-            cron: self
-                .schedule
-                .as_ref()
-                .map(|schedule| schedule.as_str().to_owned()),
-            ticker: Mutex::new(self.schedule.map(|schedule| Ticker::new(schedule, now))),
-            last_id: Mutex::new(None),
-            in_use: Mutex::new(HashMap::new()),
-            catalogs: Catalogs::default(),
-            running: Mutex::new(None),
-            probed: Arc::default(),
         });
-        let worker = Arc::new(Worker(Arc::clone(&parts)));
-        Ok(Engine::new(parts, Runner::new(self.jobs, worker, self.clock)))
+        let worker = Worker {
+            vaults: Arc::clone(&vaults),
+            site: Arc::clone(&site),
+            jobs: Arc::clone(&self.jobs),
+            running: Arc::clone(&running),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&self.clock),
+        };
+        let runner = Runner::new(Arc::clone(&self.jobs), Arc::new(worker), Arc::clone(&self.clock));
+        Ok(Engine {
+            vaults,
+            site,
+            requests: Arc::new(Requests::new(
+                self.jobs,
+                Arc::clone(&self.clock),
+                self.max_queued,
+                self.full_restore,
+            )),
+            probes: Arc::new(Probes {
+                storage: self.storage_probe,
+                process: self.process_probe,
+            }),
+            metrics,
+            running,
+            clock: self.clock,
+            runner: Arc::new(runner),
+        })
     }
 }

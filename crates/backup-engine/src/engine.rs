@@ -1,35 +1,51 @@
+//! The engine, as it is used.
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
-use health_metrics::Health;
-use job_queue::{JobKind, NewJob, Runner};
+use health_metrics::{Health, Metrics};
+use job_queue::{Clock, Runner};
+use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
-use zk_snapshot::{Comparison, Policy, ZnodePath};
+use zk_snapshot::{Comparison, ZnodePath};
 
-use crate::browse::{self, CompareWith, Page, ZnodeContent, ZnodePage};
-use crate::connect_string::is_the_servers;
-use crate::parts::{Parts, lock};
-use crate::request::RestorePayload;
-use crate::view::{BackupInfo, JobInfo, describe, job_info, pending};
-use crate::{
-    BackupRequest, EngineBuilder, EngineError, Ensemble, InvalidRequest, Mode, RestoreRequest, Strategy,
-    health, retention, select,
-};
+use crate::blocking::blocking;
+use crate::builder::EngineBuilder;
+use crate::ensemble::Ensemble;
+use crate::error::{EngineError, parse_id};
+use crate::health::{self, Probes};
+use crate::info::{BackupInfo, JobInfo};
+use crate::requests::{BackupRequest, Requests, RestoreRequest};
+use crate::site::Site;
+use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
+use crate::vaults::{Stored, Vaults, compare};
+use crate::work::{Running, with_live};
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
-const LOOK: Duration = Duration::from_secs(20);
-/// Zxids of epochs from 2^31 are negative. The ensemble is to have some left.
-const GREATEST_EPOCH: u32 = 2_000_000_000;
-
+const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
 /// Requests are queued durably and done one after another by [`run`](Self::run) (or [`step`](Self::step)), so a
 /// backup and a restore never overlap. Everything that blocks is done on tokio's blocking threads.
 #[derive(Clone)]
 pub struct Engine {
-    parts: Arc<Parts>,
-    runner: Arc<Runner>,
+    pub(crate) vaults: Arc<Vaults>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) requests: Arc<Requests>,
+    pub(crate) probes: Arc<Probes>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) clock: Clock,
+    pub(crate) runner: Arc<Runner>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("ensemble", &self.site.ensemble.name())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Engine {
@@ -38,11 +54,8 @@ impl Engine {
         EngineBuilder::new(ensemble)
     }
 
-    pub(crate) fn new(parts: Arc<Parts>, runner: Runner) -> Self {
-        Self {
-            parts,
-            runner: Arc::new(runner),
-        }
+    fn now(&self) -> OffsetDateTime {
+        (self.clock)()
     }
 
     /// Queues a backup and returns its id, which is also the id of its job.
@@ -50,15 +63,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Invalid`], [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
     pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
-        if request.mode == Mode::Transactional && !request.roots.is_empty() {
-            return Err(InvalidRequest::RootsOfTransactional.into());
-        }
-        if request.mode == Mode::Transactional {
-            select::refuse_chroot(&self.parts, "a transactional backup is")?;
-        }
-        let id = self
-            .blocking(move |parts| parts.enqueue_backup(&request, false))
-            .await?;
+        let (vaults, site, requests) = self.rooms();
+        let id = blocking(move || requests.backup(&vaults, &site, &request)).await?;
         self.runner.waker().wake();
         Ok(id.to_string())
     }
@@ -68,9 +74,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BackupNotFound`]; [`EngineError::FullRestoreOff`]; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
     pub async fn restore(&self, request: RestoreRequest) -> Result<String, EngineError> {
-        let id = self
-            .blocking(move |parts| enqueue_restore(parts, request))
-            .await?;
+        let (vaults, site, requests) = self.rooms();
+        let id = blocking(move || requests.restore(&vaults, &site, &request)).await?;
         self.runner.waker().wake();
         Ok(id)
     }
@@ -82,13 +87,16 @@ impl Engine {
     /// restored; [`EngineError::Storage`].
     pub async fn evict_one(&self, id: &str) -> Result<(), EngineError> {
         let id = parse_id(id)?;
-        self.blocking(move |parts| match parts.remove(&id) {
-            Err(EngineError::BackupNotFound(_)) if is_pending(parts, &id)? => {
+        let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
+        blocking(move || match vaults.remove(&id) {
+            Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
                 Err(EngineError::InUse(id.to_string()))
             }
             outcome => outcome,
         })
-        .await
+        .await?;
+        self.metrics.evicted(1);
+        Ok(())
     }
 
     /// What [`evict_one`](Self::evict_one) would do.
@@ -97,19 +105,19 @@ impl Engine {
     /// As [`evict_one`](Self::evict_one).
     pub async fn would_evict_one(&self, id: &str) -> Result<Decision, EngineError> {
         let id = parse_id(id)?;
-        self.blocking(move |parts| {
-            if parts.vaults.ids()?.contains(&id) {
-                parts.is_free(&id, &lock(&parts.in_use))?;
+        let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
+        blocking(move || {
+            if vaults.store.ids()?.contains(&id) {
+                vaults.check_free(&id)?;
                 return Ok(Decision {
                     id: id.to_string(),
                     action: Action::Evict,
                     reason: "it is named".to_owned(),
                 });
             }
-            Err(if is_pending(parts, &id)? {
-                EngineError::InUse(id.to_string())
-            } else {
-                EngineError::BackupNotFound(id.to_string())
+            Err(match requests.pending(&id)? {
+                Some(_) => EngineError::InUse(id.to_string()),
+                None => EngineError::BackupNotFound(id.to_string()),
             })
         })
         .await
@@ -120,8 +128,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`] naming what could not be removed; the rest was.
     pub async fn evict(&self, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
-        self.blocking(move |parts| retention::run(parts, dry_run, false))
-            .await
+        self.apply_policies(dry_run, false).await
     }
 
     /// The same, where the clock has moved and is right now: from here on it is relied on again.
@@ -129,8 +136,13 @@ impl Engine {
     /// # Errors
     /// As [`evict`](Self::evict).
     pub async fn evict_trusting_clock(&self, dry_run: bool) -> Result<Vec<Decision>, EngineError> {
-        self.blocking(move |parts| retention::run(parts, dry_run, true))
-            .await
+        self.apply_policies(dry_run, true).await
+    }
+
+    async fn apply_policies(&self, dry_run: bool, trust_clock: bool) -> Result<Vec<Decision>, EngineError> {
+        let (vaults, site, _) = self.rooms();
+        let (metrics, now) = (Arc::clone(&self.metrics), self.now());
+        blocking(move || site.retention.run(&vaults, &metrics, now, (dry_run, trust_clock))).await
     }
 
     /// The ids of all finished backups, oldest first.
@@ -138,8 +150,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn list(&self) -> Result<Vec<String>, EngineError> {
-        self.blocking(|parts| Ok(parts.vaults.ids()?.iter().map(ToString::to_string).collect()))
-            .await
+        let store = Arc::clone(&self.vaults.store);
+        blocking(move || Ok(store.ids()?.iter().map(ToString::to_string).collect())).await
     }
 
     /// What is known of a backup, finished or not; `None` if there is none, or its id is no id.
@@ -150,13 +162,13 @@ impl Engine {
         let Ok(id) = id.parse::<VaultId>() else {
             return Ok(None);
         };
-        self.blocking(move |parts| match describe(&*parts.vaults, &id) {
+        let (store, requests) = (Arc::clone(&self.vaults.store), Arc::clone(&self.requests));
+        blocking(move || match Stored::read(&*store, &id) {
             Err(StoreError::NotFound(_)) => {
-                let job = parts.jobs.get(id.as_str())?;
-                let waits = job.filter(|job| !job.state.is_final());
-                Ok(waits.map(|job| pending(&id, &job)))
+                let job = requests.pending(&id)?;
+                Ok(job.map(|job| BackupInfo::pending(id, job)))
             }
-            outcome => Ok(Some(outcome?)),
+            outcome => Ok(Some(outcome?.into())),
         })
         .await
     }
@@ -170,12 +182,10 @@ impl Engine {
             return Ok(None);
         }
         let id = id.to_owned();
-        self.blocking(move |parts| {
-            let running = lock(&parts.running).clone().filter(|(running, _)| *running == id);
-            Ok(parts
-                .jobs
-                .get(&id)?
-                .map(|job| job_info(job, running.as_ref().map(|(_, progress)| &**progress))))
+        let (requests, running) = (Arc::clone(&self.requests), Arc::clone(&self.running));
+        blocking(move || {
+            let progress = running.of(&id);
+            Ok(requests.jobs.get(&id)?.map(|job| JobInfo::new(job, progress)))
         })
         .await
     }
@@ -186,9 +196,8 @@ impl Engine {
     /// [`EngineError::BackupNotFound`], [`EngineError::ZnodeNotFound`]; [`EngineError::Invalid`] for a backup that
     /// failed; [`EngineError::Storage`], also where it is damaged.
     pub async fn znodes(&self, id: &str, path: ZnodePath, page: Page) -> Result<ZnodePage, EngineError> {
-        let id = id.to_owned();
-        self.blocking(move |parts| browse::znodes(parts, &id, &path, page))
-            .await
+        let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
+        blocking(move || vaults.catalogs.znodes(&*vaults.store, &id, &path, page)).await
     }
 
     /// A znode in a backup, with data and ACL.
@@ -196,8 +205,8 @@ impl Engine {
     /// # Errors
     /// As [`znodes`](Self::znodes).
     pub async fn znode(&self, id: &str, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
-        let id = id.to_owned();
-        self.blocking(move |parts| browse::znode(parts, &id, &path)).await
+        let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
+        blocking(move || vaults.catalogs.znode(&*vaults.store, &id, &path)).await
     }
 
     /// What became of the znodes of the backup `from`, all but those below `/zookeeper`.
@@ -205,12 +214,12 @@ impl Engine {
     /// # Errors
     /// As [`znodes`](Self::znodes); [`EngineError::ZooKeeper`].
     pub async fn compare(&self, from: &str, to: CompareWith, page: Page) -> Result<Comparison, EngineError> {
-        let from = from.to_owned();
+        let (from, store) = (parse_id(from)?, Arc::clone(&self.vaults.store));
         match to {
-            CompareWith::Live => browse::with_live(&self.parts, &from, page).await,
+            CompareWith::Live => with_live(store, Arc::clone(&self.site), &from, page, self.now()).await,
             CompareWith::Backup(to) => {
-                self.blocking(move |parts| browse::between(parts, &from, &to, page))
-                    .await
+                let to = parse_id(&to)?;
+                blocking(move || compare::between(&*store, &from, &to, page)).await
             }
         }
     }
@@ -218,22 +227,26 @@ impl Engine {
     /// How everything is. Asks ZooKeeper, and waits for it a quarter of a second at most: what it said last comes with
     /// its age.
     pub async fn health(&self) -> Health {
-        let zookeeper = self.parts.probed.health(&self.parts.ensemble).await;
-        let parts = Arc::clone(&self.parts);
-        let report = tokio::task::spawn_blocking(move || health::report(&parts, zookeeper)).await;
-        report.unwrap_or_else(|error| health::unknown(&error.to_string()))
+        let zookeeper = self.site.probed.health(&self.site.ensemble).await;
+        let ((vaults, site, requests), probes) = (self.rooms(), Arc::clone(&self.probes));
+        let now = self.now();
+        let report = tokio::task::spawn_blocking(move || {
+            health::report(&probes, &vaults, &site, &requests, now, zookeeper)
+        });
+        report
+            .await
+            .unwrap_or_else(|error| health::unknown(&error.to_string()))
     }
 
     /// Counters and a health report as Prometheus text.
     ///
     /// # Errors
-    /// [`EngineError::Storage`], never in practice.
+    /// [`EngineError::Internal`], never in practice.
     pub async fn metrics(&self) -> Result<String, EngineError> {
         let health = self.health().await;
-        self.parts
-            .metrics
+        self.metrics
             .render(&health)
-            .map_err(|error| EngineError::Storage(error.to_string()))
+            .map_err(|error| EngineError::Internal(error.to_string()))
     }
 
     /// Does the next job, if there is one, and says whether there was.
@@ -248,18 +261,17 @@ impl Engine {
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         let schedule = async {
             loop {
-                let now = self.parts.now();
-                let next = lock(&self.parts.ticker)
-                    .as_ref()
-                    .and_then(job_queue::Ticker::next);
-                let wait = next.map_or(LOOK, |next| {
+                let now = self.now();
+                let next = self.site.schedule.as_ref().and_then(|schedule| schedule.next());
+                let wait = next.map_or(LONGEST_SLEEP, |next| {
                     Duration::try_from(next - now)
                         .unwrap_or_default()
-                        .min(LOOK)
+                        .min(LONGEST_SLEEP)
                         .max(Duration::from_millis(10))
                 });
                 tokio::time::sleep(wait).await;
-                match self.blocking(tick).await {
+                let (vaults, site, requests) = self.rooms();
+                match blocking(move || requests.backup_if_due(&vaults, &site)).await {
                     Ok(true) => self.runner.waker().wake(),
                     Ok(false) => {}
                     Err(error) => log::error!("the scheduled backup was not queued: {error}"),
@@ -272,105 +284,11 @@ impl Engine {
         }
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Arc<Parts>) -> Result<T, EngineError> + Send + 'static,
-    ) -> Result<T, EngineError> {
-        let parts = Arc::clone(&self.parts);
-        tokio::task::spawn_blocking(move || work(&parts))
-            .await
-            .unwrap_or_else(|error| Err(EngineError::Internal(error.to_string())))
+    fn rooms(&self) -> (Arc<Vaults>, Arc<Site>, Arc<Requests>) {
+        (
+            Arc::clone(&self.vaults),
+            Arc::clone(&self.site),
+            Arc::clone(&self.requests),
+        )
     }
-}
-
-pub(crate) fn parse_id(id: &str) -> Result<VaultId, EngineError> {
-    id.parse().map_err(|_| EngineError::BackupNotFound(id.to_owned()))
-}
-
-fn is_pending(parts: &Parts, id: &VaultId) -> Result<bool, EngineError> {
-    Ok(parts
-        .jobs
-        .get(id.as_str())?
-        .is_some_and(|job| !job.state.is_final()))
-}
-
-/// Queues a scheduled backup if one is due and none waits.
-fn tick(parts: &Arc<Parts>) -> Result<bool, EngineError> {
-    let waits = parts.jobs.counts()?.queued_by_schedule > 0;
-    let due = lock(&parts.ticker)
-        .as_mut()
-        .is_some_and(|ticker| ticker.tick(parts.now(), waits));
-    if !due {
-        return Ok(false);
-    }
-    let queued = parts.enqueue_backup(&BackupRequest::default(), true);
-    if queued.is_err()
-        && let Some(ticker) = lock(&parts.ticker).as_mut()
-    {
-        ticker.miss();
-    }
-    queued.map(|_| true)
-}
-
-fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, EngineError> {
-    let id = select::vault(parts, &request)?;
-    if request.roots.is_empty() && !parts.full_restore {
-        return Err(EngineError::FullRestoreOff);
-    }
-    for (from, to) in &request.renames {
-        if from.is_root() || to.is_root() {
-            return Err(InvalidRequest::RenamesRoot.into());
-        }
-        if is_the_servers(to) {
-            let (from, to) = (from.clone(), to.clone());
-            return Err(InvalidRequest::RenamesIntoServers { from, to }.into());
-        }
-        if !request.roots.is_empty() && !request.roots.iter().any(|root| from.is_within(root)) {
-            return Err(InvalidRequest::RenamesUnwanted(from.clone()).into());
-        }
-    }
-    let RestoreRequest {
-        roots,
-        renames,
-        policy,
-        dry_run,
-        strategy,
-        raise_epoch,
-        ..
-    } = request;
-    if strategy == Strategy::Files {
-        if !roots.is_empty() || !renames.is_empty() || policy != Policy::Replace {
-            return Err(InvalidRequest::ChoosesByFiles.into());
-        }
-        if parts.vaults.manifest(&id)?.mode != Mode::Transactional {
-            return Err(InvalidRequest::NotTransactional(id).into());
-        }
-        if raise_epoch.is_some_and(|epoch| epoch > GREATEST_EPOCH) {
-            return Err(InvalidRequest::EpochTooGreat(GREATEST_EPOCH).into());
-        }
-    } else if raise_epoch.is_some() {
-        return Err(InvalidRequest::EpochOnline.into());
-    }
-    let payload = serde_json::to_value(RestorePayload {
-        roots,
-        renames,
-        policy,
-        dry_run,
-        strategy,
-        raise_epoch,
-    })
-    .map_err(|error| EngineError::Internal(error.to_string()))?;
-    let task = uuid::Uuid::new_v4().to_string();
-    let job = NewJob {
-        payload,
-        ..NewJob::new(&task, JobKind::Restore, id.as_str())
-    };
-    // So that it is not removed in between.
-    let in_use = lock(&parts.in_use);
-    if let Err(error @ StoreError::NotFound(_)) = parts.vaults.manifest(&id) {
-        return Err(error.into());
-    }
-    parts.jobs.enqueue(job, parts.now(), parts.max_queued)?;
-    drop(in_use);
-    Ok(task)
 }

@@ -1,3 +1,5 @@
+//! What can go wrong, by kind.
+
 use job_queue::QueueError;
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::ZnodePath;
@@ -120,4 +122,9 @@ impl From<QueueError> for EngineError {
             error => Self::Storage(error.to_string()),
         }
     }
+}
+
+/// The id of a vault; what is no id names none.
+pub(crate) fn parse_id(id: &str) -> Result<VaultId, EngineError> {
+    id.parse().map_err(|_| EngineError::BackupNotFound(id.to_owned()))
 }

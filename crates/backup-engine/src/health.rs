@@ -1,35 +1,55 @@
+//! How everything is: the storage, the newest backups, the queue, the ensemble, and what needs somebody.
+
+use std::sync::Arc;
+
 use health_metrics::{
-    BackupMetrics, BackupSummary, Health, Schedule, Storage, StorageUsage, ZooKeeperHealth,
+    BackupMetrics, BackupSummary, Health, ProcessProbe, Storage, StorageProbe, StorageUsage, ZooKeeperHealth,
 };
 use time::{Duration, OffsetDateTime};
-use vault_store::{Manifest, StoreError, VaultId};
+use vault_store::{Manifest, Outcome};
 
-use crate::parts::{Parts, lock};
-use crate::view::{damage, exit_code, ms, rfc3339, spent_ms};
+use crate::clock::ms;
+use crate::requests::Requests;
+use crate::site::Site;
+use crate::vaults::{Stored, Vaults};
 
 /// Damaged backups that are named.
 const NAMED: usize = 10;
 /// So far a date may be ahead of a clock that is corrected.
 const AHEAD: Duration = Duration::MINUTE;
 
+/// What measures this process and its storage.
+pub(crate) struct Probes {
+    pub(crate) storage: Arc<dyn StorageProbe>,
+    pub(crate) process: Arc<dyn ProcessProbe>,
+}
+
 /// The whole report. What cannot be found out is among its problems.
-pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
+pub(crate) fn report(
+    probes: &Probes,
+    vaults: &Vaults,
+    site: &Site,
+    requests: &Requests,
+    now: OffsetDateTime,
+    zookeeper: ZooKeeperHealth,
+) -> Health {
     let mut problems = Vec::new();
-    let usage = parts.storage_probe.usage().unwrap_or_else(|error| {
+    let usage = probes.storage.usage().unwrap_or_else(|error| {
         problems.push(format!("storage: {error}"));
         StorageUsage::default()
     });
-    if let Err(error) = parts.storage_probe.writable() {
+    if let Err(error) = probes.storage.writable() {
         problems.push(format!("storage cannot be written: {error}"));
     }
-    let ids = parts.vaults.ids().unwrap_or_else(|error| {
+    let all = vaults.all().unwrap_or_else(|error| {
         problems.push(format!("storage: {error}"));
         Vec::new()
     });
-    let now = parts.now();
-    let since = |then: OffsetDateTime| u64::try_from((now - then).whole_seconds()).unwrap_or(0);
-    let (queued, oldest) = match parts.jobs.counts() {
-        Ok(counts) => (counts.queued, counts.oldest_queued_at.map(since)),
+    let (queued, oldest) = match requests.jobs.counts() {
+        Ok(counts) => (
+            counts.queued,
+            counts.oldest_queued_at.map(|then| since(then, now)),
+        ),
         Err(error) => {
             problems.push(error.to_string());
             (0, None)
@@ -38,52 +58,17 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
     if let Some(error) = &zookeeper.error {
         problems.push(format!("ZooKeeper: {error}"));
     }
-    let mut storage = Storage {
-        usage,
-        dump_count: ids.len(),
-        size: ids.iter().filter_map(|id| parts.vaults.size(id).ok()).sum(),
-        last: None,
-        last_successful: None,
-    };
     let hindrances = problems.clone();
-    let (mut full, mut granular, mut damaged) = (None, None, 0);
-    for id in ids.iter().rev() {
-        let manifest = parts.vaults.manifest(id);
-        let damage = match &manifest {
-            Ok(manifest) => damage(&*parts.vaults, manifest).unwrap_or_else(|error| Some(error.to_string())),
-            Err(error @ StoreError::Damaged { .. }) => Some(error.to_string()),
-            Err(StoreError::NotFound(_)) => continue, // gone meanwhile
-            Err(_) => None,
-        };
-        let summary = summary(parts, id, manifest.as_ref().ok());
-        let good = !summary.failed && damage.is_none();
-        if let Some(damage) = damage {
-            damaged += 1;
-            if damaged <= NAMED {
-                problems.push(format!("backup {id}: {damage}"));
-            }
-        }
-        if good && let Ok(manifest) = &manifest {
-            // One that is dated later than now says nothing of how long ago it was.
-            let newest = if manifest.is_granular() {
-                &mut granular
-            } else {
-                &mut full
-            };
-            let date = Some(manifest.date()).filter(|date| *date <= now + AHEAD);
-            *newest = date.max(*newest);
-        }
-        if storage.last.is_none() {
-            storage.last = Some(summary.clone());
-        }
-        if good && storage.last_successful.is_none() {
-            storage.last_successful = Some(summary);
-        }
-    }
-    if damaged > NAMED {
-        problems.push(format!("{} more backups are damaged", damaged - NAMED));
-    }
-    match parts.jobs.unreadable() {
+    let good = |stored: &&Arc<Stored>| stored.is_valid();
+    let storage = Storage {
+        usage,
+        dump_count: all.len(),
+        size: all.iter().map(|stored| stored.bytes).sum(),
+        last: all.last().map(|stored| summary(stored)),
+        last_successful: all.iter().rev().find(good).map(|stored| summary(stored)),
+    };
+    let damaged = note_damage(&all, &mut problems);
+    match requests.jobs.unreadable() {
         Ok(jobs) => problems.extend(jobs),
         Err(error) => problems.push(error.to_string()),
     }
@@ -94,31 +79,60 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
     if damaged > 0 {
         health.status = "Warning";
     }
-    if let Some(why) = parts.watch.moved(now) {
+    if let Some(why) = site.retention.clock.moved(now) {
         health.status = "Warning";
         problems.push(format!(
             "no policy evicts anything: {why}. If it is right now, say so: POST /evict?trust_clock=true"
         ));
     }
-    let age = |newest: Option<OffsetDateTime>| newest.map_or(parts.watch.since_start().as_secs(), since);
+    let without = site.retention.clock.since_start().as_secs();
+    let age = |newest: Option<OffsetDateTime>| newest.map_or(without, |newest| since(newest, now));
+    let (full, granular) = (newest_good(&all, false, now), newest_good(&all, true, now));
     health.seconds_since_full_success = age(full);
     health.seconds_since_granular_success = age(granular);
     health.seconds_since_success = Some(age(full.max(granular)));
     health.zookeeper = Some(zookeeper);
-    health.process = parts.process_probe.usage();
-    health.schedule = parts.cron.clone().map(|cron| {
-        let ticker = lock(&parts.ticker);
-        let next = ticker
-            .as_ref()
-            .and_then(job_queue::Ticker::next)
-            .and_then(rfc3339);
-        Schedule {
-            cron,
-            next,
-            missed: ticker.as_ref().map_or(0, job_queue::Ticker::missed),
+    health.process = probes.process.usage();
+    health.schedule = site.schedule.as_ref().map(|schedule| schedule.report());
+    note_unfinished(site, &mut health, &mut problems);
+    health.problems = problems;
+    health
+}
+
+/// In seconds; what is dated later than now was not long ago.
+fn since(then: OffsetDateTime, now: OffsetDateTime) -> u64 {
+    u64::try_from((now - then).whole_seconds()).unwrap_or(0)
+}
+
+/// Names what is damaged, the newest first, and counts it.
+fn note_damage(all: &[Arc<Stored>], problems: &mut Vec<String>) -> usize {
+    let mut damaged = 0;
+    for stored in all.iter().rev() {
+        if let Some(damage) = &stored.damage {
+            damaged += 1;
+            if damaged <= NAMED {
+                problems.push(format!("backup {}: {damage}", stored.id));
+            }
         }
+    }
+    if damaged > NAMED {
+        problems.push(format!("{} more backups are damaged", damaged - NAMED));
+    }
+    damaged
+}
+
+/// The date of the newest good backup. One that is dated later than now says nothing of how long ago it was.
+fn newest_good(all: &[Arc<Stored>], granular: bool, now: OffsetDateTime) -> Option<OffsetDateTime> {
+    let good = all.iter().filter(|stored| stored.is_valid());
+    let dates = good.filter_map(|stored| {
+        let manifest = stored.manifest.as_ref().ok()?;
+        (manifest.is_granular() == granular).then(|| manifest.date())
     });
-    let unfinished = parts.unfinished.list();
+    dates.filter(|date| *date <= now + AHEAD).max()
+}
+
+fn note_unfinished(site: &Site, health: &mut Health, problems: &mut Vec<String>) {
+    let unfinished = site.unfinished.list();
     if let Some((path, origin)) = unfinished.first() {
         health.status = "Warning";
         let which = match unfinished.len() {
@@ -130,15 +144,13 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
             origin.restore, origin.vault
         ));
     }
-    if parts.unfinished.unreadable() > 0 {
+    if site.unfinished.unreadable() > 0 {
         problems.push(
             "unfinished.jsonl was damaged: which znodes restores left unfinished is not fully known"
                 .to_owned(),
         );
     }
     health.unfinished_znodes = unfinished.len() as u64;
-    health.problems = problems;
-    health
 }
 
 /// A report that could not be made.
@@ -159,7 +171,8 @@ pub(crate) fn unknown(why: &str) -> Health {
     }
 }
 
-fn summary(parts: &Parts, id: &VaultId, manifest: Option<&Manifest>) -> BackupSummary {
+fn summary(stored: &Stored) -> BackupSummary {
+    let manifest = stored.manifest.as_ref().ok();
     let exit_code = manifest.map_or(1, exit_code);
     let exception = match manifest {
         Some(manifest) if exit_code != 0 => manifest.reason().map(str::to_owned),
@@ -167,8 +180,8 @@ fn summary(parts: &Parts, id: &VaultId, manifest: Option<&Manifest>) -> BackupSu
         None => Some("its manifest cannot be read".to_owned()),
     };
     BackupSummary {
-        id: id.to_string(),
-        ts: ms(manifest.map_or(id.time(), Manifest::date)),
+        id: stored.id.to_string(),
+        ts: ms(stored.date()),
         failed: exit_code != 0,
         locked: false,
         sharded: manifest.is_some_and(|manifest| manifest.sharded),
@@ -177,7 +190,20 @@ fn summary(parts: &Parts, id: &VaultId, manifest: Option<&Manifest>) -> BackupSu
             exit_code,
             exception,
             spent_time: manifest.map_or(0, spent_ms),
-            size: parts.vaults.size(id).unwrap_or(0),
+            size: stored.bytes,
         },
     }
+}
+
+fn exit_code(manifest: &Manifest) -> i32 {
+    match manifest.outcome {
+        _ if manifest.is_valid() => 0,
+        Outcome::Partial { .. } => 2,
+        _ => 1,
+    }
+}
+
+fn spent_ms(manifest: &Manifest) -> i64 {
+    let spent = (manifest.finished_at - manifest.started_at).whole_milliseconds();
+    i64::try_from(spent.max(0)).unwrap_or(i64::MAX)
 }

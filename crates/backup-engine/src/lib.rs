@@ -25,39 +25,33 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod browse;
+mod blocking;
 mod builder;
-mod chroot;
 mod clock;
-mod connect_string;
 mod engine;
 mod ensemble;
 mod error;
 mod health;
-mod history;
-mod members;
-mod parts;
-mod probed;
-mod records;
-mod request;
-mod retention;
-mod select;
-mod state;
-mod unfinished;
-mod view;
-mod watch;
+mod info;
+mod lock;
+mod private_files;
+mod requests;
+mod site;
+mod vaults;
 mod work;
 
-pub use browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use builder::EngineBuilder;
 pub use clock::SystemClock;
-pub use connect_string::ConnectString;
 pub use engine::Engine;
-pub use ensemble::{Client, Driver, Ensemble, MemoryEnsemble, ZooKeeperEnsemble};
+pub use ensemble::{
+    AdminSource, AgentSource, Client, ConnectString, Driver, Ensemble, FilesSource, MemoryEnsemble,
+    StateSource, ZooKeeperEnsemble,
+};
 pub use error::{EngineError, InvalidRequest};
+pub use info::{BackupInfo, BackupState, JobInfo};
 pub use job_queue::JobState;
-pub use request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
-pub use state::{AdminSource, AgentSource, FilesSource, StateSource};
+pub use requests::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
+pub use site::Recovery;
 pub use vault_store::Mode;
-pub use view::{BackupInfo, BackupState, JobInfo, ProgressInfo};
-pub use work::{Recovery, plain};
+pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
+pub use work::{ProgressInfo, plain};

@@ -1,96 +1,102 @@
-//! The work of a job.
+//! The work of jobs.
 
 mod backup;
-mod command;
-mod comparing;
-mod known;
-mod log;
-mod recover;
+mod compare_live;
+mod context;
+mod failure;
+mod job_log;
+mod progress;
 mod restore;
 mod result;
-mod transactional;
 
 use std::sync::Arc;
 
-use self::log::JobLog;
-pub use self::log::plain;
-pub use self::recover::Recovery;
-use self::result::JobResult;
-use crate::parts::{Parts, Progress, lock};
-use crate::retention;
 use async_trait::async_trait;
-use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
+use health_metrics::Metrics;
+use job_queue::{Clock, Job, JobHandler, JobKind, JobState, JobStore, Outcome};
+
+use self::context::JobContext;
+use self::failure::Failure;
+use self::job_log::JobLog;
+use self::result::JobResult;
+use crate::EngineError;
+use crate::site::Site;
+use crate::vaults::Vaults;
+
+pub(crate) use self::compare_live::with_live;
+pub use self::job_log::plain;
+pub use self::progress::ProgressInfo;
+pub(crate) use self::progress::Running;
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
 
-pub(crate) struct Worker(pub(crate) Arc<Parts>);
-
-/// Why a job failed, and what came of it all the same.
-struct Failure {
-    message: String,
-    result: JobResult,
-}
-
-impl<E: std::fmt::Display> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self {
-            message: error.to_string(),
-            result: JobResult::Nothing,
-        }
-    }
+/// Does the jobs of one site.
+pub(crate) struct Worker {
+    pub(crate) vaults: Arc<Vaults>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) jobs: Arc<dyn JobStore>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
 }
 
 #[async_trait]
 impl JobHandler for Worker {
     async fn run(&self, job: Job) -> Outcome {
-        let parts = &self.0;
-        let progress = Arc::new(Progress::default());
-        let log = JobLog::new(&job.id, Arc::clone(&parts.clock));
-        *lock(&parts.running) = Some((job.id.clone(), Arc::clone(&progress)));
-        let done = match job.kind {
-            JobKind::Backup => backup::run(parts, &job, &log, &progress).await,
+        let context = JobContext {
+            log: JobLog::new(&job.id, Arc::clone(&self.clock)),
+            progress: self.running.begin(&job.id),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.clock),
+            job,
+        };
+        let done = match context.job.kind {
+            JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
-                let done = restore::run(parts, &job, &log, &progress).await;
-                parts.metrics.restore_ended(done.is_err());
+                let done = restore::run(&self.vaults, &self.site, &context).await;
+                self.metrics.restore_ended(done.is_err());
                 done
             }
         };
-        *lock(&parts.running) = None;
+        self.running.end();
         // One that lacks something was stored all the same, and tells what is in it.
         let stored = done
             .as_ref()
             .map_or_else(|failure| !matches!(failure.result, JobResult::Nothing), |_| true);
-        if job.kind == JobKind::Backup && stored {
-            after_backup(parts, &log).await;
+        if context.job.kind == JobKind::Backup && stored {
+            self.after_backup(&context).await;
         }
         match done {
             Ok(result) => Outcome::success(result.stored()),
-            Err(Failure { message, result }) => {
-                let result = result.stored();
-                let (state, log_tail) = (JobState::Failed, log.tail());
-                Outcome {
-                    state,
-                    message: Some(message),
-                    log_tail,
-                    result,
-                }
-            }
+            Err(Failure { cause, result }) => Outcome {
+                state: JobState::Failed,
+                message: Some(cause.to_string()),
+                log_tail: context.log.tail(),
+                result: result.stored(),
+            },
         }
     }
 }
 
-/// The eviction pass that follows every backup that was stored. Its failure is not the backup's.
-async fn after_backup(parts: &Arc<Parts>, log: &JobLog) {
-    let blocking = Arc::clone(parts);
-    let pass = tokio::task::spawn_blocking(move || {
-        retention::run(&blocking, false, false)?;
-        blocking.jobs.prune(REMEMBERED)?;
-        Ok::<_, crate::EngineError>(())
-    });
-    match pass.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => log.error(&format!("eviction failed: {error}")),
-        Err(error) => log.error(&format!("eviction failed: {error}")),
+impl Worker {
+    /// The eviction pass that follows every backup that was stored. Its failure is not the backup's.
+    async fn after_backup(&self, context: &JobContext) {
+        let (vaults, site, jobs) = (
+            Arc::clone(&self.vaults),
+            Arc::clone(&self.site),
+            Arc::clone(&self.jobs),
+        );
+        let (metrics, now) = (Arc::clone(&self.metrics), context.now());
+        let pass = tokio::task::spawn_blocking(move || {
+            site.retention.run(&vaults, &metrics, now, (false, false))?;
+            jobs.prune(REMEMBERED)?;
+            Ok::<_, EngineError>(())
+        });
+        match pass.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => context.log.error(&format!("eviction failed: {error}")),
+            Err(error) => context.log.error(&format!("eviction failed: {error}")),
+        }
     }
 }

@@ -8,7 +8,7 @@ use vault_store::{Consistency, Contents, Zxid};
 use zk_snapshot::RestoreReport;
 
 /// What came of a job.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum JobResult {
     Nothing,
@@ -17,7 +17,7 @@ pub(super) enum JobResult {
 }
 
 /// What came of a restore, and what its source is.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Restored {
     #[serde(flatten)]
     pub(super) done: Done,
@@ -26,13 +26,13 @@ pub(super) struct Restored {
 }
 
 /// What a result says of the backup that it is of, whatever came of the restore.
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Source {
     pub(super) consistency: Option<Consistency>,
     pub(super) partial: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Done {
     Nothing {},
@@ -60,10 +60,10 @@ pub(super) enum Done {
 }
 
 /// Where files are placed, and what people have to do with them.
-#[derive(Clone, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Placing {
     pub(super) dry_run: bool,
-    pub(super) strategy: crate::Strategy,
+    pub(super) strategy: crate::requests::Strategy,
     pub(super) directory: PathBuf,
     pub(super) steps: Vec<String>,
 }

@@ -1,0 +1,18 @@
+//! What is backed up, and how it is reached.
+
+mod below;
+mod connect_string;
+mod members;
+mod memory;
+mod probed;
+mod states;
+mod traits;
+mod zookeeper;
+
+pub use self::connect_string::ConnectString;
+pub(crate) use self::connect_string::is_the_servers;
+pub use self::memory::MemoryEnsemble;
+pub(crate) use self::probed::Probed;
+pub use self::states::{AdminSource, AgentSource, FilesSource, StateSource};
+pub use self::traits::{Client, Ensemble};
+pub use self::zookeeper::{Driver, ZooKeeperEnsemble};

@@ -1,0 +1,424 @@
+//! The AdminServer of a ZooKeeper server, which takes a snapshot and sends it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use ureq::http::{HeaderValue, Response, StatusCode};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::{Agent, Body};
+use zk_snapshot::{Gathered, Handout, Settled, Settling, Tls};
+
+use super::source::StateSource;
+use crate::ensemble::traits::{Client, Ensemble};
+
+/// The longest that a server may take to write and send a snapshot.
+const SENDING: Duration = Duration::from_secs(1_800);
+/// The longest until an answer begins: by then the server has written its snapshot.
+const FIRST_BYTE: Duration = Duration::from_secs(300);
+/// An answer goes on: so many bytes in so much time, or it is given up.
+const SILENCE: Duration = Duration::from_secs(30);
+const LEAST_BYTES: u64 = 64 << 10;
+/// What stays free where snapshots are kept, whatever a server sends.
+const RESERVE: u64 = 256 << 20;
+/// The longest that is waited for a server that limits how often it may be asked, and between two attempts.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+/// Snapshots that are asked for until one is exact: each stays on the server's disk until it purges old ones. More than
+/// the fewest only while they are small.
+const FEWEST: usize = 2;
+const MOST: usize = 5;
+const MOST_BYTES: u64 = 256 << 20;
+/// How much is read of what a server says where no snapshot comes.
+const SAID: u64 = 4_096;
+const SPOOLED_AT_ONCE: usize = 256 << 10;
+/// Bytes between two looks at the space that is free.
+const LOOK_EVERY: u64 = 32 << 20;
+
+/// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
+///
+/// A snapshot that is taken while clients write mixes states. What changed meanwhile is read through the client API
+/// then ([`Settling`]), and another snapshot tells what clients are not shown. Where that cannot be, it is fuzzy, and says
+/// why.
+#[derive(Clone)]
+pub struct AdminSource {
+    url: String,
+    authorization: Option<HeaderValue>,
+    tls: Option<TlsConfig>,
+    spool: PathBuf,
+    silence: Duration,
+    reserve: u64,
+}
+
+impl AdminSource {
+    /// At `url`, such as `http://zookeeper:8080`; `authorization` is what the header `Authorization` is to hold, such as
+    /// `digest user:password`, for an identity that the ACL of `/` grants everything.
+    ///
+    /// # Errors
+    /// Where `authorization` cannot be sent so; it is not told.
+    pub fn new(url: &str, authorization: Option<&str>) -> Result<Self, String> {
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            authorization: authorization.map(header).transpose()?,
+            tls: None,
+            spool: std::env::temp_dir(),
+            silence: SILENCE,
+            reserve: RESERVE,
+        })
+    }
+
+    /// Keeps snapshots, as files without a name, in `directory` while they are needed: two at once. Else they are in the
+    /// system's directory for temporary files.
+    #[must_use]
+    pub fn spooling_in(self, directory: &Path) -> Self {
+        Self {
+            spool: directory.to_owned(),
+            ..self
+        }
+    }
+
+    /// For a URL that begins with `https://`. The server's certificate must come from the authorities of `tls` and name the
+    /// host of the URL; ours is shown where the server asks for one (`admin.needClientAuth`).
+    ///
+    /// # Errors
+    /// What is wrong with the certificates or the key.
+    pub fn with_tls(self, tls: &Tls) -> Result<Self, String> {
+        let authorities = pem(&tls.ca, "ca.crt")?;
+        let ours = tls.identity.as_ref().map(|(certificates, key)| {
+            let key = PrivateKey::from_pem(key.as_bytes()).map_err(|error| format!("tls.key: {error}"))?;
+            Ok::<_, String>(ClientCert::new_with_certs(&pem(certificates, "tls.crt")?, key))
+        });
+        let config = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::new_with_certs(&authorities))
+            .client_cert(ours.transpose()?);
+        Ok(Self {
+            tls: Some(config.build()),
+            ..self
+        })
+    }
+
+    /// The best that could be had, and why no further snapshot came.
+    async fn settled(
+        &self,
+        ensemble: &dyn Ensemble,
+        reader: &dyn Client,
+    ) -> Result<(Settled, Option<String>), String> {
+        let mut settling = Settling::new(reader);
+        let (mut taken, mut bytes, mut trouble) = (0, 0, None);
+        while taken < FEWEST || taken < MOST && bytes < MOST_BYTES {
+            match self.handout(ensemble, &mut settling).await {
+                Ok((handout, size, session)) => {
+                    (taken, bytes) = (taken + 1, bytes + size);
+                    if let Some(settled) = settling.round(handout, session).await {
+                        return Ok((settled, None));
+                    }
+                }
+                // What there is may do.
+                Err(why) => {
+                    trouble = Some(why);
+                    break;
+                }
+            }
+        }
+        match settling.end() {
+            Some(settled) => Ok((settled, trouble)),
+            None => Err(trouble.unwrap_or_else(|| "no snapshot came".to_owned())),
+        }
+    }
+
+    /// A snapshot, its length, and a session that had begun before it.
+    async fn handout(
+        &self,
+        ensemble: &dyn Ensemble,
+        settling: &mut Settling<'_>,
+    ) -> Result<(Handout, u64, Option<i64>), String> {
+        settling.begin().await.map_err(|error| error.to_string())?;
+        let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
+        let session = marker.session().await;
+        let (asking, receiving) = (self.clone(), self.clone());
+        let answer = settling.during(blocking(move || asking.ask())).await;
+        marker.close().await;
+        let (session, answer) = (session.map_err(|error| error.to_string())?, answer?);
+        // It has been written now, and only has to come.
+        let receive = blocking(move || receiving.receive(answer));
+        let (handout, size) = tokio::join!(receive, settling.settle()).0?;
+        Ok((handout, size, session))
+    }
+
+    fn command(&self) -> String {
+        format!("{}/commands/snapshot?streaming=true", self.url)
+    }
+
+    /// The URL as it may be shown: what follows a `?` may be a secret.
+    fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
+
+    /// Reads a snapshot that has been asked for. Returns its length, too.
+    fn receive(&self, mut answer: Response<Body>) -> Result<(Handout, u64), String> {
+        let fail = |why: String| format!("{}: {why}", self.shown());
+        let header = |name: &str| {
+            let value = answer.headers().get(name)?;
+            value.to_str().ok().map(str::to_owned)
+        };
+        let zxid =
+            header("last_zxid").and_then(|text| i64::from_str_radix(text.strip_prefix("0x")?, 16).ok());
+        let size = header("snapshot_size").and_then(|text| text.parse::<u64>().ok());
+        let (Some(zxid), Some(size)) = (zxid, size) else {
+            let mut text = Vec::new();
+            let begun = answer
+                .body_mut()
+                .with_config()
+                .limit(SAID)
+                .lossy_utf8(true)
+                .reader();
+            let _ = begun.take(SAID).read_to_end(&mut text); // what came will do
+            let text = String::from_utf8_lossy(&text);
+            let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
+            let why = format!("no snapshot came (servers before 3.9 send none); it said: {text}");
+            return Err(fail(why));
+        };
+        let room = self.room().map_err(fail)?;
+        if size > room {
+            return Err(fail(format!("it has {size} bytes, and there is room for {room}")));
+        }
+        let limit = size.saturating_add(1);
+        let body = answer.into_body().into_with_config().limit(limit).reader();
+        let (file, came) = self.spooled(body).map_err(fail)?;
+        if came != size {
+            return Err(fail(format!("{came} bytes of {size} came")));
+        }
+        let name = format!("snapshot.{zxid:x}");
+        let handout = Handout::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
+        Ok((handout, size))
+    }
+
+    /// Bytes that may still be written where snapshots are kept.
+    fn room(&self) -> Result<u64, String> {
+        let free = fs2::available_space(&self.spool);
+        let free = free.map_err(|error| format!("{}: {error}", self.spool.display()))?;
+        Ok(free.saturating_sub(self.reserve))
+    }
+
+    /// What `body` holds, in a file that is gone when it is closed, and its length.
+    fn spooled(&self, body: impl Read + Send + 'static) -> Result<(File, u64), String> {
+        let fail = |error: io::Error| format!("{}: {error}", self.spool.display());
+        let mut file = tempfile::tempfile_in(&self.spool).map_err(fail)?;
+        let pieces = in_pieces(body);
+        let (mut came, mut looked_at) = (0, 0);
+        let (mut since, mut before) = (Instant::now(), 0);
+        loop {
+            let piece = match pieces.recv_timeout(self.silence) {
+                Ok(piece) => piece.map_err(|error| error.to_string())?,
+                Err(RecvTimeoutError::Disconnected) => return Ok((file, came)),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(format!("nothing came for {} seconds", self.silence.as_secs()));
+                }
+            };
+            file.write_all(&piece).map_err(fail)?;
+            came += piece.len() as u64;
+            if since.elapsed() >= self.silence {
+                if came - before < LEAST_BYTES {
+                    return Err(format!(
+                        "{} bytes came in {} seconds",
+                        came - before,
+                        self.silence.as_secs()
+                    ));
+                }
+                (since, before) = (Instant::now(), came);
+            }
+            if came - looked_at >= LOOK_EVERY {
+                looked_at = came;
+                if self.room()? == 0 {
+                    return Err(format!("{came} bytes came, and hardly any space is left"));
+                }
+            }
+        }
+    }
+
+    /// Asks for a snapshot. The answer begins when it has been written.
+    fn ask(&self) -> Result<Response<Body>, String> {
+        let mut config = Agent::config_builder()
+            .timeout_global(Some(SENDING))
+            .timeout_recv_response(Some(FIRST_BYTE))
+            .timeout_connect(Some(PATIENCE))
+            .max_redirects(0)
+            .http_status_as_error(false);
+        if let Some(tls) = &self.tls {
+            config = config.tls_config(tls.clone());
+        }
+        let agent: Agent = config.build().into();
+        let (url, patience) = (self.command(), Instant::now() + PATIENCE);
+        let fail = |why: &str| Err(format!("{}: {why}", self.shown()));
+        loop {
+            let mut request = agent.get(&url);
+            if let Some(authorization) = &self.authorization {
+                request = request.header("Authorization", authorization);
+            }
+            let answer = request
+                .call()
+                .map_err(|error| format!("{}: {error}", self.shown()))?;
+            return match answer.status() {
+                StatusCode::OK => Ok(answer),
+                StatusCode::TOO_MANY_REQUESTS if Instant::now() < patience => {
+                    sleep(PAUSE);
+                    continue;
+                }
+                StatusCode::TOO_MANY_REQUESTS => fail(
+                    "it was asked too often; zookeeper.admin.rateLimiterIntervalInMS says how often it may be",
+                ),
+                StatusCode::UNAUTHORIZED => {
+                    fail("it does not take our credentials (ZOOKEEPER_ADMIN_AUTHORIZATION)")
+                }
+                StatusCode::FORBIDDEN => fail("the ACL of / does not grant our identity everything"),
+                StatusCode::SERVICE_UNAVAILABLE => {
+                    fail("snapshots are disabled there (zookeeper.admin.snapshot.enabled)")
+                }
+                status => fail(&format!("it answered {status}")),
+            };
+        }
+    }
+}
+
+impl std::fmt::Debug for AdminSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminSource")
+            .field("url", &self.shown())
+            .finish_non_exhaustive() // no secrets
+    }
+}
+
+#[async_trait]
+impl StateSource for AdminSource {
+    fn name(&self) -> &'static str {
+        "admin"
+    }
+
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+        let reader = ensemble.connect().await.map_err(|error| error.to_string())?;
+        let settled = self.settled(ensemble, &*reader).await;
+        reader.close().await;
+        let (settled, trouble) = settled?;
+        let gathered = blocking(move || settled.gathered().map_err(|error| error.to_string())).await;
+        let mut gathered = gathered.map_err(|why| format!("{}: {why}", self.shown()))?;
+        gathered.report.passed_over.extend(trouble);
+        Ok(gathered)
+    }
+}
+
+/// Reads on a thread of its own, so that whoever waits can give up.
+fn in_pieces(mut body: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
+    let (sender, pieces) = sync_channel(4);
+    std::thread::spawn(move || {
+        loop {
+            let mut piece = vec![0; SPOOLED_AT_ONCE];
+            let piece = match body.read(&mut piece) {
+                Ok(0) => return,
+                Ok(count) => {
+                    piece.truncate(count);
+                    Ok(piece)
+                }
+                Err(error) => Err(error),
+            };
+            let is_over = piece.is_err();
+            if sender.send(piece).is_err() || is_over {
+                return; // nobody waits any more
+            }
+        }
+    });
+    pieces
+}
+
+fn header(text: &str) -> Result<HeaderValue, String> {
+    if !text.is_ascii() {
+        return Err("it holds characters that are not ASCII, which cannot be sent".to_owned());
+    }
+    let value = HeaderValue::from_str(text);
+    let mut value = value.map_err(|_| "it holds a control character, which a header cannot")?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// All certificates in `text`, which is the file `name`.
+fn pem(text: &str, name: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let mut found = Vec::new();
+    for item in parse_pem(text.as_bytes()) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| format!("{name}: {error}"))? {
+            found.push(certificate);
+        }
+    }
+    match found.is_empty() {
+        true => Err(format!("{name} holds no certificate")),
+        false => Ok(found),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| error.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authorization_that_cannot_be_sent_is_refused_without_being_told() {
+        let url = "http://localhost:8080";
+        assert!(AdminSource::new(url, Some("digest ann:password")).is_ok());
+        for secret in [
+            "digest ann:pässword",
+            "digest ann:pass\nword",
+            "digest ann:\u{7f}word",
+        ] {
+            let why = AdminSource::new(url, Some(secret)).unwrap_err();
+            assert!(!why.contains("ann:") && !why.contains("word"), "{why}");
+        }
+    }
+
+    /// Sends a byte now and then, for ever.
+    struct Drip;
+
+    impl Read for Drip {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            sleep(Duration::from_millis(20));
+            buffer[0] = 0;
+            Ok(1)
+        }
+    }
+
+    /// Sends nothing until nobody waits any more.
+    struct Silence(std::sync::mpsc::Receiver<()>);
+
+    impl Read for Silence {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            let _ = self.0.recv(); // an error is the end, too
+            Ok(0)
+        }
+    }
+
+    #[test]
+    fn a_server_that_stalls_or_sends_too_much_is_given_up() {
+        let mut source = AdminSource::new("http://localhost:8080", None).unwrap();
+        source.silence = Duration::from_millis(200);
+        let why = source.spooled(Drip).unwrap_err();
+        assert!(why.contains("bytes came in"), "{why}");
+        let (open, silent) = std::sync::mpsc::channel();
+        let why = source.spooled(Silence(silent)).unwrap_err();
+        assert!(why.contains("nothing came"), "{why}");
+        drop(open);
+        source.silence = SILENCE;
+        source.reserve = u64::MAX;
+        let why = source.spooled(io::repeat(0)).unwrap_err();
+        assert!(why.contains("hardly any space"), "{why}");
+    }
+}

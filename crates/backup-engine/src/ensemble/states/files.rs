@@ -1,0 +1,31 @@
+//! The data directory of one server, read while it runs.
+
+use async_trait::async_trait;
+use zk_snapshot::{DataDirs, Gathered, gather};
+
+use super::source::{StateSource, confirmed};
+use crate::ensemble::traits::Ensemble;
+
+/// The data directory of one server, which is read while the server runs.
+///
+/// What was logged after the newest zxid that any server of the ensemble tells (`srvr`) is not taken: it may not
+/// have been committed.
+#[derive(Debug, Clone)]
+pub struct FilesSource(pub DataDirs);
+
+#[async_trait]
+impl StateSource for FilesSource {
+    fn name(&self) -> &'static str {
+        "files"
+    }
+
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+        let committed = ensemble.committed_zxid().await;
+        let dirs = self.0.clone();
+        let gathered = tokio::task::spawn_blocking(move || gather(&dirs, committed))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        confirmed(gathered, committed, ensemble).await
+    }
+}

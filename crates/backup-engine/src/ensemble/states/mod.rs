@@ -1,0 +1,11 @@
+//! Where the state that ZooKeeper itself keeps comes from: the sources of transactional backups.
+
+mod admin;
+mod agent;
+mod files;
+mod source;
+
+pub use self::admin::AdminSource;
+pub use self::agent::AgentSource;
+pub use self::files::FilesSource;
+pub use self::source::StateSource;

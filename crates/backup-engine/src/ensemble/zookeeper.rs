@@ -1,0 +1,237 @@
+//! An ensemble of ZooKeeper servers, reached by its client API.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use health_metrics::ZooKeeperHealth;
+use zk_snapshot::{
+    BatchedClient, BatchedConfig, ClientError, History, PlainClient, PlainConfig, Reading, ZnodePath,
+    four_letter_word,
+};
+
+use super::below::Below;
+use super::members::others;
+use super::traits::{Client, Ensemble};
+
+/// Where an ensemble says which servers it has.
+const CONFIG: &str = "/zookeeper/config";
+/// The longest that a health probe waits.
+const PROBE: Duration = Duration::from_secs(2);
+
+/// Which adapter speaks to ZooKeeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// The batched one, or the plain one where the server is older than 3.6.
+    #[default]
+    Auto,
+    /// [`BatchedClient`]: many reads or writes in one request; ZooKeeper 3.6 or newer.
+    Batched,
+    /// [`PlainClient`]: plain requests, any version; knows neither TLS nor SASL.
+    Plain,
+}
+
+/// A ZooKeeper ensemble, by its client API.
+#[derive(Debug, Clone)]
+pub struct ZooKeeperEnsemble {
+    config: BatchedConfig,
+    driver: Driver,
+    chroot: Option<ZnodePath>,
+}
+
+impl ZooKeeperEnsemble {
+    /// Connects as `config` says, by `driver`.
+    #[must_use]
+    pub fn new(config: BatchedConfig, driver: Driver) -> Self {
+        Self {
+            config,
+            driver,
+            chroot: None,
+        }
+    }
+
+    /// Takes `chroot` for its `/`; the root is all of it.
+    #[must_use]
+    pub fn below(self, chroot: ZnodePath) -> Self {
+        Self {
+            chroot: Some(chroot).filter(|chroot| !chroot.is_root()),
+            ..self
+        }
+    }
+
+    /// To the whole tree.
+    async fn connect_whole(&self) -> Result<Box<dyn Client>, ClientError> {
+        let only_batched = self.config.tls.is_some() || self.config.sasl.is_some();
+        match self.driver {
+            Driver::Plain => self.plain().await,
+            Driver::Auto | Driver::Batched => match BatchedClient::connect(self.config.clone()).await {
+                Ok(client) => Ok(Box::new(client)),
+                Err(error) if self.driver == Driver::Auto && error.is_unsupported() && !only_batched => {
+                    log::info!("{error}: one request at a time is used");
+                    self.plain().await
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    async fn plain(&self) -> Result<Box<dyn Client>, ClientError> {
+        let config = PlainConfig {
+            deadline: self.config.deadline,
+            session_timeout: self.config.session_timeout,
+            digest_auth: self.config.digest_auth.clone(),
+            ..PlainConfig::new(&self.config.address)
+        };
+        Ok(Box::new(PlainClient::connect(config).await?))
+    }
+
+    /// The answer of the first server that gives one to the four-letter word `srvr`.
+    async fn srvr(&self) -> Result<String, String> {
+        let mut cause = "no address".to_owned();
+        for address in self.addresses() {
+            match self.srvr_of(address).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => cause = format!("{address}: {error}"),
+            }
+        }
+        Err(cause)
+    }
+
+    fn member(&self, address: &str) -> Arc<dyn Ensemble> {
+        let config = BatchedConfig {
+            address: address.to_owned(),
+            ..self.config.clone()
+        };
+        Arc::new(Self {
+            config,
+            ..self.clone()
+        })
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.config.address.split(',').map(str::trim)
+    }
+
+    async fn srvr_of(&self, address: &str) -> Result<String, String> {
+        let ask = four_letter_word(&self.config, address, "srvr");
+        match tokio::time::timeout(PROBE, ask).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+}
+
+#[async_trait]
+impl Client for PlainClient {
+    async fn close(self: Box<Self>) {
+        PlainClient::close(*self).await;
+    }
+}
+
+#[async_trait]
+impl Client for BatchedClient {
+    async fn close(self: Box<Self>) {
+        BatchedClient::close(*self).await;
+    }
+}
+
+#[async_trait]
+impl Ensemble for ZooKeeperEnsemble {
+    fn name(&self) -> String {
+        let chroot = self.chroot.as_ref().map_or("", ZnodePath::as_str);
+        format!("{}{chroot}", self.config.address)
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
+        let client = self.connect_whole().await?;
+        match self.chroot.clone() {
+            Some(chroot) => Ok(Box::new(Below::new(client, chroot, &self.config.address).await?)),
+            None => Ok(client),
+        }
+    }
+
+    fn chroot(&self) -> Option<ZnodePath> {
+        self.chroot.clone()
+    }
+
+    async fn probe(&self) -> ZooKeeperHealth {
+        let down = |error| ZooKeeperHealth {
+            error: Some(error),
+            ..ZooKeeperHealth::default()
+        };
+        match self.srvr().await {
+            Err(error) => down(error),
+            Ok(answer) if answer.contains("not currently serving") => {
+                down("it does not serve requests".to_owned())
+            }
+            Ok(answer) => {
+                let after = |key: &str| after(&answer, key).map(str::to_owned);
+                let version = after("Zookeeper version:")
+                    .and_then(|text| text.split(['-', ',']).next().map(str::to_owned));
+                // A server that does not allow the word answers all the same.
+                ZooKeeperHealth {
+                    reachable: true,
+                    version,
+                    mode: after("Mode:"),
+                    error: None,
+                    age_seconds: 0,
+                }
+            }
+        }
+    }
+
+    fn members(&self) -> Vec<Arc<dyn Ensemble>> {
+        self.addresses().map(|address| self.member(address)).collect()
+    }
+
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, String> {
+        let client = self.connect_whole().await.map_err(|error| error.to_string())?;
+        let path = ZnodePath::parse(CONFIG).map_err(|error| error.to_string())?;
+        let readings = client.read_many(&[path], History::Any).await;
+        client.close().await;
+        let reading = readings.map_err(|error| error.to_string())?.pop();
+        let found = match reading {
+            Some(Reading::Found(found)) => found,
+            Some(Reading::Denied) => return Err(format!("we may not read {CONFIG}")),
+            Some(Reading::Undecodable(why)) => return Err(format!("{CONFIG} cannot be understood: {why}")),
+            Some(Reading::Missing) | None => return Ok(Vec::new()), // a server before 3.5
+        };
+        let text = String::from_utf8_lossy(&found.data).into_owned();
+        let ours: BTreeSet<_> = self.addresses().collect();
+        let others = others(&text, &ours, self.config.tls.is_some())?;
+        Ok(others.iter().map(|address| self.member(address)).collect())
+    }
+
+    async fn committed_zxid(&self) -> Option<i64> {
+        let committed = self.processed_zxid().await?;
+        if committed & 0xffff_ffff > 0 {
+            return Some(committed);
+        }
+        // A leader that has just been elected: how far the epoch before went it does not tell. The session's own
+        // transaction follows whatever there was.
+        match self.connect_whole().await {
+            Ok(session) => session.close().await,
+            Err(error) => {
+                log::warn!("all that is known is that 0x{committed:x} is committed: {error}");
+            }
+        }
+        self.processed_zxid().await
+    }
+}
+
+impl ZooKeeperEnsemble {
+    /// The newest zxid that any server has processed: it was committed, whichever server that is.
+    async fn processed_zxid(&self) -> Option<i64> {
+        let answers = join_all(self.addresses().map(|address| self.srvr_of(address))).await;
+        let zxid = |answer: String| i64::from_str_radix(after(&answer, "Zxid: 0x")?, 16).ok();
+        answers.into_iter().filter_map(|answer| zxid(answer.ok()?)).max()
+    }
+}
+
+/// What follows `key` in a line of the answer to `srvr`.
+fn after<'a>(answer: &'a str, key: &str) -> Option<&'a str> {
+    let line = answer.lines().find_map(|line| line.strip_prefix(key));
+    line.map(str::trim)
+}

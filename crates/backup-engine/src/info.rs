@@ -1,0 +1,153 @@
+//! What is told of backups and jobs.
+
+use job_queue::{Job, JobKind, JobState};
+use serde_json::Value;
+use time::OffsetDateTime;
+use vault_store::{Manifest, VaultId};
+
+use crate::requests::BackupRequest;
+use crate::vaults::{Stored, Unreadable};
+use crate::work::ProgressInfo;
+
+/// What is known of a backup.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BackupInfo {
+    /// Its id.
+    pub id: VaultId,
+    /// Bytes that it takes.
+    pub bytes: u64,
+    /// Where it is, and what it holds.
+    pub state: BackupState,
+    /// What is known to keep it from being restored, without reading all of it.
+    pub damage: Option<String>,
+    /// When it was last read and compared with its checksums.
+    pub verified_at: Option<OffsetDateTime>,
+}
+
+/// Where a backup is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BackupState {
+    /// It waits, or is being written: what was asked for, where that can be read.
+    Pending(Option<BackupRequest>),
+    /// It is finished.
+    Finished(Box<Manifest>),
+    /// Nothing can be told of it.
+    Unreadable {
+        /// The version of its format.
+        format: u64,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl BackupInfo {
+    /// Its manifest, if it is finished.
+    #[must_use]
+    pub fn manifest(&self) -> Option<&Manifest> {
+        match &self.state {
+            BackupState::Finished(manifest) => Some(manifest),
+            BackupState::Pending(_) | BackupState::Unreadable { .. } => None,
+        }
+    }
+
+    /// Whether it waits or is being written.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        matches!(self.state, BackupState::Pending(_))
+    }
+
+    /// When it was asked for, or ended, if that was earlier by the clock.
+    #[must_use]
+    pub fn date(&self) -> OffsetDateTime {
+        self.manifest().map_or(self.id.time(), Manifest::date)
+    }
+
+    /// Whether it is finished, did not fail, and is not known to be damaged.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.damage.is_none() && self.manifest().is_some_and(Manifest::is_valid)
+    }
+
+    /// Whether eviction policies may remove it, now or when it is old enough: not while it is written, nor what is
+    /// pinned, damaged or cannot be told.
+    #[must_use]
+    pub fn is_evictable(&self) -> bool {
+        self.damage.is_none() && self.manifest().is_some_and(|manifest| !manifest.pinned)
+    }
+}
+
+/// What is known of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobInfo {
+    /// Its id.
+    pub id: String,
+    /// What it does.
+    pub kind: JobKind,
+    /// The backup it is about.
+    pub vault: String,
+    /// Where it is.
+    pub status: JobState,
+    /// Why it failed.
+    pub message: Option<String>,
+    /// The last lines of its log, if it failed.
+    pub log_tail: Vec<String>,
+    /// How far it is, while it is being done.
+    pub progress: Option<ProgressInfo>,
+    /// When it was queued.
+    pub created_at: OffsetDateTime,
+    /// When the work began.
+    pub started_at: Option<OffsetDateTime>,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+    /// What came of it, as it was stored.
+    pub result: Value,
+}
+
+impl From<Stored> for BackupInfo {
+    fn from(stored: Stored) -> Self {
+        Self {
+            id: stored.id,
+            bytes: stored.bytes,
+            state: match stored.manifest {
+                Ok(manifest) => BackupState::Finished(Box::new(manifest)),
+                Err(Unreadable { format, why }) => BackupState::Unreadable { format, why },
+            },
+            // Of one that cannot be told, that is said already.
+            damage: stored.damage,
+            verified_at: stored.verified_at,
+        }
+    }
+}
+
+impl BackupInfo {
+    /// That of a backup that waits or is being written.
+    pub(crate) fn pending(id: VaultId, job: Job) -> Self {
+        Self {
+            id,
+            bytes: 0,
+            state: BackupState::Pending(serde_json::from_value(job.payload).ok()),
+            damage: None,
+            verified_at: None,
+        }
+    }
+}
+
+impl JobInfo {
+    /// `running` is how far it is, if it is the one that is being done.
+    pub(crate) fn new(job: Job, running: Option<ProgressInfo>) -> Self {
+        let processing = job.state == JobState::Processing;
+        Self {
+            id: job.id,
+            kind: job.kind,
+            vault: job.vault,
+            status: job.state,
+            message: job.message,
+            log_tail: job.log_tail,
+            progress: processing.then(|| running.unwrap_or_default()),
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+            result: job.result,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Which backup a restore is of.
+
+use vault_store::{Manifest, VaultId};
+use zk_snapshot::ZnodePath;
+
+use super::request::{RestoreRequest, RestoreSource, Strategy};
+use crate::clock::ms;
+use crate::error::parse_id;
+use crate::site::Site;
+use crate::vaults::{Stored, Vaults};
+use crate::{EngineError, Mode};
+
+/// The backup that `request` names, or the one that it means by a time.
+pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> Result<VaultId, EngineError> {
+    let (asked, before) = match &request.source {
+        RestoreSource::Vault(id) => return named(vaults, site, id),
+        RestoreSource::Since(ms) => (*ms, false),
+        RestoreSource::Before(ms) => (*ms, true),
+    };
+    let mut all = vaults.all()?;
+    if before {
+        all.reverse();
+    }
+    let ours = site.ensemble.chroot().map_or(String::new(), String::from);
+    for stored in all {
+        let Ok(manifest) = &stored.manifest else {
+            continue;
+        };
+        let taken = ms(manifest.date());
+        let in_time = if before { taken <= asked } else { taken >= asked };
+        if in_time
+            && covers(manifest, request)
+            && chroot_of(manifest) == ours
+            && (ours.is_empty() || !is_transactional(manifest))
+            && Stored::read(&*vaults.store, &stored.id)?.is_valid()
+        {
+            return Ok(stored.id.clone());
+        }
+    }
+    let when = if before { "before" } else { "after" };
+    Err(EngineError::BackupNotFound(format!(
+        "that is valid and has what is asked for, at or {when} {asked} ms,"
+    )))
+}
+
+fn named(vaults: &Vaults, site: &Site, id: &str) -> Result<VaultId, EngineError> {
+    let id = parse_id(id)?;
+    if !vaults.store.ids()?.contains(&id) {
+        return Err(EngineError::BackupNotFound(id.to_string()));
+    }
+    if vaults
+        .store
+        .manifest(&id)
+        .is_ok_and(|manifest| is_transactional(&manifest))
+    {
+        site.refuse_chroot(&format!("backup {id} is transactional, so"))?;
+    }
+    Ok(id)
+}
+
+fn is_transactional(manifest: &Manifest) -> bool {
+    manifest.mode == Mode::Transactional
+}
+
+/// Whether the backup was asked for all that the restore is. That it had it is only told by reading it.
+fn covers(manifest: &Manifest, request: &RestoreRequest) -> bool {
+    if request.strategy == Strategy::Files && !is_transactional(manifest) {
+        return false;
+    }
+    let Some(roots) = &manifest.roots else {
+        return true;
+    };
+    let had = |wanted: &ZnodePath| {
+        let root = |text: &String| ZnodePath::parse(text).is_ok_and(|root| wanted.is_within(&root));
+        roots.iter().any(root)
+    };
+    !request.roots.is_empty() && request.roots.iter().all(had)
+}
+
+/// The chroot in the name of the ensemble that it is of.
+fn chroot_of(manifest: &Manifest) -> &str {
+    manifest
+        .source()
+        .and_then(|source| source.find('/').and_then(|at| source.get(at..)))
+        .unwrap_or_default()
+}

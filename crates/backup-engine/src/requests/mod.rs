@@ -1,0 +1,190 @@
+//! What was asked for: what is queued, under which id, and what is refused.
+
+mod choose;
+mod request;
+
+use std::sync::{Arc, Mutex};
+
+use job_queue::{Clock, Job, JobKind, JobStore, NewJob};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use vault_store::{Mode, StoreError, VaultId};
+use zk_snapshot::Policy;
+
+use crate::ensemble::is_the_servers;
+use crate::lock::lock;
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::{EngineError, InvalidRequest};
+
+pub(crate) use self::request::RestorePayload;
+pub use self::request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
+
+/// Zxids of epochs from 2^31 are negative. The ensemble is to have some left.
+const GREATEST_EPOCH: u32 = 2_000_000_000;
+
+/// The queue, as requests come to it.
+pub(crate) struct Requests {
+    pub(crate) jobs: Arc<dyn JobStore>,
+    clock: Clock,
+    max_queued: usize,
+    /// Whether a restore may be asked for without naming root znodes.
+    full_restore: bool,
+    /// The newest backup id that was given out.
+    last_id: Mutex<Option<VaultId>>,
+}
+
+impl Requests {
+    pub(crate) fn new(jobs: Arc<dyn JobStore>, clock: Clock, max_queued: usize, full_restore: bool) -> Self {
+        Self {
+            jobs,
+            clock,
+            max_queued,
+            full_restore,
+            last_id: Mutex::new(None),
+        }
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        (self.clock)()
+    }
+
+    /// The job that is a backup's, as long as it waits or is being done.
+    pub(crate) fn pending(&self, id: &VaultId) -> Result<Option<Job>, EngineError> {
+        let job = self.jobs.get(id.as_str())?;
+        Ok(job.filter(|job| !job.state.is_final()))
+    }
+
+    /// Queues a backup, unless it cannot be had.
+    pub(crate) fn backup(
+        &self,
+        vaults: &Vaults,
+        site: &Site,
+        request: &BackupRequest,
+    ) -> Result<VaultId, EngineError> {
+        if request.mode == Mode::Transactional {
+            if !request.roots.is_empty() {
+                return Err(InvalidRequest::RootsOfTransactional.into());
+            }
+            site.refuse_chroot("a transactional backup is")?;
+        }
+        self.enqueue_backup(vaults, request, false)
+    }
+
+    /// Queues a scheduled backup if one is due and none waits.
+    pub(crate) fn backup_if_due(&self, vaults: &Vaults, site: &Site) -> Result<bool, EngineError> {
+        let Some(schedule) = &site.schedule else {
+            return Ok(false);
+        };
+        let waits = self.jobs.counts()?.queued_by_schedule > 0;
+        if !schedule.is_due(self.now(), waits) {
+            return Ok(false);
+        }
+        let queued = self.enqueue_backup(vaults, &BackupRequest::default(), true);
+        if queued.is_err() {
+            schedule.miss();
+        }
+        queued.map(|_| true)
+    }
+
+    /// Queues a backup under the next free id: the present second, or the one after the last.
+    fn enqueue_backup(
+        &self,
+        vaults: &Vaults,
+        request: &BackupRequest,
+        scheduled: bool,
+    ) -> Result<VaultId, EngineError> {
+        let payload = payload(request)?;
+        let mut last = lock(&self.last_id);
+        if last.is_none() {
+            let queued = self
+                .jobs
+                .greatest_id(JobKind::Backup)?
+                .and_then(|id| id.parse().ok());
+            *last = vaults.store.ids()?.pop().max(queued);
+        }
+        let now = VaultId::from_time(self.now());
+        let id = now.max(last.as_ref().and_then(VaultId::next));
+        let id = id.ok_or_else(|| EngineError::Storage("the clock shows no usable time".to_owned()))?;
+        let job = NewJob {
+            payload,
+            scheduled,
+            ..NewJob::new(id.as_str(), JobKind::Backup, id.as_str())
+        };
+        // After an error it may be queued all the same: the next request asks the stores again, and is not
+        // refused for an id that is taken.
+        *last = None;
+        self.jobs.enqueue(job, self.now(), self.max_queued)?;
+        *last = Some(id.clone());
+        Ok(id)
+    }
+
+    /// Queues a restore, unless it cannot be carried out, and returns the id of its job.
+    pub(crate) fn restore(
+        &self,
+        vaults: &Vaults,
+        site: &Site,
+        request: &RestoreRequest,
+    ) -> Result<String, EngineError> {
+        let id = choose::vault(vaults, site, request)?;
+        if request.roots.is_empty() && !self.full_restore {
+            return Err(EngineError::FullRestoreOff);
+        }
+        check_renames(request)?;
+        check_strategy(vaults, &id, request)?;
+        let payload = payload(&RestorePayload::of(request))?;
+        let task = uuid::Uuid::new_v4().to_string();
+        let job = NewJob {
+            payload,
+            ..NewJob::new(&task, JobKind::Restore, id.as_str())
+        };
+        // So that it is not removed in between.
+        vaults.while_all_stay(|| {
+            if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(&id) {
+                return Err(error.into());
+            }
+            self.jobs.enqueue(job, self.now(), self.max_queued)?;
+            Ok(task)
+        })
+    }
+}
+
+fn payload(request: &impl Serialize) -> Result<Value, EngineError> {
+    serde_json::to_value(request).map_err(|error| EngineError::Internal(error.to_string()))
+}
+
+fn check_renames(request: &RestoreRequest) -> Result<(), InvalidRequest> {
+    for (from, to) in &request.renames {
+        if from.is_root() || to.is_root() {
+            return Err(InvalidRequest::RenamesRoot);
+        }
+        if is_the_servers(to) {
+            let (from, to) = (from.clone(), to.clone());
+            return Err(InvalidRequest::RenamesIntoServers { from, to });
+        }
+        if !request.roots.is_empty() && !request.roots.iter().any(|root| from.is_within(root)) {
+            return Err(InvalidRequest::RenamesUnwanted(from.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn check_strategy(vaults: &Vaults, id: &VaultId, request: &RestoreRequest) -> Result<(), EngineError> {
+    if request.strategy == Strategy::Online {
+        return match request.raise_epoch {
+            Some(_) => Err(InvalidRequest::EpochOnline.into()),
+            None => Ok(()),
+        };
+    }
+    if !request.roots.is_empty() || !request.renames.is_empty() || request.policy != Policy::Replace {
+        return Err(InvalidRequest::ChoosesByFiles.into());
+    }
+    if vaults.store.manifest(id)?.mode != Mode::Transactional {
+        return Err(InvalidRequest::NotTransactional(id.clone()).into());
+    }
+    match request.raise_epoch {
+        Some(epoch) if epoch > GREATEST_EPOCH => Err(InvalidRequest::EpochTooGreat(GREATEST_EPOCH).into()),
+        _ => Ok(()),
+    }
+}

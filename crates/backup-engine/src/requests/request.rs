@@ -1,0 +1,106 @@
+//! What can be asked for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use vault_store::Mode;
+use zk_snapshot::{Policy, ZnodePath};
+
+/// What to back up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// How.
+    pub mode: Mode,
+    /// The subtrees wanted; none means all of ZooKeeper.
+    pub roots: Vec<ZnodePath>,
+    /// Whether eviction policies must leave the backup.
+    pub pinned: bool,
+    /// Only recorded.
+    pub sharded: bool,
+    /// Whether a backup that lacks what could not be read is a good one.
+    pub allow_partial: bool,
+}
+
+/// Which backup to restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreSource {
+    /// The one with this id.
+    Vault(String),
+    /// The first at or after this time, in ms since the Unix epoch, that is valid and has what is asked for.
+    Since(i64),
+    /// The newest such one at or before this time.
+    Before(i64),
+}
+
+/// How a transactional backup is brought back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// Through the client API, while the servers run: only what differs is written.
+    #[default]
+    Online,
+    /// By files that every server begins anew with: for an ensemble that is lost. Everything there is replaced.
+    Files,
+}
+
+/// What to restore, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreRequest {
+    /// Which backup.
+    pub source: RestoreSource,
+    /// The subtrees wanted; none means everything in the backup except `/zookeeper`.
+    pub roots: Vec<ZnodePath>,
+    /// Subtrees that come back under another path.
+    pub renames: BTreeMap<ZnodePath, ZnodePath>,
+    /// What may happen to znodes that exist.
+    pub policy: Policy,
+    /// Only say what would be done, in the job's result.
+    pub dry_run: bool,
+    /// By which way.
+    pub strategy: Strategy,
+    /// By files: begin above this epoch and every one that is known, so that no zxid is given out twice. At most
+    /// 2,000,000,000: zxids of epochs from 2^31 are negative.
+    pub raise_epoch: Option<u32>,
+}
+
+impl RestoreRequest {
+    /// Everything in the backup `vault`, so that the live tree ends equal to it.
+    #[must_use]
+    pub fn of(vault: &str) -> Self {
+        Self {
+            source: RestoreSource::Vault(vault.to_owned()),
+            roots: Vec::new(),
+            renames: BTreeMap::new(),
+            policy: Policy::Replace,
+            dry_run: false,
+            strategy: Strategy::Online,
+            raise_epoch: None,
+        }
+    }
+}
+
+/// What a restore job keeps of its request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RestorePayload {
+    pub(crate) roots: Vec<ZnodePath>,
+    pub(crate) renames: BTreeMap<ZnodePath, ZnodePath>,
+    pub(crate) policy: Policy,
+    pub(crate) dry_run: bool,
+    #[serde(default)]
+    pub(crate) strategy: Strategy,
+    #[serde(default)]
+    pub(crate) raise_epoch: Option<u32>,
+}
+
+impl RestorePayload {
+    pub(crate) fn of(request: &RestoreRequest) -> Self {
+        Self {
+            roots: request.roots.clone(),
+            renames: request.renames.clone(),
+            policy: request.policy,
+            dry_run: request.dry_run,
+            strategy: request.strategy,
+            raise_epoch: request.raise_epoch,
+        }
+    }
+}

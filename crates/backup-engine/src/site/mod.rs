@@ -1,0 +1,62 @@
+//! One ensemble, with what belongs to it: where its states come from, its schedule, policies, history and recovery.
+
+mod clock_watch;
+mod history;
+mod recovery;
+mod retention;
+mod schedule;
+mod unfinished;
+
+use std::sync::Arc;
+
+use vault_store::Manifest;
+
+use crate::ensemble::{Ensemble, Probed, StateSource};
+use crate::{EngineError, InvalidRequest};
+use time::OffsetDateTime;
+
+pub(crate) use self::clock_watch::{ClockWatch, Uptime, uptime};
+pub(crate) use self::history::History;
+pub use self::recovery::Recovery;
+pub(crate) use self::retention::Retention;
+pub(crate) use self::schedule::Scheduled;
+pub(crate) use self::unfinished::UnfinishedZnodes;
+
+/// An ensemble that is backed up.
+pub(crate) struct Site {
+    pub(crate) ensemble: Arc<dyn Ensemble>,
+    /// What it last said of itself.
+    pub(crate) probed: Arc<Probed>,
+    /// Where transactional backups come from, the best first.
+    pub(crate) states: Vec<Arc<dyn StateSource>>,
+    pub(crate) consistency_rounds: u32,
+    pub(crate) sequence_limit: u64,
+    pub(crate) schedule: Option<Scheduled>,
+    pub(crate) retention: Retention,
+    pub(crate) recovery: Option<Recovery>,
+    pub(crate) history: History,
+    /// What restores have begun and not finished.
+    pub(crate) unfinished: Arc<UnfinishedZnodes>,
+}
+
+impl Site {
+    /// Whether a backup is of this ensemble, which has gone on since: then what it says of a znode holds as long as the
+    /// numbers of the znode's `Stat` are the same. Blocks.
+    pub(crate) fn has_gone_on_since(&self, manifest: &Manifest, now: OffsetDateTime) -> bool {
+        let begin = self.history.begin(now);
+        manifest.source() == Some(&*self.ensemble.name())
+            && begin.is_none_or(|begin| begin < manifest.started_at)
+    }
+
+    /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
+    pub(crate) fn refuse_chroot(&self, what: &str) -> Result<(), EngineError> {
+        match self.ensemble.chroot() {
+            None => Ok(()),
+            Some(chroot) => Err(InvalidRequest::BelowChroot {
+                what: what.to_owned(),
+                chroot,
+            }
+            .into()),
+        }
+    }
+}

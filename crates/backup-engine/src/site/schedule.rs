@@ -1,0 +1,49 @@
+//! When backups are made without being asked for.
+
+use std::sync::Mutex;
+
+use job_queue::{Schedule, Ticker};
+use time::OffsetDateTime;
+
+use crate::clock::rfc3339;
+use crate::lock::lock;
+
+/// A schedule, and what of it is done.
+pub(crate) struct Scheduled {
+    cron: String,
+    ticker: Mutex<Ticker>,
+}
+
+impl Scheduled {
+    pub(crate) fn new(schedule: Schedule, now: OffsetDateTime) -> Self {
+        Self {
+            cron: schedule.as_str().to_owned(),
+            ticker: Mutex::new(Ticker::new(schedule, now)),
+        }
+    }
+
+    /// When the next backup is due.
+    pub(crate) fn next(&self) -> Option<OffsetDateTime> {
+        lock(&self.ticker).next()
+    }
+
+    /// Whether one is due and none `waits`. It counts as made.
+    pub(crate) fn is_due(&self, now: OffsetDateTime, waits: bool) -> bool {
+        lock(&self.ticker).tick(now, waits)
+    }
+
+    /// One that was due could not be queued.
+    pub(crate) fn miss(&self) {
+        lock(&self.ticker).miss();
+    }
+
+    /// What is to be said of it.
+    pub(crate) fn report(&self) -> health_metrics::Schedule {
+        let ticker = lock(&self.ticker);
+        health_metrics::Schedule {
+            cron: self.cron.clone(),
+            next: ticker.next().and_then(rfc3339),
+            missed: ticker.missed(),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Looking into backups.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use vault_store::{VaultId, VaultStore};
+use zk_snapshot::{Acl, ArchiveError, Catalog, Entry, Kind, Role, Stat, ZnodePath};
+
+use super::records::{self, Opened};
+use crate::lock::lock;
+use crate::{EngineError, Mode};
+
+/// Vaults that are kept open, with where their znodes are.
+const OPEN: usize = 3;
+/// How many bytes the znodes on one page take, and each beside its path and name.
+const ROOM: usize = 8 << 20;
+const BESIDE: usize = 320;
+
+/// Vaults that were looked into, the last one first.
+#[derive(Default)]
+pub(crate) struct Catalogs(Mutex<VecDeque<(VaultId, Arc<Look>)>>);
+
+impl Catalogs {
+    /// Closes what was looked into of `id`, which would keep its disk space.
+    pub(super) fn forget(&self, id: &VaultId) {
+        lock(&self.0).retain(|(known, _)| known != id);
+    }
+
+    fn look(&self, store: &dyn VaultStore, id: &VaultId) -> Result<Arc<Look>, EngineError> {
+        let manifest = store.manifest(id)?; // whatever was looked into before, it may have been removed
+        let known = lock(&self.0)
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, look)| Arc::clone(look));
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let opened = records::open(store, &manifest)?;
+        let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(id, &error))?;
+        let look = Arc::new(Look { opened, catalog });
+        let mut catalogs = lock(&self.0);
+        catalogs.truncate(OPEN - 1);
+        catalogs.push_front((id.clone(), Arc::clone(&look)));
+        Ok(look)
+    }
+
+    /// The children of a znode.
+    pub(crate) fn znodes(
+        &self,
+        store: &dyn VaultStore,
+        id: &VaultId,
+        path: &ZnodePath,
+        page: Page,
+    ) -> Result<ZnodePage, EngineError> {
+        let look = self.look(store, id)?;
+        let children = look
+            .catalog
+            .children(path, page.offset, page.limit)
+            .map_err(|error| damaged(id, &error))?;
+        if children.total == 0
+            && look
+                .catalog
+                .znode(path)
+                .map_err(|error| damaged(id, &error))?
+                .is_none()
+        {
+            return Err(no_znode(id, path));
+        }
+        let mut room = ROOM;
+        let fits = |entry: &Entry| {
+            let before = room;
+            room = room.saturating_sub(2 * entry.path.as_str().len() + BESIDE);
+            before > 0
+        };
+        let znodes = children.entries.into_iter().take_while(fits);
+        Ok(ZnodePage {
+            path: path.clone(),
+            total: children.total,
+            znodes: znodes.map(|entry| info(&look.opened, entry)).collect(),
+        })
+    }
+
+    /// A znode with its data.
+    pub(crate) fn znode(
+        &self,
+        store: &dyn VaultStore,
+        id: &VaultId,
+        path: &ZnodePath,
+    ) -> Result<ZnodeContent, EngineError> {
+        let look = self.look(store, id)?;
+        let record = look.catalog.znode(path).map_err(|error| damaged(id, &error))?;
+        let record = record.ok_or_else(|| no_znode(id, path))?;
+        Ok(ZnodeContent {
+            info: info(&look.opened, look.catalog.entry(&record)),
+            data: STANDARD.encode(&record.data),
+            acl: record.acl,
+        })
+    }
+}
+
+/// A vault that was looked into.
+struct Look {
+    opened: Opened,
+    catalog: Catalog,
+}
+
+/// A znode in a backup, without its data.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZnodeInfo {
+    /// Its path.
+    pub path: ZnodePath,
+    /// Its name; empty for the root.
+    pub name: String,
+    /// `persistent`, `container` or `ttl`; `None` in a hierarchical backup, since clients are not shown it.
+    pub kind: Option<&'static str>,
+    /// How long a TTL znode lives without a change, in ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Whether it was asked for, is above what was, or could not be read.
+    pub role: Role,
+    /// Bytes of data.
+    pub size: usize,
+    /// Children in the backup.
+    pub children: u32,
+    /// Its `Stat`.
+    pub stat: Stat,
+}
+
+/// A znode in a backup with all that is known of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZnodeContent {
+    /// What it is.
+    #[serde(flatten)]
+    pub info: ZnodeInfo,
+    /// Its data, in standard base64 with padding.
+    pub data: String,
+    /// Its access control list.
+    pub acl: Acl,
+}
+
+/// Children of a znode, by name; where there are more than 10,000, in the order of the backup.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ZnodePage {
+    /// Their parent.
+    pub path: ZnodePath,
+    /// How many there are in all.
+    pub total: usize,
+    /// Those asked for: fewer, where they take more than 8 MiB.
+    pub znodes: Vec<ZnodeInfo>,
+}
+
+/// What a backup is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompareWith {
+    /// Another backup.
+    Backup(String),
+    /// The tree as it is now.
+    Live,
+}
+
+/// Which part of a long answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// How many to leave out.
+    pub offset: usize,
+    /// How many to give at most.
+    pub limit: usize,
+}
+
+fn damaged(id: &VaultId, error: &ArchiveError) -> EngineError {
+    EngineError::Storage(format!("backup {id}: {error}"))
+}
+
+fn info(opened: &Opened, entry: Entry) -> ZnodeInfo {
+    let transactional = opened.mode == Mode::Transactional;
+    let mut stat = entry.stat;
+    let (mut kind, mut ttl_ms) = (None, None);
+    if transactional {
+        // The file has no number of children, and the number of creations in place of `cversion`.
+        stat.num_children = entry.children.cast_signed();
+        stat.cversion = stat.cversion.wrapping_sub(stat.num_children);
+        kind = Some(match stat.kind() {
+            Kind::Container => "container",
+            Kind::Ttl(time) => {
+                ttl_ms = u64::try_from(time.as_millis()).ok();
+                "ttl"
+            }
+            Kind::Persistent | Kind::Ephemeral => "persistent",
+        });
+    }
+    ZnodeInfo {
+        name: entry.path.name().to_owned(),
+        path: entry.path,
+        kind,
+        ttl_ms,
+        role: entry.role,
+        size: entry.size,
+        children: entry.children,
+        stat,
+    }
+}
+
+fn no_znode(id: &VaultId, path: &ZnodePath) -> EngineError {
+    EngineError::ZnodeNotFound(format!("backup {id} has no znode {path}"))
+}

@@ -1,0 +1,39 @@
+//! What two backups differ in.
+
+use vault_store::{Manifest, VaultId, VaultStore};
+use zk_snapshot::{Comparison, ZnodePath, compare};
+
+use super::browse::Page;
+use super::records;
+use crate::EngineError;
+
+/// What became of the znodes of `from`.
+pub(crate) fn between(
+    store: &dyn VaultStore,
+    from: &VaultId,
+    to: &VaultId,
+    page: Page,
+) -> Result<Comparison, EngineError> {
+    let open = |id: &VaultId| {
+        let manifest = store.manifest(id)?;
+        let roots = roots_of(&manifest);
+        Ok::<_, EngineError>((records::open(store, &manifest)?, roots))
+    };
+    let ((from, these), (to, those)) = (open(from)?, open(to)?);
+    // What one of them was not asked for is no difference.
+    let within = |path: &ZnodePath| {
+        [&these, &those].iter().all(|roots| match roots {
+            None => true,
+            Some(roots) => roots.iter().any(|root| path.is_within(root)),
+        })
+    };
+    compare(&*from.records, &*to.records, within, (page.offset, page.limit))
+        .map_err(|error| EngineError::Storage(error.to_string()))
+}
+
+/// What a backup of a part was asked for.
+fn roots_of(manifest: &Manifest) -> Option<Vec<ZnodePath>> {
+    let roots = manifest.roots.as_ref()?;
+    let path = |root: &String| ZnodePath::parse(&format!("/{}", root.trim_start_matches('/'))).ok();
+    Some(roots.iter().filter_map(path).collect())
+}

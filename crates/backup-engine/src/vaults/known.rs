@@ -1,0 +1,68 @@
+//! What is known of vaults, so that thousands need not be read for every answer.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use vault_store::{StoreError, VaultId, VaultStore};
+
+use super::Stored;
+use crate::lock::lock;
+
+/// So long each answer looks again at what is known. That is all of a few hundred vaults, each time; of more than
+/// that, each answer looks at those that were not looked at for longest.
+const LOOKING: Duration = Duration::from_millis(8);
+
+/// Manifests never change. What can change is told late at worst: a file that is damaged from outside, and another
+/// process's verification.
+#[derive(Default)]
+pub(crate) struct Known(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    vaults: HashMap<VaultId, Arc<Stored>>,
+    /// The one that was not looked at for longest is the first.
+    order: VecDeque<VaultId>,
+}
+
+impl Known {
+    /// All vaults that there are, oldest first, without their lists of files.
+    pub(crate) fn all(&self, store: &dyn VaultStore) -> Result<Vec<Arc<Stored>>, StoreError> {
+        let ids = store.ids()?;
+        let mut state = lock(&self.0);
+        let there: HashSet<_> = ids.iter().collect();
+        state.vaults.retain(|id, _| there.contains(id));
+        state.order.retain(|id| there.contains(id));
+        let begun = Instant::now();
+        for _ in 0..state.order.len() {
+            if begun.elapsed() > LOOKING {
+                break;
+            }
+            if let Some(id) = state.order.pop_front() {
+                state.look(store, id);
+            }
+        }
+        for id in &ids {
+            if !state.vaults.contains_key(id) {
+                state.look(store, id.clone());
+            }
+        }
+        let known = ids.iter().filter_map(|id| state.vaults.get(id));
+        Ok(known.cloned().collect())
+    }
+}
+
+impl State {
+    fn look(&mut self, store: &dyn VaultStore, id: VaultId) {
+        let stored = match Stored::read(store, &id) {
+            Err(StoreError::NotFound(_)) => {
+                self.vaults.remove(&id); // gone meanwhile
+                return;
+            }
+            Err(error) => Stored::unknown(&id, &error),
+            Ok(stored) => stored.without_files(),
+        };
+        self.vaults.insert(id.clone(), Arc::new(stored));
+        self.order.push_back(id);
+    }
+}

@@ -1,0 +1,103 @@
+//! What is kept: the vaults, who holds them, and what is known of them.
+
+pub(crate) mod browse;
+pub(crate) mod compare;
+mod known;
+pub(crate) mod records;
+mod stored;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use job_queue::JobStore;
+use vault_store::{StoreError, VaultId, VaultStore};
+
+use self::browse::Catalogs;
+use self::known::Known;
+use crate::EngineError;
+use crate::lock::lock;
+
+pub(crate) use self::stored::{Stored, Unreadable};
+
+/// The store, with what keeps its vaults from being removed.
+pub(crate) struct Vaults {
+    pub(crate) store: Arc<dyn VaultStore>,
+    /// Restores that wait need their vaults.
+    jobs: Arc<dyn JobStore>,
+    /// Vaults that are being read, and how often.
+    read: Mutex<HashMap<VaultId, usize>>,
+    known: Known,
+    pub(crate) catalogs: Catalogs,
+}
+
+impl Vaults {
+    pub(crate) fn new(store: Arc<dyn VaultStore>, jobs: Arc<dyn JobStore>) -> Self {
+        Self {
+            store,
+            jobs,
+            read: Mutex::default(),
+            known: Known::default(),
+            catalogs: Catalogs::default(),
+        }
+    }
+
+    /// What is known of every vault, oldest first.
+    pub(crate) fn all(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
+        self.known.all(&*self.store)
+    }
+
+    /// Keeps a vault from being removed until the guard is dropped.
+    pub(crate) fn hold(self: &Arc<Self>, id: &VaultId) -> Held {
+        *lock(&self.read).entry(id.clone()).or_default() += 1;
+        Held {
+            vaults: Arc::clone(self),
+            id: id.clone(),
+        }
+    }
+
+    /// Does `work` while nothing is removed.
+    pub(crate) fn while_all_stay<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _read = lock(&self.read);
+        work()
+    }
+
+    /// An error for a vault that is being read, or that a restore waits for.
+    pub(crate) fn check_free(&self, id: &VaultId) -> Result<(), EngineError> {
+        self.is_free(id, &lock(&self.read))
+    }
+
+    fn is_free(&self, id: &VaultId, read: &HashMap<VaultId, usize>) -> Result<(), EngineError> {
+        match read.contains_key(id) || self.jobs.is_to_be_restored(id.as_str())? {
+            true => Err(EngineError::InUse(id.to_string())),
+            false => Ok(()),
+        }
+    }
+
+    /// Removes a vault, unless it is being read, or a restore of it waits.
+    pub(crate) fn remove(&self, id: &VaultId) -> Result<(), EngineError> {
+        // Held while removing, so that nobody begins to read it meanwhile.
+        let read = lock(&self.read);
+        self.is_free(id, &read)?;
+        self.store.remove(id)?;
+        self.catalogs.forget(id);
+        Ok(())
+    }
+}
+
+/// A vault that may not be removed.
+pub(crate) struct Held {
+    vaults: Arc<Vaults>,
+    id: VaultId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut read = lock(&self.vaults.read);
+        if let Some(count) = read.get_mut(&self.id) {
+            *count -= 1;
+            if *count == 0 {
+                read.remove(&self.id);
+            }
+        }
+    }
+}

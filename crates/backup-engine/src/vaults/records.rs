@@ -1,0 +1,82 @@
+//! The znodes of a vault, whatever it was taken by.
+
+use std::sync::Arc;
+
+use vault_store::{Contents, Damage, Manifest, Mode, Outcome, VaultStore, Verification};
+use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
+
+use crate::{EngineError, InvalidRequest};
+
+/// The znodes of a vault, as the walk met them.
+pub(crate) const ARCHIVE: &str = "archive.zst";
+/// What became of znodes after the walk had passed them.
+pub(crate) const AMENDMENTS: &str = "amendments.zst";
+/// What the names of snapshots begin with.
+pub(crate) const SNAPSHOT: &str = "snapshot.";
+
+/// What a job said.
+pub(crate) const LOG: &str = "job.log";
+/// Which ACL guarded which znode, for the next backup.
+pub(crate) const ACLS: &str = "acls.idx";
+
+/// Whether a restore reads this file of a vault: damage to the others takes nothing from it.
+pub(crate) fn is_needed(file: &str) -> bool {
+    ![LOG, ACLS].contains(&file)
+}
+
+/// The first damage that keeps a vault from being restored.
+pub(crate) fn spoiling(found: &Verification) -> Option<&Damage> {
+    found.damage.iter().find(|damage| is_needed(&damage.file))
+}
+
+/// A vault's znodes. Each part is checked when it is read.
+pub(crate) struct Opened {
+    pub(crate) records: Arc<dyn RecordSource>,
+    pub(crate) mode: Mode,
+    /// Whether it tells how many children each znode has had: that of ClickHouse Keeper does not.
+    pub(crate) counters_known: bool,
+}
+
+/// Opens the vault of `manifest`. Blocks.
+pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened, EngineError> {
+    let id = &manifest.id;
+    if let Outcome::Failed { reason } = &manifest.outcome {
+        let (id, why) = (id.clone(), reason.clone());
+        return Err(InvalidRequest::HoldsNothing { id, why }.into());
+    }
+    let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {id}: {error}"));
+    let snapshot = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT));
+    let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
+        let file = store.open(id, &snapshot.name)?;
+        Arc::new(SnapshotRecords::open(file, frames(manifest, &snapshot.name)).map_err(damaged)?)
+    } else {
+        let file = store.open(id, ARCHIVE)?;
+        let walked = ArchiveFile::new(file, frames(manifest, ARCHIVE));
+        let mut amendments: Vec<Amendment> = Vec::new();
+        if manifest.files.iter().any(|file| file.name == AMENDMENTS) {
+            let file = ArchiveFile::new(store.open(id, AMENDMENTS)?, frames(manifest, AMENDMENTS));
+            for index in 0..file.frame_count() {
+                amendments.extend(file.items::<Amendment>(index).map_err(damaged)?);
+            }
+        }
+        Arc::new(Amended::new(walked, amendments))
+    };
+    Ok(Opened {
+        records,
+        mode: manifest.mode,
+        counters_known: manifest.contents.as_ref().is_none_or(Contents::counters_known),
+    })
+}
+
+fn frames(manifest: &Manifest, name: &str) -> Vec<Frame> {
+    let files = manifest.files.iter().filter(|file| file.name == name);
+    files
+        .flat_map(|file| &file.frames)
+        .map(|frame| Frame {
+            offset: frame.offset,
+            length: frame.length,
+            records: frame.records,
+            sha256: frame.sha256.clone(),
+        })
+        .collect()
+}

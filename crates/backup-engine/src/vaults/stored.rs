@@ -1,0 +1,130 @@
+//! What can be told of one vault without reading all of it.
+
+use std::io::{Seek, SeekFrom};
+
+use time::OffsetDateTime;
+use vault_store::{FORMAT_VERSION, Manifest, StoreError, VaultId, VaultStore, Verification};
+
+use super::records;
+
+/// A vault as it was when it was looked at.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) id: VaultId,
+    /// Bytes that it takes.
+    pub(crate) bytes: u64,
+    pub(crate) manifest: Result<Manifest, Unreadable>,
+    /// What is known to keep it from being restored.
+    pub(crate) damage: Option<String>,
+    /// When it was last read and compared with its checksums.
+    pub(crate) verified_at: Option<OffsetDateTime>,
+}
+
+/// Why a manifest tells nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Unreadable {
+    /// The version of its format.
+    pub(crate) format: u64,
+    pub(crate) why: String,
+}
+
+impl Stored {
+    /// Looks at a vault.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; those of a storage that cannot be read just now.
+    pub(crate) fn read(store: &dyn VaultStore, id: &VaultId) -> Result<Self, StoreError> {
+        let bytes = store.size(id)?;
+        let verification = store.verification(id)?;
+        let (manifest, damage) = match store.manifest(id) {
+            Ok(manifest) => {
+                let damage = damage(store, &manifest, verification.as_ref());
+                (Ok(manifest), damage)
+            }
+            Err(error @ StoreError::Unsupported { version, .. }) => {
+                (Err(Unreadable::new(version, &error)), None)
+            }
+            Err(error @ StoreError::Damaged { .. }) => {
+                let damage = Some(error.to_string());
+                (Err(Unreadable::new(FORMAT_VERSION, &error)), damage)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            id: id.clone(),
+            bytes,
+            manifest,
+            damage,
+            verified_at: verification.map(|result| result.at),
+        })
+    }
+
+    /// A vault that cannot be looked at just now.
+    pub(super) fn unknown(id: &VaultId, error: &StoreError) -> Self {
+        Self {
+            id: id.clone(),
+            bytes: 0,
+            manifest: Err(Unreadable::new(FORMAT_VERSION, error)),
+            damage: None,
+            verified_at: None,
+        }
+    }
+
+    /// Without the list of files, which is as long as the backup is large.
+    pub(super) fn without_files(mut self) -> Self {
+        if let Ok(manifest) = &mut self.manifest {
+            manifest.files = Vec::new();
+        }
+        self
+    }
+
+    /// The one date of a backup ([`Manifest::date`]).
+    pub(crate) fn date(&self) -> OffsetDateTime {
+        self.manifest
+            .as_ref()
+            .map_or_else(|_| self.id.time(), Manifest::date)
+    }
+
+    /// Whether it is a good backup that is not known to be damaged.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.damage.is_none() && self.manifest.as_ref().is_ok_and(Manifest::is_valid)
+    }
+}
+
+impl Unreadable {
+    fn new(format: u64, error: &StoreError) -> Self {
+        Self {
+            format,
+            why: error.to_string(),
+        }
+    }
+}
+
+fn damage(store: &dyn VaultStore, manifest: &Manifest, verified: Option<&Verification>) -> Option<String> {
+    verified
+        .and_then(records::spoiling)
+        .map(|damage| format!("{} is damaged: {}", damage.file, damage.what))
+        .or_else(|| wrong_length(store, manifest))
+}
+
+/// What can be seen without reading everything: a file that is missing, cut, or longer than it was.
+fn wrong_length(store: &dyn VaultStore, manifest: &Manifest) -> Option<String> {
+    let mut needed = manifest
+        .files
+        .iter()
+        .filter(|file| records::is_needed(&file.name));
+    needed.find_map(|file| {
+        let length = store
+            .open(&manifest.id, &file.name)
+            .map(|mut open| open.seek(SeekFrom::End(0)));
+        match length {
+            Ok(Ok(length)) if length == file.bytes => None,
+            Ok(Ok(length)) => Some(format!(
+                "{} is damaged: {length} bytes of {} are there",
+                file.name, file.bytes
+            )),
+            Ok(Err(error)) => Some(format!("{} cannot be read: {error}", file.name)),
+            Err(error) => Some(error.to_string()),
+        }
+    })
+}

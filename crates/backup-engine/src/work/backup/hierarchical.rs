@@ -1,0 +1,293 @@
+//! A hierarchical backup: the znode tree, through the client API.
+
+use std::collections::BTreeSet;
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use vault_store::{
+    AclsFrom, AsOf, Captured, Contents, FileEntry, FrameEntry, Hierarchical, Manifest, Moving, Outcome,
+    Skipped, Stage, Zxid,
+};
+use zk_snapshot::{
+    AclIndexWriter, Amendment, ArchiveError, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency,
+    Frame, Portion, Record, ZnodePath, capture,
+};
+
+use super::{Staged, known_acls};
+use crate::requests::BackupRequest;
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::vaults::records::{ACLS, AMENDMENTS, ARCHIVE};
+use crate::work::context::JobContext;
+use crate::work::failure::Failure;
+use crate::work::progress::Progress;
+
+/// Portions between the walk and the writer; the walk waits when the writer is behind.
+const BUFFERED: usize = 8;
+/// Znodes that could not be read and are named.
+const NAMED: usize = 20;
+
+struct Written {
+    stage: Box<dyn Stage>,
+    files: Vec<FileEntry>,
+    /// Znodes whose records are too large to be read again.
+    too_large: BTreeSet<ZnodePath>,
+}
+
+/// Captures what is asked for into a new stage.
+pub(super) async fn stage(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    manifest: &Manifest,
+    request: &BackupRequest,
+) -> Result<Staged, Failure> {
+    let JobContext { log, progress, .. } = context;
+    progress.phase("connecting");
+    let client = site.ensemble.connect().await?;
+    progress.phase("capturing");
+    let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
+    let (roots, now) = (manifest.roots.clone(), context.now());
+    let known = tokio::task::spawn_blocking(move || known_acls::newest(&*store, &here, roots.as_ref(), now));
+    let known = known.await?;
+    if let Some((id, _)) = &known {
+        log.info(&format!("ACLs that did not change are those of backup {id}"));
+    }
+    let (sink, portions) = mpsc::channel(BUFFERED);
+    let (store, id, granular) = (
+        Arc::clone(&vaults.store),
+        manifest.id.clone(),
+        manifest.is_granular(),
+    );
+    let (counter, source) = (Arc::clone(progress), site.ensemble.name());
+    let writing = tokio::task::spawn_blocking(move || {
+        let stage = || Ok(store.stage(&id, granular)?);
+        write_portions(stage, portions, &source, &counter)
+    });
+    let options = CaptureOptions {
+        roots: request.roots.clone(),
+        rounds: site.consistency_rounds,
+        known_acls: known.map(|(_, index)| index),
+        ..CaptureOptions::default()
+    };
+    let captured = capture(&*client, &options, sink).await;
+    let written = writing.await;
+    client.close().await;
+    // If the writer failed, the capture only knows that nobody listened.
+    let written = written??;
+    let mut summary = captured?;
+    for path in written.too_large {
+        log.error(&format!("{path} is too large for a backup"));
+        summary.unreadable += 1;
+        summary.znodes = summary.znodes.saturating_sub(1);
+        if summary.unreadable_paths.len() < NAMED {
+            summary.unreadable_paths.push(path);
+        }
+    }
+    let outcome = tell(context, &summary);
+    Ok(Staged {
+        stage: written.stage,
+        files: written.files,
+        contents: contents(&summary, request, site.ensemble.name()),
+        outcome,
+    })
+}
+
+/// Writes what the capture hands on, from the beginning in a new stage wherever it starts over.
+fn write_portions(
+    stage: impl Fn() -> Result<Box<dyn Stage>, Failure>,
+    mut portions: mpsc::Receiver<Portion>,
+    source: &str,
+    progress: &Progress,
+) -> Result<Written, Failure> {
+    'anew: loop {
+        let mut stage = stage()?;
+        let mut acls = AclIndexWriter::default();
+        let mut archive = archive_in(&mut *stage, ARCHIVE)?;
+        let (mut amendments, mut too_large) = (None, BTreeSet::new());
+        while let Some(portion) = portions.blocking_recv() {
+            match portion {
+                Portion::Restart => {
+                    progress.restart();
+                    continue 'anew;
+                }
+                Portion::Records(records) => {
+                    for record in records {
+                        progress.add(1, record.data.len());
+                        acls.add(&record.path, &record.stat, &record.acl);
+                        match archive.push(&record) {
+                            Err(ArchiveError::TooLarge(path)) => {
+                                archive.push(&Record::unreadable(path.clone()))?;
+                                too_large.insert(path);
+                            }
+                            pushed => pushed?,
+                        }
+                    }
+                }
+                Portion::Amendments(more) => {
+                    for amendment in more {
+                        if let Some(record) = &amendment.record {
+                            acls.add(&record.path, &record.stat, &record.acl);
+                        }
+                        if amendments.is_none() {
+                            amendments = Some(archive_in(&mut *stage, AMENDMENTS)?);
+                        }
+                        if let Some(archive) = &mut amendments {
+                            too_large.remove(&amendment.path);
+                            match archive.amend(&amendment) {
+                                Err(ArchiveError::TooLarge(path)) => {
+                                    archive.amend(&Amendment {
+                                        record: Some(Record::unreadable(path.clone())),
+                                        ..amendment
+                                    })?;
+                                    too_large.insert(path);
+                                }
+                                amended => amended?,
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let mut files = vec![file_entry(ARCHIVE, archive.finish()?)];
+        if let Some(archive) = amendments {
+            files.push(file_entry(AMENDMENTS, archive.finish()?));
+        }
+        let mut index = Vec::new();
+        acls.finish(source, &mut index)?;
+        stage.create(ACLS)?.write_all(&index)?;
+        files.push(FileEntry::whole(ACLS, &index));
+        return Ok(Written {
+            stage,
+            files,
+            too_large,
+        });
+    }
+}
+
+type Out = BufWriter<Box<dyn Write + Send>>;
+
+fn archive_in(stage: &mut dyn Stage, name: &str) -> Result<ArchiveWriter<Out>, Failure> {
+    let out = BufWriter::with_capacity(1 << 20, stage.create(name)?);
+    Ok(ArchiveWriter::new(out))
+}
+
+fn file_entry(name: &str, frames: Vec<Frame>) -> FileEntry {
+    FileEntry {
+        name: name.to_owned(),
+        bytes: frames.iter().map(|frame| frame.length).sum(),
+        frames: frames.into_iter().map(frame_entry).collect(),
+    }
+}
+
+/// Says what a capture found, and what is to be thought of it.
+fn tell(context: &JobContext, summary: &CaptureSummary) -> Outcome {
+    let JobContext { log, metrics, .. } = context;
+    metrics.captured(
+        claim(summary.consistency).as_str(),
+        &[
+            ("ephemeral", summary.ephemerals_skipped),
+            ("unreadable", summary.unreadable),
+            ("vanished", summary.vanished),
+        ],
+    );
+    log.info(&format!(
+        "captured {} znodes, {} bytes of data; skipped {} ephemeral ones",
+        summary.znodes, summary.bytes, summary.ephemerals_skipped
+    ));
+    log.info(&match summary.consistency {
+        Consistency::Consistent => format!(
+            "consistent as of zxid 0x{:x} after {} rounds",
+            summary.newest_zxid, summary.rounds
+        ),
+        Consistency::Fuzzy => format!(
+            "fuzzy: {} znodes still changed after {} rounds",
+            summary.moving, summary.rounds
+        ),
+    });
+    if summary.ancestors_apart > 0 {
+        log.info(&format!(
+            "{} ancestors of what was backed up changed meanwhile: they are of another moment",
+            summary.ancestors_apart
+        ));
+    }
+    if !summary.counters_known {
+        log.info(
+            "ClickHouse Keeper: its counters of sequential children are not known, and /keeper is left out",
+        );
+    }
+    if !summary.is_partial() {
+        return Outcome::Complete;
+    }
+    let paths = summary.unreadable_paths.iter().map(ToString::to_string);
+    let names: Vec<_> = paths.chain(summary.refused_names.iter().cloned()).collect();
+    let more = if summary.unreadable as usize > names.len() {
+        ", …"
+    } else {
+        ""
+    };
+    Outcome::Partial {
+        reason: format!(
+            "partial: {} znodes could not be read in full: {}{more}",
+            summary.unreadable,
+            names.join(", ")
+        ),
+    }
+}
+
+fn frame_entry(frame: Frame) -> FrameEntry {
+    let Frame {
+        offset,
+        length,
+        records,
+        sha256,
+    } = frame;
+    FrameEntry {
+        offset,
+        length,
+        records,
+        sha256,
+    }
+}
+
+fn claim(consistency: Consistency) -> vault_store::Consistency {
+    match consistency {
+        Consistency::Consistent => vault_store::Consistency::Consistent,
+        Consistency::Fuzzy => vault_store::Consistency::Fuzzy,
+    }
+}
+
+fn contents(summary: &CaptureSummary, request: &BackupRequest, source: String) -> Contents {
+    let texts = |paths: &[ZnodePath]| paths.iter().map(ToString::to_string).collect();
+    Contents::Hierarchical(Hierarchical {
+        captured: Captured {
+            consistency: claim(summary.consistency),
+            zxid: AsOf {
+                newest: Zxid(summary.newest_zxid),
+            },
+            znodes: summary.znodes,
+            bytes: summary.bytes,
+            allow_partial: request.allow_partial,
+            source: Some(source),
+        },
+        rounds: Some(summary.rounds),
+        moving: Some(Moving {
+            count: summary.moving,
+            paths: texts(&summary.moving_paths),
+        }),
+        ancestors_apart: Some(summary.ancestors_apart),
+        counters_known: Some(summary.counters_known),
+        vanished: summary.vanished,
+        skipped: Skipped {
+            ephemeral: summary.ephemerals_skipped,
+            unreadable: summary.unreadable,
+            unreadable_paths: texts(&summary.unreadable_paths),
+            refused_names: Some(summary.refused_names.clone()),
+        },
+        acls: Some(AclsFrom {
+            read: summary.acls_read,
+            reused: summary.acls_reused,
+        }),
+    })
+}

@@ -1,0 +1,67 @@
+//! What earlier backups know, so that this one need not ask.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use vault_store::{StoreError, VaultId, VaultStore, verify_file};
+use zk_snapshot::AclIndex;
+
+use crate::site::Site;
+use crate::vaults::records::ACLS;
+
+/// Backups that are looked at, the newest first.
+const LOOKED_AT: usize = 50;
+/// That of 300 million znodes.
+const LARGEST: u64 = 4 << 30;
+
+/// The ACLs of the newest backup of the ensemble that covers `roots`, and that is of the history which goes on. Whatever
+/// is wrong with an earlier backup is not this one's trouble: then there are none.
+pub(super) fn newest(
+    store: &dyn VaultStore,
+    site: &Site,
+    roots: Option<&Vec<String>>,
+    now: OffsetDateTime,
+) -> Option<(VaultId, Arc<AclIndex>)> {
+    let source = site.ensemble.name();
+    let begin = site.history.begin(now);
+    let ids = store.ids().ok()?;
+    let earlier = ids.into_iter().rev().take(LOOKED_AT);
+    for id in earlier {
+        match acls_of(store, &id, &source, roots, begin) {
+            Ok(Some(index)) => return Some((id, Arc::new(index))),
+            Ok(None) => {}
+            Err(why) => log::warn!("the ACLs of backup {id} are of no use: {why}"),
+        }
+    }
+    None
+}
+
+fn acls_of(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    source: &str,
+    roots: Option<&Vec<String>>,
+    begin: Option<OffsetDateTime>,
+) -> Result<Option<AclIndex>, String> {
+    let manifest = match store.manifest(id) {
+        Ok(manifest) => manifest,
+        Err(StoreError::Unsupported { .. }) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if begin.is_some_and(|begin| manifest.started_at <= begin) {
+        return Ok(None);
+    }
+    let covers = manifest.was_asked_for(roots);
+    let Some(entry) = manifest.files.iter().find(|file| file.name == ACLS && covers) else {
+        return Ok(None);
+    };
+    if entry.bytes > LARGEST {
+        return Err(format!("{ACLS} is said to have {} bytes", entry.bytes));
+    }
+    let damage = verify_file(store, id, entry).map_err(|error| error.to_string())?;
+    if let Some(damage) = damage.first() {
+        return Err(format!("{ACLS} is damaged: {}", damage.what));
+    }
+    let file = store.open(id, ACLS).map_err(|error| error.to_string())?;
+    AclIndex::read(file, source).map_err(|error| error.to_string())
+}

@@ -1,0 +1,153 @@
+//! A backup: a vault is staged in one of two ways, and committed, or it tells why it failed.
+
+mod hierarchical;
+mod known_acls;
+mod transactional;
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, VaultId};
+
+use super::context::JobContext;
+use super::failure::{Cause, Failure};
+use super::result::JobResult;
+use crate::requests::BackupRequest;
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::vaults::records::LOG;
+
+/// What is ready to be committed.
+struct Staged {
+    stage: Box<dyn Stage>,
+    files: Vec<FileEntry>,
+    /// For the manifest.
+    contents: Contents,
+    outcome: Outcome,
+}
+
+/// Writes the vault of the job. If that fails, a vault that says so is written instead, where that is possible.
+pub(super) async fn run(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+) -> Result<JobResult, Failure> {
+    let JobContext {
+        job, log, metrics, ..
+    } = context;
+    let id: VaultId = job.vault.parse()?;
+    let request: BackupRequest = serde_json::from_value(job.payload.clone())?;
+    let mode = request.mode.as_str();
+    let mut manifest = Manifest::new(&id, request.mode, context.now(), Outcome::Complete);
+    manifest.pinned = request.pinned;
+    manifest.sharded = request.sharded;
+    manifest.scheduled = Some(job.scheduled);
+    if !request.roots.is_empty() {
+        manifest.roots = Some(request.roots.iter().map(ToString::to_string).collect());
+    }
+    log.info(&format!(
+        "backing up {}",
+        manifest
+            .roots
+            .as_ref()
+            .map_or("everything".to_owned(), |r| r.join(", "))
+    ));
+    let (blocking, now) = (Arc::clone(site), context.now());
+    tokio::task::spawn_blocking(move || note_files_that_lie_ready(&blocking, now)).await??;
+    let staged = match request.mode {
+        Mode::Hierarchical => hierarchical::stage(vaults, site, context, &manifest, &request).await,
+        Mode::Transactional => transactional::stage(vaults, site, context, &manifest, &request).await,
+    };
+    let done = match staged {
+        Ok(staged) => finish(context, staged, manifest.clone()).await,
+        Err(failure) => Err(failure),
+    };
+    let finished = match done {
+        Ok(finished) => finished,
+        Err(failure) => {
+            let reason = failure.cause.to_string();
+            log.error(&reason);
+            metrics.backup_ended(mode, true, 0.0, 0, 0);
+            leave_a_failed_vault(vaults, context, manifest, reason).await;
+            return Err(failure);
+        }
+    };
+    let size = vaults.store.size(&id).unwrap_or(0);
+    let seconds = (finished.finished_at - finished.started_at).as_seconds_f64();
+    let znodes = finished
+        .contents
+        .as_ref()
+        .map_or(0, |contents| contents.captured().znodes);
+    let failure = match &finished.outcome {
+        Outcome::Partial { reason } if !request.allow_partial => Some(reason.clone()),
+        _ => None,
+    };
+    metrics.backup_ended(mode, failure.is_some(), seconds, size, znodes);
+    let result = finished.contents.map_or(JobResult::Nothing, |contents| {
+        JobResult::Backup(Box::new(contents))
+    });
+    match failure {
+        None => Ok(result),
+        Some(reason) => Err(Failure {
+            cause: Cause::Said(reason),
+            result,
+        }),
+    }
+}
+
+/// A backup that is begun while files lie ready for a restore may still be of the history before it.
+fn note_files_that_lie_ready(site: &Site, now: OffsetDateTime) -> io::Result<()> {
+    match site.history.files_lie_ready() {
+        Ok(false) => Ok(()),
+        Ok(true) | Err(_) => site.history.break_off(now),
+    }
+}
+
+async fn finish(context: &JobContext, staged: Staged, mut manifest: Manifest) -> Result<Manifest, Failure> {
+    context.progress.phase("committing");
+    let Staged {
+        mut stage,
+        files,
+        contents,
+        outcome,
+    } = staged;
+    if let Outcome::Partial { reason } = &outcome {
+        context.log.error(reason);
+    }
+    manifest.finished_at = context.now();
+    manifest.contents = Some(contents);
+    manifest.outcome = outcome;
+    manifest.files.extend(files);
+    let text = context.log.text();
+    tokio::task::spawn_blocking(move || {
+        add_log(&mut *stage, &mut manifest, &text)?;
+        stage.commit(&manifest)?;
+        Ok(manifest)
+    })
+    .await?
+}
+
+fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), Failure> {
+    stage.create(LOG)?.write_all(text.as_bytes())?;
+    manifest.files.push(FileEntry::whole(LOG, text.as_bytes()));
+    Ok(())
+}
+
+/// So that the failure is listed. Where the storage itself failed this may fail too; the job tells all the same.
+async fn leave_a_failed_vault(vaults: &Vaults, context: &JobContext, mut manifest: Manifest, reason: String) {
+    let (store, log) = (Arc::clone(&vaults.store), &context.log);
+    manifest.finished_at = context.now();
+    manifest.outcome = Outcome::Failed { reason };
+    let text = context.log.text();
+    let left = tokio::task::spawn_blocking(move || {
+        let mut stage = store.stage(&manifest.id, manifest.is_granular())?;
+        add_log(&mut *stage, &mut manifest, &text)?;
+        Ok::<_, Failure>(stage.commit(&manifest)?)
+    });
+    match left.await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => log.error(&format!("the failure could not be stored: {}", failure.cause)),
+        Err(error) => log.error(&format!("the failure could not be stored: {error}")),
+    }
+}

@@ -1,0 +1,236 @@
+//! A transactional backup: the state that servers keep, as one clean snapshot.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use vault_store::{
+    AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FrameEntry, Kinds, Manifest, Outcome,
+    TakenFrom, Transactional, Zxid,
+};
+use zk_snapshot::{FileTree, Gathered};
+
+use super::Staged;
+use crate::requests::BackupRequest;
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::work::context::JobContext;
+use crate::work::failure::Failure;
+use crate::work::job_log::JobLog;
+use crate::work::progress::Progress;
+
+/// Writes what the first source has that has anything.
+pub(super) async fn stage(
+    vaults: &Arc<Vaults>,
+    site: &Site,
+    context: &JobContext,
+    manifest: &Manifest,
+    request: &BackupRequest,
+) -> Result<Staged, Failure> {
+    let JobContext {
+        log,
+        progress,
+        metrics,
+        ..
+    } = context;
+    // It may have been queued while the whole tree was meant.
+    site.refuse_chroot("a transactional backup is")?;
+    progress.phase("gathering");
+    let mut refusals = Vec::new();
+    for source in &site.states {
+        match source.gather(&*site.ensemble).await {
+            Ok(gathered) => {
+                tell(source.name(), &gathered, &refusals, log);
+                let (store, id, counter) = (
+                    Arc::clone(&vaults.store),
+                    manifest.id.clone(),
+                    Arc::clone(progress),
+                );
+                let contents = contents(site, request, source.name(), &gathered, &refusals);
+                let (outcome, consistency) = (outcome(&gathered), claim(&gathered));
+                progress.phase("writing");
+                let (stage, file) = tokio::task::spawn_blocking(move || {
+                    let mut stage = store.stage(&id, false)?;
+                    let out = stage.create(&gathered.tree.file_name())?;
+                    let file = write(&gathered.tree, out, &counter)?;
+                    Ok::<_, Failure>((stage, file))
+                })
+                .await??;
+                metrics.captured(consistency.as_str(), &[]);
+                return Ok(Staged {
+                    stage,
+                    files: vec![file],
+                    contents,
+                    outcome,
+                });
+            }
+            Err(why) => refusals.push(format!("{}: {why}", source.name())),
+        }
+    }
+    Err(match refusals.len() {
+        0 => "no source of transactional backups is configured: ZOOKEEPER_DATA_DIR names the data directory of a \
+              server"
+            .into(),
+        _ => format!(
+            "no source has a state to back up (ZOOKEEPER_DATA_DIR and ZOOKEEPER_ADMIN_URL name two): {}",
+            refusals.join("; ")
+        )
+        .into(),
+    })
+}
+
+fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
+    refusals.iter().for_each(|why| log.info(why));
+    let report = &gathered.report;
+    report
+        .passed_over
+        .iter()
+        .for_each(|why| log.error(&format!("passed over: {why}")));
+    if let Some(why) = &report.unsettled {
+        log.error(&format!(
+            "may be of several moments, or of another than the present: {why}"
+        ));
+    }
+    if report.of_no_kind > 0 {
+        log.error(&format!(
+            "{} znodes that were created meanwhile are kept as persistent, since nobody is told whether they are \
+             containers or TTL znodes: {}",
+            report.of_no_kind,
+            report.of_no_kind_paths.join(", ")
+        ));
+    }
+    let (old_names, paths) = gathered.tree.old_names();
+    if old_names > 0 {
+        log.error(&format!(
+            "{old_names} znodes have names that no server since 3.5 creates, so that this backup can only be restored by \
+             files, and not be looked into: {}",
+            paths.join(", ")
+        ));
+    }
+    log.info(&format!(
+        "{source}: {} and {} transactions of {} make the state at zxid 0x{:x}: {} znodes",
+        report.snapshot,
+        report.replayed,
+        report.logs.join(", "),
+        gathered.tree.zxid(),
+        gathered.tree.len()
+    ));
+}
+
+/// Writes the snapshot, and notes its parts.
+fn write(
+    tree: &FileTree,
+    mut out: Box<dyn Write + Send>,
+    progress: &Progress,
+) -> Result<FileEntry, std::io::Error> {
+    let mut frames: Vec<FrameEntry> = Vec::new();
+    let mut bytes = 0;
+    tree.write(|part, records| {
+        out.write_all(part)?;
+        progress.add(records, part.len());
+        let length = part.len() as u64;
+        frames.push(FrameEntry {
+            offset: bytes,
+            length,
+            records,
+            sha256: Sha256::digest(part)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        });
+        bytes += length;
+        Ok(())
+    })?;
+    out.flush()?;
+    Ok(FileEntry {
+        name: tree.file_name(),
+        bytes,
+        frames,
+    })
+}
+
+fn claim(gathered: &Gathered) -> Consistency {
+    if gathered.exact {
+        Consistency::Consistent
+    } else {
+        Consistency::Fuzzy
+    }
+}
+
+/// A state whose digest is not the server's may lack something.
+fn outcome(gathered: &Gathered) -> Outcome {
+    let report = &gathered.report;
+    let differs = gathered.exact
+        && report.digest_agrees == Some(false)
+        && (report.digests_differing > 1 || report.digests_compared == 1);
+    if differs {
+        Outcome::Partial {
+            reason: format!(
+                "partial: the digest of the state differs from the server's, in {} of {} comparisons",
+                report.digests_differing, report.digests_compared
+            ),
+        }
+    } else {
+        Outcome::Complete
+    }
+}
+
+fn contents(
+    site: &Site,
+    request: &BackupRequest,
+    from: &str,
+    gathered: &Gathered,
+    refusals: &[String],
+) -> Contents {
+    let (tree, report) = (&gathered.tree, &gathered.report);
+    let (kinds, (old_names, old_names_paths)) = (tree.kinds(), tree.old_names());
+    let acls = if report.acls_exact {
+        "exact"
+    } else {
+        "of the time of the backup"
+    };
+    Contents::Transactional(Transactional {
+        captured: Captured {
+            consistency: claim(gathered),
+            zxid: AsOf {
+                newest: Zxid(tree.zxid()),
+            },
+            znodes: tree.len() as u64,
+            bytes: kinds.bytes,
+            allow_partial: request.allow_partial,
+            source: Some(site.ensemble.name()),
+        },
+        kinds: Some(Kinds {
+            persistent: kinds.persistent,
+            container: kinds.container,
+            ttl: kinds.ttl,
+        }),
+        skipped: Dropped {
+            ephemeral: report.dropped.ephemerals,
+            sessions: report.dropped.sessions,
+            orphans: report.dropped.orphans,
+            orphan_paths: report.dropped.orphan_paths.clone(),
+            ..Dropped::default()
+        },
+        taken_from: TakenFrom {
+            source: from.to_owned(),
+            not_possible: refusals.to_vec(),
+            snapshot: report.snapshot.clone(),
+            logs: report.logs.clone(),
+            replayed: report.replayed,
+            passed_over: report.passed_over.clone(),
+            digests: Digests {
+                compared: report.digests_compared,
+                differing: report.digests_differing,
+            },
+            read_later: report.read_later,
+            acls: acls.to_owned(),
+            kind_unknown: report.of_no_kind,
+            kind_unknown_paths: report.of_no_kind_paths.clone(),
+            old_names,
+            old_names_paths,
+            unsettled: report.unsettled.clone(),
+            committed: report.committed.map(Zxid),
+        },
+    })
+}

@@ -1,0 +1,89 @@
+//! What a backup and the live tree differ in: what a restore would change, the other way round.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use vault_store::{VaultId, VaultStore};
+use zk_snapshot::{
+    ArchiveError, Change, Comparison, RecordSource, RestoreError, RestoreOptions, Role, Turn, ZnodePath,
+    restore,
+};
+
+use crate::EngineError;
+use crate::blocking::blocking;
+use crate::site::Site;
+use crate::vaults::browse::Page;
+use crate::vaults::records;
+
+/// The znodes that a backup could not read.
+fn unreadable(records: &dyn RecordSource) -> Result<Vec<ZnodePath>, ArchiveError> {
+    let mut unreadable = Vec::new();
+    for index in 0..records.frames() {
+        let outlines = records.outline(index)?.into_iter();
+        let unread = outlines.filter(|outline| outline.role == Role::Unreadable);
+        unreadable.extend(unread.map(|outline| outline.path));
+    }
+    unreadable.retain(|path| !path.as_str().starts_with("/zookeeper/"));
+    Ok(unreadable)
+}
+
+/// What a restore would change, the other way round.
+pub(crate) async fn with_live(
+    store: Arc<dyn VaultStore>,
+    site: Arc<Site>,
+    from: &VaultId,
+    page: Page,
+    now: OffsetDateTime,
+) -> Result<Comparison, EngineError> {
+    let (here, id) = (Arc::clone(&site), from.clone());
+    let opening = blocking(move || {
+        let manifest = store.manifest(&id)?;
+        Ok((
+            records::open(&*store, &manifest)?,
+            here.has_gone_on_since(&manifest, now),
+        ))
+    });
+    let (opened, same_ensemble) = opening.await?;
+    let unreachable = |error: String| EngineError::ZooKeeper(error);
+    let client = site
+        .ensemble
+        .connect()
+        .await
+        .map_err(|error| unreachable(error.to_string()))?;
+    let options = RestoreOptions {
+        dry_run: true,
+        show: page.offset.saturating_add(page.limit),
+        same_ensemble,
+        ..RestoreOptions::default()
+    };
+    let report = restore(Arc::clone(&opened.records), &*client, &options).await;
+    client.close().await;
+    let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {from}: {error}"));
+    let unread = tokio::task::spawn_blocking(move || unreadable(&*opened.records)).await;
+    let unread = unread
+        .map_err(|error| EngineError::Internal(error.to_string()))?
+        .map_err(damaged)?;
+    let report = report.map_err(|error| match error {
+        RestoreError::Client { cause, .. } => unreachable(cause.to_string()),
+        error => EngineError::Storage(format!("backup {from}: {error}")),
+    })?;
+    let mut found = Comparison::default();
+    for difference in &report.differences {
+        let turn = match difference.change {
+            Change::Create => Turn::Removed,
+            Change::Delete => Turn::Added,
+            Change::Data => Turn::DataChanged,
+            Change::Acl => Turn::AclChanged,
+        };
+        found.note(&difference.path, turn, (page.offset, page.limit));
+    }
+    (found.added, found.removed) = (report.deleted, report.created);
+    (found.data_changed, found.acl_changed) = (report.data_changed, report.acl_changed);
+    report
+        .failures
+        .iter()
+        .for_each(|failure| found.note_unknown(&failure.path));
+    found.unknown = report.failed;
+    unread.iter().for_each(|path| found.note_unknown(path));
+    Ok(found)
+}

@@ -1,0 +1,62 @@
+//! Why a job failed, and what came of it all the same.
+
+use super::result::JobResult;
+use crate::EngineError;
+
+/// Why a job failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Client(#[from] zk_snapshot::ClientError),
+    #[error(transparent)]
+    Capture(#[from] zk_snapshot::CaptureError),
+    #[error(transparent)]
+    Archive(#[from] zk_snapshot::ArchiveError),
+    #[error(transparent)]
+    Restore(#[from] zk_snapshot::RestoreError),
+    #[error(transparent)]
+    Store(#[from] vault_store::StoreError),
+    #[error(transparent)]
+    Id(#[from] vault_store::IdError),
+    /// A request, as it was stored, cannot be read.
+    #[error(transparent)]
+    Request(#[from] serde_json::Error),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// Work on another thread ended without an outcome.
+    #[error(transparent)]
+    Ended(#[from] tokio::task::JoinError),
+    /// In words.
+    #[error("{0}")]
+    Said(String),
+}
+
+impl From<String> for Cause {
+    fn from(words: String) -> Self {
+        Self::Said(words)
+    }
+}
+
+impl From<&str> for Cause {
+    fn from(words: &str) -> Self {
+        Self::Said(words.to_owned())
+    }
+}
+
+/// A cause, and what came of the job before it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) result: JobResult,
+}
+
+impl<E: Into<Cause>> From<E> for Failure {
+    fn from(cause: E) -> Self {
+        Self {
+            cause: cause.into(),
+            result: JobResult::Nothing,
+        }
+    }
+}

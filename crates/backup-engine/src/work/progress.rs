@@ -1,0 +1,95 @@
+//! How far the running job is.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::Serialize;
+
+use crate::lock::lock;
+
+/// What a job counts while it works.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    znodes: AtomicU64,
+    bytes: AtomicU64,
+    phase: Mutex<&'static str>,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProgressInfo {
+    /// Znodes done.
+    pub znodes: u64,
+    /// Bytes of data in them.
+    pub bytes: u64,
+    /// What is being done.
+    pub phase: String,
+}
+
+impl Default for ProgressInfo {
+    /// A job that has just begun.
+    fn default() -> Self {
+        Self {
+            znodes: 0,
+            bytes: 0,
+            phase: "starting".to_owned(),
+        }
+    }
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            znodes: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            phase: Mutex::new(""),
+        }
+    }
+}
+
+impl Progress {
+    pub(super) fn phase(&self, phase: &'static str) {
+        *lock(&self.phase) = phase;
+    }
+
+    pub(super) fn restart(&self) {
+        self.znodes.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self, znodes: u64, bytes: usize) {
+        self.znodes.fetch_add(znodes, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn info(&self) -> ProgressInfo {
+        ProgressInfo {
+            znodes: self.znodes.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            phase: (*lock(&self.phase)).to_owned(),
+        }
+    }
+}
+
+/// The job that is being done, if one is.
+#[derive(Debug, Default)]
+pub(crate) struct Running(Mutex<Option<(String, Arc<Progress>)>>);
+
+impl Running {
+    pub(super) fn begin(&self, job: &str) -> Arc<Progress> {
+        let progress = Arc::new(Progress::default());
+        *lock(&self.0) = Some((job.to_owned(), Arc::clone(&progress)));
+        progress
+    }
+
+    pub(super) fn end(&self) {
+        *lock(&self.0) = None;
+    }
+
+    /// How far `job` is, if it is the one.
+    pub(crate) fn of(&self, job: &str) -> Option<ProgressInfo> {
+        let running = lock(&self.0);
+        let (_, progress) = running.as_ref().filter(|(running, _)| running == job)?;
+        Some(progress.info())
+    }
+}

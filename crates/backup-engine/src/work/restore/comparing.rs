@@ -1,0 +1,115 @@
+//! Comparing servers with a backup that they have begun anew with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use zk_snapshot::{RecordSource, RestoreOptions, RestoreReport, restore};
+
+use crate::ensemble::Ensemble;
+use crate::work::context::JobContext;
+use crate::work::failure::Failure;
+
+/// How often a member is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How often in vain, if it does not show everything.
+const TRIES: usize = 6;
+
+/// Compares members one after another.
+pub(super) struct Comparing<'a> {
+    context: &'a JobContext,
+    records: &'a Arc<dyn RecordSource>,
+    deadline: Instant,
+    /// Those that hold what the backup holds.
+    pub(super) verified: Vec<String>,
+    /// How many znodes one of them has deleted by itself, at most.
+    pub(super) gone: u64,
+}
+
+impl<'a> Comparing<'a> {
+    pub(super) fn new(
+        context: &'a JobContext,
+        records: &'a Arc<dyn RecordSource>,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            context,
+            records,
+            deadline,
+            verified: Vec::new(),
+            gone: 0,
+        }
+    }
+
+    /// Waits until each of `members` holds what the backup holds, but for what it has deleted by itself.
+    pub(super) async fn with(&mut self, members: Vec<Arc<dyn Ensemble>>) -> Result<(), Failure> {
+        for member in members {
+            self.gone = self.wait_for(&*member).await?.max(self.gone);
+            let name = member.name();
+            self.context
+                .log
+                .info(&format!("{name} holds what the backup holds"));
+            self.verified.push(name);
+        }
+        Ok(())
+    }
+
+    async fn wait_for(&self, member: &dyn Ensemble) -> Result<u64, Failure> {
+        let (mut why, mut closed) = ("it does not serve".to_owned(), 0);
+        // However late it is, each is looked at once.
+        loop {
+            if member.probe().await.reachable {
+                match self.differences(member).await {
+                    Ok(report) => match told(&report) {
+                        None => return Ok(report.created_passing),
+                        Some(differences) => {
+                            // What we may not read does not become readable.
+                            closed += usize::from(report.failed > 0);
+                            why = differences;
+                        }
+                    },
+                    Err(error) => why = error,
+                }
+            }
+            if Instant::now() > self.deadline || closed == TRIES {
+                break;
+            }
+            sleep(POLL_INTERVAL).await;
+        }
+        Err(format!("{}: {why}", member.name()).into())
+    }
+
+    async fn differences(&self, member: &dyn Ensemble) -> Result<RestoreReport, String> {
+        let client = member.connect().await.map_err(|error| error.to_string())?;
+        let options = RestoreOptions {
+            dry_run: true,
+            now: self.context.now().unix_timestamp() * 1_000,
+            ..RestoreOptions::default()
+        };
+        let report = restore(Arc::clone(self.records), &*client, &options).await;
+        client.close().await;
+        report.map_err(|error| error.to_string())
+    }
+}
+
+/// What differs, if anything does that matters.
+fn told(report: &RestoreReport) -> Option<String> {
+    let absent = report.created - report.created_passing;
+    let differences = absent + report.deleted + report.data_changed + report.acl_changed;
+    if let Some(failure) = report.failures.first() {
+        let count = report.failed;
+        return Some(format!(
+            "{count} znodes cannot be compared, the first {}: {}",
+            failure.path, failure.why
+        ));
+    }
+    (differences > 0).then(|| {
+        let first = report.differences.first();
+        let first = first.map_or(String::new(), |first| format!(", among them {}", first.path));
+        format!(
+            "{differences} znodes are not as in the backup ({absent} missing, {} in excess, {} with other data, {} with \
+             another ACL{first})",
+            report.deleted, report.data_changed, report.acl_changed
+        )
+    })
+}

@@ -1,0 +1,74 @@
+//! A restore: through the client API, or by files.
+
+mod by_files;
+mod comparing;
+mod online;
+mod placing;
+mod restart;
+mod sound;
+
+use std::sync::Arc;
+
+use vault_store::{VaultId, VaultStore};
+
+use super::context::JobContext;
+use super::failure::Failure;
+use super::result::{Done, JobResult, Restored, Source};
+use crate::requests::{RestorePayload, Strategy};
+use crate::site::Site;
+use crate::vaults::Vaults;
+
+/// Brings a vault back, or says what that would change.
+pub(super) async fn run(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+) -> Result<JobResult, Failure> {
+    let done = bring_back(vaults, site, context).await;
+    if let Err(failure) = &done {
+        context.log.error(&failure.cause.to_string());
+    }
+    let (store, vault) = (Arc::clone(&vaults.store), context.job.vault.clone());
+    let source = tokio::task::spawn_blocking(move || source(&*store, &vault)).await?;
+    match done {
+        Ok(done) => Ok(restored(done, source)),
+        Err(failure) => {
+            let done = match failure.result {
+                JobResult::Restore(restored) => restored.done,
+                _ => Done::Nothing {},
+            };
+            Err(Failure {
+                cause: failure.cause,
+                result: restored(done, source),
+            })
+        }
+    }
+}
+
+fn restored(done: Done, source: Option<Source>) -> JobResult {
+    JobResult::Restore(Box::new(Restored { done, source }))
+}
+
+fn source(store: &dyn VaultStore, vault: &str) -> Option<Source> {
+    let manifest = store.manifest(&vault.parse().ok()?).ok()?;
+    Some(Source {
+        consistency: manifest.consistency(),
+        partial: manifest.is_partial(),
+    })
+}
+
+async fn bring_back(vaults: &Arc<Vaults>, site: &Arc<Site>, context: &JobContext) -> Result<Done, Failure> {
+    let id: VaultId = context.job.vault.parse()?;
+    let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
+    let doing = if payload.dry_run {
+        "comparing with"
+    } else {
+        "restoring"
+    };
+    context.log.info(&format!("{doing} backup {id}"));
+    let _held = vaults.hold(&id);
+    match payload.strategy {
+        Strategy::Online => online::run(vaults, site, context, &id, &payload).await,
+        Strategy::Files => by_files::run(vaults, site, context, &id, &payload).await,
+    }
+}

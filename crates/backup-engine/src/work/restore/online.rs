@@ -1,0 +1,189 @@
+//! A restore through the client API, while the servers run.
+
+use std::sync::Arc;
+
+use vault_store::VaultId;
+use zk_snapshot::{
+    RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, check_restore, restore,
+};
+
+use super::restored;
+use super::sound::open_sound;
+use crate::ensemble::Client;
+use crate::requests::RestorePayload;
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::work::context::JobContext;
+use crate::work::failure::{Cause, Failure};
+use crate::work::result::{Done, JobResult};
+
+/// Writes what differs.
+pub(super) async fn run(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    id: &VaultId,
+    payload: &RestorePayload,
+) -> Result<Done, Failure> {
+    let JobContext { log, progress, .. } = context;
+    progress.phase("verifying");
+    let (store, here, vault, now) = (
+        Arc::clone(&vaults.store),
+        Arc::clone(site),
+        id.clone(),
+        context.now(),
+    );
+    let opening = tokio::task::spawn_blocking(move || {
+        let (manifest, opened) = open_sound(&*store, &vault, now)?;
+        Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now)))
+    });
+    let (opened, same_ensemble) = opening.await??;
+    progress.phase("connecting");
+    let client = site.ensemble.connect().await?;
+    progress.phase("restoring");
+    let dry_run = payload.dry_run;
+    let options = RestoreOptions {
+        renames: payload.renames.clone(),
+        policy: payload.policy,
+        dry_run,
+        same_ensemble,
+        sequence_limit: site.sequence_limit,
+        counters_known: opened.counters_known,
+        now: context.now().unix_timestamp() * 1_000,
+        ledger: site.unfinished.of(&context.job.id, id.as_str()),
+        ..RestoreOptions::default()
+    };
+    let done = restore_all(opened.records, &*client, &payload.roots, &options).await;
+    client.close().await;
+    let (report, notes) = match done {
+        Ok(done) => done,
+        Err(error) => {
+            let cut = error.report().map(|report| Done::Cut {
+                report: report.clone(),
+            });
+            return Err(Failure {
+                cause: error.into(),
+                result: cut.map_or(JobResult::Nothing, |done| restored(done, None)),
+            });
+        }
+    };
+    if !dry_run {
+        context.metrics.not_restored(report.failed, report.counters_left);
+    }
+    for path in &report.unfinished_paths {
+        log.error(&format!("{path} is unfinished"));
+    }
+    log.info(&format!(
+        "{} created, {} data and {} ACLs changed, {} deleted, {} unchanged, {} left alone, {} failed; \
+         {} counters of sequential children raised, {} left behind",
+        report.created,
+        report.data_changed,
+        report.acl_changed,
+        report.deleted,
+        report.unchanged,
+        report.left_alone,
+        report.failed,
+        report.counters_raised,
+        report.counters_left
+    ));
+    let failed = (!report.is_complete()).then(|| incomplete(&report));
+    let done = Done::Online {
+        dry_run,
+        report,
+        notes,
+    };
+    match failed {
+        None => Ok(done),
+        Some(message) => Err(Failure {
+            cause: Cause::Said(message),
+            result: restored(done, None),
+        }),
+    }
+}
+
+fn incomplete(report: &RestoreReport) -> String {
+    let first = report
+        .failures
+        .first()
+        .map_or(String::new(), |f| format!(", the first {}: {}", f.path, f.why));
+    format!(
+        "{} znodes could not be brought back{first}; {} changes were made",
+        report.failed,
+        report.changes()
+    )
+}
+
+/// Quotas come last, so that they cannot stand in the way of what they limit.
+async fn restore_all(
+    source: Arc<dyn RecordSource>,
+    client: &dyn Client,
+    roots: &[ZnodePath],
+    options: &RestoreOptions,
+) -> Result<(RestoreReport, Vec<String>), RestoreError> {
+    let within_zookeeper = |root: &ZnodePath| format!("{root}/").starts_with("/zookeeper/");
+    let (quota, others): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(within_zookeeper);
+    let options = |roots| RestoreOptions {
+        roots,
+        ..options.clone()
+    };
+    if !quota.is_empty() && !others.is_empty() {
+        // The second part must not be refused when the first one has been written.
+        check_restore(&source, &options(roots.to_vec())).await?;
+    }
+    let mut report = RestoreReport::default();
+    if quota.is_empty() || !others.is_empty() {
+        report = restore(Arc::clone(&source), client, &options(others)).await?;
+    }
+    let with_quota = !quota.is_empty();
+    if with_quota {
+        report = match restore(source, client, &options(quota)).await {
+            Ok(second) => report.and(second),
+            Err(error) => return Err(error.after(report)),
+        };
+    }
+    let notes = notes(&report, options(Vec::new()).dry_run, with_quota);
+    Ok((report, notes))
+}
+
+/// What people should know before they look at the figures.
+fn notes(report: &RestoreReport, dry_run: bool, with_quota: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    let would = if dry_run { "would be" } else { "were" };
+    for (place, deleted) in &report.deleted_below {
+        notes.push(format!(
+            "{deleted} live znodes below {place}, where something else is restored to, are not in the backup and {would} deleted"
+        ));
+    }
+    if report.unknown > 0 {
+        notes.push(format!(
+            "{} znodes that were asked for are not known to the backup, which could not read them: they were left as they are",
+            report.unknown
+        ));
+    }
+    if report.met > 0 {
+        notes.push(format!(
+            "{} znodes were created by others meanwhile, and left as they are",
+            report.met
+        ));
+    }
+    if report.unfinished > 0 {
+        notes.push(format!(
+            "{} znodes that this restore or an earlier one has begun are not finished",
+            report.unfinished
+        ));
+    }
+    if with_quota {
+        notes.push(
+            "/zookeeper/config is never written; quota statistics (zookeeper_stats) are created where they are missing, and counted \
+             by the server itself"
+                .to_owned(),
+        );
+    }
+    if report.counters_left > 0 {
+        notes.push(
+            "the next sequential children of the parents left behind may get numbers that were given before"
+                .to_owned(),
+        );
+    }
+    notes
+}

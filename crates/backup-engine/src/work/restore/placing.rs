@@ -1,0 +1,69 @@
+//! Files that servers begin anew with, placed where they are found.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use vault_store::{VaultId, VaultStore};
+
+use crate::private_files;
+use crate::work::failure::Failure;
+
+/// Places the file `name` of a vault, with `readme` beside it and, where the epoch is raised, the files that say so.
+pub(super) fn place(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    name: &str,
+    directory: &Path,
+    epoch: Option<i64>,
+    readme: &str,
+) -> Result<(), Failure> {
+    // All of it appears at once, so that nobody takes what was cut short.
+    let new = directory.with_extension("new");
+    remove(&new)?;
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(&new)?;
+    let filled = fill(store, id, name, &new, epoch, readme);
+    if let Err(failure) = filled {
+        remove(&new)?;
+        return Err(failure);
+    }
+    remove(directory)?;
+    fs::rename(&new, directory)?;
+    let above = directory.parent().unwrap_or(directory);
+    Ok(File::open(above)?.sync_all()?)
+}
+
+fn fill(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    name: &str,
+    new: &Path,
+    epoch: Option<i64>,
+    readme: &str,
+) -> Result<(), Failure> {
+    let write = |name: &str, content: &mut dyn io::Read| {
+        let mut file = private_files::create(&new.join(name))?;
+        io::copy(content, &mut file)?;
+        file.flush()?;
+        file.sync_all()
+    };
+    write(name, &mut store.open(id, name)?)?;
+    if let Some(epoch) = epoch {
+        for name in ["currentEpoch", "acceptedEpoch"] {
+            write(name, &mut epoch.to_string().as_bytes())?;
+        }
+    }
+    write("README", &mut readme.as_bytes())?;
+    Ok(File::open(new)?.sync_all()?)
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", directory.display()),
+        )),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,42 @@
+//! A vault that is read and checked before anything is written.
+
+use time::OffsetDateTime;
+use vault_store::{Manifest, Outcome, VaultId, VaultStore, verify};
+
+use crate::vaults::records::{self, Opened};
+use crate::work::failure::Failure;
+
+/// The records of a vault that was read and checked.
+pub(super) fn open_sound(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    now: OffsetDateTime,
+) -> Result<(Manifest, Opened), Failure> {
+    let manifest = store.manifest(id)?;
+    if let Outcome::Failed { reason } = &manifest.outcome {
+        return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
+    }
+    let result = verify(store, id, now)?;
+    store.record_verification(id, &result).unwrap_or_else(|error| {
+        log::warn!("the verification of {id} could not be recorded: {error}");
+    });
+    for damage in result
+        .damage
+        .iter()
+        .filter(|damage| !records::is_needed(&damage.file))
+    {
+        log::warn!(
+            "backup {id}: {} is damaged, which no restore needs: {}",
+            damage.file,
+            damage.what
+        );
+    }
+    if let Some(damage) = records::spoiling(&result) {
+        let place = damage
+            .frame
+            .map_or(String::new(), |frame| format!(", frame {frame}"));
+        return Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into());
+    }
+    let opened = records::open(store, &manifest)?;
+    Ok((manifest, opened))
+}
