@@ -1,6 +1,8 @@
+//! What the server is told at its start, checked.
+
+use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use backup_engine::{AdminSource, ConnectString, Driver};
@@ -10,11 +12,13 @@ use zk_snapshot::{BatchedConfig, DataDirs, ZnodePath};
 
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
-use crate::truth::truth;
+pub use self::values::SettingsError;
+use self::values::{PORTS, bad, flag, given, number, pair, seconds, secret};
 use crate::{Access, Args, Credentials};
 
 mod states;
 mod tls;
+mod values;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,9 +28,6 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
-
-/// What a port to listen on can be.
-const PORTS: &str = "a port up to 65535, 0 for any free one,";
 
 /// Settings that were checked.
 #[derive(Debug)]
@@ -63,17 +64,12 @@ pub struct Settings {
     pub access: Access,
 }
 
-/// A setting that cannot be used; the message names it, its value, and what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(String);
-
 impl Settings {
     /// Checks `args`. `environment` looks up secrets that have no flag. Empty values count as not given.
     ///
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.
-    pub fn new(args: &Args, environment: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+    pub fn new(args: &Args, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
         refuse_what_is_to_come(args)?;
         let secrets_dir = given(args.secrets_dir.as_ref()).map(PathBuf::from);
         let secret = |name: &str| secret(name, secrets_dir.as_deref(), &environment);
@@ -175,16 +171,6 @@ impl Settings {
     }
 }
 
-fn bad(name: &str, value: &str, allowed: &str) -> SettingsError {
-    SettingsError(format!("{name}={value}: {allowed} is expected"))
-}
-
-fn given(value: Option<&String>) -> Option<String> {
-    value
-        .map(|value| value.trim().to_owned())
-        .filter(|value| !value.is_empty())
-}
-
 fn refuse_what_is_to_come(args: &Args) -> Result<(), SettingsError> {
     let name = "S3_ENABLED";
     if flag(name, args.s3_enabled.as_ref(), false)? {
@@ -204,36 +190,6 @@ fn driver(args: &Args, config: &BatchedConfig) -> Result<Driver, SettingsError> 
         ))),
         Some("plain") => Ok(Driver::Plain),
         Some(other) => Err(bad(name, other, "auto, batched or plain")),
-    }
-}
-
-fn secret(
-    name: &str,
-    directory: Option<&Path>,
-    environment: impl Fn(&str) -> Option<String>,
-) -> Result<Option<String>, SettingsError> {
-    if let Some(directory) = directory {
-        let path = directory.join(name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => return Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(SettingsError(format!("{}: {error}", path.display()))),
-        }
-    }
-    Ok(environment(name).filter(|value| !value.is_empty()))
-}
-
-fn pair(
-    secret: impl Fn(&str) -> Result<Option<String>, SettingsError>,
-    user: &str,
-    password: &str,
-) -> Result<Option<(String, String)>, SettingsError> {
-    match (secret(user)?, secret(password)?) {
-        (Some(user), Some(password)) => Ok(Some((user, password))),
-        (None, None) => Ok(None),
-        _ => Err(SettingsError(format!(
-            "{user} and {password}: one is given without the other"
-        ))),
     }
 }
 
@@ -279,35 +235,6 @@ fn zookeeper(args: &Args) -> Result<ConnectString, SettingsError> {
     })
 }
 
-fn number<T: FromStr>(
-    name: &str,
-    value: Option<&String>,
-    default: T,
-    allowed: &str,
-    fits: impl Fn(&T) -> bool,
-) -> Result<T, SettingsError> {
-    match given(value) {
-        None => Ok(default),
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(fits)
-            .ok_or_else(|| bad(name, &text, allowed)),
-    }
-}
-
-fn seconds(name: &str, value: Option<&String>, least: u64) -> Result<Duration, SettingsError> {
-    let allowed = format!("a number of seconds from {least} to 86400");
-    number(name, value, 30, &allowed, |s| (least..=86_400).contains(s)).map(Duration::from_secs)
-}
-
-fn flag(name: &str, value: Option<&String>, default: bool) -> Result<bool, SettingsError> {
-    let Some(text) = given(value) else {
-        return Ok(default);
-    };
-    truth(&text).ok_or_else(|| bad(name, &text, "true or false"))
-}
-
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {
     let text = given(value).unwrap_or_else(|| "0 * * * *".to_owned());
     if text.eq_ignore_ascii_case("none") {
@@ -344,12 +271,7 @@ mod tests {
     fn settings(change: impl FnOnce(&mut Args), secrets: &[(&str, &str)]) -> Result<Settings, String> {
         let mut args = Args::default();
         change(&mut args);
-        let find = |name: &str| {
-            secrets
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, v)| (*v).to_owned())
-        };
+        let find = |name: &str| secrets.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into());
         Settings::new(&args, find).map_err(|error| error.to_string())
     }
 
@@ -373,6 +295,33 @@ mod tests {
         };
         assert!(settings(open, &[]).unwrap().address.is_ipv6());
         assert!(settings(|_| {}, &CREDENTIALS[..1]).is_err());
+    }
+
+    #[test]
+    fn a_secret_file_that_is_empty_gives_nothing_and_opens_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name, text| std::fs::write(directory.path().join(name), text).unwrap();
+        let there = |a: &mut Args| a.secrets_dir = Some(directory.path().display().to_string());
+        for (name, _) in CREDENTIALS {
+            write(name, "\n");
+        }
+        let closed = settings(there, &[]).unwrap();
+        assert!(closed.address.is_loopback() && closed.access.is_anonymous());
+        assert!(settings(there, &CREDENTIALS).unwrap().address.is_unspecified());
+        write(CREDENTIALS[0].0, "u\n");
+        assert!(settings(there, &[]).is_err());
+    }
+
+    #[test]
+    fn a_secret_that_is_no_text_stops_the_start() {
+        use std::os::unix::ffi::OsStringExt;
+        let environment = |_: &str| Some(OsString::from_vec(vec![b'p', 0xff]));
+        let refused = Settings::new(&Args::default(), environment).unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .contains("_CREDENTIALS_USERNAME: it is no UTF-8")
+        );
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`].
 pub async fn run(args: Args) -> Result<(), StartError> {
-    let settings = Settings::new(&args, |name| std::env::var(name).ok())?;
+    let settings = Settings::new(&args, |name| std::env::var_os(name))?;
     logging::start(settings.log_level, settings.log_format);
     let tls = settings
         .tls

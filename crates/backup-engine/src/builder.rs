@@ -22,6 +22,13 @@ use crate::site::{
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};
 
+impl Engine {
+    /// Begins an engine for `ensemble`.
+    pub fn builder(ensemble: Arc<dyn Ensemble>) -> EngineBuilder {
+        EngineBuilder::new(ensemble)
+    }
+}
+
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
 #[must_use]
 pub struct EngineBuilder {
@@ -46,7 +53,7 @@ pub struct EngineBuilder {
 }
 
 impl EngineBuilder {
-    pub(crate) fn new(ensemble: Arc<dyn Ensemble>) -> Self {
+    fn new(ensemble: Arc<dyn Ensemble>) -> Self {
         Self {
             ensemble,
             states: Vec::new(),
@@ -132,6 +139,12 @@ impl EngineBuilder {
     /// What measures the storage.
     pub fn storage_probe(mut self, probe: Arc<dyn StorageProbe>) -> Self {
         self.storage_probe = probe;
+        self
+    }
+
+    /// What measures this process.
+    pub fn process_probe(mut self, probe: Arc<dyn ProcessProbe>) -> Self {
+        self.process_probe = probe;
         self
     }
 

@@ -11,8 +11,6 @@ use vault_store::{StoreError, VaultId};
 use zk_snapshot::{Comparison, ZnodePath};
 
 use crate::blocking::blocking;
-use crate::builder::EngineBuilder;
-use crate::ensemble::Ensemble;
 use crate::error::{EngineError, parse_id};
 use crate::health::{self, Probes};
 use crate::info::{BackupInfo, JobInfo};
@@ -49,11 +47,6 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Begins an engine for `ensemble`.
-    pub fn builder(ensemble: Arc<dyn Ensemble>) -> EngineBuilder {
-        EngineBuilder::new(ensemble)
-    }
-
     fn now(&self) -> OffsetDateTime {
         (self.clock)()
     }

@@ -35,7 +35,11 @@ impl World {
     }
 
     fn start(&self) -> Engine {
-        let policy = || Arc::new("7d/delete".parse::<RulePolicy>().unwrap());
+        self.start_with("7d/delete")
+    }
+
+    fn start_with(&self, policy: &str) -> Engine {
+        let policy = || Arc::new(policy.parse::<RulePolicy>().unwrap());
         let (clock, uptime) = (Arc::clone(&self.times), Arc::clone(&self.times));
         Engine::builder(Arc::new(MemoryEnsemble::new(Arc::clone(&self.tree))))
             .storage(self.storage.path())
@@ -257,6 +261,30 @@ async fn only_damage_to_what_a_restore_reads_refuses_it_and_health_tells() {
     let health = engine.health().await;
     assert_eq!(health.seconds_since_full_success, 90_000);
     assert!(health.storage.last_successful.is_none());
+}
+
+#[tokio::test]
+async fn a_backup_that_was_cut_takes_no_good_ones_place() {
+    let world = World::new();
+    let engine = world.start();
+    let (good, _) = backup(&engine, &[]).await;
+    world.pass(DAY * 2);
+    let (cut, _) = backup(&engine, &[]).await;
+    let archive = world.vault(&cut).join("archive.zst");
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&archive)
+        .unwrap()
+        .set_len(40)
+        .unwrap();
+    drop(engine);
+    let engine = world.start_with("0/30d");
+    for dry_run in [true, false] {
+        let decisions = engine.evict(dry_run).await.unwrap();
+        let kept = decisions.iter().all(|decision| decision.action == Action::Keep);
+        assert!(kept && decisions.len() == 2, "{decisions:?}");
+    }
+    assert_eq!(engine.list().await.unwrap(), [good, cut]);
 }
 
 #[tokio::test]

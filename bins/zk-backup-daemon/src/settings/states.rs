@@ -6,7 +6,7 @@ use backup_engine::AdminSource;
 use zk_snapshot::DataDirs;
 
 use super::tls::certificates;
-use super::{PORTS, SettingsError, bad, given, number};
+use super::values::{PORTS, SettingsError, bad, given, number};
 use crate::Args;
 
 /// Agents are asked where that is said, and where nothing is.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use zk_snapshot::Tls;
 
-use super::{SettingsError, flag, given};
+use super::values::{SettingsError, flag, given};
 use crate::Args;
 
 /// What `ZOOKEEPER_ENABLE_SSL` asks for.
