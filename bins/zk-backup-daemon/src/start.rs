@@ -2,7 +2,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineError, FilesSource, Recovery, StateSource, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineError, FilesSource, Recovery, SettingNames, StateSource, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::ZnodePath;
@@ -89,7 +89,8 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
         .full_restore(settings.full_restore)
         .consistency_rounds(settings.consistency_rounds)
         .sequence_limit(settings.sequence_limit)
-        .max_queued(settings.max_queued_jobs);
+        .max_queued(settings.max_queued_jobs)
+        .setting_names(names());
     let mut states: Vec<Arc<dyn StateSource>> = Vec::new();
     if let Some(dirs) = settings.data_dirs.clone() {
         states.push(Arc::new(FilesSource(dirs)));
@@ -131,4 +132,13 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             std::process::exit(130);
         });
     })
+}
+
+/// What the engine's settings are called here.
+fn names() -> SettingNames {
+    SettingNames {
+        states: "ZOOKEEPER_DATA_DIR names the data directory of a server".to_owned(),
+        restart_command: "RESTORE_RESTART_COMMAND".to_owned(),
+        trust_clock: "If it is right now, say so: POST /evict?trust_clock=true".to_owned(),
+    }
 }

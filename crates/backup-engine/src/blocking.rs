@@ -11,5 +11,5 @@ pub(crate) async fn blocking<T: Send + 'static>(
 ) -> Result<T, EngineError> {
     tokio::task::spawn_blocking(work)
         .await
-        .unwrap_or_else(|error| Err(EngineError::Internal(error.to_string())))
+        .unwrap_or_else(|error| Err(EngineError::Internal(error.into())))
 }

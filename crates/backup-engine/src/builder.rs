@@ -17,7 +17,7 @@ use crate::error::EngineError;
 use crate::health::Probes;
 use crate::requests::Requests;
 use crate::site::{
-    ClockWatch, History, Recovery, Retention, Scheduled, Site, UnfinishedZnodes, Uptime, uptime,
+    ClockWatch, History, Recovery, Retention, Scheduled, SettingNames, Site, UnfinishedZnodes, Uptime, uptime,
 };
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};
@@ -50,6 +50,7 @@ pub struct EngineBuilder {
     recovery: Option<Recovery>,
     unfinished: UnfinishedZnodes,
     schedule: Option<Schedule>,
+    names: SettingNames,
 }
 
 impl EngineBuilder {
@@ -73,6 +74,7 @@ impl EngineBuilder {
             recovery: None,
             unfinished: UnfinishedZnodes::default(),
             schedule: None,
+            names: SettingNames::default(),
         }
     }
 
@@ -104,7 +106,7 @@ impl EngineBuilder {
             );
         }
         self.unfinished = UnfinishedZnodes::open(&root.join("unfinished.jsonl"))
-            .map_err(|error| EngineError::Storage(format!("unfinished.jsonl: {error}")))?;
+            .map_err(|error| EngineError::Storage(format!("unfinished.jsonl: {error}").into()))?;
         self.kept_time = Some(root.join("clock"));
         self.vaults = Arc::new(vaults);
         self.jobs = Arc::new(opened.jobs);
@@ -205,6 +207,12 @@ impl EngineBuilder {
         self
     }
 
+    /// What these settings are called where people set them.
+    pub fn setting_names(mut self, names: SettingNames) -> Self {
+        self.names = names;
+        self
+    }
+
     /// Builds the engine. Jobs that a crash interrupted are failed.
     ///
     /// # Errors
@@ -217,7 +225,7 @@ impl EngineBuilder {
         let parse = |text: &str| -> Result<Arc<dyn EvictionPolicy>, EngineError> {
             let policy: RulePolicy = text
                 .parse()
-                .map_err(|error| EngineError::Internal(format!("{error}")))?;
+                .map_err(|error| EngineError::Internal(Box::new(error)))?;
             Ok(Arc::new(policy))
         };
         let policy = |given: Option<Arc<dyn EvictionPolicy>>, text| given.map_or_else(|| parse(text), Ok);
@@ -229,11 +237,12 @@ impl EngineBuilder {
         if let Some(why) = watch.moved(now) {
             log::warn!("no policy evicts anything: {why}");
         }
-        let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.to_string()))?;
+        let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs)));
         let site = Arc::new(Site {
             ensemble: self.ensemble,
+            names: self.names,
             probed: Arc::<Probed>::default(),
             states: self.states,
             consistency_rounds: self.consistency_rounds,

@@ -187,7 +187,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::BackupNotFound`], [`EngineError::ZnodeNotFound`]; [`EngineError::Invalid`] for a backup that
-    /// failed; [`EngineError::Storage`], also where it is damaged.
+    /// failed; [`EngineError::Damaged`]; [`EngineError::Storage`].
     pub async fn znodes(&self, id: &str, path: ZnodePath, page: Page) -> Result<ZnodePage, EngineError> {
         let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
         blocking(move || vaults.catalogs.znodes(&*vaults.store, &id, &path, page)).await
@@ -239,7 +239,7 @@ impl Engine {
         let health = self.health().await;
         self.metrics
             .render(&health)
-            .map_err(|error| EngineError::Internal(error.to_string()))
+            .map_err(|error| EngineError::Internal(error.into()))
     }
 
     /// Does the next job, if there is one, and says whether there was.

@@ -4,6 +4,9 @@ use job_queue::QueueError;
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::ZnodePath;
 
+/// The error that another one comes from.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -27,14 +30,23 @@ pub enum EngineError {
     #[error("{0}")]
     ZnodeNotFound(String),
     /// ZooKeeper could not be asked.
-    #[error("{0}")]
-    ZooKeeper(String),
+    #[error(transparent)]
+    ZooKeeper(Cause),
     /// The storage or the job database failed.
-    #[error("{0}")]
-    Storage(String),
+    #[error(transparent)]
+    Storage(Cause),
+    /// A backup is damaged.
+    #[error("backup {id}: {cause}")]
+    Damaged {
+        /// The backup.
+        id: VaultId,
+        /// What is wrong with it.
+        #[source]
+        cause: Cause,
+    },
     /// The program failed: work that it had begun ended without an outcome.
-    #[error("{0}")]
-    Internal(String),
+    #[error(transparent)]
+    Internal(Cause),
 }
 
 /// Why a request cannot be carried out as it stands. Trying it again does not help.
@@ -100,8 +112,24 @@ impl EngineError {
             Self::FullRestoreOff => "refused",
             Self::ZnodeNotFound(_) => "znode_not_found",
             Self::ZooKeeper(_) => "zookeeper_failed",
-            Self::Storage(_) => "storage_failed",
+            Self::Storage(_) | Self::Damaged { .. } => "storage_failed",
             Self::Internal(_) => "internal",
+        }
+    }
+}
+
+impl EngineError {
+    /// Whether the same request may be carried out later, without anything being done about it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::InUse(_) | Self::QueueFull(_) | Self::ZooKeeper(_) | Self::Storage(_) => true,
+            Self::BackupNotFound(_)
+            | Self::Invalid(_)
+            | Self::FullRestoreOff
+            | Self::ZnodeNotFound(_)
+            | Self::Damaged { .. }
+            | Self::Internal(_) => false,
         }
     }
 }
@@ -110,7 +138,7 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(id) => Self::BackupNotFound(id.to_string()),
-            error => Self::Storage(error.to_string()),
+            error => Self::Storage(error.into()),
         }
     }
 }
@@ -119,7 +147,7 @@ impl From<QueueError> for EngineError {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Full(queued) => Self::QueueFull(queued),
-            error => Self::Storage(error.to_string()),
+            error => Self::Storage(error.into()),
         }
     }
 }

@@ -82,7 +82,8 @@ pub(crate) fn report(
     if let Some(why) = site.retention.clock.moved(now) {
         health.status = "Warning";
         problems.push(format!(
-            "no policy evicts anything: {why}. If it is right now, say so: POST /evict?trust_clock=true"
+            "no policy evicts anything: {why}. {}",
+            site.names.trust_clock
         ));
     }
     let without = site.retention.clock.since_start().as_secs();

@@ -44,14 +44,14 @@ pub use builder::EngineBuilder;
 pub use clock::SystemClock;
 pub use engine::Engine;
 pub use ensemble::{
-    AdminSource, AgentSource, Client, ConnectString, Driver, Ensemble, FilesSource, MemoryEnsemble,
-    StateSource, ZooKeeperEnsemble,
+    AdminSource, AdminSourceError, AgentSource, Client, ConnectString, ConnectStringError, Driver, Ensemble,
+    FilesSource, MembersUnknown, MemoryEnsemble, StateError, StateSource, ZooKeeperEnsemble,
 };
-pub use error::{EngineError, InvalidRequest};
+pub use error::{Cause, EngineError, InvalidRequest};
 pub use info::{BackupInfo, BackupState, JobInfo};
 pub use job_queue::JobState;
 pub use requests::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
-pub use site::Recovery;
+pub use site::{Recovery, SettingNames};
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use work::{ProgressInfo, plain};

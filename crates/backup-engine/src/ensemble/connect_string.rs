@@ -4,6 +4,11 @@ use std::net::Ipv6Addr;
 
 use zk_snapshot::ZnodePath;
 
+/// A text that is no connect string.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConnectStringError(String);
+
 /// Where an ensemble is, as ZooKeeper's own clients are told: `zk1:2181,zk2:2181/kafka`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectString {
@@ -17,22 +22,26 @@ impl ConnectString {
     /// Reads `text`; servers without a port of their own get `port`.
     ///
     /// # Errors
-    /// What is wrong with which part of it.
-    pub fn parse(text: &str, port: u16) -> Result<Self, String> {
-        if text.contains("://") {
-            return Err("it is a URL: only host names or addresses and their ports are expected".to_owned());
-        }
-        let (hosts, chroot) = match text.split_once('/') {
-            Some((hosts, "")) => (hosts, ZnodePath::root()),
-            Some((hosts, chroot)) => (hosts, chroot_of(chroot)?),
-            None => (text, ZnodePath::root()),
-        };
-        let servers: Result<Vec<_>, _> = hosts.split(',').map(|host| server(host.trim(), port)).collect();
-        Ok(Self {
-            servers: servers?.join(","),
-            chroot,
-        })
+    /// [`ConnectStringError`]: what is wrong with which part of it.
+    pub fn parse(text: &str, port: u16) -> Result<Self, ConnectStringError> {
+        parse(text, port).map_err(ConnectStringError)
     }
+}
+
+fn parse(text: &str, port: u16) -> Result<ConnectString, String> {
+    if text.contains("://") {
+        return Err("it is a URL: only host names or addresses and their ports are expected".to_owned());
+    }
+    let (hosts, chroot) = match text.split_once('/') {
+        Some((hosts, "")) => (hosts, ZnodePath::root()),
+        Some((hosts, chroot)) => (hosts, chroot_of(chroot)?),
+        None => (text, ZnodePath::root()),
+    };
+    let servers: Result<Vec<_>, _> = hosts.split(',').map(|host| server(host.trim(), port)).collect();
+    Ok(ConnectString {
+        servers: servers?.join(","),
+        chroot,
+    })
 }
 
 fn chroot_of(text: &str) -> Result<ZnodePath, String> {

@@ -9,10 +9,10 @@ mod states;
 mod traits;
 mod zookeeper;
 
-pub use self::connect_string::ConnectString;
 pub(crate) use self::connect_string::is_the_servers;
+pub use self::connect_string::{ConnectString, ConnectStringError};
 pub use self::memory::MemoryEnsemble;
 pub(crate) use self::probed::Probed;
-pub use self::states::{AdminSource, AgentSource, FilesSource, StateSource};
-pub use self::traits::{Client, Ensemble};
+pub use self::states::{AdminSource, AdminSourceError, AgentSource, FilesSource, StateError, StateSource};
+pub use self::traits::{Client, Ensemble, MembersUnknown};
 pub use self::zookeeper::{Driver, ZooKeeperEnsemble};

@@ -13,6 +13,18 @@ pub trait Client: ZnodeReader + ZnodeWriter {
     async fn close(self: Box<Self>);
 }
 
+/// Why the servers of an ensemble are not all known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MembersUnknown(String);
+
+impl MembersUnknown {
+    /// Says why.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self(why.into())
+    }
+}
+
 /// What is backed up: something that can be connected to.
 #[async_trait]
 pub trait Ensemble: Send + Sync {
@@ -41,8 +53,8 @@ pub trait Ensemble: Send + Sync {
     /// Those of its servers that it names itself and that are not among its [`members`](Self::members).
     ///
     /// # Errors
-    /// Why they are not known, or where clients reach them is not.
-    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, String> {
+    /// [`MembersUnknown`]: they are not known, or where clients reach them is not.
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
         Ok(Vec::new())
     }
 

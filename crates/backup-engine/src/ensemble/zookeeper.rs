@@ -14,7 +14,7 @@ use zk_snapshot::{
 
 use super::below::Below;
 use super::members::others;
-use super::traits::{Client, Ensemble};
+use super::traits::{Client, Ensemble, MembersUnknown};
 
 /// Where an ensemble says which servers it has.
 const CONFIG: &str = "/zookeeper/config";
@@ -186,21 +186,26 @@ impl Ensemble for ZooKeeperEnsemble {
         self.addresses().map(|address| self.member(address)).collect()
     }
 
-    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, String> {
-        let client = self.connect_whole().await.map_err(|error| error.to_string())?;
-        let path = ZnodePath::parse(CONFIG).map_err(|error| error.to_string())?;
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
+        let unknown = |error: ClientError| MembersUnknown::new(error.to_string());
+        let client = self.connect_whole().await.map_err(unknown)?;
+        let path = ZnodePath::parse(CONFIG).map_err(|error| MembersUnknown::new(error.to_string()))?;
         let readings = client.read_many(&[path], History::Any).await;
         client.close().await;
-        let reading = readings.map_err(|error| error.to_string())?.pop();
+        let reading = readings.map_err(unknown)?.pop();
         let found = match reading {
             Some(Reading::Found(found)) => found,
-            Some(Reading::Denied) => return Err(format!("we may not read {CONFIG}")),
-            Some(Reading::Undecodable(why)) => return Err(format!("{CONFIG} cannot be understood: {why}")),
+            Some(Reading::Denied) => return Err(MembersUnknown::new(format!("we may not read {CONFIG}"))),
+            Some(Reading::Undecodable(why)) => {
+                return Err(MembersUnknown::new(format!(
+                    "{CONFIG} cannot be understood: {why}"
+                )));
+            }
             Some(Reading::Missing) | None => return Ok(Vec::new()), // a server before 3.5
         };
         let text = String::from_utf8_lossy(&found.data).into_owned();
         let ours: BTreeSet<_> = self.addresses().collect();
-        let others = others(&text, &ours, self.config.tls.is_some())?;
+        let others = others(&text, &ours, self.config.tls.is_some()).map_err(MembersUnknown::new)?;
         Ok(others.iter().map(|address| self.member(address)).collect())
     }
 

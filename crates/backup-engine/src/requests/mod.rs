@@ -106,7 +106,7 @@ impl Requests {
         }
         let now = VaultId::from_time(self.now());
         let id = now.max(last.as_ref().and_then(VaultId::next));
-        let id = id.ok_or_else(|| EngineError::Storage("the clock shows no usable time".to_owned()))?;
+        let id = id.ok_or_else(|| EngineError::Internal("the clock shows no usable time".into()))?;
         let job = NewJob {
             payload,
             scheduled,
@@ -151,7 +151,7 @@ impl Requests {
 }
 
 fn payload(request: &impl Serialize) -> Result<Value, EngineError> {
-    serde_json::to_value(request).map_err(|error| EngineError::Internal(error.to_string()))
+    serde_json::to_value(request).map_err(|error| EngineError::Internal(error.into()))
 }
 
 fn check_renames(request: &RestoreRequest) -> Result<(), InvalidRequest> {

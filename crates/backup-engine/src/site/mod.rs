@@ -2,6 +2,7 @@
 
 mod clock_watch;
 mod history;
+mod names;
 mod recovery;
 mod retention;
 mod schedule;
@@ -9,14 +10,15 @@ mod unfinished;
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use vault_store::Manifest;
 
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
-use time::OffsetDateTime;
 
 pub(crate) use self::clock_watch::{ClockWatch, Uptime, uptime};
 pub(crate) use self::history::History;
+pub use self::names::SettingNames;
 pub use self::recovery::Recovery;
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedule::Scheduled;
@@ -25,6 +27,8 @@ pub(crate) use self::unfinished::UnfinishedZnodes;
 /// An ensemble that is backed up.
 pub(crate) struct Site {
     pub(crate) ensemble: Arc<dyn Ensemble>,
+    /// What its settings are called.
+    pub(crate) names: SettingNames,
     /// What it last said of itself.
     pub(crate) probed: Arc<Probed>,
     /// Where transactional backups come from, the best first.

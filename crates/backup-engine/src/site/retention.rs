@@ -79,7 +79,7 @@ impl Retention {
         if failures.is_empty() {
             Ok(decisions)
         } else {
-            Err(EngineError::Storage(failures.join("; ")))
+            Err(EngineError::Storage(failures.join("; ").into()))
         }
     }
 }

@@ -39,7 +39,7 @@ impl Catalogs {
             return Ok(known);
         }
         let opened = records::open(store, &manifest)?;
-        let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(id, &error))?;
+        let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(id, error))?;
         let look = Arc::new(Look { opened, catalog });
         let mut catalogs = lock(&self.0);
         catalogs.truncate(OPEN - 1);
@@ -59,12 +59,12 @@ impl Catalogs {
         let children = look
             .catalog
             .children(path, page.offset, page.limit)
-            .map_err(|error| damaged(id, &error))?;
+            .map_err(|error| damaged(id, error))?;
         if children.total == 0
             && look
                 .catalog
                 .znode(path)
-                .map_err(|error| damaged(id, &error))?
+                .map_err(|error| damaged(id, error))?
                 .is_none()
         {
             return Err(no_znode(id, path));
@@ -91,7 +91,7 @@ impl Catalogs {
         path: &ZnodePath,
     ) -> Result<ZnodeContent, EngineError> {
         let look = self.look(store, id)?;
-        let record = look.catalog.znode(path).map_err(|error| damaged(id, &error))?;
+        let record = look.catalog.znode(path).map_err(|error| damaged(id, error))?;
         let record = record.ok_or_else(|| no_znode(id, path))?;
         Ok(ZnodeContent {
             info: info(&look.opened, look.catalog.entry(&record)),
@@ -170,8 +170,11 @@ pub struct Page {
     pub limit: usize,
 }
 
-fn damaged(id: &VaultId, error: &ArchiveError) -> EngineError {
-    EngineError::Storage(format!("backup {id}: {error}"))
+fn damaged(id: &VaultId, error: ArchiveError) -> EngineError {
+    EngineError::Damaged {
+        id: id.clone(),
+        cause: error.into(),
+    }
 }
 
 fn info(opened: &Opened, entry: Entry) -> ZnodeInfo {

@@ -28,7 +28,7 @@ pub(crate) fn between(
         })
     };
     compare(&*from.records, &*to.records, within, (page.offset, page.limit))
-        .map_err(|error| EngineError::Storage(error.to_string()))
+        .map_err(|error| EngineError::Storage(error.into()))
 }
 
 /// What a backup of a part was asked for.

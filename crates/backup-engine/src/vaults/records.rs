@@ -44,7 +44,10 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         let (id, why) = (id.clone(), reason.clone());
         return Err(InvalidRequest::HoldsNothing { id, why }.into());
     }
-    let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {id}: {error}"));
+    let damaged = |error: ArchiveError| EngineError::Damaged {
+        id: id.clone(),
+        cause: error.into(),
+    };
     let snapshot = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT));
     let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
         let file = store.open(id, &snapshot.name)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 use zk_snapshot::{
-    ArchiveError, Change, Comparison, RecordSource, RestoreError, RestoreOptions, Role, Turn, ZnodePath,
-    restore,
+    ArchiveError, Change, ClientError, Comparison, RecordSource, RestoreError, RestoreOptions, Role, Turn,
+    ZnodePath, restore,
 };
 
 use crate::EngineError;
@@ -44,12 +44,8 @@ pub(crate) async fn with_live(
         ))
     });
     let (opened, same_ensemble) = opening.await?;
-    let unreachable = |error: String| EngineError::ZooKeeper(error);
-    let client = site
-        .ensemble
-        .connect()
-        .await
-        .map_err(|error| unreachable(error.to_string()))?;
+    let unreachable = |error: ClientError| EngineError::ZooKeeper(error.into());
+    let client = site.ensemble.connect().await.map_err(unreachable)?;
     let options = RestoreOptions {
         dry_run: true,
         show: page.offset.saturating_add(page.limit),
@@ -58,14 +54,17 @@ pub(crate) async fn with_live(
     };
     let report = restore(Arc::clone(&opened.records), &*client, &options).await;
     client.close().await;
-    let damaged = |error: ArchiveError| EngineError::Storage(format!("backup {from}: {error}"));
+    let damaged = |cause| EngineError::Damaged {
+        id: from.clone(),
+        cause,
+    };
     let unread = tokio::task::spawn_blocking(move || unreadable(&*opened.records)).await;
     let unread = unread
-        .map_err(|error| EngineError::Internal(error.to_string()))?
-        .map_err(damaged)?;
+        .map_err(|error| EngineError::Internal(error.into()))?
+        .map_err(|error| damaged(error.into()))?;
     let report = report.map_err(|error| match error {
-        RestoreError::Client { cause, .. } => unreachable(cause.to_string()),
-        error => EngineError::Storage(format!("backup {from}: {error}")),
+        RestoreError::Client { cause, .. } => unreachable(cause),
+        error => damaged(error.into()),
     })?;
     let mut found = Comparison::default();
     for difference in &report.differences {

@@ -151,7 +151,7 @@ async fn an_eviction_that_fails_is_told_and_leaves_the_rest_as_it_is() {
     let all = [&first, &second, &third].map(Clone::clone);
     let told = |error: EngineError, what: &str| {
         assert!(
-            matches!(&error, EngineError::Storage(why) if why.contains(what)),
+            matches!(&error, EngineError::Storage(why) if why.to_string().contains(what)),
             "{error}"
         );
     };

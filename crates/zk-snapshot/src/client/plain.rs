@@ -178,7 +178,7 @@ impl PlainClient {
                 kind: Kind::Container | Kind::Ttl(_) | Kind::Ephemeral,
                 ..
             } => {
-                let why = "the plain adapter creates neither container nor TTL znodes; ZOOKEEPER_DRIVER=batched does";
+                let why = "the plain adapter creates neither container nor TTL znodes; the batched one does";
                 return Err(WriteError::Refused(why.to_owned()));
             }
             WriteOp::Create { data, acl, .. } => {

@@ -14,7 +14,7 @@ use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConf
 use ureq::{Agent, Body};
 use zk_snapshot::{Gathered, Handout, Settled, Settling, Tls};
 
-use super::source::StateSource;
+use super::source::{StateError, StateSource};
 use crate::ensemble::traits::{Client, Ensemble};
 
 /// The longest that a server may take to write and send a snapshot.
@@ -40,6 +40,11 @@ const SPOOLED_AT_ONCE: usize = 256 << 10;
 /// Bytes between two looks at the space that is free.
 const LOOK_EVERY: u64 = 32 << 20;
 
+/// An AdminServer cannot be asked as it is said: what is wrong with which part of it. Secrets are not told.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AdminSourceError(String);
+
 /// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
 ///
 /// A snapshot that is taken while clients write mixes states. What changed meanwhile is read through the client API
@@ -61,10 +66,10 @@ impl AdminSource {
     ///
     /// # Errors
     /// Where `authorization` cannot be sent so; it is not told.
-    pub fn new(url: &str, authorization: Option<&str>) -> Result<Self, String> {
+    pub fn new(url: &str, authorization: Option<&str>) -> Result<Self, AdminSourceError> {
         Ok(Self {
             url: url.trim_end_matches('/').to_owned(),
-            authorization: authorization.map(header).transpose()?,
+            authorization: authorization.map(header).transpose().map_err(AdminSourceError)?,
             tls: None,
             spool: std::env::temp_dir(),
             silence: SILENCE,
@@ -87,19 +92,10 @@ impl AdminSource {
     ///
     /// # Errors
     /// What is wrong with the certificates or the key.
-    pub fn with_tls(self, tls: &Tls) -> Result<Self, String> {
-        let authorities = pem(&tls.ca, "ca.crt")?;
-        let ours = tls.identity.as_ref().map(|(certificates, key)| {
-            let key = PrivateKey::from_pem(key.as_bytes()).map_err(|error| format!("tls.key: {error}"))?;
-            Ok::<_, String>(ClientCert::new_with_certs(&pem(certificates, "tls.crt")?, key))
-        });
-        let config = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(RootCerts::new_with_certs(&authorities))
-            .client_cert(ours.transpose()?);
+    pub fn with_tls(self, tls: &Tls) -> Result<Self, AdminSourceError> {
+        let config = config(tls).map_err(AdminSourceError)?;
         Ok(Self {
-            tls: Some(config.build()),
+            tls: Some(config),
             ..self
         })
     }
@@ -274,9 +270,7 @@ impl AdminSource {
                 StatusCode::TOO_MANY_REQUESTS => fail(
                     "it was asked too often; zookeeper.admin.rateLimiterIntervalInMS says how often it may be",
                 ),
-                StatusCode::UNAUTHORIZED => {
-                    fail("it does not take our credentials (ZOOKEEPER_ADMIN_AUTHORIZATION)")
-                }
+                StatusCode::UNAUTHORIZED => fail("it does not take our authorization"),
                 StatusCode::FORBIDDEN => fail("the ACL of / does not grant our identity everything"),
                 StatusCode::SERVICE_UNAVAILABLE => {
                     fail("snapshots are disabled there (zookeeper.admin.snapshot.enabled)")
@@ -301,8 +295,8 @@ impl StateSource for AdminSource {
         "admin"
     }
 
-    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
-        let reader = ensemble.connect().await.map_err(|error| error.to_string())?;
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, StateError> {
+        let reader = ensemble.connect().await?;
         let settled = self.settled(ensemble, &*reader).await;
         reader.close().await;
         let (settled, trouble) = settled?;
@@ -346,6 +340,20 @@ fn header(text: &str) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
+fn config(tls: &Tls) -> Result<TlsConfig, String> {
+    let authorities = pem(&tls.ca, "ca.crt")?;
+    let ours = tls.identity.as_ref().map(|(certificates, key)| {
+        let key = PrivateKey::from_pem(key.as_bytes()).map_err(|error| format!("tls.key: {error}"))?;
+        Ok::<_, String>(ClientCert::new_with_certs(&pem(certificates, "tls.crt")?, key))
+    });
+    let config = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::new_with_certs(&authorities))
+        .client_cert(ours.transpose()?);
+    Ok(config.build())
+}
+
 /// All certificates in `text`, which is the file `name`.
 fn pem(text: &str, name: &str) -> Result<Vec<Certificate<'static>>, String> {
     let mut found = Vec::new();
@@ -380,7 +388,7 @@ mod tests {
             "digest ann:pass\nword",
             "digest ann:\u{7f}word",
         ] {
-            let why = AdminSource::new(url, Some(secret)).unwrap_err();
+            let why = AdminSource::new(url, Some(secret)).unwrap_err().to_string();
             assert!(!why.contains("ann:") && !why.contains("word"), "{why}");
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use zk_snapshot::{BatchedConfig, DataDirs, Gathered, four_letter_word, gather};
 
-use super::source::{StateSource, confirmed};
+use super::source::{StateError, StateSource, confirmed};
 use crate::ensemble::members::members;
 use crate::ensemble::traits::Ensemble;
 
@@ -170,21 +170,21 @@ impl StateSource for AgentSource {
         "agent"
     }
 
-    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, StateError> {
         let host = self.leader().await?;
         // What is committed by now is in the copy that is made afterwards.
         let committed = ensemble.committed_zxid().await;
         let (url, copy) = (format!("http://{host}:{}/store", self.port), self.copy.clone());
         let work = move || {
             clear(&copy)?;
-            let gathered = ask(&url, SAYING).and_then(|()| {
+            let gathered = ask(&url, SAYING).map_err(StateError::from).and_then(|()| {
                 let directory = within(&copy);
                 refuse_links(&copy)?;
                 let dirs = DataDirs {
                     data: directory.clone(),
                     log: directory,
                 };
-                gather(&dirs, committed).map_err(|error| error.to_string())
+                Ok(gather(&dirs, committed)?)
             });
             clear(&copy)?;
             gathered

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use zk_snapshot::{DataDirs, Gathered, gather};
 
-use super::source::{StateSource, confirmed};
+use super::source::{StateError, StateSource, confirmed};
 use crate::ensemble::traits::Ensemble;
 
 /// The data directory of one server, which is read while the server runs.
@@ -19,13 +19,12 @@ impl StateSource for FilesSource {
         "files"
     }
 
-    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, String> {
+    async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, StateError> {
         let committed = ensemble.committed_zxid().await;
         let dirs = self.0.clone();
         let gathered = tokio::task::spawn_blocking(move || gather(&dirs, committed))
             .await
-            .map_err(|error| error.to_string())?
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.to_string())??;
         confirmed(gathered, committed, ensemble).await
     }
 }

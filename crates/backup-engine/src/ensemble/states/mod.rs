@@ -5,7 +5,7 @@ mod agent;
 mod files;
 mod source;
 
-pub use self::admin::AdminSource;
+pub use self::admin::{AdminSource, AdminSourceError};
 pub use self::agent::AgentSource;
 pub use self::files::FilesSource;
-pub use self::source::StateSource;
+pub use self::source::{StateError, StateSource};

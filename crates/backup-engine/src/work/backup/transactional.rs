@@ -67,15 +67,11 @@ pub(super) async fn stage(
             Err(why) => refusals.push(format!("{}: {why}", source.name())),
         }
     }
-    Err(match refusals.len() {
-        0 => "no source of transactional backups is configured: ZOOKEEPER_DATA_DIR names the data directory of a \
-              server"
-            .into(),
-        _ => format!(
-            "no source has a state to back up (ZOOKEEPER_DATA_DIR and ZOOKEEPER_ADMIN_URL name two): {}",
-            refusals.join("; ")
-        )
-        .into(),
+    Err(if refusals.is_empty() {
+        let how = &site.names.states;
+        format!("no source of transactional backups is configured: {how}").into()
+    } else {
+        format!("no source has a state to back up: {}", refusals.join("; ")).into()
     })
 }
 

@@ -69,10 +69,11 @@ pub(super) async fn run(
         return Ok(Done::Planned(placing));
     }
     progress.phase("placing");
-    if restart::end_left_over(&recovery.directory).await? {
-        log.error(
-            "the RESTORE_RESTART_COMMAND of a restore that was interrupted was still running, and was ended",
-        );
+    if restart::end_left_over(&site.names.restart_command, &recovery.directory).await? {
+        log.error(&format!(
+            "{} of a restore that was interrupted was still running, and was ended",
+            site.names.restart_command
+        ));
     }
     let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
     let (vault, file) = (id.clone(), name.clone());
@@ -93,12 +94,20 @@ pub(super) async fn run(
         notes,
     };
     let Some(command) = &recovery.command else {
-        log.info("no RESTORE_RESTART_COMMAND is configured: what is left to do is in the result, and in README beside it");
+        log.info(&format!(
+            "{} is not configured: what is left to do is in the result, and in README beside it",
+            site.names.restart_command
+        ));
         return Ok(placed(Vec::new(), 0, Vec::new()));
     };
     let deadline = Instant::now() + recovery.patience;
     progress.phase("restarting");
-    restart::run(command, &recovery.directory, deadline).await?;
+    restart::run(
+        (&site.names.restart_command, command),
+        &recovery.directory,
+        deadline,
+    )
+    .await?;
     // Backups that were begun before the servers were stopped are of the time before, too.
     let (here, now) = (Arc::clone(site), context.now());
     tokio::task::spawn_blocking(move || here.history.break_off(now)).await??;

@@ -39,7 +39,11 @@ const HANDED_ON: [&str; 14] = [
 
 /// Runs it, with the directory of the files in `RECOVER_DIR`. What it says is in a file beside that directory, and, so that
 /// nothing is left of it after a failure of ours, its process as well.
-pub(super) async fn run(command: &str, directory: &Path, deadline: Instant) -> Result<(), Failure> {
+pub(super) async fn run(
+    (name, command): (&str, &str),
+    directory: &Path,
+    deadline: Instant,
+) -> Result<(), Failure> {
     // Not a pipe: servers that the command leaves running go on writing to it.
     let said = directory.with_extension("log");
     let out = private_files::create(&said)?;
@@ -74,16 +78,16 @@ pub(super) async fn run(command: &str, directory: &Path, deadline: Instant) -> R
     }
     fs::remove_file(noted(directory))?;
     match ended {
-        Err(_) => Err(format!("RESTORE_RESTART_COMMAND did not end in time{}", last_words(&said)).into()),
+        Err(_) => Err(format!("{name} did not end in time{}", last_words(&said)).into()),
         Ok(status) => match status? {
             status if status.success() => Ok(()),
-            status => Err(format!("RESTORE_RESTART_COMMAND failed ({status}){}", last_words(&said)).into()),
+            status => Err(format!("{name} failed ({status}){}", last_words(&said)).into()),
         },
     }
 }
 
 /// Ends a command that an earlier restore, which was interrupted, has left running. Says whether there was one.
-pub(super) async fn end_left_over(directory: &Path) -> Result<bool, Failure> {
+pub(super) async fn end_left_over(name: &str, directory: &Path) -> Result<bool, Failure> {
     let text = match fs::read(noted(directory)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         text => String::from_utf8_lossy(&text?).into_owned(), // whatever else it holds names no process
@@ -97,10 +101,9 @@ pub(super) async fn end_left_over(directory: &Path) -> Result<bool, Failure> {
         let deadline = Instant::now() + DYING;
         while begin_of(process).is_some() {
             if Instant::now() > deadline {
-                return Err(format!(
-                    "process {process}, an earlier RESTORE_RESTART_COMMAND, cannot be ended"
-                )
-                .into());
+                return Err(
+                    format!("{name} of an earlier restore, process {process}, cannot be ended").into(),
+                );
             }
             sleep(POLL_INTERVAL).await;
         }
@@ -159,7 +162,7 @@ mod tests {
         // Cargo sets this one for tests: it stands for any that is not handed on.
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
         let command = "sleep 1000 & echo $! >\"$RECOVER_DIR.started\"; env >\"$RECOVER_DIR.env\"; exit 1";
-        assert!(run(command, &directory, deadline).await.is_err());
+        assert!(run(("the command", command), &directory, deadline).await.is_err());
         let environment = fs::read_to_string(directory.with_extension("env"))?;
         assert!(!environment.contains("CARGO_MANIFEST_DIR"), "{environment}");
         assert!(environment.contains("PATH="), "{environment}");
