@@ -44,6 +44,9 @@ struct Args {
     skip_plain: bool,
 }
 
+#[global_allocator]
+static ALLOCATOR: zk_backup_daemon::Jemalloc = zk_backup_daemon::Jemalloc;
+
 #[tokio::main]
 async fn main() -> Outcome<()> {
     if std::env::var_os(SERVE).is_some() {

@@ -33,6 +33,9 @@ struct Bench {
     storage: tempfile::TempDir,
 }
 
+#[global_allocator]
+static ALLOCATOR: zk_backup_daemon::Jemalloc = zk_backup_daemon::Jemalloc;
+
 #[tokio::main]
 async fn main() -> Outcome<()> {
     if std::env::var_os(SERVE).is_some() {

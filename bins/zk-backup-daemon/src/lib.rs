@@ -35,13 +35,12 @@ mod start;
 mod tls;
 mod truth;
 
-/// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore.
-#[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 pub use access::{Access, Credentials};
 pub use args::Args;
 pub use server::{ServeOptions, serve};
+/// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
+/// `#[global_allocator]`, as the server's own does.
+#[cfg(feature = "jemalloc")]
+pub use tikv_jemallocator::Jemalloc;
 pub use settings::{LogFormat, Settings, SettingsError};
 pub use start::{StartError, run};

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use zk_backup_daemon::Args;
 
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: zk_backup_daemon::Jemalloc = zk_backup_daemon::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match zk_backup_daemon::run(Args::parse()).await {
