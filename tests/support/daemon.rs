@@ -1,3 +1,5 @@
+//! The server as a process.
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};

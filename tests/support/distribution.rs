@@ -1,3 +1,5 @@
+//! Where ZooKeeper's own programs come from.
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs, io};

@@ -1,3 +1,5 @@
+//! Several ZooKeeper servers that are one ensemble.
+
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;

@@ -1,3 +1,5 @@
+//! A client of the server's API.
+
 use std::time::Duration;
 
 use base64::Engine as _;

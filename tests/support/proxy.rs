@@ -1,3 +1,5 @@
+//! A proxy between a client and a server, which acts between two requests.
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,3 +1,5 @@
+//! Requests that no client library sends.
+
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 

@@ -1,3 +1,5 @@
+//! A ZooKeeper server as a process.
+
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

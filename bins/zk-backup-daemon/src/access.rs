@@ -1,3 +1,5 @@
+//! Who may do what: credentials, and requests that another site sends.
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,3 +1,5 @@
+//! Errors as answers: status, code, and words in terms of the API.
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, ResponseError};

@@ -1,3 +1,5 @@
+//! The settings, as flags and environment variables.
+
 use clap::Parser;
 
 /// A REST server that backs up and restores ZooKeeper.

@@ -1,3 +1,5 @@
+//! Request bodies, read strictly.
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! How the server logs: text or JSON, one line each.
+
 use std::io::Write as _;
 
 use backup_engine::{SystemClock, plain};

@@ -1,3 +1,5 @@
+//! Query strings, read strictly.
+
 use std::str::FromStr;
 
 use actix_web::body::MessageBody;

@@ -1,3 +1,5 @@
+//! The HTTP server itself: listeners, limits, and its end.
+
 use std::io;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};

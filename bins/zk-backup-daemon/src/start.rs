@@ -1,3 +1,5 @@
+//! From settings to a server that runs.
+
 use std::net::TcpListener;
 use std::sync::Arc;
 

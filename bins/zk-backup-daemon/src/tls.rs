@@ -1,3 +1,5 @@
+//! The certificate that the server shows.
+
 use std::path::Path;
 
 use rustls::ServerConfig;

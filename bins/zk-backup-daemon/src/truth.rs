@@ -1,3 +1,5 @@
+//! What is true and what is false, wherever a client or an operator says it.
+
 /// The words for true and false that `truth` knows.
 pub(crate) const WORDS: &str = "true, 1, t, y, yes, or false, 0, f, n, no";
 

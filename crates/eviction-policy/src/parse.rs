@@ -1,3 +1,5 @@
+//! The rule language, read.
+
 use crate::rules::{Rule, RulePolicy, Span};
 
 /// What is wrong with a policy's text.

@@ -1,3 +1,5 @@
+//! What is evicted: any policy's verdicts, and the safeguards that no policy passes.
+
 use std::fmt::Debug;
 
 use time::{Duration, OffsetDateTime};

@@ -1,3 +1,5 @@
+//! The policy that rules make.
+
 use std::fmt;
 
 use time::OffsetDateTime;

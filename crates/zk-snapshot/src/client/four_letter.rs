@@ -1,3 +1,5 @@
+//! Four-letter words, in plain text or by TLS.
+
 use std::io;
 use std::sync::Arc;
 
