@@ -1,5 +1,6 @@
 //! The main job as a story, on a real ZooKeeper and through the REST API: back up, break, look at the diff,
-//! restore, compare, evict. Each step is shown as the `curl` command that does it.
+//! restore, compare, evict. Each step is shown as the `curl` command that does it, and what came of it in short; `-- --json`
+//! shows the answers as they are.
 //!
 //! Ends with exit code 0 only if every znode is, byte for byte, what it was. `-- --stay` leaves ZooKeeper and the
 //! server running until Ctrl-C.
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use backup_engine::{Driver, Engine, ZooKeeperEnsemble};
 use clap::Parser;
-use serde_json::json;
+use serde_json::{Value, json};
 use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
 use zk_backup_testkit::{Distribution, Http, SUPER_PASSWORD, ZooKeeper};
 use zk_snapshot::BatchedConfig;
@@ -27,6 +28,9 @@ struct Args {
     /// Leave ZooKeeper and the server running
     #[arg(long)]
     stay: bool,
+    /// Show the answers as they come, in JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[tokio::main]
@@ -61,6 +65,7 @@ async fn main() -> Outcome<()> {
     let shell = Shell {
         http: Http::new(&server).with_credentials("admin", "admin"),
         server,
+        json: args.json,
     };
     let told = story(&shell, &client).await;
     if args.stay && told.is_ok() {
@@ -77,23 +82,15 @@ async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper) -> Outcome<()
     let before = tree(client).await?;
     let id = shell.post("/backup", "")?;
     shell.wait(&id)?;
-    shell.get("/listbackups")?;
-    shell.get(&format!("/listbackups/{id}"))?;
+    shell.get("/listbackups", |ids| vec![row("backups", ids)])?;
+    shell.get(&format!("/listbackups/{id}"), of_backup)?;
 
     println!("# 2. Somebody deletes topics, opens a secret to everybody and changes a setting.");
     break_something(client).await?;
     println!("# What a restore would do:");
     let dry = shell.post("/restore", &json!({"vault": id, "dry_run": true}).to_string())?;
     let plan = shell.wait(&dry)?;
-    let report = &plan["result"]["report"];
-    for kind in ["created", "data_changed", "acl_changed", "deleted", "unchanged"] {
-        println!("#   {kind}: {}", report[kind]);
-    }
-    let first = report["differences"].as_array().into_iter().flatten().take(4);
-    for difference in first {
-        println!("#   {} {}", difference["change"], difference["path"]);
-    }
-    println!("#   ...\n");
+    println!("{}", table(&of_plan(&plan["result"]["report"])));
 
     println!("# 3. Restore.");
     let task = shell.post("/restore", &json!({"vault": id}).to_string())?;
@@ -110,62 +107,155 @@ async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper) -> Outcome<()
     let config = shell.post("/backup", r#"{"dbs":["config"]}"#)?;
     shell.wait(&config)?;
     shell.post(&format!("/evict/{config}"), "")?;
-    shell.post("/evict?dry_run=true", "")?;
+    shell.ask("POST", "/evict?dry_run=true", "", of_decisions)?;
 
     println!("# 5. How is it?");
-    shell.get("/health")?;
+    shell.get("/health", of_health)?;
     Ok(())
 }
+
+/// What is shown of an answer: names and values.
+type Rows = Vec<(String, String)>;
 
 /// Prints each request as the command that does it, and what came of it.
 struct Shell {
     http: Http,
     server: String,
+    json: bool,
 }
 
 impl Shell {
-    fn get(&self, path: &str) -> Outcome<()> {
-        println!("curl http://{}{path}", self.server);
-        println!("{}\n", self.http.get(path)?.text);
-        Ok(())
+    fn get(&self, path: &str, shown: impl Fn(&Value) -> Rows) -> Outcome<()> {
+        self.ask("GET", path, "", shown).map(drop)
     }
 
+    /// A request whose answer is one line: an id, or a word.
     fn post(&self, path: &str, body: &str) -> Outcome<String> {
-        let data = if body.is_empty() {
-            String::new()
-        } else {
-            format!(" -d '{body}'")
-        };
-        println!("curl -X POST -u admin:admin http://{}{path}{data}", self.server);
-        let answer = self.http.post(path, body)?;
-        println!("{}\n", answer.text);
-        if answer.status == 200 {
-            Ok(answer.text)
-        } else {
-            Err(format!("{path} was answered {}", answer.status).into())
-        }
+        self.ask("POST", path, body, |_| Vec::new())
     }
 
-    fn wait(&self, id: &str) -> Outcome<serde_json::Value> {
+    fn ask(&self, method: &str, path: &str, body: &str, shown: impl Fn(&Value) -> Rows) -> Outcome<String> {
+        let (how, data) = match (method, body) {
+            ("GET", _) => ("", String::new()),
+            (_, "") => ("-X POST -u admin:admin ", String::new()),
+            _ => ("-X POST -u admin:admin ", format!(" -d '{body}'")),
+        };
+        println!("curl {how}http://{}{path}{data}", self.server);
+        let answer = match method {
+            "GET" => self.http.get(path)?,
+            _ => self.http.post(path, body)?,
+        };
+        if answer.status != 200 {
+            return Err(format!("{path} was answered {}: {}", answer.status, answer.text).into());
+        }
+        let rows = if self.json {
+            Vec::new()
+        } else {
+            serde_json::from_str(&answer.text).map_or_else(|_| Vec::new(), |value| shown(&value))
+        };
+        match rows.is_empty() {
+            true => println!("{}\n", answer.text),
+            false => println!("{}", table(&rows)),
+        }
+        Ok(answer.text)
+    }
+
+    fn wait(&self, id: &str) -> Outcome<Value> {
         println!("curl http://{}/jobstatus/{id}", self.server);
         loop {
             let answer = self.http.get(&format!("/jobstatus/{id}"))?;
-            if answer.status != 206 {
-                let mut state = answer.json();
-                let whole = state.clone();
-                if let Some(state) = state.as_object_mut() {
-                    state.remove("result"); // shown where it matters
-                }
-                println!("{state}\n");
-                return if answer.status == 200 {
-                    Ok(whole)
-                } else {
-                    Err(format!("job {id} failed").into())
-                };
+            if answer.status == 206 {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            let state = answer.json();
+            if self.json {
+                println!("{}\n", answer.text);
+            } else {
+                println!("{}", table(&[row("status", &state["status"])]));
+            }
+            return match answer.status {
+                200 => Ok(state),
+                _ => Err(format!("job {id} failed: {}", answer.text).into()),
+            };
         }
     }
+}
+
+fn row(name: &str, value: &Value) -> (String, String) {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values
+            .iter()
+            .map(|value| row("", value).1)
+            .collect::<Vec<_>>()
+            .join(", "),
+        Value::Object(_) => row("", &value["newest"]).1, // a zxid
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    };
+    (name.to_owned(), text)
+}
+
+/// Names on the left, values on the right.
+fn table(rows: &[(String, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = rows
+        .iter()
+        .map(|(name, value)| format!("    {name:width$}  {value}\n"));
+    lines.collect()
+}
+
+fn of_backup(backup: &Value) -> Rows {
+    [
+        "id",
+        "mode",
+        "valid",
+        "consistency",
+        "zxid",
+        "znodes",
+        "size",
+        "evictable",
+    ]
+    .iter()
+    .filter(|name| !backup[**name].is_null())
+    .map(|name| row(name, &backup[*name]))
+    .collect()
+}
+
+fn of_plan(report: &Value) -> Rows {
+    let counts = ["created", "data_changed", "acl_changed", "deleted", "unchanged"];
+    let first = report["differences"].as_array().into_iter().flatten().take(4);
+    let counts = counts.iter().map(|kind| row(kind, &report[*kind]));
+    counts
+        .chain(first.map(|found| row(found["change"].as_str().unwrap_or_default(), &found["path"])))
+        .collect()
+}
+
+fn of_decisions(decisions: &Value) -> Rows {
+    let decisions = decisions.as_array().into_iter().flatten();
+    let line = |decision: &Value| {
+        let (_, action) = row("", &decision["action"]);
+        let (_, reason) = row("", &decision["reason"]);
+        (row("", &decision["id"]).1, format!("{action}: {reason}"))
+    };
+    decisions.map(line).collect()
+}
+
+fn of_health(health: &Value) -> Rows {
+    let (storage, zookeeper) = (&health["storage"], &health["zookeeper"]);
+    vec![
+        row("status", &health["status"]),
+        row("backups", &storage["dump_count"]),
+        row("bytes", &storage["size"]),
+        row("newest", &storage["last"]["id"]),
+        row(
+            "seconds since the last good one",
+            &health["seconds_since_success"],
+        ),
+        row("ZooKeeper", &json!([zookeeper["version"], zookeeper["mode"]])),
+        row("jobs that wait", &health["backup_queue_size"]),
+    ]
 }
 
 async fn connect(address: &str) -> Outcome<zookeeper_async::ZooKeeper> {
