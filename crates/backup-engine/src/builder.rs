@@ -10,6 +10,7 @@ use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::{CaptureOptions, RestoreOptions};
 
 use crate::browse::Catalogs;
+use crate::kind::{LANE, WORKER};
 use crate::parts::Parts;
 use crate::unfinished::UnfinishedZnodes;
 use crate::watch::{self, ClockWatch, Uptime};
@@ -192,7 +193,7 @@ impl EngineBuilder {
     /// [`EngineError::Storage`].
     pub fn build(self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
-        for job in self.jobs.recover(now)? {
+        for job in self.jobs.recover(WORKER, None, now)? {
             log::warn!("job {} was interrupted", job.id);
         }
         let parse = |text: &str| -> Result<Arc<dyn EvictionPolicy>, EngineError> {
@@ -240,6 +241,7 @@ impl EngineBuilder {
             probed: Arc::default(),
         });
         let worker = Arc::new(Worker(Arc::clone(&parts)));
-        Ok(Engine::new(parts, Runner::new(self.jobs, worker, self.clock)))
+        let runner = Runner::new(self.jobs, worker, self.clock, WORKER, LANE);
+        Ok(Engine::new(parts, runner))
     }
 }

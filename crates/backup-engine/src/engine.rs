@@ -3,12 +3,13 @@ use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
 use health_metrics::Health;
-use job_queue::{JobKind, NewJob, Runner};
+use job_queue::{NewJob, Runner};
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::{Comparison, Policy, ZnodePath};
 
 use crate::browse::{self, CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::connect_string::is_the_servers;
+use crate::kind::{JobKind, LANE};
 use crate::parts::{Parts, lock};
 use crate::request::RestorePayload;
 use crate::view::{BackupInfo, JobInfo, describe, job_info, pending};
@@ -361,10 +362,10 @@ fn enqueue_restore(parts: &Parts, request: RestoreRequest) -> Result<String, Eng
     })
     .map_err(|error| EngineError::Internal(error.to_string()))?;
     let task = uuid::Uuid::new_v4().to_string();
-    let job = NewJob {
-        payload,
-        ..NewJob::new(&task, JobKind::Restore, id.as_str())
-    };
+    let job = NewJob::new(&task, JobKind::Restore.name())
+        .in_lane(LANE)
+        .needing(id.as_str())
+        .with_payload(payload);
     // So that it is not removed in between.
     let in_use = lock(&parts.in_use);
     if let Err(error @ StoreError::NotFound(_)) = parts.vaults.manifest(&id) {

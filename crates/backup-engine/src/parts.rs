@@ -4,11 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eviction_policy::EvictionPolicy;
 use health_metrics::{Metrics, ProcessProbe, StorageProbe};
-use job_queue::{Clock, JobKind, JobStore, NewJob, Ticker};
+use job_queue::{Clock, JobStore, NewJob, Ticker};
 use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
 
 use crate::browse::Catalogs;
+use crate::kind::{JobKind, LANE};
 use crate::probed::Probed;
 use crate::unfinished::UnfinishedZnodes;
 use crate::watch::ClockWatch;
@@ -94,18 +95,17 @@ impl Parts {
         if last.is_none() {
             let queued = self
                 .jobs
-                .greatest_id(JobKind::Backup)?
+                .greatest_id(JobKind::Backup.name())?
                 .and_then(|id| id.parse().ok());
             *last = self.vaults.ids()?.pop().max(queued);
         }
         let now = VaultId::from_time(self.now());
         let id = now.max(last.as_ref().and_then(VaultId::next));
         let id = id.ok_or_else(|| EngineError::Storage("the clock shows no usable time".to_owned()))?;
-        let job = NewJob {
-            payload,
-            scheduled,
-            ..NewJob::new(id.as_str(), JobKind::Backup, id.as_str())
-        };
+        let job = NewJob::new(id.as_str(), JobKind::Backup.name())
+            .in_lane(LANE)
+            .with_payload(payload)
+            .by_schedule(scheduled);
         // After an error it may be queued all the same: the next request asks the stores again, and is not
         // refused for an id that is taken.
         *last = None;
@@ -125,7 +125,7 @@ impl Parts {
 
     /// An error for a vault that is being read, or that a restore waits for.
     pub(crate) fn is_free(&self, id: &VaultId, in_use: &HashMap<VaultId, usize>) -> Result<(), EngineError> {
-        match in_use.contains_key(id) || self.jobs.is_to_be_restored(id.as_str())? {
+        match in_use.contains_key(id) || self.jobs.is_needed(id.as_str())? {
             true => Err(EngineError::InUse(id.to_string())),
             false => Ok(()),
         }

@@ -1,7 +1,7 @@
 use std::io::{Seek, SeekFrom};
 use std::sync::atomic::Ordering;
 
-use job_queue::{Job, JobKind, JobState};
+use job_queue::{Job, JobState};
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use vault_store::{FORMAT_VERSION, Manifest, Outcome, StoreError, VaultId, VaultStore};
 
 use crate::BackupRequest;
+use crate::kind::{self, JobKind};
 use crate::parts::{Progress, lock};
 use crate::records;
 
@@ -221,9 +222,9 @@ pub(crate) fn job_info(job: Job, progress: Option<&Progress>) -> JobInfo {
         },
     });
     JobInfo {
+        kind: JobKind::of(&job),
+        vault: kind::vault(&job).to_owned(),
         id: job.id,
-        kind: job.kind,
-        vault: job.vault,
         status: job.state,
         message: job.message,
         log_tail: job.log_tail,

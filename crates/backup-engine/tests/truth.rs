@@ -292,7 +292,7 @@ async fn a_bad_row_is_a_problem_and_the_next_job_is_done() {
     let engine = world.start();
     let bad = engine.backup(BackupRequest::default()).await.unwrap();
     let other = rusqlite::Connection::open(world.storage.path().join("jobs.db")).unwrap();
-    other.execute("UPDATE job SET kind = 'reboot'", []).unwrap();
+    other.execute("UPDATE job SET payload = '{'", []).unwrap();
     world.pass(HOUR);
     assert_eq!(backup(&engine, &[]).await.1, JobState::Successful);
     let health = engine.health().await;
@@ -302,6 +302,22 @@ async fn a_bad_row_is_a_problem_and_the_next_job_is_done() {
         health.problems
     );
     assert!(health.hindrances.is_empty(), "it is ready");
+}
+
+#[tokio::test]
+async fn a_job_of_a_kind_that_nobody_knows_is_failed_and_the_next_one_done() {
+    let world = World::new();
+    let engine = world.start();
+    let strange = engine.backup(BackupRequest::default()).await.unwrap();
+    let other = rusqlite::Connection::open(world.storage.path().join("jobs.db")).unwrap();
+    other.execute("UPDATE job SET kind = 'reboot'", []).unwrap();
+    world.pass(HOUR);
+    let (id, state) = backup(&engine, &[]).await;
+    assert_eq!(state, JobState::Successful);
+    let job = engine.job(&strange).await.unwrap().unwrap();
+    assert_eq!(job.status, JobState::Failed);
+    assert!(job.message.unwrap().contains("reboot"));
+    assert_eq!(engine.list().await.unwrap(), [id]);
 }
 
 #[tokio::test]

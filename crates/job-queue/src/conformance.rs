@@ -1,186 +1,512 @@
-//! What every [`JobStore`] must do. Run it over a store of your own in a test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
+//! What every [`JobStore`] must do: one function for each rule of its documentation. Run [`all`] over a store of your own
+//! in a test, and [`what_is_told_outlives_the_process`] where it is durable.
+//!
+//! Each panics at the first thing that does not hold, with a sentence that names the rule. The store that it is given is
+//! empty, and nobody else uses it.
+#![allow(clippy::missing_panics_doc)]
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use crate::{JobKind, JobState, JobStore, NewJob, Outcome, QueueError};
+use crate::{Job, JobState, JobStore, MAIN_LANE, NewJob, Note, Outcome, QueueError};
 
-/// Runs the suite; `empty` makes a new, empty store each time.
-///
-/// Panics at the first thing that does not hold.
-pub fn run<S: JobStore>(empty: impl Fn() -> S) {
-    first_in_first_out(&empty());
+/// All rules; `empty` makes a new, empty store each time.
+pub fn all<S: JobStore>(empty: impl Fn() -> S) {
+    refused_calls_change_nothing(&empty());
     what_is_told_is_kept(&empty());
+    first_in_first_out(&empty());
+    lanes_are_apart_and_do_one_job_at_a_time(&empty());
+    no_two_claims_get_the_same_job(&[&empty()]);
     only_legal_steps(&empty());
-    restores_tell_what_they_need(&empty());
+    needs_last_until_the_end(&empty());
     the_bound_holds(&empty());
-    recovery_fails_what_was_cut(&empty());
+    claims_are_renewed_by_who_has_them(&empty());
+    recovery_fails_what_was_cut_off(&empty());
+    lapsed_claims_are_recovered_by_others(&empty());
+    jobs_are_called_off(&empty());
     pruning_keeps_the_newest(&empty());
+    notes_outlast_their_jobs(&empty());
 }
+
+/// The worker of most rules.
+const WORKER: &str = "worker";
 
 fn at(second: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap() + Duration::seconds(second)
+    OffsetDateTime::UNIX_EPOCH + Duration::seconds(1_700_000_000 + second)
 }
 
-fn put(store: &dyn JobStore, id: &str, second: i64) {
-    store
-        .enqueue(NewJob::new(id, JobKind::Backup, id), at(second), 100)
-        .unwrap();
-}
-
-fn first_in_first_out(store: &dyn JobStore) {
-    // In the order of queueing, not of ids or times.
-    for (id, second) in [("b", 2), ("a", 1), ("c", 0)] {
-        put(store, id, second);
+#[track_caller]
+fn ok<T>(rule: &str, call: Result<T, QueueError>) -> T {
+    match call {
+        Ok(value) => value,
+        Err(error) => panic!("{rule} A call failed: {error}"),
     }
-    assert_eq!(store.counts().unwrap().oldest_queued_at, Some(at(0)));
+}
+
+#[track_caller]
+fn same<T: PartialEq + Debug>(rule: &str, found: T, due: T) {
+    assert!(found == due, "{rule} Found {found:?}, where {due:?} was due.");
+}
+
+#[track_caller]
+fn is_illegal<T: Debug>(rule: &str, call: Result<T, QueueError>) {
+    let illegal = matches!(call, Err(QueueError::Illegal { .. }));
+    assert!(illegal, "{rule} Found {call:?}, where `Illegal` was due.");
+}
+
+#[track_caller]
+fn put(rule: &str, store: &dyn JobStore, id: &str, second: i64) {
+    ok(rule, store.enqueue(NewJob::new(id, "kind"), at(second), 100));
+}
+
+/// The job that is claimed by [`WORKER`] in the main lane.
+#[track_caller]
+fn claim(rule: &str, store: &dyn JobStore, second: i64) -> Option<Job> {
+    ok(rule, store.claim(WORKER, MAIN_LANE, at(second)))
+}
+
+/// Claims the job `id`, which is the first that waits.
+#[track_caller]
+fn claim_first(rule: &str, store: &dyn JobStore, id: &str, second: i64) {
+    let claimed = claim(rule, store, second).map(|job| job.id);
+    same(rule, claimed.as_deref(), Some(id));
+}
+
+#[track_caller]
+fn finish(rule: &str, store: &dyn JobStore, id: &str, second: i64) {
+    ok(rule, store.finish(id, Outcome::success(json!(null)), at(second)));
+}
+
+#[track_caller]
+fn get(rule: &str, store: &dyn JobStore, id: &str) -> Job {
+    match ok(rule, store.get(id)) {
+        Some(job) => job,
+        None => panic!("{rule} The job {id} is gone."),
+    }
+}
+
+/// A call that is refused leaves everything as it was.
+pub fn refused_calls_change_nothing(store: &dyn JobStore) {
+    let rule = "A call that is refused must change nothing.";
+    put(rule, store, "a", 1);
+    put(rule, store, "b", 2);
+    claim_first(rule, store, "a", 3);
+    let before = (
+        get(rule, store, "a"),
+        get(rule, store, "b"),
+        ok(rule, store.counts()),
+    );
+    let again = NewJob::new("b", "other").with_payload(json!("other"));
+    let refused = [
+        store.enqueue(again, at(4), 100).is_err(),
+        store.enqueue(NewJob::new("c", "kind"), at(4), 1).is_err(),
+        store.renew("a", "stranger", at(4)).is_err(),
+        store.renew("b", WORKER, at(4)).is_err(),
+        store.finish("b", Outcome::failure("no"), at(4)).is_err(),
+        store.finish("c", Outcome::failure("no"), at(4)).is_err(),
+        store.cancel("c", at(4)).is_err(),
+    ];
+    same(
+        "What cannot be done must be refused: a duplicate, one too many, a stranger's claim, the end of what was not begun, an \
+         unknown id.",
+        refused,
+        [true; 7],
+    );
+    let after = (
+        get(rule, store, "a"),
+        get(rule, store, "b"),
+        ok(rule, store.counts()),
+    );
+    same(rule, after, before);
+    same(rule, ok(rule, store.get("c")), None);
+}
+
+/// A job is returned as it was queued and as it ended.
+pub fn what_is_told_is_kept(store: &dyn JobStore) {
+    let rule = "What a job was queued with must be kept.";
+    let new = NewJob::new("r \"ü\"", "a kind")
+        .in_lane("a lane")
+        .needing("20260101T000000")
+        .needing("ł \" [")
+        .with_payload(json!({"roots": ["a/ü"], "n": 1}))
+        .by_schedule(true);
+    let queued = ok(rule, store.enqueue(new.clone(), at(1), 100));
+    same(rule, queued, Job::queued(new.clone(), at(1)));
+    same(rule, get(rule, store, &new.id), Job::queued(new.clone(), at(1)));
+    same(rule, ok(rule, store.counts()).queued_by_schedule, 1);
+    same(rule, ok(rule, store.get("unknown")), None);
+
+    let rule = "Who has claimed a job, and when, must be kept.";
+    let mut due = Job::queued(new.clone(), at(1));
+    due.state = JobState::Processing;
+    due.worker = Some(WORKER.to_owned());
+    (due.started_at, due.renewed_at) = (Some(at(2)), Some(at(2)));
+    let claimed = ok(rule, store.claim(WORKER, "a lane", at(2)));
+    same(rule, claimed.as_ref(), Some(&due));
+    same(rule, &get(rule, store, &new.id), &due);
+
+    let rule = "How a job has ended must be kept.";
+    let outcome = Outcome::failure("why")
+        .with_log_tail(vec!["one".to_owned(), "two".to_owned()])
+        .with_result(json!({"failed": 2}));
+    ok(rule, store.finish(&new.id, outcome.clone(), at(3)));
+    (due.state, due.message, due.log_tail) = (outcome.state, outcome.message, outcome.log_tail);
+    (due.result, due.finished_at) = (outcome.result, Some(at(3)));
+    same(rule, &get(rule, store, &new.id), &due);
+
+    let rule = "The greatest id of a kind must be that of its jobs, byte by byte, ended ones included.";
+    let greatest = |kind| ok(rule, store.greatest_id(kind));
+    same(rule, greatest("a kind"), Some(new.id));
+    same(rule, greatest("kind"), None);
+    for id in ["10", "9", "a"] {
+        ok(rule, store.enqueue(NewJob::new(id, "kind"), at(4), 100));
+    }
+    same(rule, greatest("kind"), Some("a".to_owned()));
+}
+
+/// In a lane, jobs are claimed in the order in which they were queued.
+pub fn first_in_first_out(store: &dyn JobStore) {
+    let rule = "Jobs of a lane must be claimed in the order of queueing, whatever their ids and times.";
+    for (id, second) in [("b", 2), ("a", 1), ("c", 0)] {
+        put(rule, store, id, second);
+    }
+    same(rule, ok(rule, store.counts()).oldest_queued_at, Some(at(0)));
     for id in ["b", "a", "c"] {
-        let job = store.claim(at(9)).unwrap().unwrap();
-        assert_eq!(
-            (job.id.as_str(), job.state, job.started_at),
-            (id, JobState::Processing, Some(at(9)))
+        claim_first(rule, store, id, 9);
+        finish(rule, store, id, 9);
+    }
+    same(rule, claim(rule, store, 9), None);
+}
+
+/// While a job of a lane is Processing no other of it is claimed, and those of other lanes are.
+pub fn lanes_are_apart_and_do_one_job_at_a_time(store: &dyn JobStore) {
+    let rule = "While a job of a lane is Processing no other job of the lane may be claimed, by nobody.";
+    for (id, lane) in [("a", "one"), ("b", "one"), ("c", "two")] {
+        ok(
+            rule,
+            store.enqueue(NewJob::new(id, "kind").in_lane(lane), at(1), 100),
         );
     }
-    assert_eq!(store.claim(at(9)).unwrap(), None);
+    let claim = |worker, lane| ok(rule, store.claim(worker, lane, at(2))).map(|job| job.id);
+    same(rule, claim("x", "one").as_deref(), Some("a"));
+    same(rule, claim("x", "one"), None);
+    same(rule, claim("y", "one"), None);
+    let other = "A lane must not wait for another one.";
+    same(other, claim("y", "two").as_deref(), Some("c"));
+    same(other, claim("y", "three"), None);
+    finish(rule, store, "a", 3);
+    let next = "The next job of a lane must be claimed once the one before has ended, by anybody.";
+    same(next, claim("y", "one").as_deref(), Some("b"));
 }
 
-fn what_is_told_is_kept(store: &dyn JobStore) {
-    let payload = json!({"roots": ["a/ü"], "n": 1});
-    let new = NewJob {
-        payload,
-        scheduled: true,
-        ..NewJob::new("r", JobKind::Restore, "20260101T000000")
+/// Many threads that claim at once never get the same job, nor two of one lane. Give it one store, or several that were
+/// opened over the same place.
+pub fn no_two_claims_get_the_same_job(handles: &[&dyn JobStore]) {
+    const JOBS: usize = 30;
+    const LANES: [&str; 3] = ["one", "two", "three"];
+    let rule = "No two claims may get the same job.";
+    let Some(store) = handles.first() else {
+        return;
     };
-    let queued = store.enqueue(new.clone(), at(1), 100).unwrap();
-    assert_eq!(
-        (&queued.payload, queued.scheduled, queued.created_at),
-        (&new.payload, true, at(1))
-    );
-    assert_eq!(store.get("r").unwrap().as_ref(), Some(&queued));
-    assert_eq!(store.counts().unwrap().queued_by_schedule, 1);
-    store.claim(at(2)).unwrap();
-    let outcome = Outcome {
-        state: JobState::Failed,
-        message: Some("why".to_owned()),
-        log_tail: vec!["one".to_owned(), "two".to_owned()],
-        result: json!({"failed": 2}),
-    };
-    store.finish("r", outcome.clone(), at(3)).unwrap();
-    let job = store.get("r").unwrap().unwrap();
-    assert_eq!(
-        (job.state, &job.message, &job.log_tail),
-        (JobState::Failed, &outcome.message, &outcome.log_tail)
-    );
-    assert_eq!(
-        (job.result, job.started_at, job.finished_at),
-        (outcome.result, Some(at(2)), Some(at(3)))
-    );
-    assert_eq!(store.get("unknown").unwrap(), None);
-    assert_eq!(store.greatest_id(JobKind::Restore).unwrap().as_deref(), Some("r"));
-    assert_eq!(store.greatest_id(JobKind::Backup).unwrap(), None);
+    for number in 0..JOBS {
+        let new = NewJob::new(number.to_string(), "kind").in_lane(LANES[number % LANES.len()]);
+        ok(rule, store.enqueue(new, at(1), JOBS));
+    }
+    let seen = Mutex::new(HashSet::new());
+    let busy = LANES.map(|_| AtomicBool::new(false));
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let (store, seen, busy) = (handles[worker % handles.len()], &seen, &busy);
+            scope.spawn(move || {
+                let worker = worker.to_string();
+                let counts = || ok(rule, store.counts());
+                while counts().queued > 0 {
+                    for (lane, busy) in LANES.iter().zip(busy) {
+                        let Some(job) = ok(rule, store.claim(&worker, lane, at(2))) else {
+                            continue;
+                        };
+                        let alone = !busy.swap(true, Ordering::SeqCst);
+                        assert!(alone, "Two jobs of one lane may not be Processing at once.");
+                        let mut seen = seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                        let new = seen.insert(job.id.clone());
+                        assert!(new, "{rule} {} was claimed twice.", job.id);
+                        drop(seen);
+                        same(rule, job.worker.as_deref(), Some(&*worker));
+                        busy.store(false, Ordering::SeqCst);
+                        finish(rule, store, &job.id, 3);
+                    }
+                }
+            });
+        }
+    });
+    let seen = seen.into_inner().map_or(0, |seen| seen.len());
+    same("Every job must be claimed.", seen, JOBS);
+    let states = (0..JOBS).map(|number| get(rule, *store, &number.to_string()).state);
+    let done = states.filter(|state| *state == JobState::Successful).count();
+    same("Every job that was finished must be Successful.", done, JOBS);
 }
 
-fn restores_tell_what_they_need(store: &dyn JobStore) {
-    put(store, "20260101T000000", 1); // a backup
-    let restore = NewJob::new("r", JobKind::Restore, "v");
-    store.enqueue(restore, at(1), 10).unwrap();
-    let needs = |vault: &str| store.is_to_be_restored(vault).unwrap();
-    assert!(needs("v") && !needs("other") && !needs("20260101T000000"));
-    store.claim(at(2)).unwrap();
-    assert_eq!(store.claim(at(2)).unwrap().unwrap().id, "r");
-    assert!(needs("v"));
-    store.finish("r", Outcome::success(json!(null)), at(3)).unwrap();
-    assert!(!needs("v"));
-}
-
-fn only_legal_steps(store: &dyn JobStore) {
+/// A job moves as [`JobState::may_become`] says.
+pub fn only_legal_steps(store: &dyn JobStore) {
     let done = || Outcome::success(json!(null));
-    put(store, "a", 1);
-    assert!(matches!(
-        store.finish("a", done(), at(2)),
-        Err(QueueError::Illegal { .. })
-    ));
-    store.claim(at(2)).unwrap();
-    assert!(matches!(
-        store.cancel("a", at(3)),
-        Err(QueueError::Illegal { .. })
-    ));
-    let back = Outcome {
-        state: JobState::Queued,
-        ..done()
-    };
-    assert!(matches!(
-        store.finish("a", back, at(3)),
-        Err(QueueError::Illegal { .. })
-    ));
-    assert_eq!(store.get("a").unwrap().unwrap().state, JobState::Processing);
-    store.finish("a", done(), at(3)).unwrap();
-    assert!(matches!(
-        store.finish("a", done(), at(4)),
-        Err(QueueError::Illegal { .. })
-    ));
-    assert_eq!(store.get("a").unwrap().unwrap().finished_at, Some(at(3)));
-
-    put(store, "b", 5);
-    store.cancel("b", at(6)).unwrap();
-    assert_eq!(store.get("b").unwrap().unwrap().state, JobState::Canceled);
-    assert_eq!(store.claim(at(7)).unwrap(), None, "a canceled job is not done");
-    assert!(matches!(store.cancel("zz", at(7)), Err(QueueError::NotFound(_))));
-    assert!(matches!(
+    let rule = "A job that waits must not end but by being called off.";
+    put(rule, store, "a", 1);
+    is_illegal(rule, store.finish("a", done(), at(2)));
+    is_illegal(rule, store.finish("a", Outcome::canceled(), at(2)));
+    let rule = "A job that is Processing must end in a final state.";
+    claim_first(rule, store, "a", 2);
+    for state in [JobState::Queued, JobState::Processing] {
+        let mut back = done();
+        back.state = state;
+        is_illegal(rule, store.finish("a", back, at(3)));
+    }
+    same(rule, get(rule, store, "a").state, JobState::Processing);
+    let rule = "A job that has ended must stay as it is.";
+    finish(rule, store, "a", 3);
+    is_illegal(rule, store.finish("a", done(), at(4)));
+    is_illegal(rule, store.cancel("a", at(4)));
+    same(rule, get(rule, store, "a").finished_at, Some(at(3)));
+    let rule = "What is not there must be told as `NotFound`.";
+    let missing = [
         store.finish("zz", done(), at(7)),
-        Err(QueueError::NotFound(_))
-    ));
+        store.cancel("zz", at(7)).map(|_| ()),
+        store.renew("zz", WORKER, at(7)).map(|_| ()),
+    ];
+    let told = |call: &Result<(), _>| matches!(call, Err(QueueError::NotFound(id)) if id == "zz");
+    assert!(missing.iter().all(told), "{rule} Found {missing:?}.");
 }
 
-fn the_bound_holds(store: &dyn JobStore) {
-    let put = |id: &str| store.enqueue(NewJob::new(id, JobKind::Backup, id), at(1), 2);
-    put("a").unwrap();
-    put("b").unwrap();
-    assert!(matches!(put("a"), Err(QueueError::Duplicate(_))));
-    assert!(matches!(put("c"), Err(QueueError::Full(2))));
-    assert_eq!(store.get("c").unwrap(), None);
-    store.claim(at(2)).unwrap();
-    put("c").unwrap();
-    let counts = store.counts().unwrap();
-    assert_eq!((counts.queued, counts.processing), (2, 1));
+/// A name is needed while a job that needs it waits or is being done.
+pub fn needs_last_until_the_end(store: &dyn JobStore) {
+    let rule = "A name must be needed while a job that needs it waits or is being done, and no longer.";
+    let needs = |name: &str| ok(rule, store.is_needed(name));
+    put(rule, store, "before", 1);
+    let new = NewJob::new("r", "kind").needing("v").needing("w");
+    ok(rule, store.enqueue(new, at(1), 10));
+    let all = || ["v", "w", "other", "before", "r", ""].map(needs);
+    same(rule, all(), [true, true, false, false, false, false]);
+    claim_first(rule, store, "before", 2);
+    finish(rule, store, "before", 2);
+    claim_first(rule, store, "r", 2);
+    same(rule, all(), [true, true, false, false, false, false]);
+    finish(rule, store, "r", 3);
+    same(rule, all(), [false; 6]);
+    let new = NewJob::new("canceled", "kind").needing("v");
+    ok(rule, store.enqueue(new, at(4), 10));
+    ok(rule, store.cancel("canceled", at(5)));
+    same(rule, all(), [false; 6]);
 }
 
-fn recovery_fails_what_was_cut(store: &dyn JobStore) {
-    put(store, "a", 1);
-    put(store, "b", 2);
-    store.claim(at(3)).unwrap();
-    let cut = store.recover(at(4)).unwrap();
-    assert_eq!(cut.iter().map(|job| job.id.as_str()).collect::<Vec<_>>(), ["a"]);
-    let job = store.get("a").unwrap().unwrap();
-    assert_eq!(
-        (job.state, job.message.as_deref()),
-        (JobState::Failed, Some("interrupted"))
+/// No more jobs wait than may.
+pub fn the_bound_holds(store: &dyn JobStore) {
+    let rule = "No more jobs may wait than the call allows, in all lanes together.";
+    let put = |id: &str, lane: &str| store.enqueue(NewJob::new(id, "kind").in_lane(lane), at(1), 2);
+    ok(rule, put("a", MAIN_LANE));
+    ok(rule, put("b", "other"));
+    let again = put("a", MAIN_LANE);
+    let told = matches!(again, Err(QueueError::Duplicate(_)));
+    assert!(
+        told,
+        "An id that was used must be told before the bound. Found {again:?}."
     );
-    assert_eq!(
-        store.claim(at(5)).unwrap().unwrap().id,
-        "b",
-        "what waited still waits"
-    );
+    let full = put("c", MAIN_LANE);
+    assert!(matches!(full, Err(QueueError::Full(2))), "{rule} Found {full:?}.");
+    same(rule, ok(rule, store.get("c")), None);
+    let rule = "A job that is being done must not count as one that waits.";
+    claim_first(rule, store, "a", 2);
+    ok(rule, put("c", MAIN_LANE));
+    let counts = ok(rule, store.counts());
+    same(rule, (counts.queued, counts.processing), (2, 1));
 }
 
-fn pruning_keeps_the_newest(store: &dyn JobStore) {
-    for id in ["9", "1", "2", "3", "4"] {
-        put(store, id, 1);
+/// A claim is renewed by the worker that has it, while it has it.
+pub fn claims_are_renewed_by_who_has_them(store: &dyn JobStore) {
+    let rule = "A claim must be renewed by the worker that has it.";
+    put(rule, store, "a", 1);
+    claim_first(rule, store, "a", 2);
+    let renewed = ok(rule, store.renew("a", WORKER, at(5)));
+    same(rule, renewed.renewed_at, Some(at(5)));
+    same(rule, get(rule, store, "a"), renewed);
+    let rule = "A claim that a worker has not, or has no more, must be told as `NotHeld`.";
+    let not_held = |worker, second| {
+        let told = store.renew("a", worker, at(second));
+        let is = matches!(told, Err(QueueError::NotHeld { .. }));
+        assert!(is, "{rule} Found {told:?}.");
+    };
+    not_held("other", 6);
+    finish(rule, store, "a", 7);
+    not_held(WORKER, 8);
+    same(rule, get(rule, store, "a").renewed_at, Some(at(5)));
+}
+
+/// What a worker had when it was cut off is failed, and nothing else.
+pub fn recovery_fails_what_was_cut_off(store: &dyn JobStore) {
+    let rule = "Recovery must fail every job that the worker has, in any lane, and no other.";
+    for (id, lane) in [("a", "one"), ("b", "two"), ("c", "three"), ("d", "one")] {
+        ok(
+            rule,
+            store.enqueue(NewJob::new(id, "kind").in_lane(lane), at(1), 100),
+        );
     }
-    for _ in 0..4 {
-        let id = store.claim(at(2)).unwrap().unwrap().id;
-        store.finish(&id, Outcome::success(json!(null)), at(3)).unwrap();
+    for (worker, lane) in [("mine", "one"), ("others", "two"), ("mine", "three")] {
+        ok(rule, store.claim(worker, lane, at(3)));
     }
-    assert_eq!(store.prune(10).unwrap(), 0);
-    assert_eq!(store.prune(2).unwrap(), 1);
-    let left: Vec<_> = ["9", "1", "2", "3", "4"]
-        .into_iter()
-        .filter(|id| store.get(id).unwrap().is_some())
-        .collect();
-    assert_eq!(
-        left,
-        ["9", "2", "3", "4"],
-        "the greatest id and what is not finished stay"
+    let recover = |second| {
+        let cut = ok(rule, store.recover("mine", None, at(second)));
+        cut.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    same(rule, recover(4), vec!["a".to_owned(), "c".to_owned()]);
+    let job = get(rule, store, "a");
+    same(
+        "A job that was cut off must be Failed, with the message \"interrupted\".",
+        (job.state, job.message.as_deref(), job.finished_at),
+        (JobState::Failed, Some("interrupted"), Some(at(4))),
     );
+    same(rule, get(rule, store, "b").state, JobState::Processing);
+    same(rule, recover(5), Vec::new());
+    let rule = "What waits must go on waiting when others are recovered, and be claimed next.";
+    let next = ok(rule, store.claim("mine", "one", at(6)));
+    same(rule, next.map(|job| job.id).as_deref(), Some("d"));
+    let rule = "A job that was given up for lost must not be ended once more by who had it.";
+    is_illegal(rule, store.finish("a", Outcome::success(json!(null)), at(7)));
+}
+
+/// What nobody was heard of for long enough is failed by others, if they ask for that.
+pub fn lapsed_claims_are_recovered_by_others(store: &dyn JobStore) {
+    let rule = "Recovery must fail the jobs of others that were renewed last before the time which is given.";
+    for (id, lane) in [("a", "one"), ("b", "two"), ("c", "three")] {
+        ok(
+            rule,
+            store.enqueue(NewJob::new(id, "kind").in_lane(lane), at(1), 100),
+        );
+        ok(rule, store.claim(id, lane, at(2)));
+    }
+    ok(rule, store.renew("b", "b", at(5)));
+    ok(rule, store.renew("c", "c", at(6)));
+    let cut = ok(rule, store.recover("other", Some(at(5)), at(7)));
+    let cut: Vec<_> = cut.into_iter().map(|job| job.id).collect();
+    same(rule, cut, vec!["a".to_owned()]);
+    same(rule, get(rule, store, "b").state, JobState::Processing);
+    let lost = store.renew("a", "a", at(8));
+    assert!(
+        matches!(lost, Err(QueueError::NotHeld { .. })),
+        "A worker whose claim has lapsed must be told so. Found {lost:?}."
+    );
+}
+
+/// A job that waits is Canceled; the worker of one that is being done is told.
+pub fn jobs_are_called_off(store: &dyn JobStore) {
+    let rule = "A job that waits and is called off must be Canceled, and never claimed.";
+    put(rule, store, "a", 1);
+    put(rule, store, "b", 1);
+    same(rule, ok(rule, store.cancel("a", at(2))), JobState::Canceled);
+    let job = get(rule, store, "a");
+    same(
+        rule,
+        (job.state, job.started_at, job.finished_at),
+        (JobState::Canceled, None, Some(at(2))),
+    );
+    claim_first(rule, store, "b", 3);
+    let rule = "A job that is being done and is called off must stay so, and its worker be told.";
+    let asked = |job: Job| (job.state, job.cancel_requested);
+    let renewed = ok(rule, store.renew("b", WORKER, at(4)));
+    same(rule, asked(renewed), (JobState::Processing, false));
+    for _ in 0..2 {
+        same(rule, ok(rule, store.cancel("b", at(5))), JobState::Processing);
+    }
+    let renewed = ok(rule, store.renew("b", WORKER, at(6)));
+    same(rule, asked(renewed), (JobState::Processing, true));
+    same(rule, asked(get(rule, store, "b")), (JobState::Processing, true));
+    let rule = "A job that is being done must be ended as Canceled when its worker says so.";
+    ok(rule, store.finish("b", Outcome::canceled(), at(7)));
+    same(rule, asked(get(rule, store, "b")), (JobState::Canceled, true));
+}
+
+/// The newest ended jobs, what has not ended, and the greatest id of each kind stay.
+pub fn pruning_keeps_the_newest(store: &dyn JobStore) {
+    let rule = "Pruning must drop the oldest ended jobs, and neither what has not ended nor the greatest id of its kind.";
+    let ids = ["9", "1", "other", "2", "3", "4"];
+    for id in ids {
+        let kind = if id == "other" { "other" } else { "kind" };
+        ok(rule, store.enqueue(NewJob::new(id, kind), at(1), 100));
+    }
+    for id in &ids[..5] {
+        claim_first(rule, store, id, 2);
+        finish(rule, store, id, 3);
+    }
+    same(rule, ok(rule, store.prune(10)), 0);
+    same(rule, ok(rule, store.prune(2)), 1);
+    let left = ids.map(|id| ok(rule, store.get(id)).is_some());
+    same(rule, left, [true, false, true, true, true, true]);
+}
+
+/// Notes stay, whatever becomes of their jobs, until they are dropped.
+pub fn notes_outlast_their_jobs(store: &dyn JobStore) {
+    let rule = "A note must be kept, in place of an earlier one of the same job and key.";
+    let all = || ok(rule, store.notes());
+    same(rule, all(), Vec::new());
+    let (one, two) = (Note::new("a", "/ł \"b", "1"), Note::new("a", "/c", ""));
+    let foreign = Note::new("unknown", "/c", "2");
+    ok(
+        rule,
+        store.put_notes(&[one.clone(), two.clone(), foreign.clone()]),
+    );
+    same(rule, all(), vec![two.clone(), one.clone(), foreign.clone()]);
+    let newer = Note::new("a", "/c", "3");
+    ok(rule, store.put_notes(std::slice::from_ref(&newer)));
+    ok(rule, store.put_notes(&[]));
+    same(rule, all(), vec![newer.clone(), one.clone(), foreign.clone()]);
+
+    let rule = "Notes must outlast their jobs, and also when these are dropped.";
+    put(rule, store, "a", 1);
+    put(rule, store, "b", 1);
+    for id in ["a", "b"] {
+        claim_first(rule, store, id, 2);
+        finish(rule, store, id, 3);
+    }
+    same(rule, ok(rule, store.prune(0)), 1);
+    same(rule, ok(rule, store.get("a")), None);
+    same(rule, all(), vec![newer, one.clone(), foreign.clone()]);
+
+    let rule = "Those notes of a job must be dropped that are named, and no other.";
+    let keys = ["/c".to_owned(), "never noted".to_owned()];
+    ok(rule, store.drop_notes("a", &keys));
+    same(rule, all(), vec![one, foreign]);
+}
+
+/// What a call has done is there for a store that is opened after the first was dropped without further ado, as by the end of
+/// its process. `open` opens the same place each time.
+pub fn what_is_told_outlives_the_process<S: JobStore>(open: impl Fn() -> S) {
+    let rule = "What a call has done must be there when the store is opened again.";
+    let store = open();
+    for id in ["a", "b", "c"] {
+        put(rule, &store, id, 1);
+    }
+    claim_first(rule, &store, "a", 2);
+    finish(rule, &store, "a", 3);
+    claim_first(rule, &store, "b", 4);
+    ok(rule, store.cancel("b", at(4)));
+    ok(rule, store.put_notes(&[Note::new("a", "key", "value")]));
+    let jobs = ["a", "b", "c"].map(|id| get(rule, &store, id));
+    std::mem::forget(store);
+    let store = open();
+    same(rule, ["a", "b", "c"].map(|id| get(rule, &store, id)), jobs);
+    same(
+        rule,
+        ok(rule, store.notes()),
+        vec![Note::new("a", "key", "value")],
+    );
+    let cut = ok(rule, store.recover(WORKER, None, at(5)));
+    same(
+        rule,
+        cut.into_iter().map(|job| job.id).collect(),
+        vec!["b".to_owned()],
+    );
+    claim_first(rule, &store, "c", 6);
 }

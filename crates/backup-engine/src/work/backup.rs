@@ -19,6 +19,7 @@ use super::log::JobLog;
 use super::result::JobResult;
 use super::transactional;
 use crate::history;
+use crate::kind;
 use crate::parts::{Parts, Progress};
 use crate::records::{ACLS, AMENDMENTS, ARCHIVE, LOG};
 use crate::{BackupRequest, Mode};
@@ -51,7 +52,7 @@ pub(super) async fn run(
     log: &JobLog,
     progress: &Arc<Progress>,
 ) -> Result<JobResult, Failure> {
-    let id: VaultId = job.vault.parse()?;
+    let id: VaultId = kind::vault(job).parse()?;
     let request: BackupRequest = serde_json::from_value(job.payload.clone())?;
     let mode = request.mode.as_str();
     let mut manifest = Manifest::new(&id, request.mode, parts.now(), Outcome::Complete);

@@ -16,10 +16,11 @@ use self::log::JobLog;
 pub use self::log::plain;
 pub use self::recover::Recovery;
 use self::result::JobResult;
+use crate::kind::JobKind;
 use crate::parts::{Parts, Progress, lock};
 use crate::retention;
 use async_trait::async_trait;
-use job_queue::{Job, JobHandler, JobKind, JobState, Outcome};
+use job_queue::{Job, JobHandler, Outcome};
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -45,10 +46,13 @@ impl<E: std::fmt::Display> From<E> for Failure {
 impl JobHandler for Worker {
     async fn run(&self, job: Job) -> Outcome {
         let parts = &self.0;
+        let Some(kind) = JobKind::from_name(&job.kind) else {
+            return Outcome::failure(format!("there is no kind of job {:?}", log::plain(&job.kind)));
+        };
         let progress = Arc::new(Progress::default());
         let log = JobLog::new(&job.id, Arc::clone(&parts.clock));
         *lock(&parts.running) = Some((job.id.clone(), Arc::clone(&progress)));
-        let done = match job.kind {
+        let done = match kind {
             JobKind::Backup => backup::run(parts, &job, &log, &progress).await,
             JobKind::Restore => {
                 let done = restore::run(parts, &job, &log, &progress).await;
@@ -61,20 +65,14 @@ impl JobHandler for Worker {
         let stored = done
             .as_ref()
             .map_or_else(|failure| !matches!(failure.result, JobResult::Nothing), |_| true);
-        if job.kind == JobKind::Backup && stored {
+        if kind == JobKind::Backup && stored {
             after_backup(parts, &log).await;
         }
         match done {
             Ok(result) => Outcome::success(result.stored()),
             Err(Failure { message, result }) => {
-                let result = result.stored();
-                let (state, log_tail) = (JobState::Failed, log.tail());
-                Outcome {
-                    state,
-                    message: Some(message),
-                    log_tail,
-                    result,
-                }
+                let outcome = Outcome::failure(message).with_log_tail(log.tail());
+                outcome.with_result(result.stored())
             }
         }
     }

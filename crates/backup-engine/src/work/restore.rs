@@ -10,6 +10,7 @@ use super::Failure;
 use super::log::JobLog;
 use super::recover;
 use super::result::{Done, JobResult, Restored, Source};
+use crate::kind;
 use crate::parts::{Parts, Progress};
 use crate::records::{self, Opened};
 use crate::request::RestorePayload;
@@ -26,7 +27,7 @@ pub(super) async fn run(
     if let Err(failure) = &done {
         log.error(&failure.message);
     }
-    let (blocking, vault) = (Arc::clone(parts), job.vault.clone());
+    let (blocking, vault) = (Arc::clone(parts), kind::vault(job).to_owned());
     let source = tokio::task::spawn_blocking(move || source(&blocking, &vault)).await?;
     match done {
         Ok(done) => Ok(restored(done, source)),
@@ -61,7 +62,7 @@ async fn bring_back(
     log: &JobLog,
     progress: &Arc<Progress>,
 ) -> Result<Done, Failure> {
-    let id: VaultId = job.vault.parse()?;
+    let id: VaultId = kind::vault(job).parse()?;
     let payload: RestorePayload = serde_json::from_value(job.payload.clone())?;
     log.info(&format!(
         "{} backup {id}",
