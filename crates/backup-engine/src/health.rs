@@ -130,11 +130,9 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
             origin.restore, origin.vault
         ));
     }
-    if parts.unfinished.unreadable() > 0 {
-        problems.push(
-            "unfinished.jsonl was damaged: which znodes restores left unfinished is not fully known"
-                .to_owned(),
-        );
+    if parts.unfinished.is_incomplete() {
+        problems
+            .push("notes were damaged: which znodes restores left unfinished is not fully known".to_owned());
     }
     health.unfinished_znodes = unfinished.len() as u64;
     health.problems = problems;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use job_queue::{
     Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobState, JobStore, MAIN_LANE, MemoryJobs, NewJob,
-    Outcome, QueueError, Runner, SqliteJobs, conformance,
+    Note, Outcome, QueueError, Runner, SqliteJobs, conformance,
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -200,12 +200,15 @@ fn a_database_that_lacks_a_column_is_moved_aside() {
     let path = directory.path().join("jobs.db");
     let store = SqliteJobs::open(&path).unwrap().jobs;
     put(&store, "a");
+    let note = Note::new("a", "key", "value");
+    store.put_notes(std::slice::from_ref(&note)).unwrap();
     drop(store);
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute("ALTER TABLE job DROP COLUMN log_tail", []).unwrap();
     drop(other);
     let opened = SqliteJobs::open(&path).unwrap();
     assert!(opened.moved_aside.is_some());
+    assert_eq!(opened.jobs.notes().unwrap(), [note], "what can be read is kept");
     put(&opened.jobs, "anew");
 }
 

@@ -30,7 +30,8 @@ pub struct SqliteJobs(Mutex<Connection>);
 pub struct Opened {
     /// The store.
     pub jobs: SqliteJobs,
-    /// Where the old file lies, if it was no database, or a damaged one, and a new one was begun.
+    /// Where the old file lies, if it was no database, or a damaged one, and a new one was begun: with those of the old
+    /// one's notes that could still be read, and no jobs.
     pub moved_aside: Option<PathBuf>,
 }
 
@@ -44,11 +45,13 @@ impl SqliteJobs {
     pub fn open(path: &Path) -> Result<Opened, QueueError> {
         match open_sound(path) {
             Err(Fault::Damaged(_)) => {
-                let moved_aside = Some(move_aside(path)?);
+                let aside = move_aside(path)?;
                 let connection = open_sound(path).map_err(Fault::into_error)?;
+                let jobs = Self(Mutex::new(connection));
+                jobs.put_notes(&notes::salvage(&aside))?;
                 Ok(Opened {
-                    jobs: Self(Mutex::new(connection)),
-                    moved_aside,
+                    jobs,
+                    moved_aside: Some(aside),
                 })
             }
             Err(fault) => Err(fault.into_error()),
