@@ -131,8 +131,9 @@ pub(crate) fn report(parts: &Parts, zookeeper: ZooKeeperHealth) -> Health {
         ));
     }
     if parts.unfinished.is_incomplete() {
-        problems
-            .push("notes were damaged: which znodes restores left unfinished is not fully known".to_owned());
+        problems.push(
+            "notes of jobs were damaged: which znodes restores left unfinished is not fully known".to_owned(),
+        );
     }
     health.unfinished_znodes = unfinished.len() as u64;
     health.problems = problems;
