@@ -32,7 +32,7 @@ const ROWS_1: &str = r#"
     VALUES ('20260101T000000', 'backup', '20260101T000000', '{"roots":["a"]}', 1, 'Failed', 'why', '["one","two"]',
             '{"n":1}', 1700000000001, 1700000000002, 1700000000003),
            ('cut', 'restore', '20260101T000000', 'null', 0, 'Processing', NULL, '[]', 'null', 1700000000004, 1700000000005, NULL),
-           ('bad', 'restore', x'00', 'null', 0, 'Queued', NULL, '[]', 'null', 1700000000006, NULL, NULL),
+           ('bad', 'restore', x'ff01', 'null', 0, 'Queued', NULL, '[]', 'null', 1700000000006, NULL, NULL),
            ('waits', 'restore', '20260102T000000', '{"policy":"replace"}', 0, 'Queued', NULL, '[]', 'null', 1700000000007, NULL, NULL),
            ('20260103T000000', 'backup', '20260103T000000', '{"half', 0, 'Queued', NULL, '[]', 'null', 1700000000008, NULL, NULL),
            ('20260104T000000', 'backup', '20260104T000000', 'null', 1, 'Queued', NULL, '[]', 'null', 1700000000009, NULL, NULL);"#;
