@@ -6,9 +6,9 @@ use super::file::Fault;
 use super::rows::COLUMNS;
 use crate::QueueError;
 
-/// `PRAGMA user_version` of the schema below.
+/// `PRAGMA user_version` of the tables below.
 const VERSION: i64 = 2;
-const SCHEMA: &str = "
+const JOBS: &str = "
     CREATE TABLE job (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
@@ -29,7 +29,9 @@ const SCHEMA: &str = "
         cancel_requested INTEGER NOT NULL DEFAULT 0
     );
     CREATE INDEX job_by_state ON job (state, seq);
-    CREATE INDEX job_by_kind ON job (kind, id);
+    CREATE INDEX job_by_kind ON job (kind, id);";
+
+const NOTES: &str = "
     CREATE TABLE note (
         job TEXT NOT NULL,
         key TEXT NOT NULL,
@@ -42,7 +44,7 @@ const SCHEMA: &str = "
 const COLUMNS_1: &str = "id, kind, vault, payload, scheduled, state, message, log_tail, result, created_at, \
                        started_at, finished_at";
 /// A row whose `vault` is no text could not be read, and still cannot.
-const FROM_1: &str = "
+const JOBS_FROM_1: &str = "
     ALTER TABLE job ADD COLUMN needs TEXT NOT NULL DEFAULT '[]';
     ALTER TABLE job ADD COLUMN lane TEXT NOT NULL DEFAULT 'main';
     ALTER TABLE job ADD COLUMN worker TEXT;
@@ -52,23 +54,20 @@ const FROM_1: &str = "
         WHEN typeof(vault) <> 'text' THEN 'not a text'
         WHEN vault = id THEN '[]'
         ELSE json_array(vault) END;
-    ALTER TABLE job DROP COLUMN vault;
-    CREATE TABLE note (
-        job TEXT NOT NULL,
-        key TEXT NOT NULL,
-        value TEXT NOT NULL,
-        PRIMARY KEY (job, key)
-    ) WITHOUT ROWID;
-    PRAGMA user_version = 2;";
+    ALTER TABLE job DROP COLUMN vault;";
 
 /// Makes the tables, or brings those of an earlier version to this one, in one transaction.
 pub(super) fn bring_up(connection: &mut Connection) -> Result<(), Fault> {
     let t = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match t.pragma_query_value(None, "user_version", |row| row.get(0))? {
-        0 => t.execute_batch(SCHEMA)?,
+        0 => {
+            t.execute_batch(JOBS)?;
+            t.execute_batch(NOTES)?;
+        }
         1 => {
             is_there(&t, COLUMNS_1, "job")?;
-            t.execute_batch(FROM_1)?;
+            t.execute_batch(JOBS_FROM_1)?;
+            t.execute_batch(NOTES)?;
         }
         VERSION => {}
         newer => return Err(Fault::Other(QueueError::Newer(newer))),
