@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::error::EngineError;
 use crate::health::Probes;
+use crate::kind::{LANE, WORKER};
 use crate::requests::Requests;
 use crate::site::{
     ClockWatch, History, Recovery, Retention, Scheduled, SettingNames, Site, UnfinishedZnodes, Uptime, uptime,
@@ -48,7 +49,9 @@ pub struct EngineBuilder {
     consistency_rounds: u32,
     sequence_limit: u64,
     recovery: Option<Recovery>,
-    unfinished: UnfinishedZnodes,
+    /// Where earlier versions noted what restores left unfinished.
+    noted_earlier: Option<PathBuf>,
+    notes_lost: bool,
     schedule: Option<Schedule>,
     names: SettingNames,
 }
@@ -72,13 +75,14 @@ impl EngineBuilder {
             consistency_rounds: CaptureOptions::default().rounds,
             sequence_limit: RestoreOptions::default().sequence_limit,
             recovery: None,
-            unfinished: UnfinishedZnodes::default(),
+            noted_earlier: None,
+            notes_lost: false,
             schedule: None,
             names: SettingNames::default(),
         }
     }
 
-    /// Keeps vaults, jobs (`jobs.db`), what restores leave unfinished (`unfinished.jsonl`) and the last time that was relied on (`clock`)
+    /// Keeps vaults, jobs with what restores leave unfinished (`jobs.db`) and the last time that was relied on (`clock`)
     /// in the directory `root`, which no other process may hold.
     ///
     /// # Errors
@@ -99,14 +103,14 @@ impl EngineBuilder {
             log::warn!("other users may have access, and it cannot be taken from them: {left}");
         }
         let opened = SqliteJobs::open(&root.join("jobs.db"))?;
+        self.notes_lost = opened.moved_aside.is_some();
         if let Some(path) = opened.moved_aside {
             log::warn!(
                 "the job database was damaged: moved to {}, and a new one begun",
                 path.display()
             );
         }
-        self.unfinished = UnfinishedZnodes::open(&root.join("unfinished.jsonl"))
-            .map_err(|error| EngineError::Storage(format!("unfinished.jsonl: {error}").into()))?;
+        self.noted_earlier = Some(root.join("unfinished.jsonl"));
         self.kept_time = Some(root.join("clock"));
         self.vaults = Arc::new(vaults);
         self.jobs = Arc::new(opened.jobs);
@@ -219,9 +223,11 @@ impl EngineBuilder {
     /// [`EngineError::Storage`].
     pub fn build(self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
-        for job in self.jobs.recover(now)? {
+        for job in self.jobs.recover(WORKER, None, now)? {
             log::warn!("job {} was interrupted", job.id);
         }
+        let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
+        let unfinished = UnfinishedZnodes::open(jobs, earlier, self.notes_lost)?;
         let parse = |text: &str| -> Result<Arc<dyn EvictionPolicy>, EngineError> {
             let policy: RulePolicy = text
                 .parse()
@@ -255,7 +261,7 @@ impl EngineBuilder {
             },
             history: History::new(self.recovery.as_ref().map(|recovery| recovery.directory.clone())),
             recovery: self.recovery,
-            unfinished: Arc::new(self.unfinished),
+            unfinished: Arc::new(unfinished),
         });
         let worker = Worker {
             vaults: Arc::clone(&vaults),
@@ -265,7 +271,13 @@ impl EngineBuilder {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&self.clock),
         };
-        let runner = Runner::new(Arc::clone(&self.jobs), Arc::new(worker), Arc::clone(&self.clock));
+        let runner = Runner::new(
+            Arc::clone(&self.jobs),
+            Arc::new(worker),
+            Arc::clone(&self.clock),
+            WORKER,
+            LANE,
+        );
         Ok(Engine {
             vaults,
             site,

@@ -145,10 +145,9 @@ fn note_unfinished(site: &Site, health: &mut Health, problems: &mut Vec<String>)
             origin.restore, origin.vault
         ));
     }
-    if site.unfinished.unreadable() > 0 {
+    if site.unfinished.is_incomplete() {
         problems.push(
-            "unfinished.jsonl was damaged: which znodes restores left unfinished is not fully known"
-                .to_owned(),
+            "notes of jobs were damaged: which znodes restores left unfinished is not fully known".to_owned(),
         );
     }
     health.unfinished_znodes = unfinished.len() as u64;

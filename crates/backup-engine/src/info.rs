@@ -1,10 +1,11 @@
 //! What is told of backups and jobs.
 
-use job_queue::{Job, JobKind, JobState};
+use job_queue::{Job, JobState};
 use serde_json::Value;
 use time::OffsetDateTime;
 use vault_store::{Manifest, VaultId};
 
+use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
 use crate::vaults::{Stored, Unreadable};
 use crate::work::ProgressInfo;
@@ -137,9 +138,9 @@ impl JobInfo {
     pub(crate) fn new(job: Job, running: Option<ProgressInfo>) -> Self {
         let processing = job.state == JobState::Processing;
         Self {
+            kind: JobKind::of(&job),
+            vault: kind::vault(&job).to_owned(),
             id: job.id,
-            kind: job.kind,
-            vault: job.vault,
             status: job.state,
             message: job.message,
             log_tail: job.log_tail,

@@ -320,7 +320,7 @@ async fn a_bad_row_is_a_problem_and_the_next_job_is_done() {
     let engine = world.start();
     let bad = engine.backup(BackupRequest::default()).await.unwrap();
     let other = rusqlite::Connection::open(world.storage.path().join("jobs.db")).unwrap();
-    other.execute("UPDATE job SET kind = 'reboot'", []).unwrap();
+    other.execute("UPDATE job SET payload = '{'", []).unwrap();
     world.pass(HOUR);
     assert_eq!(backup(&engine, &[]).await.1, JobState::Successful);
     let health = engine.health().await;
@@ -330,6 +330,53 @@ async fn a_bad_row_is_a_problem_and_the_next_job_is_done() {
         health.problems
     );
     assert!(health.hindrances.is_empty(), "it is ready");
+}
+
+#[tokio::test]
+async fn what_restores_left_unfinished_is_told_after_an_upgrade_and_a_damaged_job_database() {
+    let world = World::new();
+    let noted = r#"{"begun":{"path":"/a","created":true,"restore":"task","vault":"20260101T000000"}}"#;
+    fs::write(
+        world.storage.path().join("unfinished.jsonl"),
+        format!("{noted}\n"),
+    )
+    .unwrap();
+    let told = |health: &health_metrics::Health, what: &str| {
+        let said = health.problems.iter().any(|problem| problem.contains(what));
+        assert!(said, "{what}: {:?}", health.problems);
+        assert_eq!(health.unfinished_znodes, 1);
+    };
+    for _ in 0..2 {
+        let engine = world.start();
+        told(
+            &engine.health().await,
+            "the znode /a is unfinished since the restore task",
+        );
+    }
+    let other = rusqlite::Connection::open(world.storage.path().join("jobs.db")).unwrap();
+    other.execute("ALTER TABLE job DROP COLUMN result", []).unwrap();
+    drop(other);
+    let health = world.start().health().await;
+    told(&health, "the znode /a is unfinished since the restore task");
+    told(&health, "notes of jobs were damaged");
+    let health = world.start().health().await;
+    assert_eq!(health.unfinished_znodes, 1, "it is in the new database");
+}
+
+#[tokio::test]
+async fn a_job_of_a_kind_that_nobody_knows_is_failed_and_the_next_one_done() {
+    let world = World::new();
+    let engine = world.start();
+    let strange = engine.backup(BackupRequest::default()).await.unwrap();
+    let other = rusqlite::Connection::open(world.storage.path().join("jobs.db")).unwrap();
+    other.execute("UPDATE job SET kind = 'reboot'", []).unwrap();
+    world.pass(HOUR);
+    let (id, state) = backup(&engine, &[]).await;
+    assert_eq!(state, JobState::Successful);
+    let job = engine.job(&strange).await.unwrap().unwrap();
+    assert_eq!(job.status, JobState::Failed);
+    assert!(job.message.unwrap().contains("reboot"));
+    assert_eq!(engine.list().await.unwrap(), [id]);
 }
 
 #[tokio::test]

@@ -1,18 +1,22 @@
 //! A store that fails when it is told to, for the tests of whoever queues jobs.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::{Counts, Job, JobKind, JobStore, NewJob, Outcome, QueueError};
+use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
 
 /// A call to a [`JobStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JobCall {
     /// [`JobStore::enqueue`].
     Enqueue,
     /// [`JobStore::claim`].
     Claim,
+    /// [`JobStore::renew`].
+    Renew,
     /// [`JobStore::finish`].
     Finish,
     /// [`JobStore::cancel`].
@@ -23,17 +27,24 @@ pub enum JobCall {
     Counts,
     /// [`JobStore::greatest_id`].
     GreatestId,
-    /// [`JobStore::is_to_be_restored`].
-    IsToBeRestored,
+    /// [`JobStore::is_needed`].
+    IsNeeded,
     /// [`JobStore::recover`].
     Recover,
     /// [`JobStore::unreadable`].
     Unreadable,
     /// [`JobStore::prune`].
     Prune,
+    /// [`JobStore::put_notes`].
+    PutNotes,
+    /// [`JobStore::drop_notes`].
+    DropNotes,
+    /// [`JobStore::notes`].
+    Notes,
 }
 
 /// What becomes of a call.
+#[non_exhaustive]
 pub enum JobFault {
     /// It fails and does nothing.
     Fail,
@@ -41,6 +52,16 @@ pub enum JobFault {
     LoseAnswer,
     /// It is done once this has returned.
     Delay(Box<dyn FnOnce() + Send>),
+}
+
+impl fmt::Debug for JobFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fail => "Fail",
+            Self::LoseAnswer => "LoseAnswer",
+            Self::Delay(_) => "Delay(..)",
+        })
+    }
 }
 
 /// A store of which calls fail that were named beforehand, and the others go through. Clones share everything.
@@ -59,11 +80,19 @@ pub struct FaultyJobs {
     plan: Arc<Mutex<Plan>>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Plan {
     /// For which calls, how many of them are left until it comes, and what comes then.
     faults: Vec<(Option<JobCall>, usize, JobFault)>,
     cut: bool,
+}
+
+impl fmt::Debug for FaultyJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyJobs")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FaultyJobs {
@@ -114,7 +143,7 @@ impl FaultyJobs {
         call: JobCall,
         work: impl FnOnce() -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
-        let planned = || Err(QueueError::Storage(format!("{call:?} was to fail")));
+        let planned = || Err(QueueError::storage(format!("{call:?} was to fail")));
         let due = self.due(call);
         let lost = matches!(due, Some(JobFault::LoseAnswer));
         let fails = matches!(due, Some(JobFault::Fail));
@@ -136,15 +165,19 @@ impl JobStore for FaultyJobs {
         self.through(JobCall::Enqueue, || self.store.enqueue(job, now, max_queued))
     }
 
-    fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
-        self.through(JobCall::Claim, || self.store.claim(now))
+    fn claim(&self, worker: &str, lane: &str, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
+        self.through(JobCall::Claim, || self.store.claim(worker, lane, now))
+    }
+
+    fn renew(&self, id: &str, worker: &str, now: OffsetDateTime) -> Result<Job, QueueError> {
+        self.through(JobCall::Renew, || self.store.renew(id, worker, now))
     }
 
     fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
         self.through(JobCall::Finish, || self.store.finish(id, outcome, now))
     }
 
-    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<(), QueueError> {
+    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<JobState, QueueError> {
         self.through(JobCall::Cancel, || self.store.cancel(id, now))
     }
 
@@ -156,16 +189,22 @@ impl JobStore for FaultyJobs {
         self.through(JobCall::Counts, || self.store.counts())
     }
 
-    fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError> {
+    fn greatest_id(&self, kind: &str) -> Result<Option<String>, QueueError> {
         self.through(JobCall::GreatestId, || self.store.greatest_id(kind))
     }
 
-    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
-        self.through(JobCall::IsToBeRestored, || self.store.is_to_be_restored(vault))
+    fn is_needed(&self, name: &str) -> Result<bool, QueueError> {
+        self.through(JobCall::IsNeeded, || self.store.is_needed(name))
     }
 
-    fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
-        self.through(JobCall::Recover, || self.store.recover(now))
+    fn recover(
+        &self,
+        worker: &str,
+        lapsed_before: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Job>, QueueError> {
+        let recover = || self.store.recover(worker, lapsed_before, now);
+        self.through(JobCall::Recover, recover)
     }
 
     fn unreadable(&self) -> Result<Vec<String>, QueueError> {
@@ -174,5 +213,17 @@ impl JobStore for FaultyJobs {
 
     fn prune(&self, keep: usize) -> Result<usize, QueueError> {
         self.through(JobCall::Prune, || self.store.prune(keep))
+    }
+
+    fn put_notes(&self, notes: &[Note]) -> Result<(), QueueError> {
+        self.through(JobCall::PutNotes, || self.store.put_notes(notes))
+    }
+
+    fn drop_notes(&self, job: &str, keys: &[String]) -> Result<(), QueueError> {
+        self.through(JobCall::DropNotes, || self.store.drop_notes(job, keys))
+    }
+
+    fn notes(&self) -> Result<Vec<Note>, QueueError> {
+        self.through(JobCall::Notes, || self.store.notes())
     }
 }

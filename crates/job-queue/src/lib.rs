@@ -1,14 +1,14 @@
 //! Durable work: jobs that are on disk before anybody is told of them, done one after another.
 //!
 //! ```
-//! use job_queue::{JobKind, JobState, JobStore, MemoryJobs, NewJob, Outcome};
+//! use job_queue::{JobState, JobStore, MAIN_LANE, MemoryJobs, NewJob, Outcome};
 //! use time::OffsetDateTime;
 //!
 //! let jobs = MemoryJobs::new();
 //! let now = OffsetDateTime::from_unix_timestamp(1_700_000_000)?;
-//! let job = NewJob::new("20231114T221320", JobKind::Backup, "20231114T221320");
-//! jobs.enqueue(job, now, 100)?;
-//! let claimed = jobs.claim(now)?.ok_or("nothing to do")?;
+//! jobs.enqueue(NewJob::new("job-1", "resize").needing("image-1"), now, 100)?;
+//! let claimed = jobs.claim("worker-1", MAIN_LANE, now)?.ok_or("nothing to do")?;
+//! assert!(jobs.is_needed("image-1")?);
 //! jobs.finish(&claimed.id, Outcome::success(serde_json::Value::Null), now)?;
 //! assert_eq!(jobs.get(&claimed.id)?.map(|job| job.state), Some(JobState::Successful));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -16,6 +16,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod error;
 #[cfg(feature = "conformance")]
 mod faulty;
 mod job;
@@ -26,12 +27,13 @@ mod schedule;
 mod sqlite;
 mod store;
 
+pub use error::QueueError;
 #[cfg(feature = "conformance")]
 pub use faulty::{FaultyJobs, JobCall, JobFault};
-pub use job::{Job, JobKind, JobState, NewJob, Outcome};
+pub use job::{Job, JobState, MAIN_LANE, NewJob, Note, Outcome};
 pub use memory::MemoryJobs;
 pub use runner::{Clock, JobHandler, Runner, Waker};
 pub use schedule::{Schedule, ScheduleError, Ticker};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Opened, SqliteJobs};
-pub use store::{Counts, JobStore, QueueError};
+pub use store::{Counts, JobStore};

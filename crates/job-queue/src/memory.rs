@@ -1,13 +1,23 @@
+//! Jobs in memory.
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::store::{INTERRUPTED, check};
-use crate::{Counts, Job, JobKind, JobState, JobStore, NewJob, Outcome, QueueError};
+use crate::store::{INTERRUPTED, check_cancel, check_end};
+use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
 
 /// Jobs in memory, for embedding and tests. They end with the store.
 #[derive(Debug, Default)]
-pub struct MemoryJobs(Mutex<Vec<Job>>);
+pub struct MemoryJobs(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    jobs: Vec<Job>,
+    /// Values by job and key.
+    notes: BTreeMap<(String, String), String>,
+}
 
 impl MemoryJobs {
     /// An empty store.
@@ -16,15 +26,22 @@ impl MemoryJobs {
         Self::default()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Job>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn find<'a>(jobs: &'a mut [Job], id: &str) -> Result<&'a mut Job, QueueError> {
-    jobs.iter_mut()
-        .find(|job| job.id == id)
-        .ok_or_else(|| QueueError::NotFound(id.to_owned()))
+impl State {
+    fn find(&mut self, id: &str) -> Result<&mut Job, QueueError> {
+        self.jobs
+            .iter_mut()
+            .find(|job| job.id == id)
+            .ok_or_else(|| QueueError::NotFound(id.to_owned()))
+    }
+
+    fn count(&self, state: JobState) -> usize {
+        self.jobs.iter().filter(|job| job.state == state).count()
+    }
 }
 
 fn end(job: &mut Job, outcome: Outcome, now: OffsetDateTime) {
@@ -37,97 +54,109 @@ fn end(job: &mut Job, outcome: Outcome, now: OffsetDateTime) {
 
 impl JobStore for MemoryJobs {
     fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError> {
-        let mut jobs = self.lock();
-        if jobs.iter().any(|old| old.id == job.id) {
+        let mut state = self.lock();
+        if state.jobs.iter().any(|old| old.id == job.id) {
             return Err(QueueError::Duplicate(job.id));
         }
-        let queued = jobs.iter().filter(|job| job.state == JobState::Queued).count();
+        let queued = state.count(JobState::Queued);
         if queued >= max_queued {
             return Err(QueueError::Full(queued));
         }
         let job = Job::queued(job, now);
-        jobs.push(job.clone());
+        state.jobs.push(job.clone());
         Ok(job)
     }
 
-    fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
-        let mut jobs = self.lock();
-        Ok(jobs
+    fn claim(&self, worker: &str, lane: &str, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
+        let mut state = self.lock();
+        let of_lane = || state.jobs.iter().filter(|job| job.lane == lane);
+        if of_lane().any(|job| job.state == JobState::Processing) {
+            return Ok(None);
+        }
+        let first = state
+            .jobs
             .iter_mut()
-            .find(|job| job.state == JobState::Queued)
-            .map(|job| {
-                job.state = JobState::Processing;
-                job.started_at = Some(now);
-                job.clone()
-            }))
+            .find(|job| job.lane == lane && job.state == JobState::Queued);
+        Ok(first.map(|job| {
+            job.state = JobState::Processing;
+            job.worker = Some(worker.to_owned());
+            (job.started_at, job.renewed_at) = (Some(now), Some(now));
+            job.clone()
+        }))
+    }
+
+    fn renew(&self, id: &str, worker: &str, now: OffsetDateTime) -> Result<Job, QueueError> {
+        let mut state = self.lock();
+        let job = state.find(id)?;
+        if job.state != JobState::Processing || job.worker.as_deref() != Some(worker) {
+            return Err(QueueError::NotHeld {
+                id: id.to_owned(),
+                worker: worker.to_owned(),
+            });
+        }
+        job.renewed_at = Some(now);
+        Ok(job.clone())
     }
 
     fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
-        let mut jobs = self.lock();
-        let job = find(&mut jobs, id)?;
-        if job.state != JobState::Processing {
-            return Err(QueueError::Illegal {
-                id: id.to_owned(),
-                from: job.state,
-                to: outcome.state,
-            });
-        }
-        check(id, job.state, outcome.state)?;
+        let mut state = self.lock();
+        let job = state.find(id)?;
+        check_end(id, job.state, outcome.state)?;
         end(job, outcome, now);
         Ok(())
     }
 
-    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<(), QueueError> {
-        let mut jobs = self.lock();
-        let job = find(&mut jobs, id)?;
-        if job.state != JobState::Queued {
-            return Err(QueueError::Illegal {
-                id: id.to_owned(),
-                from: job.state,
-                to: JobState::Canceled,
-            });
+    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<JobState, QueueError> {
+        let mut state = self.lock();
+        let job = state.find(id)?;
+        let next = check_cancel(id, job.state)?;
+        if next == JobState::Canceled {
+            end(job, Outcome::canceled(), now);
+        } else {
+            job.cancel_requested = true;
         }
-        job.state = JobState::Canceled;
-        job.finished_at = Some(now);
-        Ok(())
+        Ok(next)
     }
 
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
-        Ok(self.lock().iter().find(|job| job.id == id).cloned())
+        Ok(self.lock().jobs.iter().find(|job| job.id == id).cloned())
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {
-        let jobs = self.lock();
-        let queued = || jobs.iter().filter(|job| job.state == JobState::Queued);
+        let state = self.lock();
+        let queued = || state.jobs.iter().filter(|job| job.state == JobState::Queued);
         Ok(Counts {
             queued: queued().count(),
             queued_by_schedule: queued().filter(|job| job.scheduled).count(),
-            processing: jobs
-                .iter()
-                .filter(|job| job.state == JobState::Processing)
-                .count(),
+            processing: state.count(JobState::Processing),
             oldest_queued_at: queued().map(|job| job.created_at).min(),
         })
     }
 
-    fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError> {
-        Ok(self
-            .lock()
-            .iter()
-            .filter(|job| job.kind == kind)
-            .map(|job| job.id.clone())
-            .max())
+    fn greatest_id(&self, kind: &str) -> Result<Option<String>, QueueError> {
+        let state = self.lock();
+        let ids = state.jobs.iter().filter(|job| job.kind == kind);
+        Ok(ids.map(|job| job.id.clone()).max())
     }
 
-    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
-        let restores =
-            |job: &Job| job.kind == JobKind::Restore && job.vault == vault && !job.state.is_final();
-        Ok(self.lock().iter().any(restores))
+    fn is_needed(&self, name: &str) -> Result<bool, QueueError> {
+        let needs = |job: &Job| !job.state.is_final() && job.needs.iter().any(|need| need == name);
+        Ok(self.lock().jobs.iter().any(needs))
     }
 
-    fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
-        let mut jobs = self.lock();
-        let cut = jobs.iter_mut().filter(|job| job.state == JobState::Processing);
+    fn recover(
+        &self,
+        worker: &str,
+        lapsed_before: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Job>, QueueError> {
+        let mut state = self.lock();
+        let is_cut = |job: &&mut Job| {
+            let lapsed = lapsed_before.is_some_and(|before| job.renewed_at.is_some_and(|then| then < before));
+            let own = job.worker.as_deref().is_none_or(|whose| whose == worker);
+            job.state == JobState::Processing && (own || lapsed)
+        };
+        let cut = state.jobs.iter_mut().filter(is_cut);
         Ok(cut
             .map(|job| {
                 end(job, Outcome::failure(INTERRUPTED), now);
@@ -141,19 +170,41 @@ impl JobStore for MemoryJobs {
     }
 
     fn prune(&self, keep: usize) -> Result<usize, QueueError> {
-        let greatest = [
-            self.greatest_id(JobKind::Backup)?,
-            self.greatest_id(JobKind::Restore)?,
-        ];
-        let mut jobs = self.lock();
-        let before = jobs.len();
-        let finished = jobs.iter().filter(|job| job.state.is_final()).count();
+        let mut state = self.lock();
+        let mut greatest: HashMap<String, String> = HashMap::new();
+        for job in &state.jobs {
+            let id = greatest.entry(job.kind.clone()).or_default();
+            if job.id > *id {
+                id.clone_from(&job.id);
+            }
+        }
+        let before = state.jobs.len();
+        let finished = state.jobs.iter().filter(|job| job.state.is_final()).count();
         let mut over = finished.saturating_sub(keep);
-        jobs.retain(|job| {
+        state.jobs.retain(|job| {
             let drop = over > 0 && job.state.is_final();
             over -= usize::from(drop);
-            !drop || greatest.iter().flatten().any(|id| *id == job.id)
+            !drop || greatest.get(&job.kind) == Some(&job.id)
         });
-        Ok(before - jobs.len())
+        Ok(before - state.jobs.len())
+    }
+
+    fn put_notes(&self, notes: &[Note]) -> Result<(), QueueError> {
+        let with_key = |note: &Note| ((note.job.clone(), note.key.clone()), note.value.clone());
+        self.lock().notes.extend(notes.iter().map(with_key));
+        Ok(())
+    }
+
+    fn drop_notes(&self, job: &str, keys: &[String]) -> Result<(), QueueError> {
+        let mut state = self.lock();
+        for key in keys {
+            state.notes.remove(&(job.to_owned(), key.clone()));
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Result<Vec<Note>, QueueError> {
+        let note = |((job, key), value): (&(String, String), &String)| Note::new(job, key, value);
+        Ok(self.lock().notes.iter().map(note).collect())
     }
 }

@@ -1,3 +1,6 @@
+//! What does the jobs of one lane, one after another.
+
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +20,7 @@ pub trait JobHandler: Send + Sync {
     async fn run(&self, job: Job) -> Outcome;
 }
 
-/// Does the jobs of a store, one after another: a backup and a restore never run together.
+/// Does the jobs of one lane of a store, one after another.
 pub struct Runner {
     steps: Arc<Steps>,
     waker: Waker,
@@ -27,6 +30,8 @@ struct Steps {
     store: Arc<dyn JobStore>,
     handler: Arc<dyn JobHandler>,
     clock: Clock,
+    worker: Arc<str>,
+    lane: Arc<str>,
     /// Held while a step is done.
     left: Mutex<Left>,
 }
@@ -51,14 +56,32 @@ impl Waker {
     }
 }
 
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("worker", &self.steps.worker)
+            .field("lane", &self.steps.lane)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Runner {
-    /// A runner for the jobs in `store`.
+    /// A runner for the jobs of `lane` in `store`. `worker` is its name there: after a claim that failed it recovers what
+    /// that worker has.
     #[must_use]
-    pub fn new(store: Arc<dyn JobStore>, handler: Arc<dyn JobHandler>, clock: Clock) -> Self {
+    pub fn new(
+        store: Arc<dyn JobStore>,
+        handler: Arc<dyn JobHandler>,
+        clock: Clock,
+        worker: &str,
+        lane: &str,
+    ) -> Self {
         let steps = Steps {
             store,
             handler,
             clock,
+            worker: Arc::from(worker),
+            lane: Arc::from(lane),
             left: Mutex::default(),
         };
         Self {
@@ -83,7 +106,7 @@ impl Runner {
         let steps = Arc::clone(&self.steps);
         tokio::spawn(async move { steps.step().await })
             .await
-            .unwrap_or_else(|error| Err(QueueError::Storage(error.to_string())))
+            .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
 
     /// Does jobs until `shutdown` is ready; a job that has begun is finished first.
@@ -123,11 +146,16 @@ impl Steps {
         }
         let now = (self.clock)();
         if left.claimed {
-            for job in self.with_store(move |store| store.recover(now)).await? {
+            let worker = Arc::clone(&self.worker);
+            let recover = move |store: &dyn JobStore| store.recover(&worker, None, now);
+            for job in self.with_store(recover).await? {
                 log::warn!("job {} was claimed without our knowing, and not done", job.id);
             }
         }
-        let claimed = self.with_store(move |store| store.claim(now)).await;
+        let (worker, lane) = (Arc::clone(&self.worker), Arc::clone(&self.lane));
+        let claimed = self
+            .with_store(move |store| store.claim(&worker, &lane, now))
+            .await;
         left.claimed = claimed.is_err();
         let Some(job) = claimed? else {
             return Ok(false);
@@ -152,7 +180,7 @@ impl Steps {
         let stored = self
             .with_store(move |store| store.finish(&id, outcome, ended))
             .await;
-        if !matches!(stored, Err(QueueError::Storage(_))) {
+        if !stored.as_ref().is_err_and(QueueError::may_pass) {
             *unstored = None;
         }
         stored.map(|()| true)
@@ -165,6 +193,6 @@ impl Steps {
         let store = Arc::clone(&self.store);
         tokio::task::spawn_blocking(move || work(&*store))
             .await
-            .unwrap_or_else(|error| Err(QueueError::Storage(error.to_string())))
+            .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
 }

@@ -1,3 +1,5 @@
+//! When jobs come due without being asked for: cron expressions, and what follows them.
+
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use job_queue::{
-    Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobKind, JobState, JobStore, MemoryJobs, NewJob,
-    Outcome, QueueError, Runner, SqliteJobs, conformance,
+    Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobState, JobStore, MAIN_LANE, MemoryJobs, NewJob,
+    Note, Outcome, QueueError, Runner, SqliteJobs, conformance,
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -17,26 +17,24 @@ fn now() -> OffsetDateTime {
 }
 
 fn put(store: &dyn JobStore, id: &str) {
-    store
-        .enqueue(NewJob::new(id, JobKind::Backup, id), now(), 100)
-        .unwrap();
+    store.enqueue(NewJob::new(id, "kind"), now(), 100).unwrap();
 }
 
 #[test]
 fn the_memory_store_conforms() {
-    conformance::run(MemoryJobs::new);
+    conformance::all(MemoryJobs::new);
 }
 
 #[test]
 fn a_store_without_planned_faults_conforms() {
-    conformance::run(|| FaultyJobs::new(Arc::new(MemoryJobs::new())));
+    conformance::all(|| FaultyJobs::new(Arc::new(MemoryJobs::new())));
 }
 
 #[test]
 fn planned_faults_meet_the_calls_they_are_for() {
     let below = Arc::new(MemoryJobs::new());
     let jobs = FaultyJobs::new(Arc::clone(&below) as Arc<dyn JobStore>);
-    let enqueue = |id: &str| jobs.enqueue(NewJob::new(id, JobKind::Backup, id), now(), 10);
+    let enqueue = |id: &str| jobs.enqueue(NewJob::new(id, "kind"), now(), 10);
     jobs.plan(JobCall::Enqueue, 2, JobFault::LoseAnswer);
     jobs.plan(JobCall::Enqueue, 3, JobFault::Fail);
     assert!(enqueue("a").is_ok());
@@ -49,7 +47,7 @@ fn planned_faults_meet_the_calls_they_are_for() {
     jobs.plan(None, 2, JobFault::Delay(Box::new(move || other.cut())));
     assert!(jobs.counts().is_ok());
     assert_eq!(jobs.left(), 1);
-    assert!(jobs.claim(now()).is_err() && jobs.counts().is_err());
+    assert!(jobs.claim("w", MAIN_LANE, now()).is_err() && jobs.counts().is_err());
     assert_eq!(jobs.left(), 0);
     assert_eq!(below.counts().unwrap().processing, 0);
 }
@@ -58,7 +56,7 @@ fn planned_faults_meet_the_calls_they_are_for() {
 fn the_sqlite_store_conforms() {
     let directory = tempfile::tempdir().unwrap();
     let count = Cell::new(0);
-    conformance::run(|| {
+    conformance::all(|| {
         count.set(count.get() + 1);
         SqliteJobs::open(&directory.path().join(format!("{}.db", count.get())))
             .unwrap()
@@ -67,19 +65,22 @@ fn the_sqlite_store_conforms() {
 }
 
 #[test]
-fn jobs_outlive_the_process_and_a_cut_one_is_found() {
+fn jobs_in_sqlite_outlive_the_process() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("jobs.db");
-    let store = SqliteJobs::open(&path).unwrap().jobs;
-    put(&store, "a");
-    put(&store, "b");
-    store.claim(now()).unwrap();
-    std::mem::forget(store); // no orderly close
-    let opened = SqliteJobs::open(&path).unwrap();
-    assert_eq!(opened.moved_aside, None);
-    assert_eq!(opened.jobs.recover(now()).unwrap().len(), 1);
-    assert_eq!(opened.jobs.get("a").unwrap().unwrap().state, JobState::Failed);
-    assert_eq!(opened.jobs.get("b").unwrap().unwrap().state, JobState::Queued);
+    conformance::what_is_told_outlives_the_process(|| {
+        let opened = SqliteJobs::open(&path).unwrap();
+        assert_eq!(opened.moved_aside, None);
+        opened.jobs
+    });
+}
+
+#[test]
+fn no_two_claims_get_the_same_job_through_two_handles() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let open = || SqliteJobs::open(&path).unwrap().jobs;
+    conformance::no_two_claims_get_the_same_job(&[&open(), &open()]);
 }
 
 #[test]
@@ -90,9 +91,11 @@ fn what_is_no_sound_database_is_moved_aside_and_begun_anew() {
     let first = SqliteJobs::open(&path).unwrap();
     let aside = first.moved_aside.expect("the file was no database");
     assert!(std::fs::read(aside).unwrap().starts_with(b"this is not"));
-    for i in 0..500 {
-        put(&first.jobs, &format!("job {i}"));
-        first.jobs.claim(now()).unwrap();
+    for i in 0..100 {
+        let id = format!("job {i}");
+        put(&first.jobs, &id);
+        first.jobs.claim("w", MAIN_LANE, now()).unwrap();
+        first.jobs.finish(&id, Outcome::failure("no"), now()).unwrap();
     }
     drop(first.jobs);
     let mut bytes = std::fs::read(&path).unwrap();
@@ -110,7 +113,9 @@ fn a_row_that_cannot_be_read_is_failed_and_named_and_the_next_job_is_done() {
     let path = directory.path().join("jobs.db");
     let store = SqliteJobs::open(&path).unwrap().jobs;
     let breaks = [
-        "kind = 'reboot'",
+        "kind = x'00'",
+        "needs = 'v'",
+        "lane = x'00'",
         "payload = '{\"half'",
         "log_tail = 'x'",
         "result = ''",
@@ -132,7 +137,7 @@ fn a_row_that_cannot_be_read_is_failed_and_named_and_the_next_job_is_done() {
     spoil("a");
     put(&store, "good");
     assert_eq!(store.counts().unwrap().queued, breaks.len() + 1);
-    assert_eq!(store.claim(now()).unwrap().unwrap().id, "good");
+    assert_eq!(store.claim("w", MAIN_LANE, now()).unwrap().unwrap().id, "good");
     assert_eq!(store.unreadable().unwrap().len(), breaks.len());
     assert!(
         store
@@ -142,10 +147,7 @@ fn a_row_that_cannot_be_read_is_failed_and_named_and_the_next_job_is_done() {
             .unwrap()
             .starts_with("job a0: its row in the job database cannot be read")
     );
-    assert_eq!(
-        store.greatest_id(JobKind::Backup).unwrap().as_deref(),
-        Some("good")
-    );
+    assert_eq!(store.greatest_id("kind").unwrap().as_deref(), Some("good"));
     store.finish("good", Outcome::failure("no"), now()).unwrap();
     // Before it starts, whatever its state.
     spoil("b");
@@ -157,8 +159,11 @@ fn a_row_that_cannot_be_read_is_failed_and_named_and_the_next_job_is_done() {
         .unwrap();
     drop(store);
     let store = SqliteJobs::open(&path).unwrap().jobs;
-    assert!(store.recover(now()).unwrap().is_empty());
-    assert_eq!(store.claim(now()).unwrap().map(|job| job.id), None);
+    assert!(store.recover("w", None, now()).unwrap().is_empty());
+    assert_eq!(
+        store.claim("w", MAIN_LANE, now()).unwrap().map(|job| job.id),
+        None
+    );
     assert_eq!(store.unreadable().unwrap().len(), 2 * breaks.len());
     assert_eq!(store.prune(0).unwrap(), 2 * breaks.len(), "but for the greatest");
 }
@@ -172,7 +177,7 @@ fn a_job_whose_row_cannot_be_read_can_be_looked_at_and_takes_no_other_jobs_place
     put(&store, "1");
     put(&store, "2");
     put(&store, "3");
-    store.claim(now()).unwrap().unwrap();
+    store.claim("w", MAIN_LANE, now()).unwrap().unwrap();
     store.finish("1", Outcome::failure("no"), now()).unwrap();
     other
         .execute("UPDATE job SET payload = '{' WHERE id = '2'", [])
@@ -180,10 +185,10 @@ fn a_job_whose_row_cannot_be_read_can_be_looked_at_and_takes_no_other_jobs_place
     other
         .execute("UPDATE job SET id = CAST(id AS BLOB) WHERE id = '3'", [])
         .unwrap();
-    assert_eq!(store.claim(now()).unwrap(), None);
-    let before = store.greatest_id(JobKind::Backup).unwrap();
+    assert_eq!(store.claim("w", MAIN_LANE, now()).unwrap(), None);
+    let before = store.greatest_id("kind").unwrap();
     store.prune(0).unwrap();
-    assert_eq!(store.greatest_id(JobKind::Backup).unwrap(), before);
+    assert_eq!(store.greatest_id("kind").unwrap(), before);
     let job = store.get("2").unwrap().unwrap();
     assert_eq!(job.state, JobState::Failed);
     assert!(job.message.unwrap().contains("cannot be read"));
@@ -195,12 +200,15 @@ fn a_database_that_lacks_a_column_is_moved_aside() {
     let path = directory.path().join("jobs.db");
     let store = SqliteJobs::open(&path).unwrap().jobs;
     put(&store, "a");
+    let note = Note::new("a", "key", "value");
+    store.put_notes(std::slice::from_ref(&note)).unwrap();
     drop(store);
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute("ALTER TABLE job DROP COLUMN log_tail", []).unwrap();
     drop(other);
     let opened = SqliteJobs::open(&path).unwrap();
     assert!(opened.moved_aside.is_some());
+    assert_eq!(opened.jobs.notes().unwrap(), [note], "what can be read is kept");
     put(&opened.jobs, "anew");
 }
 
@@ -267,7 +275,7 @@ fn a_database_of_a_newer_program_is_refused_and_left_alone() {
     );
 }
 
-/// Remembers what it did; panics when the vault is called so.
+/// Remembers what it did; panics when it is told to.
 #[derive(Default)]
 struct Worker {
     done: Mutex<Vec<String>>,
@@ -277,7 +285,7 @@ struct Worker {
 #[async_trait]
 impl JobHandler for Worker {
     async fn run(&self, job: Job) -> Outcome {
-        assert_ne!(job.vault, "panic", "as asked");
+        assert_ne!(job.payload, "panic", "as asked");
         self.done.lock().unwrap().push(job.id.clone());
         if job.id == "last" {
             self.all_done.notify_one();
@@ -288,7 +296,13 @@ impl JobHandler for Worker {
 
 fn runner(store: &Arc<MemoryJobs>, worker: &Arc<Worker>) -> Runner {
     let clock: Clock = Arc::new(now);
-    Runner::new(Arc::clone(store) as _, Arc::clone(worker) as _, clock)
+    Runner::new(
+        Arc::clone(store) as _,
+        Arc::clone(worker) as _,
+        clock,
+        "w",
+        MAIN_LANE,
+    )
 }
 
 #[tokio::test]
@@ -296,9 +310,8 @@ async fn a_step_does_one_job_and_a_panic_fails_only_its_own() {
     let (store, worker) = (Arc::new(MemoryJobs::new()), Arc::new(Worker::default()));
     let runner = runner(&store, &worker);
     assert!(!runner.step().await.unwrap());
-    store
-        .enqueue(NewJob::new("bad", JobKind::Backup, "panic"), now(), 9)
-        .unwrap();
+    let bad = NewJob::new("bad", "kind").with_payload("panic".into());
+    store.enqueue(bad, now(), 9).unwrap();
     put(&*store, "good");
     assert!(runner.step().await.unwrap());
     assert_eq!(store.get("good").unwrap().unwrap().state, JobState::Queued);
@@ -340,7 +353,7 @@ async fn an_outcome_that_could_not_be_stored_is_stored_later() {
     put(&*store, "b");
     let worker = Arc::new(Worker::default());
     let clock: Clock = Arc::new(now);
-    let runner = Runner::new(Arc::clone(&store) as _, worker as _, clock);
+    let runner = Runner::new(Arc::clone(&store) as _, worker as _, clock, "w", MAIN_LANE);
     assert!(matches!(runner.step().await, Err(QueueError::Storage(_))));
     let state = |id: &str| store.get(id).unwrap().unwrap().state;
     assert_eq!(state("a"), JobState::Processing);

@@ -1,7 +1,6 @@
 //! `GET /jobstatus/<id>`.
 
-use backup_engine::{JobInfo, JobState, ProgressInfo};
-use job_queue::JobKind;
+use backup_engine::{JobInfo, JobKind, JobState, ProgressInfo};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ mod request;
 
 use std::sync::{Arc, Mutex};
 
-use job_queue::{Clock, Job, JobKind, JobStore, NewJob};
+use job_queue::{Clock, Job, JobStore, NewJob};
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -13,6 +13,7 @@ use vault_store::{Mode, StoreError, VaultId};
 use zk_snapshot::Policy;
 
 use crate::ensemble::is_the_servers;
+use crate::kind::{JobKind, LANE};
 use crate::lock::lock;
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -100,18 +101,17 @@ impl Requests {
         if last.is_none() {
             let queued = self
                 .jobs
-                .greatest_id(JobKind::Backup)?
+                .greatest_id(JobKind::Backup.name())?
                 .and_then(|id| id.parse().ok());
             *last = vaults.store.ids()?.pop().max(queued);
         }
         let now = VaultId::from_time(self.now());
         let id = now.max(last.as_ref().and_then(VaultId::next));
         let id = id.ok_or_else(|| EngineError::Internal("the clock shows no usable time".into()))?;
-        let job = NewJob {
-            payload,
-            scheduled,
-            ..NewJob::new(id.as_str(), JobKind::Backup, id.as_str())
-        };
+        let job = NewJob::new(id.as_str(), JobKind::Backup.name())
+            .in_lane(LANE)
+            .with_payload(payload)
+            .by_schedule(scheduled);
         // After an error it may be queued all the same: the next request asks the stores again, and is not
         // refused for an id that is taken.
         *last = None;
@@ -135,10 +135,10 @@ impl Requests {
         check_strategy(vaults, &id, request)?;
         let payload = payload(&RestorePayload::of(request))?;
         let task = uuid::Uuid::new_v4().to_string();
-        let job = NewJob {
-            payload,
-            ..NewJob::new(&task, JobKind::Restore, id.as_str())
-        };
+        let job = NewJob::new(&task, JobKind::Restore.name())
+            .in_lane(LANE)
+            .needing(id.as_str())
+            .with_payload(payload);
         // So that it is not removed in between.
         vaults.while_all_stay(|| {
             if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(&id) {

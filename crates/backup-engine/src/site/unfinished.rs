@@ -1,17 +1,19 @@
-//! What restores have begun and not finished, in a file of the storage.
+//! What restores have begun and not finished: the notes of their jobs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use job_queue::{JobStore, Note};
 use serde::{Deserialize, Serialize};
 use zk_snapshot::{Ledger, Unfinished, ZnodePath};
 
+use crate::EngineError;
 use crate::lock::lock;
-use crate::private_files;
+use crate::plain::plain;
 
 /// The longest line that is read: a path of the longest request that a server takes, escaped.
 const LINE: u64 = 8 << 20;
@@ -25,71 +27,74 @@ pub(crate) struct Origin {
     pub(crate) vault: String,
 }
 
-/// A line of the file. The later ones win.
+/// What the note of a restore says about a path.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Line {
-    Begun {
-        #[serde(flatten)]
-        znode: Unfinished,
-        #[serde(flatten)]
-        origin: Origin,
-    },
-    Ended(ZnodePath),
+struct Begun {
+    created: bool,
+    vault: String,
 }
 
-/// Lines are appended and synced before the znodes are written that they speak of. A line that is cut short is of a
-/// write that never went out.
-#[derive(Debug, Default)]
-pub(crate) struct UnfinishedZnodes(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    /// Where it is kept; nowhere for an engine without storage.
-    file: Option<(PathBuf, File)>,
-    open: BTreeMap<ZnodePath, (bool, Origin)>,
-    unreadable: usize,
+/// Notes are kept before the znodes are written that they speak of, and each path is noted by one restore.
+pub(crate) struct UnfinishedZnodes {
+    jobs: Arc<dyn JobStore>,
+    open: Mutex<BTreeMap<ZnodePath, (bool, Origin)>>,
+    is_incomplete: bool,
 }
 
 impl UnfinishedZnodes {
-    /// Reads the file, and writes it anew with what is still open.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let mut state = State::default();
-        match File::open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-            Ok(file) => state.read(file)?,
+    /// Reads the notes in `jobs`. Those of the file `earlier`, which earlier versions kept, are taken over first, and the
+    /// file is renamed. `lost` says that notes may be missing.
+    pub(crate) fn open(
+        jobs: Arc<dyn JobStore>,
+        earlier: Option<&Path>,
+        lost: bool,
+    ) -> Result<Self, EngineError> {
+        let mut is_incomplete = lost;
+        if let Some(path) = earlier {
+            let named =
+                |error: io::Error| EngineError::Storage(format!("{}: {error}", path.display()).into());
+            if let Some((open, unreadable)) = lines(path).map_err(named)? {
+                if unreadable > 0 {
+                    log::warn!("{unreadable} lines of {} cannot be read", path.display());
+                    is_incomplete = true;
+                }
+                let notes: Result<Vec<_>, _> = open
+                    .iter()
+                    .map(|(path, (created, origin))| note(path, *created, origin))
+                    .collect();
+                jobs.put_notes(&notes.map_err(named)?)?;
+                move_aside(path).map_err(named)?;
+            }
         }
-        if state.unreadable > 0 {
-            log::warn!("{} lines of {} cannot be read", state.unreadable, path.display());
-            let aside = path.with_extension("damaged");
-            io::copy(&mut File::open(path)?, &mut private_files::create(&aside)?)?;
+        let mut open = BTreeMap::new();
+        for note in jobs.notes()? {
+            let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
+            let (Ok(path), Ok(Begun { created, vault })) = (path, begun) else {
+                let (job, key, value) = (plain(&note.job), plain(&note.key), plain(&note.value));
+                log::warn!("the note {value} of job {job} about {key} cannot be read");
+                is_incomplete = true;
+                jobs.drop_notes(&note.job, &[note.key])?;
+                continue;
+            };
+            let restore = note.job;
+            open.entry(path).or_insert((created, Origin { restore, vault }));
         }
-        let new = path.with_extension("new");
-        let mut file = private_files::create(&new)?;
-        for (path, (created, origin)) in &state.open {
-            file.write_all(&begun(path, *created, origin)?)?;
-        }
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        if let Some(above) = path.parent() {
-            File::open(above)?.sync_all()?;
-        }
-        let file = OpenOptions::new().append(true).open(path)?;
-        state.file = Some((path.to_owned(), file));
-        Ok(Self(Mutex::new(state)))
+        Ok(Self {
+            jobs,
+            open: Mutex::new(open),
+            is_incomplete,
+        })
     }
 
     /// What is open, and since which restore.
     pub(crate) fn list(&self) -> Vec<(ZnodePath, Origin)> {
-        let state = lock(&self.0);
         let one = |(path, (_, origin)): (&ZnodePath, &(bool, Origin))| (path.clone(), origin.clone());
-        state.open.iter().map(one).collect()
+        lock(&self.open).iter().map(one).collect()
     }
 
-    /// How many lines of the file could not be read at the start.
-    pub(crate) fn unreadable(&self) -> usize {
-        lock(&self.0).unreadable
+    /// Whether notes were lost, or could not be read, at the start.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.is_incomplete
     }
 
     /// The ledger of one restore.
@@ -102,56 +107,111 @@ impl UnfinishedZnodes {
             },
         })
     }
-}
 
-impl State {
-    fn read(&mut self, file: File) -> io::Result<()> {
-        let mut file = BufReader::new(file);
-        loop {
-            let mut line = Vec::new();
-            if io::Read::take(&mut file, LINE).read_until(b'\n', &mut line)? == 0 {
-                return Ok(());
-            }
-            if line.last() != Some(&b'\n') {
-                return Ok(()); // it was cut short before anything was done about it
-            }
-            match serde_json::from_slice(&line) {
-                Ok(Line::Begun { znode, origin }) => {
-                    self.open.entry(znode.path).or_insert((znode.created, origin));
-                }
-                Ok(Line::Ended(path)) => {
-                    self.open.remove(&path);
-                }
-                Err(_) => self.unreadable += 1,
+    fn begin(&self, znodes: Vec<Unfinished>, origin: &Origin) -> io::Result<()> {
+        let mut open = lock(&self.open);
+        let mut begun = BTreeMap::new();
+        for znode in znodes {
+            if !open.contains_key(&znode.path) {
+                begun.entry(znode.path).or_insert(znode.created);
             }
         }
-    }
-
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let Some((path, file)) = &mut self.file else {
+        if begun.is_empty() {
             return Ok(());
-        };
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-        file.write_all(lines).map_err(named)?;
-        file.sync_data().map_err(named)
+        }
+        let notes: io::Result<Vec<_>> = begun
+            .iter()
+            .map(|(path, created)| note(path, *created, origin))
+            .collect();
+        self.jobs.put_notes(&notes?).map_err(io::Error::other)?;
+        open.extend(
+            begun
+                .into_iter()
+                .map(|(path, created)| (path, (created, origin.clone()))),
+        );
+        Ok(())
+    }
+
+    fn end(&self, finished: &[ZnodePath]) -> io::Result<()> {
+        let mut open = lock(&self.open);
+        let mut of_restores: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for path in finished {
+            if let Some((_, origin)) = open.get(path) {
+                let paths = of_restores.entry(origin.restore.clone()).or_default();
+                paths.push(path.as_str().to_owned());
+            }
+        }
+        for (restore, paths) in &of_restores {
+            self.jobs.drop_notes(restore, paths).map_err(io::Error::other)?;
+        }
+        finished.iter().for_each(|path| {
+            open.remove(path);
+        });
+        Ok(())
     }
 }
 
-fn begun(path: &ZnodePath, created: bool, origin: &Origin) -> io::Result<Vec<u8>> {
-    let znode = Unfinished {
-        path: path.clone(),
-        created,
-    };
-    line(&Line::Begun {
-        znode,
-        origin: origin.clone(),
-    })
+impl std::fmt::Debug for UnfinishedZnodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnfinishedZnodes")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
+    }
 }
 
-fn line(line: &Line) -> io::Result<Vec<u8>> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    Ok(bytes)
+fn note(path: &ZnodePath, created: bool, origin: &Origin) -> io::Result<Note> {
+    let vault = origin.vault.clone();
+    let value = serde_json::to_string(&Begun { created, vault })?;
+    Ok(Note::new(&origin.restore, path.as_str(), value))
+}
+
+/// A line of the file that earlier versions kept. The later ones win.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Begun {
+        #[serde(flatten)]
+        znode: Unfinished,
+        #[serde(flatten)]
+        origin: Origin,
+    },
+    Ended(ZnodePath),
+}
+
+type Open = BTreeMap<ZnodePath, (bool, Origin)>;
+
+/// What the file says to be open, and how many of its lines cannot be read; nothing, if there is no such file.
+fn lines(path: &Path) -> io::Result<Option<(Open, usize)>> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => BufReader::new(file?),
+    };
+    let (mut open, mut unreadable) = (Open::new(), 0);
+    loop {
+        let mut line = Vec::new();
+        io::Read::take(&mut file, LINE).read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(Some((open, unreadable))); // it was cut short before anything was done about it
+        }
+        match serde_json::from_slice(&line) {
+            Ok(Line::Begun { znode, origin }) => {
+                open.entry(znode.path).or_insert((znode.created, origin));
+            }
+            Ok(Line::Ended(path)) => {
+                open.remove(&path);
+            }
+            Err(_) => unreadable += 1,
+        }
+    }
+}
+
+/// Renames the file that was taken over, so that what is finished later does not come back.
+fn move_aside(path: &Path) -> io::Result<()> {
+    fs::rename(path, path.with_extension("jsonl.imported"))?;
+    match path.parent() {
+        Some(above) => File::open(above)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[derive(Debug)]
@@ -160,53 +220,20 @@ struct OfRestore {
     origin: Origin,
 }
 
-impl OfRestore {
-    async fn change(
-        &self,
-        change: impl FnOnce(&mut State, &Origin) -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
-        let (all, origin) = (Arc::clone(&self.all), self.origin.clone());
-        tokio::task::spawn_blocking(move || change(&mut lock(&all.0), &origin))
-            .await
-            .map_err(io::Error::other)?
-    }
-}
-
 #[async_trait]
 impl Ledger for OfRestore {
     async fn begin(&self, znodes: &[Unfinished]) -> io::Result<()> {
-        let znodes = znodes.to_vec();
-        self.change(move |state, origin| {
-            let mut lines = Vec::new();
-            for znode in &znodes {
-                lines.extend(begun(&znode.path, znode.created, origin)?);
-            }
-            state.append(&lines)?;
-            for znode in znodes {
-                state
-                    .open
-                    .entry(znode.path)
-                    .or_insert((znode.created, origin.clone()));
-            }
-            Ok(())
-        })
-        .await
+        let (all, origin, znodes) = (Arc::clone(&self.all), self.origin.clone(), znodes.to_vec());
+        tokio::task::spawn_blocking(move || all.begin(znodes, &origin))
+            .await
+            .map_err(io::Error::other)?
     }
 
     async fn end(&self, finished: &[ZnodePath]) -> io::Result<()> {
-        let finished = finished.to_vec();
-        self.change(move |state, _| {
-            let mut lines = Vec::new();
-            for path in &finished {
-                lines.extend(line(&Line::Ended(path.clone()))?);
-            }
-            state.append(&lines)?;
-            finished.iter().for_each(|path| {
-                state.open.remove(path);
-            });
-            Ok(())
-        })
-        .await
+        let (all, finished) = (Arc::clone(&self.all), finished.to_vec());
+        tokio::task::spawn_blocking(move || all.end(&finished))
+            .await
+            .map_err(io::Error::other)?
     }
 
     fn unfinished(&self) -> io::Result<Vec<Unfinished>> {
@@ -214,12 +241,14 @@ impl Ledger for OfRestore {
             path: path.clone(),
             created: *created,
         };
-        Ok(lock(&self.all.0).open.iter().map(one).collect())
+        Ok(lock(&self.all.open).iter().map(one).collect())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use job_queue::{MemoryJobs, SqliteJobs};
+
     use super::*;
 
     fn znode(path: &str, created: bool) -> Unfinished {
@@ -234,36 +263,96 @@ mod tests {
         runtime.unwrap().block_on(work)
     }
 
+    /// What a process finds that is started over the database.
+    fn started(path: &Path) -> Arc<UnfinishedZnodes> {
+        let jobs = Arc::new(SqliteJobs::open(path).unwrap().jobs);
+        Arc::new(UnfinishedZnodes::open(jobs, None, false).unwrap())
+    }
+
     #[test]
     fn what_is_begun_is_known_after_a_crash_until_it_is_ended() {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("unfinished.jsonl");
+        let path = directory.path().join("jobs.db");
         let (a, b, c) = (znode("/a", true), znode("/a/ł \"b", false), znode("/c", true));
-        let all = Arc::new(UnfinishedZnodes::open(&file).unwrap());
+        let all = started(&path);
         let ledger = all.of("r1", "20260101T000000");
         now(ledger.begin(&[a.clone(), b.clone()])).unwrap();
         now(ledger.begin(std::slice::from_ref(&c))).unwrap();
         now(ledger.end(&[a.path])).unwrap();
         assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
+        std::mem::forget((all, ledger)); // no orderly close
 
-        // The last line of a process that was killed is cut short.
-        let mut text = fs::read(&file).unwrap();
-        text.extend_from_slice(b"{\"begun\":{\"path\":\"/never");
-        fs::write(&file, &text).unwrap();
-        let all = Arc::new(UnfinishedZnodes::open(&file).unwrap());
-        assert_eq!(all.of("r2", "x").unfinished().unwrap(), [b.clone(), c]);
-        let (path, origin) = all.list().remove(0);
+        // Who begins a znode again is not who began it, and whoever ends it has ended it.
+        let all = started(&path);
+        let ledger = all.of("r2", "x");
+        assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
+        now(ledger.begin(&[znode(b.path.as_str(), true), znode("/d", true)])).unwrap();
+        now(ledger.end(&[c.path, ZnodePath::parse("/never").unwrap()])).unwrap();
+        let all = started(&path);
         assert_eq!(
-            (path, &*origin.restore, &*origin.vault),
-            (b.path, "r1", "20260101T000000")
+            all.of("r3", "x").unfinished().unwrap(),
+            [b.clone(), znode("/d", true)]
         );
-        assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 2);
-        assert_eq!(all.unreadable(), 0);
+        let (first, origin) = all.list().remove(0);
+        assert_eq!(
+            (first, &*origin.restore, &*origin.vault),
+            (b.path.clone(), "r1", "20260101T000000")
+        );
+        assert!(!all.is_incomplete());
+
+        // A damaged note costs itself only.
+        let jobs = SqliteJobs::open(&path).unwrap().jobs;
+        jobs.put_notes(&[Note::new("r2", "/d", "{")]).unwrap();
+        let all = started(&path);
+        assert!(all.is_incomplete());
+        assert_eq!(all.of("r3", "x").unfinished().unwrap(), [b]);
+    }
+
+    #[test]
+    fn the_file_of_earlier_versions_is_taken_over_once() {
+        const LINES: &str = r#"{"begun":{"path":"/a","created":true,"restore":"r1","vault":"20260101T000000"}}
+{"begun":{"path":"/a/ł \"b","created":false,"restore":"r1","vault":"20260101T000000"}}
+{"begun":{"path":"/c","created":true,"restore":"r2","vault":"20260102T000000"}}
+{"ended":"/a"}
+{"begun":{"path":"/never"#;
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("unfinished.jsonl");
+        fs::write(&file, LINES).unwrap();
+        let jobs: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+        let start = || Arc::new(UnfinishedZnodes::open(Arc::clone(&jobs), Some(&file), false).unwrap());
+        let all = start();
+        let (b, c) = (znode("/a/ł \"b", false), znode("/c", true));
+        assert_eq!(all.of("r3", "x").unfinished().unwrap(), [b.clone(), c]);
+        let origins: Vec<_> = all.list().into_iter().map(|(_, origin)| origin.restore).collect();
+        assert_eq!(origins, ["r1", "r2"]);
+        assert!(!all.is_incomplete() && !file.exists());
+        let aside = directory.path().join("unfinished.jsonl.imported");
+        assert_eq!(fs::read_to_string(&aside).unwrap(), LINES);
+
+        now(all.of("r3", "x").end(&[b.path])).unwrap();
+        assert_eq!(start().list().len(), 1);
 
         // A damaged line costs itself only.
-        let text = fs::read_to_string(&file).unwrap().replacen("begun", "gun", 1);
-        fs::write(&file, text).unwrap();
-        let all = Arc::new(UnfinishedZnodes::open(&file).unwrap());
-        assert_eq!((all.list().len(), all.unreadable()), (1, 1));
+        fs::write(&file, LINES.replacen("begun", "gun", 1).replacen("/c", "/e", 1)).unwrap();
+        let all = start();
+        assert!(all.is_incomplete());
+        let paths: Vec<_> = all.list().into_iter().map(|(path, _)| path.to_string()).collect();
+        assert_eq!(paths, ["/a/ł \"b", "/c", "/e"]);
+    }
+
+    #[test]
+    fn what_cannot_be_noted_is_not_begun() {
+        let below: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+        let jobs = job_queue::FaultyJobs::new(Arc::clone(&below));
+        let all = Arc::new(UnfinishedZnodes::open(Arc::new(jobs.clone()), None, false).unwrap());
+        let ledger = all.of("r1", "x");
+        jobs.plan(job_queue::JobCall::PutNotes, 1, job_queue::JobFault::Fail);
+        assert!(now(ledger.begin(&[znode("/a", true)])).is_err());
+        assert!(ledger.unfinished().unwrap().is_empty());
+        now(ledger.begin(&[znode("/a", true)])).unwrap();
+        jobs.plan(job_queue::JobCall::DropNotes, 1, job_queue::JobFault::Fail);
+        assert!(now(ledger.end(&[znode("/a", true).path])).is_err());
+        assert_eq!(ledger.unfinished().unwrap(), [znode("/a", true)]);
+        assert_eq!(below.notes().unwrap().len(), 1);
     }
 }

@@ -67,7 +67,7 @@ impl Vaults {
     }
 
     fn is_free(&self, id: &VaultId, read: &HashMap<VaultId, usize>) -> Result<(), EngineError> {
-        match read.contains_key(id) || self.jobs.is_to_be_restored(id.as_str())? {
+        match read.contains_key(id) || self.jobs.is_needed(id.as_str())? {
             true => Err(EngineError::InUse(id.to_string())),
             false => Ok(()),
         }

@@ -13,18 +13,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobKind, JobState, JobStore, Outcome};
+use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
 
 use self::context::JobContext;
 use self::failure::Failure;
 use self::job_log::JobLog;
 use self::result::JobResult;
 use crate::EngineError;
+use crate::kind::JobKind;
+use crate::plain::plain;
 use crate::site::Site;
 use crate::vaults::Vaults;
 
 pub(crate) use self::compare_live::with_live;
-pub use self::job_log::plain;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
 
@@ -44,6 +45,9 @@ pub(crate) struct Worker {
 #[async_trait]
 impl JobHandler for Worker {
     async fn run(&self, job: Job) -> Outcome {
+        let Some(kind) = JobKind::from_name(&job.kind) else {
+            return Outcome::failure(format!("there is no kind of job {:?}", plain(&job.kind)));
+        };
         let context = JobContext {
             log: JobLog::new(&job.id, Arc::clone(&self.clock)),
             progress: self.running.begin(&job.id),
@@ -51,7 +55,7 @@ impl JobHandler for Worker {
             clock: Arc::clone(&self.clock),
             job,
         };
-        let done = match context.job.kind {
+        let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
                 let done = restore::run(&self.vaults, &self.site, &context).await;
@@ -64,17 +68,14 @@ impl JobHandler for Worker {
         let stored = done
             .as_ref()
             .map_or_else(|failure| !matches!(failure.result, JobResult::Nothing), |_| true);
-        if context.job.kind == JobKind::Backup && stored {
+        if kind == JobKind::Backup && stored {
             self.after_backup(&context).await;
         }
         match done {
             Ok(result) => Outcome::success(result.stored()),
-            Err(Failure { cause, result }) => Outcome {
-                state: JobState::Failed,
-                message: Some(cause.to_string()),
-                log_tail: context.log.tail(),
-                result: result.stored(),
-            },
+            Err(Failure { cause, result }) => Outcome::failure(cause.to_string())
+                .with_log_tail(context.log.tail())
+                .with_result(result.stored()),
         }
     }
 }

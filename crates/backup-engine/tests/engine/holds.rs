@@ -156,8 +156,8 @@ async fn an_eviction_that_fails_is_told_and_leaves_the_rest_as_it_is() {
         );
     };
     // Whether a restore needs it is not known: it stays.
-    running.jobs.plan(JobCall::IsToBeRestored, 1, JobFault::Fail);
-    told(engine.evict_one(&first).await.unwrap_err(), "IsToBeRestored");
+    running.jobs.plan(JobCall::IsNeeded, 1, JobFault::Fail);
+    told(engine.evict_one(&first).await.unwrap_err(), "IsNeeded");
     vaults.plan(VaultCall::Remove, 1, VaultFault::Fail);
     told(engine.evict_one(&first).await.unwrap_err(), "Remove");
     assert_eq!(engine.list().await.unwrap(), all);

@@ -7,39 +7,19 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::rows::{COLUMNS, fail_unreadable, storage};
+use super::rows::{fail_unreadable, storage};
+use super::schema;
 use crate::QueueError;
 
-/// `PRAGMA user_version` of the schema below.
-const SCHEMA_VERSION: i64 = 1;
-const SCHEMA: &str = "
-    CREATE TABLE job (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        kind TEXT NOT NULL,
-        vault TEXT NOT NULL,
-        payload TEXT NOT NULL,
-        scheduled INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        message TEXT,
-        log_tail TEXT NOT NULL,
-        result TEXT NOT NULL,
-        created_at INTEGER NOT NULL,
-        started_at INTEGER,
-        finished_at INTEGER
-    );
-    CREATE INDEX job_by_state ON job (state, seq);
-    CREATE INDEX job_by_kind ON job (kind, id);
-    PRAGMA user_version = 1;";
 pub(super) enum Fault {
-    Damaged(String),
+    Damaged(rusqlite::Error),
     Other(QueueError),
 }
 
 impl Fault {
     pub(super) fn into_error(self) -> QueueError {
         match self {
-            Self::Damaged(what) => QueueError::Storage(what),
+            Self::Damaged(error) => storage(error),
             Self::Other(error) => error,
         }
     }
@@ -48,7 +28,7 @@ impl Fault {
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(error.to_string()),
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(error),
             _ => Self::Other(storage(error)),
         }
     }
@@ -61,19 +41,15 @@ pub(super) fn open_sound(path: &Path) -> Result<Connection, Fault> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    match version {
-        0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;"))?,
-        SCHEMA_VERSION => {}
-        newer => return Err(Fault::Other(QueueError::Newer(newer))),
-    }
     let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
     if verdict != "ok" {
-        return Err(Fault::Damaged(verdict));
+        let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+        return Err(Fault::Damaged(rusqlite::Error::SqliteFailure(
+            corrupt,
+            Some(verdict),
+        )));
     }
-    if let Err(error) = connection.prepare(&format!("SELECT seq, {COLUMNS} FROM job LIMIT 0")) {
-        return Err(Fault::Damaged(error.to_string()));
-    }
+    schema::bring_up(&mut connection)?;
     fail_unreadable(&mut connection).map_err(Fault::Other)?;
     Ok(connection)
 }
@@ -125,11 +101,9 @@ pub(super) fn move_aside(path: &Path) -> Result<PathBuf, QueueError> {
     for part in ["-wal", "-shm", ""] {
         let (from, to) = (with(part), with(&format!("{suffix}{part}")));
         match fs::rename(&from, &to) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(QueueError::Storage(format!(
-                    "{} cannot be moved aside: {error}",
-                    from.display()
-                )));
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let what = format!("{} cannot be moved aside: {error}", from.display());
+                return Err(storage(io::Error::new(error.kind(), what)));
             }
             _ => {}
         }

@@ -1,19 +1,24 @@
 //! Jobs in a SQLite database.
 
 mod file;
+mod notes;
 mod rows;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
-use serde_json::Value;
 use time::OffsetDateTime;
 
 use self::file::{Fault, move_aside, open_sound};
 use self::rows::{COLUMNS, UNREADABLE, fail_row, from_millis, load, millis, parse, storage, whole_millis};
-use crate::store::{INTERRUPTED, check};
-use crate::{Counts, Job, JobKind, JobState, JobStore, NewJob, Outcome, QueueError};
+use crate::store::{INTERRUPTED, check_cancel, check_end};
+use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
+
+/// The states in SQL.
+const QUEUED: &str = JobState::Queued.name();
+const PROCESSING: &str = JobState::Processing.name();
 
 /// Jobs in a SQLite database, in WAL mode with `synchronous=FULL`: what a call has done survives a power loss.
 #[derive(Debug)]
@@ -21,27 +26,32 @@ pub struct SqliteJobs(Mutex<Connection>);
 
 /// A database that was opened.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Opened {
     /// The store.
     pub jobs: SqliteJobs,
-    /// Where the old file lies, if it was no database, or a damaged one, and a new one was begun.
+    /// Where the old file lies, if it was no database, or a damaged one, and a new one was begun: with those of the old
+    /// one's notes that could still be read, and no jobs.
     pub moved_aside: Option<PathBuf>,
 }
 
 impl SqliteJobs {
     /// Opens the database at `path`, made if it is missing and the owner's alone. A file that is no sound database is
-    /// moved aside; jobs whose row cannot be read are failed.
+    /// moved aside; one of an earlier version is brought to this one; jobs whose row cannot be read are failed. The jobs
+    /// of versions that knew no lanes are in [`MAIN_LANE`](crate::MAIN_LANE), and nobody has claimed them.
     ///
     /// # Errors
     /// [`QueueError::Newer`]; [`QueueError::Storage`], also where a file of it has another name, or is a link.
     pub fn open(path: &Path) -> Result<Opened, QueueError> {
         match open_sound(path) {
             Err(Fault::Damaged(_)) => {
-                let moved_aside = Some(move_aside(path)?);
+                let aside = move_aside(path)?;
                 let connection = open_sound(path).map_err(Fault::into_error)?;
+                let jobs = Self(Mutex::new(connection));
+                jobs.put_notes(&notes::salvage(&aside))?;
                 Ok(Opened {
-                    jobs: Self(Mutex::new(connection)),
-                    moved_aside,
+                    jobs,
+                    moved_aside: Some(aside),
                 })
             }
             Err(fault) => Err(fault.into_error()),
@@ -74,22 +84,26 @@ impl JobStore for SqliteJobs {
     fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError> {
         let job = Job::queued(job, whole_millis(now));
         self.write(|t| {
-            if state_of(t, &job.id)?.is_some() {
+            let taken = "SELECT EXISTS (SELECT 1 FROM job WHERE id = ?1)";
+            if t.query_row(taken, [&job.id], |row| row.get(0)).map_err(storage)? {
                 return Err(QueueError::Duplicate(job.id.clone()));
             }
-            let queued = count(t, "state = 'Queued'")?;
+            let queued = count(t, "state = ?1", QUEUED)?;
             if queued >= max_queued {
                 return Err(QueueError::Full(queued));
             }
+            let needs = serde_json::to_string(&job.needs).map_err(storage)?;
             t.execute(
-                "INSERT INTO job (id, kind, vault, payload, scheduled, state, log_tail, result, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'Queued', '[]', 'null', ?6)",
+                "INSERT INTO job (id, kind, lane, needs, payload, scheduled, state, log_tail, result, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, '[]', 'null', ?8)",
                 params![
                     job.id,
-                    kind_name(job.kind),
-                    job.vault,
+                    job.kind,
+                    job.lane,
+                    needs,
                     job.payload.to_string(),
                     job.scheduled,
+                    QUEUED,
                     millis(now)
                 ],
             )
@@ -99,12 +113,23 @@ impl JobStore for SqliteJobs {
         Ok(job)
     }
 
-    fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
+    fn claim(&self, worker: &str, lane: &str, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
         self.write(|t| {
+            let busy = "SELECT EXISTS (SELECT 1 FROM job WHERE state = ?1 AND lane = ?2)";
+            if t.query_row(busy, [PROCESSING, lane], |row| row.get(0))
+                .map_err(storage)?
+            {
+                return Ok(None);
+            }
+            // What names no lane that can be read is in the way of all.
+            let sql = format!(
+                "SELECT {COLUMNS}, seq FROM job WHERE state = ?1 AND (lane = ?2 OR typeof(lane) <> 'text')
+                 ORDER BY seq LIMIT 1"
+            );
             loop {
-                let sql =
-                    format!("SELECT {COLUMNS}, seq FROM job WHERE state = 'Queued' ORDER BY seq LIMIT 1");
-                let first = t.query_row(&sql, [], |row| Ok((parse(row), row.get::<_, i64>(12)?)));
+                let first = t.query_row(&sql, [QUEUED, lane], |row| {
+                    Ok((parse(row), row.get::<_, i64>("seq")?))
+                });
                 let Some((job, seq)) = first.optional().map_err(storage)? else {
                     return Ok(None);
                 };
@@ -112,8 +137,8 @@ impl JobStore for SqliteJobs {
                     Err(why) => fail_row(t, seq, &why)?,
                     Ok(job) => {
                         t.execute(
-                            "UPDATE job SET state = 'Processing', started_at = ?2 WHERE seq = ?1",
-                            params![seq, millis(now)],
+                            "UPDATE job SET state = ?2, worker = ?3, started_at = ?4, renewed_at = ?4 WHERE seq = ?1",
+                            params![seq, PROCESSING, worker, millis(now)],
                         )
                         .map_err(storage)?;
                         return load(t, &job.id);
@@ -123,38 +148,40 @@ impl JobStore for SqliteJobs {
         })
     }
 
-    fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
+    fn renew(&self, id: &str, worker: &str, now: OffsetDateTime) -> Result<Job, QueueError> {
         self.write(|t| {
-            let state = state_of(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
-            if state != JobState::Processing {
-                return Err(QueueError::Illegal {
+            state_of(t, id)?;
+            let renew = "UPDATE job SET renewed_at = ?4 WHERE id = ?1 AND state = ?2 AND worker = ?3";
+            let renewed = t
+                .execute(renew, params![id, PROCESSING, worker, millis(now)])
+                .map_err(storage)?;
+            if renewed == 0 {
+                return Err(QueueError::NotHeld {
                     id: id.to_owned(),
-                    from: state,
-                    to: outcome.state,
+                    worker: worker.to_owned(),
                 });
             }
-            check(id, state, outcome.state)?;
+            load(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))
+        })
+    }
+
+    fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
+        self.write(|t| {
+            check_end(id, state_of(t, id)?, outcome.state)?;
             end(t, id, &outcome, now)
         })
     }
 
-    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<(), QueueError> {
+    fn cancel(&self, id: &str, now: OffsetDateTime) -> Result<JobState, QueueError> {
         self.write(|t| {
-            let state = state_of(t, id)?.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
-            if state != JobState::Queued {
-                return Err(QueueError::Illegal {
-                    id: id.to_owned(),
-                    from: state,
-                    to: JobState::Canceled,
-                });
+            let next = check_cancel(id, state_of(t, id)?)?;
+            if next == JobState::Canceled {
+                end(t, id, &Outcome::canceled(), now)?;
+            } else {
+                t.execute("UPDATE job SET cancel_requested = 1 WHERE id = ?1", [id])
+                    .map_err(storage)?;
             }
-            let outcome = Outcome {
-                state: JobState::Canceled,
-                message: None,
-                log_tail: Vec::new(),
-                result: Value::Null,
-            };
-            end(t, id, &outcome, now)
+            Ok(next)
         })
     }
 
@@ -166,40 +193,60 @@ impl JobStore for SqliteJobs {
         let connection = self.lock();
         let oldest: Option<i64> = connection
             .query_row(
-                "SELECT min(created_at) FROM job WHERE state = 'Queued' AND typeof(created_at) = 'integer'",
-                [],
+                "SELECT min(created_at) FROM job WHERE state = ?1 AND typeof(created_at) = 'integer'",
+                [QUEUED],
                 |row| row.get(0),
             )
             .map_err(storage)?;
         Ok(Counts {
-            queued: count(&connection, "state = 'Queued'")?,
-            queued_by_schedule: count(&connection, "state = 'Queued' AND scheduled")?,
-            processing: count(&connection, "state = 'Processing'")?,
+            queued: count(&connection, "state = ?1", QUEUED)?,
+            queued_by_schedule: count(&connection, "state = ?1 AND scheduled", QUEUED)?,
+            processing: count(&connection, "state = ?1", PROCESSING)?,
             oldest_queued_at: oldest.map(from_millis),
         })
     }
 
-    fn greatest_id(&self, kind: JobKind) -> Result<Option<String>, QueueError> {
+    fn greatest_id(&self, kind: &str) -> Result<Option<String>, QueueError> {
         let find = "SELECT max(id) FROM job WHERE kind = ?1 AND typeof(id) = 'text'";
         self.lock()
-            .query_row(find, [kind_name(kind)], |row| row.get(0))
+            .query_row(find, [kind], |row| row.get(0))
             .map_err(storage)
     }
 
-    fn is_to_be_restored(&self, vault: &str) -> Result<bool, QueueError> {
-        let find = "SELECT EXISTS (SELECT 1 FROM job WHERE state IN ('Queued', 'Processing') AND kind = ?1 AND vault = ?2)";
-        self.lock()
-            .query_row(find, [kind_name(JobKind::Restore), vault], |row| row.get(0))
-            .map_err(storage)
+    fn is_needed(&self, name: &str) -> Result<bool, QueueError> {
+        let connection = self.lock();
+        let mut find = connection
+            .prepare_cached("SELECT needs FROM job WHERE state IN (?1, ?2)")
+            .map_err(storage)?;
+        let mut rows = find.query([QUEUED, PROCESSING]).map_err(storage)?;
+        while let Some(row) = rows.next().map_err(storage)? {
+            // What a row needs that cannot be read is nothing: it will be failed.
+            let needs = row.get_ref(0).map_err(storage)?.as_bytes().unwrap_or_default();
+            let needs: Vec<String> = serde_json::from_slice(needs).unwrap_or_default();
+            if needs.iter().any(|need| need == name) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn recover(&self, now: OffsetDateTime) -> Result<Vec<Job>, QueueError> {
+    fn recover(
+        &self,
+        worker: &str,
+        lapsed_before: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Job>, QueueError> {
         self.write(|t| {
             let mut find = t
-                .prepare("SELECT id FROM job WHERE state = 'Processing' ORDER BY seq")
+                .prepare(
+                    "SELECT id FROM job
+                     WHERE state = ?1 AND (worker = ?2 OR worker IS NULL OR renewed_at < ?3) ORDER BY seq",
+                )
                 .map_err(storage)?;
             let ids: Vec<String> = find
-                .query_map([], |row| row.get(0))
+                .query_map(params![PROCESSING, worker, lapsed_before.map(millis)], |row| {
+                    row.get(0)
+                })
                 .and_then(Iterator::collect::<Result<_, _>>)
                 .map_err(storage)?;
             let mut cut = Vec::new();
@@ -232,35 +279,46 @@ impl JobStore for SqliteJobs {
         let keep = i64::try_from(keep).unwrap_or(i64::MAX);
         self.write(|t| {
             t.execute(
-                "DELETE FROM job WHERE state NOT IN ('Queued', 'Processing')
-                   AND seq NOT IN (SELECT seq FROM job WHERE state NOT IN ('Queued', 'Processing')
-                                   ORDER BY seq DESC LIMIT ?1)
-                   AND id NOT IN (SELECT max(id) FROM job WHERE typeof(id) = 'text' AND kind IN ('backup', 'restore')
+                "DELETE FROM job WHERE state NOT IN (?2, ?3)
+                   AND seq NOT IN (SELECT seq FROM job WHERE state NOT IN (?2, ?3) ORDER BY seq DESC LIMIT ?1)
+                   AND id NOT IN (SELECT max(id) FROM job WHERE typeof(id) = 'text' AND typeof(kind) = 'text'
                                   GROUP BY kind)",
-                [keep],
+                params![keep, QUEUED, PROCESSING],
             )
             .map_err(storage)
         })
     }
+
+    fn put_notes(&self, notes: &[Note]) -> Result<(), QueueError> {
+        self.write(|t| notes::put(t, notes))
+    }
+
+    fn drop_notes(&self, job: &str, keys: &[String]) -> Result<(), QueueError> {
+        self.write(|t| notes::drop(t, job, keys))
+    }
+
+    fn notes(&self) -> Result<Vec<Note>, QueueError> {
+        notes::all(&self.lock())
+    }
 }
 
-fn count(connection: &Connection, what: &str) -> Result<usize, QueueError> {
+fn count(connection: &Connection, which: &str, state: &str) -> Result<usize, QueueError> {
+    let count = format!("SELECT count(*) FROM job WHERE {which}");
     let count: i64 = connection
-        .query_row(&format!("SELECT count(*) FROM job WHERE {what}"), [], |row| {
-            row.get(0)
-        })
+        .query_row(&count, [state], |row| row.get(0))
         .map_err(storage)?;
     usize::try_from(count).map_err(storage)
 }
 
 /// The state of a job, whatever else its row says.
-fn state_of(connection: &Connection, id: &str) -> Result<Option<JobState>, QueueError> {
+fn state_of(connection: &Connection, id: &str) -> Result<JobState, QueueError> {
     let find = "SELECT state FROM job WHERE id = ?1";
-    let state: Option<Value> = connection
-        .query_row(find, [id], |row| Ok(Value::String(row.get(0)?)))
+    let state: Option<String> = connection
+        .query_row(find, [id], |row| row.get(0))
         .optional()
         .map_err(storage)?;
-    state.map(serde_json::from_value).transpose().map_err(storage)
+    let state = state.ok_or_else(|| QueueError::NotFound(id.to_owned()))?;
+    JobState::from_name(&state).ok_or_else(|| storage(format!("job {id} is in no known state")))
 }
 
 fn end(t: &Transaction<'_>, id: &str, outcome: &Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
@@ -269,7 +327,7 @@ fn end(t: &Transaction<'_>, id: &str, outcome: &Outcome, now: OffsetDateTime) ->
         "UPDATE job SET state = ?2, message = ?3, log_tail = ?4, result = ?5, finished_at = ?6 WHERE id = ?1",
         params![
             id,
-            format!("{:?}", outcome.state),
+            outcome.state.name(),
             outcome.message,
             tail,
             outcome.result.to_string(),
@@ -278,11 +336,4 @@ fn end(t: &Transaction<'_>, id: &str, outcome: &Outcome, now: OffsetDateTime) ->
     )
     .map_err(storage)?;
     Ok(())
-}
-
-fn kind_name(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Backup => "backup",
-        JobKind::Restore => "restore",
-    }
 }

@@ -1,37 +1,42 @@
 //! Rows of the table, and what is told of one that cannot be read.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
-use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
-use crate::{Job, JobKind, JobState, QueueError};
+use crate::{Job, JobState, NewJob, QueueError};
 
-pub(super) const COLUMNS: &str = "id, kind, vault, payload, scheduled, state, message, log_tail, result, created_at, \
-                       started_at, finished_at";
+pub(super) const COLUMNS: &str = "id, kind, payload, scheduled, state, message, log_tail, result, created_at, \
+                       started_at, finished_at, needs, lane, worker, renewed_at, cancel_requested";
+
+/// Why a row cannot be read.
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the message of a job begins with whose row could not be read.
 pub(super) const UNREADABLE: &str = "its row in the job database cannot be read";
 
-pub(super) fn parse(row: &Row<'_>) -> Result<Job, QueueError> {
-    let text = |index: usize| row.get::<_, String>(index).map_err(storage);
-    let time = |index: usize| {
-        row.get::<_, Option<i64>>(index)
-            .map(|t| t.map(from_millis))
-            .map_err(storage)
+pub(super) fn parse(row: &Row<'_>) -> Result<Job, BoxError> {
+    let text = |column: &str| row.get::<_, String>(column);
+    let time = |column: &str| Ok::<_, BoxError>(row.get::<_, Option<i64>>(column)?.map(from_millis));
+    let state = text("state")?;
+    let new = NewJob {
+        id: text("id")?,
+        kind: text("kind")?,
+        lane: text("lane")?,
+        needs: serde_json::from_str(&text("needs")?)?,
+        payload: serde_json::from_str(&text("payload")?)?,
+        scheduled: row.get("scheduled")?,
     };
     Ok(Job {
-        id: text(0)?,
-        kind: serde_json::from_value(Value::String(text(1)?)).map_err(storage)?,
-        vault: text(2)?,
-        payload: serde_json::from_str(&text(3)?).map_err(storage)?,
-        scheduled: row.get(4).map_err(storage)?,
-        state: serde_json::from_value(Value::String(text(5)?)).map_err(storage)?,
-        message: row.get(6).map_err(storage)?,
-        log_tail: serde_json::from_str(&text(7)?).map_err(storage)?,
-        result: serde_json::from_str(&text(8)?).map_err(storage)?,
-        created_at: time(9)?.unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        started_at: time(10)?,
-        finished_at: time(11)?,
+        state: JobState::from_name(&state).ok_or_else(|| format!("unknown state {state:?}"))?,
+        worker: row.get("worker")?,
+        renewed_at: time("renewed_at")?,
+        cancel_requested: row.get("cancel_requested")?,
+        message: row.get("message")?,
+        log_tail: serde_json::from_str(&text("log_tail")?)?,
+        result: serde_json::from_str(&text("result")?)?,
+        started_at: time("started_at")?,
+        finished_at: time("finished_at")?,
+        ..Job::queued(new, time("created_at")?.unwrap_or(OffsetDateTime::UNIX_EPOCH))
     })
 }
 
@@ -57,7 +62,7 @@ pub(super) fn fail_unreadable(connection: &mut Connection) -> Result<(), QueueEr
         let mut rows = all.query([]).map_err(storage)?;
         while let Some(row) = rows.next().map_err(storage)? {
             if let Err(error) = parse(row) {
-                bad.push((row.get::<_, i64>(12).map_err(storage)?, error));
+                bad.push((row.get::<_, i64>("seq").map_err(storage)?, error));
             }
         }
     }
@@ -67,50 +72,42 @@ pub(super) fn fail_unreadable(connection: &mut Connection) -> Result<(), QueueEr
     t.commit().map_err(storage)
 }
 
-pub(super) fn fail_row(t: &Transaction<'_>, seq: i64, why: &QueueError) -> Result<(), QueueError> {
+pub(super) fn fail_row(t: &Transaction<'_>, seq: i64, why: &BoxError) -> Result<(), QueueError> {
     t.execute(
-        "UPDATE job SET state = 'Failed', message = ?2 WHERE seq = ?1",
-        params![seq, unreadable_message(why)],
+        "UPDATE job SET state = ?3, message = ?2 WHERE seq = ?1",
+        params![seq, unreadable_message(why), JobState::Failed.name()],
     )
     .map_err(storage)?;
     Ok(())
 }
 
-fn unreadable_message(why: &QueueError) -> String {
+fn unreadable_message(why: &BoxError) -> String {
     // What stands in the row may be part of it, and of any length.
     let why: String = why.to_string().escape_debug().take(300).collect();
     format!("{UNREADABLE}: {why}")
 }
 
-/// What can be told of a job whose row cannot be read. That of a backup is named as its vault is.
-fn unreadable_job(row: &Row<'_>, id: &str, why: &QueueError) -> Job {
-    let text = |index: usize| row.get::<_, String>(index).ok();
-    let time = |index: usize| row.get::<_, Option<i64>>(index).ok().flatten().map(from_millis);
-    let vault = text(2).unwrap_or_default();
-    let otherwise = if vault == id {
-        JobKind::Backup
-    } else {
-        JobKind::Restore
+/// What can be told of a job whose row cannot be read.
+fn unreadable_job(row: &Row<'_>, id: &str, why: &BoxError) -> Job {
+    let text = |column: &str| row.get::<_, String>(column).ok();
+    let time = |column: &str| row.get::<_, Option<i64>>(column).ok().flatten().map(from_millis);
+    let needs = text("needs").and_then(|needs| serde_json::from_str(&needs).ok());
+    let new = NewJob {
+        lane: text("lane").unwrap_or_default(),
+        needs: needs.unwrap_or_default(),
+        ..NewJob::new(id, text("kind").unwrap_or_default())
     };
-    let kind = text(1).and_then(|kind| serde_json::from_value(Value::String(kind)).ok());
     Job {
-        id: id.to_owned(),
-        kind: kind.unwrap_or(otherwise),
-        vault,
-        payload: Value::Null,
-        scheduled: false,
         state: JobState::Failed,
         message: Some(unreadable_message(why)),
-        log_tail: Vec::new(),
-        result: Value::Null,
-        created_at: time(9).unwrap_or(OffsetDateTime::UNIX_EPOCH),
-        started_at: time(10),
-        finished_at: time(11),
+        started_at: time("started_at"),
+        finished_at: time("finished_at"),
+        ..Job::queued(new, time("created_at").unwrap_or(OffsetDateTime::UNIX_EPOCH))
     }
 }
 
-pub(super) fn storage(error: impl std::fmt::Display) -> QueueError {
-    QueueError::Storage(error.to_string())
+pub(super) fn storage(error: impl Into<BoxError>) -> QueueError {
+    QueueError::storage(error)
 }
 
 pub(super) fn millis(time: OffsetDateTime) -> i64 {

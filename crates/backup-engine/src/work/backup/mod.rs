@@ -13,6 +13,7 @@ use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, VaultId};
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
 use super::result::JobResult;
+use crate::kind;
 use crate::requests::BackupRequest;
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -36,7 +37,7 @@ pub(super) async fn run(
     let JobContext {
         job, log, metrics, ..
     } = context;
-    let id: VaultId = job.vault.parse()?;
+    let id: VaultId = kind::vault(job).parse()?;
     let request: BackupRequest = serde_json::from_value(job.payload.clone())?;
     let mode = request.mode.as_str();
     let mut manifest = Manifest::new(&id, request.mode, context.now(), Outcome::Complete);

@@ -14,6 +14,7 @@ use vault_store::{VaultId, VaultStore};
 use super::context::JobContext;
 use super::failure::Failure;
 use super::result::{Done, JobResult, Restored, Source};
+use crate::kind;
 use crate::requests::{RestorePayload, Strategy};
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -28,7 +29,7 @@ pub(super) async fn run(
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
-    let (store, vault) = (Arc::clone(&vaults.store), context.job.vault.clone());
+    let (store, vault) = (Arc::clone(&vaults.store), kind::vault(&context.job).to_owned());
     let source = tokio::task::spawn_blocking(move || source(&*store, &vault)).await?;
     match done {
         Ok(done) => Ok(restored(done, source)),
@@ -58,7 +59,7 @@ fn source(store: &dyn VaultStore, vault: &str) -> Option<Source> {
 }
 
 async fn bring_back(vaults: &Arc<Vaults>, site: &Arc<Site>, context: &JobContext) -> Result<Done, Failure> {
-    let id: VaultId = context.job.vault.parse()?;
+    let id: VaultId = kind::vault(&context.job).parse()?;
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let doing = if payload.dry_run {
         "comparing with"

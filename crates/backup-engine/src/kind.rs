@@ -1,0 +1,62 @@
+//! What jobs there are, and the names that the queue knows them by.
+
+use job_queue::Job;
+use serde::Serialize;
+
+/// Who does the engine's jobs. There is one engine over a queue.
+pub(crate) const WORKER: &str = "engine";
+/// Backups and restores never run together.
+pub(crate) const LANE: &str = job_queue::MAIN_LANE;
+
+/// What a job does. Serialized as the name that it is stored by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobKind {
+    /// Write a vault, which is named as the job is.
+    Backup,
+    /// Bring the vault back that the job needs.
+    Restore,
+}
+
+impl JobKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        [Self::Backup, Self::Restore]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
+    /// What is told of a job whatever its record says.
+    pub(crate) fn of(job: &Job) -> Self {
+        Self::from_name(&job.kind).unwrap_or(if job.needs.is_empty() {
+            Self::Backup
+        } else {
+            Self::Restore
+        })
+    }
+}
+
+/// The vault that a job is about: the one that it needs, or its own.
+pub(crate) fn vault(job: &Job) -> &str {
+    job.needs.first().unwrap_or(&job.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_kinds_are_read_back_and_told() {
+        for kind in [JobKind::Backup, JobKind::Restore] {
+            assert_eq!(JobKind::from_name(kind.name()), Some(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
+        assert_eq!(JobKind::from_name("Backup"), None);
+    }
+}
