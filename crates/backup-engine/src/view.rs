@@ -1,4 +1,3 @@
-use std::io::{Seek, SeekFrom};
 use std::sync::atomic::Ordering;
 
 use job_queue::{Job, JobKind, JobState};
@@ -179,21 +178,17 @@ fn wrong_length(vaults: &dyn VaultStore, manifest: &Manifest) -> Option<String> 
     let mut needed = manifest
         .files
         .iter()
-        .filter(|file| records::is_needed(&file.name));
-    needed.find_map(|file| {
-        let length = vaults
-            .open(&manifest.id, &file.name)
-            .map(|mut open| open.seek(SeekFrom::End(0)));
-        match length {
-            Ok(Ok(length)) if length == file.bytes => None,
-            Ok(Ok(length)) => Some(format!(
+        .filter(|file| records::is_needed(file.name.as_str()));
+    needed.find_map(
+        |file| match vaults.open(&manifest.id, &file.name).map(|open| open.size()) {
+            Ok(length) if length == file.bytes => None,
+            Ok(length) => Some(format!(
                 "{} is damaged: {length} bytes of {} are there",
                 file.name, file.bytes
             )),
-            Ok(Err(error)) => Some(format!("{} cannot be read: {error}", file.name)),
             Err(error) => Some(error.to_string()),
-        }
-    })
+        },
+    )
 }
 
 /// A backup that waits or is being written.

@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::sync::Arc;
 
 use job_queue::Job;
 use tokio::sync::mpsc;
 use vault_store::{
-    AclsFrom, AsOf, Captured, Contents, FileEntry, FrameEntry, Hierarchical, Manifest, Moving, Outcome,
-    Skipped, Stage, VaultId, Zxid,
+    AclsFrom, AsOf, Captured, Contents, FileEntry, FileName, FrameEntry, Hierarchical, Manifest, Moving,
+    Outcome, Skipped, Stage, StoreError, VaultFile, VaultId, Zxid,
 };
 use zk_snapshot::{
     AclIndexWriter, Amendment, ArchiveError, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency,
@@ -126,14 +126,10 @@ async fn capture_into_stage(
         log.info(&format!("ACLs that did not change are those of backup {id}"));
     }
     let (sink, portions) = mpsc::channel(BUFFERED);
-    let (vaults, id, granular) = (
-        Arc::clone(&parts.vaults),
-        manifest.id.clone(),
-        manifest.is_granular(),
-    );
+    let (vaults, id) = (Arc::clone(&parts.vaults), manifest.id.clone());
     let (counter, source) = (Arc::clone(progress), parts.ensemble.name());
     let writing = tokio::task::spawn_blocking(move || {
-        let stage = || Ok(vaults.stage(&id, granular)?);
+        let stage = || Ok(vaults.stage(&id)?);
         write_portions(stage, portions, &source, &counter)
     });
     let options = CaptureOptions {
@@ -175,7 +171,7 @@ fn write_portions(
     'anew: loop {
         let mut stage = stage()?;
         let mut acls = AclIndexWriter::default();
-        let mut archive = archive_in(&mut *stage, ARCHIVE)?;
+        let mut archive = archive_in(&mut *stage, &ARCHIVE)?;
         let (mut amendments, mut too_large) = (None, BTreeSet::new());
         while let Some(portion) = portions.blocking_recv() {
             match portion {
@@ -202,7 +198,7 @@ fn write_portions(
                             acls.add(&record.path, &record.stat, &record.acl);
                         }
                         if amendments.is_none() {
-                            amendments = Some(archive_in(&mut *stage, AMENDMENTS)?);
+                            amendments = Some(archive_in(&mut *stage, &AMENDMENTS)?);
                         }
                         if let Some(archive) = &mut amendments {
                             too_large.remove(&amendment.path);
@@ -221,14 +217,13 @@ fn write_portions(
                 }
             }
         }
-        let mut files = vec![file_entry(ARCHIVE, archive.finish()?)];
+        let mut files = vec![file_entry(ARCHIVE, archive)?];
         if let Some(archive) = amendments {
-            files.push(file_entry(AMENDMENTS, archive.finish()?));
+            files.push(file_entry(AMENDMENTS, archive)?);
         }
         let mut index = Vec::new();
         acls.finish(source, &mut index)?;
-        stage.create(ACLS)?.write_all(&index)?;
-        files.push(FileEntry::whole(ACLS, &index));
+        files.push(stage.put(&ACLS, &index)?);
         return Ok(Written {
             stage,
             files,
@@ -237,19 +232,21 @@ fn write_portions(
     }
 }
 
-type Out = BufWriter<Box<dyn Write + Send>>;
+type Out = BufWriter<Box<dyn VaultFile>>;
 
-fn archive_in(stage: &mut dyn Stage, name: &str) -> Result<ArchiveWriter<Out>, Failure> {
+fn archive_in(stage: &mut dyn Stage, name: &FileName) -> Result<ArchiveWriter<Out>, Failure> {
     let out = BufWriter::with_capacity(1 << 20, stage.create(name)?);
     Ok(ArchiveWriter::new(out))
 }
 
-fn file_entry(name: &str, frames: Vec<Frame>) -> FileEntry {
-    FileEntry {
-        name: name.to_owned(),
+fn file_entry(name: FileName, archive: ArchiveWriter<Out>) -> Result<FileEntry, Failure> {
+    let (out, frames) = archive.finish()?;
+    out.into_inner()?.finish()?;
+    Ok(FileEntry {
+        name,
         bytes: frames.iter().map(|frame| frame.length).sum(),
         frames: frames.into_iter().map(frame_entry).collect(),
-    }
+    })
 }
 
 async fn finish(
@@ -336,9 +333,8 @@ fn tell(parts: &Parts, summary: &CaptureSummary, log: &JobLog) -> Outcome {
     }
 }
 
-fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), Failure> {
-    stage.create(LOG)?.write_all(text.as_bytes())?;
-    manifest.files.push(FileEntry::whole(LOG, text.as_bytes()));
+fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), StoreError> {
+    manifest.files.push(stage.put(&LOG, text.as_bytes())?);
     Ok(())
 }
 
@@ -407,7 +403,7 @@ async fn leave_a_failed_vault(parts: &Arc<Parts>, mut manifest: Manifest, reason
     };
     let text = log.text();
     let left = tokio::task::spawn_blocking(move || {
-        let mut stage = vaults.stage(&manifest.id, manifest.is_granular())?;
+        let mut stage = vaults.stage(&manifest.id)?;
         add_log(&mut *stage, &mut manifest, &text)?;
         Ok::<_, Failure>(stage.commit(&manifest)?)
     });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use vault_store::{Consistency, Contents, Manifest, VaultId, Zxid};
+use vault_store::{Consistency, Contents, FileName, Manifest, Reader, VaultId, Zxid};
 
 use super::comparing::Comparing;
 use super::log::JobLog;
@@ -55,7 +55,7 @@ pub(super) async fn run(
     })
     .await??;
     let name = snapshot_of(&manifest).ok_or("only a transactional backup can be restored by files")?;
-    let zxid = i64::from_str_radix(name.trim_start_matches(SNAPSHOT), 16)?;
+    let zxid = i64::from_str_radix(name.as_str().trim_start_matches(SNAPSHOT), 16)?;
     let epoch = match payload.raise_epoch {
         None => None,
         Some(least) => {
@@ -64,7 +64,7 @@ pub(super) async fn run(
         }
     };
     let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
-    let steps = steps(&recovery.directory, &name, epoch, ttl);
+    let steps = steps(&recovery.directory, name.as_str(), epoch, ttl);
     let placing = Placing {
         dry_run: payload.dry_run,
         strategy: payload.strategy,
@@ -148,9 +148,9 @@ pub(super) async fn run(
     Ok(placed(verified, gone, notes))
 }
 
-fn snapshot_of(manifest: &Manifest) -> Option<String> {
+fn snapshot_of(manifest: &Manifest) -> Option<FileName> {
     let mut names = manifest.files.iter().map(|file| &file.name);
-    names.find(|name| name.starts_with(SNAPSHOT)).cloned()
+    names.find(|name| name.as_str().starts_with(SNAPSHOT)).cloned()
 }
 
 fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>, ttl: u64) -> Vec<String> {
@@ -177,7 +177,7 @@ fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>, ttl: u64) -> Vec<
 fn place(
     parts: &Parts,
     id: &VaultId,
-    name: &str,
+    name: &FileName,
     directory: &Path,
     epoch: Option<i64>,
     readme: &str,
@@ -200,7 +200,7 @@ fn place(
 fn fill(
     parts: &Parts,
     id: &VaultId,
-    name: &str,
+    name: &FileName,
     new: &Path,
     epoch: Option<i64>,
     readme: &str,
@@ -211,7 +211,7 @@ fn fill(
         file.flush()?;
         file.sync_all()
     };
-    write(name, &mut parts.vaults.open(id, name)?)?;
+    write(name.as_str(), &mut Reader::new(parts.vaults.open(id, name)?))?;
     if let Some(epoch) = epoch {
         for name in ["currentEpoch", "acceptedEpoch"] {
             write(name, &mut epoch.to_string().as_bytes())?;
