@@ -8,8 +8,9 @@ use crate::{FileName, VaultId};
 
 /// Why a store did not do what it was asked.
 ///
-/// A store of your own makes those of its own rules directly, and [`io`](Self::io) or [`failed`](Self::failed) for whatever
-/// goes wrong below it: neither needs a path.
+/// A store of your own makes [`NotFound`](Self::NotFound), [`AlreadyExists`](Self::AlreadyExists) and [`damaged`](Self::damaged) ones by the rules of
+/// the traits, leaves those of a commit to [`Staged`](crate::Staged) and those of a manifest to [`Manifest`](crate::Manifest), and tells of whatever goes
+/// wrong below it by [`failed`](Self::failed) or [`io`](Self::io): neither needs a path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -84,6 +85,15 @@ impl StoreError {
             Self::Locked(_) => true,
             Self::Failed { transient, .. } => *transient,
             _ => false,
+        }
+    }
+
+    /// [`Damaged`](Self::Damaged), with the file, and what does not hold of it.
+    pub fn damaged(id: &VaultId, file: impl Display, what: impl Display) -> Self {
+        Self::Damaged {
+            id: id.clone(),
+            file: file.to_string(),
+            what: what.to_string(),
         }
     }
 

@@ -78,11 +78,7 @@ impl Manifest {
     /// # Errors
     /// [`StoreError::Unsupported`] for a later version; [`StoreError::Damaged`], also where it is that of another vault.
     pub fn parse(id: &VaultId, bytes: &[u8]) -> Result<Self, StoreError> {
-        let damaged = |what: String| StoreError::Damaged {
-            id: id.clone(),
-            file: MANIFEST.to_owned(),
-            what,
-        };
+        let damaged = |what: String| StoreError::damaged(id, MANIFEST, what);
         let unreadable = |error: serde_json::Error| damaged(format!("it cannot be read: {error}"));
         // What else is in a newer one nobody knows.
         let Version { version } = serde_json::from_slice(bytes).map_err(unreadable)?;

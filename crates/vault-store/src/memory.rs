@@ -76,11 +76,7 @@ impl VaultStore for MemoryStore {
 
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         let bytes = self.with(id, |vault| vault.files.get(file).cloned())?;
-        let missing = || StoreError::Damaged {
-            id: id.clone(),
-            file: file.to_string(),
-            what: "it is missing".to_owned(),
-        };
+        let missing = || StoreError::damaged(id, file, "it is missing");
         Ok(Arc::new(Open(bytes.ok_or_else(missing)?)))
     }
 

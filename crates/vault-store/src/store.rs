@@ -145,7 +145,8 @@ pub trait VaultFile: Write + Send {
 
 /// A file of a committed vault that is open for reading, by any number of threads at once.
 ///
-/// It stays open after the store was dropped. If its vault is removed, it reads what was there, or fails.
+/// It stays open after the store was dropped. If its vault is removed, it reads what was there, or fails, also
+/// where the id is given to another vault.
 pub trait VaultRead: Send + Sync {
     /// Its length in bytes when it was opened.
     fn size(&self) -> u64;

@@ -121,6 +121,7 @@ macro_rules! conformance_tests {
             ids_are_in_the_order_of_time,
             what_is_unknown_is_not_found,
             a_removed_vault_is_gone,
+            an_open_file_never_shows_another_vault,
             the_last_verification_is_remembered,
             sizes_cover_the_files,
             what_was_committed_outlives_the_store,

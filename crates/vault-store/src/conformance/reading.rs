@@ -182,6 +182,21 @@ pub fn a_file_that_is_not_there_is_damage(subject: &Subject) {
     );
 }
 
+/// Its vault was removed, and the id given to another.
+pub fn an_open_file_never_shows_another_vault(subject: &Subject) {
+    let store = subject.open();
+    put(&*store, &id(1), b"before");
+    let file = opened(&*store, 1);
+    store.remove(&id(1)).unwrap();
+    put(&*store, &id(1), b"afterwards");
+    let mut bytes = [0; 6];
+    let read = file.read_at(0, &mut bytes);
+    assert!(
+        read.is_err() || bytes == *b"before",
+        "A file whose vault was removed reads what was there, or fails: {read:?}, {bytes:?}."
+    );
+}
+
 /// Bytes are what was written, whatever was claimed of them.
 pub fn what_is_not_what_its_frames_say_is_found(subject: &Subject) {
     let store = subject.open();

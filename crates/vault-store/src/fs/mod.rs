@@ -155,18 +155,11 @@ impl VaultStore for FsStore {
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
         let path = self.find(id)?;
-        let damaged = |file: &str, what: &str| StoreError::Damaged {
-            id: id.clone(),
-            file: file.to_owned(),
-            what: what.to_owned(),
-        };
         let bytes = read(&path.join(MANIFEST)).map_err(|error| damage_or_io(id, &path, MANIFEST, error))?;
         let sum = read(&path.join(CHECKSUM)).map_err(|error| damage_or_io(id, &path, CHECKSUM, error))?;
         if checksum_line(&bytes).as_bytes() != sum {
-            return Err(damaged(
-                MANIFEST,
-                "its SHA-256 differs from the one recorded beside it",
-            ));
+            let what = "its SHA-256 differs from the one recorded beside it";
+            return Err(StoreError::damaged(id, MANIFEST, what));
         }
         Manifest::parse(id, &bytes)
     }
@@ -265,11 +258,7 @@ fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Error) -> Sto
         }
         _ => return io_at(&vault.join(file))(error),
     };
-    StoreError::Damaged {
-        id: id.clone(),
-        file: file.to_owned(),
-        what,
-    }
+    StoreError::damaged(id, file, what)
 }
 
 /// As `sha256sum` writes it, so that `sha256sum -c manifest.json.sha256` checks it.
