@@ -49,11 +49,10 @@ impl Shared {
         found.optional().map_err(failed(sql))
     }
 
-    /// A column of a vault.
     fn column<T: FromSql>(&self, id: &VaultId, name: &str) -> Result<T, StoreError> {
         let sql = format!("SELECT {name} FROM vaults WHERE id = ?");
-        let found = self.ask(&sql, [id.as_str()])?;
-        found.ok_or_else(|| StoreError::NotFound(id.clone()))
+        self.ask(&sql, [id.as_str()])?
+            .ok_or_else(|| StoreError::NotFound(id.clone()))
     }
 
     /// How many rows were changed.
@@ -66,10 +65,8 @@ impl SqliteStore {
     fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Connection::open(path).map_err(failed("open"))?;
         database.execute_batch(SCHEMA).map_err(failed(SCHEMA))?;
-        Ok(Self(Arc::new(Shared {
-            database: Mutex::new(database),
-            staged: Mutex::default(),
-        })))
+        let (database, staged) = (Mutex::new(database), Mutex::default());
+        Ok(Self(Arc::new(Shared { database, staged })))
     }
 }
 
@@ -171,7 +168,7 @@ impl VaultRead for SqliteRead {
         }
         let sql = "SELECT substr(bytes, ?, ?) FROM files WHERE stage = ? AND name = ?";
         let (from, count) = (offset.cast_signed() + 1, bytes.len().cast_signed());
-        let params = params![from, count as i64, self.stage, self.name.as_str()];
+        let params = params![from, count, self.stage, self.name.as_str()];
         let piece: Option<Vec<u8>> = self.shared.ask(sql, params)?;
         let piece = piece.ok_or_else(|| StoreError::failed(&self.name, false, "its vault was removed"))?;
         bytes[..piece.len()].copy_from_slice(&piece);
@@ -228,9 +225,10 @@ impl Stage for SqliteStage {
     fn commit(self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
         self.files.check(manifest)?;
         let row = params![self.id.as_str(), self.number, manifest.to_bytes()?];
-        self.shared
-            .change("INSERT INTO vaults VALUES (?, ?, ?, NULL)", row)
-            .map(drop)
+        let inserted = self
+            .shared
+            .change("INSERT INTO vaults VALUES (?, ?, ?, NULL)", row);
+        inserted.map(drop)
     }
 }
 

@@ -48,7 +48,7 @@ impl FsStore {
     /// Opens the storage at `root`, made if it is missing, and sweeps what a crash left unfinished.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Io`].
+    /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Failed`].
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
         private::create_directories(&root).map_err(io_at(&root))?;
