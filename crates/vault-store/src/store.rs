@@ -38,10 +38,14 @@ use crate::{FileEntry, FileName, Manifest, StoreError, VaultId, Verification};
 /// **Not the store's part:** to keep a vault from being removed while it is read (the caller holds it), and to keep a second process
 /// from the same place, which a store refuses where it can ([`StoreError::Locked`]).
 ///
-/// **An object store** fits like this: a vault is a prefix of keys, and exists when its manifest's object does. [`VaultFile`] gathers what is
-/// written into the parts of a multipart upload, [`finish`](VaultFile::finish) completes it, and `Drop` aborts it. `commit` puts the
-/// manifest, last and in one request. [`open`](Self::open) asks for the object's length, and [`read_at`](VaultRead::read_at) is one GET of a
-/// range. [`remove`](Self::remove) deletes the manifest first. What stages take is known in the process alone.
+/// **Where places are not directories** that can be renamed, keep files under the number of their stage, which is never given again, and let the
+/// vault say which stage it was: then a file that is finished too late, or read after its vault was removed, cannot be taken for one of the next
+/// vault with that id. Opening the store sweeps what belongs to no vault. Which ids are staged need only be known to the process.
+///
+/// **An object store** fits like this: a vault exists when its manifest's object does, and that says where the files are. [`VaultFile`] gathers
+/// what is written into the parts of a multipart upload, [`finish`](VaultFile::finish) completes it, and `Drop` aborts it. `commit` puts the
+/// manifest, last and in one request that refuses to overwrite. [`open`](Self::open) asks for the object's length, and
+/// [`read_at`](VaultRead::read_at) is one GET of a range. [`remove`](Self::remove) deletes the manifest first.
 pub trait VaultStore: Send + Sync {
     /// The ids of all committed vaults, full and granular, oldest first, each once. Damaged ones, and those of later versions, are among
     /// them.
@@ -85,7 +89,7 @@ pub trait VaultStore: Send + Sync {
     /// [`StoreError::NotFound`], [`StoreError::Failed`].
     fn size(&self, id: &VaultId) -> Result<u64, StoreError>;
 
-    /// Remembers the result of a check as durably as the vault, in place of an earlier one. The vault is not changed by it.
+    /// Remembers the result of a check, which is [`Serialize`](serde::Serialize) and no bigger than its damage, as durably as the vault, in place of an earlier one. The vault is not changed by it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Failed`]; what was remembered before is still there, or the new one is.
