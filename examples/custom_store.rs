@@ -3,18 +3,26 @@
 #![allow(clippy::print_stdout)]
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use vault_store::conformance::{self, Subject};
 use vault_store::{
-    FsStore, Manifest, MemoryStore, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification,
-    conformance,
+    FileName, FsStore, Manifest, MemoryStore, Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore,
+    Verification,
 };
 
+type Store = Arc<dyn VaultStore>;
+
 /// Two stores that hold the same vaults. What one cannot read, the other may.
-struct Mirror<A, B>(A, B);
+struct Mirror(Store, Store);
 
-struct MirrorStage(Box<dyn Stage>, Box<dyn Stage>);
+struct MirrorStage {
+    stages: (Box<dyn Stage>, Box<dyn Stage>),
+    first: Store,
+    id: VaultId,
+}
 
-struct Both(Box<dyn Write + Send>, Box<dyn Write + Send>);
+struct Both(Box<dyn VaultFile>, Box<dyn VaultFile>);
 
 impl Write for Both {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -29,14 +37,26 @@ impl Write for Both {
     }
 }
 
-impl<A: VaultStore, B: VaultStore> Mirror<A, B> {
+impl VaultFile for Both {
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        self.0.finish()?;
+        self.1.finish()
+    }
+}
+
+impl Mirror {
     fn either<T>(&self, ask: impl Fn(&dyn VaultStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        ask(&self.0).or_else(|first| ask(&self.1).map_err(|_| first))
+        ask(&*self.0).or_else(|first| {
+            ask(&*self.1).map_err(|second| match first {
+                StoreError::NotFound(_) => second,
+                first => first,
+            })
+        })
     }
 
     /// Done in both; a vault that only one of them has is no error.
     fn both(&self, act: impl Fn(&dyn VaultStore) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        match (act(&self.0), act(&self.1)) {
+        match (act(&*self.0), act(&*self.1)) {
             (Ok(()), Ok(()) | Err(StoreError::NotFound(_))) | (Err(StoreError::NotFound(_)), Ok(())) => {
                 Ok(())
             }
@@ -45,7 +65,7 @@ impl<A: VaultStore, B: VaultStore> Mirror<A, B> {
     }
 }
 
-impl<A: VaultStore, B: VaultStore> VaultStore for Mirror<A, B> {
+impl VaultStore for Mirror {
     fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
         let mut ids = self.0.ids()?;
         ids.extend(self.1.ids()?);
@@ -58,12 +78,15 @@ impl<A: VaultStore, B: VaultStore> VaultStore for Mirror<A, B> {
         self.either(|store| store.manifest(id))
     }
 
-    fn stage(&self, id: &VaultId, granular: bool) -> Result<Box<dyn Stage>, StoreError> {
-        let first = self.0.stage(id, granular)?;
-        Ok(Box::new(MirrorStage(first, self.1.stage(id, granular)?)))
+    fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        Ok(Box::new(MirrorStage {
+            stages: (self.0.stage(id)?, self.1.stage(id)?),
+            first: Arc::clone(&self.0),
+            id: id.clone(),
+        }))
     }
 
-    fn open(&self, id: &VaultId, file: &str) -> Result<Box<dyn ReadSeek>, StoreError> {
+    fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         self.either(|store| store.open(id, file))
     }
 
@@ -85,28 +108,35 @@ impl<A: VaultStore, B: VaultStore> VaultStore for Mirror<A, B> {
 }
 
 impl Stage for MirrorStage {
-    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
-        Ok(Box::new(Both(self.0.create(name)?, self.1.create(name)?)))
+    fn create(&mut self, name: &FileName) -> Result<Box<dyn VaultFile>, StoreError> {
+        let (first, second) = &mut self.stages;
+        Ok(Box::new(Both(first.create(name)?, second.create(name)?)))
     }
 
-    /// If the second place fails, the vault is in the first, whole; taking it again needs a new id.
     fn commit(self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
-        self.0.commit(manifest)?;
-        self.1.commit(manifest)
+        let (first, second) = self.stages;
+        first.commit(manifest)?;
+        second.commit(manifest).or_else(|error| {
+            // Nothing is to be left. Where this fails too, the vault is whole in the first place.
+            self.first.remove(&self.id)?;
+            Err(error)
+        })
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = tempfile::tempdir()?;
-    let turn = std::cell::Cell::new(0_u32);
-    conformance::run(|| {
-        turn.set(turn.get() + 1);
-        let place = |name: &str| root.path().join(format!("{name}-{}", turn.get()));
-        #[allow(clippy::expect_used)] // the suite panics at what does not hold
-        let open = |name: &str| FsStore::open(place(name)).expect("a new directory");
-        Mirror(open("first"), open("second"))
-    });
-    conformance::run(|| Mirror(MemoryStore::new(), MemoryStore::new()));
+#[allow(clippy::expect_used)] // as the suite, which panics at what does not hold
+fn on_disk() -> Subject {
+    let root = tempfile::tempdir().expect("a new directory");
+    let open = move || {
+        let store = |name: &str| FsStore::open(root.path().join(name)).expect("a storage");
+        Mirror(Arc::new(store("first")), Arc::new(store("second")))
+    };
+    Subject::new(open).held_by_stages()
+}
+
+fn main() {
+    conformance::all(on_disk);
+    let in_memory = || Mirror(Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
+    conformance::all(|| Subject::new(in_memory).not_durable());
     println!("the mirror does what every vault store must do");
-    Ok(())
 }

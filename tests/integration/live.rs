@@ -132,7 +132,7 @@ pub(crate) async fn back_up(client: &dyn Client, file: &Path) -> (CaptureSummary
                 Portion::Amendments(amendments) => assert_eq!(amendments, []),
             }
         }
-        writer.finish().unwrap()
+        writer.finish().unwrap().1
     });
     let summary = capture(client, &CaptureOptions::default(), sink).await.unwrap();
     let frames = writing.await.unwrap();

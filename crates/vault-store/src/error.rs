@@ -1,10 +1,18 @@
-use std::io;
-use std::path::{Path, PathBuf};
+//! Why a store did not do what it was asked.
 
-use crate::VaultId;
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
+
+use crate::{FileName, VaultId};
 
 /// Why a store did not do what it was asked.
+///
+/// A store of your own makes [`NotFound`](Self::NotFound), [`AlreadyExists`](Self::AlreadyExists) and [`damaged`](Self::damaged) ones by the rules of
+/// the traits, leaves those of a commit to [`Staged`](crate::Staged) and those of a manifest to [`Manifest`](crate::Manifest), and tells of whatever goes
+/// wrong below it by [`failed`](Self::failed) or [`io`](Self::io): neither needs a path.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// There is no committed vault with this id.
     #[error("backup {0} not found")]
@@ -12,9 +20,9 @@ pub enum StoreError {
     /// A vault, or a stage, with this id is there already. Nothing was changed.
     #[error("backup {0} exists already")]
     AlreadyExists(VaultId),
-    /// Another process holds the storage.
-    #[error("the storage {} is in use by another process", .0.display())]
-    Locked(PathBuf),
+    /// Somebody else holds the storage, which is named.
+    #[error("the storage {0} is in use by another process")]
+    Locked(String),
     /// The manifest's version is newer than [`FORMAT_VERSION`](crate::FORMAT_VERSION).
     #[error("backup {id} has format version {version}, which this program does not know")]
     Unsupported {
@@ -23,38 +31,151 @@ pub enum StoreError {
         /// What its manifest says.
         version: u64,
     },
-    /// A file of the vault is not what was committed.
+    /// Something of a committed vault is missing, or is not what was committed.
     #[error("{file} of backup {id} is damaged: {what}")]
     Damaged {
         /// The vault.
         id: VaultId,
-        /// The file.
+        /// The file: also one of the store's own.
         file: String,
         /// What does not hold.
         what: String,
     },
-    /// A file name is not plain, or one of the store's own.
-    #[error("{0:?} cannot be the name of a file in a backup")]
-    InvalidName(String),
-    /// The storage below failed.
-    #[error("{}: {source}", .path.display())]
-    Io {
-        /// What was being worked on.
-        path: PathBuf,
+    /// A stage was asked for a file that it has begun before. The stage is as it was.
+    #[error("{file} of backup {id} was begun before")]
+    FileExists {
+        /// The vault.
+        id: VaultId,
+        /// The file.
+        file: FileName,
+    },
+    /// A commit met a file that was begun and never finished. Nothing is left of the vault.
+    #[error("{file} of backup {id} was not finished")]
+    Unfinished {
+        /// The vault.
+        id: VaultId,
+        /// The file.
+        file: FileName,
+    },
+    /// A commit was given a manifest that is not that of what was staged. Nothing is left of the vault.
+    #[error("the manifest is not that of backup {id}: {what}")]
+    WrongManifest {
+        /// The vault that was staged.
+        id: VaultId,
+        /// What does not hold.
+        what: String,
+    },
+    /// What lies below the store failed.
+    #[error("{what}: {source}")]
+    Failed {
+        /// What was being worked on, or done: a path, a key, a request.
+        what: String,
+        /// Whether the same may succeed later though nobody changes anything.
+        transient: bool,
         /// How it failed.
-        source: io::Error,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
 
 impl StoreError {
-    /// Whether trying the same again later can help.
+    /// Whether trying the same again later can help, though nobody changes anything.
     #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Locked(_) | Self::Io { .. })
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Locked(_) => true,
+            Self::Failed { transient, .. } => *transient,
+            _ => false,
+        }
     }
 
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { path, source }
+    /// [`Damaged`](Self::Damaged), with the file, and what does not hold of it.
+    pub fn damaged(id: &VaultId, file: impl Display, what: impl Display) -> Self {
+        Self::Damaged {
+            id: id.clone(),
+            file: file.to_string(),
+            what: what.to_string(),
+        }
+    }
+
+    /// [`Failed`](Self::Failed), with what was being worked on, whether trying again can help, and how it failed.
+    pub fn failed(
+        what: impl Display,
+        transient: bool,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self::Failed {
+            what: what.to_string(),
+            transient,
+            source: source.into(),
+        }
+    }
+
+    /// The same of an I/O error, whose kind says whether trying again can help. One that was made of a [`StoreError`]
+    /// is that again.
+    pub fn io(what: impl Display, source: io::Error) -> Self {
+        source.downcast::<Self>().unwrap_or_else(|source| {
+            let lasting = matches!(
+                source.kind(),
+                ErrorKind::NotFound
+                    | ErrorKind::AlreadyExists
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::IsADirectory
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::InvalidData
+                    | ErrorKind::InvalidFilename
+                    | ErrorKind::Unsupported
+            );
+            Self::failed(what, !lasting, source)
+        })
+    }
+}
+
+/// For what can only tell of I/O, such as [`Write`](io::Write): [`StoreError::io`] finds it in there again.
+impl From<StoreError> for io::Error {
+    fn from(error: StoreError) -> Self {
+        let kind = match &error {
+            StoreError::NotFound(_) => ErrorKind::NotFound,
+            StoreError::Damaged { .. } => ErrorKind::InvalidData,
+            StoreError::Failed { source, .. } => {
+                source.downcast_ref::<Self>().map_or(ErrorKind::Other, Self::kind)
+            }
+            _ => ErrorKind::Other,
+        };
+        // Whoever sees these goes on as if nothing had happened.
+        let kind = match kind {
+            ErrorKind::Interrupted | ErrorKind::WouldBlock => ErrorKind::Other,
+            kind => kind,
+        };
+        Self::new(kind, error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_the_same_after_a_way_through_io() {
+        let full = StoreError::io("bucket/key", ErrorKind::StorageFull.into());
+        assert!(full.is_transient());
+        let text = full.to_string();
+        let through = io::Error::from(full);
+        assert_eq!(through.kind(), ErrorKind::StorageFull);
+        let back = StoreError::io("a file", through);
+        assert_eq!(back.to_string(), text);
+        let source = back.source().unwrap().to_string();
+        assert!(
+            text == format!("bucket/key: {source}") && back.is_transient(),
+            "{text}"
+        );
+
+        let refused = StoreError::io("bucket/key", ErrorKind::PermissionDenied.into());
+        assert!(!refused.is_transient());
+        assert!(StoreError::failed("PUT bucket/key", true, "503 slow down").is_transient());
+        // A reader would go on at once, and for ever.
+        let cut = StoreError::io("bucket/key", ErrorKind::Interrupted.into());
+        assert_eq!(io::Error::from(cut).kind(), ErrorKind::Other);
     }
 }

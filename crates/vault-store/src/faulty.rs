@@ -3,9 +3,9 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
+use crate::{FileName, Manifest, Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification};
 
-/// A call to a [`VaultStore`], to a [`Stage`] of it, or to a file of that.
+/// A call to a [`VaultStore`], to a [`Stage`] of it, or to a file of either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VaultCall {
     /// [`VaultStore::ids`].
@@ -16,6 +16,8 @@ pub enum VaultCall {
     Stage,
     /// [`VaultStore::open`].
     Open,
+    /// [`VaultRead::read_at`].
+    ReadAt,
     /// [`VaultStore::remove`].
     Remove,
     /// [`VaultStore::size`].
@@ -28,6 +30,8 @@ pub enum VaultCall {
     Create,
     /// A write to a file of a stage.
     Write,
+    /// [`VaultFile::finish`].
+    Finish,
     /// [`Stage::commit`].
     Commit,
 }
@@ -140,7 +144,7 @@ impl From<Planned> for io::Error {
 
 impl From<Planned> for StoreError {
     fn from(planned: Planned) -> Self {
-        Self::io("faulty".as_ref())(planned.into())
+        Self::io("faulty", planned.into())
     }
 }
 
@@ -153,14 +157,16 @@ impl VaultStore for FaultyVaults {
         self.through(VaultCall::Manifest, || self.store.manifest(id))
     }
 
-    fn stage(&self, id: &VaultId, granular: bool) -> Result<Box<dyn Stage>, StoreError> {
-        let stage = self.through(VaultCall::Stage, || self.store.stage(id, granular))?;
+    fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        let stage = self.through(VaultCall::Stage, || self.store.stage(id))?;
         let faults = self.clone();
         Ok(Box::new(FaultyStage { stage, faults }))
     }
 
-    fn open(&self, id: &VaultId, file: &str) -> Result<Box<dyn ReadSeek>, StoreError> {
-        self.through(VaultCall::Open, || self.store.open(id, file))
+    fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
+        let open = self.through(VaultCall::Open, || self.store.open(id, file))?;
+        let faults = self.clone();
+        Ok(Arc::new(FaultyRead { open, faults }))
     }
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
@@ -188,7 +194,7 @@ struct FaultyStage {
 }
 
 impl Stage for FaultyStage {
-    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
+    fn create(&mut self, name: &FileName) -> Result<Box<dyn VaultFile>, StoreError> {
         let file = self
             .faults
             .through(VaultCall::Create, || self.stage.create(name))?;
@@ -202,8 +208,24 @@ impl Stage for FaultyStage {
     }
 }
 
+struct FaultyRead {
+    open: Arc<dyn VaultRead>,
+    faults: FaultyVaults,
+}
+
+impl VaultRead for FaultyRead {
+    fn size(&self) -> u64 {
+        self.open.size()
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, StoreError> {
+        self.faults
+            .through(VaultCall::ReadAt, || self.open.read_at(offset, bytes))
+    }
+}
+
 struct FaultyFile {
-    file: Box<dyn Write + Send>,
+    file: Box<dyn VaultFile>,
     faults: FaultyVaults,
 }
 
@@ -214,5 +236,12 @@ impl Write for FaultyFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl VaultFile for FaultyFile {
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { file, faults } = *self;
+        faults.through(VaultCall::Finish, || file.finish())
     }
 }

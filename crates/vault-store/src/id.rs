@@ -1,3 +1,5 @@
+//! The names of vaults.
+
 use std::fmt;
 use std::str::FromStr;
 

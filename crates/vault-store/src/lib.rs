@@ -2,15 +2,15 @@
 //! exists once it is committed, whole, and not before.
 //!
 //! ```
-//! use std::io::{Read, Write};
-//! use vault_store::{FileEntry, Manifest, MemoryStore, Mode, Outcome, VaultId, VaultStore, verify};
+//! use std::io::Read;
+//! use vault_store::{FileName, Manifest, MemoryStore, Mode, Outcome, Reader, VaultId, VaultStore, verify};
 //!
 //! let store = MemoryStore::new();
 //! let id: VaultId = "20261123T140000".parse()?;
-//! let mut stage = store.stage(&id, false)?;
-//! stage.create("archive")?.write_all(b"znodes")?;
+//! let archive: FileName = "archive".parse()?;
+//! let mut stage = store.stage(&id)?;
 //! let manifest = Manifest {
-//!     files: vec![FileEntry::whole("archive", b"znodes")],
+//!     files: vec![stage.put(&archive, b"znodes")?],
 //!     ..Manifest::new(&id, Mode::Hierarchical, id.time(), Outcome::Complete)
 //! };
 //! stage.commit(&manifest)?;
@@ -18,7 +18,7 @@
 //! assert_eq!(store.ids()?, [id.clone()]);
 //! assert!(verify(&store, &id, id.time())?.is_sound());
 //! let mut text = String::new();
-//! store.open(&id, "archive")?.read_to_string(&mut text)?;
+//! Reader::new(store.open(&id, &archive)?).read_to_string(&mut text)?;
 //! assert_eq!(text, "znodes");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -33,7 +33,10 @@ mod fs;
 mod id;
 mod manifest;
 mod memory;
+mod name;
 mod private;
+mod reader;
+mod staged;
 mod store;
 mod verify;
 
@@ -48,6 +51,9 @@ pub use fs::FsStore;
 pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
 pub use memory::MemoryStore;
+pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
 pub use private::Tightened;
-pub use store::{ReadSeek, Stage, VaultStore};
+pub use reader::Reader;
+pub use staged::Staged;
+pub use store::{Stage, VaultFile, VaultRead, VaultStore};
 pub use verify::{Damage, Verification, verify, verify_file};

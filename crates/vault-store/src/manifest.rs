@@ -1,18 +1,20 @@
+//! The manifest of a vault, as it is kept.
+
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{Consistency, Contents, Mode, StoreError, VaultId};
+use crate::{Consistency, Contents, FileName, MANIFEST, Mode, StoreError, VaultId};
 
 /// The manifest version that this crate writes, and the newest that it reads.
 ///
 /// 2 added amendments, which a reader of version 1 would miss; version 1 is read as it is.
 pub const FORMAT_VERSION: u64 = 2;
 
-/// Its name in a vault.
-pub(crate) const MANIFEST: &str = "manifest.json";
+/// No manifest is larger: about 400,000 frames.
+pub(crate) const MAX_MANIFEST: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct Version {
@@ -76,11 +78,7 @@ impl Manifest {
     /// # Errors
     /// [`StoreError::Unsupported`] for a later version; [`StoreError::Damaged`], also where it is that of another vault.
     pub fn parse(id: &VaultId, bytes: &[u8]) -> Result<Self, StoreError> {
-        let damaged = |what: String| StoreError::Damaged {
-            id: id.clone(),
-            file: MANIFEST.to_owned(),
-            what,
-        };
+        let damaged = |what: String| StoreError::damaged(id, MANIFEST, what);
         let unreadable = |error: serde_json::Error| damaged(format!("it cannot be read: {error}"));
         // What else is in a newer one nobody knows.
         let Version { version } = serde_json::from_slice(bytes).map_err(unreadable)?;
@@ -104,9 +102,20 @@ impl Manifest {
     /// What [`parse`](Self::parse) reads: JSON, with line breaks for people.
     ///
     /// # Errors
-    /// Never in practice: nothing in it cannot be written.
-    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self)
+    /// [`StoreError::WrongManifest`] if it has more than 64 MiB: nobody would read it again.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, StoreError> {
+        let wrong = |what: String| StoreError::WrongManifest {
+            id: self.id.clone(),
+            what,
+        };
+        let bytes = serde_json::to_vec_pretty(self).map_err(|error| wrong(error.to_string()))?;
+        if bytes.len() > MAX_MANIFEST {
+            return Err(wrong(format!(
+                "it has {} bytes, and {MAX_MANIFEST} are read",
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
     }
 
     /// The one date of a backup: the time of its id, or its end, whichever is earlier. Ids can run ahead of the clock.
@@ -189,8 +198,8 @@ pub enum Outcome {
 /// A file of a vault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
-    /// Its plain name.
-    pub name: String,
+    /// Its name.
+    pub name: FileName,
     /// Its length.
     pub bytes: u64,
     /// Its parts, one after another, which cover it.
@@ -213,7 +222,7 @@ pub struct FrameEntry {
 impl FileEntry {
     /// A file of one frame.
     #[must_use]
-    pub fn whole(name: &str, bytes: &[u8]) -> Self {
+    pub fn whole(name: &FileName, bytes: &[u8]) -> Self {
         let length = bytes.len() as u64;
         let frame = FrameEntry {
             offset: 0,
@@ -222,7 +231,7 @@ impl FileEntry {
             sha256: hex(&Sha256::digest(bytes)),
         };
         Self {
-            name: name.to_owned(),
+            name: name.clone(),
             bytes: length,
             frames: vec![frame],
         }

@@ -1,9 +1,12 @@
+//! Vaults in memory.
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Cursor, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::fs::check_name;
-use crate::{Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
+use crate::{
+    FileName, Manifest, Stage, Staged, StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification,
+};
 
 /// Vaults in memory, for embedding and tests. They end with the store.
 #[derive(Debug, Clone, Default)]
@@ -15,12 +18,14 @@ struct Vaults {
     staged: BTreeSet<VaultId>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Vault {
-    manifest: Manifest,
-    files: BTreeMap<String, Vec<u8>>,
+    manifest: Vec<u8>,
+    files: Files,
     verified: Option<Verification>,
 }
+
+type Files = BTreeMap<FileName, Arc<Vec<u8>>>;
 
 impl MemoryStore {
     /// An empty store. Clones share their vaults.
@@ -30,7 +35,7 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vaults> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
 
     fn with<T>(&self, id: &VaultId, look: impl FnOnce(&mut Vault) -> T) -> Result<T, StoreError> {
@@ -42,16 +47,21 @@ impl MemoryStore {
     }
 }
 
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl VaultStore for MemoryStore {
     fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
         Ok(self.lock().committed.keys().cloned().collect())
     }
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
-        self.with(id, |vault| vault.manifest.clone())
+        let bytes = self.with(id, |vault| vault.manifest.clone())?;
+        Manifest::parse(id, &bytes)
     }
 
-    fn stage(&self, id: &VaultId, _granular: bool) -> Result<Box<dyn Stage>, StoreError> {
+    fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         let mut vaults = self.lock();
         if vaults.committed.contains_key(id) || !vaults.staged.insert(id.clone()) {
             return Err(StoreError::AlreadyExists(id.clone()));
@@ -59,19 +69,15 @@ impl VaultStore for MemoryStore {
         Ok(Box::new(MemoryStage {
             store: self.clone(),
             id: id.clone(),
-            files: BTreeMap::new(),
+            staged: Staged::new(id),
+            files: Arc::default(),
         }))
     }
 
-    fn open(&self, id: &VaultId, file: &str) -> Result<Box<dyn ReadSeek>, StoreError> {
-        check_name(file)?;
+    fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         let bytes = self.with(id, |vault| vault.files.get(file).cloned())?;
-        let missing = || StoreError::Damaged {
-            id: id.clone(),
-            file: file.to_owned(),
-            what: "it is missing".to_owned(),
-        };
-        Ok(Box::new(Cursor::new(bytes.ok_or_else(missing)?)))
+        let missing = || StoreError::damaged(id, file, "it is missing");
+        Ok(Arc::new(Open(bytes.ok_or_else(missing)?)))
     }
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
@@ -97,47 +103,73 @@ impl VaultStore for MemoryStore {
     }
 }
 
-type SharedBytes = Arc<Mutex<Vec<u8>>>;
+struct Open(Arc<Vec<u8>>);
+
+impl VaultRead for Open {
+    fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, StoreError> {
+        let there = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.0.get(offset..));
+        let there = there.unwrap_or_default();
+        let count = there.len().min(bytes.len());
+        bytes[..count].copy_from_slice(&there[..count]);
+        Ok(count)
+    }
+}
 
 struct MemoryStage {
     store: MemoryStore,
     id: VaultId,
-    files: BTreeMap<String, SharedBytes>,
+    staged: Staged,
+    files: Arc<Mutex<Files>>,
 }
 
-struct MemoryFile(SharedBytes);
+struct MemoryFile {
+    name: FileName,
+    bytes: Vec<u8>,
+    staged: Staged,
+    files: Arc<Mutex<Files>>,
+}
 
 impl Write for MemoryFile {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl VaultFile for MemoryFile {
+    fn finish(self: Box<Self>) -> Result<(), StoreError> {
+        let size = self.bytes.len() as u64;
+        locked(&self.files).insert(self.name.clone(), Arc::new(self.bytes));
+        self.staged.finish(&self.name, size);
         Ok(())
     }
 }
 
 impl Stage for MemoryStage {
-    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
-        check_name(name)?;
-        if self.files.contains_key(name) {
-            return Err(StoreError::InvalidName(name.to_owned()));
-        }
-        let bytes = SharedBytes::default();
-        self.files.insert(name.to_owned(), Arc::clone(&bytes));
-        Ok(Box::new(MemoryFile(bytes)))
+    fn create(&mut self, name: &FileName) -> Result<Box<dyn VaultFile>, StoreError> {
+        self.staged.begin(name)?;
+        Ok(Box::new(MemoryFile {
+            name: name.clone(),
+            bytes: Vec::new(),
+            staged: self.staged.clone(),
+            files: Arc::clone(&self.files),
+        }))
     }
 
     fn commit(self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
-        let take = |bytes: &SharedBytes| bytes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let files = self
-            .files
-            .iter()
-            .map(|(name, bytes)| (name.clone(), take(bytes)))
-            .collect();
+        self.staged.check(manifest)?;
         let vault = Vault {
-            manifest: manifest.clone(),
-            files,
+            manifest: manifest.to_bytes()?,
+            files: std::mem::take(&mut *locked(&self.files)),
             verified: None,
         };
         self.store.lock().committed.insert(self.id.clone(), vault);

@@ -1,3 +1,5 @@
+//! Whether a vault is what was committed.
+
 use std::io::Read;
 
 use serde::{Deserialize, Serialize};
@@ -5,7 +7,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::manifest::hex;
-use crate::{FileEntry, ReadSeek, StoreError, VaultId, VaultStore};
+use crate::{FileEntry, Reader, StoreError, VaultId, VaultStore};
 
 /// The result of reading a whole vault and comparing it with its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +41,7 @@ pub struct Damage {
 /// Reads every byte of a vault and compares it with the manifest. Memory does not grow with the vault.
 ///
 /// # Errors
-/// [`StoreError::NotFound`], [`StoreError::Unsupported`], [`StoreError::Io`]. Damage is no error but the result.
+/// [`StoreError::NotFound`], [`StoreError::Unsupported`], [`StoreError::Failed`]. Damage is no error but the result.
 pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Result<Verification, StoreError> {
     let mut damage = Vec::new();
     match store.manifest(id) {
@@ -68,8 +70,11 @@ pub fn verify_file(
     file: &FileEntry,
 ) -> Result<Vec<Damage>, StoreError> {
     let mut damage = Vec::new();
-    match store.open(id, &file.name) {
-        Ok(open) => check(file, open, &mut damage).map_err(StoreError::io(file.name.as_ref()))?,
+    let checked = store.open(id, &file.name).and_then(|open| {
+        check(file, Reader::new(open), &mut damage).map_err(|error| StoreError::io(&file.name, error))
+    });
+    match checked {
+        Ok(()) => {}
         Err(StoreError::Damaged { file, what, .. }) => damage.push(Damage {
             file,
             frame: None,
@@ -80,10 +85,10 @@ pub fn verify_file(
     Ok(damage)
 }
 
-fn check(file: &FileEntry, mut open: Box<dyn ReadSeek>, damage: &mut Vec<Damage>) -> std::io::Result<()> {
+fn check(file: &FileEntry, mut open: Reader, damage: &mut Vec<Damage>) -> std::io::Result<()> {
     let mut note = |frame, what: String| {
         damage.push(Damage {
-            file: file.name.clone(),
+            file: file.name.to_string(),
             frame,
             what,
         });

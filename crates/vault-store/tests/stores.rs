@@ -7,52 +7,56 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
+use vault_store::conformance::Subject;
 use vault_store::{
-    FORMAT_VERSION, FaultyVaults, FileEntry, FsStore, Manifest, MemoryStore, Mode, Outcome, StoreError,
-    VaultCall, VaultFault, VaultId, VaultStore, conformance, verify,
+    FaultyVaults, FileName, FsStore, Manifest, MemoryStore, Mode, Outcome, StoreError, VaultCall, VaultFault,
+    VaultId, VaultStore, conformance, verify,
 };
+
+const ARCHIVE: FileName = FileName::from_static("archive");
+const LOG: FileName = FileName::from_static("job.log");
 
 fn id() -> VaultId {
     "20261123T140000".parse().unwrap()
 }
 
+fn manifest(id: &VaultId) -> Manifest {
+    Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Complete)
+}
+
 fn put(store: &FsStore, id: &VaultId) {
-    let mut stage = store.stage(id, false).unwrap();
-    stage
-        .create("archive")
-        .unwrap()
-        .write_all(b"one two three")
-        .unwrap();
-    stage.create("job.log").unwrap().write_all(b"said").unwrap();
+    let mut stage = store.stage(id).unwrap();
     let files = vec![
-        FileEntry::whole("archive", b"one two three"),
-        FileEntry::whole("job.log", b"said"),
+        stage.put(&ARCHIVE, b"one two three").unwrap(),
+        stage.put(&LOG, b"said").unwrap(),
     ];
-    let manifest = Manifest {
-        files,
-        ..Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Complete)
-    };
-    stage.commit(&manifest).unwrap();
+    stage
+        .commit(&Manifest {
+            files,
+            ..manifest(id)
+        })
+        .unwrap();
 }
 
-#[test]
-fn the_memory_store_conforms() {
-    conformance::run(MemoryStore::new);
+mod memory {
+    vault_store::conformance_tests!(super::Subject::new(super::MemoryStore::new).not_durable());
 }
 
-#[test]
-fn the_filesystem_store_conforms() {
-    let directory = tempfile::tempdir().unwrap();
-    let count = std::cell::Cell::new(0);
-    conformance::run(|| {
-        count.set(count.get() + 1);
-        FsStore::open(directory.path().join(count.get().to_string())).unwrap()
-    });
+mod filesystem {
+    use super::{FsStore, Subject};
+
+    fn subject() -> Subject {
+        let directory = tempfile::tempdir().unwrap();
+        Subject::new(move || FsStore::open(directory.path()).unwrap())
+    }
+
+    vault_store::conformance_tests!(subject());
 }
 
 #[test]
 fn a_store_without_planned_faults_conforms() {
-    conformance::run(|| FaultyVaults::new(Arc::new(MemoryStore::new())));
+    let faultless = || FaultyVaults::new(Arc::new(MemoryStore::new()));
+    conformance::all(|| Subject::new(faultless).not_durable());
 }
 
 #[test]
@@ -60,25 +64,18 @@ fn planned_faults_meet_the_calls_they_are_for() {
     let (below, id) = (MemoryStore::new(), id());
     let vaults = FaultyVaults::new(Arc::new(below.clone()));
     let commit = || {
-        let mut stage = vaults.stage(&id, false)?;
-        stage
-            .create("archive")?
-            .write_all(b"bytes")
-            .map_err(|source| StoreError::Io {
-                path: "archive".into(),
-                source,
-            })?;
-        stage.commit(&Manifest::new(
-            &id,
-            Mode::Hierarchical,
-            id.time(),
-            Outcome::Complete,
-        ))
+        let mut stage = vaults.stage(&id)?;
+        let files = vec![stage.put(&ARCHIVE, b"bytes")?];
+        stage.commit(&Manifest {
+            files,
+            ..manifest(&id)
+        })
     };
     for call in [
         VaultCall::Stage,
         VaultCall::Create,
         VaultCall::Write,
+        VaultCall::Finish,
         VaultCall::Commit,
     ] {
         vaults.plan(call, 1, VaultFault::Fail);
@@ -89,6 +86,12 @@ fn planned_faults_meet_the_calls_they_are_for() {
     vaults.plan(VaultCall::Commit, 1, VaultFault::LoseAnswer);
     assert!(commit().is_err());
     assert_eq!(below.ids().unwrap(), std::slice::from_ref(&id));
+    for call in [VaultCall::Open, VaultCall::ReadAt] {
+        vaults.plan(call, 1, VaultFault::Fail);
+        let refused = verify(&vaults, &id, id.time()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{call:?}")), "{refused}");
+        assert!(verify(&vaults, &id, id.time()).unwrap().is_sound());
+    }
 
     let other = vaults.clone();
     let delay = VaultFault::Delay(Box::new(move || other.cut()));
@@ -118,8 +121,8 @@ fn what_a_crash_left_is_swept_and_never_listed() {
     let directory = tempfile::tempdir().unwrap();
     let store = FsStore::open(directory.path()).unwrap();
     put(&store, &id());
-    let mut stage = store.stage(&id().next().unwrap(), true).unwrap();
-    stage.create("archive").unwrap().write_all(b"half").unwrap();
+    let mut stage = store.stage(&id().next().unwrap()).unwrap();
+    stage.create(&ARCHIVE).unwrap().write_all(b"half").unwrap();
     std::mem::forget(stage); // as a killed process does
     assert_eq!(store.ids().unwrap(), [id()]);
     drop(store);
@@ -168,36 +171,6 @@ fn flip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn the_checksum_beside_the_manifest_is_what_sha256sum_checks() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = FsStore::open(directory.path()).unwrap();
-    put(&store, &id());
-    let vault = directory.path().join(id().as_str());
-    let status = std::process::Command::new("sha256sum")
-        .args(["--status", "-c", "manifest.json.sha256"])
-        .current_dir(vault)
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-#[test]
-fn a_newer_manifest_is_refused_by_its_version() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = FsStore::open(directory.path()).unwrap();
-    let stage = store.stage(&id(), false).unwrap();
-    let mut manifest = Manifest::new(&id(), Mode::Hierarchical, id().time(), Outcome::Complete);
-    manifest.version = FORMAT_VERSION + 1;
-    stage.commit(&manifest).unwrap();
-    let refused = store.manifest(&id()).unwrap_err();
-    assert!(
-        matches!(refused, StoreError::Unsupported { version, .. } if version == FORMAT_VERSION + 1),
-        "{refused}"
-    );
-    assert_eq!(store.ids().unwrap(), [id()], "it is still listed");
-}
-
-#[test]
 fn links_are_never_followed_listed_or_deleted_through() {
     let outside = tempfile::tempdir().unwrap();
     fs::write(outside.path().join("archive"), b"precious").unwrap();
@@ -206,14 +179,13 @@ fn links_are_never_followed_listed_or_deleted_through() {
     symlink(outside.path(), directory.path().join(id().as_str())).unwrap();
     assert!(store.ids().unwrap().is_empty());
     assert!(matches!(
-        store.open(&id(), "archive").map(drop),
+        store.open(&id(), &ARCHIVE).map(drop),
         Err(StoreError::NotFound(_))
     ));
     assert!(matches!(store.remove(&id()), Err(StoreError::NotFound(_))));
-    let stage = store.stage(&id(), false).unwrap();
-    let manifest = Manifest::new(&id(), Mode::Hierarchical, id().time(), Outcome::Complete);
+    let stage = store.stage(&id()).unwrap();
     assert!(matches!(
-        stage.commit(&manifest),
+        stage.commit(&manifest(&id())),
         Err(StoreError::AlreadyExists(_))
     ));
 
@@ -224,7 +196,7 @@ fn links_are_never_followed_listed_or_deleted_through() {
     symlink(outside.path().join("archive"), vault.join("archive")).unwrap();
     symlink(outside.path(), vault.join("folder")).unwrap();
     assert!(matches!(
-        store.open(&other, "archive").map(drop),
+        store.open(&other, &ARCHIVE).map(drop),
         Err(StoreError::Damaged { .. })
     ));
     store.remove(&other).unwrap();
@@ -278,8 +250,8 @@ fn a_storage_is_its_owners_alone() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("new/storage");
     let store = FsStore::open(&root).unwrap();
-    let mut stage = store.stage(&id().next().unwrap(), true).unwrap();
-    stage.create("archive").unwrap().write_all(b"half").unwrap();
+    let mut stage = store.stage(&id().next().unwrap()).unwrap();
+    stage.create(&ARCHIVE).unwrap().write_all(b"half").unwrap();
     put(&store, &id());
     let sound = verify(&store, &id(), id().time()).unwrap();
     store.record_verification(&id(), &sound).unwrap();

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
-use vault_store::{Contents, Damage, Manifest, Mode, Outcome, VaultStore, Verification};
+use vault_store::{Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, VaultStore, Verification};
 use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
 
 use crate::{EngineError, InvalidRequest};
 
 /// The znodes of a vault, as the walk met them.
-pub(crate) const ARCHIVE: &str = "archive.zst";
+pub(crate) const ARCHIVE: FileName = FileName::from_static("archive.zst");
 /// What became of znodes after the walk had passed them.
-pub(crate) const AMENDMENTS: &str = "amendments.zst";
+pub(crate) const AMENDMENTS: FileName = FileName::from_static("amendments.zst");
 /// What the names of snapshots begin with.
 pub(crate) const SNAPSHOT: &str = "snapshot.";
 
 /// What a job said.
-pub(crate) const LOG: &str = "job.log";
+pub(crate) const LOG: FileName = FileName::from_static("job.log");
 /// Which ACL guarded which znode, for the next backup.
-pub(crate) const ACLS: &str = "acls.idx";
+pub(crate) const ACLS: FileName = FileName::from_static("acls.idx");
 
 /// Whether a restore reads this file of a vault: damage to the others takes nothing from it.
 pub(crate) fn is_needed(file: &str) -> bool {
-    ![LOG, ACLS].contains(&file)
+    LOG != *file && ACLS != *file
 }
 
 /// The first damage that keeps a vault from being restored.
@@ -48,16 +48,19 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         id: id.clone(),
         cause: error.into(),
     };
-    let snapshot = manifest.files.iter().find(|file| file.name.starts_with(SNAPSHOT));
+    let snapshot = manifest
+        .files
+        .iter()
+        .find(|file| file.name.as_str().starts_with(SNAPSHOT));
+    let file = |name: &FileName| Ok::<_, EngineError>(Reader::new(store.open(id, name)?));
     let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
-        let file = store.open(id, &snapshot.name)?;
+        let file = file(&snapshot.name)?;
         Arc::new(SnapshotRecords::open(file, frames(manifest, &snapshot.name)).map_err(damaged)?)
     } else {
-        let file = store.open(id, ARCHIVE)?;
-        let walked = ArchiveFile::new(file, frames(manifest, ARCHIVE));
+        let walked = ArchiveFile::new(file(&ARCHIVE)?, frames(manifest, &ARCHIVE));
         let mut amendments: Vec<Amendment> = Vec::new();
         if manifest.files.iter().any(|file| file.name == AMENDMENTS) {
-            let file = ArchiveFile::new(store.open(id, AMENDMENTS)?, frames(manifest, AMENDMENTS));
+            let file = ArchiveFile::new(file(&AMENDMENTS)?, frames(manifest, &AMENDMENTS));
             for index in 0..file.frame_count() {
                 amendments.extend(file.items::<Amendment>(index).map_err(damaged)?);
             }
@@ -71,8 +74,8 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
     })
 }
 
-fn frames(manifest: &Manifest, name: &str) -> Vec<Frame> {
-    let files = manifest.files.iter().filter(|file| file.name == name);
+fn frames(manifest: &Manifest, name: &FileName) -> Vec<Frame> {
+    let files = manifest.files.iter().filter(|file| file.name == *name);
     files
         .flat_map(|file| &file.frames)
         .map(|frame| Frame {

@@ -20,6 +20,8 @@ pub(super) enum Cause {
     Store(#[from] vault_store::StoreError),
     #[error(transparent)]
     Id(#[from] vault_store::IdError),
+    #[error(transparent)]
+    FileName(#[from] vault_store::NameError),
     /// A request, as it was stored, cannot be read.
     #[error(transparent)]
     Request(#[from] serde_json::Error),

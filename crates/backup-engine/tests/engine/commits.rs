@@ -27,7 +27,7 @@ async fn a_commit_that_fails_is_listed_as_failed() {
     assert!(matches!(manifest.outcome, Outcome::Failed { .. }), "{info:?}");
     assert!(manifest.reason().unwrap().contains("Commit"));
     let manifest = world.vaults.manifest(&id.parse().unwrap()).unwrap();
-    let files: Vec<_> = manifest.files.iter().map(|file| &*file.name).collect();
+    let files: Vec<_> = manifest.files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(files, ["job.log"], "nothing half written");
     let next = goes_on(&world, engine).await;
     assert_eq!(engine.list().await.unwrap(), [id, next]);
@@ -80,7 +80,8 @@ async fn whatever_call_fails_while_a_backup_is_written_the_next_one_works() {
     // The archive, the index of ACLs, the log.
     let creates = [1, 2, 3].map(|nth| (VaultCall::Create, nth));
     let writes = [1, 2, 3].map(|nth| (VaultCall::Write, nth));
-    for (call, nth) in [&[(VaultCall::Stage, 1)], &creates[..], &writes[..]].concat() {
+    let finishes = [1, 2, 3].map(|nth| (VaultCall::Finish, nth));
+    for (call, nth) in [&[(VaultCall::Stage, 1)], &creates[..], &writes[..], &finishes[..]].concat() {
         running.vaults.plan(call, nth, VaultFault::Fail);
         let id = is_failed(engine, &format!("{call:?}")).await;
         assert_eq!(running.vaults.left(), 0, "{call:?} {nth}");
@@ -102,6 +103,7 @@ async fn what_a_backup_only_looks_at_may_fail() {
         VaultCall::Ids,
         VaultCall::Manifest,
         VaultCall::Open,
+        VaultCall::ReadAt,
         VaultCall::Size,
         VaultCall::Verification,
     ] {
@@ -125,6 +127,8 @@ async fn a_restore_that_cannot_read_changes_nothing_and_may_be_asked_for_again()
         (VaultCall::Manifest, 3), // after those that the request has read
         (VaultCall::Open, 1),
         (VaultCall::Open, 4), // the archive itself, after all was verified
+        (VaultCall::ReadAt, 1),
+        (VaultCall::ReadAt, 4),
     ] {
         running.vaults.plan(call, nth, VaultFault::Fail);
         let job = restored(engine, &id).await;
@@ -142,8 +146,10 @@ async fn a_restore_that_cannot_read_changes_nothing_and_may_be_asked_for_again()
     assert_eq!(running.vaults.left(), 0);
     assert_eq!(world.znodes(), before);
     let page = Page { offset: 0, limit: 9 };
-    running.vaults.plan(VaultCall::Open, 1, VaultFault::Fail);
-    assert!(engine.znodes(&id, ZnodePath::root(), page).await.is_err());
+    for call in [VaultCall::Open, VaultCall::ReadAt] {
+        running.vaults.plan(call, 1, VaultFault::Fail);
+        assert!(engine.znodes(&id, ZnodePath::root(), page).await.is_err());
+    }
     let found = engine.znodes(&id, ZnodePath::root(), page).await.unwrap();
     assert_eq!(found.total, 2);
 }

@@ -89,16 +89,16 @@ impl<W: Write> ArchiveWriter<W> {
         Ok(())
     }
 
-    /// Writes what is left and says where the frames are. Flushes `out`; syncing it is the owner's part.
+    /// Writes what is left, and gives `out` back with where the frames are. Flushes `out`; syncing it is the owner's part.
     ///
     /// # Errors
     /// When `out` fails.
-    pub fn finish(mut self) -> Result<Vec<Frame>, ArchiveError> {
+    pub fn finish(mut self) -> Result<(W, Vec<Frame>), ArchiveError> {
         if self.records > 0 {
             self.close_frame()?;
         }
         self.out.flush()?;
-        Ok(self.frames)
+        Ok((self.out, self.frames))
     }
 
     fn close_frame(&mut self) -> Result<(), ArchiveError> {
@@ -269,7 +269,7 @@ mod tests {
         let mut bytes = Vec::new();
         let mut writer = ArchiveWriter::new(&mut bytes);
         records.iter().for_each(|record| writer.push(record).unwrap());
-        let frames = writer.finish().unwrap();
+        let (_, frames) = writer.finish().unwrap();
         (records, bytes, frames)
     }
 
@@ -330,7 +330,7 @@ mod tests {
             };
             let amended = ArchiveWriter::new(Vec::new()).amend(&amendment(large.clone()));
             writer.push(&small[0]).unwrap();
-            let frames = writer.finish().unwrap();
+            let (_, frames) = writer.finish().unwrap();
             let file = ArchiveFile::new(Cursor::new(bytes), frames);
             let back: Vec<_> = (0..file.frames()).flat_map(|i| file.frame(i).unwrap()).collect();
             (pushed, amended, back.len(), back.contains(&large))

@@ -1,13 +1,13 @@
 //! A hierarchical backup: the znode tree, through the client API.
 
 use std::collections::BTreeSet;
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use vault_store::{
-    AclsFrom, AsOf, Captured, Contents, FileEntry, FrameEntry, Hierarchical, Manifest, Moving, Outcome,
-    Skipped, Stage, Zxid,
+    AclsFrom, AsOf, Captured, Contents, FileEntry, FileName, FrameEntry, Hierarchical, Manifest, Moving,
+    Outcome, Skipped, Stage, VaultFile, Zxid,
 };
 use zk_snapshot::{
     AclIndexWriter, Amendment, ArchiveError, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency,
@@ -55,14 +55,10 @@ pub(super) async fn stage(
         log.info(&format!("ACLs that did not change are those of backup {id}"));
     }
     let (sink, portions) = mpsc::channel(BUFFERED);
-    let (store, id, granular) = (
-        Arc::clone(&vaults.store),
-        manifest.id.clone(),
-        manifest.is_granular(),
-    );
+    let (store, id) = (Arc::clone(&vaults.store), manifest.id.clone());
     let (counter, source) = (Arc::clone(progress), site.ensemble.name());
     let writing = tokio::task::spawn_blocking(move || {
-        let stage = || Ok(store.stage(&id, granular)?);
+        let stage = || Ok(store.stage(&id)?);
         write_portions(stage, portions, &source, &counter)
     });
     let options = CaptureOptions {
@@ -104,7 +100,7 @@ fn write_portions(
     'anew: loop {
         let mut stage = stage()?;
         let mut acls = AclIndexWriter::default();
-        let mut archive = archive_in(&mut *stage, ARCHIVE)?;
+        let mut archive = archive_in(&mut *stage, &ARCHIVE)?;
         let (mut amendments, mut too_large) = (None, BTreeSet::new());
         while let Some(portion) = portions.blocking_recv() {
             match portion {
@@ -131,7 +127,7 @@ fn write_portions(
                             acls.add(&record.path, &record.stat, &record.acl);
                         }
                         if amendments.is_none() {
-                            amendments = Some(archive_in(&mut *stage, AMENDMENTS)?);
+                            amendments = Some(archive_in(&mut *stage, &AMENDMENTS)?);
                         }
                         if let Some(archive) = &mut amendments {
                             too_large.remove(&amendment.path);
@@ -150,14 +146,13 @@ fn write_portions(
                 }
             }
         }
-        let mut files = vec![file_entry(ARCHIVE, archive.finish()?)];
+        let mut files = vec![file_entry(ARCHIVE, archive)?];
         if let Some(archive) = amendments {
-            files.push(file_entry(AMENDMENTS, archive.finish()?));
+            files.push(file_entry(AMENDMENTS, archive)?);
         }
         let mut index = Vec::new();
         acls.finish(source, &mut index)?;
-        stage.create(ACLS)?.write_all(&index)?;
-        files.push(FileEntry::whole(ACLS, &index));
+        files.push(stage.put(&ACLS, &index)?);
         return Ok(Written {
             stage,
             files,
@@ -166,19 +161,23 @@ fn write_portions(
     }
 }
 
-type Out = BufWriter<Box<dyn Write + Send>>;
+type Out = BufWriter<Box<dyn VaultFile>>;
 
-fn archive_in(stage: &mut dyn Stage, name: &str) -> Result<ArchiveWriter<Out>, Failure> {
+fn archive_in(stage: &mut dyn Stage, name: &FileName) -> Result<ArchiveWriter<Out>, Failure> {
     let out = BufWriter::with_capacity(1 << 20, stage.create(name)?);
     Ok(ArchiveWriter::new(out))
 }
 
-fn file_entry(name: &str, frames: Vec<Frame>) -> FileEntry {
-    FileEntry {
-        name: name.to_owned(),
+fn file_entry(name: FileName, archive: ArchiveWriter<Out>) -> Result<FileEntry, Failure> {
+    let (out, frames) = archive.finish()?;
+    out.into_inner()
+        .map_err(std::io::IntoInnerError::into_error)?
+        .finish()?;
+    Ok(FileEntry {
+        name,
         bytes: frames.iter().map(|frame| frame.length).sum(),
         frames: frames.into_iter().map(frame_entry).collect(),
-    }
+    })
 }
 
 /// Says what a capture found, and what is to be thought of it.

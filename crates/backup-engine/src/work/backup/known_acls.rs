@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::{StoreError, VaultId, VaultStore, verify_file};
+use vault_store::{Reader, StoreError, VaultId, VaultStore, verify_file};
 use zk_snapshot::AclIndex;
 
 use crate::site::Site;
@@ -62,6 +62,6 @@ fn acls_of(
     if let Some(damage) = damage.first() {
         return Err(format!("{ACLS} is damaged: {}", damage.what));
     }
-    let file = store.open(id, ACLS).map_err(|error| error.to_string())?;
-    AclIndex::read(file, source).map_err(|error| error.to_string())
+    let file = store.open(id, &ACLS).map_err(|error| error.to_string())?;
+    AclIndex::read(Reader::new(file), source).map_err(|error| error.to_string())
 }

@@ -4,11 +4,11 @@ mod hierarchical;
 mod known_acls;
 mod transactional;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, VaultId};
+use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, StoreError, VaultId};
 
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
@@ -129,9 +129,8 @@ async fn finish(context: &JobContext, staged: Staged, mut manifest: Manifest) ->
     .await?
 }
 
-fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), Failure> {
-    stage.create(LOG)?.write_all(text.as_bytes())?;
-    manifest.files.push(FileEntry::whole(LOG, text.as_bytes()));
+fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), StoreError> {
+    manifest.files.push(stage.put(&LOG, text.as_bytes())?);
     Ok(())
 }
 
@@ -142,7 +141,7 @@ async fn leave_a_failed_vault(vaults: &Vaults, context: &JobContext, mut manifes
     manifest.outcome = Outcome::Failed { reason };
     let text = context.log.text();
     let left = tokio::task::spawn_blocking(move || {
-        let mut stage = store.stage(&manifest.id, manifest.is_granular())?;
+        let mut stage = store.stage(&manifest.id)?;
         add_log(&mut *stage, &mut manifest, &text)?;
         Ok::<_, Failure>(stage.commit(&manifest)?)
     });

@@ -1,12 +1,11 @@
 //! A transactional backup: the state that servers keep, as one clean snapshot.
 
-use std::io::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use vault_store::{
-    AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FrameEntry, Kinds, Manifest, Outcome,
-    TakenFrom, Transactional, Zxid,
+    AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FileName, FrameEntry, Kinds,
+    Manifest, Outcome, Stage, TakenFrom, Transactional, Zxid,
 };
 use zk_snapshot::{FileTree, Gathered};
 
@@ -50,9 +49,8 @@ pub(super) async fn stage(
                 let (outcome, consistency) = (outcome(&gathered), claim(&gathered));
                 progress.phase("writing");
                 let (stage, file) = tokio::task::spawn_blocking(move || {
-                    let mut stage = store.stage(&id, false)?;
-                    let out = stage.create(&gathered.tree.file_name())?;
-                    let file = write(&gathered.tree, out, &counter)?;
+                    let mut stage = store.stage(&id)?;
+                    let file = write(&gathered.tree, &mut *stage, &counter)?;
                     Ok::<_, Failure>((stage, file))
                 })
                 .await??;
@@ -114,11 +112,9 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
 }
 
 /// Writes the snapshot, and notes its parts.
-fn write(
-    tree: &FileTree,
-    mut out: Box<dyn Write + Send>,
-    progress: &Progress,
-) -> Result<FileEntry, std::io::Error> {
+fn write(tree: &FileTree, stage: &mut dyn Stage, progress: &Progress) -> Result<FileEntry, Failure> {
+    let name: FileName = tree.file_name().parse()?;
+    let mut out = stage.create(&name)?;
     let mut frames: Vec<FrameEntry> = Vec::new();
     let mut bytes = 0;
     tree.write(|part, records| {
@@ -137,12 +133,8 @@ fn write(
         bytes += length;
         Ok(())
     })?;
-    out.flush()?;
-    Ok(FileEntry {
-        name: tree.file_name(),
-        bytes,
-        frames,
-    })
+    out.finish()?;
+    Ok(FileEntry { name, bytes, frames })
 }
 
 fn claim(gathered: &Gathered) -> Consistency {

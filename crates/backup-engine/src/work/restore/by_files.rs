@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use vault_store::{Consistency, Contents, Manifest, VaultId, Zxid};
+use vault_store::{Consistency, Contents, FileName, Manifest, VaultId, Zxid};
 
 use super::comparing::Comparing;
 use super::placing::place;
@@ -39,7 +39,7 @@ pub(super) async fn run(
     let opening = tokio::task::spawn_blocking(move || open_sound(&*store, &vault, now));
     let (manifest, opened) = opening.await??;
     let name = snapshot_of(&manifest).ok_or("only a transactional backup can be restored by files")?;
-    let zxid = i64::from_str_radix(name.trim_start_matches(SNAPSHOT), 16)
+    let zxid = i64::from_str_radix(name.as_str().trim_start_matches(SNAPSHOT), 16)
         .map_err(|error| format!("{name} names no zxid: {error}"))?;
     let epoch = match payload.raise_epoch {
         None => None,
@@ -49,7 +49,7 @@ pub(super) async fn run(
         }
     };
     let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
-    let steps = steps(&recovery.directory, &name, epoch, ttl);
+    let steps = steps(&recovery.directory, name.as_str(), epoch, ttl);
     let placing = Placing {
         dry_run: payload.dry_run,
         strategy: payload.strategy,
@@ -143,9 +143,9 @@ pub(super) async fn run(
     Ok(placed(verified, gone, notes))
 }
 
-fn snapshot_of(manifest: &Manifest) -> Option<String> {
+fn snapshot_of(manifest: &Manifest) -> Option<FileName> {
     let mut names = manifest.files.iter().map(|file| &file.name);
-    names.find(|name| name.starts_with(SNAPSHOT)).cloned()
+    names.find(|name| name.as_str().starts_with(SNAPSHOT)).cloned()
 }
 
 fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>, ttl: u64) -> Vec<String> {

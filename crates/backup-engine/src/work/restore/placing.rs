@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use vault_store::{VaultId, VaultStore};
+use vault_store::{FileName, Reader, VaultId, VaultStore};
 
 use crate::private_files;
 use crate::work::failure::Failure;
@@ -14,7 +14,7 @@ use crate::work::failure::Failure;
 pub(super) fn place(
     store: &dyn VaultStore,
     id: &VaultId,
-    name: &str,
+    name: &FileName,
     directory: &Path,
     epoch: Option<i64>,
     readme: &str,
@@ -37,7 +37,7 @@ pub(super) fn place(
 fn fill(
     store: &dyn VaultStore,
     id: &VaultId,
-    name: &str,
+    name: &FileName,
     new: &Path,
     epoch: Option<i64>,
     readme: &str,
@@ -48,7 +48,7 @@ fn fill(
         file.flush()?;
         file.sync_all()
     };
-    write(name, &mut store.open(id, name)?)?;
+    write(name.as_str(), &mut Reader::new(store.open(id, name)?))?;
     if let Some(epoch) = epoch {
         for name in ["currentEpoch", "acceptedEpoch"] {
             write(name, &mut epoch.to_string().as_bytes())?;

@@ -1,24 +1,28 @@
+//! Vaults as directories.
+
+mod stage;
+
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fs2::FileExt;
+use fs2::FileExt as _;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
-use crate::manifest::{MANIFEST, hex};
+use self::stage::{FsRead, FsStage};
+use crate::manifest::{MAX_MANIFEST, hex};
 use crate::private::{self, Tightened};
-use crate::{Manifest, ReadSeek, Stage, StoreError, VaultId, VaultStore, Verification};
+use crate::{
+    CHECKSUM, FileName, MANIFEST, Manifest, Stage, Staged, StoreError, VERIFIED, VaultId, VaultRead,
+    VaultStore, Verification,
+};
 
 const LOCK: &str = ".lock";
 const STAGING: &str = ".staging";
 const GRANULAR: &str = "granular";
-pub(crate) const CHECKSUM: &str = "manifest.json.sha256";
-pub(crate) const VERIFIED: &str = "verified.json";
-/// No manifest is larger: about 400,000 frames.
-const MAX_MANIFEST: u64 = 64 << 20;
 
 /// Vaults as directories of a filesystem: `<root>/<id>`, granular ones `<root>/granular/<id>`.
 ///
@@ -44,29 +48,29 @@ impl FsStore {
     /// Opens the storage at `root`, made if it is missing, and sweeps what a crash left unfinished.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Io`].
+    /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Failed`].
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();
-        private::create_directories(&root).map_err(StoreError::io(&root))?;
+        private::create_directories(&root).map_err(io_at(&root))?;
         let path = root.join(LOCK);
         let lock = no_follow()
             .write(true)
             .create(true)
             .mode(0o600)
             .open(&path)
-            .map_err(StoreError::io(&path))?;
+            .map_err(io_at(&path))?;
         lock.try_lock_exclusive().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => StoreError::Locked(root.clone()),
-            _ => StoreError::io(&path)(error),
+            io::ErrorKind::WouldBlock => StoreError::Locked(root.display().to_string()),
+            _ => io_at(&path)(error),
         })?;
         for folder in [STAGING, GRANULAR] {
             let path = root.join(folder);
             match private::create_directory(&path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(StoreError::io(&path)(error));
+                    return Err(io_at(&path)(error));
                 }
                 _ if is_directory(&path) => {}
-                _ => return Err(StoreError::io(&path)(io::Error::other("it is not a directory"))),
+                _ => return Err(io_at(&path)(io::Error::other("it is not a directory"))),
             }
         }
         sync(&root)?;
@@ -137,8 +141,8 @@ impl VaultStore for FsStore {
             if !is_directory(&home) {
                 continue;
             }
-            for entry in fs::read_dir(&home).map_err(StoreError::io(&home))? {
-                let entry = entry.map_err(StoreError::io(&home))?;
+            for entry in fs::read_dir(&home).map_err(io_at(&home))? {
+                let entry = entry.map_err(io_at(&home))?;
                 let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
                 if let (Some(id), true) = (id, is_directory(&entry.path())) {
                     ids.push(id);
@@ -151,23 +155,16 @@ impl VaultStore for FsStore {
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
         let path = self.find(id)?;
-        let damaged = |file: &str, what: &str| StoreError::Damaged {
-            id: id.clone(),
-            file: file.to_owned(),
-            what: what.to_owned(),
-        };
         let bytes = read(&path.join(MANIFEST)).map_err(|error| damage_or_io(id, &path, MANIFEST, error))?;
         let sum = read(&path.join(CHECKSUM)).map_err(|error| damage_or_io(id, &path, CHECKSUM, error))?;
         if checksum_line(&bytes).as_bytes() != sum {
-            return Err(damaged(
-                MANIFEST,
-                "its SHA-256 differs from the one recorded beside it",
-            ));
+            let what = "its SHA-256 differs from the one recorded beside it";
+            return Err(StoreError::damaged(id, MANIFEST, what));
         }
         Manifest::parse(id, &bytes)
     }
 
-    fn stage(&self, id: &VaultId, granular: bool) -> Result<Box<dyn Stage>, StoreError> {
+    fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         let path = self.shared.root.join(STAGING).join(id.as_str());
         let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.find(id).is_some() {
@@ -175,23 +172,28 @@ impl VaultStore for FsStore {
         }
         private::create_directory(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(id.clone()),
-            _ => StoreError::io(&path)(error),
+            _ => io_at(&path)(error),
         })?;
         let shared = Arc::clone(&self.shared);
         Ok(Box::new(FsStage {
             shared,
+            staged: Staged::new(id),
             id: id.clone(),
-            granular,
             path,
             committed: false,
         }))
     }
 
-    fn open(&self, id: &VaultId, file: &str) -> Result<Box<dyn ReadSeek>, StoreError> {
-        check_name(file)?;
-        let path = self.find(id)?;
-        let opened = open_file(&path.join(file)).map_err(|error| damage_or_io(id, &path, file, error))?;
-        Ok(Box::new(opened))
+    fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
+        let vault = self.find(id)?;
+        let path = vault.join(file.as_str());
+        let open = open_file(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, opened) = open.map_err(|error| damage_or_io(id, &vault, file.as_str(), error))?;
+        Ok(Arc::new(FsRead {
+            file: opened,
+            size,
+            path,
+        }))
     }
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
@@ -200,21 +202,19 @@ impl VaultStore for FsStore {
         let doomed = self.shared.root.join(STAGING).join(format!("removed-{id}"));
         fs::rename(&path, &doomed).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::NotFound(id.clone()),
-            _ => StoreError::io(&path)(error),
+            _ => io_at(&path)(error),
         })?;
         if let Some(home) = path.parent() {
             sync(home)?;
         }
-        fs::remove_dir_all(&doomed).map_err(StoreError::io(&doomed))
+        fs::remove_dir_all(&doomed).map_err(io_at(&doomed))
     }
 
     fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
         let path = self.find(id)?;
         let mut total = 0;
-        for entry in fs::read_dir(&path).map_err(StoreError::io(&path))? {
-            let metadata = entry
-                .and_then(|entry| entry.metadata())
-                .map_err(StoreError::io(&path))?;
+        for entry in fs::read_dir(&path).map_err(io_at(&path))? {
+            let metadata = entry.and_then(|entry| entry.metadata()).map_err(io_at(&path))?;
             total += if metadata.is_file() { metadata.len() } else { 0 };
         }
         Ok(total)
@@ -223,13 +223,13 @@ impl VaultStore for FsStore {
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
         let path = self.find(id)?;
         let new = path.join(format!("{VERIFIED}.new"));
-        let text = serde_json::to_vec_pretty(result).map_err(|error| StoreError::io(&new)(error.into()))?;
+        let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&new)(error.into()))?;
         match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::io(&new)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
             _ => {} // left by a crash, or not there
         }
         write_synced(&new, &text)?;
-        fs::rename(&new, path.join(VERIFIED)).map_err(StoreError::io(&new))?;
+        fs::rename(&new, path.join(VERIFIED)).map_err(io_at(&new))?;
         sync(&path)
     }
 
@@ -239,76 +239,14 @@ impl VaultStore for FsStore {
             // A result that cannot be read is as good as none: the vault can be checked again.
             Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(StoreError::io(&path)(error)),
+            Err(error) => Err(io_at(&path)(error)),
         }
     }
 }
 
-struct FsStage {
-    shared: Arc<Shared>,
-    id: VaultId,
-    granular: bool,
-    path: PathBuf,
-    committed: bool,
-}
-
-impl Stage for FsStage {
-    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send>, StoreError> {
-        check_name(name)?;
-        let path = self.path.join(name);
-        let file = private::create_file(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => StoreError::InvalidName(name.to_owned()),
-            _ => StoreError::io(&path)(error),
-        })?;
-        Ok(Box::new(file))
-    }
-
-    fn commit(mut self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
-        for entry in fs::read_dir(&self.path).map_err(StoreError::io(&self.path))? {
-            sync(&entry.map_err(StoreError::io(&self.path))?.path())?;
-        }
-        let manifest_path = self.path.join(MANIFEST);
-        let text = manifest
-            .to_bytes()
-            .map_err(|error| StoreError::io(&manifest_path)(error.into()))?;
-        write_synced(&self.path.join(CHECKSUM), checksum_line(&text).as_bytes())?;
-        write_synced(&manifest_path, &text)?;
-        sync(&self.path)?;
-        let home = self.shared.home(self.granular);
-        let place = home.join(self.id.as_str());
-        let shared = Arc::clone(&self.shared);
-        let _taking = shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        if fs::symlink_metadata(&place).is_ok() || shared.find(&self.id).is_some() {
-            return Err(StoreError::AlreadyExists(self.id.clone()));
-        }
-        fs::rename(&self.path, &place).map_err(StoreError::io(&place))?;
-        if let Err(error) = sync(&home) {
-            // Not known to be durable, so it goes back to where a stage is dropped or swept.
-            fs::rename(&place, &self.path).map_err(StoreError::io(&place))?;
-            return Err(error);
-        }
-        self.committed = true;
-        Ok(())
-    }
-}
-
-impl Drop for FsStage {
-    fn drop(&mut self) {
-        if !self.committed {
-            // What cannot be removed now is swept when the store is opened again.
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-/// Plain names only, and none that the store itself uses.
-pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
-    let own = [MANIFEST, CHECKSUM, VERIFIED].contains(&name);
-    if name.is_empty() || name.starts_with('.') || own || name.contains(['/', '\\', '\0']) || name.len() > 100
-    {
-        return Err(StoreError::InvalidName(name.to_owned()));
-    }
-    Ok(())
+/// What an error of the filesystem at `path` is.
+fn io_at(path: &Path) -> impl Fn(io::Error) -> StoreError {
+    move |error| StoreError::io(path.display(), error)
 }
 
 fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Error) -> StoreError {
@@ -318,13 +256,9 @@ fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Error) -> Sto
         _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
             "it is a link".to_owned()
         }
-        _ => return StoreError::io(&vault.join(file))(error),
+        _ => return io_at(&vault.join(file))(error),
     };
-    StoreError::Damaged {
-        id: id.clone(),
-        file: file.to_owned(),
-        what,
-    }
+    StoreError::damaged(id, file, what)
 }
 
 /// As `sha256sum` writes it, so that `sha256sum -c manifest.json.sha256` checks it.
@@ -353,7 +287,9 @@ fn open_file(path: &Path) -> io::Result<File> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open_file(path)?.take(MAX_MANIFEST).read_to_end(&mut bytes)?;
+    open_file(path)?
+        .take(MAX_MANIFEST as u64)
+        .read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -363,7 +299,7 @@ fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(StoreError::io(path))
+    write().map_err(io_at(path))
 }
 
 /// Syncs a file or a directory.
@@ -372,20 +308,20 @@ fn sync(path: &Path) -> Result<(), StoreError> {
         .read(true)
         .open(path)
         .and_then(|file| file.sync_all())
-        .map_err(StoreError::io(path))
+        .map_err(io_at(path))
 }
 
 fn sweep(staging: &Path) -> Result<Vec<String>, StoreError> {
     let mut swept = Vec::new();
-    for entry in fs::read_dir(staging).map_err(StoreError::io(staging))? {
-        let entry = entry.map_err(StoreError::io(staging))?;
+    for entry in fs::read_dir(staging).map_err(io_at(staging))? {
+        let entry = entry.map_err(io_at(staging))?;
         let path = entry.path();
         let removed = if is_directory(&path) {
             fs::remove_dir_all(&path)
         } else {
             fs::remove_file(&path)
         };
-        removed.map_err(StoreError::io(&path))?;
+        removed.map_err(io_at(&path))?;
         swept.push(entry.file_name().to_string_lossy().into_owned());
     }
     swept.sort();
