@@ -105,6 +105,14 @@ impl VaultStore for Mirror {
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
         self.either(|store| store.verification(id))
     }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.note(name)?.or(self.1.note(name)?))
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.both(|store| store.keep_note(name, bytes))
+    }
 }
 
 impl Stage for MirrorStage {

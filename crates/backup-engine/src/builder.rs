@@ -43,7 +43,6 @@ pub struct EngineBuilder {
     process_probe: Arc<dyn ProcessProbe>,
     clock: Clock,
     uptime: Uptime,
-    kept_time: Option<PathBuf>,
     max_queued: usize,
     full_restore: bool,
     consistency_rounds: u32,
@@ -69,7 +68,6 @@ impl EngineBuilder {
             process_probe: Arc::new(SystemProcess::default()),
             clock: SystemClock::shared(),
             uptime: uptime(),
-            kept_time: None,
             max_queued: 100,
             full_restore: true,
             consistency_rounds: CaptureOptions::default().rounds,
@@ -111,7 +109,6 @@ impl EngineBuilder {
             );
         }
         self.noted_earlier = Some(root.join("unfinished.jsonl"));
-        self.kept_time = Some(root.join("clock"));
         self.vaults = Arc::new(vaults);
         self.jobs = Arc::new(opened.jobs);
         self.storage_probe = Arc::new(FsProbe::new(root));
@@ -239,7 +236,7 @@ impl EngineBuilder {
             let manifest = self.vaults.manifest(&id);
             manifest.map_or(id.time(), |manifest| manifest.date())
         });
-        let watch = ClockWatch::new(self.uptime, self.kept_time, newest, now);
+        let watch = ClockWatch::new(self.uptime, Arc::clone(&self.vaults), newest, now);
         if let Some(why) = watch.moved(now) {
             log::warn!("no policy evicts anything: {why}");
         }
@@ -259,7 +256,10 @@ impl EngineBuilder {
                 granular: policy(self.granular_policy, "7d/delete")?,
                 clock: watch,
             },
-            history: History::new(self.recovery.as_ref().map(|recovery| recovery.directory.clone())),
+            history: History::new(
+                Arc::clone(&vaults.store),
+                self.recovery.as_ref().map(|recovery| recovery.directory.clone()),
+            ),
             recovery: self.recovery,
             unfinished: Arc::new(unfinished),
         });

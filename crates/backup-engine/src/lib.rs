@@ -36,7 +36,6 @@ mod info;
 mod kind;
 mod lock;
 mod plain;
-mod private_files;
 mod requests;
 mod site;
 mod vaults;

@@ -26,6 +26,10 @@ pub enum VaultCall {
     RecordVerification,
     /// [`VaultStore::verification`].
     Verification,
+    /// [`VaultStore::note`].
+    Note,
+    /// [`VaultStore::keep_note`].
+    KeepNote,
     /// [`Stage::create`].
     Create,
     /// A write to a file of a stage.
@@ -185,6 +189,14 @@ impl VaultStore for FaultyVaults {
 
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
         self.through(VaultCall::Verification, || self.store.verification(id))
+    }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.through(VaultCall::Note, || self.store.note(name))
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.through(VaultCall::KeepNote, || self.store.keep_note(name, bytes))
     }
 }
 

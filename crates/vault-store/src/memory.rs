@@ -16,6 +16,7 @@ pub struct MemoryStore(Arc<Mutex<Vaults>>);
 struct Vaults {
     committed: BTreeMap<VaultId, Vault>,
     staged: BTreeSet<VaultId>,
+    notes: BTreeMap<FileName, Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -100,6 +101,15 @@ impl VaultStore for MemoryStore {
 
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
         self.with(id, |vault| vault.verified.clone())
+    }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.lock().notes.get(name).cloned())
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.lock().notes.insert(name.clone(), bytes.to_vec());
+        Ok(())
     }
 }
 

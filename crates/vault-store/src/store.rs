@@ -100,6 +100,19 @@ pub trait VaultStore: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`], [`StoreError::Failed`].
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError>;
+
+    /// A note that was kept under this name; `None` if none was.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Keeps a few bytes beside the vaults, in place of what was kept under this name before: what everybody who opens this place must know, such
+    /// as when the history of the ensemble was broken off. Names that are ids are not used.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]; what was kept before is still there, or the new one is.
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError>;
 }
 
 /// A vault that is being written. Several of its files may be written at a time, by different threads.

@@ -20,6 +20,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS stages (number INTEGER PRIMARY KEY AUTOINCREMENT);
     CREATE TABLE IF NOT EXISTS files (stage INTEGER, name TEXT, bytes BLOB NOT NULL, PRIMARY KEY (stage, name));
     CREATE TABLE IF NOT EXISTS vaults (id TEXT PRIMARY KEY, stage INTEGER NOT NULL, manifest BLOB, verified BLOB);
+    CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, bytes BLOB NOT NULL);
     DELETE FROM files WHERE stage NOT IN (SELECT stage FROM vaults);
 ";
 
@@ -147,6 +148,16 @@ impl VaultStore for SqliteStore {
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
         let text: Option<Vec<u8>> = self.0.column(id, "verified")?;
         Ok(text.and_then(|text| serde_json::from_slice(&text).ok()))
+    }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0
+            .ask("SELECT bytes FROM notes WHERE name = ?", [name.as_str()])
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO notes VALUES (?, ?)";
+        self.0.change(sql, params![name.as_str(), bytes]).map(drop)
     }
 }
 

@@ -1,18 +1,20 @@
 //! Whether the clock can be relied on to say how old a backup is.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
+use vault_store::{FileName, VaultStore};
 
+use super::noted;
 use crate::lock::lock;
-use crate::private_files;
 
 /// Tells how long the machine runs, suspended or not. Nobody sets this clock.
 pub(crate) type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// The last time that was relied on.
+const RELIED_ON: FileName = FileName::from_static("clock");
 /// So far a clock may be corrected.
 const CORRECTED: time::Duration = time::Duration::DAY;
 /// So long a server may have been off without anybody being asked.
@@ -22,8 +24,7 @@ const OFF: time::Duration = time::Duration::days(30);
 pub(crate) struct ClockWatch {
     uptime: Uptime,
     begun: Duration,
-    /// Where the last time that was relied on is kept; nowhere for an engine without storage.
-    file: Option<PathBuf>,
+    store: Arc<dyn VaultStore>,
     known: Mutex<Known>,
 }
 
@@ -46,18 +47,16 @@ pub(crate) fn uptime() -> Uptime {
 }
 
 impl ClockWatch {
-    /// `newest` is the date of the newest backup: the last time that is known where `file` does not tell.
+    /// `newest` is the date of the newest backup: the last time that is known where the store tells none.
     pub(crate) fn new(
         uptime: Uptime,
-        file: Option<PathBuf>,
+        store: Arc<dyn VaultStore>,
         newest: Option<OffsetDateTime>,
         now: OffsetDateTime,
     ) -> Self {
-        let stored = file.as_deref().and_then(|file| {
-            private_files::read_time(file).unwrap_or_else(|error| {
-                log::warn!("{}: {error}", file.display());
-                None
-            })
+        let stored = noted::read(&*store, &RELIED_ON).unwrap_or_else(|error| {
+            log::warn!("the last time that was relied on is not known: {error}");
+            None
         });
         let begun = uptime();
         let known = Known {
@@ -68,7 +67,7 @@ impl ClockWatch {
         Self {
             uptime,
             begun,
-            file,
+            store,
             known: Mutex::new(known),
         }
     }
@@ -117,10 +116,8 @@ impl ClockWatch {
 
     /// Keeps a time that was relied on, for the next start.
     pub(crate) fn keep(&self, now: OffsetDateTime) {
-        if let Some(file) = &self.file
-            && let Err(error) = private_files::write_time(file, now)
-        {
-            log::warn!("the time could not be kept in {}: {error}", file.display());
+        if let Err(error) = noted::write(&*self.store, &RELIED_ON, now) {
+            log::warn!("the time could not be kept: {error}");
         }
     }
 }

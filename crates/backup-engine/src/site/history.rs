@@ -4,41 +4,43 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
+use vault_store::{FileName, StoreError, VaultStore};
 
-use crate::private_files::{read_time, write_time};
+use super::noted;
 use crate::vaults::records::SNAPSHOT;
 
-/// Beside the directory in which files are placed: when the history was broken off last.
-const MARK: &str = "recovered";
+/// When the history was broken off last. The store keeps it, so that every process that uses it knows.
+const BROKEN_OFF: FileName = FileName::from_static("recovered");
 
 /// The history that goes on.
 pub(crate) struct History {
-    /// Where files are placed for a restore; without it, no history is ever broken off.
+    store: Arc<dyn VaultStore>,
+    /// Where files are placed for a restore.
     directory: Option<PathBuf>,
 }
 
 impl History {
-    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory }
+    pub(crate) fn new(store: Arc<dyn VaultStore>, directory: Option<PathBuf>) -> Self {
+        Self { store, directory }
     }
 
     /// When it began, as far as it is known to have had a beginning: what was begun until then is of another one.
     /// While files lie ready that is `now`, since people may start servers with them at any time. Blocks.
     pub(crate) fn begin(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
-        let directory = self.directory.as_ref()?;
-        let begin = match self.files_lie_ready() {
-            Ok(true) => Ok(Some(now)),
-            Ok(false) => read_time(&directory.with_file_name(MARK)),
-            Err(error) => Err(error),
-        };
-        begin.unwrap_or_else(|error| {
+        let unknown = |error: &dyn std::fmt::Display| {
             log::warn!(
                 "earlier backups are not relied on: when files were placed last is not known: {error}"
             );
             Some(now)
-        })
+        };
+        match self.files_lie_ready() {
+            Ok(true) => Some(now),
+            Ok(false) => noted::read(&*self.store, &BROKEN_OFF).unwrap_or_else(|error| unknown(&error)),
+            Err(error) => unknown(&error),
+        }
     }
 
     /// Whether files lie where a restore places them. Blocks.
@@ -60,10 +62,7 @@ impl History {
     }
 
     /// Notes durably that what was begun until `now` says nothing of what comes. Blocks.
-    pub(crate) fn break_off(&self, now: OffsetDateTime) -> io::Result<()> {
-        match &self.directory {
-            None => Ok(()),
-            Some(directory) => write_time(&directory.with_file_name(MARK), now),
-        }
+    pub(crate) fn break_off(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        noted::write(&*self.store, &BROKEN_OFF, now)
     }
 }

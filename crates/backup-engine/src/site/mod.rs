@@ -3,6 +3,7 @@
 mod clock_watch;
 mod history;
 mod names;
+mod noted;
 mod recovery;
 mod retention;
 mod schedule;

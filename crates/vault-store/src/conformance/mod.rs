@@ -124,6 +124,7 @@ macro_rules! conformance_tests {
             an_open_file_never_shows_another_vault,
             the_last_verification_is_remembered,
             sizes_cover_the_files,
+            a_note_stays_until_the_next,
             what_was_committed_outlives_the_store,
             what_a_crash_left_is_gone,
         );

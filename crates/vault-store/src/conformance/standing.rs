@@ -4,6 +4,7 @@ use super::{
     ARCHIVE, LOG, Subject, begun, commit, finished, granular, id, is_unknown, manifest, nothing_is_left, put,
     refused, same, staged,
 };
+use crate::FileName;
 use crate::{Damage, StoreError, Verification, verify};
 
 /// Whatever their kind, and in which order they were committed.
@@ -113,6 +114,32 @@ pub fn sizes_cover_the_files(subject: &Subject) {
         size.as_ref().is_ok_and(|size| *size >= 10_000) || !subject.sizes_are_exact && size.is_ok(),
         "A vault takes at least the bytes of its files: {size:?} of 10000."
     );
+}
+
+/// It is no vault, and outlives a durable store.
+pub fn a_note_stays_until_the_next(subject: &Subject) {
+    let (name, other) = (FileName::from_static("mark"), FileName::from_static("other"));
+    let mut store = subject.open();
+    same(
+        &store.note(&name).unwrap(),
+        &None,
+        "There is no note that was not kept",
+    );
+    for text in [&b"one"[..], b"", b"two \xff"] {
+        store.keep_note(&name, text).unwrap();
+        if subject.durable {
+            drop(store);
+            store = subject.open();
+        }
+        let rule = "The last note of a name is kept";
+        same(&store.note(&name).unwrap().as_deref(), &Some(text), rule);
+    }
+    same(
+        &store.note(&other).unwrap(),
+        &None,
+        "A note is kept under its name",
+    );
+    same(&store.ids().unwrap(), &Vec::new(), "A note is no vault");
 }
 
 /// Left out of stores that are not durable.

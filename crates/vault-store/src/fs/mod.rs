@@ -144,7 +144,9 @@ impl VaultStore for FsStore {
             for entry in fs::read_dir(&home).map_err(io_at(&home))? {
                 let entry = entry.map_err(io_at(&home))?;
                 let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-                if let (Some(id), true) = (id, is_directory(&entry.path())) {
+                if let (Some(id), Ok(kind)) = (id, entry.file_type())
+                    && kind.is_dir()
+                {
                     ids.push(id);
                 }
             }
@@ -222,15 +224,8 @@ impl VaultStore for FsStore {
 
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
         let path = self.find(id)?;
-        let new = path.join(format!("{VERIFIED}.new"));
-        let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&new)(error.into()))?;
-        match fs::remove_file(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
-            _ => {} // left by a crash, or not there
-        }
-        write_synced(&new, &text)?;
-        fs::rename(&new, path.join(VERIFIED)).map_err(io_at(&new))?;
-        sync(&path)
+        let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&path)(error.into()))?;
+        replace(&path, VERIFIED.as_ref(), &text)
     }
 
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
@@ -242,6 +237,32 @@ impl VaultStore for FsStore {
             Err(error) => Err(io_at(&path)(error)),
         }
     }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.shared.root.join(name.as_str());
+        match read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_at(&path)(error)),
+        }
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        let _one_at_a_time = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        replace(&self.shared.root, name.as_str(), bytes)
+    }
+}
+
+/// Puts a file in the place of an earlier one, in one step.
+fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let new = directory.join(format!("{name}.new"));
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
+        _ => {} // left by a crash, or not there
+    }
+    write_synced(&new, bytes)?;
+    fs::rename(&new, directory.join(name)).map_err(io_at(&new))?;
+    sync(directory)
 }
 
 /// What an error of the filesystem at `path` is.

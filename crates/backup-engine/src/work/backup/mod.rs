@@ -4,7 +4,6 @@ mod hierarchical;
 mod known_acls;
 mod transactional;
 
-use std::io;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -98,7 +97,7 @@ pub(super) async fn run(
 }
 
 /// A backup that is begun while files lie ready for a restore may still be of the history before it.
-fn note_files_that_lie_ready(site: &Site, now: OffsetDateTime) -> io::Result<()> {
+fn note_files_that_lie_ready(site: &Site, now: OffsetDateTime) -> Result<(), StoreError> {
     match site.history.files_lie_ready() {
         Ok(false) => Ok(()),
         Ok(true) | Err(_) => site.history.break_off(now),

@@ -4,6 +4,7 @@ mod by_files;
 mod comparing;
 mod online;
 mod placing;
+mod private_files;
 mod restart;
 mod sound;
 

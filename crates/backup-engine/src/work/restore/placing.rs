@@ -7,7 +7,7 @@ use std::path::Path;
 
 use vault_store::{FileName, Reader, VaultId, VaultStore};
 
-use crate::private_files;
+use super::private_files;
 use crate::work::failure::Failure;
 
 /// Places the file `name` of a vault, with `readme` beside it and, where the epoch is raised, the files that say so.

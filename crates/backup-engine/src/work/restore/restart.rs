@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::private_files;
+use super::private_files;
 use crate::work::failure::Failure;
 
 /// What is shown of what a command has said, in bytes.
