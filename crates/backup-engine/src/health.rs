@@ -55,6 +55,7 @@ pub(crate) fn report(
         problems.push(Problem::ZooKeeperUnreachable(error.clone()));
     }
     let mut health = Health::new(storage(usage, &all));
+    problems.append(&mut health.problems);
     health.queued_jobs = counts.queued;
     health.oldest_wait = counts.oldest_queued_at.map(|then| since(then, now));
     health.damaged_backups = note_damage(&all, &mut problems);

@@ -211,9 +211,30 @@ async fn freshness_counts_from_the_start_and_tells_full_from_granular() {
     world.set_clock(time::Duration::hours(-23));
     for hours in 2..5 {
         world.pass(HOUR);
-        assert_eq!(backup(&engine, &["/none"]).await.1, JobState::Failed);
+        let (failed, state) = backup(&engine, &["/none"]).await;
+        assert_eq!(state, JobState::Failed);
         assert_eq!(fresh().await.0, hours * 3_600);
+        let problem = Problem::NewestBackupFailed {
+            id: failed,
+            reason: "no such znode to back up: /none".to_owned(),
+        };
+        let health = engine.health().await;
+        assert_eq!(
+            (health.status(), health.problems),
+            (Status::Warning, vec![problem])
+        );
     }
+}
+
+#[tokio::test]
+async fn a_store_that_has_no_figures_of_space_invents_none() {
+    let tree = Arc::new(MemoryTree::new());
+    let engine = Engine::builder(Arc::new(MemoryEnsemble::new(tree)))
+        .build()
+        .unwrap();
+    let health = engine.health().await;
+    assert_eq!(health.storage.usage, None);
+    assert_eq!((health.status(), health.problems), (Status::Up, Vec::new()));
 }
 
 fn flip(path: &Path) {

@@ -269,7 +269,11 @@ fn of_backup(
     let took = backup.took.unwrap_or_default().as_millis();
     let date = backup.date.unix_timestamp_nanos().div_euclid(1_000_000);
     for (name, help, value) in [
-        ("failed", "Whether it failed", flag(backup.outcome.is_failure())),
+        (
+            "failed",
+            "Whether it failed",
+            flag(backup.outcome.failure().is_some()),
+        ),
         ("locked", "Whether it is being written", flag(false)), // only what is finished is in a report
         ("exit_code", "Exit code", f64::from(exit_code)),
         ("size", "Size in bytes", approximate(backup.bytes)),

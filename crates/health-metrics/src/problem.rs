@@ -16,6 +16,15 @@ pub enum Problem {
     JobsUnavailable(String),
     /// ZooKeeper does not answer, for this reason.
     ZooKeeperUnreachable(String),
+    /// The newest backup failed, or lacks what it was not allowed to lack.
+    NewestBackupFailed {
+        /// Its id.
+        id: String,
+        /// Why, or what it lacks.
+        reason: String,
+    },
+    /// There are so many finished backups, more than one, and none of them is good.
+    NoGoodBackup(usize),
     /// A backup is damaged.
     DamagedBackup {
         /// Its id.
@@ -59,7 +68,9 @@ impl Problem {
             | Self::StorageNotWritable(_)
             | Self::JobsUnavailable(_)
             | Self::ZooKeeperUnreachable(_) => true,
-            Self::DamagedBackup { .. }
+            Self::NewestBackupFailed { .. }
+            | Self::NoGoodBackup(_)
+            | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
@@ -73,6 +84,8 @@ impl Problem {
     pub fn warns(&self) -> bool {
         match self {
             Self::NoReport(_)
+            | Self::NewestBackupFailed { .. }
+            | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
             | Self::ClockMoved { .. }
@@ -94,6 +107,8 @@ impl fmt::Display for Problem {
             Self::StorageUnreadable(why) => write!(f, "storage: {why}"),
             Self::StorageNotWritable(why) => write!(f, "storage cannot be written: {why}"),
             Self::ZooKeeperUnreachable(why) => write!(f, "ZooKeeper: {why}"),
+            Self::NewestBackupFailed { id, reason } => write!(f, "the newest backup {id} failed: {reason}"),
+            Self::NoGoodBackup(backups) => write!(f, "none of the {backups} backups is good"),
             Self::DamagedBackup { id, damage } => write!(f, "backup {id}: {damage}"),
             Self::MoreDamagedBackups(more) => write!(f, "{more} more backups are damaged"),
             Self::ClockMoved { why, remedy } => write!(f, "no policy evicts anything: {why}. {remedy}"),
@@ -150,6 +165,14 @@ mod tests {
                 Problem::ZooKeeperUnreachable(text("it does not serve requests")),
                 "ZooKeeper: it does not serve requests",
             ),
+            (
+                Problem::NewestBackupFailed {
+                    id: text("20261123T140000"),
+                    reason: text("no space is left"),
+                },
+                "the newest backup 20261123T140000 failed: no space is left",
+            ),
+            (Problem::NoGoodBackup(2), "none of the 2 backups is good"),
             (
                 Problem::DamagedBackup {
                     id: text("20261123T140000"),

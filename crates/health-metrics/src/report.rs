@@ -11,7 +11,7 @@ use crate::{Problem, ProcessUsage, StorageUsage};
 pub enum Status {
     /// Nothing does.
     Up,
-    /// The newest backup failed, none of several is good, or a [problem](Problem::warns) says so.
+    /// A [problem](Problem::warns) does.
     Warning,
 }
 
@@ -46,9 +46,10 @@ pub struct Health {
 }
 
 impl Health {
-    /// A report on `storage`, of which nothing else is known yet.
+    /// A report on `storage`, with the problems of its newest backups, of which nothing else is known yet.
     #[must_use]
     pub fn new(storage: Storage) -> Self {
+        let problems = storage.problems();
         Self {
             queued_jobs: 0,
             oldest_wait: None,
@@ -61,17 +62,14 @@ impl Health {
             schedule: None,
             unfinished_znodes: 0,
             damaged_backups: 0,
-            problems: Vec::new(),
+            problems,
         }
     }
 
-    /// Follows from the newest backups and the problems.
+    /// Follows from the problems.
     #[must_use]
     pub fn status(&self) -> Status {
-        let newest = self.storage.newest.as_ref();
-        let newest_failed = newest.is_some_and(|newest| newest.outcome.is_failure());
-        let none_good = self.storage.backups > 1 && self.storage.newest_good.is_none();
-        if newest_failed || none_good || self.problems.iter().any(Problem::warns) {
+        if self.problems.iter().any(Problem::warns) {
             Status::Warning
         } else {
             Status::Up
@@ -98,6 +96,19 @@ pub struct Storage {
     pub newest: Option<BackupSummary>,
     /// The newest that did not fail and is not known to be damaged.
     pub newest_good: Option<BackupSummary>,
+}
+
+impl Storage {
+    fn problems(&self) -> Vec<Problem> {
+        let failed = self.newest.as_ref().and_then(|newest| {
+            let reason = newest.outcome.failure()?.to_owned();
+            let id = newest.id.clone();
+            Some(Problem::NewestBackupFailed { id, reason })
+        });
+        let none_good = self.backups > 1 && self.newest_good.is_none();
+        let none_good = none_good.then_some(Problem::NoGoodBackup(self.backups));
+        failed.into_iter().chain(none_good).collect()
+    }
 }
 
 /// One backup in a report.
@@ -145,10 +156,13 @@ pub enum BackupOutcome {
 }
 
 impl BackupOutcome {
-    /// Whether it is anything but successful.
+    /// Why it failed, or what it lacks; `None` if it is successful.
     #[must_use]
-    pub fn is_failure(&self) -> bool {
-        *self != Self::Successful
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Successful => None,
+            Self::Partial(why) | Self::Failed(why) => Some(why),
+        }
     }
 }
 

@@ -293,18 +293,17 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_in_sentences() {
-        let mut health = health_metrics::Health::new(Stored::default());
         let date = OffsetDateTime::from_unix_timestamp(1_795_442_400).unwrap();
         let lacks = BackupOutcome::Partial("one znode".to_owned());
         let mut newest = BackupSummary::new("20261123T140000", date, lacks);
         newest.took = Some(Duration::from_millis(9_312));
-        health.storage.newest = Some(newest);
+        let mut storage = Stored::default();
+        storage.newest = Some(newest);
+        let mut health = health_metrics::Health::new(storage);
         health.oldest_wait = Some(Duration::from_millis(61_900));
         health.damaged_backups = 1;
-        health.problems = vec![
-            Problem::StorageNotWritable("no space is left".to_owned()),
-            Problem::MoreDamagedBackups(1),
-        ];
+        let full = Problem::StorageNotWritable("no space is left".to_owned());
+        health.problems.insert(0, full);
         let ready = Ready::from(&health);
         assert!(!ready.is_ready());
         assert_eq!(
@@ -327,7 +326,7 @@ mod tests {
             health["problems"],
             json!([
                 "storage cannot be written: no space is left",
-                "1 more backups are damaged"
+                "the newest backup 20261123T140000 failed: one znode",
             ])
         );
     }

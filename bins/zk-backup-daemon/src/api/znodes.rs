@@ -106,30 +106,16 @@ impl From<ZnodeContent> for Znode {
 
 impl From<ZnodeInfo> for Info {
     fn from(info: ZnodeInfo) -> Self {
-        let ttl_ms = match info.kind {
-            Some(Kind::Ttl(time)) => u64::try_from(time.as_millis()).ok(),
-            _ => None,
-        };
+        let (kind, ttl_ms) = info.kind.map(lifetime).unzip();
         Self {
             name: info.path.name().to_owned(),
             path: info.path.to_string(),
-            kind: info.kind.map(Lifetime::from),
-            ttl_ms,
+            kind,
+            ttl_ms: ttl_ms.flatten(),
             role: info.role.into(),
             size: info.size,
             children: info.children,
             stat: info.stat.into(),
-        }
-    }
-}
-
-impl From<Kind> for Lifetime {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Container => Self::Container,
-            Kind::Ttl(_) => Self::Ttl,
-            // No backup has ephemeral ones.
-            Kind::Persistent | Kind::Ephemeral => Self::Persistent,
         }
     }
 }
@@ -169,4 +155,36 @@ fn acl(acl: &Acl) -> Vec<AclEntry> {
         id: entry.id.clone(),
     };
     entries.map(entry).collect()
+}
+
+/// As a word, and in ms where it is a time.
+fn lifetime(kind: Kind) -> (Lifetime, Option<u64>) {
+    match kind {
+        Kind::Container => (Lifetime::Container, None),
+        Kind::Ttl(time) => (Lifetime::Ttl, u64::try_from(time.as_millis()).ok()),
+        // No backup has ephemeral ones.
+        Kind::Persistent | Kind::Ephemeral => (Lifetime::Persistent, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_is_a_word_and_a_ttl_a_number_beside_it() {
+        for (kind, told) in [
+            (Kind::Persistent, json!(["persistent", null])),
+            (Kind::Container, json!(["container", null])),
+            (Kind::Ttl(Duration::from_secs(60)), json!(["ttl", 60_000])),
+        ] {
+            assert_eq!(serde_json::to_value(lifetime(kind)).unwrap(), told);
+        }
+    }
 }
