@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use backup_engine::{Client, Engine, Ensemble, MemoryEnsemble};
+use backup_engine::{Client, Engine, Ensemble, MemoryEnsemble, SettingNames};
 use eviction_policy::RulePolicy;
 use health_metrics::ZooKeeperHealth;
 use serde_json::{Value, json};
@@ -73,6 +73,14 @@ fn policy() -> Arc<RulePolicy> {
     Arc::new("1y/delete".parse().unwrap())
 }
 
+/// As the server calls what an answer here speaks of.
+fn names() -> SettingNames {
+    SettingNames {
+        states: "ZOOKEEPER_DATA_DIR names the data directory of a server".to_owned(),
+        ..SettingNames::default()
+    }
+}
+
 pub(crate) struct Server {
     http: Http,
     gate: watch::Sender<bool>,
@@ -96,6 +104,7 @@ impl Server {
             .full_policy(policy())
             .granular_policy(policy())
             .schedule("0 3 * * *".parse().unwrap())
+            .setting_names(names())
             .build()
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

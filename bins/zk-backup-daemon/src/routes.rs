@@ -7,8 +7,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use backup_engine::{CompareWith, Engine, EngineError, JobState, Page};
-use eviction_policy::{Action, Decision};
-use serde_json::{Value, json};
+use serde_json::json;
 use zk_snapshot::ZnodePath;
 
 use crate::access;
@@ -111,15 +110,8 @@ async fn evict(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Res
     if !dry_run {
         return Ok(HttpResponse::Ok().json("Ok"));
     }
-    Ok(HttpResponse::Ok().json(decisions.iter().map(line).collect::<Vec<_>>()))
-}
-
-fn line(decision: &Decision) -> Value {
-    let action = match decision.action {
-        Action::Evict => "evict",
-        Action::Keep => "keep",
-    };
-    json!({ "id": decision.id, "action": action, "reason": decision.reason })
+    let evictions: Vec<_> = decisions.into_iter().map(api::Eviction::from).collect();
+    Ok(HttpResponse::Ok().json(evictions))
 }
 
 async fn evict_one(
@@ -130,7 +122,7 @@ async fn evict_one(
     let id = request.match_info().query("id");
     if dry_run(&request, body).await? {
         return match engine.would_evict_one(id).await {
-            Ok(decision) => Ok(HttpResponse::Ok().json([line(&decision)])),
+            Ok(decision) => Ok(HttpResponse::Ok().json([api::Eviction::from(decision)])),
             Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
             Err(error) => Err(error.into()),
         };
@@ -187,12 +179,14 @@ fn path(query: &Asked) -> Result<ZnodePath, ApiError> {
 
 async fn znodes(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODES)?);
-    Ok(HttpResponse::Ok().json(engine.znodes(id, path(&query)?, page(&query)?).await?))
+    let found = engine.znodes(id, path(&query)?, page(&query)?).await?;
+    Ok(HttpResponse::Ok().json(api::Znodes::from(found)))
 }
 
 async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODE)?);
-    Ok(HttpResponse::Ok().json(engine.znode(id, path(&query)?).await?))
+    let found = engine.znode(id, path(&query)?).await?;
+    Ok(HttpResponse::Ok().json(api::Znode::from(found)))
 }
 
 async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -202,23 +196,26 @@ async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse
         "live" => CompareWith::Live,
         id => CompareWith::Backup(id.to_owned()),
     };
-    Ok(HttpResponse::Ok().json(engine.compare(from, to, page(&query)?).await?))
+    let found = engine.compare(from, to, page(&query)?).await?;
+    Ok(HttpResponse::Ok().json(api::Diff::from(found)))
 }
 
 async fn health(engine: Data<Engine>) -> HttpResponse {
-    HttpResponse::Ok().json(engine.health().await)
+    HttpResponse::Ok().json(api::Health::from(engine.health().await))
 }
 
 async fn live() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "UP" }))
+    HttpResponse::Ok().json(api::Live::new())
 }
 
 async fn ready(engine: Data<Engine>) -> HttpResponse {
-    let health = engine.health().await;
-    if health.hindrances.is_empty() {
-        return HttpResponse::Ok().json(json!({ "status": "UP" }));
-    }
-    HttpResponse::ServiceUnavailable().json(json!({ "status": "DOWN", "problems": health.hindrances }))
+    let ready = api::Ready::from(&engine.health().await);
+    let status = if ready.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    HttpResponse::build(status).json(ready)
 }
 
 async fn metrics(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use backup_engine::{BackupRequest, Engine, JobInfo, JobState, MemoryEnsemble, RestoreRequest};
 use eviction_policy::{Action, RulePolicy};
+use health_metrics::{Problem, Status};
 use time::OffsetDateTime;
 use vault_store::{Consistency, Contents};
 use zk_snapshot::{Acl, MemoryTree, ZnodePath};
@@ -94,9 +95,14 @@ async fn doubted(engine: &Engine) -> bool {
     let doubted = health
         .problems
         .iter()
-        .any(|problem| problem.contains("the clock shows"));
-    assert_eq!(health.status == "Warning", doubted, "{:?}", health.problems);
-    assert!(health.hindrances.is_empty());
+        .any(|problem| matches!(problem, Problem::ClockMoved { .. }));
+    assert_eq!(
+        health.status() == Status::Warning,
+        doubted,
+        "{:?}",
+        health.problems
+    );
+    assert!(health.hindrances().next().is_none());
     doubted
 }
 
@@ -168,8 +174,8 @@ async fn freshness_counts_from_the_start_and_tells_full_from_granular() {
     let fresh = async || {
         let health = engine.health().await;
         let (full, granular) = (
-            health.seconds_since_full_success,
-            health.seconds_since_granular_success,
+            health.since_full_success.unwrap().as_secs(),
+            health.since_granular_success.unwrap().as_secs(),
         );
         let text = engine.metrics().await.unwrap();
         for (name, value) in [
@@ -180,7 +186,7 @@ async fn freshness_counts_from_the_start_and_tells_full_from_granular() {
             let line = format!("{name} {value}");
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
-        assert_eq!(health.seconds_since_success, Some(full.min(granular)));
+        assert_eq!(health.since_success.unwrap().as_secs(), full.min(granular));
         (full, granular)
     };
     world.pass(2 * HOUR);
@@ -205,9 +211,30 @@ async fn freshness_counts_from_the_start_and_tells_full_from_granular() {
     world.set_clock(time::Duration::hours(-23));
     for hours in 2..5 {
         world.pass(HOUR);
-        assert_eq!(backup(&engine, &["/none"]).await.1, JobState::Failed);
+        let (failed, state) = backup(&engine, &["/none"]).await;
+        assert_eq!(state, JobState::Failed);
         assert_eq!(fresh().await.0, hours * 3_600);
+        let problem = Problem::NewestBackupFailed {
+            id: failed,
+            reason: "no such znode to back up: /none".to_owned(),
+        };
+        let health = engine.health().await;
+        assert_eq!(
+            (health.status(), health.problems),
+            (Status::Warning, vec![problem])
+        );
     }
+}
+
+#[tokio::test]
+async fn a_store_that_has_no_figures_of_space_invents_none() {
+    let tree = Arc::new(MemoryTree::new());
+    let engine = Engine::builder(Arc::new(MemoryEnsemble::new(tree)))
+        .build()
+        .unwrap();
+    let health = engine.health().await;
+    assert_eq!(health.storage.usage, None);
+    assert_eq!((health.status(), health.problems), (Status::Up, Vec::new()));
 }
 
 fn flip(path: &Path) {
@@ -231,14 +258,14 @@ async fn only_damage_to_what_a_restore_reads_refuses_it_and_health_tells() {
     assert_eq!(world.tree.data("/a").unwrap(), b"one");
     assert!(engine.describe(&id).await.unwrap().unwrap().is_valid());
     let health = engine.health().await;
-    assert_eq!((health.status, health.problems.len()), ("UP", 0));
+    assert_eq!((health.status(), health.problems), (Status::Up, Vec::new()));
 
     let damaged = async |count: u64, file: &str| {
         let health = engine.health().await;
-        assert_eq!(health.status, "Warning");
-        let named = |problem: &String| problem.contains(&id) && problem.contains(file);
+        assert_eq!(health.status(), Status::Warning);
+        let named = |problem: &Problem| matches!(problem, Problem::DamagedBackup { id: of, damage } if *of == id && damage.contains(file));
         assert!(health.problems.iter().any(named), "{:?}", health.problems);
-        assert!(health.hindrances.is_empty());
+        assert!(health.hindrances().next().is_none());
         let line = format!("zk_backup_damaged_vaults {count}");
         assert!(engine.metrics().await.unwrap().contains(&line));
     };
@@ -251,7 +278,7 @@ async fn only_damage_to_what_a_restore_reads_refuses_it_and_health_tells() {
     damaged(1, "archive.zst").await;
     flip(&world.vault(&id).join("archive.zst"));
     assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
-    assert_eq!(engine.health().await.status, "UP");
+    assert_eq!(engine.health().await.status(), Status::Up);
     flip(&world.vault(&id).join("manifest.json"));
     damaged(1, "manifest.json").await;
 
@@ -259,8 +286,8 @@ async fn only_damage_to_what_a_restore_reads_refuses_it_and_health_tells() {
     fs::write(world.vault(&newer).join("archive.zst"), b"").unwrap();
     world.pass(HOUR);
     let health = engine.health().await;
-    assert_eq!(health.seconds_since_full_success, 90_000);
-    assert!(health.storage.last_successful.is_none());
+    assert_eq!(health.since_full_success, Some(25 * HOUR));
+    assert!(health.storage.newest_good.is_none());
 }
 
 #[tokio::test]
@@ -325,11 +352,14 @@ async fn a_bad_row_is_a_problem_and_the_next_job_is_done() {
     assert_eq!(backup(&engine, &[]).await.1, JobState::Successful);
     let health = engine.health().await;
     assert!(
-        health.problems.iter().any(|problem| problem.contains(&bad)),
+        health
+            .problems
+            .iter()
+            .any(|problem| matches!(problem, Problem::UnreadableJob(why) if why.contains(&bad))),
         "{:?}",
         health.problems
     );
-    assert!(health.hindrances.is_empty(), "it is ready");
+    assert!(health.hindrances().next().is_none(), "it is ready");
 }
 
 #[tokio::test]
@@ -342,7 +372,10 @@ async fn what_restores_left_unfinished_is_told_after_an_upgrade_and_a_damaged_jo
     )
     .unwrap();
     let told = |health: &health_metrics::Health, what: &str| {
-        let said = health.problems.iter().any(|problem| problem.contains(what));
+        let said = health
+            .problems
+            .iter()
+            .any(|problem| problem.to_string().contains(what));
         assert!(said, "{what}: {:?}", health.problems);
         assert_eq!(health.unfinished_znodes, 1);
     };

@@ -1,12 +1,13 @@
 //! What a backup service can say of itself: a report for people and orchestrators, and Prometheus text.
 //!
 //! ```
-//! use health_metrics::{FsProbe, Health, Metrics, StorageProbe, Storage};
+//! use health_metrics::{FsProbe, Health, Metrics, Status, Storage, StorageProbe};
 //!
-//! let usage = FsProbe::new(".").usage()?;
-//! let storage = Storage { usage, dump_count: 1, size: 1024, last: None, last_successful: None };
-//! let health = Health::new(storage, 0);
-//! assert_eq!(health.status, "UP");
+//! let mut storage = Storage::default();
+//! storage.usage = FsProbe::new(".").usage()?;
+//! (storage.backups, storage.bytes) = (1, 1024);
+//! let health = Health::new(storage);
+//! assert_eq!(health.status(), Status::Up);
 //! let text = Metrics::new()?.render(&health)?;
 //! assert!(text.contains("backup_storage_dump_count 1"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -16,10 +17,12 @@
 pub mod conformance;
 mod metrics;
 mod probe;
+mod problem;
 mod report;
 
 pub use metrics::{Metrics, MetricsError};
 pub use probe::{
-    FixedStorage, FsProbe, ProcessProbe, ProcessUsage, StorageProbe, StorageUsage, SystemProcess,
+    FixedStorage, FsProbe, Inodes, ProcessProbe, ProcessUsage, StorageProbe, StorageUsage, SystemProcess,
 };
-pub use report::{BackupMetrics, BackupSummary, Health, Schedule, Storage, ZooKeeperHealth};
+pub use problem::Problem;
+pub use report::{BackupOutcome, BackupSummary, Health, Schedule, Status, Storage, ZooKeeperHealth};

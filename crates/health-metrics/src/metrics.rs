@@ -1,9 +1,11 @@
+//! Counters of what happens, and the Prometheus text. Its names are the predecessor's where it has them.
+
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
     TextEncoder,
 };
 
-use crate::{BackupSummary, Health};
+use crate::{BackupOutcome, BackupSummary, Health, Status};
 
 /// Metrics could not be registered or written; a fault of the program.
 #[derive(Debug, thiserror::Error)]
@@ -135,61 +137,64 @@ impl Metrics {
             now.register(Box::new(gauge))
         };
         let storage = &health.storage;
+        // There is a value for each name, whatever is known.
+        let usage = storage.usage.unwrap_or_default();
+        let inodes = usage.inodes.unwrap_or_default();
         gauge(
             "backup_queue_size",
             "Jobs that wait.",
-            approximate(health.backup_queue_size as u64),
+            approximate(health.queued_jobs as u64),
         )?;
         gauge(
             "backup_daemon_status",
             "1 if the daemon is UP, else 0.",
-            flag(health.status == "UP"),
+            flag(health.status() == Status::Up),
         )?;
         gauge(
             "backup_storage_dump_count",
             "Finished backups.",
-            approximate(storage.dump_count as u64),
+            approximate(storage.backups as u64),
         )?;
         for (name, help, value) in [
             (
                 "backup_storage_size",
                 "Bytes that all backups take.",
-                storage.size,
+                storage.bytes,
             ),
             (
                 "backup_storage_free_space",
                 "Bytes free in the storage.",
-                storage.usage.free_space,
+                usage.free_bytes,
             ),
             (
                 "backup_storage_space_total",
                 "Bytes of the storage.",
-                storage.usage.total_space,
+                usage.total_bytes,
             ),
             (
                 "backup_storage_free_inodes",
                 "Inodes free in the storage.",
-                storage.usage.free_inodes,
+                inodes.free,
             ),
             (
                 "backup_storage_used_inodes",
                 "Inodes taken in the storage.",
-                storage.usage.used_inodes,
+                inodes.used(),
             ),
             (
                 "backup_storage_inodes_total",
                 "Inodes of the storage.",
-                storage.usage.total_inodes,
+                inodes.total,
             ),
         ] {
             gauge(name, help, approximate(value))?;
         }
         for (prefix, which, backup) in [
-            ("backup_storage_last", "the newest backup", &storage.last),
+            ("backup_storage_last", "the newest backup", &storage.newest),
             (
                 "backup_storage_last_successful",
                 "the newest successful backup",
-                &storage.last_successful,
+                &storage.newest_good,
             ),
         ] {
             if let Some(backup) = backup {
@@ -199,29 +204,29 @@ impl Metrics {
         gauge(
             "zk_backup_queue_oldest_age_seconds",
             "How long the oldest waiting job waits; 0 if none does.",
-            approximate(health.oldest_queued_seconds.unwrap_or(0)),
+            approximate(health.oldest_wait.unwrap_or_default().as_secs()),
         )?;
-        if let Some(seconds) = health.seconds_since_success {
+        if let Some(since) = health.since_success {
             gauge(
                 "zk_backup_seconds_since_last_success",
                 "How old the newest successful backup is; without one, how long the daemon runs.",
-                approximate(seconds),
+                approximate(since.as_secs()),
             )?;
         }
         gauge(
             "zk_backup_seconds_since_last_full_success",
             "The same of full backups.",
-            approximate(health.seconds_since_full_success),
+            approximate(health.since_full_success.unwrap_or_default().as_secs()),
         )?;
         gauge(
             "zk_backup_seconds_since_last_granular_success",
             "The same of granular backups.",
-            approximate(health.seconds_since_granular_success),
+            approximate(health.since_granular_success.unwrap_or_default().as_secs()),
         )?;
         gauge(
             "zk_backup_damaged_vaults",
             "Backups that are known to be damaged.",
-            approximate(health.damaged_vaults),
+            approximate(health.damaged_backups),
         )?;
         gauge(
             "zk_backup_unfinished_znodes",
@@ -256,22 +261,32 @@ fn of_backup(
     which: &str,
     backup: &BackupSummary,
 ) -> Result<(), prometheus::Error> {
-    let metrics = &backup.metrics;
+    let exit_code = match backup.outcome {
+        BackupOutcome::Successful => 0,
+        BackupOutcome::Failed(_) => 1,
+        BackupOutcome::Partial(_) => 2,
+    };
+    let took = backup.took.unwrap_or_default().as_millis();
+    let date = backup.date.unix_timestamp_nanos().div_euclid(1_000_000);
     for (name, help, value) in [
-        ("failed", "Whether it failed", flag(backup.failed)),
-        ("locked", "Whether it is being written", flag(backup.locked)),
-        ("exit_code", "Exit code", f64::from(metrics.exit_code)),
-        ("size", "Size in bytes", approximate(metrics.size)),
+        (
+            "failed",
+            "Whether it failed",
+            flag(backup.outcome.failure().is_some()),
+        ),
+        ("locked", "Whether it is being written", flag(false)), // only what is finished is in a report
+        ("exit_code", "Exit code", f64::from(exit_code)),
+        ("size", "Size in bytes", approximate(backup.bytes)),
         (
             "spent_time",
             "Time it took in ms",
-            approximate(metrics.spent_time.unsigned_abs()),
+            approximate(u64::try_from(took).unwrap_or(u64::MAX)),
         ),
         ("sharded", "Whether it is sharded", flag(backup.sharded)),
         (
             "timestamp",
             "When it was asked for, ms since the Unix epoch",
-            approximate(backup.ts.unsigned_abs()),
+            approximate(u64::try_from(date.unsigned_abs()).unwrap_or(u64::MAX)),
         ),
     ] {
         let gauge = GaugeVec::new(
@@ -296,77 +311,50 @@ fn approximate(value: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use time::OffsetDateTime;
+
     use super::*;
-    use crate::{BackupMetrics, Storage, StorageUsage};
+    use crate::Storage;
 
-    fn backup(failed: bool) -> BackupSummary {
-        let exception = failed.then(|| "no space".to_owned());
-        BackupSummary {
-            id: "20261123T140000".to_owned(),
-            ts: 1_795_442_400_000,
-            failed,
-            locked: false,
-            sharded: false,
-            canceled: false,
-            metrics: BackupMetrics {
-                exit_code: i32::from(failed),
-                exception,
-                spent_time: 9312,
-                size: 25283,
-            },
-        }
-    }
-
-    fn storage(last: Option<BackupSummary>, last_successful: Option<BackupSummary>) -> Storage {
-        Storage {
-            usage: StorageUsage::default(),
-            dump_count: 2,
-            size: 50_000,
-            last,
-            last_successful,
-        }
+    fn backup(outcome: BackupOutcome) -> BackupSummary {
+        let date = OffsetDateTime::from_unix_timestamp(1_795_442_400).unwrap();
+        let mut backup = BackupSummary::new("20261123T140000", date, outcome);
+        backup.took = Some(Duration::from_millis(9_312));
+        backup.bytes = 25_283;
+        backup
     }
 
     #[test]
-    fn the_status_follows_from_the_newest_backups() {
-        assert_eq!(
-            Health::new(storage(Some(backup(false)), Some(backup(false))), 0).status,
-            "UP"
-        );
-        assert_eq!(
-            Health::new(storage(Some(backup(true)), Some(backup(false))), 0).status,
-            "Warning"
-        );
-        assert_eq!(Health::new(storage(None, None), 0).status, "Warning");
-        let none = Storage {
-            dump_count: 0,
-            ..storage(None, None)
-        };
-        assert_eq!(Health::new(none, 0).status, "UP");
-    }
-
-    #[test]
-    fn the_report_leaves_out_what_there_is_none_of() {
-        let json = serde_json::to_value(Health::new(storage(Some(backup(true)), None), 3)).unwrap();
-        assert_eq!(json["backup_queue_size"], 3);
-        assert_eq!(json["storage"]["last"]["metrics"]["exception"], "no space");
-        assert_eq!(json["storage"]["free_inodes"], 0);
-        assert!(json["storage"].get("lastSuccessful").is_none());
-    }
-
-    #[test]
-    fn the_text_has_help_and_type_of_each_name() {
+    fn the_text_has_help_and_type_of_each_name_whatever_is_known() {
         let metrics = Metrics::new().unwrap();
         metrics.backup_ended("hierarchical", false, 2.0, 1000, 50);
         metrics.backup_ended("hierarchical", true, 2.0, 0, 0);
-        let text = metrics
-            .render(&Health::new(storage(Some(backup(true)), Some(backup(false))), 3))
-            .unwrap();
+        let mut health = Health::new(Storage {
+            usage: None,
+            backups: 2,
+            bytes: 50_000,
+            newest: Some(backup(BackupOutcome::Partial("a part".to_owned()))),
+            newest_good: Some(backup(BackupOutcome::Successful)),
+        });
+        health.queued_jobs = 3;
+        let text = metrics.render(&health).unwrap();
         for line in [
             "backup_queue_size 3",
             "backup_daemon_status 0",
+            "backup_storage_dump_count 2",
+            "backup_storage_size 50000",
+            "backup_storage_space_total 0",
+            "backup_storage_free_inodes 0",
             "backup_storage_last_failed{id=\"20261123T140000\"} 1",
+            "backup_storage_last_exit_code{id=\"20261123T140000\"} 2",
+            "backup_storage_last_locked{id=\"20261123T140000\"} 0",
+            "backup_storage_last_size{id=\"20261123T140000\"} 25283",
+            "backup_storage_last_timestamp{id=\"20261123T140000\"} 1795442400000",
+            "backup_storage_last_successful_exit_code{id=\"20261123T140000\"} 0",
             "backup_storage_last_successful_spent_time{id=\"20261123T140000\"} 9312",
+            "zk_backup_seconds_since_last_full_success 0",
             "zk_backup_backup_failures_total{mode=\"hierarchical\"} 1",
             "zk_backup_backups_total{mode=\"hierarchical\"} 2",
             "zk_backup_znodes_captured_total 50",

@@ -1,158 +1,246 @@
-use serde::Serialize;
+//! What can be said of a backup service at one moment.
 
-use crate::{ProcessUsage, StorageUsage};
+use std::time::Duration;
 
-/// The answer of `GET /health`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+use time::OffsetDateTime;
+
+use crate::{Problem, ProcessUsage, StorageUsage};
+
+/// Whether anything needs somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing does.
+    Up,
+    /// A [problem](Problem::warns) does.
+    Warning,
+}
+
+/// How everything is.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Health {
-    /// `UP`, or `Warning` when the newest backup failed, none of several succeeded, or a problem needs somebody.
-    pub status: &'static str,
     /// Jobs that wait.
-    pub backup_queue_size: usize,
+    pub queued_jobs: usize,
     /// How long the oldest of them waits.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oldest_queued_seconds: Option<u64>,
+    pub oldest_wait: Option<Duration>,
     /// The storage and its newest backups.
     pub storage: Storage,
     /// How old the newest successful backup is, full or granular; without one, how long the engine is there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds_since_success: Option<u64>,
+    pub since_success: Option<Duration>,
     /// The same of full backups.
-    pub seconds_since_full_success: u64,
+    pub since_full_success: Option<Duration>,
     /// The same of granular ones.
-    pub seconds_since_granular_success: u64,
+    pub since_granular_success: Option<Duration>,
     /// The ensemble, where it was asked.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub zookeeper: Option<ZooKeeperHealth>,
-    /// This process.
-    pub process: ProcessUsage,
+    /// This process, where the system tells.
+    pub process: Option<ProcessUsage>,
     /// The schedule, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
     /// Znodes that a restore has begun and that are not as in a backup yet.
-    #[serde(skip_serializing_if = "is_zero")]
     pub unfinished_znodes: u64,
     /// Backups that are known to be damaged.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub damaged_vaults: u64,
-    /// Those of the problems that keep everything from working.
-    #[serde(skip)]
-    pub hindrances: Vec<String>,
-    /// What is wrong, in plain words.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub problems: Vec<String>,
+    pub damaged_backups: u64,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
 }
 
 impl Health {
-    /// A report on `storage`; the status follows from its newest backups.
+    /// A report on `storage`, with the problems of its newest backups, of which nothing else is known yet.
     #[must_use]
-    pub fn new(storage: Storage, backup_queue_size: usize) -> Self {
-        let newest_failed = storage.last.as_ref().is_some_and(|last| last.failed);
-        let none_succeeded = storage.dump_count > 1 && storage.last_successful.is_none();
+    pub fn new(storage: Storage) -> Self {
+        let problems = storage.problems();
         Self {
-            status: if newest_failed || none_succeeded {
-                "Warning"
-            } else {
-                "UP"
-            },
-            backup_queue_size,
-            oldest_queued_seconds: None,
+            queued_jobs: 0,
+            oldest_wait: None,
             storage,
-            seconds_since_success: None,
-            seconds_since_full_success: 0,
-            seconds_since_granular_success: 0,
+            since_success: None,
+            since_full_success: None,
+            since_granular_success: None,
             zookeeper: None,
-            process: ProcessUsage::default(),
+            process: None,
             schedule: None,
             unfinished_znodes: 0,
-            damaged_vaults: 0,
-            hindrances: Vec::new(),
-            problems: Vec::new(),
+            damaged_backups: 0,
+            problems,
+        }
+    }
+
+    /// Follows from the problems.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        if self.problems.iter().any(Problem::warns) {
+            Status::Warning
+        } else {
+            Status::Up
+        }
+    }
+
+    /// Those of the problems that [keep everything from working](Problem::hinders).
+    pub fn hindrances(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.hinders())
+    }
+}
+
+/// The storage and its newest backups.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Storage {
+    /// What there is room for; `None` for a store that has no such figures, or could not be asked.
+    pub usage: Option<StorageUsage>,
+    /// Finished backups, failed ones included.
+    pub backups: usize,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// The newest.
+    pub newest: Option<BackupSummary>,
+    /// The newest that did not fail and is not known to be damaged.
+    pub newest_good: Option<BackupSummary>,
+}
+
+impl Storage {
+    fn problems(&self) -> Vec<Problem> {
+        let failed = self.newest.as_ref().and_then(|newest| {
+            let reason = newest.outcome.failure()?.to_owned();
+            let id = newest.id.clone();
+            Some(Problem::NewestBackupFailed { id, reason })
+        });
+        let none_good = self.backups > 1 && self.newest_good.is_none();
+        let none_good = none_good.then_some(Problem::NoGoodBackup(self.backups));
+        failed.into_iter().chain(none_good).collect()
+    }
+}
+
+/// One backup in a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BackupSummary {
+    /// Its id.
+    pub id: String,
+    /// When it was asked for, or ended, if that was earlier by the clock.
+    pub date: OffsetDateTime,
+    /// How it ended.
+    pub outcome: BackupOutcome,
+    /// How long it took, where that is known.
+    pub took: Option<Duration>,
+    /// Bytes that it takes.
+    pub bytes: u64,
+    /// A key of the request that is only recorded.
+    pub sharded: bool,
+}
+
+impl BackupSummary {
+    /// One of which nothing else is known yet.
+    #[must_use]
+    pub fn new(id: impl Into<String>, date: OffsetDateTime, outcome: BackupOutcome) -> Self {
+        Self {
+            id: id.into(),
+            date,
+            outcome,
+            took: None,
+            bytes: 0,
+            sharded: false,
         }
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // the signature serde asks for
-fn is_zero(number: &u64) -> bool {
-    *number == 0
+/// How a backup ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BackupOutcome {
+    /// It has what it was to have.
+    Successful,
+    /// It lacks this, and was not allowed to.
+    Partial(String),
+    /// It holds nothing that is known, for this reason.
+    Failed(String),
 }
 
-/// The storage and its newest backups.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Storage {
-    /// The filesystem.
-    #[serde(flatten)]
-    pub usage: StorageUsage,
-    /// Number of finished backups, failed ones included.
-    pub dump_count: usize,
-    /// Bytes that they take.
-    pub size: u64,
-    /// The newest.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub last: Option<BackupSummary>,
-    /// The newest that did not fail.
-    #[serde(rename = "lastSuccessful", skip_serializing_if = "Option::is_none")]
-    pub last_successful: Option<BackupSummary>,
+impl BackupOutcome {
+    /// Why it failed, or what it lacks; `None` if it is successful.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Successful => None,
+            Self::Partial(why) | Self::Failed(why) => Some(why),
+        }
+    }
 }
 
-/// One backup in a report.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BackupSummary {
-    /// Its id.
-    pub id: String,
-    /// When it was asked for, ms since the Unix epoch.
-    pub ts: i64,
-    /// Whether it failed.
-    pub failed: bool,
-    /// Whether it is still being written.
-    pub locked: bool,
-    /// A key of the request that is only recorded.
-    pub sharded: bool,
-    /// Whether it was called off.
-    pub canceled: bool,
-    /// Its figures.
-    pub metrics: BackupMetrics,
-}
-
-/// The figures of a backup.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct BackupMetrics {
-    /// 0 if it did not fail.
-    pub exit_code: i32,
-    /// Why it failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exception: Option<String>,
-    /// How long it took, in ms.
-    pub spent_time: i64,
-    /// Bytes that it takes.
-    pub size: u64,
-}
-
-/// The ensemble.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+/// The ensemble. Whoever asks it builds this, with `..Default::default()` for what he does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ZooKeeperHealth {
     /// Whether it answers.
     pub reachable: bool,
     /// The server's version, such as `3.9.5`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// `leader`, `follower`, `observer`, `standalone` or `read-only`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     /// Why it does not answer.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// How long ago that was found out.
-    pub age_seconds: u64,
+    pub age: Duration,
 }
 
 /// The schedule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Schedule {
     /// The cron expression.
     pub cron: String,
-    /// The next run, RFC 3339.
-    pub next: Option<String>,
+    /// The next run.
+    pub next: Option<OffsetDateTime>,
     /// Runs that were due and were not made since the start.
     pub missed: u64,
+}
+
+impl Schedule {
+    /// The schedule `cron`, without a run that is due or was missed.
+    #[must_use]
+    pub fn new(cron: impl Into<String>) -> Self {
+        Self {
+            cron: cron.into(),
+            next: None,
+            missed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup(outcome: BackupOutcome) -> BackupSummary {
+        BackupSummary::new("20261123T140000", OffsetDateTime::UNIX_EPOCH, outcome)
+    }
+
+    #[test]
+    fn the_status_follows_from_the_newest_backups_and_the_problems() {
+        let good = || backup(BackupOutcome::Successful);
+        let status = |backups, newest, newest_good| {
+            Health::new(Storage {
+                backups,
+                newest,
+                newest_good,
+                ..Storage::default()
+            })
+            .status()
+        };
+        assert_eq!(status(0, None, None), Status::Up);
+        assert_eq!(status(2, Some(good()), Some(good())), Status::Up);
+        for outcome in [BackupOutcome::Failed, BackupOutcome::Partial] {
+            let newest = backup(outcome("no space".to_owned()));
+            assert_eq!(status(2, Some(newest), Some(good())), Status::Warning);
+        }
+        assert_eq!(status(1, Some(good()), None), Status::Up);
+        assert_eq!(status(2, Some(good()), None), Status::Warning);
+
+        let mut health = Health::new(Storage::default());
+        health.problems = vec![Problem::StorageUnreadable("gone".to_owned())];
+        assert_eq!((health.status(), health.hindrances().count()), (Status::Up, 1));
+        health.problems = vec![Problem::MoreDamagedBackups(1)];
+        assert_eq!(
+            (health.status(), health.hindrances().count()),
+            (Status::Warning, 0)
+        );
+    }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Job {
     task_id: String,
     /// How far it is, while it is being done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    progress: Option<ProgressInfo>,
+    progress: Option<Progress>,
     /// These three in RFC 3339.
     created_at: Option<String>,
     started_at: Option<String>,
@@ -30,6 +30,27 @@ pub(crate) struct Job {
     /// What came of it.
     #[serde(skip_serializing_if = "Value::is_null")]
     result: Value,
+}
+
+/// How far a job is.
+#[derive(Debug, Serialize)]
+struct Progress {
+    /// Znodes done.
+    znodes: u64,
+    /// Bytes of data in them.
+    bytes: u64,
+    /// What is being done.
+    phase: String,
+}
+
+impl From<ProgressInfo> for Progress {
+    fn from(info: ProgressInfo) -> Self {
+        Self {
+            znodes: info.znodes,
+            bytes: info.bytes,
+            phase: info.phase,
+        }
+    }
 }
 
 impl From<JobInfo> for Job {
@@ -46,7 +67,7 @@ impl From<JobInfo> for Job {
             kind: info.kind,
             err,
             task_id: info.id,
-            progress: info.progress,
+            progress: info.progress.map(Progress::from),
             created_at: rfc3339(info.created_at),
             started_at: info.started_at.and_then(rfc3339),
             finished_at: info.finished_at.and_then(rfc3339),

@@ -1,10 +1,18 @@
 //! The answers of the REST API as they go over the wire, in the predecessor's words where it has them.
 
 mod backups;
+mod diff;
+mod evictions;
+mod health;
 mod jobs;
+mod znodes;
 
 pub(crate) use backups::Backup;
+pub(crate) use diff::Diff;
+pub(crate) use evictions::Eviction;
+pub(crate) use health::{Health, Live, Ready};
 pub(crate) use jobs::Job;
+pub(crate) use znodes::{Znode, Znodes};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;

@@ -27,7 +27,7 @@ impl Probed {
         let _ = tokio::time::timeout(PATIENCE, done.wait_for(|done| *done)).await;
         match &*lock(&self.last) {
             Some((at, health)) => ZooKeeperHealth {
-                age_seconds: at.elapsed().as_secs(),
+                age: at.elapsed(),
                 ..health.clone()
             },
             None => ZooKeeperHealth {

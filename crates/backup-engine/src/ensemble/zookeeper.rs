@@ -175,8 +175,7 @@ impl Ensemble for ZooKeeperEnsemble {
                     reachable: true,
                     version,
                     mode: after("Mode:"),
-                    error: None,
-                    age_seconds: 0,
+                    ..ZooKeeperHealth::default()
                 }
             }
         }

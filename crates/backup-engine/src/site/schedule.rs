@@ -5,7 +5,6 @@ use std::sync::Mutex;
 use job_queue::{Schedule, Ticker};
 use time::OffsetDateTime;
 
-use crate::clock::rfc3339;
 use crate::lock::lock;
 
 /// A schedule, and what of it is done.
@@ -40,10 +39,9 @@ impl Scheduled {
     /// What is to be said of it.
     pub(crate) fn report(&self) -> health_metrics::Schedule {
         let ticker = lock(&self.ticker);
-        health_metrics::Schedule {
-            cron: self.cron.clone(),
-            next: ticker.next().and_then(rfc3339),
-            missed: ticker.missed(),
-        }
+        let mut report = health_metrics::Schedule::new(&self.cron);
+        report.next = ticker.next();
+        report.missed = ticker.missed();
+        report
     }
 }

@@ -3,9 +3,6 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use vault_store::{VaultId, VaultStore};
 use zk_snapshot::{Acl, ArchiveError, Catalog, Entry, Kind, Role, Stat, ZnodePath};
 
@@ -95,7 +92,7 @@ impl Catalogs {
         let record = record.ok_or_else(|| no_znode(id, path))?;
         Ok(ZnodeContent {
             info: info(&look.opened, look.catalog.entry(&record)),
-            data: STANDARD.encode(&record.data),
+            data: record.data,
             acl: record.acl,
         })
     }
@@ -108,17 +105,13 @@ struct Look {
 }
 
 /// A znode in a backup, without its data.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ZnodeInfo {
     /// Its path.
     pub path: ZnodePath,
-    /// Its name; empty for the root.
-    pub name: String,
-    /// `persistent`, `container` or `ttl`; `None` in a hierarchical backup, since clients are not shown it.
-    pub kind: Option<&'static str>,
-    /// How long a TTL znode lives without a change, in ms.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ttl_ms: Option<u64>,
+    /// How long it lives; `None` in a hierarchical backup, since clients are not shown it.
+    pub kind: Option<Kind>,
     /// Whether it was asked for, is above what was, or could not be read.
     pub role: Role,
     /// Bytes of data.
@@ -130,19 +123,20 @@ pub struct ZnodeInfo {
 }
 
 /// A znode in a backup with all that is known of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ZnodeContent {
     /// What it is.
-    #[serde(flatten)]
     pub info: ZnodeInfo,
-    /// Its data, in standard base64 with padding.
-    pub data: String,
+    /// Its data.
+    pub data: Vec<u8>,
     /// Its access control list.
     pub acl: Acl,
 }
 
 /// Children of a znode, by name; where there are more than 10,000, in the order of the backup.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ZnodePage {
     /// Their parent.
     pub path: ZnodePath,
@@ -178,27 +172,17 @@ fn damaged(id: &VaultId, error: ArchiveError) -> EngineError {
 }
 
 fn info(opened: &Opened, entry: Entry) -> ZnodeInfo {
-    let transactional = opened.mode == Mode::Transactional;
     let mut stat = entry.stat;
-    let (mut kind, mut ttl_ms) = (None, None);
-    if transactional {
+    let mut kind = None;
+    if opened.mode == Mode::Transactional {
         // The file has no number of children, and the number of creations in place of `cversion`.
         stat.num_children = entry.children.cast_signed();
         stat.cversion = stat.cversion.wrapping_sub(stat.num_children);
-        kind = Some(match stat.kind() {
-            Kind::Container => "container",
-            Kind::Ttl(time) => {
-                ttl_ms = u64::try_from(time.as_millis()).ok();
-                "ttl"
-            }
-            Kind::Persistent | Kind::Ephemeral => "persistent",
-        });
+        kind = Some(stat.kind());
     }
     ZnodeInfo {
-        name: entry.path.name().to_owned(),
         path: entry.path,
         kind,
-        ttl_ms,
         role: entry.role,
         size: entry.size,
         children: entry.children,

@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use serde::Serialize;
-
 use crate::lock::lock;
 
 /// What a job counts while it works.
@@ -16,7 +14,8 @@ pub(crate) struct Progress {
 }
 
 /// How far a job is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ProgressInfo {
     /// Znodes done.
     pub znodes: u64,

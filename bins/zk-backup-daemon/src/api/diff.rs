@@ -1,0 +1,67 @@
+//! `GET /diff`.
+
+use serde::Serialize;
+use zk_snapshot::{Comparison, Turn};
+
+/// How two backups, or a backup and the live tree, differ.
+#[derive(Debug, Serialize)]
+pub(crate) struct Diff {
+    /// Znodes that only the later state has.
+    added: u64,
+    /// Znodes that only the earlier one has.
+    removed: u64,
+    data_changed: u64,
+    acl_changed: u64,
+    /// Znodes that may differ: one of the two states does not say how they were.
+    unknown: u64,
+    /// The first of these.
+    unknown_paths: Vec<String>,
+    /// Those that were asked for of those that differ.
+    differences: Vec<Difference>,
+}
+
+#[derive(Debug, Serialize)]
+struct Difference {
+    path: String,
+    change: Change,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    Added,
+    Removed,
+    DataChanged,
+    AclChanged,
+    BothChanged,
+}
+
+impl From<Comparison> for Diff {
+    fn from(found: Comparison) -> Self {
+        let differences = found.differences.into_iter().map(|turned| Difference {
+            path: turned.path.to_string(),
+            change: turned.change.into(),
+        });
+        Self {
+            added: found.added,
+            removed: found.removed,
+            data_changed: found.data_changed,
+            acl_changed: found.acl_changed,
+            unknown: found.unknown,
+            unknown_paths: found.unknown_paths.iter().map(ToString::to_string).collect(),
+            differences: differences.collect(),
+        }
+    }
+}
+
+impl From<Turn> for Change {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Added => Self::Added,
+            Turn::Removed => Self::Removed,
+            Turn::DataChanged => Self::DataChanged,
+            Turn::AclChanged => Self::AclChanged,
+            Turn::BothChanged => Self::BothChanged,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! `GET /health`, `/health/live` and `/health/ready`.
+
+use health_metrics::{
+    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, Storage as Stored, ZooKeeperHealth,
+};
+use serde::Serialize;
+
+use super::{ms, rfc3339};
+
+#[derive(Debug, Serialize)]
+enum Status {
+    #[serde(rename = "UP")]
+    Up,
+    #[serde(rename = "DOWN")]
+    Down,
+    Warning,
+}
+
+/// The server answers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Live {
+    status: Status,
+}
+
+/// Whether work can be done.
+#[derive(Debug, Serialize)]
+pub(crate) struct Ready {
+    /// What keeps it from being done; absent if nothing does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+    status: Status,
+}
+
+/// How everything is.
+#[derive(Debug, Serialize)]
+pub(crate) struct Health {
+    status: Status,
+    /// Jobs that wait.
+    backup_queue_size: usize,
+    /// How long the oldest of them waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_queued_seconds: Option<u64>,
+    storage: Storage,
+    /// How old the newest successful backup is; without one, how long the server runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_since_success: Option<u64>,
+    /// These two are 0 where they are not known.
+    seconds_since_full_success: u64,
+    seconds_since_granular_success: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zookeeper: Option<ZooKeeper>,
+    process: Process,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<Schedule>,
+    /// These two are absent if 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unfinished_znodes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged_vaults: Option<u64>,
+    /// Sentences.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+}
+
+/// Figures that are not known are 0.
+#[derive(Debug, Serialize)]
+struct Storage {
+    /// Bytes of the filesystem, and those that are free.
+    total_space: u64,
+    free_space: u64,
+    total_inodes: u64,
+    free_inodes: u64,
+    used_inodes: u64,
+    /// Finished backups, failed ones included.
+    dump_count: usize,
+    /// Bytes that they take.
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Backup>,
+    #[serde(rename = "lastSuccessful", skip_serializing_if = "Option::is_none")]
+    last_successful: Option<Backup>,
+}
+
+#[derive(Debug, Serialize)]
+struct Backup {
+    id: String,
+    /// When it was asked for, or ended, if that was earlier by the clock: ms since the Unix epoch.
+    ts: i64,
+    failed: bool,
+    /// Always false: what is being written is in no report.
+    locked: bool,
+    sharded: bool,
+    /// Always false.
+    canceled: bool,
+    metrics: Figures,
+}
+
+#[derive(Debug, Serialize)]
+struct Figures {
+    /// As in `GET /listbackups/<id>`.
+    exit_code: i32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exception: Option<String>,
+    /// In ms.
+    spent_time: u64,
+    /// In bytes.
+    size: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ZooKeeper {
+    reachable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// How long ago that was found out.
+    age_seconds: u64,
+}
+
+/// Figures that are not known are 0.
+#[derive(Debug, Serialize)]
+struct Process {
+    memory_bytes: u64,
+    /// Of one core.
+    cpu_percent: f32,
+    uptime_seconds: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Schedule {
+    cron: String,
+    /// RFC 3339.
+    next: Option<String>,
+    missed: u64,
+}
+
+impl Live {
+    pub(crate) fn new() -> Self {
+        Self { status: Status::Up }
+    }
+}
+
+impl Ready {
+    pub(crate) fn is_ready(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+impl From<&health_metrics::Health> for Ready {
+    fn from(health: &health_metrics::Health) -> Self {
+        let problems: Vec<_> = health.hindrances().map(Problem::to_string).collect();
+        let status = if problems.is_empty() {
+            Status::Up
+        } else {
+            Status::Down
+        };
+        Self { problems, status }
+    }
+}
+
+impl From<health_metrics::Health> for Health {
+    fn from(health: health_metrics::Health) -> Self {
+        let seconds = |time: std::time::Duration| time.as_secs();
+        let unless_zero = |number: u64| Some(number).filter(|number| *number > 0);
+        Self {
+            status: match health.status() {
+                health_metrics::Status::Up => Status::Up,
+                health_metrics::Status::Warning => Status::Warning,
+            },
+            backup_queue_size: health.queued_jobs,
+            oldest_queued_seconds: health.oldest_wait.map(seconds),
+            storage: health.storage.into(),
+            seconds_since_success: health.since_success.map(seconds),
+            seconds_since_full_success: health.since_full_success.map_or(0, seconds),
+            seconds_since_granular_success: health.since_granular_success.map_or(0, seconds),
+            zookeeper: health.zookeeper.map(ZooKeeper::from),
+            process: health.process.unwrap_or_default().into(),
+            schedule: health.schedule.map(Schedule::from),
+            unfinished_znodes: unless_zero(health.unfinished_znodes),
+            damaged_vaults: unless_zero(health.damaged_backups),
+            problems: health.problems.iter().map(Problem::to_string).collect(),
+        }
+    }
+}
+
+impl From<Stored> for Storage {
+    fn from(storage: Stored) -> Self {
+        let usage = storage.usage.unwrap_or_default();
+        let inodes = usage.inodes.unwrap_or_default();
+        Self {
+            total_space: usage.total_bytes,
+            free_space: usage.free_bytes,
+            total_inodes: inodes.total,
+            free_inodes: inodes.free,
+            used_inodes: inodes.used(),
+            dump_count: storage.backups,
+            size: storage.bytes,
+            last: storage.newest.map(Backup::from),
+            last_successful: storage.newest_good.map(Backup::from),
+        }
+    }
+}
+
+impl From<BackupSummary> for Backup {
+    fn from(backup: BackupSummary) -> Self {
+        let spent = backup.took.unwrap_or_default().as_millis();
+        let (exit_code, exception) = match backup.outcome {
+            BackupOutcome::Successful => (0, None),
+            BackupOutcome::Failed(why) => (1, Some(why)),
+            BackupOutcome::Partial(lacks) => (2, Some(lacks)),
+        };
+        Self {
+            id: backup.id,
+            ts: ms(backup.date),
+            failed: exit_code != 0,
+            locked: false,
+            sharded: backup.sharded,
+            canceled: false,
+            metrics: Figures {
+                exit_code,
+                exception,
+                spent_time: u64::try_from(spent).unwrap_or(u64::MAX),
+                size: backup.bytes,
+            },
+        }
+    }
+}
+
+impl From<ZooKeeperHealth> for ZooKeeper {
+    fn from(health: ZooKeeperHealth) -> Self {
+        Self {
+            reachable: health.reachable,
+            version: health.version,
+            mode: health.mode,
+            error: health.error,
+            age_seconds: health.age.as_secs(),
+        }
+    }
+}
+
+impl From<ProcessUsage> for Process {
+    fn from(usage: ProcessUsage) -> Self {
+        Self {
+            memory_bytes: usage.memory_bytes,
+            cpu_percent: usage.cpu_percent,
+            uptime_seconds: usage.uptime.as_secs(),
+        }
+    }
+}
+
+impl From<Cron> for Schedule {
+    fn from(schedule: Cron) -> Self {
+        Self {
+            cron: schedule.cron,
+            next: schedule.next.and_then(rfc3339),
+            missed: schedule.missed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_is_zero_null_or_absent() {
+        let health = health_metrics::Health::new(Stored::default());
+        assert_eq!(
+            serde_json::to_value(Health::from(health)).unwrap(),
+            json!({
+                "status": "UP",
+                "backup_queue_size": 0,
+                "storage": {
+                    "total_space": 0, "free_space": 0, "total_inodes": 0, "free_inodes": 0, "used_inodes": 0,
+                    "dump_count": 0, "size": 0,
+                },
+                "seconds_since_full_success": 0,
+                "seconds_since_granular_success": 0,
+                "process": { "memory_bytes": 0, "cpu_percent": 0.0, "uptime_seconds": 0 },
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_sentences() {
+        let date = OffsetDateTime::from_unix_timestamp(1_795_442_400).unwrap();
+        let lacks = BackupOutcome::Partial("one znode".to_owned());
+        let mut newest = BackupSummary::new("20261123T140000", date, lacks);
+        newest.took = Some(Duration::from_millis(9_312));
+        let mut storage = Stored::default();
+        storage.newest = Some(newest);
+        let mut health = health_metrics::Health::new(storage);
+        health.oldest_wait = Some(Duration::from_millis(61_900));
+        health.damaged_backups = 1;
+        let full = Problem::StorageNotWritable("no space is left".to_owned());
+        health.problems.insert(0, full);
+        let ready = Ready::from(&health);
+        assert!(!ready.is_ready());
+        assert_eq!(
+            serde_json::to_value(ready).unwrap(),
+            json!({ "status": "DOWN", "problems": ["storage cannot be written: no space is left"] })
+        );
+        let health = serde_json::to_value(Health::from(health)).unwrap();
+        assert_eq!(
+            health["storage"]["last"],
+            json!({
+                "id": "20261123T140000", "ts": 1_795_442_400_000_i64, "failed": true, "locked": false,
+                "sharded": false, "canceled": false,
+                "metrics": { "exit_code": 2, "exception": "one znode", "spent_time": 9312, "size": 0 },
+            })
+        );
+        assert_eq!(health["status"], "Warning");
+        assert_eq!(health["oldest_queued_seconds"], 61);
+        assert_eq!(health["damaged_vaults"], 1);
+        assert_eq!(
+            health["problems"],
+            json!([
+                "storage cannot be written: no space is left",
+                "the newest backup 20261123T140000 failed: one znode",
+            ])
+        );
+    }
+}

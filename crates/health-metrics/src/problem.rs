@@ -1,0 +1,212 @@
+//! What can be wrong, by kind, and the sentence for each.
+
+use std::fmt;
+
+/// Something that is wrong. Its `Display` is one sentence for people, without a full stop at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// There is no report, for this reason.
+    NoReport(String),
+    /// The storage cannot be asked, for this reason.
+    StorageUnreadable(String),
+    /// No backup could be written, for this reason.
+    StorageNotWritable(String),
+    /// Jobs cannot be queued or done, for this reason, which names where they are kept.
+    JobsUnavailable(String),
+    /// ZooKeeper does not answer, for this reason.
+    ZooKeeperUnreachable(String),
+    /// The newest backup failed, or lacks what it was not allowed to lack.
+    NewestBackupFailed {
+        /// Its id.
+        id: String,
+        /// Why, or what it lacks.
+        reason: String,
+    },
+    /// There are so many finished backups, more than one, and none of them is good.
+    NoGoodBackup(usize),
+    /// A backup is damaged.
+    DamagedBackup {
+        /// Its id.
+        id: String,
+        /// What is wrong with which of its files.
+        damage: String,
+    },
+    /// So many more backups are damaged than those that are named.
+    MoreDamagedBackups(u64),
+    /// A job whose record cannot be read, with its id and the reason; or why such jobs cannot be looked for.
+    UnreadableJob(String),
+    /// No policy evicts anything, since the clock has moved.
+    ClockMoved {
+        /// What it shows, and what it should show.
+        why: String,
+        /// A sentence on how an operator says that it is right.
+        remedy: String,
+    },
+    /// A restore has begun znodes that are not as in a backup yet.
+    UnfinishedZnodes {
+        /// How many; at least one.
+        count: u64,
+        /// The first of them.
+        path: String,
+        /// The job that began it.
+        restore: String,
+        /// The backup that it was of.
+        backup: String,
+    },
+    /// Which znodes restores left unfinished is not fully known.
+    UnfinishedUnknown,
+}
+
+impl Problem {
+    /// Whether it keeps everything from working.
+    #[must_use]
+    pub fn hinders(&self) -> bool {
+        match self {
+            Self::NoReport(_)
+            | Self::StorageUnreadable(_)
+            | Self::StorageNotWritable(_)
+            | Self::JobsUnavailable(_)
+            | Self::ZooKeeperUnreachable(_) => true,
+            Self::NewestBackupFailed { .. }
+            | Self::NoGoodBackup(_)
+            | Self::DamagedBackup { .. }
+            | Self::MoreDamagedBackups(_)
+            | Self::UnreadableJob(_)
+            | Self::ClockMoved { .. }
+            | Self::UnfinishedZnodes { .. }
+            | Self::UnfinishedUnknown => false,
+        }
+    }
+
+    /// Whether it makes the status [`Warning`](crate::Status::Warning): backups need somebody.
+    #[must_use]
+    pub fn warns(&self) -> bool {
+        match self {
+            Self::NoReport(_)
+            | Self::NewestBackupFailed { .. }
+            | Self::NoGoodBackup(_)
+            | Self::DamagedBackup { .. }
+            | Self::MoreDamagedBackups(_)
+            | Self::ClockMoved { .. }
+            | Self::UnfinishedZnodes { .. }
+            | Self::UnfinishedUnknown => true,
+            Self::StorageUnreadable(_)
+            | Self::StorageNotWritable(_)
+            | Self::JobsUnavailable(_)
+            | Self::ZooKeeperUnreachable(_)
+            | Self::UnreadableJob(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoReport(why) | Self::JobsUnavailable(why) | Self::UnreadableJob(why) => f.write_str(why),
+            Self::StorageUnreadable(why) => write!(f, "storage: {why}"),
+            Self::StorageNotWritable(why) => write!(f, "storage cannot be written: {why}"),
+            Self::ZooKeeperUnreachable(why) => write!(f, "ZooKeeper: {why}"),
+            Self::NewestBackupFailed { id, reason } => write!(f, "the newest backup {id} failed: {reason}"),
+            Self::NoGoodBackup(backups) => write!(f, "none of the {backups} backups is good"),
+            Self::DamagedBackup { id, damage } => write!(f, "backup {id}: {damage}"),
+            Self::MoreDamagedBackups(more) => write!(f, "{more} more backups are damaged"),
+            Self::ClockMoved { why, remedy } => write!(f, "no policy evicts anything: {why}. {remedy}"),
+            Self::UnfinishedZnodes {
+                count,
+                path,
+                restore,
+                backup,
+            } => {
+                match count {
+                    1 => write!(f, "the znode {path} is")?,
+                    many => write!(f, "{many} znodes, such as {path}, are")?,
+                }
+                write!(
+                    f,
+                    " unfinished since the restore {restore} of backup {backup}: restore that again"
+                )
+            }
+            Self::UnfinishedUnknown => f.write_str(
+                "notes of jobs were damaged: which znodes restores left unfinished is not fully known",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_sentence() {
+        let text = str::to_owned;
+        let unfinished = |count| Problem::UnfinishedZnodes {
+            count,
+            path: text("/a"),
+            restore: text("5f0c"),
+            backup: text("20261123T140000"),
+        };
+        for (problem, sentence) in [
+            (Problem::NoReport(text("task 7 panicked")), "task 7 panicked"),
+            (
+                Problem::StorageUnreadable(text("No such file")),
+                "storage: No such file",
+            ),
+            (
+                Problem::StorageNotWritable(text("no space is left")),
+                "storage cannot be written: no space is left",
+            ),
+            (
+                Problem::JobsUnavailable(text("the job database failed: locked")),
+                "the job database failed: locked",
+            ),
+            (
+                Problem::ZooKeeperUnreachable(text("it does not serve requests")),
+                "ZooKeeper: it does not serve requests",
+            ),
+            (
+                Problem::NewestBackupFailed {
+                    id: text("20261123T140000"),
+                    reason: text("no space is left"),
+                },
+                "the newest backup 20261123T140000 failed: no space is left",
+            ),
+            (Problem::NoGoodBackup(2), "none of the 2 backups is good"),
+            (
+                Problem::DamagedBackup {
+                    id: text("20261123T140000"),
+                    damage: text("archive.zst is damaged: 40 bytes of 900 are there"),
+                },
+                "backup 20261123T140000: archive.zst is damaged: 40 bytes of 900 are there",
+            ),
+            (Problem::MoreDamagedBackups(3), "3 more backups are damaged"),
+            (
+                Problem::UnreadableJob(text("job 5f0c: its row cannot be read")),
+                "job 5f0c: its row cannot be read",
+            ),
+            (
+                Problem::ClockMoved {
+                    why: text("the clock shows 2036-01-01"),
+                    remedy: text("Say so if it is right"),
+                },
+                "no policy evicts anything: the clock shows 2036-01-01. Say so if it is right",
+            ),
+            (
+                unfinished(1),
+                "the znode /a is unfinished since the restore 5f0c of backup 20261123T140000: restore that again",
+            ),
+            (
+                unfinished(2),
+                "2 znodes, such as /a, are unfinished since the restore 5f0c of backup 20261123T140000: restore \
+                 that again",
+            ),
+            (
+                Problem::UnfinishedUnknown,
+                "notes of jobs were damaged: which znodes restores left unfinished is not fully known",
+            ),
+        ] {
+            assert_eq!(problem.to_string(), sentence);
+        }
+    }
+}
