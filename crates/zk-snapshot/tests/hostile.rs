@@ -381,3 +381,20 @@ async fn what_is_too_large_together_is_read_alone() {
     }
     assert!(begun.elapsed() < deadline / 2);
 }
+
+/// The first of three takes no connection, the second ends each at its first request.
+#[tokio::test]
+async fn a_server_that_serves_nobody_is_passed_over() {
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let rude = serve(|_, _| Err(io::ErrorKind::Other.into()));
+    let good = serve(|request, socket| socket.write_all(&ordinary(request, 0)));
+    let servers = format!("{nobody}, {rude}, {good}");
+    assert_eq!(
+        read(&batched(servers.clone()).await.unwrap())
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(read(&plain(servers, 2).await.unwrap()).await.unwrap().len(), 1);
+}

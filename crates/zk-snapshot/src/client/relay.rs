@@ -35,10 +35,10 @@ const LARGE: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     /// By their xid; those of pings and identities may overtake others.
-    #[cfg(feature = "batched-client")]
+    #[cfg_attr(not(feature = "batched-client"), allow(dead_code))]
     ByXid,
     /// One after the other, whatever their xid. Such a library also connects again at once, for ever.
-    #[cfg(feature = "plain-client")]
+    #[cfg_attr(not(feature = "plain-client"), allow(dead_code))]
     Strict,
 }
 
@@ -116,7 +116,6 @@ impl Shared {
 
     /// The pause that keeps a library from asking again without end.
     async fn pause(&self) {
-        #[cfg(feature = "plain-client")]
         if self.order == Order::Strict {
             sleep(PAUSE).await;
         }
@@ -219,6 +218,7 @@ async fn hand_down(
     let mut buffer = vec![0; AT_ONCE];
     let (mut current, mut room) = (0, None);
     loop {
+        tokio::task::yield_now().await; // so that small replies go on together
         let length = from.read(&mut buffer).await?;
         if length == 0 {
             return to.shutdown().await;

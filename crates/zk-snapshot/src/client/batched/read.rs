@@ -22,6 +22,8 @@ const READS_IN_FLIGHT: usize = 4;
 const REQUEST_BYTES: usize = 512 << 10;
 /// Names of children in one reply, as far as the `Stat` tells.
 const NAMES: i64 = 65_536;
+/// Bytes of data that are held together where each znode is asked for alone: of [`READS`] that have 1 MiB each.
+const MOST_TOGETHER: usize = 256 << 20;
 /// Changes that are told at once; more are as good as none.
 const MOST_TOLD: usize = 1 << 20;
 /// Requests for ACLs that a connection has under way.
@@ -61,8 +63,15 @@ impl BatchedClient {
             }
         }
         // One that cannot be decoded takes the others with it, and together they may be too large: each is asked for alone.
-        let mut results = Vec::with_capacity(paths.len());
+        let (mut results, mut bytes) = (Vec::with_capacity(paths.len()), 0);
         for path in paths {
+            if let Some(Ok(zk::MultiReadResult::Data { data, .. })) = results.last() {
+                bytes += data.len();
+            }
+            if bytes > MOST_TOGETHER {
+                let cause = format!("more than {MOST_TOGETHER} bytes in {} znodes", results.len());
+                return Err(ClientError::new(&self.config.address, cause));
+            }
             results.push(match self.multi_read_at_once(&[path], children).await {
                 Ok(mut one) if one.len() == 1 => Ok(one.remove(0)),
                 Ok(_) => Err("an answer of another length".to_owned()),

@@ -28,9 +28,7 @@ impl Asked {
     pub(super) fn answered(&mut self, xid: i32) -> Result<i32, String> {
         let overtakes = |(xid, op): &(i32, i32)| *xid < 0 || *op == SASL;
         let at = match self.order {
-            #[cfg(feature = "plain-client")]
             Order::Strict => Some(0),
-            #[cfg(feature = "batched-client")]
             Order::ByXid => {
                 let mut waiting = self.waiting.iter();
                 let mine = waiting.position(|asked| asked.0 == xid);
