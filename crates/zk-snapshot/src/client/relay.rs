@@ -218,7 +218,6 @@ async fn hand_down(
     let mut buffer = vec![0; AT_ONCE];
     let (mut current, mut room) = (0, None);
     loop {
-        tokio::task::yield_now().await; // so that small replies go on together
         let length = from.read(&mut buffer).await?;
         if length == 0 {
             return to.shutdown().await;
