@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use zookeeper_client as zk;
 
 use self::session::Session;
 use super::reach::{no_path, reachable};
+use super::relay::{Order, Relay};
 use crate::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
 mod read;
@@ -86,6 +88,8 @@ pub struct BatchedClient {
     turn: AtomicU64,
     /// Whether the server knows an identity of ours.
     is_known: bool,
+    /// In between where the servers do not speak TLS, which it could not look into.
+    relay: Option<Arc<Relay>>,
     runtime: Option<Runtime>,
 }
 
@@ -105,15 +109,22 @@ impl BatchedClient {
             .enable_all()
             .build()
             .map_err(|error| fail(error.to_string()))?;
+        let relay = match &config.tls {
+            Some(_) => None,
+            None => Relay::start(&config.address, Order::ByXid, runtime.handle())
+                .map(|relay| Some(Arc::new(relay)))
+                .map_err(|error| fail(error.to_string()))?,
+        };
         let acls = (0..config.acl_connections)
-            .map(|_| Session::new(&config, runtime.handle()))
+            .map(|_| Session::new(&config, relay.as_deref(), runtime.handle()))
             .collect::<Result<_, _>>()
             .map_err(fail)?;
         let mut client = Self {
-            main: Session::new(&config, runtime.handle()).map_err(fail)?,
+            main: Session::new(&config, relay.as_deref(), runtime.handle()).map_err(fail)?,
             acls,
             turn: AtomicU64::new(0),
             is_known: config.digest_auth.is_some() || config.sasl.is_some(),
+            relay,
             runtime: Some(runtime),
             config,
         };
@@ -132,7 +143,7 @@ impl BatchedClient {
             .await;
         if let Err(error) = answer {
             let soon = Instant::now() + DIAGNOSIS;
-            return Err(match (&error, reachable(&client.config.address, soon).await) {
+            return Err(match (&error, reachable(&client.config.address, 0, soon).await) {
                 (zk::Error::NoHosts | zk::Error::Timeout, Err(cause)) => {
                     ClientError::new(&client.config.address, cause)
                 }
@@ -160,10 +171,21 @@ impl BatchedClient {
     }
 
     fn client_error(&self, error: &zk::Error) -> ClientError {
+        let is_lost = session::is_lost(error) || session::is_undecodable(error);
+        let lately = Instant::now().checked_sub(self.config.deadline);
+        let refusal = lately.filter(|_| is_lost).and_then(|lately| self.refusal(lately));
         ClientError {
             unsupported: matches!(error, zk::Error::Unimplemented),
-            ..ClientError::new(&self.config.address, wire::plain_words(error))
+            ..ClientError::new(
+                &self.config.address,
+                refusal.unwrap_or_else(|| wire::plain_words(error)),
+            )
         }
+    }
+
+    /// Why the latest reply was refused that we do not take from a server, if that was `since` then.
+    fn refusal(&self, since: Instant) -> Option<String> {
+        self.relay.as_ref().and_then(|relay| relay.refusal(since))
     }
 
     fn deadline(&self) -> Instant {

@@ -8,6 +8,8 @@ mod four_letter;
 mod plain;
 #[cfg(any(feature = "batched-client", feature = "plain-client"))]
 mod reach;
+#[cfg(any(feature = "batched-client", feature = "plain-client"))]
+mod relay;
 
 #[cfg(feature = "batched-client")]
 pub use batched::{BatchedClient, BatchedConfig, Tls};

@@ -11,6 +11,7 @@ use zookeeper_async::{CreateMode, ZkError};
 use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire};
 use super::reach::no_path;
+use super::relay::{Order, Relay};
 use crate::{
     Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
@@ -59,6 +60,7 @@ pub struct PlainClient {
     config: PlainConfig,
     connections: Vec<Connection>,
     turn: AtomicUsize,
+    relay: Arc<Relay>,
     runtime: Option<Runtime>,
 }
 
@@ -76,12 +78,16 @@ impl PlainClient {
             .enable_all()
             .build()
             .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
+        let relay = Relay::start(&config.address, Order::Strict, runtime.handle())
+            .map(Arc::new)
+            .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
         let client = Self {
             connections: (0..config.connections.max(1))
-                .map(|_| Connection::new(&config, runtime.handle()))
+                .map(|_| Connection::new(&config, &relay, runtime.handle()))
                 .collect(),
             config,
             turn: AtomicUsize::new(0),
+            relay,
             runtime: Some(runtime), // dropping the client ends its tasks
         };
         let checks = client
@@ -105,7 +111,14 @@ impl PlainClient {
     }
 
     fn client_error(&self, error: &Trouble) -> ClientError {
-        ClientError::new(&self.config.address, error.plain_words())
+        let lately = Instant::now().checked_sub(self.config.deadline);
+        let refusal = lately
+            .filter(|_| error.may_be_lost())
+            .and_then(|lately| self.relay.refusal(lately));
+        ClientError::new(
+            &self.config.address,
+            refusal.unwrap_or_else(|| error.plain_words()),
+        )
     }
 
     async fn read(&self, path: &ZnodePath, history: History) -> Result<Reading, ClientError> {

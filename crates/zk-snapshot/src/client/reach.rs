@@ -1,5 +1,3 @@
-use std::net::SocketAddr;
-
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -16,25 +14,30 @@ pub(super) fn no_path(address: &str) -> Result<(), ClientError> {
     }
 }
 
-/// Every address behind the names in `addresses`, with commas between, once one of them takes a connection.
-pub(super) async fn reachable(addresses: &str, deadline: Instant) -> Result<String, String> {
-    let mut found: Vec<SocketAddr> = Vec::new();
+/// Which of `servers`, with commas between, takes a connection: looked for from the one with number `first` on.
+pub(super) async fn reachable(servers: &str, first: usize, deadline: Instant) -> Result<usize, String> {
+    let names: Vec<_> = servers.split(',').map(str::trim).collect();
     let mut cause = "it has no address".to_owned();
-    for name in addresses.split(',').map(str::trim) {
-        match timeout_at(deadline, tokio::net::lookup_host(name)).await {
-            Ok(Ok(resolved)) => found.extend(resolved),
-            Ok(Err(error)) => cause = format!("{name} cannot be resolved: {error}"),
-            Err(_) => cause = format!("{name} was not resolved in time"),
-        }
-    }
-    for address in &found {
-        match timeout_at(deadline, TcpStream::connect(address)).await {
-            Ok(Ok(_)) => {
-                let texts: Vec<_> = found.iter().map(ToString::to_string).collect();
-                return Ok(texts.join(","));
+    for turn in 0..names.len() {
+        let number = (first + turn) % names.len();
+        let name = names[number];
+        let found = match timeout_at(deadline, tokio::net::lookup_host(name)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => {
+                cause = format!("{name} cannot be resolved: {error}");
+                continue;
             }
-            Ok(Err(error)) => cause = format!("cannot connect to {address}: {error}"),
-            Err(_) => cause = format!("cannot connect to {address} in time"),
+            Err(_) => {
+                cause = format!("{name} was not resolved in time");
+                continue;
+            }
+        };
+        for address in found {
+            match timeout_at(deadline, TcpStream::connect(address)).await {
+                Ok(Ok(_)) => return Ok(number),
+                Ok(Err(error)) => cause = format!("cannot connect to {address}: {error}"),
+                Err(_) => cause = format!("cannot connect to {address} in time"),
+            }
         }
     }
     Err(cause)

@@ -1,16 +1,18 @@
 //! Reading many znodes at once, and watching them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 use zookeeper_client as zk;
 
 use super::session::{Session, is_lost, is_undecodable};
 use super::{BatchedClient, wire};
 use crate::client::four_letter_word;
+use crate::client::relay::Relay;
 use crate::{AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// Znodes in one `multiRead`, and requests in flight; together they keep a server busy without holding more.
@@ -20,6 +22,8 @@ const READS_IN_FLIGHT: usize = 4;
 const REQUEST_BYTES: usize = 512 << 10;
 /// Names of children in one reply, as far as the `Stat` tells.
 const NAMES: i64 = 65_536;
+/// Bytes of data that are held together where each znode is asked for alone: of [`READS`] that have 1 MiB each.
+const MOST_TOGETHER: usize = 256 << 20;
 /// Changes that are told at once; more are as good as none.
 const MOST_TOLD: usize = 1 << 20;
 /// Requests for ACLs that a connection has under way.
@@ -47,8 +51,10 @@ impl BatchedClient {
         paths: &[&ZnodePath],
         children: bool,
     ) -> Result<Vec<Result<zk::MultiReadResult, String>>, ClientError> {
+        let begun = Instant::now();
         match self.multi_read_at_once(paths, children).await {
             Err(error) if is_undecodable(&error) => {}
+            Err(_) if paths.len() > 1 && self.refusal(begun).is_some() => {}
             Err(error) => return Err(self.client_error(&error)),
             Ok(results) if results.len() == paths.len() => return Ok(results.into_iter().map(Ok).collect()),
             Ok(results) => {
@@ -56,9 +62,16 @@ impl BatchedClient {
                 return Err(ClientError::new(&self.config.address, cause));
             }
         }
-        // One that cannot be decoded takes the others with it: each is asked for alone.
-        let mut results = Vec::with_capacity(paths.len());
+        // One that cannot be decoded takes the others with it, and together they may be too large: each is asked for alone.
+        let (mut results, mut bytes) = (Vec::with_capacity(paths.len()), 0);
         for path in paths {
+            if let Some(Ok(zk::MultiReadResult::Data { data, .. })) = results.last() {
+                bytes += data.len();
+            }
+            if bytes > MOST_TOGETHER {
+                let cause = format!("more than {MOST_TOGETHER} bytes in {} znodes", results.len());
+                return Err(ClientError::new(&self.config.address, cause));
+            }
             results.push(match self.multi_read_at_once(&[path], children).await {
                 Ok(mut one) if one.len() == 1 => Ok(one.remove(0)),
                 Ok(_) => Err("an answer of another length".to_owned()),
@@ -74,7 +87,9 @@ impl BatchedClient {
         paths: &[&ZnodePath],
         children: bool,
     ) -> Result<Vec<zk::MultiReadResult>, zk::Error> {
-        let answer = self.main.call(self.deadline(), |zk| {
+        let begun = Instant::now();
+        let again = || paths.len() == 1 || self.refusal(begun).is_none();
+        let answer = self.main.call_while(self.deadline(), again, |zk| {
             let mut reader = zk.new_multi_reader();
             let added = paths.iter().try_for_each(|path| {
                 if children {
@@ -291,6 +306,9 @@ impl ZnodeReader for BatchedClient {
 
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         let mut watchers = Vec::new();
+        if let Some(relay) = &self.relay {
+            relay.looked_at(); // there is no queue yet
+        }
         let before = self.main.epoch();
         for root in roots {
             let answer = self.main.call(self.deadline(), |zk| {
@@ -307,6 +325,7 @@ impl ZnodeReader for BatchedClient {
         Ok(Some(Box::new(Watch {
             watchers,
             lost: self.main.epoch() != before && roots.len() > 1,
+            relay: self.relay.clone(),
         })))
     }
 }
@@ -314,11 +333,15 @@ impl ZnodeReader for BatchedClient {
 struct Watch {
     watchers: Vec<zk::PersistentWatcher>,
     lost: bool,
+    relay: Option<Arc<Relay>>,
 }
 
 impl TreeWatch for Watch {
     fn take(&mut self) -> Changes {
         let mut changed = Vec::new();
+        if let Some(relay) = &self.relay {
+            relay.looked_at();
+        }
         for watcher in &mut self.watchers {
             // After the event of a session that has ended, asking again would panic.
             while !self.lost

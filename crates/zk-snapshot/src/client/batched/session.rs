@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use zookeeper_client as zk;
 
 use super::BatchedConfig;
+use crate::client::relay::Relay;
 
 /// Between two attempts to connect, or to send again what a lost connection took with it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,7 +24,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(config: &BatchedConfig, handle: &Handle) -> Result<Self, String> {
+    /// By way of `relay`, if there is one.
+    pub(super) fn new(
+        config: &BatchedConfig,
+        relay: Option<&Relay>,
+        handle: &Handle,
+    ) -> Result<Self, String> {
         let mut connector = zk::Client::connector()
             .with_session_timeout(config.session_timeout)
             .with_fail_eagerly();
@@ -47,7 +53,10 @@ impl Session {
             connector = connector.with_tls(options);
         }
         Ok(Self {
-            addresses: config.address.split(',').map(|a| a.trim().to_owned()).collect(),
+            addresses: match relay {
+                Some(relay) => relay.addresses().to_vec(),
+                None => config.address.split(',').map(|a| a.trim().to_owned()).collect(),
+            },
             connector,
             secure: config.tls.is_some(),
             handle: handle.clone(),
@@ -124,12 +133,22 @@ impl Session {
         deadline: Instant,
         request: impl Fn(&zk::Client) -> BoxFuture<'_, Result<T, zk::Error>>,
     ) -> Result<T, zk::Error> {
+        self.call_while(deadline, || true, request).await
+    }
+
+    /// The same, but sent again only while `again` says so.
+    pub(super) async fn call_while<T>(
+        &self,
+        deadline: Instant,
+        again: impl Fn() -> bool,
+        request: impl Fn(&zk::Client) -> BoxFuture<'_, Result<T, zk::Error>>,
+    ) -> Result<T, zk::Error> {
         loop {
             let (client, _) = self.get(deadline).await?;
             match timeout_at(deadline, request(&client)).await {
                 Err(_) => return Err(zk::Error::Timeout),
                 Ok(Err(error)) if cannot_be_decoded(&client, &error) => return Err(error),
-                Ok(Err(error)) if is_lost(&error) && Instant::now() + PAUSE < deadline => {
+                Ok(Err(error)) if is_lost(&error) && again() && Instant::now() + PAUSE < deadline => {
                     sleep(PAUSE).await;
                 }
                 Ok(answer) => return answer,

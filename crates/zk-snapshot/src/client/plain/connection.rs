@@ -11,6 +11,7 @@ use zookeeper_async::{WatchedEvent, ZkError, ZkState, ZooKeeper};
 
 use super::PlainConfig;
 use crate::client::reach::reachable;
+use crate::client::relay::Relay;
 
 /// Between two attempts to connect, or to send again what a lost connection took with it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,6 +24,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// new one, and it forgets our identity. So whatever it answers after a loss is thrown away, and it with that.
 pub(super) struct Connection {
     config: PlainConfig,
+    relay: Arc<Relay>,
     handle: Handle,
     current: Mutex<Option<Live>>,
     epoch: AtomicU64,
@@ -45,6 +47,15 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// Whether it may be because a connection was lost.
+    pub(super) fn may_be_lost(&self) -> bool {
+        match self {
+            Self::TooLate | Self::Lost | Self::Unreachable(_) => true,
+            Self::Undecodable => false,
+            Self::Server(error) => is_lost(*error),
+        }
+    }
+
     pub(super) fn plain_words(&self) -> String {
         match self {
             Self::TooLate => "no answer in time".to_owned(),
@@ -57,9 +68,10 @@ impl Trouble {
 }
 
 impl Connection {
-    pub(super) fn new(config: &PlainConfig, handle: &Handle) -> Self {
+    pub(super) fn new(config: &PlainConfig, relay: &Arc<Relay>, handle: &Handle) -> Self {
         Self {
             config: config.clone(),
+            relay: Arc::clone(relay),
             handle: handle.clone(),
             current: Mutex::new(None),
             epoch: AtomicU64::new(0),
@@ -89,15 +101,20 @@ impl Connection {
 
     /// A connection to the first server that takes one, with our identity known there.
     async fn connect(&self, deadline: Instant) -> Result<Live, Trouble> {
+        let mut first = 0;
         loop {
-            let trouble = match reachable(&self.config.address, deadline).await {
+            let found = reachable(&self.config.address, first, deadline).await;
+            let trouble = match found.map(|number| (number, &self.relay.addresses()[number])) {
                 Err(cause) => Trouble::Unreachable(cause),
-                Ok(address) => match timeout_at(deadline, self.connect_to(address)).await {
+                Ok((number, address)) => match timeout_at(deadline, self.connect_to(address)).await {
                     Ok(Ok(live)) => {
                         self.epoch.fetch_add(1, Ordering::SeqCst);
                         return Ok(live);
                     }
-                    Ok(Err(trouble)) => trouble,
+                    Ok(Err(trouble)) => {
+                        first = number + 1; // it takes connections, but maybe no requests
+                        trouble
+                    }
                     Err(_) => Trouble::Unreachable("no connection in time".to_owned()),
                 },
             };
@@ -109,8 +126,8 @@ impl Connection {
         }
     }
 
-    async fn connect_to(&self, address: String) -> Result<Live, Trouble> {
-        let session = self.config.session_timeout;
+    async fn connect_to(&self, address: &str) -> Result<Live, Trouble> {
+        let (session, address) = (self.config.session_timeout, address.to_owned());
         let connecting = self.handle.spawn(async move {
             ZooKeeper::connect_with_retry_time(&address, session, |_: WatchedEvent| {}, PAUSE).await
         });
@@ -127,15 +144,22 @@ impl Connection {
             }
         });
         let zookeeper = Arc::new(zookeeper);
+        match self.introduce(&zookeeper).await {
+            Ok(()) => Ok(Live { zookeeper, lost }),
+            Err(trouble) => {
+                self.handle.spawn(async move { end(&zookeeper).await }); // as it would go on reconnecting
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn introduce(&self, zookeeper: &ZooKeeper) -> Result<(), Trouble> {
         if let Some(identity) = &self.config.digest_auth {
             let proof = identity.as_bytes().to_vec();
-            zookeeper
-                .add_auth("digest", proof)
-                .await
-                .map_err(Trouble::Server)?;
+            let known = zookeeper.add_auth("digest", proof).await;
+            known.map_err(Trouble::Server)?;
         }
-        catch_up(&zookeeper).await?;
-        Ok(Live { zookeeper, lost })
+        catch_up(zookeeper).await
     }
 
     /// One request, sent again after a lost connection until `deadline`. Only for what may be done twice.
