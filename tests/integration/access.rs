@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use zk_backup_testkit::{Http, PASSWORD, USER};
 
-use crate::live::{daemon, nobody, server, try_daemon};
+use crate::common::daemons::{daemon, try_daemon};
+use crate::common::servers::{nobody, server};
 
 const CHANGES: [&str; 4] = ["/backup", "/restore", "/evict", "/evict/20190321T080000"];
 const READS: [&str; 3] = [

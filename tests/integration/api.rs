@@ -2,10 +2,15 @@
 
 use std::net::TcpListener;
 
+use backup_engine::Driver;
 use serde_json::{Value, json};
 use zk_backup_testkit::{Answer, Daemon};
 
-use crate::live::{daemon, nobody, observer, plant, server};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::{daemon, daemon_by};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::plant;
 
 fn assert_error(answer: &Answer, status: u16, part: &str) {
     assert_eq!(answer.status, status, "{}", answer.text);
@@ -16,13 +21,14 @@ fn assert_error(answer: &Answer, status: u16, part: &str) {
     assert!(body["code"].is_string(), "{}", answer.text);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_users_specification_from_backup_to_eviction() {
+by_each_adapter!(the_users_specification_from_backup_to_eviction);
+
+async fn the_users_specification_from_backup_to_eviction(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/a", b"1"), ("/a/b", b"2\r\n"), ("/c", b"3")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let http = &daemon.http;
     assert_eq!(http.get("/listbackups").unwrap().text, "[]");
 
@@ -377,9 +383,10 @@ fn requests_that_cannot_be_are_refused_with_a_reason() {
     assert!(storage.path().join("precious").exists());
 }
 
+by_each_adapter!(a_backup_at_work_is_locked_and_a_full_queue_says_so);
+
 /// A ZooKeeper that takes connections and says nothing keeps a job at work for as long as the test wants.
-#[test]
-fn a_backup_at_work_is_locked_and_a_full_queue_says_so() {
+async fn a_backup_at_work_is_locked_and_a_full_queue_says_so(driver: Driver) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let storage = tempfile::tempdir().unwrap();
@@ -388,7 +395,7 @@ fn a_backup_at_work_is_locked_and_a_full_queue_says_so() {
         ("SHUTDOWN_GRACE", "0"),
         ("ZOOKEEPER_TIMEOUT", "600"),
     ];
-    let daemon = daemon(&address, storage.path(), &settings);
+    let daemon = daemon_by(driver, &address, storage.path(), &settings);
     let http = &daemon.http;
     let running = http.post("/backup", "").unwrap().text;
     loop {

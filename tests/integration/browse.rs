@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::live::{closed, daemon};
+use crate::common::clients::closed;
+use crate::common::daemons::daemon;
 
 async fn plant() -> (ZooKeeper, Client) {
     let setup = Setup {

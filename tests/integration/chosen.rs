@@ -1,8 +1,12 @@
 //! Which backups policies take, and which one a time means.
 
+use backup_engine::Driver;
 use serde_json::{Value, json};
 
-use crate::live::{as_if_scheduled, closed, connect, daemon, observer, plant, server};
+use crate::common::clients::{as_super, closed, connect, observer};
+use crate::common::daemons::{as_if_scheduled, daemon};
+use crate::common::servers::server;
+use crate::common::trees::plant;
 
 /// After each backup that was stored and on request, what the policies say goes, and the log says why. What was asked for
 /// by hand stays a day.
@@ -31,7 +35,7 @@ async fn policies_evict_and_tell_why() {
     assert!(reason(&plan, 1).contains(&ids[3]), "{plan}");
 
     // A partial one is followed by a pass, too.
-    let client = connect(crate::live::as_super(&zookeeper)).await.unwrap();
+    let client = connect(Driver::Batched, as_super(&zookeeper)).await.unwrap();
     let secret = zk_snapshot::WriteOp::Create {
         path: zk_snapshot::ZnodePath::parse("/secret").unwrap(),
         data: Vec::new(),

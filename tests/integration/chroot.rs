@@ -1,11 +1,17 @@
 //! A chroot in `ZOOKEEPER_HOST` is all that is touched.
 
+use backup_engine::Driver;
 use serde_json::json;
 
-use crate::live::{assert_same, daemon, dump, nobody, observer, plant, server, try_daemon};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::{daemon, daemon_by, try_daemon};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::{assert_same, dump, plant};
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_is_below_a_chroot_is_backed_up_and_restored() {
+by_each_adapter!(only_what_is_below_a_chroot_is_backed_up_and_restored);
+
+async fn only_what_is_below_a_chroot_is_backed_up_and_restored(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let znodes: [(&str, &[u8]); 6] = [
@@ -18,71 +24,75 @@ async fn only_what_is_below_a_chroot_is_backed_up_and_restored() {
     ];
     plant(&outside, &znodes).await;
     let host = format!("{}/app/kafka", zookeeper.address());
-    for driver in ["batched", "plain"] {
-        let storage = tempfile::tempdir().unwrap();
-        let daemon = daemon(&host, storage.path(), &[("ZOOKEEPER_DRIVER", driver)]);
-        let http = &daemon.http;
-        assert_eq!(
-            http.get("/health").unwrap().json()["zookeeper"]["reachable"],
-            true
-        );
-        let before = dump(&outside).await;
-        let (id, state) = daemon.do_job("/backup", "").unwrap();
-        assert_eq!(state.status, 200, "{}", state.text);
-        let info = daemon.describe(&id).unwrap();
-        assert_eq!(
-            (&info["znodes"], &info["consistency"]),
-            (&json!(3), &json!("consistent"))
-        );
-        let top = http
-            .get(&format!("/listbackups/{id}/znodes?path=/"))
-            .unwrap()
-            .json();
-        assert_eq!(
-            (&top["total"], &top["znodes"][0]["path"]),
-            (&json!(1), &json!("/a")),
-            "{top}"
-        );
-        let (part, state) = daemon.do_job("/backup", r#"{"dbs": ["a"]}"#).unwrap();
-        assert_eq!(state.status, 200, "{}", state.text);
-        let (_, state) = daemon.do_job("/backup", r#"{"dbs": ["secret"]}"#).unwrap();
-        assert_eq!(state.status, 500, "{}", state.text);
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon_by(driver, &host, storage.path(), &[]);
+    let http = &daemon.http;
+    assert_eq!(
+        http.get("/health").unwrap().json()["zookeeper"]["reachable"],
+        true
+    );
+    let before = dump(&outside).await;
+    let (id, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let info = daemon.describe(&id).unwrap();
+    assert_eq!(
+        (&info["znodes"], &info["consistency"]),
+        (&json!(3), &json!("consistent"))
+    );
+    let top = http
+        .get(&format!("/listbackups/{id}/znodes?path=/"))
+        .unwrap()
+        .json();
+    assert_eq!(
+        (&top["total"], &top["znodes"][0]["path"]),
+        (&json!(1), &json!("/a")),
+        "{top}"
+    );
+    let (part, state) = daemon.do_job("/backup", r#"{"dbs": ["a"]}"#).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let (_, state) = daemon.do_job("/backup", r#"{"dbs": ["secret"]}"#).unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
 
-        let change = async || {
-            outside.delete("/app/kafka/a/b", None).await.unwrap();
-            outside
-                .set_data("/app/kafka/a", b"changed".to_vec(), None)
-                .await
-                .unwrap();
-        };
-        change().await;
-        plant(&outside, &[("/app/kafka/new", b"x")]).await;
-        let diff = http.get(&format!("/diff?from={id}&to=live")).unwrap().json();
-        assert_eq!(
-            (&diff["added"], &diff["removed"]),
-            (&json!(1), &json!(1)),
-            "{diff}"
-        );
-        let (_, state) = daemon
-            .do_job("/restore", &json!({"vault": id}).to_string())
+    let change = async || {
+        outside.delete("/app/kafka/a/b", None).await.unwrap();
+        outside
+            .set_data("/app/kafka/a", b"changed".to_vec(), None)
+            .await
             .unwrap();
-        assert_eq!(state.status, 200, "{}", state.text);
-        assert_same(&before, &dump(&outside).await);
-        change().await;
-        let body = json!({"vault": part, "dbs": ["a"]}).to_string();
-        let (_, state) = daemon.do_job("/restore", &body).unwrap();
-        assert_eq!(state.status, 200, "{}", state.text);
-        assert_same(&before, &dump(&outside).await);
+    };
+    change().await;
+    plant(&outside, &[("/app/kafka/new", b"x")]).await;
+    let diff = http.get(&format!("/diff?from={id}&to=live")).unwrap().json();
+    assert_eq!(
+        (&diff["added"], &diff["removed"]),
+        (&json!(1), &json!(1)),
+        "{diff}"
+    );
+    let (_, state) = daemon
+        .do_job("/restore", &json!({"vault": id}).to_string())
+        .unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_same(&before, &dump(&outside).await);
+    change().await;
+    let body = json!({"vault": part, "dbs": ["a"]}).to_string();
+    let (_, state) = daemon.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_same(&before, &dump(&outside).await);
 
-        let refused = http.post("/backup", r#"{"mode": "transactional"}"#).unwrap();
-        assert_eq!(refused.status, 400);
-        assert!(refused.text.contains("/app/kafka"), "{}", refused.text);
-    }
+    let refused = http.post("/backup", r#"{"mode": "transactional"}"#).unwrap();
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("/app/kafka"), "{}", refused.text);
+    drop(daemon);
 
     // One that is not there is no reason to take the whole, and none to create it.
     let before = dump(&outside).await;
     let storage = tempfile::tempdir().unwrap();
-    let missing = daemon(&format!("{}/gone", zookeeper.address()), storage.path(), &[]);
+    let missing = daemon_by(
+        driver,
+        &format!("{}/gone", zookeeper.address()),
+        storage.path(),
+        &[],
+    );
     let (_, state) = missing.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 500);
     assert!(
@@ -96,7 +106,7 @@ async fn only_what_is_below_a_chroot_is_backed_up_and_restored() {
     // What could be taken for the server's own is not left out in silence.
     plant(&outside, &[("/app/kafka/zookeeper", b"not the server's")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let unclear = daemon(&host, storage.path(), &[]);
+    let unclear = daemon_by(driver, &host, storage.path(), &[]);
     let (_, state) = unclear.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 500);
     assert!(state.text.contains("/app/kafka/zookeeper"), "{}", state.text);

@@ -11,7 +11,8 @@ use zk_snapshot::{
     capture_in_memory,
 };
 
-use crate::live::{as_super, closed, connect, server};
+use crate::common::clients::{as_super, closed, connect};
+use crate::common::servers::server;
 
 fn create(path: &str, data: &str, acl: Acl) -> WriteOp {
     WriteOp::Create {
@@ -45,7 +46,7 @@ fn held(captured: &Captured) -> BTreeMap<String, Option<Vec<u8>>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_hidden_is_in_the_backup_that_has_what_came_later() {
     let server = server();
-    let setup = connect(as_super(&server)).await.unwrap();
+    let setup = connect(Driver::Batched, as_super(&server)).await.unwrap();
     let mut ops = vec![create("/a", "", Acl::open()), create("/a/v", "0", Acl::open())];
     ops.extend((0..1_500).map(|i| create(&format!("/n{i}"), "", Acl::open())));
     setup

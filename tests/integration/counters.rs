@@ -1,10 +1,15 @@
 //! Sequential children after a restore get numbers that were never given before.
 
+use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Distribution, ZooKeeper};
 use zookeeper_async::{Acl, CreateMode, ZooKeeper as Client};
 
-use crate::live::{daemon, observer, plant, server};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::daemon_by;
+use crate::common::servers::server;
+use crate::common::trees::plant;
 
 async fn next(client: &Client, parent: &str, mode: CreateMode) -> u64 {
     let open = Acl::open_unsafe().clone();
@@ -46,12 +51,12 @@ async fn use_numbers(client: &Client) {
     }
 }
 
-async fn numbers_go_on(distribution: &Distribution) {
+async fn numbers_go_on(driver: Driver, distribution: &Distribution) {
     let first = ZooKeeper::start(distribution).unwrap();
     let outside = observer(&first).await;
     use_numbers(&outside).await;
     let storage = tempfile::tempdir().unwrap();
-    let (id, state) = daemon(&first.address(), storage.path(), &[])
+    let (id, state) = daemon_by(driver, &first.address(), storage.path(), &[])
         .do_job("/backup", "")
         .unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
@@ -59,7 +64,7 @@ async fn numbers_go_on(distribution: &Distribution) {
     // Into an ensemble that has never seen any of it.
     let second = ZooKeeper::start(distribution).unwrap();
     let elsewhere = observer(&second).await;
-    let server = daemon(&second.address(), storage.path(), &[]);
+    let server = daemon_by(driver, &second.address(), storage.path(), &[]);
     let body = |more: &str| format!(r#"{{"vault": "{id}"{more}}}"#);
     let (_, plan) = server.do_job("/restore", &body(r#", "dry_run": true"#)).unwrap();
     let (_, state) = server.do_job("/restore", &body("")).unwrap();
@@ -89,7 +94,7 @@ async fn numbers_go_on(distribution: &Distribution) {
     );
 
     // A session that lives on in the first one keeps its znodes, and the numbers go on there too.
-    let back = daemon_on(&first, &storage);
+    let back = daemon_on(driver, &first, &storage);
     let (_, state) = back.do_job("/restore", &body("")).unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
     assert_eq!(
@@ -103,7 +108,7 @@ async fn numbers_go_on(distribution: &Distribution) {
 }
 
 /// The storage serves one daemon at a time, so this one has a copy.
-fn daemon_on(server: &ZooKeeper, storage: &tempfile::TempDir) -> CopyOf {
+fn daemon_on(driver: Driver, server: &ZooKeeper, storage: &tempfile::TempDir) -> CopyOf {
     let copy = tempfile::tempdir().unwrap();
     let status = std::process::Command::new("cp")
         .arg("-r")
@@ -112,7 +117,7 @@ fn daemon_on(server: &ZooKeeper, storage: &tempfile::TempDir) -> CopyOf {
         .status();
     assert!(status.unwrap().success());
     CopyOf {
-        daemon: daemon(&server.address(), copy.path(), &[]),
+        daemon: daemon_by(driver, &server.address(), copy.path(), &[]),
         _copy: copy,
     }
 }
@@ -130,22 +135,25 @@ impl std::ops::Deref for CopyOf {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn numbers_go_on_after_a_restore() {
-    numbers_go_on(&Distribution::locate().unwrap()).await;
+by_each_adapter!(numbers_go_on_after_a_restore);
+
+async fn numbers_go_on_after_a_restore(driver: Driver) {
+    numbers_go_on(driver, &Distribution::locate().unwrap()).await;
     if let Some(debian) = Distribution::debian() {
-        numbers_go_on(&debian).await;
+        numbers_go_on(driver, &debian).await;
     }
 }
 
+by_each_adapter!(what_the_limit_leaves_behind_is_named);
+
 /// Past the limit the result says whose numbers may come again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_limit_leaves_behind_is_named() {
+async fn what_the_limit_leaves_behind_is_named(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     use_numbers(&outside).await;
     let storage = tempfile::tempdir().unwrap();
-    let server = daemon(
+    let server = daemon_by(
+        driver,
         &zookeeper.address(),
         storage.path(),
         &[("SEQUENCE_RESTORE_LIMIT", "55")],
@@ -172,7 +180,8 @@ async fn what_the_limit_leaves_behind_is_named() {
     }
     outside.delete("/queue", None).await.unwrap();
     drop(server);
-    let server = daemon(
+    let server = daemon_by(
+        driver,
         &zookeeper.address(),
         storage.path(),
         &[("SEQUENCE_RESTORE_LIMIT", "50")],

@@ -8,23 +8,27 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
 use zk_snapshot::{Acl, Kind, WriteOp, ZnodePath};
 
-use crate::live::{
-    as_super, assert_same, connect, daemon, dump, nobody, observer, plant, server, try_daemon,
-};
+use crate::common::by_each_adapter;
+use crate::common::clients::{as_super, connect, observer};
+use crate::common::daemons::{daemon, daemon_by, try_daemon};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::{assert_same, dump, plant};
+
+by_each_adapter!(a_kill_in_mid_backup_leaves_nothing_half_done);
 
 /// `kill -9` while a stage is being written: what was there before stays good, the new one is absent, its job is
 /// failed as interrupted, its stage is swept.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_kill_in_mid_backup_leaves_nothing_half_done() {
+async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/small", b"kept")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let mut first = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let (before, _) = first.do_job("/backup", "").unwrap();
     fill(&as_super(&zookeeper), 30_000).await;
 
@@ -39,7 +43,7 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done() {
     first.kill();
     assert!(stage.exists(), "the kill came too late to test anything");
 
-    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    let second = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     assert!(!stage.exists(), "the stage must be swept");
     assert!(second.said().contains("swept"), "{}", second.said());
     let state = second.http.get(&format!("/jobstatus/{interrupted}")).unwrap();
@@ -74,7 +78,7 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done() {
 }
 
 async fn fill(config: &zk_snapshot::BatchedConfig, znodes: usize) {
-    let client = connect(config.clone()).await.unwrap();
+    let client = connect(Driver::Batched, config.clone()).await.unwrap();
     let create = |path: String| WriteOp::Create {
         path: ZnodePath::parse(&path).unwrap(),
         data: vec![7; 200],
@@ -164,14 +168,15 @@ async fn backups_outlive_the_job_database() {
     assert!(second.do_job("/backup", "").unwrap().0 > id);
 }
 
+by_each_adapter!(a_damaged_vault_is_never_restored);
+
 /// One flipped byte: named, `valid` turns false, and ZooKeeper is not touched.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_vault_is_never_restored() {
+async fn a_damaged_vault_is_never_restored(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/a", b"1")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let (id, _) = daemon.do_job("/backup", "").unwrap();
     let archive = storage.path().join(&id).join("archive.zst");
     let mut bytes = fs::read(&archive).unwrap();
@@ -247,13 +252,14 @@ fn a_storage_that_turns_read_only_fails_the_job_and_nothing_else() {
     assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
 }
 
+by_each_adapter!(a_running_backup_ends_before_the_server_does);
+
 /// SIGTERM lets a running backup end, and ends the process well.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_backup_ends_before_the_server_does() {
+async fn a_running_backup_ends_before_the_server_does(driver: Driver) {
     let zookeeper = server();
     fill(&as_super(&zookeeper), 10_000).await;
     let storage = tempfile::tempdir().unwrap();
-    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let mut first = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let id = first.http.post("/backup", "").unwrap().text;
     while first.http.get(&format!("/jobstatus/{id}")).unwrap().json()["status"] == "Queued" {}
     let pid = first.id();
@@ -265,7 +271,7 @@ async fn a_running_backup_ends_before_the_server_does() {
             .success()
     );
     assert!(first.wait_for_end().unwrap().success());
-    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    let second = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     assert_eq!(second.describe(&id).unwrap()["valid"], true);
     assert_eq!(second.http.get(&format!("/jobstatus/{id}")).unwrap().status, 200);
 }
@@ -277,15 +283,16 @@ async fn is_filled(outside: &zookeeper_async::ZooKeeper) -> usize {
         .map_or(0, |children| children.len())
 }
 
+by_each_adapter!(a_restore_that_was_killed_is_finished_by_running_it_again);
+
 /// `kill -9` while a restore is writing: the job says that it was interrupted, and asking again completes it.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_that_was_killed_is_finished_by_running_it_again() {
+async fn a_restore_that_was_killed_is_finished_by_running_it_again(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     fill(&as_super(&zookeeper), 30_000).await;
     let before = dump(&outside).await;
     let storage = tempfile::tempdir().unwrap();
-    let mut first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let mut first = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let (id, state) = first.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
     empty(&outside).await;
@@ -298,7 +305,7 @@ async fn a_restore_that_was_killed_is_finished_by_running_it_again() {
     first.kill();
     let half = is_filled(&outside).await;
     assert!(half < 30_000, "it was over before it could be killed");
-    let second = daemon(&zookeeper.address(), storage.path(), &[]);
+    let second = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let state = second.http.get(&format!("/jobstatus/{task}")).unwrap();
     assert_eq!(state.status, 500);
     assert!(state.text.contains("interrupted"), "{}", state.text);
@@ -307,16 +314,17 @@ async fn a_restore_that_was_killed_is_finished_by_running_it_again() {
     assert_same(&before, &dump(&outside).await);
 }
 
+by_each_adapter!(a_restore_whose_connection_is_cut_ends_equal);
+
 /// Connections are cut while a restore is writing, so that outcomes are unknown: they are looked up, not assumed.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_whose_connection_is_cut_ends_equal() {
+async fn a_restore_whose_connection_is_cut_ends_equal(driver: Driver) {
     let zookeeper = server();
     let proxy = Proxy::start(&zookeeper.address()).unwrap();
     let outside = observer(&zookeeper).await;
     fill(&as_super(&zookeeper), 30_000).await;
     let before = dump(&outside).await;
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(proxy.address(), storage.path(), &[]);
+    let daemon = daemon_by(driver, proxy.address(), storage.path(), &[]);
     let (id, _) = daemon.do_job("/backup", "").unwrap();
     empty(&outside).await;
     let task = daemon

@@ -11,7 +11,7 @@ use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
 use zk_backup_testkit::{Daemon, Http, PASSWORD, USER};
 use zk_snapshot::{Acl, MemoryTree};
 
-use crate::live::nobody;
+use crate::common::servers::nobody;
 
 #[test]
 fn with_few_descriptors_and_many_idle_connections_everybody_is_answered() {

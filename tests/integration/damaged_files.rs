@@ -1,49 +1,21 @@
 //! A server's files that are damaged, incomplete, packed, or not those of the ensemble.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
-use zk_snapshot::{DataDirs, Gathered, gather};
+use zk_snapshot::Gathered;
 
-use crate::live::daemon;
-use crate::state_sources::by_admin;
-use crate::transactional::{
-    assert_digest_right, assert_exact, back_up, busy, client, exact, plant, start, without_sessions, write,
-};
-
-pub(crate) fn copy_of(server: &ZooKeeper) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(server.data_directory()).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, directory.path().join(path.file_name().unwrap())).unwrap();
-    }
-    directory
-}
-
-/// The newest files of a kind first.
-pub(crate) fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
-    let mut found: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix))
-        .collect();
-    let zxid = |path: &PathBuf| i64::from_str_radix(path.extension().unwrap().to_str().unwrap(), 16).unwrap();
-    found.sort_by_key(|path| std::cmp::Reverse(zxid(path)));
-    found
-}
-
-pub(crate) fn read(directory: &Path) -> Result<Gathered, String> {
-    let dirs = DataDirs {
-        data: directory.to_owned(),
-        log: directory.to_owned(),
-    };
-    gather(&dirs, None).map_err(|error| error.to_string())
-}
+use crate::common::clients::client;
+use crate::common::daemons::{by_admin, daemon};
+use crate::common::servers::{busy, start, without_sessions};
+use crate::common::snapshots::{assert_digest_right, copy_of, newest, read, take_snapshot};
+use crate::common::trees::{assert_exact, exact, plant_all_kinds};
+use crate::common::writers::Writer;
 
 fn damage(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = fs::read(file).unwrap();
@@ -54,18 +26,13 @@ fn damage(file: &Path, change: impl FnOnce(&mut Vec<u8>)) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_is_named_or_passed_over_and_never_skipped() {
     let mut server = start(&busy());
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let writing = tokio::spawn(write(server.address(), Arc::clone(&stop), Arc::clone(&done)));
+    let writer = Writer::start(server.address());
     while newest(&server.data_directory(), "snapshot.").len() < 4 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // The last transactions are in no snapshot.
-    let last = done.load(Ordering::Relaxed);
-    while done.load(Ordering::Relaxed) < last + 20 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    stop.store(true, Ordering::Relaxed);
-    writing.await.unwrap();
+    writer.steps(20).await;
+    writer.stop().await;
     // The last snapshot may still be being written.
     let deadline = Instant::now() + Duration::from_secs(60);
     while !read(&server.data_directory()).is_ok_and(|gathered| gathered.report.passed_over.is_empty()) {
@@ -177,7 +144,7 @@ async fn damage_is_named_or_passed_over_and_never_skipped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_says_what_it_passed_over_and_fails_where_nothing_is_left() {
     let mut server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     without_sessions(&server).await;
     server.restart().unwrap(); // which takes a snapshot
     let storage = tempfile::tempdir().unwrap();
@@ -191,7 +158,7 @@ async fn a_backup_says_what_it_passed_over_and_fails_where_nothing_is_left() {
         bytes[middle] ^= 1;
     };
     damage(&snapshots[0], flip);
-    let (_, info) = back_up(&daemon_here);
+    let (_, info) = take_snapshot(&daemon_here);
     let passed_over = info["taken_from"]["passed_over"].to_string();
     let name = snapshots[0].file_name().unwrap().to_str().unwrap();
     assert!(passed_over.contains(name), "{info:?}");
@@ -215,19 +182,12 @@ async fn files_may_be_purged_while_they_are_read() {
     setup.java.push("-Dzookeeper.snapCount=50".to_owned()); // of two the last counts
     let server = Arc::new(start(&setup));
     let data = server.data_directory();
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let writing = tokio::spawn(write(server.address(), Arc::clone(&stop), Arc::clone(&done)));
-    while done.load(Ordering::Relaxed) == 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let (purged, purges, ended) = (
-        Arc::clone(&server),
-        Arc::new(AtomicU64::new(0)),
-        Arc::clone(&stop),
-    );
+    let writer = Writer::start(server.address());
+    writer.steps(1).await;
+    let (purged, purges) = (Arc::clone(&server), Arc::new(AtomicU64::new(0)));
     let count = Arc::clone(&purges);
     let purging = tokio::task::spawn_blocking(move || {
-        while count.load(Ordering::Relaxed) < 8 && !ended.load(Ordering::Relaxed) {
+        while count.load(Ordering::Relaxed) < 8 {
             purged.purge().unwrap();
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -242,8 +202,7 @@ async fn files_may_be_purged_while_they_are_read() {
         last = tree.zxid();
     }
     assert!(!data.join("snapshot.0").exists());
-    stop.store(true, Ordering::Relaxed);
-    writing.await.unwrap();
+    writer.stop().await;
     purging.await.unwrap();
 }
 
@@ -253,7 +212,7 @@ async fn files_that_lack_what_was_committed_are_refused() {
     let mut setup = busy();
     setup.config = "dataLogDir={dir}/logs\n".to_owned();
     let server = start(&setup);
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let logs = data.join("../../logs");
     let (data, logs) = (data.to_str().unwrap(), logs.to_str().unwrap());
@@ -266,7 +225,7 @@ async fn files_that_lack_what_was_committed_are_refused() {
     drop(daemon_here);
     let settings = [("ZOOKEEPER_DATA_DIR", data), ("ZOOKEEPER_DATA_LOG_DIR", logs)];
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let (_, info) = back_up(&daemon_here);
+    let (_, info) = take_snapshot(&daemon_here);
     assert_eq!(
         info["kinds"],
         json!({ "persistent": 7, "container": 1, "ttl": 1 })
@@ -286,7 +245,7 @@ async fn what_the_ensemble_has_not_come_to_is_not_called_consistent() {
     let mut setup = busy();
     setup.admin = true;
     let (mut other, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
-    plant(&client(&other.address()).await).await;
+    plant_all_kinds(&client(&other.address()).await).await;
     other.restart().unwrap(); // which takes a snapshot
     let server = start(&busy());
     let (storage, data) = (tempfile::tempdir().unwrap(), other.data_directory());
@@ -321,7 +280,7 @@ async fn packed_snapshots_are_read_and_debians_server_starts_from_ours() {
             .push(format!("-Dzookeeper.snapshot.compression.method={method}"));
         let mut server = start(&setup);
         let outside = client(&server.address()).await;
-        plant(&outside).await;
+        plant_all_kinds(&outside).await;
         drop(outside);
         server.restart().unwrap(); // which takes a snapshot
         let outside = client(&server.address()).await;

@@ -8,9 +8,11 @@ use serde_json::json;
 use zk_backup_testkit::{Distribution, Ensemble, ZooKeeper};
 use zookeeper_client::{Acls, CreateMode};
 
-use crate::damaged_files::{copy_of, newest, read};
-use crate::live::daemon;
-use crate::transactional::{assert_exact, back_up, busy, client, exact, from_file, plant, snapshot_of};
+use crate::common::clients::client;
+use crate::common::daemons::daemon;
+use crate::common::servers::busy;
+use crate::common::snapshots::{copy_of, from_file, newest, read, snapshot_of, take_snapshot};
+use crate::common::trees::{assert_exact, exact, plant_all_kinds};
 
 fn logs_speak_of(data: &Path, what: &str) -> bool {
     let mut logs = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
@@ -24,30 +26,34 @@ fn logs_speak_of(data: &Path, what: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_a_lost_leader_has_logged_is_never_taken() {
     let mut setup = busy();
-    setup.config = "tickTime=6000\n".to_owned(); // so long it leads without followers
+    setup.config = "tickTime=6000\n".to_owned(); // so long it waits for followers that say nothing
     let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &setup).unwrap();
     let leader = ensemble.leader().unwrap();
     let (address, data) = (leader.address(), leader.data_directory());
     let outside = client(&address).await;
-    plant(&outside).await;
+    plant_all_kinds(&outside).await;
     let leads = |server: &ZooKeeper| server.address() == address;
     let follows = |server: &ZooKeeper| !leads(server);
-    ensemble.kill(follows);
+    ensemble.suspend(follows).unwrap();
     let lost = tokio::spawn(async move {
         let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
         outside.create("/never", b"committed", &open).await.map(drop)
     });
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60); // after that it leads no more
     while !logs_speak_of(&data, "/never") {
         assert!(Instant::now() < deadline, "the leader logs nothing");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    ensemble.kill(leads);
+    ensemble.kill(|_| true);
     lost.abort();
     ensemble.start_again(follows).unwrap();
     let next = ensemble.leader().unwrap();
     let said = next.four_letter("srvr").unwrap();
-    assert!(said.contains("Zxid: 0x200000000\n"), "nobody has written: {said}");
+    let zxid = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Zxid: 0x"))
+        .unwrap();
+    let epoch = zxid.strip_suffix("00000000").expect("nobody has written");
 
     let storage = tempfile::tempdir().unwrap();
     let by_files = |data: &Path| {
@@ -62,9 +68,9 @@ async fn what_only_a_lost_leader_has_logged_is_never_taken() {
         .do_job("/backup", r#"{"mode": "transactional"}"#)
         .unwrap();
     assert_eq!(state.status, 500, "{}", state.text);
-    assert!(state.text.contains("0x2000000"), "{}", state.text);
+    assert!(state.text.contains(&format!("0x{epoch}000000")), "{}", state.text);
 
-    let (id, info) = back_up(&by_files(&next.data_directory()));
+    let (id, info) = take_snapshot(&by_files(&next.data_directory()));
     assert_ne!(info["taken_from"]["committed"], json!(null), "{info:?}");
     let mut before = exact(&client(&next.address()).await).await;
     assert!(!before.contains_key("/never") && before.contains_key("/plain"));
@@ -98,7 +104,7 @@ async fn an_epoch_is_not_crossed_below_a_snapshot_that_is_of_no_use() {
         setup.java.push(format!("-Dzookeeper.digest.enabled={digests}"));
         let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &setup).unwrap();
         let outside = client(&ensemble.address()).await;
-        plant(&outside).await;
+        plant_all_kinds(&outside).await;
         outside
             .set_data("/box/child", b"last in the first", None)
             .await
@@ -107,22 +113,33 @@ async fn an_epoch_is_not_crossed_below_a_snapshot_that_is_of_no_use() {
         drop(outside);
         ensemble.start_again(|_| true).unwrap();
         let outside = client(&ensemble.address()).await;
-        outside
+        let written = outside
             .set_data("/plain", b"in the second epoch", None)
             .await
-            .unwrap();
-        let directory = copy_of(ensemble.leader().unwrap());
+            .unwrap()
+            .mzxid;
+        let epoch = written >> 32; // an election may take more than one
+        assert!(epoch > 1);
+        // The others are enough for a change to be committed.
+        let leader = ensemble.leader().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !read(&leader.data_directory()).is_ok_and(|gathered| gathered.tree.zxid() >= written) {
+            assert!(Instant::now() < deadline, "the leader logs nothing");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let directory = copy_of(leader);
         let logs = newest(directory.path(), "log.");
-        assert!(logs[0].ends_with("log.200000001"), "{logs:?}");
+        assert!(logs[0].ends_with(format!("log.{epoch:x}00000001")), "{logs:?}");
         let snapshots = newest(directory.path(), "snapshot.");
         snapshots
             .iter()
             .filter(|path| !path.ends_with("snapshot.0"))
             .for_each(|path| fs::remove_file(path).unwrap());
         let whole = read(directory.path()).unwrap();
-        assert_eq!(whole.tree.zxid() >> 32, 2);
+        assert_eq!(whole.tree.zxid() >> 32, epoch);
 
-        fs::write(directory.path().join("snapshot.200000000"), b"damaged").unwrap();
+        let damaged = directory.path().join(format!("snapshot.{epoch:x}00000000"));
+        fs::write(damaged, b"damaged").unwrap();
         match read(directory.path()) {
             Ok(gathered) => {
                 assert!(digests);

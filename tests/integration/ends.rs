@@ -2,18 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use backup_engine::Driver;
 use serde_json::json;
 use zookeeper_async::{CreateMode, Permission};
 
-use crate::live::{daemon, observer, plant, server};
-use crate::order::{AS_BOB, AS_SUPER, back_up, digest, restore};
+use crate::common::by_each_adapter;
+use crate::common::clients::{digest, observer};
+use crate::common::daemons::{AS_BOB, AS_SUPER, back_up, daemon_by, restore};
+use crate::common::servers::server;
+use crate::common::trees::plant;
 
 /// The digest of the password `pw`.
 const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
 
+by_each_adapter!(what_the_backup_does_not_know_is_not_called_restored);
+
 /// What the backup could not read is no znode that is as it was: asked for by name it fails, else it is counted and named.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_backup_does_not_know_is_not_called_restored() {
+async fn what_the_backup_does_not_know_is_not_called_restored(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/u", b""), ("/u/open", b"1")]).await;
@@ -21,7 +26,7 @@ async fn what_the_backup_does_not_know_is_not_called_restored() {
     let created = outside.create("/u/hidden", b"x".to_vec(), hidden, CreateMode::Persistent);
     created.await.unwrap();
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &AS_BOB);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_BOB);
     let id = back_up(&daemon, r#"{"dbs": ["u"], "allow_partial": true}"#);
     outside.set_data("/u/open", b"2".to_vec(), None).await.unwrap();
 
@@ -52,9 +57,10 @@ async fn what_the_backup_does_not_know_is_not_called_restored() {
     assert_eq!(outside.get_data("/u/hidden", false).await.unwrap().0, b"x");
 }
 
+by_each_adapter!(a_restore_that_loses_the_ensemble_says_what_it_did);
+
 /// The ensemble is lost in the middle: the job says how much was done by then, no more and no less.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_that_loses_the_ensemble_says_what_it_did() {
+async fn a_restore_that_loses_the_ensemble_says_what_it_did(driver: Driver) {
     let mut zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/fill", b"")]).await;
@@ -64,7 +70,7 @@ async fn a_restore_that_loses_the_ensemble_says_what_it_did() {
     let storage = tempfile::tempdir().unwrap();
     let mut settings = AS_SUPER.to_vec();
     settings.push(("ZOOKEEPER_TIMEOUT", "3"));
-    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &settings);
     let id = back_up(&daemon, "");
     for i in 0..10_000 {
         outside.delete(&format!("/fill/n{i}"), None).await.unwrap();

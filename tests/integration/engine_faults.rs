@@ -1,19 +1,30 @@
 //! What ZooKeeper does to a backup, seen over HTTP.
 
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::json;
+use tokio::runtime::Handle;
+use zk_backup_testkit::Proxy;
 use zookeeper_async::{Acl, CreateMode};
 
-use crate::live::{daemon, driver, dump, nobody, observer, plant, server};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::{daemon, daemon_by};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::{dump, plant};
 
-#[test]
-fn an_unreachable_zookeeper_fails_jobs_in_time_and_leaves_the_server_up() {
+/// How many znodes come and go at a time.
+const AT_ONCE: usize = 50;
+
+by_each_adapter!(an_unreachable_zookeeper_fails_jobs_in_time_and_leaves_the_server_up);
+
+async fn an_unreachable_zookeeper_fails_jobs_in_time_and_leaves_the_server_up(driver: Driver) {
     let (address, storage) = (nobody(), tempfile::tempdir().unwrap());
-    let daemon = daemon(&address, storage.path(), &[("ZOOKEEPER_TIMEOUT", "3")]);
+    let daemon = daemon_by(driver, &address, storage.path(), &[("ZOOKEEPER_TIMEOUT", "3")]);
     let begun = Instant::now();
     let (id, state) = daemon.do_job("/backup", "").unwrap();
     assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
@@ -36,58 +47,116 @@ fn an_unreachable_zookeeper_fails_jobs_in_time_and_leaves_the_server_up() {
     assert!(ready.text.contains("ZooKeeper"), "{}", ready.text);
 }
 
-/// Znodes come and go during the walk: no failure, and no claim that does not hold. Where nothing can be watched,
-/// two walks never agree.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn znodes_that_come_and_go_fail_nothing() {
+/// Whether only these are there at some time of what `znodes_that_come_and_go_fail_nothing` does.
+fn once_was(names: &[&str]) -> bool {
+    let parsed = names.iter().map(|name| name.split_once('-').unwrap());
+    let mut numbers: Vec<_> = parsed.clone().map(|(_, i)| i.parse::<usize>().unwrap()).collect();
+    numbers.sort_unstable();
+    let (turns, count) = (
+        parsed.map(|(turn, _)| turn).collect::<HashSet<_>>(),
+        numbers.len(),
+    );
+    let (coming, going) = (0..count, AT_ONCE - count..AT_ONCE);
+    turns.len() <= 1 && (numbers.iter().copied().eq(coming) || numbers.into_iter().eq(going))
+}
+
+by_each_adapter!(znodes_that_come_and_go_fail_nothing);
+
+/// Znodes come and go during the walk: no failure, and no claim that does not hold.
+async fn znodes_that_come_and_go_fail_nothing(driver: Driver) {
     let zookeeper = server();
     let outside = Arc::new(observer(&zookeeper).await);
     plant(&outside, &[("/moving", b""), ("/still", b"still")]).await;
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, pause) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writing = tokio::spawn({
-        let (outside, stop) = (Arc::clone(&outside), Arc::clone(&stop));
+        let (outside, stop, pause) = (Arc::clone(&outside), Arc::clone(&stop), Arc::clone(&pause));
         async move {
-            let mut turns = 0_u64;
-            while !stop.load(Ordering::Relaxed) {
-                let paths: Vec<_> = (0..50).map(|i| format!("/moving/{turns}-{i}")).collect();
-                for path in &paths {
-                    let acl = Acl::open_unsafe().clone();
-                    outside
-                        .create(path, vec![1; 100], acl, CreateMode::Persistent)
-                        .await
-                        .unwrap();
+            let mut changes = 0_u64;
+            for turn in 0.. {
+                let steps = [true, false].map(|comes| (0..AT_ONCE).map(move |i| (i, comes)));
+                for (i, comes) in steps.into_iter().flatten() {
+                    let path = format!("/moving/{turn}-{i}");
+                    if comes {
+                        plant(&outside, &[(&path, &[1; 100])]).await;
+                    } else {
+                        outside.delete(&path, None).await.unwrap();
+                    }
+                    changes += 1;
+                    if let pause @ 1.. = pause.load(Ordering::Relaxed) {
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                    }
+                    if stop.load(Ordering::Relaxed) {
+                        return changes;
+                    }
                 }
-                for path in &paths {
-                    outside.delete(path, None).await.unwrap();
-                }
-                turns += 1;
             }
-            turns
+            changes
         }
     });
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
-    for _ in 0..10 {
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
+    let (mut backups, mut consistent) = (0, 0);
+    while backups < 10 || consistent == 0 {
         let (id, state) = daemon.do_job("/backup", "").unwrap();
         assert_eq!(state.status, 200, "{}", state.text);
         let info = daemon.describe(&id).unwrap();
         assert_eq!(info["valid"], json!(true), "{info:?}");
-        // Where the tree is watched a quiet moment is found, unless the machine is too busy for it.
-        let moving = info["moving"]["count"].as_u64().unwrap() > 0;
-        let claim = if driver() == Driver::Plain || moving {
-            "fuzzy"
-        } else {
-            "consistent"
-        };
-        assert_eq!(info["consistency"], json!(claim), "{info:?}");
+        backups += 1;
+        let moving = info["moving"]["count"].as_u64().unwrap();
+        if info["consistency"] == json!("consistent") {
+            consistent += 1;
+            assert_eq!(moving, 0, "{info:?}");
+            let page = format!("/listbackups/{id}/znodes?path=/moving&limit=100");
+            let page = daemon.http.get(&page).unwrap().json();
+            let znodes = page["znodes"].as_array().unwrap();
+            let names: Vec<_> = znodes
+                .iter()
+                .map(|znode| znode["name"].as_str().unwrap())
+                .collect();
+            assert!(once_was(&names), "{names:?}");
+            continue;
+        }
+        assert_eq!(info["consistency"], json!("fuzzy"), "{info:?}");
+        assert!(moving > 0 || driver == Driver::Plain, "{info:?}");
+        // How slowly they have to come and go for a quiet moment is up to the machine.
+        let more = (2 * pause.load(Ordering::Relaxed)).max(1);
+        assert!(more < 10_000, "there is no quiet moment: {info:?}");
+        pause.store(more, Ordering::Relaxed);
     }
     stop.store(true, Ordering::Relaxed);
     assert!(writing.await.unwrap() > 0, "nothing moved");
 }
 
-/// What may not be read makes the backup partial: failed unless the request allows it, and named either way.
+/// Where nothing can be watched two walks have to agree, and here something changes before each request.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unreadable_subtree_is_named_and_never_silently_left_out() {
+async fn two_walks_that_never_agree_claim_nothing() {
+    let zookeeper = server();
+    let outside = Arc::new(observer(&zookeeper).await);
+    plant(&outside, &[("/moving", b""), ("/still", b"still")]).await;
+    let (handle, other) = (Handle::current(), Arc::clone(&outside));
+    let change = move |_: &[u8]| {
+        let changed = handle.block_on(other.set_data("/moving", vec![], None));
+        changed.unwrap();
+    };
+    let proxy = Proxy::start_with(&zookeeper.address(), change).unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon_by(Driver::Plain, proxy.address(), storage.path(), &[]);
+    for _ in 0..3 {
+        let (id, state) = daemon.do_job("/backup", "").unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        let info = daemon.describe(&id).unwrap();
+        assert_eq!(
+            (&info["valid"], &info["consistency"]),
+            (&json!(true), &json!("fuzzy")),
+            "{info:?}"
+        );
+    }
+}
+
+by_each_adapter!(an_unreadable_subtree_is_named_and_never_silently_left_out);
+
+/// What may not be read makes the backup partial: failed unless the request allows it, and named either way.
+async fn an_unreadable_subtree_is_named_and_never_silently_left_out(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(
@@ -102,7 +171,7 @@ async fn an_unreadable_subtree_is_named_and_never_silently_left_out() {
     }];
     outside.set_acl("/closed", closed, None).await.unwrap();
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     for (body, status, valid) in [("{}", 500, false), (r#"{"allow_partial": true}"#, 200, true)] {
         let (id, state) = daemon.do_job("/backup", body).unwrap();
         assert_eq!(state.status, status, "{}", state.text);
@@ -115,9 +184,10 @@ async fn an_unreadable_subtree_is_named_and_never_silently_left_out() {
     }
 }
 
+by_each_adapter!(ephemeral_znodes_are_skipped_and_counted);
+
 /// Ephemeral znodes are counted and never come back as persistent ones.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ephemeral_znodes_are_skipped_and_counted() {
+async fn ephemeral_znodes_are_skipped_and_counted(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/members", b"")]).await;
@@ -129,7 +199,7 @@ async fn ephemeral_znodes_are_skipped_and_counted() {
             .unwrap();
     }
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let (id, _) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(daemon.describe(&id).unwrap()["skipped"]["ephemeral"], 3);
     for path in ["/members/a", "/members/b", "/alone", "/members"] {

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, Distribution, Ensemble};
 use zookeeper_client::{Acls, CreateMode, EnsembleUpdate};
 
-use crate::agents::agent;
-use crate::live::daemon;
-use crate::recovery::{COMMAND, recover};
-use crate::transactional::{Exact, assert_exact, back_up, busy, client, exact, plant};
+use crate::common::clients::client;
+use crate::common::daemons::{COMMAND, daemon, recover};
+use crate::common::servers::{agent, busy};
+use crate::common::snapshots::take_snapshot;
+use crate::common::trees::{Exact, assert_exact, exact, plant_all_kinds};
 
 /// What every member shows, without what each keeps for itself.
 async fn on_every_member(ensemble: &Ensemble) -> Vec<Exact> {
@@ -45,7 +46,7 @@ async fn recovered(daemon: &Daemon, ensemble: &mut Ensemble, storage: &Path, bod
 async fn a_lost_ensemble_comes_back_on_every_member() {
     let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &busy()).unwrap();
     let outside = client(&ensemble.address()).await;
-    plant(&outside).await;
+    plant_all_kinds(&outside).await;
     let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
     for i in 0..700 {
         outside
@@ -66,7 +67,7 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
         ("EVICTION_POLICY", "1y/delete"),
     ];
     let daemon_here = daemon(&ensemble.address(), storage.path(), &settings);
-    let (id, info) = back_up(&daemon_here);
+    let (id, info) = take_snapshot(&daemon_here);
     assert_eq!(info["taken_from"]["source"], json!("agent"), "{info:?}");
     let before = on_every_member(&ensemble).await;
     let epoch = zxid(&ensemble) >> 32;
@@ -117,7 +118,7 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
     setup.java.push("-Dzookeeper.preAllocSize=1024".to_owned());
     let (server, _) =
         zk_backup_testkit::ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let settings = [
         ("ZOOKEEPER_DATA_DIR", data.to_str().unwrap()),
@@ -125,7 +126,7 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
     ];
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let (hierarchical, _) = daemon_here.do_job("/backup", "").unwrap();
-    let (id, info) = back_up(&daemon_here);
+    let (id, info) = take_snapshot(&daemon_here);
     for body in [
         json!({ "vault": hierarchical, "strategy": "files" }),
         json!({ "vault": id, "strategy": "files", "dbs": ["plain"] }),
@@ -182,7 +183,7 @@ async fn a_reconfiguration_is_replayed() {
     let ensemble = Ensemble::start(&Distribution::locate().unwrap(), &setup).unwrap();
     let leader = ensemble.leader().unwrap();
     let outside = client(&leader.address()).await;
-    plant(&outside).await;
+    plant_all_kinds(&outside).await;
     let first_leads = ensemble.servers()[0].address() == leader.address();
     let leaving = [if first_leads { "2" } else { "1" }];
     let update = EnsembleUpdate::Incremental {
@@ -199,7 +200,7 @@ async fn a_reconfiguration_is_replayed() {
     let data = leader.data_directory();
     let settings = [("ZOOKEEPER_DATA_DIR", data.to_str().unwrap())];
     let daemon_here = daemon(&leader.address(), storage.path(), &settings);
-    let (id, info) = back_up(&daemon_here);
+    let (id, info) = take_snapshot(&daemon_here);
     let digests = &info["taken_from"]["digests"];
     assert!(digests["compared"].as_u64().unwrap() > 10, "{info:?}");
     assert_eq!(digests["differing"], json!(0), "{info:?}");

@@ -2,12 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use backup_engine::Driver;
 use zk_snapshot::{Acl, BatchedConfig, Kind, RestoreError, RestoreOptions, WriteOp, ZnodePath, restore};
 
-use crate::live::{as_super, back_up, closed, connect, dump, observer, server};
+use crate::common::by_each_adapter;
+use crate::common::clients::{as_super, closed, connect, observer};
+use crate::common::servers::server;
+use crate::common::snapshots::capture_into;
+use crate::common::trees::dump;
 
-#[tokio::test]
-async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time() {
+by_each_adapter!(an_unreachable_server_is_named_with_the_cause_in_bounded_time);
+
+async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time(driver: Driver) {
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
@@ -19,7 +25,7 @@ async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time() {
         ..BatchedConfig::new(&address)
     };
     let started = Instant::now();
-    let error = connect(config)
+    let error = connect(driver, config)
         .await
         .err()
         .expect("nobody listens there")
@@ -28,22 +34,28 @@ async fn an_unreachable_server_is_named_with_the_cause_in_bounded_time() {
     assert!(error.contains(&address) && error.contains("refused"), "{error}");
 }
 
-#[tokio::test]
-async fn a_server_that_accepts_and_never_answers_is_given_up() {
+by_each_adapter!(a_server_that_accepts_and_never_answers_is_given_up);
+
+async fn a_server_that_accepts_and_never_answers_is_given_up(driver: Driver) {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     let config = BatchedConfig {
         deadline: Duration::from_secs(1),
         ..BatchedConfig::new(&address)
     };
-    let error = connect(config).await.err().expect("it never answers").to_string();
+    let error = connect(driver, config)
+        .await
+        .err()
+        .expect("it never answers")
+        .to_string();
     assert!(error.contains(&address) && error.contains("in time"), "{error}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
+by_each_adapter!(what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted);
+
+async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted(driver: Driver) {
     let server = server();
-    let admin = connect(as_super(&server)).await.unwrap();
+    let admin = connect(driver, as_super(&server)).await.unwrap();
     let outside = observer(&server).await;
     for (path, acl) in [
         ("/secret", closed()),
@@ -61,9 +73,11 @@ async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
     }
     let before = dump(&outside).await;
 
-    let stranger = connect(BatchedConfig::new(server.address())).await.unwrap();
+    let stranger = connect(driver, BatchedConfig::new(server.address()))
+        .await
+        .unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (summary, archive) = back_up(&*stranger, file.path()).await;
+    let (summary, archive) = capture_into(&*stranger, file.path()).await;
     assert!(summary.is_partial());
     assert_eq!(summary.unreadable_paths, [ZnodePath::parse("/secret").unwrap()]);
 
@@ -86,10 +100,11 @@ async fn what_may_not_be_read_makes_the_capture_partial_and_is_never_deleted() {
     assert!(matches!(refused, Err(RestoreError::NotInBackup(_))));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_damaged_backup_is_refused_before_the_first_write() {
+by_each_adapter!(a_damaged_backup_is_refused_before_the_first_write);
+
+async fn a_damaged_backup_is_refused_before_the_first_write(driver: Driver) {
     let server = server();
-    let admin = connect(as_super(&server)).await.unwrap();
+    let admin = connect(driver, as_super(&server)).await.unwrap();
     let outside = observer(&server).await;
     let path = ZnodePath::parse("/app").unwrap();
     let op = WriteOp::Create {
@@ -100,7 +115,7 @@ async fn a_damaged_backup_is_refused_before_the_first_write() {
     };
     admin.write_many(&[op]).await.pop().unwrap().unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (_, archive) = back_up(&*admin, file.path()).await;
+    let (_, archive) = capture_into(&*admin, file.path()).await;
 
     let mut bytes = std::fs::read(file.path()).unwrap();
     let middle = bytes.len() / 2;
@@ -121,10 +136,11 @@ async fn a_damaged_backup_is_refused_before_the_first_write() {
     assert_eq!(before, dump(&outside).await);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_restarts_in_the_middle_is_waited_for_with_the_identity_kept() {
+by_each_adapter!(a_server_that_restarts_in_the_middle_is_waited_for_with_the_identity_kept);
+
+async fn a_server_that_restarts_in_the_middle_is_waited_for_with_the_identity_kept(driver: Driver) {
     let mut server = server();
-    let admin = connect(as_super(&server)).await.unwrap();
+    let admin = connect(driver, as_super(&server)).await.unwrap();
     let op = WriteOp::Create {
         path: ZnodePath::parse("/secret").unwrap(),
         data: b"d".to_vec(),
@@ -134,6 +150,6 @@ async fn a_server_that_restarts_in_the_middle_is_waited_for_with_the_identity_ke
     admin.write_many(&[op]).await.pop().unwrap().unwrap();
     tokio::task::block_in_place(|| server.restart()).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (summary, _) = back_up(&*admin, file.path()).await;
+    let (summary, _) = capture_into(&*admin, file.path()).await;
     assert!(!summary.is_partial(), "{summary:?}");
 }

@@ -9,7 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zk_backup_testkit::{Daemon, PASSWORD, USER};
 
-use crate::live::{daemon, nobody};
+use crate::common::daemons::daemon;
+use crate::common::servers::nobody;
 
 /// The status and the text of the answer to `head`, sent as it stands here.
 fn raw(daemon: &Daemon, head: &str) -> (u16, String) {

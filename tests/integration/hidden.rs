@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use backup_engine::Driver;
 use serde_json::json;
 use tokio::runtime::Handle;
 use zk_backup_testkit::{Proxy, set_raw_acl};
 use zookeeper_async::{CreateMode, Permission};
 
-use crate::live::{daemon, driver, observer, plant, server};
-use crate::order::{AS_BOB, AS_SUPER, digest, restore};
-
-/// The digest of the password `pw`.
-const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
+use crate::common::by_each_adapter;
+use crate::common::clients::{EVE, digest, observer};
+use crate::common::daemons::{AS_BOB, AS_SUPER, daemon, daemon_by, restore};
+use crate::common::servers::server;
+use crate::common::trees::plant;
 
 /// Servers tell no watch of znodes that the session may not read. They come in the middle of a walk, and another client
 /// writes something that the backup does show: it knows of them all the same, so that no restore deletes them.
@@ -73,9 +74,10 @@ async fn what_comes_hidden_in_the_middle_of_a_backup_is_known_to_it() {
     }
 }
 
+by_each_adapter!(an_acl_that_cannot_be_decoded_costs_its_own_znode_only);
+
 /// Permission bits that no one has defined, and an id that Java sends in another encoding than UTF-8.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
+async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(
@@ -90,48 +92,34 @@ async fn an_acl_that_cannot_be_decoded_costs_its_own_znode_only() {
     )
     .await;
     let storage = tempfile::tempdir().unwrap();
-    let name = if driver() == backup_engine::Driver::Plain {
-        "plain"
-    } else {
-        "batched"
-    };
-    for adapter in [name, "plain"] {
-        let mut settings = AS_SUPER.to_vec();
-        settings.push(("ZOOKEEPER_DRIVER", adapter));
-        let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
-        let (good, state) = daemon.do_job("/backup", "").unwrap();
-        assert_eq!(state.status, 200, "{adapter}: {}", state.text);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_SUPER);
+    let (good, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
 
-        for (path, acl) in [
-            ("/w/bits", [(-1, "world", "anyone")]),
-            ("/w/more", [(63, "world", "anyone")]),
-            ("/w/text", [(31, "digest", "b\u{1F600}b:x1")]),
-        ] {
-            set_raw_acl(&zookeeper.address(), path, &acl).unwrap();
-        }
-        outside.delete("/w/z", None).await.unwrap();
-        let (status, state) = restore(&daemon, &good, "");
-        let report = &state["result"]["report"];
-        assert_eq!(
-            (status, &report["failed"], &report["created"]),
-            (500, &json!(3), &json!(1)),
-            "{adapter}: {state}"
-        );
-        let failures = report["failures"].to_string();
-        assert!(
-            failures.contains("/w/bits") && failures.contains("/w/text"),
-            "{adapter}: {failures}"
-        );
-        let (_, state) = daemon.do_job("/backup", r#"{"allow_partial": true}"#).unwrap();
-        assert_eq!(state.status, 200, "{adapter}: {}", state.text);
-        let skipped = &state.json()["result"]["skipped"];
-        let mut named = skipped["unreadable_paths"].as_array().unwrap().clone();
-        named.sort_by_key(ToString::to_string);
-        assert_eq!(named, ["/w/bits", "/w/more", "/w/text"], "{adapter}");
-
-        for path in ["/w/bits", "/w/more", "/w/text"] {
-            let open = zookeeper_async::Acl::open_unsafe().clone();
-            outside.set_acl(path, open, None).await.unwrap();
-        }
+    for (path, acl) in [
+        ("/w/bits", [(-1, "world", "anyone")]),
+        ("/w/more", [(63, "world", "anyone")]),
+        ("/w/text", [(31, "digest", "b\u{1F600}b:x1")]),
+    ] {
+        set_raw_acl(&zookeeper.address(), path, &acl).unwrap();
     }
+    outside.delete("/w/z", None).await.unwrap();
+    let (status, state) = restore(&daemon, &good, "");
+    let report = &state["result"]["report"];
+    assert_eq!(
+        (status, &report["failed"], &report["created"]),
+        (500, &json!(3), &json!(1)),
+        "{state}"
+    );
+    let failures = report["failures"].to_string();
+    assert!(
+        failures.contains("/w/bits") && failures.contains("/w/text"),
+        "{failures}"
+    );
+    let (_, state) = daemon.do_job("/backup", r#"{"allow_partial": true}"#).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let skipped = &state.json()["result"]["skipped"];
+    let mut named = skipped["unreadable_paths"].as_array().unwrap().clone();
+    named.sort_by_key(ToString::to_string);
+    assert_eq!(named, ["/w/bits", "/w/more", "/w/text"]);
 }

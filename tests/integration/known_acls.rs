@@ -2,11 +2,16 @@
 
 use std::fs;
 
+use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Daemon, ZooKeeper};
 use zookeeper_async::{Acl, CreateMode};
 
-use crate::live::{assert_same, daemon, dump, observer, plant, server};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::{back_up, daemon_by};
+use crate::common::servers::server;
+use crate::common::trees::{Tree, assert_same, dump, plant};
 
 /// `/`, `/zookeeper`, `/zookeeper/config` and `/zookeeper/quota`, which look alike in every ensemble and are always asked for.
 const OF_ANY_SERVER: u64 = 4;
@@ -16,14 +21,8 @@ fn reused(daemon: &Daemon, id: &str) -> (u64, u64) {
     (acls["read"].as_u64().unwrap(), acls["reused"].as_u64().unwrap())
 }
 
-fn back_up(daemon: &Daemon, body: &str) -> String {
-    let (id, state) = daemon.do_job("/backup", body).unwrap();
-    assert_eq!(state.status, 200, "{}", state.text);
-    id
-}
-
 /// What a backup holds, seen by restoring it into an empty ensemble.
-async fn is_exact(storage: &std::path::Path, id: &str, expected: &crate::live::Tree) {
+async fn is_exact(driver: Driver, storage: &std::path::Path, id: &str, expected: &Tree) {
     let empty = server();
     let outside = observer(&empty).await;
     let copy = tempfile::tempdir().unwrap();
@@ -33,7 +32,7 @@ async fn is_exact(storage: &std::path::Path, id: &str, expected: &crate::live::T
         .arg(copy.path())
         .status();
     assert!(status.unwrap().success());
-    let daemon = daemon(&empty.address(), copy.path(), &[]);
+    let daemon = daemon_by(driver, &empty.address(), copy.path(), &[]);
     let (_, state) = daemon
         .do_job("/restore", &format!(r#"{{"vault": "{id}"}}"#))
         .unwrap();
@@ -46,8 +45,9 @@ async fn closed(outside: &zookeeper_async::ZooKeeper, path: &str, who: &str) {
     outside.set_acl(path, vec![acl], None).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_changed_is_asked_for() {
+by_each_adapter!(only_what_changed_is_asked_for);
+
+async fn only_what_changed_is_asked_for(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/a", b""), ("/a/b", b"1"), ("/c", b"")]).await;
@@ -58,7 +58,7 @@ async fn only_what_changed_is_asked_for() {
         ("ZOOKEEPER_DIGEST_USERNAME", "super"),
         ("ZOOKEEPER_DIGEST_PASSWORD", zk_backup_testkit::SUPER_PASSWORD),
     ];
-    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &settings);
     let first = back_up(&daemon, "");
     let (all, none) = reused(&daemon, &first);
     assert!(all >= OF_ANY_SERVER + 3 && none == 0, "{all} {none}");
@@ -73,7 +73,7 @@ async fn only_what_changed_is_asked_for() {
     outside.set_data("/a/b", b"2".to_vec(), None).await.unwrap();
     let changed = back_up(&daemon, "");
     assert_eq!(reused(&daemon, &changed), (OF_ANY_SERVER + 2, known - 2));
-    is_exact(storage.path(), &changed, &dump(&outside).await).await;
+    is_exact(driver, storage.path(), &changed, &dump(&outside).await).await;
     assert_eq!(
         reused(&daemon, &back_up(&daemon, r#"{"dbs": ["a"]}"#)).0,
         0,
@@ -94,7 +94,7 @@ async fn only_what_changed_is_asked_for() {
     }
     let anew = back_up(&daemon, "");
     assert_eq!(reused(&daemon, &anew), (all, 0));
-    is_exact(storage.path(), &anew, &dump(&outside).await).await;
+    is_exact(driver, storage.path(), &anew, &dump(&outside).await).await;
     let ids = daemon.http.get("/listbackups").unwrap().json();
     for id in ids.as_array().unwrap().iter().filter_map(|id| id.as_str()) {
         daemon.http.post(&format!("/evict/{id}"), "").unwrap();
@@ -102,9 +102,10 @@ async fn only_what_changed_is_asked_for() {
     assert_eq!(reused(&daemon, &back_up(&daemon, "")), (all, 0));
 }
 
+by_each_adapter!(another_ensemble_is_asked_for_everything);
+
 /// Two ensembles that began alike: the same paths, created by the same zxids, with other ACLs.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_ensemble_is_asked_for_everything() {
+async fn another_ensemble_is_asked_for_everything(driver: Driver) {
     let storage = tempfile::tempdir().unwrap();
     let servers: [ZooKeeper; 2] = [server(), server()];
     let mut trees = Vec::new();
@@ -117,7 +118,8 @@ async fn another_ensemble_is_asked_for_everything() {
                 .await
                 .unwrap();
         }
-        let daemon = daemon(
+        let daemon = daemon_by(
+            driver,
             &zookeeper.address(),
             storage.path(),
             &[
@@ -131,6 +133,6 @@ async fn another_ensemble_is_asked_for_everything() {
         trees.push((id, dump(&outside).await));
     }
     for (id, tree) in trees {
-        is_exact(storage.path(), &id, &tree).await;
+        is_exact(driver, storage.path(), &id, &tree).await;
     }
 }

@@ -6,9 +6,11 @@ use std::process::{Child, Command};
 
 use serde_json::json;
 
-use crate::live::daemon;
-use crate::recovery::settings;
-use crate::transactional::{back_up, busy, client, plant, start};
+use crate::common::clients::client;
+use crate::common::daemons::{daemon, recovery_settings};
+use crate::common::servers::{busy, start};
+use crate::common::snapshots::take_snapshot;
+use crate::common::trees::plant_all_kinds;
 
 /// Some process that is no business of ours, with a group of its own, as a restart command has one.
 struct Stranger(Child);
@@ -45,9 +47,9 @@ impl Drop for Stranger {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_only_has_the_number_of_a_restart_command_is_never_ended() {
     let server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
-    let settings = settings(data.to_str().unwrap(), "true");
+    let settings = recovery_settings(data.to_str().unwrap(), "true");
     let note = storage.path().join("recover.pid");
     let mut stranger = Stranger::start();
     let (process, begun) = (stranger.0.id(), stranger.begun());
@@ -55,7 +57,7 @@ async fn what_only_has_the_number_of_a_restart_command_is_never_ended() {
     let boot = boot.trim();
     let later = begun.parse::<u64>().unwrap() + 1;
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let (id, _) = back_up(&daemon_here);
+    let (id, _) = take_snapshot(&daemon_here);
     drop(daemon_here);
     let body = json!({ "vault": id, "strategy": "files" }).to_string();
     // Of another boot, of a process that had the number before, cut short, of none that had begun.

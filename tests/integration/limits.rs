@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use zk_backup_testkit::Http;
 
-use crate::live::{daemon, nobody};
+use crate::common::daemons::daemon;
+use crate::common::servers::nobody;
 
 #[test]
 fn a_body_of_100_megabytes_is_refused_and_takes_no_memory() {

@@ -3,13 +3,17 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 
+use backup_engine::Driver;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use zk_backup_testkit::Proxy;
 use zookeeper_async::{Acl, CreateMode, ZooKeeper as Observer};
 
-use crate::live::{daemon, observer, plant, server};
-use crate::order::{AS_SUPER, back_up, restore};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::{AS_SUPER, back_up, daemon_by, restore};
+use crate::common::servers::server;
+use crate::common::trees::plant;
 
 /// What is done, once, when bytes that only a certain write has are on their way to the server.
 type Trap = Arc<Mutex<Option<(&'static [u8], Act)>>>;
@@ -48,14 +52,15 @@ impl Other {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_in_between_is_not_overwritten_but_where_the_policy_says_so() {
+by_each_adapter!(what_comes_in_between_is_not_overwritten_but_where_the_policy_says_so);
+
+async fn what_comes_in_between_is_not_overwritten_but_where_the_policy_says_so(driver: Driver) {
     let zookeeper = server();
     let outside = Arc::new(observer(&zookeeper).await);
     let trap = Trap::default();
     let proxy = Proxy::start_with(&zookeeper.address(), sprung(&trap)).unwrap();
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(proxy.address(), storage.path(), &AS_SUPER);
+    let daemon = daemon_by(driver, proxy.address(), storage.path(), &AS_SUPER);
     let other = Other(Arc::clone(&outside), Handle::current());
     plant(
         &outside,

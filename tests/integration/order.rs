@@ -4,29 +4,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
+use backup_engine::Driver;
+use serde_json::json;
 use tokio::runtime::Handle;
-use zk_backup_testkit::{Daemon, Distribution, Proxy, SUPER_DIGEST, SUPER_PASSWORD, Setup, ZooKeeper};
+use zk_backup_testkit::{Distribution, Proxy, SUPER_DIGEST, Setup, ZooKeeper};
 use zookeeper_async::{Acl, CreateMode, Permission, ZooKeeper as Observer};
 
-use crate::live::{assert_same, daemon, dump, observer, plant, server};
-
-/// Digests of the password `pw`.
-const BOB: &str = "bob:ikIaKsbtGweaHnb/jKn7OHqbunM=";
-const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
-
-pub(crate) const AS_BOB: [(&str, &str); 2] = [
-    ("ZOOKEEPER_DIGEST_USERNAME", "bob"),
-    ("ZOOKEEPER_DIGEST_PASSWORD", "pw"),
-];
-pub(crate) const AS_SUPER: [(&str, &str); 2] = [
-    ("ZOOKEEPER_DIGEST_USERNAME", "super"),
-    ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
-];
-
-pub(crate) fn digest(perms: Permission, id: &str) -> Acl {
-    Acl::new(perms, "digest", id)
-}
+use crate::common::by_each_adapter;
+use crate::common::clients::{BOB, EVE, digest, observer};
+use crate::common::daemons::{AS_BOB, AS_SUPER, back_up, daemon_by, restore};
+use crate::common::servers::server;
+use crate::common::trees::{assert_same, dump, plant};
 
 async fn create(outside: &Observer, path: &str, data: &[u8], acl: &[Acl]) {
     let created = outside
@@ -35,22 +23,10 @@ async fn create(outside: &Observer, path: &str, data: &[u8], acl: &[Acl]) {
     created.unwrap_or_else(|error| panic!("{path}: {error}"));
 }
 
-pub(crate) fn restore(daemon: &Daemon, id: &str, more: &str) -> (u16, Value) {
-    let (_, state) = daemon
-        .do_job("/restore", &format!(r#"{{"vault": "{id}"{more}}}"#))
-        .unwrap();
-    (state.status, state.json())
-}
-
-pub(crate) fn back_up(daemon: &Daemon, body: &str) -> String {
-    let (id, state) = daemon.do_job("/backup", body).unwrap();
-    assert_eq!(state.status, 200, "{}", state.text);
-    id
-}
+by_each_adapter!(an_acl_that_keeps_us_out_is_opened_where_we_may);
 
 /// The live ACL lets us read and change it, but nothing else: one restore brings everything back all the same.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acl_that_keeps_us_out_is_opened_where_we_may() {
+async fn an_acl_that_keeps_us_out_is_opened_where_we_may(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let (ours, admin) = (
@@ -73,7 +49,7 @@ async fn an_acl_that_keeps_us_out_is_opened_where_we_may() {
         outside.delete(&format!("/d/queue/{name}"), None).await.unwrap();
     }
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &AS_BOB);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_BOB);
     let id = back_up(&daemon, r#"{"dbs": ["d"]}"#);
     let before = dump(&outside).await;
 
@@ -108,9 +84,10 @@ async fn an_acl_that_keeps_us_out_is_opened_where_we_may() {
     );
 }
 
+by_each_adapter!(nobody_sees_meanwhile_what_the_backup_hides);
+
 /// A client without identity looks between any two of our requests: what the backup hides it never sees.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nobody_sees_meanwhile_what_the_backup_hides() {
+async fn nobody_sees_meanwhile_what_the_backup_hides(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let only_eve = [digest(Permission::ALL, EVE)];
@@ -145,7 +122,7 @@ async fn nobody_sees_meanwhile_what_the_backup_hides() {
     };
     let proxy = Proxy::start_with(&zookeeper.address(), look).unwrap();
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(proxy.address(), storage.path(), &AS_SUPER);
+    let daemon = daemon_by(driver, proxy.address(), storage.path(), &AS_SUPER);
     let id = back_up(&daemon, r#"{"dbs": ["s"]}"#);
 
     let open = Acl::open_unsafe().clone();
@@ -166,9 +143,10 @@ async fn nobody_sees_meanwhile_what_the_backup_hides() {
     assert_same(&before, &dump(&outside).await);
 }
 
+by_each_adapter!(an_empty_parent_that_shuts_us_out_gets_its_counter);
+
 /// A lock root at night: no children, an ACL that lets us do nothing there, and a counter that must not begin anew.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_parent_that_shuts_us_out_gets_its_counter() {
+async fn an_empty_parent_that_shuts_us_out_gets_its_counter(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let locks = [
@@ -183,7 +161,7 @@ async fn an_empty_parent_that_shuts_us_out_gets_its_counter() {
         outside.delete(&path, None).await.unwrap();
     }
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &AS_BOB);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_BOB);
     let id = back_up(&daemon, r#"{"dbs": ["app"]}"#);
     let before = dump(&outside).await;
     outside.delete("/app/locks", None).await.unwrap();
@@ -207,9 +185,10 @@ async fn an_empty_parent_that_shuts_us_out_gets_its_counter() {
     assert_eq!(made.await.unwrap(), "/app/locks/l-0000000005");
 }
 
+by_each_adapter!(an_acl_without_its_digests_is_never_written);
+
 /// An ACL of which the backup knows no digests is written nowhere; what should have it is named each time.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_acl_without_its_digests_is_never_written() {
+async fn an_acl_without_its_digests_is_never_written(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let readable = [digest(Permission::ALL, EVE), digest(Permission::READ, BOB)];
@@ -217,7 +196,7 @@ async fn an_acl_without_its_digests_is_never_written() {
     create(&outside, "/m/parent", b"secret", &readable).await;
     create(&outside, "/m/parent/child", b"secret", &readable).await;
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &AS_BOB);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_BOB);
     let id = back_up(&daemon, r#"{"dbs": ["m"], "allow_partial": true}"#);
     for policy in ["replace", "missing", "merge"] {
         outside.delete("/m/parent/child", None).await.unwrap();
@@ -248,10 +227,11 @@ async fn an_acl_without_its_digests_is_never_written() {
     }
 }
 
+by_each_adapter!(what_is_too_large_for_one_request_costs_only_itself);
+
 /// Data and ACL that no create can carry together are written one after another; what not even that can carry is named,
 /// and costs nothing else. The servers take requests of 200,000 bytes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_large_for_one_request_costs_only_itself() {
+async fn what_is_too_large_for_one_request_costs_only_itself(driver: Driver) {
     let limited = |bytes: usize| {
         let setup = Setup {
             java: vec![
@@ -285,11 +265,11 @@ async fn what_is_too_large_for_one_request_costs_only_itself() {
         .await;
     }
     let storage = tempfile::tempdir().unwrap();
-    let first = daemon(&wide.address(), storage.path(), &AS_SUPER);
+    let first = daemon_by(driver, &wide.address(), storage.path(), &AS_SUPER);
     let id = back_up(&first, r#"{"dbs": ["j"]}"#);
     let mut before = dump(&outside).await;
     drop(first);
-    let second = daemon(&narrow.address(), storage.path(), &AS_SUPER);
+    let second = daemon_by(driver, &narrow.address(), storage.path(), &AS_SUPER);
     let (status, state) = restore(&second, &id, "");
     assert_eq!(status, 500, "{state}");
     let failures = state["result"]["report"]["failures"].as_array().unwrap();

@@ -7,8 +7,8 @@ use serde_json::json;
 use zk_backup_testkit::{Distribution, Proxy, SUPER_PASSWORD, Setup, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::live::daemon;
-use crate::transactional::client;
+use crate::common::clients::client;
+use crate::common::daemons::daemon;
 
 const LIMITS: &str = "/zookeeper/quota/a/zookeeper_limits";
 const STATISTICS: &str = "/zookeeper/quota/a/zookeeper_stats";

@@ -5,7 +5,10 @@ use std::process::Command;
 use serde_json::Value;
 use zk_backup_testkit::{PASSWORD, USER};
 
-use crate::live::{daemon, observer, plant, server};
+use crate::common::clients::observer;
+use crate::common::daemons::daemon;
+use crate::common::servers::server;
+use crate::common::trees::plant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tour_works_as_the_readme_shows_it() {

@@ -4,51 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-use zk_backup_testkit::{Daemon, Distribution, Ensemble, SUPER_PASSWORD, ZooKeeper};
+use serde_json::json;
+use zk_backup_testkit::{Distribution, Ensemble, ZooKeeper};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
-use crate::live::{as_if_scheduled, daemon};
-use crate::transactional::{back_up, busy, client, plant, start};
-
-/// A restart command that asks for the restart, and waits until it is done.
-pub(crate) const COMMAND: &str =
-    "touch \"$RECOVER_DIR/../asked\"; while [ ! -e \"$RECOVER_DIR/../done\" ]; do sleep 0.05; done";
-
-/// Asks for a restore by files, does by `restart` what the command waits for, and returns how the job ended.
-pub(crate) async fn recover(
-    daemon: &Daemon,
-    storage: &Path,
-    body: &Value,
-    restart: impl AsyncFnOnce(&Path),
-) -> (u16, Value) {
-    let (asked, done) = (storage.join("asked"), storage.join("done"));
-    for file in [&asked, &done] {
-        let _ = fs::remove_file(file); // there is none the first time
-    }
-    let task = daemon.http.post("/restore", &body.to_string()).unwrap();
-    assert_eq!(task.status, 200, "{}", task.text);
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !asked.exists() {
-        assert!(Instant::now() < deadline, "{}", daemon.said());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    restart(&storage.join("recover")).await;
-    fs::write(done, b"").unwrap();
-    let state = daemon.wait_for_job(&task.text).unwrap();
-    (state.status, state.json())
-}
-
-pub(crate) fn settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6] {
-    [
-        ("ZOOKEEPER_DATA_DIR", data),
-        ("RESTORE_RESTART_COMMAND", command),
-        ("RESTORE_TIMEOUT", "90"),
-        ("EVICTION_POLICY", "1y/delete"),
-        ("ZOOKEEPER_DIGEST_USERNAME", "super"),
-        ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
-    ]
-}
+use crate::common::clients::client;
+use crate::common::daemons::{COMMAND, as_if_scheduled, daemon, recover, recovery_settings};
+use crate::common::servers::{busy, start};
+use crate::common::snapshots::take_snapshot;
+use crate::common::trees::plant_all_kinds;
 
 async fn begin_with(server: &mut ZooKeeper, files: &Path) {
     server.replace_data(files).unwrap();
@@ -66,14 +30,14 @@ fn only(user: &str) -> [Acl; 1] {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_backups_know_of_a_lost_history_is_not_relied_on() {
     let mut server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let daemon_here = daemon(
         &server.address(),
         storage.path(),
-        &settings(data.to_str().unwrap(), COMMAND),
+        &recovery_settings(data.to_str().unwrap(), COMMAND),
     );
-    let (first, _) = back_up(&daemon_here);
+    let (first, _) = take_snapshot(&daemon_here);
     let outside = client(&server.address()).await;
     outside.set_acl("/plain", &only("ann"), None).await.unwrap();
     let (before, state) = daemon_here.do_job("/backup", "").unwrap();
@@ -107,18 +71,18 @@ async fn what_backups_know_of_a_lost_history_is_not_relied_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_backed_up_before_people_use_the_files_is_of_the_lost_history() {
     let mut server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
-    let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    let mut settings = recovery_settings(data.to_str().unwrap(), COMMAND);
     settings[1].1 = ""; // people do it
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let (first, _) = back_up(&daemon_here);
+    let (first, _) = take_snapshot(&daemon_here);
     let body = json!({ "vault": first, "strategy": "files" }).to_string();
     let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
     let outside = client(&server.address()).await;
     outside.set_acl("/plain", &only("ann"), None).await.unwrap();
-    let (before, _) = back_up(&daemon_here);
+    let (before, _) = take_snapshot(&daemon_here);
     let files = storage.path().join("recover");
     begin_with(&mut server, &files).await;
     fs::remove_dir_all(&files).unwrap();
@@ -148,13 +112,13 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
     let daemon_here = daemon(
         &server.address(),
         storage.path(),
-        &settings(data.to_str().unwrap(), COMMAND),
+        &recovery_settings(data.to_str().unwrap(), COMMAND),
     );
     let ttl = CreateMode::Persistent
         .with_acls(open)
         .with_ttl(Duration::from_secs(5));
     create("/brief", ttl).await;
-    let (id, info) = back_up(&daemon_here);
+    let (id, info) = take_snapshot(&daemon_here);
     assert_eq!(info["kinds"]["ttl"], 1, "{info:?}");
     drop(outside);
     let body = json!({ "vault": id, "strategy": "files" });
@@ -179,7 +143,7 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
 
     // What nobody deletes has to be there.
     drop(daemon_here);
-    let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    let mut settings = recovery_settings(data.to_str().unwrap(), COMMAND);
     settings[2].1 = "30";
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let restart = async |files: &Path| {
@@ -201,13 +165,17 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
 async fn servers_that_cannot_be_compared_are_told() {
     let mut ensemble = Ensemble::start(&Distribution::locate().unwrap(), &busy()).unwrap();
     let first = ensemble.servers()[0].address();
-    plant(&client(&first).await).await;
+    plant_all_kinds(&client(&first).await).await;
     let (storage, data) = (
         tempfile::tempdir().unwrap(),
         ensemble.servers()[0].data_directory(),
     );
-    let daemon_here = daemon(&first, storage.path(), &settings(data.to_str().unwrap(), COMMAND));
-    let (id, _) = back_up(&daemon_here);
+    let daemon_here = daemon(
+        &first,
+        storage.path(),
+        &recovery_settings(data.to_str().unwrap(), COMMAND),
+    );
+    let (id, _) = take_snapshot(&daemon_here);
     let body = json!({ "vault": id, "strategy": "files" });
     let restart = async |files: &Path| ensemble.begin_with(files).unwrap();
     let (status, state) = recover(&daemon_here, storage.path(), &body, restart).await;
@@ -220,7 +188,7 @@ async fn servers_that_cannot_be_compared_are_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_command_has_started_stays_unless_it_is_late() {
     let server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let pid = storage.path().join("pid");
     let process = || fs::read_to_string(&pid).unwrap().trim().parse::<u32>().unwrap();
@@ -236,12 +204,12 @@ async fn what_a_command_has_started_stays_unless_it_is_late() {
         } else {
             started.to_owned()
         };
-        let mut settings = settings(data.to_str().unwrap(), &command);
+        let mut settings = recovery_settings(data.to_str().unwrap(), &command);
         if late {
             settings[2].1 = "4";
         }
         let daemon_here = daemon(&server.address(), storage.path(), &settings);
-        let (id, _) = back_up(&daemon_here);
+        let (id, _) = take_snapshot(&daemon_here);
         let body = json!({ "vault": id, "strategy": "files" }).to_string();
         let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
         assert_eq!(state.status, if late { 500 } else { 200 }, "{}", state.text);
@@ -265,13 +233,13 @@ async fn what_a_command_has_started_stays_unless_it_is_late() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_that_was_left_running_is_ended_by_the_next_restore() {
     let server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let (asked, quick) = (storage.path().join("asked"), storage.path().join("quick"));
     let command = "echo $$ > \"$RECOVER_DIR/../asked\"; [ -e \"$RECOVER_DIR/../quick\" ] || sleep 1000; true";
-    let settings = settings(data.to_str().unwrap(), command);
+    let settings = recovery_settings(data.to_str().unwrap(), command);
     let mut daemon_here = daemon(&server.address(), storage.path(), &settings);
-    let (id, _) = back_up(&daemon_here);
+    let (id, _) = take_snapshot(&daemon_here);
     let body = json!({ "vault": id, "strategy": "files" }).to_string();
     let task = daemon_here.http.post("/restore", &body).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -299,9 +267,9 @@ async fn a_command_that_was_left_running_is_ended_by_the_next_restore() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_that_a_waiting_restore_needs_is_never_removed() {
     let mut server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
-    let mut settings = settings(data.to_str().unwrap(), COMMAND);
+    let mut settings = recovery_settings(data.to_str().unwrap(), COMMAND);
     settings[3] = ("GRANULAR_EVICTION_POLICY", "1y/delete");
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let take = || {
@@ -310,7 +278,7 @@ async fn a_backup_that_a_waiting_restore_needs_is_never_removed() {
         id
     };
     let (needed, _newest) = (take(), take());
-    let (first, _) = back_up(&daemon_here);
+    let (first, _) = take_snapshot(&daemon_here);
     drop(daemon_here);
     as_if_scheduled(storage.path());
     settings[3].1 = "0/delete";

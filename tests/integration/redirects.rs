@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use zk_backup_testkit::Daemon;
 
-use crate::live::daemon;
-use crate::state_sources::by_admin;
-use crate::transactional::{busy, client, plant, start};
+use crate::common::clients::client;
+use crate::common::daemons::{by_admin, daemon};
+use crate::common::servers::{busy, start};
+use crate::common::trees::plant_all_kinds;
 
 /// A server that gives every request the same answer and remembers what it was asked: the port, and the requests. What has
 /// reached it is noted before whoever asks can go on.
@@ -53,7 +54,7 @@ const STATUSES: [&str; 5] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_servers_redirects_are_told_and_not_followed() {
     let server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let storage = tempfile::tempdir().unwrap();
     let elsewhere = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno";
     let (other, reached) = answering(elsewhere.to_owned());
@@ -76,7 +77,7 @@ async fn an_admin_servers_redirects_are_told_and_not_followed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agents_redirects_are_told_and_not_followed() {
     let server = start(&busy());
-    plant(&client(&server.address()).await).await;
+    plant_all_kinds(&client(&server.address()).await).await;
     let storage = tempfile::tempdir().unwrap();
     let done = r#"{"Status":"Ok"}"#;
     let elsewhere = format!(

@@ -1,10 +1,14 @@
 //! A restore under another name, onto what is there: what would go is told first, and then goes, and nothing else.
 
+use backup_engine::Driver;
 use serde_json::{Value, json};
 use zookeeper_async::{Acl, CreateMode};
 
-use crate::live::{assert_same, daemon, dump, observer, plant, server};
-use crate::order::{back_up, restore};
+use crate::common::by_each_adapter;
+use crate::common::clients::observer;
+use crate::common::daemons::{back_up, daemon_by, restore};
+use crate::common::servers::server;
+use crate::common::trees::{assert_same, dump, plant};
 
 /// What a job says that is to be the same of what would be done and of what was done.
 fn figures(result: &Value) -> Vec<&Value> {
@@ -25,8 +29,9 @@ fn figures(result: &Value) -> Vec<&Value> {
     .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dry_run_onto_what_is_there_says_what_goes_and_the_run_does_exactly_that() {
+by_each_adapter!(a_dry_run_onto_what_is_there_says_what_goes_and_the_run_does_exactly_that);
+
+async fn a_dry_run_onto_what_is_there_says_what_goes_and_the_run_does_exactly_that(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(
@@ -41,7 +46,7 @@ async fn a_dry_run_onto_what_is_there_says_what_goes_and_the_run_does_exactly_th
     )
     .await;
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let id = back_up(&daemon, r#"{"dbs": ["a"]}"#);
     // The place, what lives beside it, and what the backup was taken of have all gone on.
     plant(

@@ -1,10 +1,15 @@
 //! Only what differs is written, seen from outside.
 
+use backup_engine::Driver;
 use zk_backup_testkit::ZooKeeper;
 use zk_snapshot::{Acl, History, Kind, Policy, RestoreOptions, WriteOp, ZnodePath};
 use zookeeper_async::CreateMode;
 
-use crate::live::{as_super, assert_same, back_up, connect, dump, observer, put_back, server};
+use crate::common::by_each_adapter;
+use crate::common::clients::{as_super, connect, observer};
+use crate::common::servers::server;
+use crate::common::snapshots::{capture_into, put_back};
+use crate::common::trees::{assert_same, dump};
 
 fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
     WriteOp::Create {
@@ -15,10 +20,11 @@ fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_what_differs_is_written_and_live_ephemerals_stay() {
+by_each_adapter!(only_what_differs_is_written_and_live_ephemerals_stay);
+
+async fn only_what_differs_is_written_and_live_ephemerals_stay(driver: Driver) {
     let server = server();
-    let client = connect(as_super(&server)).await.unwrap();
+    let client = connect(driver, as_super(&server)).await.unwrap();
     let outside = observer(&server).await;
     let top = vec![create("/app", b"v1", Acl::open())];
     let below: Vec<_> = (0..50)
@@ -33,7 +39,7 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     }
     let before = dump(&outside).await;
     let file = tempfile::NamedTempFile::new().unwrap();
-    let (_, archive) = back_up(&*client, file.path()).await;
+    let (_, archive) = capture_into(&*client, file.path()).await;
     let versions = |tree: Vec<zk_snapshot::Reading>| format!("{tree:?}");
     let untouched = ZnodePath::parse("/app/n7").unwrap();
     let stat = versions(
@@ -130,13 +136,14 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     client.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_client_does_what_every_client_must_do() {
+by_each_adapter!(the_client_does_what_every_client_must_do);
+
+async fn the_client_does_what_every_client_must_do(driver: Driver) {
     let mut servers = vec![server()];
     servers
         .extend(zk_backup_testkit::Distribution::debian().map(|debian| ZooKeeper::start(&debian).unwrap()));
     for server in servers {
-        let client = connect(as_super(&server)).await.unwrap();
+        let client = connect(driver, as_super(&server)).await.unwrap();
         let root = ZnodePath::parse("/conformance").unwrap();
         zk_snapshot::conformance::run(&*client, &root).await;
         let digest_auth = Some("bob:secret".to_owned());
@@ -144,7 +151,7 @@ async fn the_client_does_what_every_client_must_do() {
             digest_auth,
             ..as_super(&server)
         };
-        let bob = connect(as_bob).await.unwrap();
+        let bob = connect(driver, as_bob).await.unwrap();
         zk_snapshot::conformance::guards(&*client, &*bob, &root).await;
         bob.close().await;
         client.close().await;

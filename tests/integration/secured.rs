@@ -10,7 +10,7 @@ use zk_backup_testkit::{Daemon, Distribution, Setup, ZooKeeper};
 use zk_snapshot::{Acl, BatchedClient, BatchedConfig, Tls, ZnodeWriter as _};
 use zookeeper_client as zk;
 
-use crate::live::daemon;
+use crate::common::daemons::daemon;
 
 /// What both sides of a TLS connection hold, in PEM.
 struct Certificates {

@@ -4,7 +4,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use zk_backup_testkit::{Daemon, ZooKeeper};
 use zookeeper_client as zk;
 
-use crate::live::{daemon, server};
+use crate::common::daemons::daemon;
+use crate::common::servers::server;
 
 const DRIVERS: [&str; 2] = ["batched", "plain"];
 

@@ -10,24 +10,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use zk_backup_testkit::{Daemon, Distribution, Ensemble, Proxy, SUPER_PASSWORD, ZooKeeper};
+use zk_backup_testkit::{Daemon, Distribution, Ensemble, Proxy, ZooKeeper};
 use zk_snapshot::{DataDirs, Frame, Handout, Record, RecordSource, SnapshotRecords, ZnodePath, gather};
 
 use zookeeper_client::{Acls, CreateMode};
 
-use crate::live::daemon;
-use crate::transactional::{
-    assert_exact, back_up, busy, client, exact, from_file, plant, snapshot_of, write,
-};
-
-pub(crate) fn by_admin(url: &str) -> [(&'static str, &str); 4] {
-    [
-        ("TRANSACTIONAL_SOURCE", "admin"),
-        ("ZOOKEEPER_ADMIN_URL", url),
-        ("EVICTION_POLICY", "1y/delete"),
-        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
-    ]
-}
+use crate::common::clients::client;
+use crate::common::daemons::{AS_SUPER, by_admin, daemon};
+use crate::common::servers::busy;
+use crate::common::snapshots::{from_file, snapshot_of, take_snapshot};
+use crate::common::trees::{assert_exact, exact, plant_all_kinds};
+use crate::common::writers::Writer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
@@ -36,12 +29,12 @@ async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
     setup.admin = true;
     let (server, port) = ZooKeeper::start_with(&distribution, &setup).unwrap();
     let outside = client(&server.address()).await;
-    plant(&outside).await;
+    plant_all_kinds(&outside).await;
     let (storage, url) = (tempfile::tempdir().unwrap(), format!("http://127.0.0.1:{port}"));
     let settings = by_admin(&url);
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let before = exact(&outside).await;
-    let (id, info) = back_up(&daemon_here);
+    let (id, info) = take_snapshot(&daemon_here);
     assert_eq!(info["taken_from"]["source"], json!("admin"), "{info:?}");
     assert_eq!(
         info["kinds"],
@@ -144,22 +137,13 @@ async fn fill(writer: &str) {
     }
 }
 
-/// Runs `work` while clients write to `writer`; it gets the number of what they have done so far.
-async fn under_load<T>(writer: &str, work: impl AsyncFnOnce(&AtomicU64) -> T) -> T {
-    fill(writer).await;
-    let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let writing = tokio::spawn(write(writer.to_owned(), Arc::clone(&stop), Arc::clone(&done)));
-    let result = work(&done).await;
-    stop.store(true, Ordering::Relaxed);
-    writing.await.unwrap();
+/// Runs `work` while clients write to the server at `address`.
+async fn under_load<T>(address: &str, work: impl AsyncFnOnce(&Writer) -> T) -> T {
+    fill(address).await;
+    let writer = Writer::start(address.to_owned());
+    let result = work(&writer).await;
+    writer.stop().await;
     result
-}
-
-async fn so_many_more(done: &AtomicU64, changes: u64) {
-    let last = done.load(Ordering::Relaxed);
-    while done.load(Ordering::Relaxed) < last + changes {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// Compares a consistent backup with what the server whose files are in `data` has logged up to its zxid.
@@ -188,11 +172,11 @@ fn assert_logged(snapshot: &Path, info: &Value, data: &Path) {
 
 /// Backs up `times` times while clients write to `writer`, and compares with what `data` has logged.
 async fn are_states(daemon_here: &Daemon, storage: &Path, writer: &str, data: &Path, times: u64) {
-    let taken = under_load(writer, async |done: &AtomicU64| {
+    let taken = under_load(writer, async |writer: &Writer| {
         let mut taken = Vec::new();
         for _ in 0..times {
-            so_many_more(done, 150).await;
-            taken.push(back_up(daemon_here));
+            writer.steps(150).await;
+            taken.push(take_snapshot(daemon_here));
         }
         taken
     });
@@ -210,11 +194,7 @@ async fn are_states(daemon_here: &Daemon, storage: &Path, writer: &str, data: &P
 }
 
 fn as_super<'a>(settings: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let identity = [
-        ("ZOOKEEPER_DIGEST_USERNAME", "super"),
-        ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
-    ];
-    [settings, &identity].concat()
+    [settings, &AS_SUPER].concat()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -250,7 +230,7 @@ async fn an_admin_servers_snapshots_under_load_are_made_the_state_at_their_zxid(
     }
     let reader = daemon_here(&as_super(&by_admin(&url)));
     // Nothing is deleted now, so that what was not read again is known to be as it was.
-    assert_eq!(back_up(&reader).1["taken_from"]["acls"], json!("exact"));
+    assert_eq!(take_snapshot(&reader).1["taken_from"]["acls"], json!("exact"));
     drop(reader);
     let reader = daemon_here(&by_admin(&url));
     let (id, state) = reader.do_job("/backup", r#"{"mode": "transactional"}"#).unwrap();
@@ -293,18 +273,26 @@ async fn a_cut_connection_makes_no_state_of_an_admin_servers_snapshot_that_never
     let proxy = Proxy::start(&address).unwrap();
     let (storage, url) = (tempfile::tempdir().unwrap(), format!("http://127.0.0.1:{port}"));
     let daemon_here = daemon(proxy.address(), storage.path(), &as_super(&by_admin(&url)));
-    let taken = under_load(&address, async |done: &AtomicU64| {
-        let mut taken = Vec::new();
-        for turn in 0..12_u64 {
-            so_many_more(done, 20).await;
+    let taken = under_load(&address, async |writer: &Writer| {
+        let (mut taken, mut consistent) = (Vec::new(), 0);
+        for turn in 0..20_u64 {
+            if turn >= 12 && consistent > 0 {
+                break;
+            }
+            // How long a machine needs between two cuts is up to it.
+            let patience = 1 << turn.saturating_sub(11);
+            writer.steps(20).await;
             let answer = daemon_here.http.post("/backup", r#"{"mode": "transactional"}"#);
             let id = answer.unwrap().text;
             // Never at the same step of a backup twice.
             for cut in 0..=turn % 3 {
-                tokio::time::sleep(Duration::from_millis(20 + (turn * 37 + cut * 61) % 250)).await;
+                let wait = patience * (20 + (turn * 37 + cut * 61) % 250);
+                tokio::time::sleep(Duration::from_millis(wait)).await;
                 proxy.cut();
             }
             let state = daemon_here.wait_for_job(&id).unwrap();
+            let info = daemon_here.describe(&id).unwrap();
+            consistent += u32::from(info["consistency"] == json!("consistent"));
             taken.push((id, state));
         }
         taken

@@ -6,7 +6,10 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::live::{daemon, nobody, observer, plant, server, try_daemon};
+use crate::common::clients::observer;
+use crate::common::daemons::{daemon, try_daemon};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::plant;
 
 fn opened_to_others(path: &Path) -> u32 {
     let found = fs::symlink_metadata(path).unwrap();

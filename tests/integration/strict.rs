@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::live::{daemon, server};
+use crate::common::daemons::daemon;
+use crate::common::servers::server;
 
 #[test]
 fn what_is_misspelt_evicts_nothing() {

@@ -3,20 +3,25 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
+use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::Proxy;
 use zookeeper_async::{CreateMode, Permission};
 
-use crate::live::{assert_same, daemon, dump, observer, plant, server};
-use crate::order::{AS_SUPER, back_up, digest, restore};
+use crate::common::by_each_adapter;
+use crate::common::clients::{digest, observer};
+use crate::common::daemons::{AS_SUPER, back_up, daemon_by, restore};
+use crate::common::servers::server;
+use crate::common::trees::{assert_same, dump, plant};
 
 /// The digest of the password `pw`.
 const APP: &str = "app:ZUmrOH+NqIBTBJgKHGgQPRrLd34=";
 
+by_each_adapter!(a_killed_restore_is_finished_by_the_next_one_in_reach);
+
 /// Killed while the children of guarded parents come into being; then the narrowest restore that has these in reach, one
 /// that may touch nothing which exists, finishes the parents as well.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_restore_is_finished_by_the_next_one_in_reach() {
+async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let guarded = vec![digest(Permission::ALL, APP)];
@@ -53,7 +58,7 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach() {
     };
     let proxy = Proxy::start_with(&zookeeper.address(), stop).unwrap();
     let storage = tempfile::tempdir().unwrap();
-    let first = daemon(proxy.address(), storage.path(), &AS_SUPER);
+    let first = daemon_by(driver, proxy.address(), storage.path(), &AS_SUPER);
     let id = back_up(&first, "");
     let before = dump(&outside).await;
     for i in 0..2_000 {
@@ -70,7 +75,7 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach() {
     assert!(left.len() < before.len(), "it was over before it could be killed");
     assert_ne!(left["/p"].1, before["/p"].1, "the parent has its own ACL already");
 
-    let second = daemon(&zookeeper.address(), storage.path(), &AS_SUPER);
+    let second = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_SUPER);
     let health = second.http.get("/health").unwrap().json();
     assert_eq!(
         (&health["status"], &health["unfinished_znodes"]),

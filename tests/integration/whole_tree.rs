@@ -1,10 +1,14 @@
 //! Every awkward znode, backed up and restored over HTTP, compared byte for byte.
 
+use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
 use zk_snapshot::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
 
-use crate::live::{as_super, assert_same, connect, daemon, dump, observer};
+use crate::common::by_each_adapter;
+use crate::common::clients::{as_super, connect, observer};
+use crate::common::daemons::daemon_by;
+use crate::common::trees::{assert_same, dump};
 
 /// The largest data that the server's default limit on requests takes, with room for path and ACL.
 const LARGE: usize = (1 << 20) - 1_000;
@@ -28,8 +32,8 @@ fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
 }
 
 /// Everything that has ever broken a backup tool.
-async fn fill(server: &ZooKeeper) {
-    let client = connect(as_super(server)).await.unwrap();
+async fn fill(driver: Driver, server: &ZooKeeper) {
+    let client = connect(driver, as_super(server)).await.unwrap();
     let bytes: Vec<u8> = (0..=255).collect();
     let private = acl(&[(31, "digest", "bob:ZWxzZXdoZXJlIQ==")]);
     let tops = vec![
@@ -70,10 +74,10 @@ async fn fill(server: &ZooKeeper) {
     client.close().await;
 }
 
-async fn everything_comes_back(distribution: &Distribution) {
+async fn everything_comes_back(driver: Driver, distribution: &Distribution) {
     let server = ZooKeeper::start(distribution).unwrap();
     let outside = observer(&server).await;
-    fill(&server).await;
+    fill(driver, &server).await;
     let before = dump(&outside).await;
     assert!(before.len() > 100_000);
 
@@ -82,7 +86,7 @@ async fn everything_comes_back(distribution: &Distribution) {
         ("ZOOKEEPER_DIGEST_USERNAME", "super"),
         ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
     ];
-    let daemon = daemon(&server.address(), storage.path(), &settings);
+    let daemon = daemon_by(driver, &server.address(), storage.path(), &settings);
     let (id, state) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
     let restore = json!({"vault": id}).to_string();
@@ -116,12 +120,13 @@ async fn everything_comes_back(distribution: &Distribution) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_comes_back_on_the_current_release() {
-    everything_comes_back(&Distribution::locate().unwrap()).await;
+    everything_comes_back(Driver::Batched, &Distribution::locate().unwrap()).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_comes_back_on_debians_release_where_it_is_installed() {
+by_each_adapter!(everything_comes_back_on_debians_release_where_it_is_installed);
+
+async fn everything_comes_back_on_debians_release_where_it_is_installed(driver: Driver) {
     if let Some(debian) = Distribution::debian() {
-        everything_comes_back(&debian).await;
+        everything_comes_back(driver, &debian).await;
     }
 }

@@ -1,6 +1,7 @@
 //! Several ZooKeeper servers that are one ensemble.
 
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -88,6 +89,15 @@ impl Ensemble {
     pub fn kill(&mut self, which: impl Fn(&ZooKeeper) -> bool) {
         let killed = self.servers.iter_mut().filter(|server| which(server));
         killed.for_each(ZooKeeper::kill);
+    }
+
+    /// Stops those that `which` names in the middle of what they do. Others notice only that they say nothing.
+    ///
+    /// # Errors
+    /// When a process cannot be stopped.
+    pub fn suspend(&self, which: impl Fn(&ZooKeeper) -> bool) -> io::Result<()> {
+        let mut suspended = self.servers.iter().filter(|server| which(server));
+        suspended.try_for_each(ZooKeeper::suspend)
     }
 
     /// Starts those again that `which` names, with the data they had, and waits until they serve.

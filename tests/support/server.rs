@@ -158,6 +158,28 @@ impl ZooKeeper {
         }
     }
 
+    /// Stops the process, as `kill -STOP` does, and waits until none of its threads runs. What it has not done by then it
+    /// does not do before it is killed.
+    pub(crate) fn suspend(&self) -> io::Result<()> {
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
+        let status = Command::new("kill")
+            .args(["-STOP", &process.id().to_string()])
+            .status()?;
+        if !status.success() {
+            return Err(io::Error::other("it cannot be stopped"));
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !is_suspended(process.id())? {
+            if Instant::now() > deadline {
+                return Err(io::Error::other("it does not stop"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     /// Starts the server again on the same port and data, and waits until it serves.
     ///
     /// # Errors
@@ -279,6 +301,18 @@ impl Drop for ZooKeeper {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Whether each thread of a process is stopped.
+fn is_suspended(process: u32) -> io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
+        if state != Some(true) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn tail(log: &Path) -> String {

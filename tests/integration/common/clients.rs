@@ -1,0 +1,65 @@
+//! Clients of ZooKeeper, and the identities and ACLs they work with.
+
+use std::time::Duration;
+
+use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
+use zk_backup_testkit::{SUPER_PASSWORD, ZooKeeper};
+use zk_snapshot::{Acl, AclEntry, BatchedConfig, ClientError};
+use zookeeper_client::Client;
+
+pub(crate) fn as_super(server: &ZooKeeper) -> BatchedConfig {
+    let digest_auth = Some(format!("super:{SUPER_PASSWORD}"));
+    BatchedConfig {
+        digest_auth,
+        ..BatchedConfig::new(server.address())
+    }
+}
+
+/// The client under test.
+pub(crate) async fn connect(
+    driver: Driver,
+    config: BatchedConfig,
+) -> Result<Box<dyn backup_engine::Client>, ClientError> {
+    ZooKeeperEnsemble::new(config, driver).connect().await
+}
+
+/// A client of the tests' own, so that the code under test does not judge itself.
+pub(crate) async fn observer(server: &ZooKeeper) -> zookeeper_async::ZooKeeper {
+    let (address, session) = (server.address(), Duration::from_secs(20));
+    let zookeeper =
+        zookeeper_async::ZooKeeper::connect(&address, session, |_: zookeeper_async::WatchedEvent| {})
+            .await
+            .unwrap();
+    zookeeper
+        .add_auth("digest", format!("super:{SUPER_PASSWORD}").into_bytes())
+        .await
+        .unwrap();
+    zookeeper
+}
+
+/// Another, which knows every kind of znode.
+pub(crate) async fn client(address: &str) -> Client {
+    // A server that waits for its disk is silent for seconds.
+    let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
+    let client = connector.connect(address).await.unwrap();
+    let secret = format!("super:{SUPER_PASSWORD}");
+    client.auth("digest", secret.as_bytes()).await.unwrap();
+    client
+}
+
+/// Digests of the password `pw`.
+pub(crate) const BOB: &str = "bob:ikIaKsbtGweaHnb/jKn7OHqbunM=";
+pub(crate) const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
+
+pub(crate) fn digest(perms: zookeeper_async::Permission, id: &str) -> zookeeper_async::Acl {
+    zookeeper_async::Acl::new(perms, "digest", id)
+}
+
+/// An ACL that lets nobody in but bob, whose password nobody knows.
+pub(crate) fn closed() -> Acl {
+    Acl::new(vec![AclEntry {
+        perms: 31,
+        scheme: "digest".to_owned(),
+        id: "bob:ZWxzZXdoZXJlIQ==".to_owned(),
+    }])
+}

@@ -1,0 +1,136 @@
+//! The server under test as a process, its settings and its jobs.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use backup_engine::Driver;
+use serde_json::Value;
+use zk_backup_testkit::{Daemon, DaemonError, SUPER_PASSWORD};
+
+/// The server under test, as a process of its own, by the adapter that it chooses unless told.
+pub(crate) fn daemon(zookeeper: &str, storage: &Path, settings: &[(&str, &str)]) -> Daemon {
+    try_daemon(zookeeper, storage, settings).unwrap()
+}
+
+pub(crate) fn try_daemon(
+    zookeeper: &str,
+    storage: &Path,
+    settings: &[(&str, &str)],
+) -> Result<Daemon, DaemonError> {
+    let program = env!("CARGO_BIN_EXE_daemon-under-test");
+    Daemon::start(program, zookeeper, storage, settings)
+}
+
+/// [`daemon`] by that adapter.
+pub(crate) fn daemon_by(
+    driver: Driver,
+    zookeeper: &str,
+    storage: &Path,
+    settings: &[(&str, &str)],
+) -> Daemon {
+    let name = match driver {
+        Driver::Auto => "auto",
+        Driver::Batched => "batched",
+        Driver::Plain => "plain",
+    };
+    daemon(
+        zookeeper,
+        storage,
+        &[settings, &[("ZOOKEEPER_DRIVER", name)]].concat(),
+    )
+}
+
+pub(crate) const AS_BOB: [(&str, &str); 2] = [
+    ("ZOOKEEPER_DIGEST_USERNAME", "bob"),
+    ("ZOOKEEPER_DIGEST_PASSWORD", "pw"),
+];
+
+pub(crate) const AS_SUPER: [(&str, &str); 2] = [
+    ("ZOOKEEPER_DIGEST_USERNAME", "super"),
+    ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
+];
+
+pub(crate) fn by_admin(url: &str) -> [(&'static str, &str); 4] {
+    [
+        ("TRANSACTIONAL_SOURCE", "admin"),
+        ("ZOOKEEPER_ADMIN_URL", url),
+        ("EVICTION_POLICY", "1y/delete"),
+        ("ZOOKEEPER_ADMIN_AUTHORIZATION", "digest super:secret"),
+    ]
+}
+
+/// Backs up as `body` says, and returns the id.
+pub(crate) fn back_up(daemon: &Daemon, body: &str) -> String {
+    let (id, state) = daemon.do_job("/backup", body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    id
+}
+
+/// Restores as `more` says, and returns how the job ended.
+pub(crate) fn restore(daemon: &Daemon, id: &str, more: &str) -> (u16, Value) {
+    let (_, state) = daemon
+        .do_job("/restore", &format!(r#"{{"vault": "{id}"{more}}}"#))
+        .unwrap();
+    (state.status, state.json())
+}
+
+/// Marks all vaults as asked for by the schedule, which is too slow for tests.
+pub(crate) fn as_if_scheduled(storage: &Path) {
+    for entry in fs::read_dir(storage).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            as_if_scheduled(&path);
+        } else if path.ends_with("manifest.json") {
+            let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            assert_eq!(manifest["scheduled"], false, "{manifest}");
+            manifest["scheduled"] = true.into();
+            fs::write(&path, manifest.to_string()).unwrap();
+            let sum = std::process::Command::new("sha256sum")
+                .arg("manifest.json")
+                .current_dir(storage)
+                .output()
+                .unwrap();
+            fs::write(storage.join("manifest.json.sha256"), sum.stdout).unwrap();
+        }
+    }
+}
+
+pub(crate) fn recovery_settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6] {
+    [
+        ("ZOOKEEPER_DATA_DIR", data),
+        ("RESTORE_RESTART_COMMAND", command),
+        ("RESTORE_TIMEOUT", "90"),
+        ("EVICTION_POLICY", "1y/delete"),
+        ("ZOOKEEPER_DIGEST_USERNAME", "super"),
+        ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
+    ]
+}
+
+/// A restart command that asks for the restart, and waits until it is done.
+pub(crate) const COMMAND: &str =
+    "touch \"$RECOVER_DIR/../asked\"; while [ ! -e \"$RECOVER_DIR/../done\" ]; do sleep 0.05; done";
+
+/// Asks for a restore by files, does by `restart` what the command waits for, and returns how the job ended.
+pub(crate) async fn recover(
+    daemon: &Daemon,
+    storage: &Path,
+    body: &Value,
+    restart: impl AsyncFnOnce(&Path),
+) -> (u16, Value) {
+    let (asked, done) = (storage.join("asked"), storage.join("done"));
+    for file in [&asked, &done] {
+        let _ = fs::remove_file(file); // there is none the first time
+    }
+    let task = daemon.http.post("/restore", &body.to_string()).unwrap();
+    assert_eq!(task.status, 200, "{}", task.text);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !asked.exists() {
+        assert!(Instant::now() < deadline, "{}", daemon.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    restart(&storage.join("recover")).await;
+    fs::write(done, b"").unwrap();
+    let state = daemon.wait_for_job(&task.text).unwrap();
+    (state.status, state.json())
+}
