@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::{
-    Acl, AclEntry, CaptureOptions, Changes, Consistency, Found, History, Kind, Reading, RestoreOptions,
-    WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
+use crate::capture::{CaptureOptions, Consistency, capture_in_memory};
+use crate::restore::{RestoreOptions, restore};
+use crate::tree::{
+    Acl, AclEntry, Changes, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
 };
 
 mod guards;
@@ -280,7 +282,7 @@ async fn a_watch_sees_what_a_read_sees<C: ZnodeReader + ZnodeWriter + ?Sized>(cl
         root.child("bytes").unwrap(),
         root.child("bytes").unwrap().child("c").unwrap(),
     );
-    let seen = |watch: &mut Box<dyn crate::TreeWatch>| match watch.take() {
+    let seen = |watch: &mut Box<dyn crate::tree::TreeWatch>| match watch.take() {
         Changes::Of(paths) => paths.into_iter().collect::<BTreeSet<_>>(),
         Changes::Lost => panic!("the connection was lost"),
     };

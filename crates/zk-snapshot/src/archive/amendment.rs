@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{ArchiveError, Outline, Record, RecordSource};
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// Records in one part of what [`Amended`] adds.
 const PART: usize = 1_000;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::{AT_ONCE, ArchiveError, Record, RecordSource, Role};
 use crate::tree::keys::{Key, KeyMap, Keys};
-use crate::{Stat, ZnodePath};
+use crate::tree::{Stat, ZnodePath};
 
 /// So many children of one znode are listed by name; more are not read all at once.
 const SORTED: u32 = 10_000;
@@ -216,7 +216,7 @@ fn by_name(entries: &mut [Entry]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Acl;
+    use crate::tree::Acl;
 
     fn record(path: &str) -> Record {
         Record {

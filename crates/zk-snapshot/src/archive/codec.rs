@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Amendment, ArchiveError, Outline, Record, RecordSource};
-use crate::{Acl, ZnodePath};
+use crate::tree::{Acl, ZnodePath};
 
 /// A frame is closed once it holds this many bytes of records.
 const FRAME_BYTES: usize = 1 << 20;
@@ -252,7 +252,8 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::{Role, Stat, ZnodePath};
+    use crate::archive::Role;
+    use crate::tree::{Stat, ZnodePath};
 
     fn archive(sizes: &[usize]) -> (Vec<Record>, Vec<u8>, Vec<Frame>) {
         let records: Vec<_> = sizes
@@ -370,7 +371,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("no frame has so many"), "{text}");
-        let opened = crate::SnapshotRecords::open(file, vec![frame]).map(drop);
+        let opened = crate::files::SnapshotRecords::open(file, vec![frame]).map(drop);
         assert!(opened.unwrap_err().to_string().contains("no frame has so many"));
     }
 

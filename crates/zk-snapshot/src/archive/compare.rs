@@ -3,8 +3,9 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::{AT_ONCE, ArchiveError, RecordSource};
+use crate::archive::Role;
+use crate::tree::ZnodePath;
 use crate::tree::keys::{KeyMap, Keys};
-use crate::{Role, ZnodePath};
 
 /// How many znodes are named of which nothing is known.
 const NAMED: usize = 100;

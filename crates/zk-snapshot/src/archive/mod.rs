@@ -16,7 +16,7 @@ pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{Comparison, Turn, Turned, compare};
 pub use record::{Outline, Record, Role};
 
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// Room that is made at once for what a file says it holds.
 pub(crate) const AT_ONCE: usize = 1 << 18;

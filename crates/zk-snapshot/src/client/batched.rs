@@ -10,7 +10,7 @@ use zookeeper_client as zk;
 
 use self::session::Session;
 use super::reach::{no_path, reachable};
-use crate::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
+use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
 mod read;
 mod session;

@@ -11,7 +11,7 @@ use zookeeper_async::{CreateMode, ZkError};
 use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire};
 use super::reach::no_path;
-use crate::{
+use crate::tree::{
     Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };

@@ -15,7 +15,7 @@ use super::replay::Touched;
 use super::snapshot::{self, Loaded};
 use super::tree::{FileTree, name_of, parent};
 use super::{Fault, FileError, FilesReport, Gathered};
-use crate::{Acl, Kind, Stat, ZnodePath};
+use crate::tree::{Acl, Kind, Stat, ZnodePath};
 
 /// Znodes that are named for each access control list.
 const SAMPLES: usize = 3;

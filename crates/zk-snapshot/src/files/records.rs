@@ -5,7 +5,8 @@ use super::Fault;
 use super::acls::{self, OPEN_ID};
 use super::jute::{Input, Persisted};
 use super::tree::name_of;
-use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
+use crate::archive::{ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role};
+use crate::tree::{Acl, Stat, ZnodePath};
 
 /// No part is longer, and none is written that is: it is closed once it has 256 KiB, by a znode that may be larger, or is the lists.
 pub(super) const LONGEST_PART: u64 = 256 << 20;
@@ -20,7 +21,7 @@ pub struct SnapshotRecords<R> {
 }
 
 impl<R: Read + Seek + Send> SnapshotRecords<R> {
-    /// Over a file that [`FileTree::write`](crate::FileTree::write) wrote, and the parts it was written in.
+    /// Over a file that [`FileTree::write`](crate::files::FileTree::write) wrote, and the parts it was written in.
     ///
     /// # Errors
     /// [`ArchiveError`] if the first part, which holds the access control lists, is damaged.

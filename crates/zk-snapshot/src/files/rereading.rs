@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt};
 
 use super::handout::{Handout, Later};
 use super::settling::names;
-use crate::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
+use crate::tree::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// How often what changed is read again before that is given up.
 const ROUNDS: usize = 200;
@@ -271,7 +271,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::{Acl, AclFound, Stat};
+    use crate::tree::{Acl, AclFound, Stat};
 
     /// A tree whose znodes have a number each; what happens to it next, and is told, after each time that all of it was
     /// read at once.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::handout::Handout;
 use super::rereading::{Reread, listen, words};
 use super::{FileError, Gathered};
-use crate::{Changes, ClientError, Reading, TreeWatch, ZnodePath, ZnodeReader};
+use crate::tree::{Changes, ClientError, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// How often it is looked at what the watch tells.
 const LISTEN: Duration = Duration::from_millis(100);
@@ -294,7 +294,7 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
-    use crate::{Acl, MemoryTree};
+    use crate::tree::{Acl, MemoryTree};
 
     #[tokio::test]
     async fn what_is_told_during_something_else_is_read_afterwards() {

@@ -10,7 +10,7 @@ use super::jute::{Input, Persisted};
 use super::replay::Touched;
 use super::tree::{FileTree, Piece, digest, name_of, parent};
 use super::{Fault, FileError};
-use crate::Kind;
+use crate::tree::Kind;
 
 pub(super) const MAGIC: &[u8; 4] = b"ZKSN";
 /// Ends the znodes and every checksum: a string, `/`.

@@ -11,7 +11,7 @@ use super::again::Sum;
 use super::feed::Source;
 use super::jute::Persisted;
 use super::names::{NAMED, OldNames};
-use crate::Kind;
+use crate::tree::Kind;
 
 /// Bytes in the tree's arena; none where the length is [`NONE`].
 #[derive(Debug, Clone, Copy)]

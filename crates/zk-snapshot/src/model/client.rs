@@ -6,7 +6,7 @@ use futures::future::join_all;
 use super::watch::Watch;
 use super::wire::{Lost, Reply, Request};
 use super::{Ensemble, Identity};
-use crate::{
+use crate::tree::{
     Acl, AclFound, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };

@@ -1,4 +1,4 @@
-use crate::{Acl, AclEntry, WriteError};
+use crate::tree::{Acl, AclEntry, WriteError};
 
 /// As whom a connection is known to the servers.
 #[derive(Debug, Clone, PartialEq, Eq)]

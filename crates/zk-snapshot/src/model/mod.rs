@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use zk_snapshot::model::{Ensemble, Identity, Manner, Rules};
-//! use zk_snapshot::{Acl, History, Kind, Reading, WriteOp, ZnodePath, ZnodeReader};
+//! use zk_snapshot::tree::{Acl, History, Kind, Reading, WriteOp, ZnodePath, ZnodeReader};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let ensemble = Ensemble::new(Rules::default());

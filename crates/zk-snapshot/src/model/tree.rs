@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Acl, Stat, WriteError, WriteOp, ZnodePath};
+use crate::tree::{Acl, Stat, WriteError, WriteOp, ZnodePath};
 
 use super::Identity;
 

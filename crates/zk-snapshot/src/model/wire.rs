@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::task::AtomicWaker;
 
 use super::{Client, Identity, Look, Manner, ModelTree};
-use crate::{AclFound, Found, Reading, WriteError, WriteOp, ZnodePath};
+use crate::tree::{AclFound, Found, Reading, WriteError, WriteOp, ZnodePath};
 
 /// What differs between releases and settings of servers.
 #[derive(Debug, Clone)]
@@ -418,7 +418,7 @@ fn size(request: &Request) -> usize {
 
 /// What it takes as a request, nearly.
 fn op_size(op: &WriteOp) -> usize {
-    let acl = |acl: &crate::Acl| -> usize {
+    let acl = |acl: &crate::tree::Acl| -> usize {
         let entries = acl.entries().iter();
         entries
             .map(|entry| entry.scheme.len() + entry.id.len() + 12)

@@ -13,7 +13,8 @@ use super::report::name_path;
 use super::scope::{Placed, Scope, ahead};
 use super::write::Writer;
 use super::{Change, Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
-use crate::{Found, Kind, Record, RecordSource, Role, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::archive::{Record, RecordSource, Role};
+use crate::tree::{Found, Kind, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Records that are compared together, in number and in bytes of data.
 const TOGETHER: usize = 4_096;

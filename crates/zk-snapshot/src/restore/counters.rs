@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::Stop;
 use super::apply::Run;
-use crate::{
-    ClientError, History, Kind, Reading, RecordSource, WriteError, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter,
+use crate::archive::RecordSource;
+use crate::tree::{
+    ClientError, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 /// The child that is created and deleted again. No backup holds it.

@@ -8,7 +8,8 @@ use futures::stream::{self, StreamExt};
 use super::apply::Run;
 use super::plan::Step;
 use super::{Change, Stop};
-use crate::{History, Reading, RecordSource, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::archive::RecordSource;
+use crate::tree::{History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Znodes in one read. Nothing tells how large they are.
 const AT_ONCE: usize = 16;
@@ -151,7 +152,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
 async fn look<T: ZnodeReader + ?Sized>(
     live: &T,
     paths: &[ZnodePath],
-) -> Result<Vec<(ZnodePath, Extra)>, crate::ClientError> {
+) -> Result<Vec<(ZnodePath, Extra)>, crate::tree::ClientError> {
     let judge = |(path, reading): (&ZnodePath, Reading)| {
         let extra = match reading {
             Reading::Missing => Extra::Gone,

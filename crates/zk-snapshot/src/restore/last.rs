@@ -9,7 +9,8 @@ use super::Stop;
 use super::apply::Run;
 use super::plan::Last;
 use super::scope::ahead;
-use crate::{Reading, RecordSource, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::archive::RecordSource;
+use crate::tree::{Reading, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// ACLs in one call.
 const AT_ONCE: usize = 256;

@@ -9,8 +9,9 @@ use super::plan::Live;
 use super::scope::Placed;
 use super::surprise::TRIES;
 use super::{Policy, Stop};
+use crate::archive::Role;
 use crate::capture::frontier::{Family, Frontier};
-use crate::{AclFound, ClientError, History, Reading, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{AclFound, ClientError, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// A znode and its ACL are read together this often, until both are of one version.
 const ATTEMPTS: usize = 4;

@@ -25,7 +25,8 @@ pub use ledger::{Ledger, MemoryLedger, Unfinished};
 pub use report::{Change, Difference, Failure, RestoreReport};
 pub use scope::check_restore;
 
-use crate::{ArchiveError, ClientError, ZnodePath};
+use crate::archive::ArchiveError;
+use crate::tree::{ClientError, ZnodePath};
 
 /// What a restore may do to znodes that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 use crate::tree::keys::Keys;
 use crate::tree::table::KeyTable;
 

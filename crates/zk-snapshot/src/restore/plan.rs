@@ -5,7 +5,8 @@
 
 use super::guard::{Guards, exposes};
 use super::{Change, Policy};
-use crate::{Acl, Found, Record, Role, Stat, WriteOp, ZnodePath};
+use crate::archive::{Record, Role};
+use crate::tree::{Acl, Found, Stat, WriteOp, ZnodePath};
 
 /// What is live where a record is to go.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// How many failures of a kind a report names.
 const NAMED: usize = 100;

@@ -7,7 +7,8 @@ use futures::stream::{self, StreamExt};
 
 use super::places::Places;
 use super::{RestoreError, RestoreOptions};
-use crate::{ArchiveError, Outline, Record, RecordSource, Role, ZnodePath};
+use crate::archive::{ArchiveError, Outline, Record, RecordSource, Role};
+use crate::tree::ZnodePath;
 
 /// Frames that are read ahead of their use.
 const AHEAD: usize = 6;

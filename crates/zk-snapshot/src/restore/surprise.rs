@@ -3,7 +3,7 @@
 use super::Change;
 use super::plan::Hint;
 use super::write::{Rest, Writer};
-use crate::{WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// A znode is planned again this often because of what came between.
 pub(super) const TRIES: u8 = 4;

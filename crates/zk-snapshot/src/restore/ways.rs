@@ -4,7 +4,8 @@ use super::Stop;
 use super::apply::Run;
 use super::plan::Live;
 use super::scope::Placed;
-use crate::{Acl, History, Reading, Record, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::archive::{Record, Role};
+use crate::tree::{Acl, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     /// Whether something can be created below `parent`. What is missing above a renamed subtree is created, without

@@ -13,7 +13,7 @@ use super::places::Places;
 use super::plan::{Hint, Step};
 use super::surprise::Surprise;
 use super::{Change, RestoreOptions, RestoreReport, Stop};
-use crate::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Calls in flight together.
 const IN_FLIGHT: usize = 8;

@@ -11,7 +11,9 @@ use zookeeper_client as zk;
 use super::session::{Session, is_lost, is_undecodable};
 use super::{BatchedClient, wire};
 use crate::client::four_letter_word;
-use crate::{AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
+use crate::tree::{
+    AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader,
+};
 
 /// Znodes in one `multiRead`, and requests in flight; together they keep a server busy without holding more.
 const READS: usize = 256;
