@@ -1,3 +1,5 @@
+//! A client of the ensemble, as the traits have it.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -136,6 +138,20 @@ impl Client {
 
 fn lost() -> ClientError {
     ClientError::new("model", "the connection was lost")
+}
+
+impl Ensemble {
+    /// A client, connected.
+    #[must_use]
+    pub fn client(&self, identity: Identity, manner: Manner) -> Client {
+        let mut wire = self.lock();
+        let first = wire.connections();
+        for _ in 0..manner.connections.max(1) {
+            wire.connect(identity.clone());
+        }
+        drop(wire);
+        Client::new(self.clone(), identity, manner, first)
+    }
 }
 
 #[async_trait]

@@ -1,3 +1,5 @@
+//! Who a client is, and what an ACL lets it do.
+
 use crate::tree::{Acl, AclEntry, WriteError};
 
 /// As whom a connection is known to the servers.

@@ -27,12 +27,15 @@
 
 mod apply;
 mod client;
+mod ensemble;
 mod identity;
+mod rules;
 mod tree;
 mod watch;
 mod wire;
 
 pub use client::{Client, Manner};
+pub use ensemble::Ensemble;
 pub use identity::Identity;
+pub use rules::{Fate, Meddler, Rules};
 pub use tree::{Entry, Look, ModelTree, Znode};
-pub use wire::{Ensemble, Fate, Meddler, Rules};

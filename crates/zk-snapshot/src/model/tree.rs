@@ -1,3 +1,5 @@
+//! The tree of the model, with every state that it ever had.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

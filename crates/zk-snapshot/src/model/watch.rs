@@ -1,3 +1,5 @@
+//! What a persistent recursive watch tells, and what it hides.
+
 use super::{Ensemble, Identity};
 use crate::tree::{Changes, TreeWatch, WriteOp, ZnodePath};
 

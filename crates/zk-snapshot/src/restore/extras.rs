@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
-use super::apply::Run;
+use super::Change;
+use super::error::Stop;
 use super::plan::Step;
-use super::{Change, Stop};
+use super::state::RestoreState;
 use crate::archive::RecordSource;
 use crate::tree::{History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
@@ -22,7 +23,7 @@ enum Extra {
     Doomed(Stat, Vec<ZnodePath>),
 }
 
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents.
     pub(super) async fn delete_extras(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         let mut level = std::mem::take(&mut self.extras);
@@ -32,7 +33,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             self.delete(level).await?;
             self.admit_to_extras().await?;
             // Parents that did not let us; they may name extras of their own once more.
-            self.settle(source).await?;
+            self.plan_again(source).await?;
             // Each of them gives up after a few tries.
             level = self.writer.undeleted.drain().collect();
         }
@@ -53,7 +54,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     match extra {
                         Extra::Gone => self.writer.gone(&path),
                         Extra::Kept => {
-                            self.writer.report.left_alone += u64::from(self.told.insert(path.clone()));
+                            self.writer.report.left_alone +=
+                                u64::from(self.reported_extras.insert(path.clone()));
                             kept.extend(path.ancestors());
                         }
                         Extra::Denied => denied.push(path),
@@ -72,7 +74,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     continue;
                 }
                 kept.extend(path.ancestors());
-                if self.told.insert(path.clone()) {
+                if self.reported_extras.insert(path.clone()) {
                     self.writer.report.left_alone += 1;
                     let why = "it is not in the backup, and may not be read";
                     self.writer.report.fail(&path, why.to_owned());
@@ -86,7 +88,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     continue;
                 }
                 if kept.contains(&path) {
-                    self.writer.report.left_alone += u64::from(self.told.insert(path));
+                    self.writer.report.left_alone += u64::from(self.reported_extras.insert(path));
                     continue;
                 }
                 let delete = Step {

@@ -58,7 +58,7 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Znodes that were as in the backup already.
     pub unchanged: u64,
-    /// Live ephemeral znodes, and parents that hold one, which were left alone.
+    /// LiveZnode ephemeral znodes, and parents that hold one, which were left alone.
     pub left_alone: u64,
     /// How many changes failed. Not zero: the live tree is not equal to the backup.
     pub failed: u64,
