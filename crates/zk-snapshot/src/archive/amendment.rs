@@ -1,3 +1,5 @@
+//! What became of znodes after the walk had passed them, worked in while reading.
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,3 +1,5 @@
+//! What an archive holds, by path, to be looked into.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Frames: records packed and hashed, and unpacked and checked.
+
 use std::fmt::Write as _;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};

@@ -1,3 +1,5 @@
+//! How the znodes of two backups differ.
+
 use std::collections::HashSet;
 
 use serde::Serialize;
@@ -6,6 +8,7 @@ use super::{AT_ONCE, ArchiveError, RecordSource};
 use crate::archive::Role;
 use crate::tree::ZnodePath;
 use crate::tree::keys::{KeyMap, Keys};
+use crate::tree::reserved::is_reserved;
 
 /// How many znodes are named of which nothing is known.
 const NAMED: usize = 100;
@@ -106,9 +109,7 @@ pub fn compare(
     page: (usize, usize),
 ) -> Result<Comparison, ArchiveError> {
     let keys = Keys::random();
-    let own = |path: &ZnodePath| {
-        path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/") || !within(path)
-    };
+    let own = |path: &ZnodePath| is_reserved(path) || !within(path);
     let prints = |record: &super::Record| {
         let mut entries = record.acl.entries().to_vec();
         entries.sort();

@@ -1,3 +1,5 @@
+//! One znode as an archive holds it.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};

@@ -8,6 +8,7 @@ use super::two_walks::TwoWalks;
 use super::verify::Verified;
 use super::walk::Walked;
 use super::{CaptureError, CaptureOptions, CaptureSummary, Consistency, Portion};
+use crate::tree::reserved::{KEEPER_VERSION, QUOTA};
 use crate::tree::{ClientError, History, Reading, ZnodePath, ZnodeReader};
 
 /// How often a validation starts over after the connection was lost.
@@ -93,7 +94,7 @@ async fn once(mut state: CaptureState<'_>) -> Result<CaptureSummary, CaptureErro
 
 /// Whether this is ClickHouse Keeper: it says so in a znode, and lacks one that every ZooKeeper has.
 async fn is_keeper(reader: &dyn ZnodeReader) -> Result<bool, ClientError> {
-    let paths = ["/keeper/api_version", "/zookeeper/quota"].map(ZnodePath::parse);
+    let paths = [KEEPER_VERSION, QUOTA].map(ZnodePath::parse);
     let paths: Vec<_> = paths.into_iter().flatten().collect();
     let readings = reader.read_many(&paths, History::Any).await?;
     Ok(matches!(readings[..], [Reading::Found(_), Reading::Missing]))

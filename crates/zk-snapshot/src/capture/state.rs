@@ -8,6 +8,7 @@ use super::summary::NAMED;
 use super::two_walks::TwoWalks;
 use super::{AclIndex, CaptureError, CaptureOptions, CaptureSummary, Portion};
 use crate::tree::keys::{KeyMap, Keys};
+use crate::tree::reserved::{is_keepers, is_reserved};
 use crate::tree::table::KeyTable;
 use crate::tree::{Acl, Found, Stat, ZnodePath, ZnodeReader};
 
@@ -138,7 +139,7 @@ impl<'a> CaptureState<'a> {
 
     /// The child called `name`, where it can be asked for and belongs in a capture.
     pub(super) fn child(&self, path: &ZnodePath, name: &str) -> Option<ZnodePath> {
-        if self.keeper && path.is_root() && name == "keeper" {
+        if self.keeper && is_keepers(path, name) {
             return None;
         }
         let child = path.child(name).ok()?;
@@ -148,10 +149,10 @@ impl<'a> CaptureState<'a> {
     /// Notes children that cannot be asked for. No server has any; if one does, the backup must not hide it.
     pub(super) fn note_refused_names(&mut self, path: &ZnodePath, names: &[String]) {
         self.refused.remove(path);
-        let is_keepers = |name: &str| self.keeper && path.is_root() && name == "keeper";
+        let is_own = |name: &str| self.keeper && is_keepers(path, name);
         let (mut count, mut some) = (0, Vec::new());
         for name in names {
-            if self.child(path, name).is_none() && !is_keepers(name) {
+            if self.child(path, name).is_none() && !is_own(name) {
                 count += 1;
                 if some.len() < NAMED && self.refused.len() < NAMED {
                     let start: String = name.chars().take(SHOWN).collect();
@@ -186,7 +187,7 @@ impl<'a> CaptureState<'a> {
 
     /// Notes `stat` for [`verify`](Self::verify), or that there is nothing to verify any more.
     pub(super) fn note(&mut self, path: &ZnodePath, stat: Option<&Stat>) {
-        if !self.verifies || path.is_of_the_server() {
+        if !self.verifies || is_reserved(path) {
             return;
         }
         let key = self.keys.path(path);

@@ -1,3 +1,5 @@
+//! Access control lists as the files have them.
+
 use std::collections::HashMap;
 
 use super::jute::{Input, put_buffer};

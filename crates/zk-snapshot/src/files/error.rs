@@ -1,3 +1,5 @@
+//! What is wrong in which file.
+
 /// What is wrong in a snapshot or transaction log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {

@@ -1,3 +1,5 @@
+//! The znodes of a clean snapshot as records.
+
 use std::collections::HashMap;
 use std::io::{Read, Seek};
 

@@ -1,3 +1,5 @@
+//! The traits through which a tree is read and written, and what is said through them.
+
 use async_trait::async_trait;
 
 use super::{Acl, Kind, Stat, ZnodePath};
