@@ -39,7 +39,7 @@ mod record;
 pub use amendment::{Amended, Amendment};
 pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
-pub use compare::{Comparison, Turn, Turned, compare};
+pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
 pub use record::{Outline, Record, Role};
 
 use crate::tree::ZnodePath;

@@ -7,7 +7,7 @@ use super::state::{CaptureState, MOST_TOLD};
 use super::visit::{EPHEMERAL, UNREADABLE, Visit, length, pair, record, unreadable, visit};
 use super::{CaptureError, Portion};
 use crate::archive::{Record, Role};
-use crate::tree::{Changes, ClientError, History, Reading, Stat, TreeWatch, ZnodePath};
+use crate::tree::{Acl, AclFound, Changes, ClientError, Found, History, Reading, Stat, TreeWatch, ZnodePath};
 
 /// Whether a walk saw all that changed meanwhile.
 pub(super) enum Walked {
@@ -138,24 +138,8 @@ impl CaptureState<'_> {
             self.summary.acls_read += 1;
         }
         let read = found.stat;
-        let acl = match acl {
-            Some(Reading::Found(guard)) => {
-                if !pair(&mut found.stat, &guard) {
-                    self.dirty.insert(path.clone());
-                }
-                guard.acl
-            }
-            Some(Reading::Denied | Reading::Undecodable(_)) => {
-                self.see(&path, UNREADABLE);
-                self.unreadable(&path);
-                records.push(unreadable(path));
-                return Ok(());
-            }
-            // Gone by now; whether for good, with all below it, is for the second look to say.
-            Some(Reading::Missing) | None => {
-                self.dirty.insert(path);
-                return Ok(());
-            }
+        let Some(acl) = self.own_acl(&path, &mut found, acl, records) else {
+            return Ok(());
         };
         let children = found.children.iter().filter_map(|name| self.child(&path, name));
         let children: Vec<_> = children.collect();
@@ -176,5 +160,34 @@ impl CaptureState<'_> {
         self.see(&path, length(&found));
         records.push(record(path, Role::Captured, found, acl));
         Ok(())
+    }
+
+    /// The access control list of a znode that was found, if it is known by now. `found` takes over what belongs to it.
+    fn own_acl(
+        &mut self,
+        path: &ZnodePath,
+        found: &mut Found,
+        acl: Option<Reading<AclFound>>,
+        records: &mut Vec<Record>,
+    ) -> Option<Acl> {
+        match acl {
+            Some(Reading::Found(guard)) => {
+                if !pair(&mut found.stat, &guard) {
+                    self.dirty.insert(path.clone());
+                }
+                Some(guard.acl)
+            }
+            Some(Reading::Denied | Reading::Undecodable(_)) => {
+                self.see(path, UNREADABLE);
+                self.unreadable(path);
+                records.push(unreadable(path.clone()));
+                None
+            }
+            // Gone by now; whether for good, with all below it, is for the second look to say.
+            Some(Reading::Missing) | None => {
+                self.dirty.insert(path.clone());
+                None
+            }
+        }
     }
 }

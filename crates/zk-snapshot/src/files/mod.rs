@@ -5,29 +5,46 @@
 //! (`org.apache.zookeeper.server.persistence`), and `docs/FORMAT.md` has what we write.
 
 mod acls;
-mod again;
-mod chain;
-mod directory;
+mod adler;
+mod amend;
+mod arena;
+mod base;
+mod data_dirs;
+mod digest;
 mod error;
-mod feed;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-mod handout;
+mod gather;
+mod gathered;
+mod items;
 mod jute;
+mod kinds;
 mod log;
-mod names;
+mod log_chain;
+mod old_names;
+mod paths;
+mod received_snapshot;
+mod reconcile;
 mod records;
 mod replay;
-mod rereading;
-mod settling;
+mod reread;
+mod seals;
+mod second_read;
+mod sessions;
 mod snapshot;
+mod source;
+mod touched;
 mod tree;
 mod txn;
 mod write;
 
-pub use directory::{DataDirs, FilesReport, GatherError, Gathered, gather};
+pub use data_dirs::DataDirs;
 pub use error::{Fault, FileError};
-pub use handout::Handout;
+pub use gather::gather;
+pub use gathered::{FilesReport, GatherError, Gathered};
+pub use kinds::Kinds;
+pub use received_snapshot::ReceivedSnapshot;
+pub use reconcile::{ReconciledSnapshot, Reconciler};
 pub use records::SnapshotRecords;
-pub use settling::{Settled, Settling};
-pub use tree::{Dropped, FileTree, Kinds};
+pub use sessions::Dropped;
+pub use tree::FileTree;

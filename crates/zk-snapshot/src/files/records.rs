@@ -6,7 +6,7 @@ use std::io::{Read, Seek};
 use super::Fault;
 use super::acls::{self, OPEN_ID};
 use super::jute::{Input, Persisted};
-use super::tree::name_of;
+use super::paths::{name_of, path_of};
 use crate::archive::{ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role};
 use crate::tree::{Acl, Stat, ZnodePath};
 
@@ -79,13 +79,6 @@ fn damaged(frame: usize, fault: &Fault) -> ArchiveError {
     ArchiveError::Damaged {
         frame,
         why: fault.to_string(),
-    }
-}
-
-pub(super) fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
-    match bytes {
-        [] => Some(ZnodePath::root()),
-        bytes => ZnodePath::parse(std::str::from_utf8(bytes).ok()?).ok(),
     }
 }
 

@@ -5,18 +5,21 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
 use super::acls::Acls;
-use super::feed::{Feed, Place, PutOff, Seals, Source};
+use super::base::Piece;
+use super::digest::digest;
+use super::items::{Deferred, Items, Place};
 use super::jute::{Input, Persisted};
-use super::replay::Touched;
-use super::tree::{FileTree, Piece, digest, name_of, parent};
+use super::paths::{name_of, parent};
+use super::seals::{Seals, TAIL};
+use super::source::Source;
+use super::touched::Touched;
+use super::tree::FileTree;
 use super::{Fault, FileError};
 use crate::tree::Kind;
 
 pub(super) const MAGIC: &[u8; 4] = b"ZKSN";
 /// Ends the znodes and every checksum: a string, `/`.
 pub(super) const END: &[u8] = &[0, 0, 0, 1, b'/'];
-/// Znodes are copied in pieces of about this.
-pub(super) const PART: u64 = 256 << 10;
 
 /// A snapshot as it was loaded.
 pub(super) struct Loaded {
@@ -56,10 +59,10 @@ pub(super) fn survey(
         };
         let digest = source.open(|input| {
             std::thread::scope(|scope| {
-                let mut feed = Feed::new(scope, input);
-                let rest = znodes.body(&mut feed);
-                at = feed.at;
-                znodes.trailers(rest?, feed.end()?)
+                let mut items = Items::new(scope, input);
+                let rest = znodes.body(&mut items);
+                at = items.at;
+                znodes.trailers(rest?, items.end()?)
             })
         });
         let digest = digest.map_err(|fault| FileError::new(name, at as usize, fault))?;
@@ -88,7 +91,7 @@ enum Order {
 }
 
 /// What was read.
-enum One {
+enum ItemRead {
     /// A znode, and its digest is in the sum.
     Counted,
     /// A znode whose digest is not.
@@ -111,47 +114,47 @@ struct Znodes<'a, E> {
 /// What follows the znodes, and where it begins.
 type Rest = (u64, Vec<u8>);
 
-fn number(feed: &mut Feed<'_>) -> Result<u32, Fault> {
-    let count = feed.item(|input, _| input.int())?;
+fn number(items: &mut Items<'_>) -> Result<u32, Fault> {
+    let count = items.item(|input, _| input.int())?;
     u32::try_from(count).map_err(|_| Fault::Length(count.into()))
 }
 
 impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     /// Reads everything up to the first checksum.
-    fn body(&mut self, feed: &mut Feed<'_>) -> Result<Rest, Fault> {
-        let magic = feed.item(|input, _| input.array::<4>());
+    fn body(&mut self, items: &mut Items<'_>) -> Result<Rest, Fault> {
+        let magic = items.item(|input, _| input.array::<4>());
         if !matches!(&magic, Ok(magic) if magic == MAGIC) {
             return Err(magic.err().unwrap_or(Fault::Magic("a snapshot")));
         }
         // Version and dbid, which no reader looks at.
-        feed.item(|input, _| input.array::<12>())?;
-        for _ in 0..number(feed)? {
-            let (session, timeout) = feed.item(|input, _| Ok((input.long()?, input.int()?)))?;
+        items.item(|input, _| input.array::<12>())?;
+        for _ in 0..number(items)? {
+            let (session, timeout) = items.item(|input, _| Ok((input.long()?, input.int()?)))?;
             self.tree.sessions.insert(session, timeout);
         }
-        for _ in 0..number(feed)? {
+        for _ in 0..number(items)? {
             let acls = &mut self.tree.acls;
-            feed.item(|input, _| {
+            items.item(|input, _| {
                 let (id, list) = (input.long()?, input.acl()?);
                 Ok(acls.read(id, list))
             })?;
         }
         self.acl = (0, self.tree.acls.of_id(0));
         loop {
-            match feed.item(|input, place| self.one(input, place))? {
-                One::Counted => {}
-                One::Digestless => feed.put_off(),
-                One::End => break,
+            match items.item(|input, place| self.znode(input, place))? {
+                ItemRead::Counted => {}
+                ItemRead::Digestless => items.put_off(),
+                ItemRead::End => break,
             }
         }
         if self.tree.is_empty() {
             return Err(Fault::NoParent("/".to_owned()));
         }
-        self.tree.base.nodes = u32::try_from(self.tree.nodes.len()).unwrap_or(u32::MAX);
-        let (begin, mut rest) = (feed.at, Vec::new());
-        while let Ok(byte) = feed.item(|input, _| input.array::<1>()) {
+        self.tree.base.nodes = self.tree.places().end;
+        let (begin, mut rest) = (items.at, Vec::new());
+        while let Ok(byte) = items.item(|input, _| input.array::<1>()) {
             rest.extend_from_slice(&byte);
-            if rest.len() > super::feed::TAIL {
+            if rest.len() > TAIL {
                 return Err(Fault::Trailing(rest.len() as u64));
             }
         }
@@ -162,7 +165,7 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     fn trailers(
         &mut self,
         (sealed, rest): Rest,
-        (seals, put_off): (Seals, PutOff),
+        (seals, deferred): (Seals, Deferred),
     ) -> Result<Option<(i64, u64)>, Fault> {
         let mut input = Input::new(&rest);
         let seal = |input: &mut Input<'_>| {
@@ -190,8 +193,8 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
             seal(&mut input)?;
         }
         self.tree.base.seal = seals.whole();
-        self.tree.digest = self.tree.digest.wrapping_add(put_off.digest);
-        let (names, more) = (&mut self.tree.base.old_names, put_off.old_names);
+        self.tree.add_quiet_digest(deferred.digest);
+        let (names, more) = (&mut self.tree.base.old_names, deferred.old_names);
         names.count += more.count;
         names.paths.extend(more.paths);
         match input.left() {
@@ -201,12 +204,12 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     }
 
     /// Reads a znode, or the end.
-    fn one(&mut self, input: &mut Input<'_>, place: Place) -> Result<One, Fault> {
+    fn znode(&mut self, input: &mut Input<'_>, place: Place) -> Result<ItemRead, Fault> {
         let path = input.string()?;
         if path == b"/" {
-            return Ok(One::End);
+            return Ok(ItemRead::End);
         }
-        let mut one = One::Counted;
+        let mut read = ItemRead::Counted;
         let (data, id, stat) = (input.buffer()?, input.long()?, Persisted::read(input)?);
         let tree = &mut self.tree;
         if id != self.acl.0 {
@@ -223,41 +226,23 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
             self.missed.push(parent.to_vec());
         }
         let node = if kind == Kind::Ephemeral || acl == Acls::UNKNOWN || self.touched.has(path) {
-            let spans = (tree.keep(Some(path)), tree.keep(data));
-            let node = tree.put(spans, acl, stat, above)?;
+            let node = tree.put((path, data), acl, stat, above)?;
             tree.base.pieces.push(Piece::Node(node));
             Some(node)
         } else {
-            if let Some(above) = above {
-                tree.nodes[above as usize].children += 1;
-            }
+            tree.add_child(above);
             if place.whole {
-                one = One::Digestless;
+                read = ItemRead::Digestless;
             } else {
-                tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
+                tree.add_quiet_digest(digest(path, data, &stat));
                 tree.base.old_names.look_at(path);
             }
-            let base = &mut tree.base;
-            base.quiet.count(kind, data);
-            if base.acls.last() != Some(&acl) {
-                base.acls.insert(acl);
-            }
             let more = u32::try_from(input.at()).map_err(|_| Fault::Length(i64::MAX))?;
-            match base.pieces.last_mut() {
-                Some(Piece::Quiet { length, znodes, .. }) if u64::from(*length) + u64::from(more) <= PART => {
-                    *length += more;
-                    *znodes += 1;
-                }
-                _ => base.pieces.push(Piece::Quiet {
-                    at: place.at,
-                    length: more,
-                    znodes: 1,
-                }),
-            }
+            tree.base.leave(kind, data, acl, (place.at, more));
             None
         };
         self.order.enter(path, node);
-        Ok(one)
+        Ok(read)
     }
 }
 
