@@ -15,6 +15,24 @@ pub struct DataDirs {
     pub log: PathBuf,
 }
 
+impl DataDirs {
+    /// The snapshots, oldest first, each with the zxid at which it was begun.
+    ///
+    /// # Errors
+    /// [`GatherError::Directory`] if the directory cannot be read.
+    pub fn snapshots(&self) -> Result<Vec<(i64, PathBuf)>, GatherError> {
+        list(&version_2(&self.data), "snapshot")
+    }
+
+    /// The transaction logs, oldest first, each with the zxid that it begins with.
+    ///
+    /// # Errors
+    /// [`GatherError::Directory`] if the directory cannot be read.
+    pub fn logs(&self) -> Result<Vec<(i64, PathBuf)>, GatherError> {
+        list(&version_2(&self.log), "log")
+    }
+}
+
 /// Why one snapshot makes no state.
 pub(super) enum Unfit {
     Damaged(FileError),

@@ -9,9 +9,8 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::acls::{self, Acls};
 use super::amend::RereadZnode;
-use super::jute::Persisted;
 use super::paths::{bytes_of, path_of};
-use super::snapshot::{self, Loaded};
+use super::snapshot::{self, Loaded, Shown};
 use super::source::Source;
 use super::touched::Touched;
 use super::{FileError, FilesReport, Gathered};
@@ -58,7 +57,7 @@ impl ReceivedSnapshot {
     pub(super) fn over(name: &str, zxid: i64, source: Source) -> Result<Self, FileError> {
         let mut marks = HashMap::new();
         let mut samples = BTreeMap::<u32, Vec<ZnodePath>>::new();
-        let mut each = |path: &[u8], acl: u32, stat: &Persisted| {
+        let mut each = |Shown { path, acl, stat, .. }: Shown<'_>| {
             let mark = Mark {
                 czxid: stat.czxid,
                 owner: stat.owner,

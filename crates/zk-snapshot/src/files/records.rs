@@ -45,14 +45,14 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
         if index > 0 {
             let mut input = Input::new(&part);
             for _ in 0..count {
-                items.push(read(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?);
+                items.push(read_znode(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?);
             }
         }
         Ok(items)
     }
 }
 
-fn read<T>(
+pub(super) fn read_znode<T>(
     input: &mut Input<'_>,
     take: &mut impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
@@ -61,7 +61,7 @@ fn read<T>(
     take(path, data, acl, &stat)
 }
 
-fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
+pub(super) fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
     let mut input = Input::new(head);
     input.take(16)?;
     for _ in 0..input.count(12)? {

@@ -35,55 +35,76 @@ pub(super) struct Loaded {
 /// Reads the snapshot `name`, taken at `zxid`, packed or not, and holds of it what `touched` names, what belongs to
 /// sessions, and what has a list that it does not know. Every byte is checked.
 pub(super) fn load(name: &str, zxid: i64, source: &Source, touched: &Touched) -> Result<Loaded, FileError> {
-    survey(name, zxid, source, touched, &mut |_, _, _| {})
+    survey(name, zxid, source, touched, &mut |_| {})
 }
 
-/// The same, and shows every znode to `each`, with its list; from the beginning again if it is not depth first.
+/// The same, and shows every znode to `each`; from the beginning again if it is not depth first.
 pub(super) fn survey(
     name: &str,
     zxid: i64,
     source: &Source,
     touched: &Touched,
-    each: &mut impl FnMut(&[u8], u32, &Persisted),
+    each: &mut impl FnMut(Shown<'_>),
 ) -> Result<Loaded, FileError> {
-    let mut read = |order: Order| -> Result<Loaded, FileError> {
-        let mut at = 0;
-        let mut znodes = Znodes {
-            tree: FileTree::over(source.clone(), zxid),
-            touched,
-            order,
-            end: zxid,
-            acl: (0, Acls::UNKNOWN),
-            missed: Vec::new(),
-            each: &mut *each,
-        };
-        let digest = source.open(|input| {
-            std::thread::scope(|scope| {
-                let mut items = Items::new(scope, input);
-                let rest = znodes.body(&mut items);
-                at = items.at;
-                znodes.trailers(rest?, items.end()?)
-            })
-        });
-        let digest = digest.map_err(|fault| FileError::new(name, at as usize, fault))?;
-        Ok(Loaded {
-            tree: znodes.tree,
-            digest,
-            end: znodes.end,
-            missed: znodes.missed,
-        })
-    };
-    match read(Order::DepthFirst(Vec::new(), Vec::new())) {
+    match read(name, zxid, source, touched, Order::depth_first(), each) {
         // Servers write depth first, but also read files that are not.
         Err(error) if matches!(error.fault, Fault::NoParent(_)) => {
-            read(Order::Any(HashSet::new(), DefaultHashBuilder::default()))
+            read(name, zxid, source, touched, Order::any(), each)
         }
         read => read,
     }
 }
 
+/// The same, of a snapshot that has this order.
+pub(super) fn read(
+    name: &str,
+    zxid: i64,
+    source: &Source,
+    touched: &Touched,
+    order: Order,
+    each: &mut impl FnMut(Shown<'_>),
+) -> Result<Loaded, FileError> {
+    let mut at = 0;
+    let mut znodes = Znodes {
+        tree: FileTree::over(source.clone(), zxid),
+        touched,
+        order,
+        end: zxid,
+        acl: (0, Acls::UNKNOWN),
+        missed: Vec::new(),
+        each,
+    };
+    let digest = source.open(|input| {
+        std::thread::scope(|scope| {
+            let mut items = Items::new(scope, input);
+            let rest = znodes.body(&mut items);
+            at = items.at;
+            znodes.trailers(rest?, items.end()?)
+        })
+    });
+    let digest = digest.map_err(|fault| FileError::new(name, at as usize, fault))?;
+    Ok(Loaded {
+        tree: znodes.tree,
+        digest,
+        end: znodes.end,
+        missed: znodes.missed,
+    })
+}
+
+/// A znode as the snapshot has it.
+pub(super) struct Shown<'a> {
+    /// Empty for the root.
+    pub(super) path: &'a [u8],
+    pub(super) data: Option<&'a [u8]>,
+    /// The number of its list among `acls`.
+    pub(super) acl: u32,
+    pub(super) acls: &'a Acls,
+    pub(super) kind: Kind,
+    pub(super) stat: &'a Persisted,
+}
+
 /// How the parent of a znode is known.
-enum Order {
+pub(super) enum Order {
     /// The last path, and those of its ancestors that are not left yet: their lengths and nodes.
     DepthFirst(Vec<u8>, Vec<(usize, Option<u32>)>),
     /// All paths.
@@ -119,7 +140,7 @@ fn number(items: &mut Items<'_>) -> Result<u32, Fault> {
     u32::try_from(count).map_err(|_| Fault::Length(count.into()))
 }
 
-impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
+impl<E: FnMut(Shown<'_>)> Znodes<'_, E> {
     /// Reads everything up to the first checksum.
     fn body(&mut self, items: &mut Items<'_>) -> Result<Rest, Fault> {
         let magic = items.item(|input, _| input.array::<4>());
@@ -217,9 +238,16 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
         }
         let acl = self.acl.1;
         self.end = self.end.max(stat.newest_zxid());
-        (self.each)(path, acl, &stat);
         let above = self.order.above(path, tree)?;
         let kind = tree.kind(stat.owner);
+        (self.each)(Shown {
+            path,
+            data,
+            acl,
+            acls: &tree.acls,
+            kind,
+            stat: &stat,
+        });
         if kind == Kind::Ephemeral
             && let Some(parent) = parent(path).filter(|parent| self.touched.misses(stat.owner, parent))
         {
@@ -247,6 +275,14 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
 }
 
 impl Order {
+    pub(super) fn depth_first() -> Self {
+        Self::DepthFirst(Vec::new(), Vec::new())
+    }
+
+    pub(super) fn any() -> Self {
+        Self::Any(HashSet::new(), DefaultHashBuilder::default())
+    }
+
     /// The node of a path's parent, where that is a node.
     fn above(&mut self, path: &[u8], tree: &FileTree) -> Result<Option<u32>, Fault> {
         let Some(parent) = parent(path) else {
