@@ -11,6 +11,7 @@ use crate::tree::{
     ZnodeWriter,
 };
 
+mod claims;
 mod guards;
 
 pub use guards::guards;
@@ -26,6 +27,7 @@ pub async fn run<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &Znode
     outcomes_are_told_apart(client, root).await;
     versions_are_asked_for(client, root).await;
     order_is_kept(client, root).await;
+    claims::what_is_claimed_holds(client, root).await;
     a_watch_sees_what_a_read_sees(client, root).await;
     a_capture_is_restored(client, root).await;
     numbers_are_not_given_twice(client, root).await;

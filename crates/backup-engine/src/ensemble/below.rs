@@ -77,7 +77,7 @@ impl ZnodeReader for Below {
         self.client.session().await
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
+    async fn sync(&self) -> Result<bool, ClientError> {
         self.client.sync().await
     }
 

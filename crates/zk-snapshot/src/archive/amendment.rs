@@ -30,6 +30,14 @@ pub struct Amended<S> {
     added: Vec<Vec<Record>>,
 }
 
+impl<S> std::fmt::Debug for Amended<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Amended")
+            .field("amended", &(self.superseding.len() + self.added.len()))
+            .finish_non_exhaustive()
+    }
+}
+
 impl<S: RecordSource> Amended<S> {
     /// Works `amendments`, parents before children, into `source`.
     pub fn new(source: S, amendments: Vec<Amendment>) -> Self {

@@ -27,6 +27,14 @@ pub struct Catalog {
     listed: HashMap<ZnodePath, Vec<Entry>>,
 }
 
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalog")
+            .field("frames", &self.source.frames())
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct Family {
     children: u32,

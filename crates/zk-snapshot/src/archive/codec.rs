@@ -43,6 +43,15 @@ pub struct ArchiveWriter<W> {
     last_acl: (Acl, Vec<u8>),
 }
 
+impl<W> std::fmt::Debug for ArchiveWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveWriter")
+            .field("offset", &self.offset)
+            .field("frames", &self.frames.len())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<W: Write> ArchiveWriter<W> {
     /// Starts an archive in `out`, which is empty.
     pub fn new(out: W) -> Self {
@@ -125,6 +134,14 @@ pub struct ArchiveFile<R> {
     file: Mutex<R>,
     frames: Vec<Frame>,
     longest: u64,
+}
+
+impl<R> std::fmt::Debug for ArchiveFile<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveFile")
+            .field("frames", &self.frames.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R: Read + Seek> ArchiveFile<R> {

@@ -49,6 +49,7 @@ pub(crate) const AT_ONCE: usize = 1 << 18;
 
 /// An archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// The file below failed.
     #[error("the archive cannot be read or written: {0}")]

@@ -7,6 +7,7 @@ use crate::archive::{Amended, Record};
 use crate::tree::ZnodeReader;
 
 /// A capture in memory.
+#[derive(Debug)]
 pub struct Captured {
     /// What was found.
     pub summary: CaptureSummary,

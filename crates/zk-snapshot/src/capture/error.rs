@@ -4,6 +4,7 @@ use crate::tree::{ClientError, ZnodePath};
 
 /// Why a capture ended without a summary.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CaptureError {
     /// ZooKeeper could not be asked.
     #[error(transparent)]

@@ -48,6 +48,12 @@ pub struct Tls {
     pub identity: Option<(String, String)>,
 }
 
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive() // no keys
+    }
+}
+
 impl std::fmt::Debug for BatchedConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BatchedConfig")
@@ -87,6 +93,14 @@ pub struct BatchedClient {
     /// Whether the server knows an identity of ours.
     is_known: bool,
     runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for BatchedClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchedClient")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BatchedClient {

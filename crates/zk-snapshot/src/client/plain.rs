@@ -62,6 +62,14 @@ pub struct PlainClient {
     runtime: Option<Runtime>,
 }
 
+impl std::fmt::Debug for PlainClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainClient")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
 impl PlainClient {
     /// Connects, and returns when every connection has answered a request.
     ///
@@ -237,6 +245,10 @@ impl ZnodeReader for PlainClient {
 
     fn epoch(&self) -> u64 {
         self.connections[0].epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        Ok(false) // its library has no such request
     }
 
     fn batch_size(&self) -> usize {

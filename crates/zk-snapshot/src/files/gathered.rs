@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Dropped, FileTree};
 
 /// A server's state, and how it came about.
+#[derive(Debug)]
 pub struct Gathered {
     /// The state, without sessions and ephemeral znodes.
     pub tree: FileTree,
@@ -52,6 +53,7 @@ pub struct FilesReport {
 
 /// Why there is no state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GatherError {
     /// The directory cannot be read.
     #[error("{0}: {1}")]

@@ -36,6 +36,15 @@ pub struct ReceivedSnapshot {
     samples: BTreeMap<u32, Vec<ZnodePath>>,
 }
 
+impl std::fmt::Debug for ReceivedSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceivedSnapshot")
+            .field("name", &self.name)
+            .field("znodes", &self.loaded.tree)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What changes with a znode's access control list, and what no client is shown.
 #[derive(Clone, Copy)]
 struct Mark {

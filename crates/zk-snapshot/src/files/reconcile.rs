@@ -34,6 +34,14 @@ pub struct Reconciler<'a> {
     worse: Option<ReconciledSnapshot>,
 }
 
+impl std::fmt::Debug for Reconciler<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler")
+            .field("watches", &self.watch.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
 /// A snapshot, and what some znodes were at one later moment.
 pub struct ReconciledSnapshot {
     received: ReceivedSnapshot,
@@ -43,6 +51,15 @@ pub struct ReconciledSnapshot {
     acls_exact: bool,
     /// Whether it may be of another time, or of another ensemble, than what was asked for.
     strange: bool,
+}
+
+impl std::fmt::Debug for ReconciledSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReconciledSnapshot")
+            .field("received", &self.received)
+            .field("acls_exact", &self.acls_exact)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Reconciler<'a> {

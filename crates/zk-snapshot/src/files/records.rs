@@ -22,6 +22,14 @@ pub struct SnapshotRecords<R> {
     acls: HashMap<i64, Acl>,
 }
 
+impl<R> std::fmt::Debug for SnapshotRecords<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotRecords")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<R: Read + Seek + Send> SnapshotRecords<R> {
     /// Over a file that [`FileTree::write`](crate::files::FileTree::write) wrote, and the parts it was written in.
     ///

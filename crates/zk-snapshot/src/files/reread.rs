@@ -51,7 +51,9 @@ impl Reread {
         watch: &mut dyn TreeWatch,
         mut dirty: BTreeSet<ZnodePath>,
     ) -> Result<(), String> {
-        reader.sync().await.map_err(words)?;
+        if !reader.sync().await.map_err(words)? {
+            return Err("its server cannot be told to catch up".to_owned());
+        }
         dirty.extend(changes(watch)?);
         for round in 0..ROUNDS {
             (self.list_changed, self.joined) = (false, false);
@@ -356,6 +358,14 @@ mod tests {
 
         fn batches_in_flight(&self) -> usize {
             1
+        }
+
+        fn epoch(&self) -> u64 {
+            0
+        }
+
+        async fn sync(&self) -> Result<bool, ClientError> {
+            Ok(true)
         }
 
         async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {

@@ -194,8 +194,8 @@ impl ZnodeReader for Client {
         Ok(Some(self.ensemble.lock().session(self.first)))
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
-        self.read(self.first, Request::Sync).await.map(drop)
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.read(self.first, Request::Sync).await.map(|_| true)
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {

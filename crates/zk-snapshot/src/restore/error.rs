@@ -43,6 +43,7 @@ impl From<ArchiveError> for Stop {
 /// Why a restore ended early. Where it has a report, changes may have been made; running the restore again completes
 /// them.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RestoreError {
     /// The backup cannot be read.
     #[error("{cause}; {} changes were made before", .report.changes())]

@@ -17,6 +17,7 @@ pub struct ZnodePath(String);
 /// Why a text is not a znode path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?} is not a znode path: {why}")]
+#[non_exhaustive]
 pub struct PathError {
     /// The text that was refused.
     pub path: String,

@@ -270,12 +270,13 @@ impl ZnodeReader for BatchedClient {
         i64::from_str_radix(zxid.trim(), 16).ok()
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
+    async fn sync(&self) -> Result<bool, ClientError> {
         let answer = self.main.call(self.deadline(), |zk| {
             let zk = zk.clone();
             async move { zk.sync("/").await }.boxed()
         });
-        answer.await.map_err(|error| self.client_error(&error))
+        let done = answer.await.map(|()| true);
+        done.map_err(|error| self.client_error(&error))
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
