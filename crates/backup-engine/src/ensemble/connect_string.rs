@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::reserved::is_reserved;
 
 /// Where an ensemble is, as ZooKeeper's own clients are told: `zk1:2181,zk2:2181/kafka`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,15 +43,10 @@ fn chroot_of(text: &str) -> Result<ZnodePath, String> {
         ));
     }
     let chroot = ZnodePath::parse(&format!("/{text}")).map_err(|error| error.to_string())?;
-    match is_the_servers(&chroot) {
+    match is_reserved(&chroot) {
         true => Err(format!("{chroot} is the server's own, and no chroot")),
         false => Ok(chroot),
     }
-}
-
-/// Whether `path`, in the whole tree, belongs to ZooKeeper itself.
-pub(crate) fn is_the_servers(path: &ZnodePath) -> bool {
-    path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/")
 }
 
 fn server(text: &str, port: u16) -> Result<String, String> {

@@ -10,7 +10,6 @@ mod traits;
 mod zookeeper;
 
 pub use self::connect_string::ConnectString;
-pub(crate) use self::connect_string::is_the_servers;
 pub use self::memory::MemoryEnsemble;
 pub(crate) use self::probed::Probed;
 pub use self::states::{AdminSource, AgentSource, FilesSource, StateSource};

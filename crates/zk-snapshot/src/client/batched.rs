@@ -1,3 +1,5 @@
+//! The adapter over `zookeeper-client`: many reads or writes in one request.
+
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 

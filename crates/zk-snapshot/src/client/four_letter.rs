@@ -1,3 +1,5 @@
+//! The four-letter words of a server.
+
 use std::io;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! The adapter over `zookeeper-async`: plain requests, any server version.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! Why nobody answers at an address.
+
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
