@@ -185,7 +185,7 @@ impl Replay {
     /// Applies all that was read of `logs`, from after `zxid`.
     fn of(mut self, logs: LogChain<'_>, zxid: i64) -> Result<Self, Unfit> {
         let doubt = logs.doubt.clone();
-        let mut second = logs.from_beginning(zxid)?;
+        let mut second = logs.second_time(zxid)?;
         second.run(&mut |txn, reader| self.apply(txn, reader))?;
         match doubt {
             Some((zxid, doubt)) if self.agreed < zxid || self.report.digest_agrees != Some(true) => {

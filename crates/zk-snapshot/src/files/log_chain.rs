@@ -45,7 +45,7 @@ impl LogChain<'_> {
     }
 
     /// The same transactions once more, from after `zxid`.
-    pub(super) fn from_beginning(mut self, zxid: i64) -> Result<Self, FileError> {
+    pub(super) fn second_time(mut self, zxid: i64) -> Result<Self, FileError> {
         self.readers.iter_mut().try_for_each(LogReader::rewind)?;
         (self.committed, self.last, self.current) = (Some(self.last), zxid, 0);
         Ok(self)

@@ -102,7 +102,7 @@ impl FileTree {
             return Ok(());
         };
         self.change(above, |node, _| {
-            node.stat.pzxid = node.stat.pzxid.max(header.zxid)
+            node.stat.pzxid = node.stat.pzxid.max(header.zxid);
         });
         let Some(at) = self.find(path) else {
             return Ok(());

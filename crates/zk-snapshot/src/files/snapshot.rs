@@ -133,7 +133,7 @@ struct Znodes<'a, E> {
 }
 
 /// What follows the znodes, and where it begins.
-type Rest = (u64, Vec<u8>);
+type Trailers = (u64, Vec<u8>);
 
 fn number(items: &mut Items<'_>) -> Result<u32, Fault> {
     let count = items.item(|input, _| input.int())?;
@@ -142,7 +142,7 @@ fn number(items: &mut Items<'_>) -> Result<u32, Fault> {
 
 impl<E: FnMut(Shown<'_>)> Znodes<'_, E> {
     /// Reads everything up to the first checksum.
-    fn body(&mut self, items: &mut Items<'_>) -> Result<Rest, Fault> {
+    fn body(&mut self, items: &mut Items<'_>) -> Result<Trailers, Fault> {
         let magic = items.item(|input, _| input.array::<4>());
         if !matches!(&magic, Ok(magic) if magic == MAGIC) {
             return Err(magic.err().unwrap_or(Fault::Magic("a snapshot")));
@@ -185,7 +185,7 @@ impl<E: FnMut(Shown<'_>)> Znodes<'_, E> {
     /// What follows the znodes: a checksum, and up to two more numbers with a checksum each, of all bytes before it.
     fn trailers(
         &mut self,
-        (sealed, rest): Rest,
+        (sealed, rest): Trailers,
         (seals, deferred): (Seals, Deferred),
     ) -> Result<Option<(i64, u64)>, Fault> {
         let mut input = Input::new(&rest);

@@ -43,7 +43,7 @@ pub struct RestoreOptions {
     /// Whether the backup tells how many children each znode has had. Where it does not, no counter is raised.
     pub counters_known: bool,
     /// The present, in milliseconds since the Unix epoch: TTL znodes that are missing and due by then count as
-    /// [`created_passing`](RestoreReport::created_passing).
+    /// [`created_passing`](super::RestoreReport::created_passing).
     pub now: i64,
     /// What earlier restores have left unfinished, and where this one notes the same.
     pub ledger: Arc<dyn Ledger>,

@@ -206,6 +206,6 @@ impl<'a> Scope<'a> {
             && !renamed_away
             && !is_never_written(path)
             && !is_always_there(path)
-            && (!within_zookeeper || self.options.roots.iter().any(|root| is_reserved(root)))
+            && (!within_zookeeper || self.options.roots.iter().any(is_reserved))
     }
 }
