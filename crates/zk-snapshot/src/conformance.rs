@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::{
-    Acl, AclEntry, CaptureOptions, Changes, Consistency, Found, History, Kind, Reading, RestoreOptions,
-    WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
+use crate::capture::{CaptureOptions, Consistency, capture_in_memory};
+use crate::restore::{RestoreOptions, restore};
+use crate::tree::{
+    Acl, AclEntry, Changes, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
 };
 
+mod claims;
 mod guards;
 
 pub use guards::guards;
@@ -24,6 +27,7 @@ pub async fn run<C: ZnodeReader + ZnodeWriter + ?Sized>(client: &C, root: &Znode
     outcomes_are_told_apart(client, root).await;
     versions_are_asked_for(client, root).await;
     order_is_kept(client, root).await;
+    claims::what_is_claimed_holds(client, root).await;
     a_watch_sees_what_a_read_sees(client, root).await;
     a_capture_is_restored(client, root).await;
     numbers_are_not_given_twice(client, root).await;
@@ -280,7 +284,7 @@ async fn a_watch_sees_what_a_read_sees<C: ZnodeReader + ZnodeWriter + ?Sized>(cl
         root.child("bytes").unwrap(),
         root.child("bytes").unwrap().child("c").unwrap(),
     );
-    let seen = |watch: &mut Box<dyn crate::TreeWatch>| match watch.take() {
+    let seen = |watch: &mut Box<dyn crate::tree::TreeWatch>| match watch.take() {
         Changes::Of(paths) => paths.into_iter().collect::<BTreeSet<_>>(),
         Changes::Lost => panic!("the connection was lost"),
     };

@@ -6,9 +6,20 @@
 //! sequential children are numbered can, and are. Container and TTL znodes and null data look like ordinary
 //! persistent znodes and empty data to a client.
 //!
+//! | to | look in |
+//! |---|---|
+//! | name znodes, and read or write a tree of any kind | [`tree`] |
+//! | reach a server | [`client`] |
+//! | take a live tree as of one moment | [`capture`] |
+//! | keep what was taken, and compare two states | [`archive`] |
+//! | put it back | [`restore`] |
+//! | read or write the snapshots and transaction logs of a server | [`files`] |
+//!
 //! ```
 //! use std::sync::Arc;
-//! use zk_snapshot::{Acl, CaptureOptions, Consistency, MemoryTree, RestoreOptions, capture_in_memory, restore};
+//! use zk_snapshot::capture::{CaptureOptions, Consistency, capture_in_memory};
+//! use zk_snapshot::restore::{RestoreOptions, restore};
+//! use zk_snapshot::tree::{Acl, MemoryTree};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let live = MemoryTree::new();
@@ -27,41 +38,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod acl_index;
-mod archive;
-mod capture;
-mod client;
+#![warn(missing_debug_implementations)]
+
+pub mod archive;
+pub mod capture;
+pub mod client;
 #[cfg(feature = "conformance")]
 pub mod conformance;
-mod files;
+pub mod files;
 #[cfg(feature = "conformance")]
 pub mod model;
-mod restore;
-mod tree;
+pub mod restore;
+pub mod tree;
 
-pub use acl_index::{AclIndex, AclIndexWriter};
-pub use archive::{
-    Amended, Amendment, ArchiveError, ArchiveFile, ArchiveWriter, Catalog, Children, Comparison, Entry,
-    Frame, Outline, Record, RecordSource, Role, Turn, Turned, compare,
-};
-pub use capture::{
-    CaptureError, CaptureOptions, CaptureSummary, Captured, Consistency, Portion, capture, capture_in_memory,
-};
-#[cfg(feature = "batched-client")]
-pub use client::{BatchedClient, BatchedConfig, Tls, four_letter_word};
-#[cfg(feature = "plain-client")]
-pub use client::{PlainClient, PlainConfig};
-#[cfg(any(fuzzing, test))]
-pub use files::fuzzing;
-pub use files::{
-    DataDirs, Dropped, Fault, FileError, FileTree, FilesReport, GatherError, Gathered, Handout, Kinds,
-    Settled, Settling, SnapshotRecords, gather,
-};
-pub use restore::{
-    Change, Difference, Failure, Ledger, MemoryLedger, Policy, RestoreError, RestoreOptions, RestoreReport,
-    Unfinished, check_restore, restore,
-};
-pub use tree::{
-    Acl, AclEntry, AclFound, Changes, ClientError, Found, History, Kind, MemoryTree, PathError, Reading,
-    Stat, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
-};
+// Old paths.
+pub use archive::*;
+pub use archive::{ChangedZnode as Turned, ZnodeChange as Turn};
+pub use capture::*;
+pub use client::*;
+pub use files::*;
+pub use files::{ReceivedSnapshot as Handout, ReconciledSnapshot as Settled, Reconciler as Settling};
+pub use restore::*;
+pub use tree::*;
+// End of old paths.

@@ -128,6 +128,14 @@ impl ZnodeReader for Veiled {
         1
     }
 
+    fn epoch(&self) -> u64 {
+        self.tree.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.tree.sync().await
+    }
+
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         let Some(watch) = self.tree.watch(roots).await? else {
             return Ok(None);
@@ -273,6 +281,14 @@ impl ZnodeReader for Keeper {
         1
     }
 
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.0.sync().await
+    }
+
     async fn watch(&self, _roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         Ok(Some(Box::new(Deceiving)))
     }
@@ -355,6 +371,14 @@ impl ZnodeReader for Endless {
 
     fn batches_in_flight(&self) -> usize {
         1
+    }
+
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        Ok(true)
     }
 }
 

@@ -71,6 +71,14 @@ impl ZnodeReader for Slow {
         self.0.batches_in_flight()
     }
 
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.0.sync().await
+    }
+
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         self.0.watch(roots).await
     }

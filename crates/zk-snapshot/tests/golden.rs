@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use zk_snapshot::{DataDirs, Frame, Gathered, Kind, Record, RecordSource, SnapshotRecords, gather};
+use zk_snapshot::archive::{Frame, Record, RecordSource};
+use zk_snapshot::files::{
+    DataDirs, FileError, Gathered, LogFile, Operation, SnapshotFile, SnapshotRecords, gather,
+};
+use zk_snapshot::tree::Kind;
 
 const RELEASES: [&str; 2] = ["3.8.0", "3.9.5"];
 
@@ -225,5 +229,98 @@ proptest! {
             }
             fs::write(path, bytes).unwrap();
         })?;
+    }
+}
+
+fn dirs(directory: &Path) -> DataDirs {
+    DataDirs {
+        data: directory.to_owned(),
+        log: directory.to_owned(),
+    }
+}
+
+#[test]
+fn the_znodes_of_a_state_are_shown_as_its_snapshot_has_them() {
+    for release in RELEASES {
+        let gathered = read(&golden(release)).unwrap();
+        let (bytes, records) = written(&gathered);
+        let expected: Vec<_> = records
+            .iter()
+            .map(|record| {
+                (
+                    record.path.to_string(),
+                    record.data.clone(),
+                    Some(record.acl.clone()),
+                    record.stat,
+                )
+            })
+            .collect();
+        let mut shown = Vec::new();
+        let show = |shown: &mut Vec<_>, znode: zk_snapshot::files::FileZnode<'_>| {
+            let data = znode.data.unwrap_or_default().to_vec();
+            assert_eq!(znode.kind, Kind::of_owner(znode.stat.ephemeral_owner));
+            shown.push((znode.path.into_owned(), data, znode.acl, znode.stat));
+            Ok::<_, FileError>(())
+        };
+        gathered.tree.for_each(|znode| show(&mut shown, znode)).unwrap();
+        assert_eq!(shown, expected, "{release}");
+        // And the file that is written is a snapshot like any other.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &bytes).unwrap();
+        shown.clear();
+        let snapshot = SnapshotFile::open(file.path()).unwrap();
+        snapshot.for_each(|znode| show(&mut shown, znode)).unwrap();
+        assert_eq!(shown, expected, "{release}");
+    }
+}
+
+#[test]
+fn what_takes_znodes_may_stop_and_damage_is_told_after_them() {
+    let gathered = read(&golden("3.9.5")).unwrap();
+    let mut shown = 0;
+    let stopped = gathered.tree.for_each(|_| {
+        shown += 1;
+        Err::<(), Box<dyn std::error::Error>>("enough".into())
+    });
+    assert_eq!((shown, stopped.unwrap_err().to_string().as_str()), (1, "enough"));
+    let (mut bytes, records) = written(&gathered);
+    let last = bytes.len() - 30;
+    bytes[last] ^= 1;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), &bytes).unwrap();
+    shown = 0;
+    let damaged = SnapshotFile::open(file.path()).unwrap().for_each(|_| {
+        shown += 1;
+        Ok::<_, FileError>(())
+    });
+    assert_eq!(shown, records.len());
+    assert!(damaged.is_err());
+}
+
+#[test]
+fn the_transactions_of_a_log_are_shown_in_order_until_it_is_damaged() {
+    for release in RELEASES {
+        for (begin, path) in dirs(&golden(release)).logs().unwrap() {
+            let transactions: Vec<_> = LogFile::open(&path).unwrap().map(Result::unwrap).collect();
+            assert_eq!(transactions[0].zxid, begin, "{release}");
+            assert!(transactions.is_sorted_by_key(|transaction| transaction.zxid));
+            assert!(transactions.last().unwrap().digest.is_some());
+            let has = |wanted: fn(&Operation) -> bool| {
+                let operations = transactions.iter().map(|transaction| &transaction.operation);
+                operations.into_iter().any(wanted)
+            };
+            assert!(
+                has(|operation| matches!(operation, Operation::Create { .. })),
+                "{release} {begin}"
+            );
+
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[16 + 12 + 5] ^= 1; // in the first record
+            let file = tempfile::NamedTempFile::new().unwrap();
+            fs::write(file.path(), &bytes).unwrap();
+            let mut log = LogFile::open(file.path()).unwrap();
+            assert!(log.next().unwrap().is_err());
+            assert!(log.next().is_none());
+        }
     }
 }

@@ -81,6 +81,14 @@ impl ZnodeReader for Restless {
         2
     }
 
+    fn epoch(&self) -> u64 {
+        self.tree.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.tree.sync().await
+    }
+
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
         if self.watched {
             self.tree.watch(roots).await

@@ -1,6 +1,7 @@
 //! A subtree of an ensemble that stands for all of it.
 
 use async_trait::async_trait;
+use zk_snapshot::tree::reserved;
 use zk_snapshot::{
     Acl, AclFound, Changes, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath,
     ZnodeReader, ZnodeWriter,
@@ -27,9 +28,12 @@ impl Below {
             .await;
         let why = match reading?.pop() {
             None | Some(Reading::Missing) => format!("the chroot {chroot} does not exist"),
-            Some(Reading::Found(found)) if found.children.iter().any(|name| name == "zookeeper") => format!(
-                "{chroot}/zookeeper exists, and below a chroot it cannot be told from the server's own /zookeeper"
-            ),
+            Some(Reading::Found(found)) if found.children.iter().any(|name| name == reserved::NAME) => {
+                format!(
+                    "{chroot}/{name} exists, and below a chroot it cannot be told from the server's own /{name}",
+                    name = reserved::NAME
+                )
+            }
             Some(Reading::Found(_) | Reading::Denied | Reading::Undecodable(_)) => {
                 return Ok(Self { client, chroot });
             }
@@ -77,7 +81,7 @@ impl ZnodeReader for Below {
         self.client.session().await
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
+    async fn sync(&self) -> Result<bool, ClientError> {
         self.client.sync().await
     }
 

@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::reserved::is_reserved;
 
 /// A text that is no connect string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,15 +52,10 @@ fn chroot_of(text: &str) -> Result<ZnodePath, String> {
         ));
     }
     let chroot = ZnodePath::parse(&format!("/{text}")).map_err(|error| error.to_string())?;
-    match is_the_servers(&chroot) {
+    match is_reserved(&chroot) {
         true => Err(format!("{chroot} is the server's own, and no chroot")),
         false => Ok(chroot),
     }
-}
-
-/// Whether `path`, in the whole tree, belongs to ZooKeeper itself.
-pub(crate) fn is_the_servers(path: &ZnodePath) -> bool {
-    path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/")
 }
 
 fn server(text: &str, port: u16) -> Result<String, String> {

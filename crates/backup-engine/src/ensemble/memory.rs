@@ -41,6 +41,18 @@ impl ZnodeReader for MemoryEnsemble {
         self.0.batches_in_flight()
     }
 
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.0.sync().await
+    }
+
+    async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
+        self.0.read_at_once(paths).await
+    }
+
     async fn reads_everything(&self) -> Result<bool, ClientError> {
         self.0.reads_everything().await
     }

@@ -9,7 +9,6 @@ mod states;
 mod traits;
 mod zookeeper;
 
-pub(crate) use self::connect_string::is_the_servers;
 pub use self::connect_string::{ConnectString, ConnectStringError};
 pub use self::memory::MemoryEnsemble;
 pub(crate) use self::probed::Probed;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use health_metrics::ZooKeeperHealth;
+use zk_snapshot::tree::reserved::CONFIG;
 use zk_snapshot::{
     BatchedClient, BatchedConfig, ClientError, History, PlainClient, PlainConfig, Reading, ZnodePath,
     four_letter_word,
@@ -16,8 +17,6 @@ use super::below::Below;
 use super::members::others;
 use super::traits::{Client, Ensemble, MembersUnknown};
 
-/// Where an ensemble says which servers it has.
-const CONFIG: &str = "/zookeeper/config";
 /// The longest that a health probe waits.
 const PROBE: Duration = Duration::from_secs(2);
 

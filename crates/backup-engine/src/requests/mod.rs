@@ -11,8 +11,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use vault_store::{Mode, StoreError, VaultId};
 use zk_snapshot::Policy;
+use zk_snapshot::tree::reserved::is_reserved;
 
-use crate::ensemble::is_the_servers;
 use crate::kind::{JobKind, LANE};
 use crate::lock::lock;
 use crate::site::Site;
@@ -159,7 +159,7 @@ fn check_renames(request: &RestoreRequest) -> Result<(), InvalidRequest> {
         if from.is_root() || to.is_root() {
             return Err(InvalidRequest::RenamesRoot);
         }
-        if is_the_servers(to) {
+        if is_reserved(to) {
             let (from, to) = (from.clone(), to.clone());
             return Err(InvalidRequest::RenamesIntoServers { from, to });
         }

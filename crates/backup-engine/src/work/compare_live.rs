@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
+use zk_snapshot::tree::reserved;
 use zk_snapshot::{
     ArchiveError, Change, ClientError, Comparison, RecordSource, RestoreError, RestoreOptions, Role, Turn,
     ZnodePath, restore,
@@ -23,7 +24,7 @@ fn unreadable(records: &dyn RecordSource) -> Result<Vec<ZnodePath>, ArchiveError
         let unread = outlines.filter(|outline| outline.role == Role::Unreadable);
         unreadable.extend(unread.map(|outline| outline.path));
     }
-    unreadable.retain(|path| !path.as_str().starts_with("/zookeeper/"));
+    unreadable.retain(|path| !reserved::is_below(path.as_str().as_bytes()));
     Ok(unreadable)
 }
 

@@ -169,6 +169,14 @@ impl ZnodeReader for Guarded {
         self.tree.batches_in_flight()
     }
 
+    fn epoch(&self) -> u64 {
+        self.tree.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.tree.sync().await
+    }
+
     async fn reads_everything(&self) -> Result<bool, ClientError> {
         self.tree.reads_everything().await
     }

@@ -2,6 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use zk_snapshot::fuzzing;
+use zk_snapshot::files::fuzzing;
 
 fuzz_target!(|bytes: &[u8]| fuzzing::hand_out(bytes.to_vec()));

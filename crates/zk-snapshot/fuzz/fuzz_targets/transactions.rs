@@ -3,4 +3,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| zk_snapshot::fuzzing::replay(bytes));
+fuzz_target!(|bytes: &[u8]| zk_snapshot::files::fuzzing::replay(bytes));

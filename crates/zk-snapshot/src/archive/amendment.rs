@@ -1,9 +1,11 @@
+//! What became of znodes after the walk had passed them, worked in while reading.
+
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{ArchiveError, Outline, Record, RecordSource};
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// Records in one part of what [`Amended`] adds.
 const PART: usize = 1_000;
@@ -26,6 +28,14 @@ pub struct Amended<S> {
     source: S,
     superseding: HashMap<ZnodePath, Option<Record>>,
     added: Vec<Vec<Record>>,
+}
+
+impl<S> std::fmt::Debug for Amended<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Amended")
+            .field("amended", &(self.superseding.len() + self.added.len()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: RecordSource> Amended<S> {

@@ -1,9 +1,11 @@
+//! What an archive holds, by path, to be looked into.
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{AT_ONCE, ArchiveError, Record, RecordSource, Role};
 use crate::tree::keys::{Key, KeyMap, Keys};
-use crate::{Stat, ZnodePath};
+use crate::tree::{Stat, ZnodePath};
 
 /// So many children of one znode are listed by name; more are not read all at once.
 const SORTED: u32 = 10_000;
@@ -23,6 +25,14 @@ pub struct Catalog {
     places: Vec<(u32, u32)>,
     families: KeyMap<3, Family>,
     listed: HashMap<ZnodePath, Vec<Entry>>,
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalog")
+            .field("frames", &self.source.frames())
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Default)]
@@ -216,7 +226,7 @@ fn by_name(entries: &mut [Entry]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Acl;
+    use crate::tree::Acl;
 
     fn record(path: &str) -> Record {
         Record {

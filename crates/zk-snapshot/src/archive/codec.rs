@@ -1,3 +1,5 @@
+//! Frames: records packed and hashed, and unpacked and checked.
+
 use std::fmt::Write as _;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{Amendment, ArchiveError, Outline, Record, RecordSource};
-use crate::{Acl, ZnodePath};
+use crate::tree::{Acl, ZnodePath};
 
 /// A frame is closed once it holds this many bytes of records.
 const FRAME_BYTES: usize = 1 << 20;
@@ -39,6 +41,15 @@ pub struct ArchiveWriter<W> {
     records: u64,
     frames: Vec<Frame>,
     last_acl: (Acl, Vec<u8>),
+}
+
+impl<W> std::fmt::Debug for ArchiveWriter<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveWriter")
+            .field("offset", &self.offset)
+            .field("frames", &self.frames.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<W: Write> ArchiveWriter<W> {
@@ -123,6 +134,14 @@ pub struct ArchiveFile<R> {
     file: Mutex<R>,
     frames: Vec<Frame>,
     longest: u64,
+}
+
+impl<R> std::fmt::Debug for ArchiveFile<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ArchiveFile")
+            .field("frames", &self.frames.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl<R: Read + Seek> ArchiveFile<R> {
@@ -252,7 +271,8 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::{Role, Stat, ZnodePath};
+    use crate::archive::Role;
+    use crate::tree::{Stat, ZnodePath};
 
     fn archive(sizes: &[usize]) -> (Vec<Record>, Vec<u8>, Vec<Frame>) {
         let records: Vec<_> = sizes
@@ -370,7 +390,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(text.contains("no frame has so many"), "{text}");
-        let opened = crate::SnapshotRecords::open(file, vec![frame]).map(drop);
+        let opened = crate::files::SnapshotRecords::open(file, vec![frame]).map(drop);
         assert!(opened.unwrap_err().to_string().contains("no frame has so many"));
     }
 

@@ -1,10 +1,14 @@
+//! How the znodes of two backups differ.
+
 use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::{AT_ONCE, ArchiveError, RecordSource};
+use super::{AT_ONCE, ArchiveError, Record, RecordSource};
+use crate::archive::Role;
+use crate::tree::ZnodePath;
 use crate::tree::keys::{KeyMap, Keys};
-use crate::{Role, ZnodePath};
+use crate::tree::reserved::is_reserved;
 
 /// How many znodes are named of which nothing is known.
 const NAMED: usize = 100;
@@ -15,7 +19,7 @@ const BESIDE: usize = 64;
 /// What lies between two states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Turn {
+pub enum ZnodeChange {
     /// Only the later one has the znode.
     Added,
     /// Only the earlier one has it.
@@ -30,11 +34,11 @@ pub enum Turn {
 
 /// One znode that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Turned {
+pub struct ChangedZnode {
     /// Which.
     pub path: ZnodePath,
     /// How.
-    pub change: Turn,
+    pub change: ZnodeChange,
 }
 
 /// How two states differ.
@@ -53,7 +57,7 @@ pub struct Comparison {
     /// The first of these.
     pub unknown_paths: Vec<ZnodePath>,
     /// Some of those that differ, in the order in which they are found.
-    pub differences: Vec<Turned>,
+    pub differences: Vec<ChangedZnode>,
     #[serde(skip)]
     passed: usize,
     #[serde(skip)]
@@ -71,20 +75,20 @@ impl Comparison {
 
     /// Counts a difference, and keeps it if it is one of the `limit` after the first `offset`: fewer, where they take more
     /// than 8 MiB.
-    pub fn note(&mut self, path: &ZnodePath, change: Turn, (offset, limit): (usize, usize)) {
+    pub fn note(&mut self, path: &ZnodePath, change: ZnodeChange, (offset, limit): (usize, usize)) {
         match change {
-            Turn::Added => self.added += 1,
-            Turn::Removed => self.removed += 1,
-            Turn::DataChanged => self.data_changed += 1,
-            Turn::AclChanged => self.acl_changed += 1,
-            Turn::BothChanged => {
+            ZnodeChange::Added => self.added += 1,
+            ZnodeChange::Removed => self.removed += 1,
+            ZnodeChange::DataChanged => self.data_changed += 1,
+            ZnodeChange::AclChanged => self.acl_changed += 1,
+            ZnodeChange::BothChanged => {
                 self.data_changed += 1;
                 self.acl_changed += 1;
             }
         }
         if self.passed >= offset && self.differences.len() < limit && self.taken < ROOM {
             self.taken += path.as_str().len() + BESIDE;
-            self.differences.push(Turned {
+            self.differences.push(ChangedZnode {
                 path: path.clone(),
                 change,
             });
@@ -105,10 +109,83 @@ pub fn compare(
     page: (usize, usize),
 ) -> Result<Comparison, ArchiveError> {
     let keys = Keys::random();
-    let own = |path: &ZnodePath| {
-        path.as_str() == "/zookeeper" || path.as_str().starts_with("/zookeeper/") || !within(path)
+    let mut known = Known {
+        keys,
+        znodes: KeyMap::default(),
+        unread: HashSet::new(),
     };
-    let prints = |record: &super::Record| {
+    let left_out = |path: &ZnodePath| is_reserved(path) || !within(path);
+    known.read(from, &left_out)?;
+    let mut found = Comparison::default();
+    known.unread.iter().for_each(|path| found.note_unknown(path));
+    // Nothing is known of these in `to`, nor of what is below them.
+    let mut unread = HashSet::new();
+    for index in 0..to.frames() {
+        for record in to.frame(index)? {
+            match record.role {
+                _ if left_out(&record.path) => {}
+                Role::Ancestor => {}
+                Role::Unreadable => {
+                    if unread.insert(record.path.clone()) && !known.unread.contains(&record.path) {
+                        found.note_unknown(&record.path);
+                    }
+                }
+                Role::Captured if is_at_or_below(&known.unread, &record.path) => {}
+                Role::Captured => {
+                    if let Some(change) = known.take(&record) {
+                        found.note(&record.path, change, page);
+                    }
+                }
+            }
+        }
+    }
+    if !known.znodes.is_empty() {
+        for index in 0..from.frames() {
+            for outline in from.outline(index)? {
+                if known.znodes.contains_key(&keys.path(&outline.path))
+                    && !is_at_or_below(&unread, &outline.path)
+                {
+                    found.note(&outline.path, ZnodeChange::Removed, page);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What the earlier state has, and the later one has not shown yet.
+struct Known {
+    keys: Keys,
+    /// Fingerprints of their data and of their access control lists.
+    znodes: KeyMap<3, ([u32; 3], [u32; 3])>,
+    /// Nothing is known of these, nor of what is below them.
+    unread: HashSet<ZnodePath>,
+}
+
+impl Known {
+    fn read(
+        &mut self,
+        from: &dyn RecordSource,
+        left_out: &impl Fn(&ZnodePath) -> bool,
+    ) -> Result<(), ArchiveError> {
+        self.znodes.reserve(from.records().min(AT_ONCE));
+        for index in 0..from.frames() {
+            for record in from.frame(index)? {
+                match record.role {
+                    _ if left_out(&record.path) => {}
+                    Role::Captured => {
+                        let fingerprints = self.fingerprints(&record);
+                        self.znodes.insert(self.keys.path(&record.path), fingerprints);
+                    }
+                    Role::Unreadable => drop(self.unread.insert(record.path)),
+                    Role::Ancestor => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fingerprints(&self, record: &Record) -> ([u32; 3], [u32; 3]) {
         let mut entries = record.acl.entries().to_vec();
         entries.sort();
         let mut list = Vec::new();
@@ -119,67 +196,26 @@ pub fn compare(
                 list.extend_from_slice(text.as_bytes());
             }
         }
-        let (data, acl) = (keys.key::<3>(&[&record.data]), keys.key::<3>(&[&list]));
-        (data.0, acl.0)
-    };
-    let mut known: KeyMap<3, ([u32; 3], [u32; 3])> = KeyMap::default();
-    known.reserve(from.records().min(AT_ONCE));
-    // Nothing is known of these, nor of what is below them.
-    let mut unread: [HashSet<ZnodePath>; 2] = Default::default();
-    for index in 0..from.frames() {
-        for record in from.frame(index)? {
-            match record.role {
-                _ if own(&record.path) => {}
-                Role::Captured => drop(known.insert(keys.path(&record.path), prints(&record))),
-                Role::Unreadable => drop(unread[0].insert(record.path)),
-                Role::Ancestor => {}
-            }
+        let key = |bytes: &[u8]| self.keys.key::<3>(&[bytes]).0;
+        (key(&record.data), key(&list))
+    }
+
+    /// How a znode of the later state differs, which has been shown then.
+    fn take(&mut self, record: &Record) -> Option<ZnodeChange> {
+        let after = self.fingerprints(record);
+        let Some(before) = self.znodes.remove(&self.keys.path(&record.path)) else {
+            return Some(ZnodeChange::Added);
+        };
+        match (before.0 == after.0, before.1 == after.1) {
+            (true, true) => None,
+            (false, true) => Some(ZnodeChange::DataChanged),
+            (true, false) => Some(ZnodeChange::AclChanged),
+            (false, false) => Some(ZnodeChange::BothChanged),
         }
     }
-    let is_below = |unread: &HashSet<ZnodePath>, path: &ZnodePath| {
-        let holds = |path: &ZnodePath| unread.contains(path);
-        !unread.is_empty() && (holds(path) || holds(&ZnodePath::root()) || path.ancestors().iter().any(holds))
-    };
-    let mut found = Comparison::default();
-    unread[0].iter().for_each(|path| found.note_unknown(path));
-    for index in 0..to.frames() {
-        for record in to.frame(index)? {
-            if own(&record.path) {
-                continue;
-            }
-            match record.role {
-                Role::Captured => {}
-                Role::Unreadable => {
-                    if unread[1].insert(record.path.clone()) && !unread[0].contains(&record.path) {
-                        found.note_unknown(&record.path);
-                    }
-                    continue;
-                }
-                Role::Ancestor => continue,
-            }
-            if is_below(&unread[0], &record.path) {
-                continue;
-            }
-            let change = match (known.remove(&keys.path(&record.path)), prints(&record)) {
-                (None, _) => Turn::Added,
-                (Some(before), after) => match (before.0 == after.0, before.1 == after.1) {
-                    (true, true) => continue,
-                    (false, true) => Turn::DataChanged,
-                    (true, false) => Turn::AclChanged,
-                    (false, false) => Turn::BothChanged,
-                },
-            };
-            found.note(&record.path, change, page);
-        }
-    }
-    if !known.is_empty() {
-        for index in 0..from.frames() {
-            for outline in from.outline(index)? {
-                if known.contains_key(&keys.path(&outline.path)) && !is_below(&unread[1], &outline.path) {
-                    found.note(&outline.path, Turn::Removed, page);
-                }
-            }
-        }
-    }
-    Ok(found)
+}
+
+fn is_at_or_below(unread: &HashSet<ZnodePath>, path: &ZnodePath) -> bool {
+    let holds = |path: &ZnodePath| unread.contains(path);
+    !unread.is_empty() && (holds(path) || holds(&ZnodePath::root()) || path.ancestors().iter().any(holds))
 }

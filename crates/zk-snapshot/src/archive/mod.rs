@@ -3,6 +3,32 @@
 //! Each frame is a complete zstd frame, so `zstd -dc archive | jq` reads the whole file, and a damaged frame is
 //! named and costs only itself. Parents come before their children. What changed after the walk had passed it
 //! comes as amendments, in a file of the same kind, which are worked in while reading.
+//!
+//! ```
+//! use std::io::Cursor;
+//! use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, RecordSource};
+//! use zk_snapshot::capture::{CaptureOptions, capture_in_memory};
+//! use zk_snapshot::tree::{Acl, MemoryTree};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let live = MemoryTree::new();
+//! live.put("/config", b"retries=3", Acl::open())?;
+//! let captured = capture_in_memory(&live, &CaptureOptions::default()).await?;
+//!
+//! let mut bytes = Vec::new();
+//! let mut writer = ArchiveWriter::new(&mut bytes);
+//! for index in 0..captured.records.frames() {
+//!     captured.records.frame(index)?.iter().try_for_each(|record| writer.push(record))?;
+//! }
+//! let frames = writer.finish()?; // where they are, and what they must hash to
+//!
+//! let archive = ArchiveFile::new(Cursor::new(bytes), frames);
+//! let records = archive.frame(0)?;
+//! assert_eq!((records[1].path.as_str(), &records[1].data[..]), ("/config", &b"retries=3"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod amendment;
 mod catalog;
@@ -13,16 +39,17 @@ mod record;
 pub use amendment::{Amended, Amendment};
 pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
-pub use compare::{Comparison, Turn, Turned, compare};
+pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
 pub use record::{Outline, Record, Role};
 
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// Room that is made at once for what a file says it holds.
 pub(crate) const AT_ONCE: usize = 1 << 18;
 
 /// An archive could not be written or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ArchiveError {
     /// The file below failed.
     #[error("the archive cannot be read or written: {0}")]

@@ -1,8 +1,10 @@
+//! One znode as an archive holds it.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
-use crate::{Acl, Stat, ZnodePath};
+use crate::tree::{Acl, Stat, ZnodePath};
 
 /// One znode in an archive; one line of JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,7 +127,7 @@ mod base64_bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AclEntry;
+    use crate::tree::AclEntry;
 
     #[test]
     fn a_line_is_what_serde_writes() {

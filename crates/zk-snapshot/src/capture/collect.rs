@@ -1,9 +1,13 @@
+//! A capture in memory.
+
 use tokio::sync::mpsc;
 
 use super::{CaptureError, CaptureOptions, CaptureSummary, Portion, capture};
-use crate::{Amended, Record, ZnodeReader};
+use crate::archive::{Amended, Record};
+use crate::tree::ZnodeReader;
 
 /// A capture in memory.
+#[derive(Debug)]
 pub struct Captured {
     /// What was found.
     pub summary: CaptureSummary,

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// Bytes of data in all answers under way, as far as can be told.
 const BYTES_IN_FLIGHT: usize = 8 << 20;

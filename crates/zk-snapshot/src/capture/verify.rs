@@ -6,26 +6,9 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::CaptureError;
 use super::frontier::Frontier;
-use super::settle::AT_ONCE;
-use super::walk::{MOST_TOLD, Run};
-use crate::{Changes, ClientError, Found, History, Reading, Stat, TreeWatch, ZnodePath};
-
-/// What a znode was when it was read last: which one with which list of ACLs, and how often its data and children
-/// have changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Print {
-    which: (i64, i32),
-    changes: u32,
-}
-
-impl Print {
-    fn of(stat: &Stat) -> Self {
-        Self {
-            which: (stat.czxid, stat.aversion),
-            changes: stat.version.wrapping_add(stat.cversion).cast_unsigned(),
-        }
-    }
-}
+use super::second_look::AT_ONCE;
+use super::state::{CaptureState, Fingerprint, MOST_TOLD};
+use crate::tree::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath};
 
 /// How a second look at everything ended.
 pub(super) enum Verified {
@@ -59,19 +42,7 @@ impl Told {
     }
 }
 
-impl Run<'_> {
-    /// Notes `stat` for [`verify`](Self::verify), or that there is nothing to verify any more.
-    pub(super) fn note(&mut self, path: &ZnodePath, stat: Option<&Stat>) {
-        if !self.verifies || path.is_of_the_server() {
-            return;
-        }
-        let key = self.keys.path(path);
-        match stat {
-            Some(stat) if !stat.is_ephemeral() => self.prints.insert(key, Print::of(stat)),
-            _ => self.prints.remove(&key),
-        };
-    }
-
+impl CaptureState<'_> {
     /// Looks at everything again once it is settled, and counts: whatever changed a znode that we could read all
     /// the time was told, so a change that was not told was hidden from us. `docs/decisions/0014` has the proof.
     pub(super) async fn verify(
@@ -79,7 +50,7 @@ impl Run<'_> {
         watch: &mut dyn TreeWatch,
         rounds: &mut u32,
     ) -> Result<Verified, CaptureError> {
-        let mut open = std::mem::take(&mut self.prints);
+        let mut open = std::mem::take(&mut self.fingerprints);
         let (mut told, mut restless) = (Told::default(), Vec::new());
         let reader = self.reader;
         let batches = reader.batches_in_flight().max(1);
@@ -110,7 +81,7 @@ impl Run<'_> {
                 let Reading::Found(found) = reading else {
                     return Ok(self.differs(path));
                 };
-                let now = Print::of(&found.stat);
+                let now = Fingerprint::of(&found.stat);
                 if now.which != then.which {
                     return Ok(self.differs(path));
                 }
@@ -139,7 +110,7 @@ impl Run<'_> {
         watch: &mut dyn TreeWatch,
         rounds: &mut u32,
         mut told: Told,
-        mut restless: Vec<(ZnodePath, Print)>,
+        mut restless: Vec<(ZnodePath, Fingerprint)>,
     ) -> Result<Verified, CaptureError> {
         while !restless.is_empty() {
             if *rounds == 0 {
@@ -158,9 +129,9 @@ impl Run<'_> {
                     let Reading::Found(found) = reading else {
                         return Ok(self.differs(path.clone()));
                     };
-                    let print = Print::of(&found.stat);
-                    let changes = print.changes.wrapping_sub(then.changes);
-                    if print.which != then.which {
+                    let fingerprint = Fingerprint::of(&found.stat);
+                    let changes = fingerprint.changes.wrapping_sub(then.changes);
+                    if fingerprint.which != then.which {
                         return Ok(self.differs(path.clone()));
                     } else if now.contains(path) {
                         later.push((path.clone(), *then));

@@ -1,8 +1,8 @@
 //! Reading znodes together with their ACLs.
 
-use crate::{
-    Acl, AclFound, AclIndex, ClientError, Found, History, Reading, Record, Role, Stat, ZnodePath, ZnodeReader,
-};
+use super::AclIndex;
+use crate::archive::{Record, Role};
+use crate::tree::{Acl, AclFound, ClientError, Found, History, Reading, Stat, ZnodePath, ZnodeReader};
 
 /// What the walk met: one more than the length of the data, or one of these, which no data are as long as.
 pub(super) const EPHEMERAL: u32 = u32::MAX;

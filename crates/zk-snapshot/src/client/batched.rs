@@ -1,3 +1,5 @@
+//! The adapter over `zookeeper-client`: many reads or writes in one request.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use zookeeper_client as zk;
 use self::session::Session;
 use super::reach::{no_path, reachable};
 use super::relay::{Order, Relay};
-use crate::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
+use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
 mod read;
 mod session;
@@ -48,6 +50,12 @@ pub struct Tls {
     pub ca: String,
     /// Our own certificate and its key, for servers that ask for one.
     pub identity: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive() // no keys
+    }
 }
 
 impl std::fmt::Debug for BatchedConfig {
@@ -91,6 +99,14 @@ pub struct BatchedClient {
     /// In between where the servers do not speak TLS, which it could not look into.
     relay: Option<Arc<Relay>>,
     runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for BatchedClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchedClient")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl BatchedClient {

@@ -1,4 +1,4 @@
-//! Four-letter words, in plain text or by TLS.
+//! The four-letter words of a server.
 
 use std::io;
 use std::sync::Arc;

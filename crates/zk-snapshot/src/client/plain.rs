@@ -1,3 +1,5 @@
+//! The adapter over `zookeeper-async`: plain requests, any server version.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire};
 use super::reach::no_path;
 use super::relay::{Order, Relay};
-use crate::{
+use crate::tree::{
     Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };
@@ -62,6 +64,14 @@ pub struct PlainClient {
     turn: AtomicUsize,
     relay: Arc<Relay>,
     runtime: Option<Runtime>,
+}
+
+impl std::fmt::Debug for PlainClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainClient")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PlainClient {
@@ -250,6 +260,10 @@ impl ZnodeReader for PlainClient {
 
     fn epoch(&self) -> u64 {
         self.connections[0].epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        Ok(false) // its library has no such request
     }
 
     fn batch_size(&self) -> usize {

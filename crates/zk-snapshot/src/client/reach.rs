@@ -1,7 +1,9 @@
+//! Why nobody answers at an address.
+
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::ClientError;
+use crate::tree::ClientError;
 
 /// An address with a path would mean only what is below that: a client that passed over it would take everybody's znodes.
 pub(super) fn no_path(address: &str) -> Result<(), ClientError> {

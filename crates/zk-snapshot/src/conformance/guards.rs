@@ -1,7 +1,9 @@
 //! Who may do what: for clients that are not allowed everything.
 
 use super::{acl, create, found, read, remove, write};
-use crate::{Acl, AclEntry, Changes, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{
+    Acl, AclEntry, Changes, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
+};
 
 const READ: u32 = 1;
 const WRITE: u32 = 2;

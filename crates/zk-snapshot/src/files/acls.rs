@@ -1,7 +1,9 @@
+//! Access control lists as the files have them.
+
 use std::collections::HashMap;
 
 use super::jute::{Input, put_buffer};
-use crate::{Acl, AclEntry};
+use crate::tree::{Acl, AclEntry};
 
 /// What a snapshot writes for a list that lets everybody do everything (`OPEN_UNSAFE_ACL_ID`).
 pub(super) const OPEN_ID: i64 = -1;

@@ -1,5 +1,8 @@
+//! What is wrong in which file.
+
 /// What is wrong in a snapshot or transaction log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// The first bytes are not those of such a file.
     #[error("it is not {0}")]
@@ -94,6 +97,7 @@ impl From<std::io::Error> for Fault {
 /// Where a file is damaged, and how.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}, byte {offset}: {fault}")]
+#[non_exhaustive]
 pub struct FileError {
     /// The file's name.
     pub file: String,

@@ -1,17 +1,17 @@
 //! What the fuzz targets of this crate call (`fuzz/`).
 #![allow(clippy::unwrap_used)] // what is not so is a finding
 
-use super::feed::Source;
-use super::handout::Handout;
-use super::replay::Touched;
+use super::received_snapshot::ReceivedSnapshot;
 use super::snapshot;
+use super::source::Source;
+use super::touched::Touched;
 use super::tree::FileTree;
 use super::txn::Txn;
 
 /// Reads `bytes` as a snapshot that a server hands out.
 pub fn hand_out(bytes: Vec<u8>) {
-    if let Ok(handout) = Handout::over("snapshot.1", 1, Source::Bytes(bytes.into())) {
-        let _ = handout.into_gathered();
+    if let Ok(received) = ReceivedSnapshot::over("snapshot.1", 1, Source::Bytes(bytes.into())) {
+        let _ = received.into_gathered();
     }
 }
 
@@ -42,8 +42,8 @@ pub fn replay(mut bytes: &[u8]) {
     })
     .unwrap();
     let source = Source::Bytes(written.into());
-    let again = snapshot::load("again", tree.zxid(), &source, &Touched::default()).unwrap();
-    let found = (again.tree.digest(), again.tree.len(), again.tree.kinds());
+    let second = snapshot::load("second", tree.zxid(), &source, &Touched::default()).unwrap();
+    let found = (second.tree.digest(), second.tree.len(), second.tree.kinds());
     assert_eq!(found, (tree.digest(), tree.len(), tree.kinds()));
 }
 
@@ -59,7 +59,7 @@ fn applied(txns: &[Txn<'_>], touched: &mut Touched) -> Option<FileTree> {
     for txn in txns {
         tree.apply(txn).ok()?;
     }
-    tree.settle().ok()?;
+    tree.drop_sessions().ok()?;
     Some(tree)
 }
 

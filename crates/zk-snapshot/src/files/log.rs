@@ -6,7 +6,7 @@ use std::path::Path;
 
 use simd_adler32::Adler32;
 
-use super::directory::open_file;
+use super::data_dirs::{Unfit, file_name, open_file, opened};
 use super::jute::Input;
 use super::txn::Txn;
 use super::{Fault, FileError};
@@ -42,13 +42,8 @@ pub(super) struct LogReader {
 
 impl LogReader {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
         Ok(Self {
-            name,
+            name: file_name(path),
             input: BufReader::with_capacity(1 << 20, open_file(path)?),
             at: HEADER,
             claimed: HEADER,
@@ -170,4 +165,8 @@ impl LogReader {
         self.back()?;
         follows.map_err(|error| self.io(&error))
     }
+}
+
+pub(super) fn open(path: &Path) -> Result<LogReader, Unfit> {
+    opened(path, LogReader::open(path))
 }

@@ -3,31 +3,83 @@
 //! A snapshot is fuzzy: it is written while the server goes on. It and what was logged since make one exact state,
 //! which is written as a snapshot that needs no logs. Format facts are those of ZooKeeper 3.4 to 3.9
 //! (`org.apache.zookeeper.server.persistence`), and `docs/FORMAT.md` has what we write.
+//!
+//! [`gather`] makes the exact state of a data directory, [`FileTree::for_each`] shows its znodes, and [`FileTree::write`]
+//! writes it. [`SnapshotFile`] and [`LogFile`] show what is in single files. What a server hands out while it goes on is a
+//! [`ReceivedSnapshot`], and a [`Reconciler`] makes it the state of one moment.
+//!
+//! ```
+//! use zk_snapshot::files::{DataDirs, FileError, LogFile, Operation, gather};
+//!
+//! let dirs = DataDirs { data: "tests/golden/3.9.5".into(), log: "tests/golden/3.9.5".into() };
+//! let state = gather(&dirs, None)?;
+//! assert_eq!(state.report.digest_agrees, Some(true));
+//!
+//! let mut znodes = 0;
+//! state.tree.for_each(|znode| {
+//!     znodes += 1;
+//!     assert!(znode.path.starts_with('/'));
+//!     Ok::<_, FileError>(())
+//! })?;
+//! assert_eq!(znodes, state.tree.len());
+//!
+//! let mut created = 0;
+//! for (_, path) in dirs.logs()? {
+//!     for transaction in LogFile::open(&path)? {
+//!         created += u64::from(matches!(transaction?.operation, Operation::Create { .. }));
+//!     }
+//! }
+//! assert!(created > 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod acls;
-mod again;
-mod chain;
-mod directory;
+mod adler;
+mod amend;
+mod arena;
+mod base;
+mod data_dirs;
+mod digest;
 mod error;
-mod feed;
 #[cfg(any(fuzzing, test))]
 pub mod fuzzing;
-mod handout;
+mod gather;
+mod gathered;
+mod items;
 mod jute;
+mod kinds;
 mod log;
-mod names;
+mod log_chain;
+mod log_file;
+mod old_names;
+mod paths;
+mod received_snapshot;
+mod reconcile;
 mod records;
 mod replay;
-mod rereading;
-mod settling;
+mod reread;
+mod seals;
+mod second_read;
+mod sessions;
 mod snapshot;
+mod snapshot_file;
+mod source;
+mod touched;
+mod transaction;
 mod tree;
 mod txn;
 mod write;
 
-pub use directory::{DataDirs, FilesReport, GatherError, Gathered, gather};
+pub use data_dirs::DataDirs;
 pub use error::{Fault, FileError};
-pub use handout::Handout;
+pub use gather::gather;
+pub use gathered::{FilesReport, GatherError, Gathered};
+pub use kinds::Kinds;
+pub use log_file::LogFile;
+pub use received_snapshot::ReceivedSnapshot;
+pub use reconcile::{ReconciledSnapshot, Reconciler};
 pub use records::SnapshotRecords;
-pub use settling::{Settled, Settling};
-pub use tree::{Dropped, FileTree, Kinds};
+pub use sessions::Dropped;
+pub use snapshot_file::{FileZnode, SnapshotFile};
+pub use transaction::{Operation, Transaction};
+pub use tree::FileTree;

@@ -1,11 +1,14 @@
+//! The znodes of a clean snapshot as records.
+
 use std::collections::HashMap;
 use std::io::{Read, Seek};
 
 use super::Fault;
 use super::acls::{self, OPEN_ID};
 use super::jute::{Input, Persisted};
-use super::tree::name_of;
-use crate::{Acl, ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role, Stat, ZnodePath};
+use super::paths::{name_of, path_of};
+use crate::archive::{ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role};
+use crate::tree::{Acl, Stat, ZnodePath};
 
 /// No part is longer, and none is written that is: it is closed once it has 256 KiB, by a znode that may be larger, or is the lists.
 pub(super) const LONGEST_PART: u64 = 256 << 20;
@@ -19,8 +22,16 @@ pub struct SnapshotRecords<R> {
     acls: HashMap<i64, Acl>,
 }
 
+impl<R> std::fmt::Debug for SnapshotRecords<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotRecords")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<R: Read + Seek + Send> SnapshotRecords<R> {
-    /// Over a file that [`FileTree::write`](crate::FileTree::write) wrote, and the parts it was written in.
+    /// Over a file that [`FileTree::write`](crate::files::FileTree::write) wrote, and the parts it was written in.
     ///
     /// # Errors
     /// [`ArchiveError`] if the first part, which holds the access control lists, is damaged.
@@ -42,14 +53,14 @@ impl<R: Read + Seek + Send> SnapshotRecords<R> {
         if index > 0 {
             let mut input = Input::new(&part);
             for _ in 0..count {
-                items.push(read(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?);
+                items.push(read_znode(&mut input, &mut take).map_err(|fault| damaged(index, &fault))?);
             }
         }
         Ok(items)
     }
 }
 
-fn read<T>(
+pub(super) fn read_znode<T>(
     input: &mut Input<'_>,
     take: &mut impl FnMut(&[u8], Option<&[u8]>, i64, &Persisted) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
@@ -58,7 +69,7 @@ fn read<T>(
     take(path, data, acl, &stat)
 }
 
-fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
+pub(super) fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
     let mut input = Input::new(head);
     input.take(16)?;
     for _ in 0..input.count(12)? {
@@ -76,13 +87,6 @@ fn damaged(frame: usize, fault: &Fault) -> ArchiveError {
     ArchiveError::Damaged {
         frame,
         why: fault.to_string(),
-    }
-}
-
-pub(super) fn path_of(bytes: &[u8]) -> Option<ZnodePath> {
-    match bytes {
-        [] => Some(ZnodePath::root()),
-        bytes => ZnodePath::parse(std::str::from_utf8(bytes).ok()?).ok(),
     }
 }
 

@@ -1,116 +1,26 @@
 //! Replay by ZooKeeper's own rules (`DataTree.processTxn`).
 
-use hashbrown::{DefaultHashBuilder, HashSet};
-use std::hash::BuildHasher;
-
 use super::Fault;
 use super::jute::Persisted;
-use super::tree::{FileTree, GONE, name_of, parent};
+use super::paths::{name_of, parent};
+use super::tree::FileTree;
 use super::txn::{Create, Created, Header, Op, Txn};
 use crate::tree::kind::{CONTAINER, TTL};
-
-/// Dead znodes and dead bytes are cleared away where they are more than the live ones, and than these.
-const DEAD_NODES: usize = 4_096;
-const DEAD_BYTES: usize = 32 << 20;
-
-/// The znodes that transactions are about, and the parents of these: eight bytes for each path.
-#[derive(Default)]
-pub(super) struct Touched {
-    paths: HashSet<u64>,
-    ends: Ends,
-    /// Sessions that end. Not every release logs which ephemeral znodes went with them.
-    closed: HashSet<i64>,
-    hasher: DefaultHashBuilder,
-}
-
-/// How paths end. Most of a snapshot is told from what is touched by that, in much less time than a hash takes.
-struct Ends(Box<[u64; 1 << 10]>);
-
-impl Default for Ends {
-    fn default() -> Self {
-        Self(Box::new([0; 1 << 10]))
-    }
-}
-
-impl Ends {
-    /// A word, and a bit of it.
-    fn place(path: &[u8]) -> (usize, u64) {
-        let end = match path.last_chunk::<8>() {
-            Some(end) => u64::from_le_bytes(*end),
-            None => path.iter().fold(0, |end, byte| end << 8 | u64::from(*byte)),
-        };
-        let mixed = (end ^ path.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((mixed >> 54) as usize, 1 << (mixed >> 48 & 63))
-    }
-
-    fn insert(&mut self, path: &[u8]) {
-        let (word, bit) = Self::place(path);
-        self.0[word] |= bit;
-    }
-
-    fn may_have(&self, path: &[u8]) -> bool {
-        let (word, bit) = Self::place(path);
-        self.0[word] & bit != 0
-    }
-}
-
-impl Touched {
-    /// Whether it has `path`; it may say so of one in 2^64 that it has not.
-    pub(super) fn has(&self, path: &[u8]) -> bool {
-        self.ends.may_have(path) && self.paths.contains(&self.hasher.hash_one(path))
-    }
-
-    /// Whether an ephemeral znode of `owner` goes, and it is not known to touch its parent.
-    pub(super) fn misses(&self, owner: i64, parent: &[u8]) -> bool {
-        self.closed.contains(&owner) && !self.has(parent)
-    }
-
-    pub(super) fn insert(&mut self, path: &[u8]) {
-        let path = if path == b"/" { b"" } else { path };
-        self.ends.insert(path);
-        self.paths.insert(self.hasher.hash_one(path));
-    }
-
-    pub(super) fn with_parent(&mut self, path: &[u8]) {
-        self.insert(path);
-        if let Some(parent) = parent(path) {
-            self.insert(parent);
-        }
-    }
-
-    pub(super) fn add(&mut self, session: i64, op: &Op<'_>) {
-        match op {
-            Op::Create(create) => self.with_parent(create.path),
-            Op::Delete(path) => self.with_parent(path),
-            Op::CloseSession(paths) => {
-                self.closed.insert(session);
-                paths.iter().for_each(|path| self.with_parent(path));
-            }
-            Op::SetData { path, .. } | Op::SetAcl { path, .. } => self.insert(path),
-            Op::Multi(ops) => ops.iter().for_each(|op| self.add(session, op)),
-            Op::CreateSession(_) | Op::Error | Op::Check => {}
-        }
-    }
-}
 
 impl FileTree {
     /// Applies a transaction by the rules of replay: what the tree shows already is no error.
     pub(super) fn apply(&mut self, txn: &Txn<'_>) -> Result<(), Fault> {
         match &txn.op {
             Op::Multi(ops) if ops.contains(&Op::Error) => {}
-            Op::Multi(ops) => ops.iter().try_for_each(|op| self.one(&txn.header, op))?,
-            op => self.one(&txn.header, op)?,
+            Op::Multi(ops) => ops.iter().try_for_each(|op| self.apply_op(&txn.header, op))?,
+            op => self.apply_op(&txn.header, op)?,
         }
         self.zxid = self.zxid.max(txn.header.zxid);
-        if self.dead_created > DEAD_NODES.max(self.len())
-            || self.dead_bytes > DEAD_BYTES.max(self.arena.len() / 2)
-        {
-            self.tidy();
-        }
+        self.tidy();
         Ok(())
     }
 
-    fn one(&mut self, header: &Header, op: &Op<'_>) -> Result<(), Fault> {
+    fn apply_op(&mut self, header: &Header, op: &Op<'_>) -> Result<(), Fault> {
         match op {
             Op::CreateSession(timeout) => {
                 self.sessions.insert(header.session, *timeout);
@@ -118,7 +28,7 @@ impl FileTree {
             Op::CloseSession(paths) => {
                 paths.iter().try_for_each(|path| self.delete(header, path))?;
                 for at in self.owned.remove(&header.session).unwrap_or_default() {
-                    let path = self.path(&self.nodes[at as usize]).to_vec();
+                    let path = self.path(self.node(at)).to_vec();
                     self.delete(header, &path)?;
                 }
                 self.sessions.remove(&header.session);
@@ -127,17 +37,17 @@ impl FileTree {
             Op::Delete(path) => self.delete(header, path)?,
             Op::SetData { path, data, version } => {
                 if let Some(at) = self.find(path) {
-                    let before = self.digest_of(at);
-                    self.replace(at, *data);
-                    let stat = &mut self.nodes[at as usize].stat;
-                    (stat.version, stat.mzxid, stat.mtime) = (*version, header.zxid, header.time);
-                    self.digest = self.digest.wrapping_sub(before).wrapping_add(self.digest_of(at));
+                    self.change(at, |node, arena| {
+                        arena.replace(&mut node.data, *data);
+                        let stat = &mut node.stat;
+                        (stat.version, stat.mzxid, stat.mtime) = (*version, header.zxid, header.time);
+                    });
                 }
             }
             Op::SetAcl { path, acl, version } => {
                 if let Some(at) = self.find(path) {
-                    self.nodes[at as usize].acl = self.acls.number(acl);
-                    self.alter(at, |stat| stat.aversion = *version);
+                    let acl = self.acls.number(acl);
+                    self.change(at, |node, _| (node.acl, node.stat.aversion) = (acl, *version));
                 }
             }
             Op::Multi(_) | Op::Error | Op::Check => {}
@@ -151,21 +61,21 @@ impl FileTree {
         };
         let acl = self.acls.number(create.acl);
         let count = |tree: &mut Self, creations: i32| {
-            if creations > tree.nodes[above as usize].stat.cversion {
-                tree.alter(above, |stat| {
-                    (stat.cversion, stat.pzxid) = (creations, header.zxid);
+            if creations > tree.node(above).stat.cversion {
+                tree.change(above, |node, _| {
+                    (node.stat.cversion, node.stat.pzxid) = (creations, header.zxid);
                 });
             }
         };
         if let Some(at) = self.find(create.path) {
-            self.nodes[at as usize].acl = acl;
+            self.change(at, |node, _| node.acl = acl);
             if create.plain {
                 count(self, create.parent_cversion);
             }
             return Ok(());
         }
         let creations = match create.parent_cversion {
-            -1 => self.nodes[above as usize].stat.cversion.wrapping_add(1),
+            -1 => self.node(above).stat.cversion.wrapping_add(1),
             creations => creations,
         };
         count(self, creations);
@@ -183,15 +93,17 @@ impl FileTree {
             },
             ..Persisted::default()
         };
-        let spans = (self.keep(Some(create.path)), self.keep(create.data));
-        self.put(spans, acl, stat, Some(above)).map(drop)
+        self.put((create.path, create.data), acl, stat, Some(above))
+            .map(drop)
     }
 
     fn delete(&mut self, header: &Header, path: &[u8]) -> Result<(), Fault> {
         let Some(above) = parent(path).and_then(|path| self.find(path)) else {
             return Ok(());
         };
-        self.alter(above, |stat| stat.pzxid = stat.pzxid.max(header.zxid));
+        self.change(above, |node, _| {
+            node.stat.pzxid = node.stat.pzxid.max(header.zxid);
+        });
         let Some(at) = self.find(path) else {
             return Ok(());
         };
@@ -203,42 +115,30 @@ impl FileTree {
     /// Removes what a snapshot shows below a znode that is deleted after it was begun: the znode was created again
     /// meanwhile, and so were its children.
     fn detach(&mut self, top: u32) -> Result<(), Fault> {
-        if self.nodes[top as usize].children == 0 {
+        if self.node(top).children() == 0 {
             return Ok(());
         }
-        let mut below = self.path(&self.nodes[top as usize]).to_vec();
+        let mut below = self.path(self.node(top)).to_vec();
         let top_name = name_of(&below);
         below.push(b'/');
-        let inside: Vec<u32> = (0..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX))
+        let inside: Vec<u32> = self
+            .places()
             .filter(|at| {
-                let node = &self.nodes[*at as usize];
-                node.children != GONE && self.path(node).starts_with(&below)
+                let node = self.node(*at);
+                !node.is_gone() && self.path(node).starts_with(&below)
             })
             .collect();
         for at in inside.into_iter().rev() {
-            let path = self.path(&self.nodes[at as usize]);
+            let path = self.path(self.node(at));
             let above = parent(path).and_then(|path| self.find(path));
-            if self.nodes[at as usize].children > 0 {
+            if self.node(at).has_children() {
                 return Err(Fault::Children(name_of(path)));
             }
             self.remove(at, above);
         }
-        match self.nodes[top as usize].children {
+        match self.node(top).children() {
             0 => Ok(()),
             _ => Err(Fault::Children(top_name)),
-        }
-    }
-
-    pub(super) fn replace(&mut self, at: u32, data: Option<&[u8]>) {
-        let span = self.nodes[at as usize].data;
-        match data {
-            Some(data) if data.len() == span.length as usize => {
-                self.arena[span.at..span.at + data.len()].copy_from_slice(data);
-            }
-            data => {
-                self.dead_bytes += span.bytes();
-                self.nodes[at as usize].data = self.keep(data);
-            }
         }
     }
 }
@@ -247,9 +147,10 @@ impl FileTree {
 mod tests {
     use simd_adler32::adler32;
 
-    use super::super::feed::Source;
     use super::super::jute::put_buffer;
     use super::super::snapshot::{self, END};
+    use super::super::source::Source;
+    use super::super::touched::Touched;
     use super::*;
 
     const OPEN: i64 = -1;
@@ -305,7 +206,7 @@ mod tests {
         let loaded = snapshot::load("snapshot.1", 1, &snapshot(znodes), &touched);
         let mut tree = loaded.map_err(|error| error.fault)?.tree;
         txns.iter().try_for_each(|txn| tree.apply(txn))?;
-        tree.settle()?;
+        tree.drop_sessions()?;
         Ok(tree)
     }
 
@@ -320,8 +221,8 @@ mod tests {
         let mut all = Touched::default();
         let paths = ["", "/x", "/x/c", "/x/c/d", "/x-y", "/z", "/z/e"];
         paths.iter().for_each(|path| all.insert(path.as_bytes()));
-        let again = snapshot::load("again", tree.zxid(), &Source::Bytes(bytes.into()), &all).unwrap();
-        let tree = again.tree;
+        let second = snapshot::load("second", tree.zxid(), &Source::Bytes(bytes.into()), &all).unwrap();
+        let tree = second.tree;
         let paths = tree
             .seen()
             .map(|seen| String::from_utf8_lossy(seen.path).into_owned());
@@ -376,7 +277,7 @@ mod tests {
             &[record(2, 2, "/x"), record(3, 1, "/x")],
         );
         let tree = tree.unwrap();
-        assert_eq!((tree.dead_nodes, tree.dead_created, tree.len()), (1, 0, 3));
+        assert_eq!((tree.dead(), tree.len()), ((1, 0), 3));
     }
 
     #[test]
@@ -398,7 +299,7 @@ mod tests {
         tree.apply(&txn).unwrap();
         assert!(tree.find(b"/x/e").is_none() && tree.find(b"/x/f").is_some());
         let above = tree.find(b"/x").unwrap();
-        assert_eq!(tree.nodes[above as usize].stat.pzxid, 2);
+        assert_eq!(tree.node(above).stat.pzxid, 2);
     }
 
     #[test]

@@ -5,18 +5,21 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashSet};
 
 use super::acls::Acls;
-use super::feed::{Feed, Place, PutOff, Seals, Source};
+use super::base::Piece;
+use super::digest::digest;
+use super::items::{Deferred, Items, Place};
 use super::jute::{Input, Persisted};
-use super::replay::Touched;
-use super::tree::{FileTree, Piece, digest, name_of, parent};
+use super::paths::{name_of, parent};
+use super::seals::{Seals, TAIL};
+use super::source::Source;
+use super::touched::Touched;
+use super::tree::FileTree;
 use super::{Fault, FileError};
-use crate::Kind;
+use crate::tree::Kind;
 
 pub(super) const MAGIC: &[u8; 4] = b"ZKSN";
 /// Ends the znodes and every checksum: a string, `/`.
 pub(super) const END: &[u8] = &[0, 0, 0, 1, b'/'];
-/// Znodes are copied in pieces of about this.
-pub(super) const PART: u64 = 256 << 10;
 
 /// A snapshot as it was loaded.
 pub(super) struct Loaded {
@@ -32,55 +35,76 @@ pub(super) struct Loaded {
 /// Reads the snapshot `name`, taken at `zxid`, packed or not, and holds of it what `touched` names, what belongs to
 /// sessions, and what has a list that it does not know. Every byte is checked.
 pub(super) fn load(name: &str, zxid: i64, source: &Source, touched: &Touched) -> Result<Loaded, FileError> {
-    survey(name, zxid, source, touched, &mut |_, _, _| {})
+    survey(name, zxid, source, touched, &mut |_| {})
 }
 
-/// The same, and shows every znode to `each`, with its list; from the beginning again if it is not depth first.
+/// The same, and shows every znode to `each`; from the beginning again if it is not depth first.
 pub(super) fn survey(
     name: &str,
     zxid: i64,
     source: &Source,
     touched: &Touched,
-    each: &mut impl FnMut(&[u8], u32, &Persisted),
+    each: &mut impl FnMut(Shown<'_>),
 ) -> Result<Loaded, FileError> {
-    let mut read = |order: Order| -> Result<Loaded, FileError> {
-        let mut at = 0;
-        let mut znodes = Znodes {
-            tree: FileTree::over(source.clone(), zxid),
-            touched,
-            order,
-            end: zxid,
-            acl: (0, Acls::UNKNOWN),
-            missed: Vec::new(),
-            each: &mut *each,
-        };
-        let digest = source.open(|input| {
-            std::thread::scope(|scope| {
-                let mut feed = Feed::new(scope, input);
-                let rest = znodes.body(&mut feed);
-                at = feed.at;
-                znodes.trailers(rest?, feed.end()?)
-            })
-        });
-        let digest = digest.map_err(|fault| FileError::new(name, at as usize, fault))?;
-        Ok(Loaded {
-            tree: znodes.tree,
-            digest,
-            end: znodes.end,
-            missed: znodes.missed,
-        })
-    };
-    match read(Order::DepthFirst(Vec::new(), Vec::new())) {
+    match read(name, zxid, source, touched, Order::depth_first(), each) {
         // Servers write depth first, but also read files that are not.
         Err(error) if matches!(error.fault, Fault::NoParent(_)) => {
-            read(Order::Any(HashSet::new(), DefaultHashBuilder::default()))
+            read(name, zxid, source, touched, Order::any(), each)
         }
         read => read,
     }
 }
 
+/// The same, of a snapshot that has this order.
+pub(super) fn read(
+    name: &str,
+    zxid: i64,
+    source: &Source,
+    touched: &Touched,
+    order: Order,
+    each: &mut impl FnMut(Shown<'_>),
+) -> Result<Loaded, FileError> {
+    let mut at = 0;
+    let mut znodes = Znodes {
+        tree: FileTree::over(source.clone(), zxid),
+        touched,
+        order,
+        end: zxid,
+        acl: (0, Acls::UNKNOWN),
+        missed: Vec::new(),
+        each,
+    };
+    let digest = source.open(|input| {
+        std::thread::scope(|scope| {
+            let mut items = Items::new(scope, input);
+            let rest = znodes.body(&mut items);
+            at = items.at;
+            znodes.trailers(rest?, items.end()?)
+        })
+    });
+    let digest = digest.map_err(|fault| FileError::new(name, at as usize, fault))?;
+    Ok(Loaded {
+        tree: znodes.tree,
+        digest,
+        end: znodes.end,
+        missed: znodes.missed,
+    })
+}
+
+/// A znode as the snapshot has it.
+pub(super) struct Shown<'a> {
+    /// Empty for the root.
+    pub(super) path: &'a [u8],
+    pub(super) data: Option<&'a [u8]>,
+    /// The number of its list among `acls`.
+    pub(super) acl: u32,
+    pub(super) acls: &'a Acls,
+    pub(super) kind: Kind,
+    pub(super) stat: &'a Persisted,
+}
+
 /// How the parent of a znode is known.
-enum Order {
+pub(super) enum Order {
     /// The last path, and those of its ancestors that are not left yet: their lengths and nodes.
     DepthFirst(Vec<u8>, Vec<(usize, Option<u32>)>),
     /// All paths.
@@ -88,7 +112,7 @@ enum Order {
 }
 
 /// What was read.
-enum One {
+enum ItemRead {
     /// A znode, and its digest is in the sum.
     Counted,
     /// A znode whose digest is not.
@@ -109,49 +133,49 @@ struct Znodes<'a, E> {
 }
 
 /// What follows the znodes, and where it begins.
-type Rest = (u64, Vec<u8>);
+type Trailers = (u64, Vec<u8>);
 
-fn number(feed: &mut Feed<'_>) -> Result<u32, Fault> {
-    let count = feed.item(|input, _| input.int())?;
+fn number(items: &mut Items<'_>) -> Result<u32, Fault> {
+    let count = items.item(|input, _| input.int())?;
     u32::try_from(count).map_err(|_| Fault::Length(count.into()))
 }
 
-impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
+impl<E: FnMut(Shown<'_>)> Znodes<'_, E> {
     /// Reads everything up to the first checksum.
-    fn body(&mut self, feed: &mut Feed<'_>) -> Result<Rest, Fault> {
-        let magic = feed.item(|input, _| input.array::<4>());
+    fn body(&mut self, items: &mut Items<'_>) -> Result<Trailers, Fault> {
+        let magic = items.item(|input, _| input.array::<4>());
         if !matches!(&magic, Ok(magic) if magic == MAGIC) {
             return Err(magic.err().unwrap_or(Fault::Magic("a snapshot")));
         }
         // Version and dbid, which no reader looks at.
-        feed.item(|input, _| input.array::<12>())?;
-        for _ in 0..number(feed)? {
-            let (session, timeout) = feed.item(|input, _| Ok((input.long()?, input.int()?)))?;
+        items.item(|input, _| input.array::<12>())?;
+        for _ in 0..number(items)? {
+            let (session, timeout) = items.item(|input, _| Ok((input.long()?, input.int()?)))?;
             self.tree.sessions.insert(session, timeout);
         }
-        for _ in 0..number(feed)? {
+        for _ in 0..number(items)? {
             let acls = &mut self.tree.acls;
-            feed.item(|input, _| {
+            items.item(|input, _| {
                 let (id, list) = (input.long()?, input.acl()?);
                 Ok(acls.read(id, list))
             })?;
         }
         self.acl = (0, self.tree.acls.of_id(0));
         loop {
-            match feed.item(|input, place| self.one(input, place))? {
-                One::Counted => {}
-                One::Digestless => feed.put_off(),
-                One::End => break,
+            match items.item(|input, place| self.znode(input, place))? {
+                ItemRead::Counted => {}
+                ItemRead::Digestless => items.put_off(),
+                ItemRead::End => break,
             }
         }
         if self.tree.is_empty() {
             return Err(Fault::NoParent("/".to_owned()));
         }
-        self.tree.base.nodes = u32::try_from(self.tree.nodes.len()).unwrap_or(u32::MAX);
-        let (begin, mut rest) = (feed.at, Vec::new());
-        while let Ok(byte) = feed.item(|input, _| input.array::<1>()) {
+        self.tree.base.nodes = self.tree.places().end;
+        let (begin, mut rest) = (items.at, Vec::new());
+        while let Ok(byte) = items.item(|input, _| input.array::<1>()) {
             rest.extend_from_slice(&byte);
-            if rest.len() > super::feed::TAIL {
+            if rest.len() > TAIL {
                 return Err(Fault::Trailing(rest.len() as u64));
             }
         }
@@ -161,8 +185,8 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     /// What follows the znodes: a checksum, and up to two more numbers with a checksum each, of all bytes before it.
     fn trailers(
         &mut self,
-        (sealed, rest): Rest,
-        (seals, put_off): (Seals, PutOff),
+        (sealed, rest): Trailers,
+        (seals, deferred): (Seals, Deferred),
     ) -> Result<Option<(i64, u64)>, Fault> {
         let mut input = Input::new(&rest);
         let seal = |input: &mut Input<'_>| {
@@ -190,8 +214,8 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
             seal(&mut input)?;
         }
         self.tree.base.seal = seals.whole();
-        self.tree.digest = self.tree.digest.wrapping_add(put_off.digest);
-        let (names, more) = (&mut self.tree.base.old_names, put_off.old_names);
+        self.tree.add_quiet_digest(deferred.digest);
+        let (names, more) = (&mut self.tree.base.old_names, deferred.old_names);
         names.count += more.count;
         names.paths.extend(more.paths);
         match input.left() {
@@ -201,12 +225,12 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
     }
 
     /// Reads a znode, or the end.
-    fn one(&mut self, input: &mut Input<'_>, place: Place) -> Result<One, Fault> {
+    fn znode(&mut self, input: &mut Input<'_>, place: Place) -> Result<ItemRead, Fault> {
         let path = input.string()?;
         if path == b"/" {
-            return Ok(One::End);
+            return Ok(ItemRead::End);
         }
-        let mut one = One::Counted;
+        let mut read = ItemRead::Counted;
         let (data, id, stat) = (input.buffer()?, input.long()?, Persisted::read(input)?);
         let tree = &mut self.tree;
         if id != self.acl.0 {
@@ -214,54 +238,51 @@ impl<E: FnMut(&[u8], u32, &Persisted)> Znodes<'_, E> {
         }
         let acl = self.acl.1;
         self.end = self.end.max(stat.newest_zxid());
-        (self.each)(path, acl, &stat);
         let above = self.order.above(path, tree)?;
         let kind = tree.kind(stat.owner);
+        (self.each)(Shown {
+            path,
+            data,
+            acl,
+            acls: &tree.acls,
+            kind,
+            stat: &stat,
+        });
         if kind == Kind::Ephemeral
             && let Some(parent) = parent(path).filter(|parent| self.touched.misses(stat.owner, parent))
         {
             self.missed.push(parent.to_vec());
         }
         let node = if kind == Kind::Ephemeral || acl == Acls::UNKNOWN || self.touched.has(path) {
-            let spans = (tree.keep(Some(path)), tree.keep(data));
-            let node = tree.put(spans, acl, stat, above)?;
+            let node = tree.put((path, data), acl, stat, above)?;
             tree.base.pieces.push(Piece::Node(node));
             Some(node)
         } else {
-            if let Some(above) = above {
-                tree.nodes[above as usize].children += 1;
-            }
+            tree.add_child(above);
             if place.whole {
-                one = One::Digestless;
+                read = ItemRead::Digestless;
             } else {
-                tree.digest = tree.digest.wrapping_add(digest(path, data, &stat));
+                tree.add_quiet_digest(digest(path, data, &stat));
                 tree.base.old_names.look_at(path);
             }
-            let base = &mut tree.base;
-            base.quiet.count(kind, data);
-            if base.acls.last() != Some(&acl) {
-                base.acls.insert(acl);
-            }
             let more = u32::try_from(input.at()).map_err(|_| Fault::Length(i64::MAX))?;
-            match base.pieces.last_mut() {
-                Some(Piece::Quiet { length, znodes, .. }) if u64::from(*length) + u64::from(more) <= PART => {
-                    *length += more;
-                    *znodes += 1;
-                }
-                _ => base.pieces.push(Piece::Quiet {
-                    at: place.at,
-                    length: more,
-                    znodes: 1,
-                }),
-            }
+            tree.base.leave(kind, data, acl, (place.at, more));
             None
         };
         self.order.enter(path, node);
-        Ok(one)
+        Ok(read)
     }
 }
 
 impl Order {
+    pub(super) fn depth_first() -> Self {
+        Self::DepthFirst(Vec::new(), Vec::new())
+    }
+
+    pub(super) fn any() -> Self {
+        Self::Any(HashSet::new(), DefaultHashBuilder::default())
+    }
+
     /// The node of a path's parent, where that is a node.
     fn above(&mut self, path: &[u8], tree: &FileTree) -> Result<Option<u32>, Fault> {
         let Some(parent) = parent(path) else {

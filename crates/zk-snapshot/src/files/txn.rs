@@ -2,7 +2,7 @@
 
 use super::Fault;
 use super::jute::Input;
-use super::tree::name_of;
+use super::paths::name_of;
 
 /// `TxnHeader`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

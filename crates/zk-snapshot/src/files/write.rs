@@ -8,11 +8,14 @@ use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 
 use super::Fault;
 use super::acls::Acls;
-use super::again::{Again, Sum};
+use super::adler::Sum;
+use super::base::{PART, Piece};
 use super::jute::put_buffer;
+use super::paths::parent;
 use super::records::LONGEST_PART;
-use super::snapshot::{END, MAGIC, PART};
-use super::tree::{FileTree, GONE, Piece, parent};
+use super::second_read::SecondRead;
+use super::snapshot::{END, MAGIC};
+use super::tree::FileTree;
 
 const DIGEST_VERSION: i32 = 2;
 
@@ -52,16 +55,16 @@ impl Out {
             .map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
-    fn copy(&mut self, again: &mut Again<'_>, at: u64, length: u32) -> io::Result<()> {
+    fn copy(&mut self, second: &mut SecondRead<'_>, at: u64, length: u32) -> io::Result<()> {
         self.add_up();
-        let copied = again.copy(at, length, &mut self.part)?;
+        let copied = second.copy(at, length, &mut self.part)?;
         self.sum = self.sum.and(copied);
         self.summed = self.part.len();
         Ok(())
     }
 
     fn node(&mut self, tree: &FileTree, at: u32) -> io::Result<()> {
-        let seen = tree.show(&tree.nodes[at as usize]);
+        let seen = tree.show(tree.node(at));
         put_buffer(&mut self.part, Some(seen.path));
         put_buffer(&mut self.part, seen.data);
         self.part
@@ -157,7 +160,7 @@ impl FileTree {
         let created = self.created();
         let mut below: HashMap<u32, Vec<Range<usize>>> = HashMap::new();
         for (place, at) in created.iter().enumerate() {
-            let above = parent(self.path(&self.nodes[*at as usize])).and_then(|path| self.find(path));
+            let above = parent(self.path(self.node(*at))).and_then(|path| self.find(path));
             let above = above.ok_or_else(|| io::Error::other("a znode without a parent"))?;
             if above < self.base.nodes {
                 let runs = below.entry(above).or_default();
@@ -174,14 +177,14 @@ impl FileTree {
             }
         }
         self.base.source.open(|input| {
-            let mut again = Again::over(input);
+            let mut second = SecondRead::over(input);
             for piece in &self.base.pieces {
                 match piece {
                     Piece::Quiet { at, length, znodes } => {
-                        out.copy(&mut again, *at, *length)?;
+                        out.copy(&mut second, *at, *length)?;
                         out.counted(u64::from(*znodes))?;
                     }
-                    Piece::Node(at) if self.nodes[*at as usize].children != GONE => {
+                    Piece::Node(at) if !self.node(*at).is_gone() => {
                         out.node(self, *at)?;
                         let runs = below.get(at).into_iter().flatten();
                         for at in runs.flat_map(|run| &created[run.clone()]) {
@@ -191,7 +194,7 @@ impl FileTree {
                     Piece::Node(_) => {}
                 }
             }
-            match again.whole()? == self.base.seal {
+            match second.whole()? == self.base.seal {
                 true => Ok(()),
                 false => Err(io::Error::other(Fault::Changed)),
             }
@@ -200,12 +203,10 @@ impl FileTree {
 
     /// What the snapshot did not have, depth first.
     fn created(&self) -> Vec<u32> {
-        let all = self.base.nodes..u32::try_from(self.nodes.len()).unwrap_or(u32::MAX);
-        let mut created: Vec<u32> = all
-            .filter(|at| self.nodes[*at as usize].children != GONE)
-            .collect();
+        let all = self.base.nodes..self.places().end;
+        let mut created: Vec<u32> = all.filter(|at| !self.node(*at).is_gone()).collect();
         created.sort_unstable_by(|a, b| {
-            let parts = |at: &u32| self.path(&self.nodes[*at as usize]).split(|byte| *byte == b'/');
+            let parts = |at: &u32| self.path(self.node(*at)).split(|byte| *byte == b'/');
             parts(a).cmp(parts(b))
         });
         created
@@ -214,7 +215,7 @@ impl FileTree {
     /// The nearest node above that is from the snapshot.
     fn top(&self, mut at: u32) -> u32 {
         while at >= self.base.nodes {
-            match parent(self.path(&self.nodes[at as usize])).and_then(|path| self.find(path)) {
+            match parent(self.path(self.node(at))).and_then(|path| self.find(path)) {
                 Some(above) => at = above,
                 None => break,
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Entry, Identity, ModelTree, Znode};
-use crate::{Stat, WriteError, WriteOp, ZnodePath};
+use crate::tree::{Stat, WriteError, WriteOp, ZnodePath};
 
 const WRITE: u32 = 2;
 const CREATE: u32 = 4;

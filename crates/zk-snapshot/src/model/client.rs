@@ -1,3 +1,5 @@
+//! A client of the ensemble, as the traits have it.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
@@ -6,7 +8,7 @@ use futures::future::join_all;
 use super::watch::Watch;
 use super::wire::{Lost, Reply, Request};
 use super::{Ensemble, Identity};
-use crate::{
+use crate::tree::{
     Acl, AclFound, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };
@@ -138,6 +140,20 @@ fn lost() -> ClientError {
     ClientError::new("model", "the connection was lost")
 }
 
+impl Ensemble {
+    /// A client, connected.
+    #[must_use]
+    pub fn client(&self, identity: Identity, manner: Manner) -> Client {
+        let mut wire = self.lock();
+        let first = wire.connections();
+        for _ in 0..manner.connections.max(1) {
+            wire.connect(identity.clone());
+        }
+        drop(wire);
+        Client::new(self.clone(), identity, manner, first)
+    }
+}
+
 #[async_trait]
 impl ZnodeReader for Client {
     async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
@@ -178,8 +194,8 @@ impl ZnodeReader for Client {
         Ok(Some(self.ensemble.lock().session(self.first)))
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
-        self.read(self.first, Request::Sync).await.map(drop)
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.read(self.first, Request::Sync).await.map(|_| true)
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {

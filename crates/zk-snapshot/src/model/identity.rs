@@ -1,4 +1,6 @@
-use crate::{Acl, AclEntry, WriteError};
+//! Who a client is, and what an ACL lets it do.
+
+use crate::tree::{Acl, AclEntry, WriteError};
 
 /// As whom a connection is known to the servers.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use zk_snapshot::model::{Ensemble, Identity, Manner, Rules};
-//! use zk_snapshot::{Acl, History, Kind, Reading, WriteOp, ZnodePath, ZnodeReader};
+//! use zk_snapshot::tree::{Acl, History, Kind, Reading, WriteOp, ZnodePath, ZnodeReader};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 //! let ensemble = Ensemble::new(Rules::default());
@@ -27,12 +27,15 @@
 
 mod apply;
 mod client;
+mod ensemble;
 mod identity;
+mod rules;
 mod tree;
 mod watch;
 mod wire;
 
 pub use client::{Client, Manner};
+pub use ensemble::Ensemble;
 pub use identity::Identity;
+pub use rules::{Fate, Meddler, Rules};
 pub use tree::{Entry, Look, ModelTree, Znode};
-pub use wire::{Ensemble, Fate, Meddler, Rules};

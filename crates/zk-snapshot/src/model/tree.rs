@@ -1,7 +1,9 @@
+//! The tree of the model, with every state that it ever had.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Acl, Stat, WriteError, WriteOp, ZnodePath};
+use crate::tree::{Acl, Stat, WriteError, WriteOp, ZnodePath};
 
 use super::Identity;
 

@@ -1,5 +1,7 @@
+//! What a persistent recursive watch tells, and what it hides.
+
 use super::{Ensemble, Identity};
-use crate::{Changes, TreeWatch, WriteOp, ZnodePath};
+use crate::tree::{Changes, TreeWatch, WriteOp, ZnodePath};
 
 /// A persistent recursive watch of one connection.
 pub(super) struct Watch {

@@ -1,52 +1,9 @@
 //! Requests on their way: in which order they arrive, and what becomes of them and their answers.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures::task::AtomicWaker;
-
-use super::{Client, Identity, Look, Manner, ModelTree};
-use crate::{AclFound, Found, Reading, WriteError, WriteOp, ZnodePath};
-
-/// What differs between releases and settings of servers.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// Whether no watch tells of a znode that its owner may not read (CVE-2024-23944).
-    pub hides: bool,
-    /// `jute.maxbuffer`: a request above it loses the connection.
-    pub max_request: usize,
-    /// In which order requests of several connections arrive.
-    pub order: u64,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            hides: true,
-            max_request: 0xf_ffff,
-            order: 0,
-        }
-    }
-}
-
-/// What becomes of a request.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Fate {
-    /// The connection is lost: `true` after the request was carried out.
-    pub cut: Option<bool>,
-    /// So many attempts find no server afterwards.
-    pub down: u8,
-    /// The connection's server falls behind, or catches up. It never falls behind its own clients' writes.
-    pub lags: Option<bool>,
-    /// The client ends here: `true` after all that it has sent was carried out.
-    pub kill: Option<bool>,
-}
-
-/// Acts before every request.
-pub trait Meddler: Send {
-    /// What happens before the request with this number is carried out, and what becomes of it.
-    fn meddle(&mut self, request: u64, tree: &mut ModelTree) -> Fate;
-}
+use super::{Fate, Identity, Look, Meddler, ModelTree, Rules};
+use crate::tree::{AclFound, Found, Reading, WriteError, WriteOp, ZnodePath};
 
 #[derive(Debug, Clone)]
 pub(super) enum Request {
@@ -68,8 +25,8 @@ pub(super) enum Reply {
 /// The connection was lost, or there is none.
 pub(super) struct Lost;
 
-pub(super) struct Connection {
-    pub(super) identity: Identity,
+struct Connection {
+    identity: Identity,
     session: i64,
     epoch: u64,
     /// The state that its server has, where that falls behind.
@@ -86,7 +43,7 @@ struct Sent {
 pub(super) struct Wire {
     pub(super) tree: ModelTree,
     pub(super) rules: Rules,
-    pub(super) connections: Vec<Connection>,
+    connections: Vec<Connection>,
     meddler: Option<Box<dyn Meddler>>,
     sent: VecDeque<Sent>,
     answers: BTreeMap<u64, Result<Reply, Lost>>,
@@ -97,24 +54,9 @@ pub(super) struct Wire {
     killed: bool,
 }
 
-/// An ensemble: one tree, and servers that clients connect to.
-#[derive(Clone)]
-pub struct Ensemble {
-    wire: Arc<Mutex<Wire>>,
-    ended: Arc<AtomicWaker>,
-}
-
-impl std::fmt::Debug for Ensemble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ensemble").finish_non_exhaustive()
-    }
-}
-
-impl Ensemble {
-    /// An ensemble that holds only the root.
-    #[must_use]
-    pub fn new(rules: Rules) -> Self {
-        let wire = Wire {
+impl Wire {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
             tree: ModelTree::new(),
             order: rules.order,
             rules,
@@ -126,107 +68,9 @@ impl Ensemble {
             requests: 0,
             sessions: 0,
             killed: false,
-        };
-        Self {
-            wire: Arc::new(Mutex::new(wire)),
-            ended: Arc::new(AtomicWaker::new()),
         }
     }
 
-    /// A client, connected.
-    #[must_use]
-    pub fn client(&self, identity: Identity, manner: Manner) -> Client {
-        let mut wire = self.lock();
-        let first = wire.connections.len();
-        for _ in 0..manner.connections.max(1) {
-            wire.sessions += 1;
-            let session = wire.sessions;
-            wire.connections.push(Connection {
-                identity: identity.clone(),
-                session,
-                epoch: 0,
-                behind: None,
-                down: 0,
-            });
-        }
-        drop(wire);
-        Client::new(self.clone(), identity, manner, first)
-    }
-
-    /// Looks at the tree, or changes it.
-    pub fn with_tree<R>(&self, work: impl FnOnce(&mut ModelTree) -> R) -> R {
-        work(&mut self.lock().tree)
-    }
-
-    /// Lets somebody act from now on, or nobody any more; requests are counted from 0 again, every server is there and
-    /// up to date, and a client that was ended has its requests forgotten.
-    pub fn set_meddler(&self, meddler: Option<Box<dyn Meddler>>) {
-        let mut wire = self.lock();
-        wire.meddler = meddler;
-        wire.requests = 0;
-        wire.killed = false;
-        wire.sent.clear();
-        for connection in &mut wire.connections {
-            (connection.behind, connection.down) = (None, 0);
-        }
-    }
-
-    /// How many requests there were since the meddler was set.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.lock().requests
-    }
-
-    /// What `work` returns, or `None` if its client was ended before: then it is dropped where it was.
-    pub async fn unless_killed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let mut work = std::pin::pin!(work);
-        futures::future::poll_fn(|cx| {
-            self.ended.register(cx.waker());
-            if self.lock().killed {
-                return std::task::Poll::Ready(None);
-            }
-            work.as_mut().poll(cx).map(Some)
-        })
-        .await
-    }
-
-    pub(super) fn lock(&self) -> MutexGuard<'_, Wire> {
-        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Sends a request when this is polled first, and has it carried out when it is polled again.
-    pub(super) async fn ask(&self, connection: usize, request: Request) -> Result<Reply, Lost> {
-        let ticket = {
-            let mut wire = self.lock();
-            wire.tickets += 1;
-            let ticket = wire.tickets;
-            wire.sent.push_back(Sent {
-                ticket,
-                connection,
-                request,
-            });
-            ticket
-        };
-        let mut is_first = true;
-        futures::future::poll_fn(|cx| {
-            if std::mem::take(&mut is_first) {
-                cx.waker().wake_by_ref();
-                return std::task::Poll::Pending;
-            }
-            let mut wire = self.lock();
-            match wire.until(ticket) {
-                Some(answer) => std::task::Poll::Ready(answer),
-                None => {
-                    self.ended.wake();
-                    std::task::Poll::Pending
-                }
-            }
-        })
-        .await
-    }
-}
-
-impl Wire {
     pub(super) fn epoch(&self, connection: usize) -> u64 {
         self.connections[connection].epoch
     }
@@ -240,8 +84,55 @@ impl Wire {
         self.connections[connection].behind.unwrap_or(self.tree.zxid)
     }
 
+    /// One more connection, with a session of its own.
+    pub(super) fn connect(&mut self, identity: Identity) {
+        self.sessions += 1;
+        self.connections.push(Connection {
+            identity,
+            session: self.sessions,
+            epoch: 0,
+            behind: None,
+            down: 0,
+        });
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Lets `meddler` act from now on: everything begins anew but the tree and the sessions.
+    pub(super) fn begin(&mut self, meddler: Option<Box<dyn Meddler>>) {
+        self.meddler = meddler;
+        self.requests = 0;
+        self.killed = false;
+        self.sent.clear();
+        for connection in &mut self.connections {
+            (connection.behind, connection.down) = (None, 0);
+        }
+    }
+
+    /// How many requests have arrived.
+    pub(super) fn requests(&self) -> u64 {
+        self.requests
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.killed
+    }
+
+    /// Sends `request`, whose answer belongs to the number that is returned.
+    pub(super) fn send(&mut self, connection: usize, request: Request) -> u64 {
+        self.tickets += 1;
+        self.sent.push_back(Sent {
+            ticket: self.tickets,
+            connection,
+            request,
+        });
+        self.tickets
+    }
+
     /// Carries out what was sent until `ticket` has its answer; `None` if the client is ended before.
-    fn until(&mut self, ticket: u64) -> Option<Result<Reply, Lost>> {
+    pub(super) fn answer(&mut self, ticket: u64) -> Option<Result<Reply, Lost>> {
         loop {
             if self.killed {
                 return None;
@@ -418,7 +309,7 @@ fn size(request: &Request) -> usize {
 
 /// What it takes as a request, nearly.
 fn op_size(op: &WriteOp) -> usize {
-    let acl = |acl: &crate::Acl| -> usize {
+    let acl = |acl: &crate::tree::Acl| -> usize {
         let entries = acl.entries().iter();
         entries
             .map(|entry| entry.scheme.len() + entry.id.len() + 12)

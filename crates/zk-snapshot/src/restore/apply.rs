@@ -1,95 +1,24 @@
-//! Carrying the plan out: from the top down, then deletions upwards, then counters, then the ACLs that may lock us out.
+//! Carrying the plan out: records compared with what is live, level by level.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::stream::StreamExt;
 
-use super::counters::Counters;
-use super::guard::Guards;
-use super::places::Place;
-use super::plan::{Last, Live, NodePlan, Question, Step, Verdict, plan};
+use super::error::Stop;
+use super::plan::{LiveZnode, NodePlan, Question, Step, Verdict, plan};
 use super::report::name_path;
-use super::scope::{Placed, Scope, ahead};
-use super::write::Writer;
-use super::{Change, Policy, RestoreError, RestoreOptions, RestoreReport, Stop};
-use crate::{Found, Kind, Record, RecordSource, Role, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use super::scope::{Placed, ahead};
+use super::state::RestoreState;
+use super::{Change, Policy};
+use crate::archive::{Record, RecordSource, Role};
+use crate::tree::{Found, Kind, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Records that are compared together, in number and in bytes of data.
 const TOGETHER: usize = 4_096;
 const BYTES_TOGETHER: usize = 16 << 20;
 /// How often what did not go as planned is gone through. Each znode gives up long before.
 const PASSES: usize = 64;
-/// How often what comes after the creations is gone through.
-const ROUNDS: usize = 5;
-
-/// Makes the live tree what the backup says, writing only what differs.
-///
-/// The backup is read and checked as a whole before the first write. `docs/decisions/0017` has the order of the writes
-/// and what it guarantees: nobody is shown data of the backup that its own ACLs do not show him, a write that meets
-/// something else than what was read is planned again, and one znode that cannot be written costs no other. A restore
-/// that was interrupted is finished by the next one that has the same znodes in reach.
-/// Archive frames are read on threads that may block; call it within a tokio runtime.
-///
-/// # Errors
-/// [`RestoreError`]. Single znodes that could not be written are no error here: see [`RestoreReport::failed`].
-pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
-    source: Arc<dyn RecordSource>,
-    live: &T,
-    options: &RestoreOptions,
-) -> Result<RestoreReport, RestoreError> {
-    let (scope, places) = Scope::new(&source, options).await?;
-    let writer = match Writer::new(live, options, places) {
-        Ok(writer) => writer,
-        Err(stop) => return Err(stop.with(RestoreReport::default())),
-    };
-    let mut run = Run {
-        live,
-        options,
-        scope,
-        writer,
-        counters: Counters::default(),
-        guards: Guards::new(live.working_acl()),
-        extras: Vec::new(),
-        last: BTreeMap::new(),
-        told: HashSet::new(),
-        ways: HashSet::new(),
-        passes: 0,
-        admits: false,
-    };
-    let done = run.all(&source).await;
-    run.writer.abandon().await;
-    if done.is_err() {
-        run.writer.name_unsure();
-    }
-    let told = run.writer.tell_ends().await;
-    let report = run.report();
-    match done.and(told) {
-        Ok(()) => Ok(report),
-        Err(stop) => Err(stop.with(report)),
-    }
-}
-
-pub(super) struct Run<'a, T: ?Sized> {
-    pub(super) live: &'a T,
-    pub(super) options: &'a RestoreOptions,
-    pub(super) scope: Scope<'a>,
-    pub(super) writer: Writer<'a, T>,
-    pub(super) counters: Counters,
-    pub(super) guards: Guards,
-    /// Live znodes that the backup lacks.
-    pub(super) extras: Vec<ZnodePath>,
-    /// What comes when nothing is left to be done below a znode.
-    pub(super) last: BTreeMap<ZnodePath, Last>,
-    /// Znodes that the backup lacks, and that stay, each of them told once.
-    pub(super) told: HashSet<ZnodePath>,
-    /// Znodes above what is renamed that are there by now.
-    pub(super) ways: HashSet<ZnodePath>,
-    passes: usize,
-    /// An ACL is on its way that lets us do what comes below it.
-    admits: bool,
-}
-
 /// What is to be done about one znode at once.
 pub(super) struct Decided {
     pub(super) steps: Vec<Step>,
@@ -106,28 +35,9 @@ fn has_passed(record: &Record, now: i64) -> bool {
     }
 }
 
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
-    async fn all(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
-        self.pass(source, |_, _| true).await?;
-        self.settle(source).await?;
-        for _ in 0..ROUNDS {
-            self.delete_extras(source).await?;
-            self.raise_counters(source).await?;
-            self.guard_at_last(source).await?;
-            // What was planned again on the way may have brought more of each.
-            if self.extras.is_empty() && self.counters.is_empty() && self.last.is_empty() {
-                break;
-            }
-        }
-        for path in self.last.keys() {
-            let why = "its ACL is changed by others all the time";
-            self.writer.report.fail(path, why.to_owned());
-        }
-        self.look_at_unfinished().await
-    }
-
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Goes through the records that are `wanted`, in the backup's order.
-    async fn pass(
+    pub(super) async fn pass(
         &mut self,
         source: &Arc<dyn RecordSource>,
         wanted: impl Fn(&mut Self, &ZnodePath) -> bool,
@@ -154,11 +64,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     }
 
     /// Plans again what met something else than what was read, until nothing does.
-    pub(super) async fn settle(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+    pub(super) async fn plan_again(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         self.writer.drain().await?;
         while self.writer.places.pending() > 0 && self.passes < PASSES {
             self.passes += 1;
-            self.ways.clear();
+            self.known_above.clear();
             self.pass(source, |run, path| run.writer.places.take(path))
                 .await?;
         }
@@ -195,7 +105,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             };
             let place = self.writer.places.at(&parent);
             if place.is_failed() {
-                if self.writer.places.tell(path) {
+                if self.writer.places.report(path) {
                     let why = "its parent could not be created";
                     self.writer.report.fail(path, why.to_owned());
                 }
@@ -203,7 +113,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             } else if place.is_shut() || !self.has_way(&parent).await? {
                 self.writer.places.pend(path, true);
             } else if self.is_surely_empty(self.writer.places.at(&parent)) {
-                self.one(placed, &Live::Missing).await?;
+                self.plan_one(placed, &LiveZnode::Missing).await?;
             } else {
                 unknown.push(placed);
             }
@@ -213,14 +123,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         Ok(())
     }
 
-    /// Whether nothing is below a znode, since this restore has just created it. Once something did not go as planned,
-    /// that is looked at; only a dry run knows by itself what it would have created.
-    pub(super) fn is_surely_empty(&self, place: Place) -> bool {
-        place.is_created() && (self.passes == 0 || self.options.dry_run)
-    }
-
     /// Plans one record and begins to carry that out.
-    pub(super) async fn one(&mut self, placed: Placed, live: &Live) -> Result<(), Stop> {
+    pub(super) async fn plan_one(&mut self, placed: Placed, live: &LiveZnode) -> Result<(), Stop> {
         let steps = self.decide(&placed, live);
         self.carry_out(placed.record.path, steps).await
     }
@@ -244,7 +148,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     }
 
     /// Plans one record, and notes what follows from that.
-    pub(super) fn decide(&mut self, placed: &Placed, live: &Live) -> Decided {
+    pub(super) fn decide(&mut self, placed: &Placed, live: &LiveZnode) -> Decided {
         let record = &placed.record;
         let path = &record.path;
         let children = i64::from(self.writer.places.at(path).children());
@@ -255,13 +159,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             false => 0,
         };
         let counts = match live {
-            Live::Missing if record.role != Role::Unreadable => wanted > children,
-            Live::Found { found, .. }
+            LiveZnode::Missing if record.role != Role::Unreadable => wanted > children,
+            LiveZnode::Found { found, .. }
                 if restores && (record.role == Role::Captured || unfinished.is_some()) =>
             {
                 wanted > found.stat.next_sequence()
             }
-            Live::Hidden(stat) => wanted > stat.next_sequence(),
+            LiveZnode::Hidden(stat) => wanted > stat.next_sequence(),
             _ => false,
         };
         let mut plan = plan(&Question {
@@ -275,23 +179,23 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         });
         if self.note(placed, live, &plan) {
             plan.steps.iter_mut().for_each(|step| step.counts = None);
-            plan.last.iter_mut().for_each(|last| last.counts = false);
+            plan.final_acl.iter_mut().for_each(|last| last.counts = false);
         }
         // What an earlier plan had left for the end is of another state.
-        self.last.remove(path);
+        self.final_acls.remove(path);
         self.counters.forget(path);
         if matches!(plan.verdict, Verdict::Change) {
             match live {
-                Live::Missing => {
+                LiveZnode::Missing => {
                     self.counters.child_created(path);
                     self.counters.want(path, wanted, children, 0);
                     self.writer.places.create(path);
                 }
-                Live::Found {
+                LiveZnode::Found {
                     found: Found { stat, .. },
                     ..
                 }
-                | Live::Hidden(stat) => {
+                | LiveZnode::Hidden(stat) => {
                     let there = stat.next_sequence();
                     if counts {
                         self.counters.want(path, wanted, there, there);
@@ -299,12 +203,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 }
                 _ => {}
             }
-            if let Some(last) = plan.last {
-                self.last.insert(path.clone(), last);
+            if let Some(last) = plan.final_acl {
+                self.final_acls.insert(path.clone(), last);
             }
         } else if counts
             && plan.verdict == Verdict::Equal
-            && let Live::Found { found, .. } = live
+            && let LiveZnode::Found { found, .. } = live
         {
             let there = found.stat.next_sequence();
             self.counters.want(path, wanted, there, there);
@@ -316,13 +220,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     }
 
     /// Counts what is known by now. Whether the plan completes a creation, and is counted with it.
-    fn note(&mut self, placed: &Placed, live: &Live, plan: &NodePlan) -> bool {
+    fn note(&mut self, placed: &Placed, live: &LiveZnode, plan: &NodePlan) -> bool {
         let record = &placed.record;
         let path = &record.path;
         let surprise = self.writer.surprises.get_mut(path);
         let (met, unsure) = surprise.map_or((false, None), |known| (known.met, known.unsure.take()));
         if let Some(why) = plan.failure()
-            && self.writer.places.tell(path)
+            && self.writer.places.report(path)
         {
             self.writer.report.fail(path, why.to_owned());
         }
@@ -346,7 +250,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     self.writer.report.fail(path, why.to_owned());
                 }
             }
-            Verdict::Change if matches!(live, Live::Missing) => {
+            Verdict::Change if matches!(live, LiveZnode::Missing) => {
                 self.writer.report.created_passing += u64::from(has_passed(record, self.options.now));
             }
             Verdict::Change | Verdict::Open | Verdict::Blocked(_) => {}
@@ -372,7 +276,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         if record.role == Role::Captured
             && self.options.policy == Policy::Replace
             && !matches!(plan.verdict, Verdict::Blocked(_))
-            && let Live::Found { found, .. } = live
+            && let LiveZnode::Found { found, .. } = live
         {
             let children = found.children.iter().filter_map(|name| path.child(name).ok());
             let places = &self.writer.places;
@@ -380,17 +284,5 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 .extend(children.filter(|child| self.scope.may_delete(places, child)));
         }
         completes
-    }
-
-    fn report(mut self) -> RestoreReport {
-        let mut unfinished: Vec<_> = self.writer.unfinished.into_keys().collect();
-        unfinished.sort();
-        let report = &mut self.writer.report;
-        report.unfinished = unfinished.len() as u64;
-        unfinished
-            .iter()
-            .for_each(|path| name_path(&mut report.unfinished_paths, path));
-        report.order(usize::MAX, self.options.show);
-        self.writer.report
     }
 }

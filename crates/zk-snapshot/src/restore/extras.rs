@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 
-use super::apply::Run;
+use super::Change;
+use super::error::Stop;
 use super::plan::Step;
-use super::{Change, Stop};
-use crate::{History, Reading, RecordSource, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use super::state::RestoreState;
+use crate::archive::RecordSource;
+use crate::tree::{History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Znodes in one read. Nothing tells how large they are.
 const AT_ONCE: usize = 16;
@@ -21,7 +23,7 @@ enum Extra {
     Doomed(Stat, Vec<ZnodePath>),
 }
 
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents.
     pub(super) async fn delete_extras(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         let mut level = std::mem::take(&mut self.extras);
@@ -31,7 +33,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             self.delete(level).await?;
             self.admit_to_extras().await?;
             // Parents that did not let us; they may name extras of their own once more.
-            self.settle(source).await?;
+            self.plan_again(source).await?;
             // Each of them gives up after a few tries.
             level = self.writer.undeleted.drain().collect();
         }
@@ -52,7 +54,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     match extra {
                         Extra::Gone => self.writer.gone(&path),
                         Extra::Kept => {
-                            self.writer.report.left_alone += u64::from(self.told.insert(path.clone()));
+                            self.writer.report.left_alone +=
+                                u64::from(self.reported_extras.insert(path.clone()));
                             kept.extend(path.ancestors());
                         }
                         Extra::Denied => denied.push(path),
@@ -71,7 +74,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     continue;
                 }
                 kept.extend(path.ancestors());
-                if self.told.insert(path.clone()) {
+                if self.reported_extras.insert(path.clone()) {
                     self.writer.report.left_alone += 1;
                     let why = "it is not in the backup, and may not be read";
                     self.writer.report.fail(&path, why.to_owned());
@@ -85,7 +88,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                     continue;
                 }
                 if kept.contains(&path) {
-                    self.writer.report.left_alone += u64::from(self.told.insert(path));
+                    self.writer.report.left_alone += u64::from(self.reported_extras.insert(path));
                     continue;
                 }
                 let delete = Step {
@@ -151,7 +154,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
 async fn look<T: ZnodeReader + ?Sized>(
     live: &T,
     paths: &[ZnodePath],
-) -> Result<Vec<(ZnodePath, Extra)>, crate::ClientError> {
+) -> Result<Vec<(ZnodePath, Extra)>, crate::tree::ClientError> {
     let judge = |(path, reading): (&ZnodePath, Reading)| {
         let extra = match reading {
             Reading::Missing => Extra::Gone,

@@ -1,6 +1,6 @@
 //! Who may read what while a restore is under way.
 
-use crate::{Acl, AclEntry};
+use crate::tree::{Acl, AclEntry};
 
 const READ: u32 = 1;
 const ALL: u32 = 31;

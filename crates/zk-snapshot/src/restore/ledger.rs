@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// A znode that is not as in the backup yet, and does not look like what it was before either: under a working ACL
 /// until its own can be set, perhaps without its data.

@@ -1,4 +1,6 @@
-use crate::ZnodePath;
+//! What is known of every place that a restore is about.
+
+use crate::tree::ZnodePath;
 use crate::tree::keys::Keys;
 use crate::tree::table::KeyTable;
 
@@ -152,7 +154,7 @@ impl Places {
     }
 
     /// Notes that its failure is told; `false` if it was before.
-    pub(super) fn tell(&mut self, path: &ZnodePath) -> bool {
+    pub(super) fn report(&mut self, path: &ZnodePath) -> bool {
         self.change(path, |bits| bits | TOLD) & TOLD == 0
     }
 

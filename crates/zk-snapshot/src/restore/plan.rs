@@ -5,11 +5,12 @@
 
 use super::guard::{Guards, exposes};
 use super::{Change, Policy};
-use crate::{Acl, Found, Record, Role, Stat, WriteOp, ZnodePath};
+use crate::archive::{Record, Role};
+use crate::tree::{Acl, Found, Stat, WriteOp, ZnodePath};
 
 /// What is live where a record is to go.
 #[derive(Debug, Clone)]
-pub(super) enum Live {
+pub(super) enum LiveZnode {
     /// `acl` is `None` where it is known to be the record's, or of no interest.
     Found {
         found: Found,
@@ -40,7 +41,7 @@ pub(super) struct Hint {
 /// What is asked of [`plan`].
 pub(super) struct Question<'a> {
     pub(super) wanted: &'a Record,
-    pub(super) live: &'a Live,
+    pub(super) live: &'a LiveZnode,
     pub(super) policy: Policy,
     /// Whether children are to be created or deleted below it, those that its counter needs included.
     pub(super) parent: bool,
@@ -64,7 +65,7 @@ pub(super) struct Step {
 
 /// What comes when nothing is left to be done below a znode.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Last {
+pub(super) struct FinalAcl {
     pub(super) acl: Acl,
     /// The `aversion` that it will have until then.
     pub(super) version: i32,
@@ -95,7 +96,7 @@ pub(super) enum Verdict {
 pub(super) struct NodePlan {
     pub(super) verdict: Verdict,
     pub(super) steps: Vec<Step>,
-    pub(super) last: Option<Last>,
+    pub(super) final_acl: Option<FinalAcl>,
     /// Its ACL cannot be brought back: the backup has it without its digests.
     pub(super) masked: bool,
     /// What is below it cannot be compared.
@@ -113,7 +114,7 @@ impl NodePlan {
         Self {
             verdict,
             steps: Vec::new(),
-            last: None,
+            final_acl: None,
             masked: false,
             blind: false,
             finishes: false,
@@ -136,25 +137,27 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
     let blocked = |why: String| NodePlan::only(Verdict::Blocked(why));
     match live {
         _ if wanted.role == Role::Unreadable => NodePlan::only(Verdict::Unknown),
-        Live::Missing => make(asked),
-        Live::Found {
+        LiveZnode::Missing => make(asked),
+        LiveZnode::Found {
             found: Found { stat, .. },
             ..
         }
-        | Live::Hidden(stat)
-        | Live::Shut(stat, _)
+        | LiveZnode::Hidden(stat)
+        | LiveZnode::Shut(stat, _)
             if stat.is_ephemeral() =>
         {
             blocked("a live ephemeral znode stands in its place".to_owned())
         }
-        Live::Shut(stat, acl) if is_ours_to_change(asked) => open(asked, stat, acl),
-        Live::Hidden(stat) if !wanted.acl.is_masked() => reveal(asked, stat),
-        Live::Hidden(_) | Live::Shut(..) | Live::Denied => {
+        LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) => open(asked, stat, acl),
+        LiveZnode::Hidden(stat) if !wanted.acl.is_masked() => reveal(asked, stat),
+        LiveZnode::Hidden(_) | LiveZnode::Shut(..) | LiveZnode::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
         }
-        Live::Undecodable(why) => blocked(format!("the live znode, or its ACL, cannot be understood: {why}")),
-        Live::Torn => blocked("it changed each time it was looked at".to_owned()),
-        Live::Found { found, acl } => {
+        LiveZnode::Undecodable(why) => {
+            blocked(format!("the live znode, or its ACL, cannot be understood: {why}"))
+        }
+        LiveZnode::Torn => blocked("it changed each time it was looked at".to_owned()),
+        LiveZnode::Found { found, acl } => {
             if is_ours_to_change(asked) || is_half_done(asked, found, acl.as_ref()) {
                 change(asked, found, acl.as_ref())
             } else {
@@ -214,7 +217,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
         begins: begins.then_some(true),
         ends: false,
     };
-    let own = |data| Last {
+    let own = |data| FinalAcl {
         acl: wanted.acl.clone(),
         version: 0,
         counts: false,
@@ -229,7 +232,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
     } else if waits && !guards.hides() {
         // Everybody may read it, so it stays empty until the end.
         plan.steps.push(create(&[], &guards.working, true));
-        plan.last = Some(own((!wanted.data.is_empty()).then_some(0)));
+        plan.final_acl = Some(own((!wanted.data.is_empty()).then_some(0)));
     } else {
         let whole = !asked.hint.split;
         plan.steps.push(create(
@@ -242,7 +245,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
         }
         match own(None) {
             _ if masked => {}
-            last if asked.parent => plan.last = Some(last),
+            last if asked.parent => plan.final_acl = Some(last),
             last => plan.steps.push(last.step(&wanted.path)),
         }
     }
@@ -258,14 +261,14 @@ fn reveal(asked: &Question<'_>, stat: &Stat) -> NodePlan {
         ..NodePlan::only(Verdict::Change)
     };
     plan.steps.push(set_data(wanted, stat.version, None));
-    let last = Last {
+    let last = FinalAcl {
         acl: wanted.acl.clone(),
         version: stat.aversion,
         counts: false,
         data: None,
     };
     if asked.parent || stat.num_children > 0 {
-        plan.last = Some(last);
+        plan.final_acl = Some(last);
     } else {
         plan.steps.push(last.step(&wanted.path));
     }
@@ -300,20 +303,20 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
             .push(set_data(wanted, found.stat.version, Some(Change::Data)));
     }
     if differs || (!masked && !plan.steps.is_empty() && plan.steps[0].begins.is_some()) {
-        let last = Last {
+        let last = FinalAcl {
             acl: wanted.acl.clone(),
             version: aversion,
             counts: differs,
             data: None,
         };
         if asked.parent || !found.children.is_empty() {
-            plan.last = Some(last);
+            plan.final_acl = Some(last);
         } else {
             plan.steps.push(last.step(&wanted.path));
         }
     }
     match plan.steps.last_mut() {
-        _ if plan.last.is_some() => {}
+        _ if plan.final_acl.is_some() => {}
         // Its ACL is its own already.
         Some(step) => step.ends |= !masked,
         None => plan.verdict = Verdict::Equal,
@@ -334,7 +337,7 @@ fn set_data(wanted: &Record, version: i32, counts: Option<Change>) -> Step {
     }
 }
 
-impl Last {
+impl FinalAcl {
     /// The backup's own ACL.
     pub(super) fn step(self, path: &ZnodePath) -> Step {
         Step {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ZnodePath;
+use crate::tree::ZnodePath;
 
 /// How many failures of a kind a report names.
 const NAMED: usize = 100;
@@ -58,7 +58,7 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Znodes that were as in the backup already.
     pub unchanged: u64,
-    /// Live ephemeral znodes, and parents that hold one, which were left alone.
+    /// LiveZnode ephemeral znodes, and parents that hold one, which were left alone.
     pub left_alone: u64,
     /// How many changes failed. Not zero: the live tree is not equal to the backup.
     pub failed: u64,

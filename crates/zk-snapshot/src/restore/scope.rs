@@ -7,7 +7,9 @@ use futures::stream::{self, StreamExt};
 
 use super::places::Places;
 use super::{RestoreError, RestoreOptions};
-use crate::{ArchiveError, Outline, Record, RecordSource, Role, ZnodePath};
+use crate::archive::{ArchiveError, Outline, Record, RecordSource, Role};
+use crate::tree::ZnodePath;
+use crate::tree::reserved::{is_always_there, is_never_written, is_reserved, is_statistics};
 
 /// Frames that are read ahead of their use.
 const AHEAD: usize = 6;
@@ -158,12 +160,12 @@ impl<'a> Scope<'a> {
 
     fn find(&self, path: &ZnodePath, role: Role) -> Option<Place> {
         let roots = &self.options.roots;
-        if is_server_owned(path) {
+        if is_never_written(path) {
             return None;
         }
         let mut role = role;
         if roots.is_empty() {
-            if path.is_within(&zookeeper()) {
+            if is_reserved(path) {
                 return None;
             }
         } else if !roots.iter().any(|root| path.is_within(root)) {
@@ -194,7 +196,7 @@ impl<'a> Scope<'a> {
 
     /// Whether a live child that the backup lacks may be deleted.
     pub(super) fn may_delete(&self, places: &Places, path: &ZnodePath) -> bool {
-        let within_zookeeper = path.is_within(&zookeeper());
+        let within_zookeeper = is_reserved(path);
         let renames = &self.options.renames;
         let renamed_away =
             renames.keys().any(|from| path.is_within(from)) && !renames.values().any(|to| path.is_within(to));
@@ -202,24 +204,8 @@ impl<'a> Scope<'a> {
         !place.is_wanted()
             && !place.is_above()
             && !renamed_away
-            && !is_server_owned(path)
-            && path.as_str() != "/zookeeper/quota" // always there
-            && (!within_zookeeper || self.options.roots.iter().any(|root| root.is_within(&zookeeper())))
+            && !is_never_written(path)
+            && !is_always_there(path)
+            && (!within_zookeeper || self.options.roots.iter().any(is_reserved))
     }
-}
-
-fn zookeeper() -> ZnodePath {
-    ZnodePath::parse("/zookeeper").unwrap_or_else(|_| ZnodePath::root())
-}
-
-/// What the server makes itself and no restore writes.
-fn is_server_owned(path: &ZnodePath) -> bool {
-    let text = path.as_str();
-    matches!(text, "/zookeeper" | "/zookeeper/config") || text.starts_with("/zookeeper/config/")
-}
-
-/// The statistics of a quota. The server counts in them, from when they are created, but does not create them: a limit
-/// without them limits nothing.
-fn is_statistics(path: &ZnodePath) -> bool {
-    path.as_str().starts_with("/zookeeper/quota/") && path.name() == "zookeeper_stats"
 }

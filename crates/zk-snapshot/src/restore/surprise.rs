@@ -1,170 +1,20 @@
-//! What is to be done about writes that met something else than what was read.
+//! What is known of a znode whose writes met something else than what was read.
 
 use super::Change;
 use super::plan::Hint;
-use super::write::{Rest, Writer};
-use crate::{WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
-
-/// A znode is planned again this often because of what came between.
-pub(super) const TRIES: u8 = 4;
-/// So often a write may be refused while its parent is to let us in.
-const REFUSED: u8 = 2;
-/// A request that loses the connection by itself is sent again this often.
-const LOST_ALONE: u8 = 3;
-const TOO_LARGE: &str =
-    "each request for it loses the connection: it may be larger than the server's jute.maxbuffer allows";
 
 /// What is known of a znode whose writes did not go as planned.
 #[derive(Debug, Default)]
 pub(super) struct Surprise {
     pub(super) hint: Hint,
-    tries: u8,
+    pub(super) tries: u8,
     /// Its request was one of several that a connection was lost with, or the only one: it goes out alone.
     pub(super) alone: bool,
-    lost_alone: u8,
+    pub(super) lost_alone: u8,
     /// How often it was opened to us, so that it could be looked at.
     pub(super) opened: u8,
     /// Somebody else had created it.
     pub(super) met: bool,
     /// What may have been done all the same.
     pub(super) unsure: Option<Change>,
-}
-
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
-    /// What is to be done about a write that was not carried out, or may not have been.
-    pub(super) fn surprised(&mut self, op: &WriteOp, rest: &Rest, error: &WriteError, alone: bool) {
-        let path = op.path();
-        if matches!(op, WriteOp::Delete { .. }) {
-            return self.not_deleted(path, error);
-        }
-        let creates = matches!(op, WriteOp::Create { .. });
-        if !self.places.at(path).is_wanted() {
-            // What is above a renamed subtree, or is to be deleted: what depends on it meets the same.
-            if creates {
-                self.ask_the_parent(path, error);
-            }
-            return;
-        }
-        // Who does not let us create is the parent, and it may be gone.
-        let admissible = creates && self.ask_the_parent(path, error);
-        self.is_lost |= alone && matches!(error, WriteError::Unknown(_));
-        if creates && *error == WriteError::NoAuth && !admissible {
-            return self.give_up(op, error.to_string());
-        }
-        let known = self.surprises.entry(path.clone()).or_default();
-        let mut why = None;
-        match (error, op) {
-            (WriteError::Unknown(_), _) => {
-                known.unsure = known.unsure.or(rest.counts);
-                known.alone = true;
-                known.lost_alone += u8::from(alone);
-                if known.lost_alone >= LOST_ALONE {
-                    why = Some(TOO_LARGE.to_owned());
-                } else if alone && creates {
-                    known.hint.split = true;
-                }
-            }
-            (WriteError::NodeExists, _) => known.met = true,
-            (WriteError::NoNode | WriteError::Changed, _) => {}
-            (WriteError::NoAuth, WriteOp::Create { .. }) if admissible => {}
-            (WriteError::NoAuth, WriteOp::SetData { .. })
-                if !known.hint.no_admin && known.tries < REFUSED =>
-            {
-                known.hint.admit = true;
-            }
-            (WriteError::NoAuth, WriteOp::SetAcl { .. }) if !rest.ends && !known.hint.no_admin => {
-                known.hint.no_admin = true;
-            }
-            (other, _) => why = Some(other.to_string()),
-        }
-        known.tries += u8::from(!matches!(error, WriteError::Unknown(_)));
-        if why.is_none() && known.tries >= TRIES {
-            why = Some(format!("{error}; others keep changing it"));
-        }
-        match why {
-            None => self.places.pend(path, creates),
-            Some(why) => self.give_up(op, why),
-        }
-    }
-
-    fn give_up(&mut self, op: &WriteOp, why: String) {
-        let path = op.path();
-        if self.places.tell(path) {
-            self.report.fail(path, why);
-        }
-        if matches!(op, WriteOp::Create { .. }) {
-            self.places.fail(path);
-        } else {
-            self.broken.insert(path.clone());
-        }
-    }
-
-    /// Has the parent of a znode that could not be created planned again, if that may help. `false` if we may not create
-    /// there, and nothing is left to be done about it.
-    fn ask_the_parent(&mut self, path: &ZnodePath, error: &WriteError) -> bool {
-        let is_ours =
-            |parent: &ZnodePath| self.places.at(parent).is_wanted() && !self.places.at(parent).is_failed();
-        let Some(parent) = path.parent().filter(is_ours) else {
-            return false;
-        };
-        match error {
-            WriteError::NoNode | WriteError::EphemeralParent => self.places.pend(&parent, false),
-            WriteError::NoAuth if self.hint(&parent).no_admin => return false,
-            // Those that went out together with the first to be refused, or before we were admitted, get another try.
-            WriteError::NoAuth
-                if self
-                    .surprises
-                    .get(path)
-                    .is_some_and(|known| known.tries >= REFUSED) =>
-            {
-                return false;
-            }
-            WriteError::NoAuth => self.admit(&parent),
-            _ => {}
-        }
-        true
-    }
-
-    fn not_deleted(&mut self, path: &ZnodePath, error: &WriteError) {
-        let known = self.surprises.entry(path.clone()).or_default();
-        known.tries += 1;
-        match error {
-            WriteError::NoNode => return self.gone(path),
-            WriteError::Unknown(_) => {
-                known.unsure = Some(Change::Delete);
-                known.alone = true;
-            }
-            _ => {}
-        }
-        let tries = known.tries;
-        if *error == WriteError::NoAuth
-            && let Some(parent) = path.parent()
-        {
-            if self.is_tried(&parent) && (tries > REFUSED || self.hint(&parent).no_admin) {
-                return self.report.fail(path, error.to_string());
-            }
-            if self.places.at(&parent).is_wanted() {
-                self.admit(&parent);
-            } else {
-                self.surprises.entry(parent.clone()).or_default().hint.admit = true;
-                self.shut_extras.insert(parent, None);
-            }
-        }
-        if tries >= TRIES || matches!(error, WriteError::Refused(_)) {
-            self.report.fail(path, error.to_string());
-        } else {
-            self.undeleted.insert(path.clone());
-        }
-    }
-
-    /// Has the znode at `path` planned again so that we may do everything below it.
-    pub(super) fn admit(&mut self, path: &ZnodePath) {
-        self.surprises.entry(path.clone()).or_default().hint.admit = true;
-        self.places.pend(path, false);
-    }
-
-    /// Whether admitting ourselves was tried there.
-    pub(super) fn is_tried(&self, path: &ZnodePath) -> bool {
-        self.hint(path).admit
-    }
 }

@@ -1,3 +1,5 @@
+//! The traits through which a tree is read and written, and what is said through them.
+
 use async_trait::async_trait;
 
 use super::{Acl, Kind, Stat, ZnodePath};
@@ -48,6 +50,7 @@ pub enum History {
 /// ZooKeeper could not be asked. Names the server and the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("ZooKeeper at {address}: {cause}")]
+#[non_exhaustive]
 pub struct ClientError {
     /// Host and port.
     pub address: String,
@@ -193,6 +196,9 @@ pub enum WriteError {
 }
 
 /// Reads a live tree. Answers come in the order asked.
+///
+/// What not every client can do has a default, which says that it cannot be done or is not known, and claims nothing. One
+/// that stands before another reader must hand on all of it.
 #[async_trait]
 pub trait ZnodeReader: Send + Sync {
     /// Reads the data, the `Stat` and the children of each of `paths`. Data and children of a znode may stem
@@ -214,18 +220,18 @@ pub trait ZnodeReader: Send + Sync {
     /// How many calls should be in flight together.
     fn batches_in_flight(&self) -> usize;
 
-    /// Grows whenever reads of [`History::One`] may have gone over to another connection.
-    fn epoch(&self) -> u64 {
-        0
-    }
+    /// Grows whenever reads of [`History::One`] may have gone over to another connection. Always the same of what has no
+    /// connection to lose, and of nothing else.
+    fn epoch(&self) -> u64;
 
-    /// The newest transaction that the server which reads of [`History::One`] ask has applied, where it can be told: while
-    /// it stays the same nothing has changed there, whoever may see it.
+    /// The newest transaction that the server which reads of [`History::One`] ask has applied: while it stays the same
+    /// nothing has changed there, whoever may see it. `None` where that cannot be told, as by default.
     async fn applied(&self) -> Option<i64> {
         None
     }
 
-    /// The session of the connection that reads of [`History::One`] use, where the whole ensemble knows it.
+    /// The session of the connection that reads of [`History::One`] use, as the whole ensemble knows it. `None` where
+    /// there is none, as by default.
     ///
     /// # Errors
     /// [`ClientError`] when the ensemble cannot be reached in time.
@@ -233,7 +239,8 @@ pub trait ZnodeReader: Send + Sync {
         Ok(None)
     }
 
-    /// Whether no ACL hides anything from this connection, as none does from `super`. Where it is not known, it is not.
+    /// Whether it is known that no ACL hides anything from this connection, as none does from `super`. By default it is
+    /// not.
     ///
     /// # Errors
     /// [`ClientError`] when the ensemble cannot be reached in time.
@@ -242,16 +249,14 @@ pub trait ZnodeReader: Send + Sync {
     }
 
     /// Returns when the server that reads of [`History::One`] ask has done all that any server of the ensemble had
-    /// done when this was called.
+    /// done when this was called. `false` where this client cannot have it do so, and nothing is known.
     ///
     /// # Errors
     /// [`ClientError`] when the ensemble cannot be reached in time.
-    async fn sync(&self) -> Result<(), ClientError> {
-        Ok(())
-    }
+    async fn sync(&self) -> Result<bool, ClientError>;
 
     /// As [`read_many`](Self::read_many) with [`History::One`], but without children, and all as of one moment;
-    /// `None` if that cannot be done with so many.
+    /// `None` if that cannot be done with so many, or at all, as by default.
     ///
     /// # Errors
     /// As [`read_many`](Self::read_many).
@@ -260,7 +265,8 @@ pub trait ZnodeReader: Send + Sync {
         Ok(None)
     }
 
-    /// Watches all that happens in the subtrees `roots`, where the server can; it must be of 3.6 or newer.
+    /// Watches all that happens in the subtrees `roots`. `None` where that cannot be done, as by default: the server must
+    /// be of 3.6 or newer.
     ///
     /// # Errors
     /// [`ClientError`] when the ensemble cannot be reached in time.
@@ -304,7 +310,7 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
         (**self).session().await
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
+    async fn sync(&self) -> Result<bool, ClientError> {
         (**self).sync().await
     }
 
@@ -346,12 +352,12 @@ pub trait ZnodeWriter: Send + Sync {
     async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>>;
 
     /// Whether operations take effect in the order given, and calls in the order in which they are first polled.
-    /// Else those of one call, and of several at once, must be independent of each other.
+    /// Else, and by default, those of one call, and of several at once, must be independent of each other.
     fn keeps_order(&self) -> bool {
         false
     }
 
-    /// How many operations one call should carry out.
+    /// How many operations one call should carry out; any number can be asked for.
     fn write_batch(&self) -> usize {
         32
     }

@@ -1,3 +1,5 @@
+//! A whole tree in memory.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -239,12 +241,26 @@ impl ZnodeReader for MemoryTree {
         1
     }
 
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        Ok(true)
+    }
+
     async fn reads_everything(&self) -> Result<bool, ClientError> {
         Ok(true)
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
-        self.read_many(paths, History::One).await.map(Some)
+        let mut readings = self.read_many(paths, History::One).await?;
+        for reading in &mut readings {
+            if let Reading::Found(found) = reading {
+                found.children.clear();
+            }
+        }
+        Ok(Some(readings))
     }
 
     async fn watch(&self, _roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {

@@ -1,4 +1,7 @@
+//! The path of a znode, checked by ZooKeeper's own rules.
+
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,7 @@ pub struct ZnodePath(String);
 /// Why a text is not a znode path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path:?} is not a znode path: {why}")]
+#[non_exhaustive]
 pub struct PathError {
     /// The text that was refused.
     pub path: String,
@@ -144,12 +148,6 @@ impl ZnodePath {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Whether the server keeps it itself, and changes it without telling.
-    #[must_use]
-    pub(crate) fn is_of_the_server(&self) -> bool {
-        self.0 == "/zookeeper" || self.0.starts_with("/zookeeper/")
-    }
-
     /// `self` moved from below `from` to below `to`; unchanged if it is not within `from`.
     #[must_use]
     pub fn rebased(&self, from: &Self, to: &Self) -> Self {
@@ -195,6 +193,22 @@ impl ZnodePath {
 
 fn forbidden(c: char) -> bool {
     matches!(c, '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}')
+}
+
+impl FromStr for ZnodePath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        Self::parse(text)
+    }
+}
+
+impl TryFrom<&str> for ZnodePath {
+    type Error = PathError;
+
+    fn try_from(text: &str) -> Result<Self, PathError> {
+        Self::parse(text)
+    }
 }
 
 impl TryFrom<String> for ZnodePath {

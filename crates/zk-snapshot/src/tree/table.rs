@@ -1,3 +1,5 @@
+//! A table of keys with a number each, smaller than the standard library's map.
+
 use super::keys::Key;
 
 /// Keys with a number other than zero for each: sixteen bytes an entry, and at most nine of ten slots taken. The

@@ -1,3 +1,5 @@
+//! A znode's access control list and its `Stat`.
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};

@@ -112,7 +112,7 @@ impl AdminSource {
             match self.handout(ensemble, &mut settling).await {
                 Ok((handout, size, session)) => {
                     (taken, bytes) = (taken + 1, bytes + size);
-                    if let Some(settled) = settling.round(handout, session).await {
+                    if let Some(settled) = settling.add(handout, session).await {
                         return Ok((settled, None));
                     }
                 }
@@ -123,7 +123,7 @@ impl AdminSource {
                 }
             }
         }
-        match settling.end() {
+        match settling.finish() {
             Some(settled) => Ok((settled, trouble)),
             None => Err(trouble.unwrap_or_else(|| "no snapshot came".to_owned())),
         }
@@ -144,7 +144,7 @@ impl AdminSource {
         let (session, answer) = (session.map_err(|error| error.to_string())?, answer?);
         // It has been written now, and only has to come.
         let receive = blocking(move || receiving.receive(answer));
-        let (handout, size) = tokio::join!(receive, settling.settle()).0?;
+        let (handout, size) = tokio::join!(receive, settling.read_changes()).0?;
         Ok((handout, size, session))
     }
 

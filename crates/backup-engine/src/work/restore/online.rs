@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vault_store::VaultId;
+use zk_snapshot::tree::reserved;
 use zk_snapshot::{
     RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, check_restore, restore,
 };
@@ -120,8 +121,7 @@ async fn restore_all(
     roots: &[ZnodePath],
     options: &RestoreOptions,
 ) -> Result<(RestoreReport, Vec<String>), RestoreError> {
-    let within_zookeeper = |root: &ZnodePath| format!("{root}/").starts_with("/zookeeper/");
-    let (quota, others): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(within_zookeeper);
+    let (quota, others): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(reserved::is_reserved);
     let options = |roots| RestoreOptions {
         roots,
         ..options.clone()

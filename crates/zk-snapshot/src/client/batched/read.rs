@@ -13,7 +13,9 @@ use super::session::{Session, is_lost, is_undecodable};
 use super::{BatchedClient, wire};
 use crate::client::four_letter_word;
 use crate::client::relay::Relay;
-use crate::{AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
+use crate::tree::{
+    AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader,
+};
 
 /// Znodes in one `multiRead`, and requests in flight; together they keep a server busy without holding more.
 const READS: usize = 256;
@@ -283,12 +285,13 @@ impl ZnodeReader for BatchedClient {
         i64::from_str_radix(zxid.trim(), 16).ok()
     }
 
-    async fn sync(&self) -> Result<(), ClientError> {
+    async fn sync(&self) -> Result<bool, ClientError> {
         let answer = self.main.call(self.deadline(), |zk| {
             let zk = zk.clone();
             async move { zk.sync("/").await }.boxed()
         });
-        answer.await.map_err(|error| self.client_error(&error))
+        let done = answer.await.map(|()| true);
+        done.map_err(|error| self.client_error(&error))
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {

@@ -1,3 +1,5 @@
+//! One session of the batched client, made anew where it is lost.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

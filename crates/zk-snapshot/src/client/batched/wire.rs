@@ -2,7 +2,7 @@
 
 use zookeeper_client as zk;
 
-use crate::{Acl, AclEntry, Stat, ZnodePath};
+use crate::tree::{Acl, AclEntry, Stat, ZnodePath};
 
 pub(super) fn plain_words(error: &zk::Error) -> String {
     match error {

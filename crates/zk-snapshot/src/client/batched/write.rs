@@ -6,7 +6,7 @@ use zookeeper_client as zk;
 
 use super::session::is_lost;
 use super::wire;
-use crate::{Acl, Kind, WriteError, WriteOp};
+use crate::tree::{Acl, Kind, WriteError, WriteOp};
 
 /// Bytes in one `multi`. A server takes no request above `jute.maxbuffer`, 1 MiB if not set.
 const BYTES: usize = 512 << 10;

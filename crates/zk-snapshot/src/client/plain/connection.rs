@@ -1,3 +1,5 @@
+//! One connection of the plain client, made anew where it is lost.
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

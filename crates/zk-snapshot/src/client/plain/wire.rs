@@ -2,7 +2,7 @@
 
 use zookeeper_async::{Permission, ZkError};
 
-use crate::{Acl, AclEntry, Stat, WriteError};
+use crate::tree::{Acl, AclEntry, Stat, WriteError};
 
 pub(super) fn refused(error: ZkError) -> WriteError {
     match error {

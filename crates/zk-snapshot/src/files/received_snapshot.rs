@@ -8,27 +8,24 @@ use std::sync::{Arc, LazyLock, Mutex};
 use hashbrown::{DefaultHashBuilder, HashMap};
 
 use super::acls::{self, Acls};
-use super::feed::Source;
-use super::jute::Persisted;
-use super::records::path_of;
-use super::replay::Touched;
-use super::snapshot::{self, Loaded};
-use super::tree::{FileTree, name_of, parent};
-use super::{Fault, FileError, FilesReport, Gathered};
-use crate::{Acl, Kind, Stat, ZnodePath};
+use super::amend::RereadZnode;
+use super::paths::{bytes_of, path_of};
+use super::snapshot::{self, Loaded, Shown};
+use super::source::Source;
+use super::touched::Touched;
+use super::{FileError, FilesReport, Gathered};
+use crate::tree::reserved;
+use crate::tree::{Acl, Kind, Stat, ZnodePath};
 
 /// Znodes that are named for each access control list.
 const SAMPLES: usize = 3;
-/// What the server keeps there changes without events.
-const OWN: &[u8] = b"/zookeeper/";
-
-/// The same for all handouts, so that they can be compared.
+/// The same for all received snapshots, so that they can be compared.
 static HASHER: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
 
 /// What one snapshot shows by itself, such as a server hands it out, while it goes on.
 ///
 /// In memory are 70 bytes for each znode, and what belongs to sessions.
-pub struct Handout {
+pub struct ReceivedSnapshot {
     name: String,
     zxid: i64,
     source: Source,
@@ -37,6 +34,15 @@ pub struct Handout {
     /// By the hashes of their paths; one in 2^64 may be taken for another.
     marks: HashMap<u64, Mark>,
     samples: BTreeMap<u32, Vec<ZnodePath>>,
+}
+
+impl std::fmt::Debug for ReceivedSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReceivedSnapshot")
+            .field("name", &self.name)
+            .field("znodes", &self.loaded.tree)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What changes with a znode's access control list, and what no client is shown.
@@ -48,24 +54,7 @@ struct Mark {
     acl: u32,
 }
 
-/// What a client was shown of a znode.
-pub(crate) struct Later {
-    pub(crate) data: Vec<u8>,
-    pub(crate) stat: Stat,
-    /// The access control list, where it is known; nobody asks for that of an ephemeral znode.
-    pub(crate) acl: Option<Acl>,
-    /// What the server keeps as its owner, where it is known.
-    pub(crate) owner: Option<i64>,
-}
-
-impl Later {
-    /// Whether its access control list came without its digests.
-    pub(crate) fn is_masked(&self) -> bool {
-        self.acl.as_ref().is_some_and(Acl::is_masked)
-    }
-}
-
-impl Handout {
+impl ReceivedSnapshot {
     /// Reads the snapshot `name`, begun at `zxid`, from `file`, which is read again later. Every byte is checked.
     ///
     /// # Errors
@@ -77,14 +66,14 @@ impl Handout {
     pub(super) fn over(name: &str, zxid: i64, source: Source) -> Result<Self, FileError> {
         let mut marks = HashMap::new();
         let mut samples = BTreeMap::<u32, Vec<ZnodePath>>::new();
-        let mut each = |path: &[u8], acl: u32, stat: &Persisted| {
+        let mut each = |Shown { path, acl, stat, .. }: Shown<'_>| {
             let mark = Mark {
                 czxid: stat.czxid,
                 owner: stat.owner,
                 aversion: stat.aversion,
                 acl,
             };
-            if !path.starts_with(OWN) {
+            if !reserved::is_below(path) {
                 marks.insert(HASHER.hash_one(path), mark);
             }
             if !matches!(acl, Acls::OPEN | Acls::UNKNOWN) {
@@ -138,7 +127,7 @@ impl Handout {
         tree.zxid = self.loaded.end;
         let compared = trailer.filter(|(at, _)| *at == self.zxid && *at > 0);
         let agrees = compared.map(|(_, digest)| digest == tree.digest());
-        let dropped = tree.settle();
+        let dropped = tree.drop_sessions();
         let dropped = dropped.map_err(|fault| FileError::new(&self.name, 0, fault))?;
         Ok(Gathered {
             exact,
@@ -178,7 +167,7 @@ impl Handout {
 
     /// The owner of the znode that was created at `czxid`.
     pub(crate) fn owner(&self, path: &ZnodePath, czxid: i64) -> Option<i64> {
-        if path.as_str().as_bytes().starts_with(OWN) {
+        if reserved::is_below(path.as_str().as_bytes()) {
             return Some(0);
         }
         self.mark(path, czxid).map(|mark| mark.owner)
@@ -193,7 +182,7 @@ impl Handout {
 
     /// Whether every znode but those of `later`, and those that go with sessions, has the same access control list in
     /// `next`.
-    pub(crate) fn same_acls(&self, next: &Self, later: &BTreeMap<ZnodePath, Option<Later>>) -> bool {
+    pub(crate) fn same_acls(&self, next: &Self, later: &BTreeMap<ZnodePath, Option<RereadZnode>>) -> bool {
         let named: HashSet<u64> = later.keys().map(hash).collect();
         self.marks.iter().all(|(at, mark)| {
             let then = next.marks.get(at);
@@ -203,15 +192,15 @@ impl Handout {
     }
 
     /// Its state at a later moment, when the znodes of `later` were as it says and the rest as it was.
-    pub(crate) fn at(&self, later: &BTreeMap<ZnodePath, Option<Later>>) -> Result<Gathered, FileError> {
+    pub(crate) fn at(&self, later: &BTreeMap<ZnodePath, Option<RereadZnode>>) -> Result<Gathered, FileError> {
         let mut touched = Touched::default();
         for path in later.keys() {
-            touched.with_parent(known(path));
+            touched.with_parent(bytes_of(path));
         }
         let Loaded { mut tree, end, .. } = snapshot::load(&self.name, self.zxid, &self.source, &touched)?;
         tree.zxid = end;
         let settled = tree.amend(later).and_then(|ephemerals| {
-            let mut dropped = tree.settle()?;
+            let mut dropped = tree.drop_sessions()?;
             dropped.ephemerals += ephemerals;
             Ok(dropped)
         });
@@ -230,84 +219,5 @@ impl Handout {
 }
 
 fn hash(path: &ZnodePath) -> u64 {
-    HASHER.hash_one(known(path))
-}
-
-/// The path as a tree knows it.
-fn known(path: &ZnodePath) -> &[u8] {
-    match path.as_str().as_bytes() {
-        b"/" => b"",
-        path => path,
-    }
-}
-
-impl FileTree {
-    /// Makes the znodes of `later` what it says. Returns how many of them are ephemeral, and so left out.
-    fn amend(&mut self, later: &BTreeMap<ZnodePath, Option<Later>>) -> Result<u64, Fault> {
-        let mut ephemerals = 0;
-        // Children come after their parents.
-        for (path, znode) in later.iter().rev() {
-            let ephemeral = znode.as_ref().is_some_and(|znode| znode.stat.is_ephemeral());
-            ephemerals += u64::from(ephemeral);
-            if znode.is_some() && !ephemeral {
-                continue;
-            }
-            let path = known(path);
-            if let Some(at) = self.find(path) {
-                if self.nodes[at as usize].children > 0 {
-                    return Err(Fault::Children(name_of(path)));
-                }
-                let above = parent(path).and_then(|path| self.find(path));
-                self.remove(at, above);
-            }
-        }
-        let mut left_out: HashMap<&[u8], i64> = HashMap::new();
-        for (path, znode) in later {
-            if let Some(znode) = znode {
-                self.zxid = self.zxid.max(znode.stat.newest_zxid());
-                if znode.stat.is_ephemeral() {
-                    *left_out
-                        .entry(parent(known(path)).unwrap_or_default())
-                        .or_default() += 1;
-                } else {
-                    self.turn(known(path), znode)?;
-                }
-            }
-        }
-        // What was not told of shows here.
-        for (path, znode) in later {
-            let Some(znode) = znode.as_ref().filter(|znode| !znode.stat.is_ephemeral()) else {
-                continue;
-            };
-            let path = known(path);
-            let children = self.find(path).map_or(0, |at| self.nodes[at as usize].children);
-            let all = i64::from(children) + left_out.get(path).copied().unwrap_or_default();
-            if all != i64::from(znode.stat.num_children) {
-                return Err(Fault::Family(name_of(path)));
-            }
-        }
-        Ok(ephemerals)
-    }
-
-    fn turn(&mut self, path: &[u8], znode: &Later) -> Result<(), Fault> {
-        let acl = znode.acl.as_ref().ok_or_else(|| Fault::NoAcl(name_of(path)))?;
-        let acl = self.acls.number(&acls::encode(acl));
-        let stat = Persisted::of(&znode.stat, znode.owner.unwrap_or_default());
-        let Some(at) = self.find(path) else {
-            let above = parent(path).and_then(|path| self.find(path));
-            let above = above.ok_or_else(|| Fault::NoParent(name_of(path)))?;
-            let spans = (self.keep(Some(path)), self.keep(Some(&znode.data)));
-            return self.put(spans, acl, stat, Some(above)).map(drop);
-        };
-        let before = self.digest_of(at);
-        self.release(at);
-        // A client cannot tell no data from none at all.
-        if self.bytes(self.nodes[at as usize].data).unwrap_or_default() != znode.data {
-            self.replace(at, Some(&znode.data));
-        }
-        let node = &mut self.nodes[at as usize];
-        (node.acl, node.stat) = (acl, stat);
-        self.digest = self.digest.wrapping_sub(before).wrapping_add(self.digest_of(at));
-        Ok(())
-    }
+    HASHER.hash_one(bytes_of(path))
 }

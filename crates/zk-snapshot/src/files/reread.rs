@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt};
 
-use super::handout::{Handout, Later};
-use super::settling::names;
-use crate::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
+use super::amend::RereadZnode;
+use super::received_snapshot::ReceivedSnapshot;
+use crate::tree::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// How often what changed is read again before that is given up.
 const ROUNDS: usize = 200;
@@ -22,10 +22,13 @@ const HELD: usize = 128 << 20;
 /// Bytes that a znode takes beside its data, also one that is not there any more.
 const ZNODE: usize = 200;
 
+/// How many znodes are named in a message.
+pub(super) const NAMED: usize = 20;
+
 /// Znodes, each as it was at the same moment; `None` where there was none.
 #[derive(Default)]
 pub(super) struct Reread {
-    pub(super) znodes: BTreeMap<ZnodePath, Option<Later>>,
+    pub(super) znodes: BTreeMap<ZnodePath, Option<RereadZnode>>,
     /// Whether they were read at that moment. Else their data and `Stat` were the same then, and their access control
     /// lists, whose changes nobody is told of, may not have been.
     pub(super) at_once: bool,
@@ -48,7 +51,9 @@ impl Reread {
         watch: &mut dyn TreeWatch,
         mut dirty: BTreeSet<ZnodePath>,
     ) -> Result<(), String> {
-        reader.sync().await.map_err(words)?;
+        if !reader.sync().await.map_err(words)? {
+            return Err("its server cannot be told to catch up".to_owned());
+        }
         dirty.extend(changes(watch)?);
         for round in 0..ROUNDS {
             (self.list_changed, self.joined) = (false, false);
@@ -128,7 +133,7 @@ impl Reread {
             let before = self.znodes.get_mut(path).and_then(Option::take);
             let acl = before.filter(|before| before.stat.same_acl(&stat));
             self.list_changed |= acl.is_none() && stat.aversion > 0;
-            let later = Later {
+            let later = RereadZnode {
                 data,
                 stat,
                 acl: acl.and_then(|before| before.acl),
@@ -176,18 +181,18 @@ impl Reread {
         data.sum::<usize>() + self.znodes.len() * ZNODE
     }
 
-    /// Whether no list was changed since `handout` was begun, as far as these tell.
-    pub(super) fn lists_kept(&self, handout: &Handout) -> bool {
+    /// Whether no list was changed since `received` was begun, as far as these tell.
+    pub(super) fn lists_kept(&self, received: &ReceivedSnapshot) -> bool {
         self.guarded()
-            .all(|(path, later)| later.stat.aversion == 0 || handout.acl(path, &later.stat).is_some())
+            .all(|(path, later)| later.stat.aversion == 0 || received.acl(path, &later.stat).is_some())
     }
 
     /// Takes from a snapshot what clients are not shown.
-    pub(super) fn learn(&mut self, handout: &Handout) {
+    pub(super) fn learn(&mut self, received: &ReceivedSnapshot) {
         for (path, later) in there_mut(&mut self.znodes) {
-            later.owner = later.owner.or_else(|| handout.owner(path, later.stat.czxid));
+            later.owner = later.owner.or_else(|| received.owner(path, later.stat.czxid));
             if later.is_masked()
-                && let Some(acl) = handout.acl(path, &later.stat)
+                && let Some(acl) = received.acl(path, &later.stat)
             {
                 later.acl = Some(acl);
             }
@@ -195,13 +200,13 @@ impl Reread {
     }
 
     /// Whether every znode has the access control list in `next` that it had.
-    pub(super) fn same_acls(&self, next: &Handout) -> bool {
+    pub(super) fn same_acls(&self, next: &ReceivedSnapshot) -> bool {
         self.guarded()
             .all(|(path, later)| next.acl(path, &later.stat).is_some())
     }
 
     /// Those with an access control list that matters.
-    fn guarded(&self) -> impl Iterator<Item = (&ZnodePath, &Later)> {
+    fn guarded(&self) -> impl Iterator<Item = (&ZnodePath, &RereadZnode)> {
         self.there().filter(|(_, later)| !later.stat.is_ephemeral())
     }
 
@@ -212,7 +217,7 @@ impl Reread {
     }
 
     /// The znodes that were there.
-    fn there(&self) -> impl Iterator<Item = (&ZnodePath, &Later)> {
+    fn there(&self) -> impl Iterator<Item = (&ZnodePath, &RereadZnode)> {
         let all = self.znodes.iter();
         all.filter_map(|(path, later)| Some((path, later.as_ref()?)))
     }
@@ -231,8 +236,8 @@ impl Reread {
 }
 
 fn there_mut(
-    znodes: &mut BTreeMap<ZnodePath, Option<Later>>,
-) -> impl Iterator<Item = (&ZnodePath, &mut Later)> {
+    znodes: &mut BTreeMap<ZnodePath, Option<RereadZnode>>,
+) -> impl Iterator<Item = (&ZnodePath, &mut RereadZnode)> {
     let all = znodes.iter_mut();
     all.filter_map(|(path, later)| Some((path, later.as_mut()?)))
 }
@@ -263,6 +268,15 @@ fn changes(watch: &mut dyn TreeWatch) -> Result<impl Iterator<Item = ZnodePath> 
     }
 }
 
+pub(super) fn names<'a>(paths: impl ExactSizeIterator<Item = &'a ZnodePath>) -> String {
+    let more = paths.len().saturating_sub(NAMED);
+    let mut names: Vec<_> = paths.take(NAMED).map(ZnodePath::to_string).collect();
+    if more > 0 {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
@@ -271,7 +285,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::{Acl, AclFound, Stat};
+    use crate::tree::{Acl, AclFound, Stat};
 
     /// A tree whose znodes have a number each; what happens to it next, and is told, after each time that all of it was
     /// read at once.
@@ -344,6 +358,14 @@ mod tests {
 
         fn batches_in_flight(&self) -> usize {
             1
+        }
+
+        fn epoch(&self) -> u64 {
+            0
+        }
+
+        async fn sync(&self) -> Result<bool, ClientError> {
+            Ok(true)
         }
 
         async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {

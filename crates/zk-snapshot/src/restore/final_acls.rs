@@ -5,21 +5,22 @@ use std::sync::Arc;
 
 use futures::stream::StreamExt;
 
-use super::Stop;
-use super::apply::Run;
-use super::plan::Last;
+use super::error::Stop;
+use super::plan::FinalAcl;
 use super::scope::ahead;
-use crate::{Reading, RecordSource, ZnodePath, ZnodeReader, ZnodeWriter};
+use super::state::RestoreState;
+use crate::archive::RecordSource;
+use crate::tree::{Reading, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// ACLs in one call.
 const AT_ONCE: usize = 256;
 
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Sets the own ACLs of the znodes that stood under another until now. What others have changed meanwhile is planned
     /// again, and may come back here.
     pub(super) async fn guard_at_last(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         let mut waiting = BTreeMap::new();
-        for (path, last) in std::mem::take(&mut self.last) {
+        for (path, last) in std::mem::take(&mut self.final_acls) {
             let place = self.writer.places.at(&path);
             if self.writer.broken.contains(&path) || place.is_failed() {
                 continue; // its own ACL might keep what it lacks from it for ever
@@ -36,14 +37,14 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
         if !waiting.is_empty() && !self.options.dry_run {
             self.bring_data(source, waiting).await?;
         }
-        self.settle(source).await
+        self.plan_again(source).await
     }
 
     /// Writes the data that had to wait. They are read from the backup again, since there may be many.
     async fn bring_data(
         &mut self,
         source: &Arc<dyn RecordSource>,
-        mut waiting: BTreeMap<ZnodePath, Last>,
+        mut waiting: BTreeMap<ZnodePath, FinalAcl>,
     ) -> Result<(), Stop> {
         let mut frames = Box::pin(ahead(source, |source, index| source.frame(index)));
         while let Some(records) = frames.next().await {

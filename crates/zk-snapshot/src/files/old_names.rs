@@ -1,7 +1,6 @@
 //! Names that servers before 3.5 took, and that stay where they are: no later server is sent them.
 
-use super::records::path_of;
-use super::tree::name_of;
+use super::paths::{name_of, path_of};
 
 /// How many are named.
 pub(super) const NAMED: usize = 20;

@@ -1,22 +1,23 @@
 //! The znodes above a place to which something is renamed, where the backup has none.
 
-use super::Stop;
-use super::apply::Run;
-use super::plan::Live;
+use super::error::Stop;
+use super::plan::LiveZnode;
 use super::scope::Placed;
-use crate::{Acl, History, Reading, Record, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+use super::state::RestoreState;
+use crate::archive::{Record, Role};
+use crate::tree::{Acl, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
 
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Whether something can be created below `parent`. What is missing above a renamed subtree is created, without
     /// data and with the ACL of the nearest znode above it; if that is still to be restored itself, it is too early.
     pub(super) async fn has_way(&mut self, parent: &ZnodePath) -> Result<bool, Stop> {
-        if !self.scope.is_missing_above(parent) || self.ways.contains(parent) {
+        if !self.scope.is_missing_above(parent) || self.known_above.contains(parent) {
             return Ok(true);
         }
         let mut way = parent.ancestors();
         way.push(parent.clone());
         for path in way {
-            if !self.scope.is_missing_above(&path) || self.ways.contains(&path) {
+            if !self.scope.is_missing_above(&path) || self.known_above.contains(&path) {
                 continue;
             }
             let above = path.parent().unwrap_or_else(ZnodePath::root);
@@ -55,17 +56,17 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
                 if unfinished && !new {
                     self.look(vec![placed]).await?;
                 } else {
-                    self.one(placed, &Live::Missing).await?;
+                    self.plan_one(placed, &LiveZnode::Missing).await?;
                 }
             }
-            self.ways.insert(path);
+            self.known_above.insert(path);
         }
         Ok(true)
     }
 
     /// The ACL that the znode at `path` has, or will have when the restore is done; `None` if there is no such znode.
     async fn acl_of(&mut self, path: &ZnodePath) -> Result<Option<Acl>, Stop> {
-        if let Some(last) = self.last.get(path) {
+        if let Some(last) = self.final_acls.get(path) {
             return Ok(Some(last.acl.clone()));
         }
         if self.options.dry_run && self.writer.places.at(path).is_created() {

@@ -6,49 +6,63 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::handout::Handout;
-use super::rereading::{Reread, listen, words};
+use super::received_snapshot::ReceivedSnapshot;
+use super::reread::{NAMED, Reread, listen, names, words};
 use super::{FileError, Gathered};
-use crate::{Changes, ClientError, Reading, TreeWatch, ZnodePath, ZnodeReader};
+use crate::tree::{Changes, ClientError, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// How often it is looked at what the watch tells.
 const LISTEN: Duration = Duration::from_millis(100);
 /// Access control lists of which a few znodes each are read in one go.
 const LISTS: usize = 5;
-/// How many znodes are named in a message.
-const NAMED: usize = 20;
-
 /// Turns snapshots that a server hands out into the state at one moment: what changed meanwhile is read through the
 /// client API until nothing does, while a watch tells what that is.
 ///
 /// In turns: [`begin`](Self::begin); begin a session of any client; ask for a snapshot, and wait for it by
-/// [`during`](Self::during); [`settle`](Self::settle) once it has been written, also while it is on its way; give it and
-/// the session to [`round`](Self::round).
-pub struct Settling<'a> {
+/// [`during`](Self::during); [`read_changes`](Self::read_changes) once it has been written, also while it is on its way; give it and
+/// the session to [`add`](Self::add).
+pub struct Reconciler<'a> {
     reader: &'a dyn ZnodeReader,
     watch: Option<Box<dyn TreeWatch>>,
     /// Which znodes it told of [`during`](Self::during) something else, or why that is not known.
     told: Result<BTreeSet<ZnodePath>, String>,
-    /// What [`settle`](Self::settle) has read, or why it has not.
+    /// What [`read_changes`](Self::read_changes) has read, or why it has not.
     reread: Result<Reread, String>,
     /// To be compared with the next snapshot.
-    last: Option<Settled>,
+    last: Option<ReconciledSnapshot>,
     /// Where there is no better one.
-    worse: Option<Settled>,
+    worse: Option<ReconciledSnapshot>,
+}
+
+impl std::fmt::Debug for Reconciler<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler")
+            .field("watches", &self.watch.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A snapshot, and what some znodes were at one later moment.
-pub struct Settled {
-    handout: Handout,
+pub struct ReconciledSnapshot {
+    received: ReceivedSnapshot,
     /// Else why nothing was read again.
-    later: Result<Reread, String>,
+    reread: Result<Reread, String>,
     /// Whether every access control list is known to be that of the moment.
     acls_exact: bool,
     /// Whether it may be of another time, or of another ensemble, than what was asked for.
     strange: bool,
 }
 
-impl<'a> Settling<'a> {
+impl std::fmt::Debug for ReconciledSnapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReconciledSnapshot")
+            .field("received", &self.received)
+            .field("acls_exact", &self.acls_exact)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Reconciler<'a> {
     /// Reads what changed through `reader`, which must be allowed to read everything.
     #[must_use]
     pub fn new(reader: &'a dyn ZnodeReader) -> Self {
@@ -95,7 +109,7 @@ impl<'a> Settling<'a> {
     }
 
     /// Reads what changed since [`begin`](Self::begin), as of a moment after this was called.
-    pub async fn settle(&mut self) {
+    pub async fn read_changes(&mut self) {
         let mut reread = Reread::default();
         self.reread = match std::mem::replace(&mut self.told, Ok(BTreeSet::new())) {
             Ok(mut dirty) => {
@@ -113,41 +127,45 @@ impl<'a> Settling<'a> {
         reread.until_quiet(self.reader, watch, dirty).await
     }
 
-    /// Takes a snapshot that had been written when [`settle`](Self::settle) was called, and that was asked for after the
+    /// Takes a snapshot that had been written when [`read_changes`](Self::read_changes) was called, and that was asked for after the
     /// session `marker` had begun. Returns what nothing better can be made of; where there is none yet, the next one
     /// may help.
-    pub async fn round(&mut self, handout: Handout, marker: Option<i64>) -> Option<Settled> {
-        if handout.is_exact() && marker.is_none_or(|marker| handout.knows(marker)) {
-            return Some(Settled::new(handout, Ok(Reread::default())));
+    pub async fn add(
+        &mut self,
+        received: ReceivedSnapshot,
+        marker: Option<i64>,
+    ) -> Option<ReconciledSnapshot> {
+        if received.is_exact() && marker.is_none_or(|marker| received.knows(marker)) {
+            return Some(ReconciledSnapshot::new(received, Ok(Reread::default())));
         }
         // What is older than the moment tells nothing of it.
-        let in_time = marker.is_some_and(|marker| handout.knows(marker));
+        let in_time = marker.is_some_and(|marker| received.knows(marker));
         if let Some(mut last) = self.last.take_if(|_| in_time) {
-            last.learn(self.reader, &handout).await;
+            last.learn(self.reader, &received).await;
             if last.is_shown() {
                 return Some(last);
             }
             self.worse = Some(last);
         }
-        let later = match in_time {
-            true => self.fitting(&handout).await,
+        let reread = match in_time {
+            true => self.fitting(&received).await,
             false => Err(
                 "it shows no session that had begun before: its server was behind, is of another ensemble, or keeps sessions to \
                  itself"
                     .to_owned(),
             ),
         };
-        match later {
-            Ok(mut later) => {
-                later.learn(&handout);
-                later.lists_exact |= later.lists_kept(&handout);
-                self.last = Some(Settled::new(handout, Ok(later)));
+        match reread {
+            Ok(mut reread) => {
+                reread.learn(&received);
+                reread.lists_exact |= reread.lists_kept(&received);
+                self.last = Some(ReconciledSnapshot::new(received, Ok(reread)));
             }
             Err(why) => {
                 let strange = marker.is_some() && !in_time;
-                self.worse = Some(Settled {
+                self.worse = Some(ReconciledSnapshot {
                     strange,
-                    ..Settled::new(handout, Err(why))
+                    ..ReconciledSnapshot::new(received, Err(why))
                 });
             }
         }
@@ -156,30 +174,34 @@ impl<'a> Settling<'a> {
 
     /// The best that came of it: at one moment, or as one of the snapshots was.
     #[must_use]
-    pub fn end(self) -> Option<Settled> {
+    pub fn finish(self) -> Option<ReconciledSnapshot> {
         self.last.or(self.worse)
     }
 
-    /// What was read again, with what `handout` lacks.
-    async fn fitting(&mut self, handout: &Handout) -> Result<Reread, String> {
+    /// What was read again, with what `received` lacks.
+    async fn fitting(&mut self, received: &ReceivedSnapshot) -> Result<Reread, String> {
         let mut reread = std::mem::replace(&mut self.reread, not_read())?;
         // Their lists are newer than those that the snapshot begins with.
-        let new: BTreeSet<_> = handout
+        let new: BTreeSet<_> = received
             .without_acl()
             .filter(|path| !reread.znodes.contains_key(path))
             .collect();
         if !new.is_empty() {
             self.until_quiet(&mut reread, new).await?;
         }
-        check_told(self.reader, handout, &reread).await?;
+        check_told(self.reader, received, &reread).await?;
         Ok(reread)
     }
 }
 
 /// A server need not tell of what it does not let us read: some znode of each access control list must be readable,
 /// or its end must have been told.
-async fn check_told(reader: &dyn ZnodeReader, handout: &Handout, reread: &Reread) -> Result<(), String> {
-    for lists in handout.samples().chunks(LISTS) {
+async fn check_told(
+    reader: &dyn ZnodeReader,
+    received: &ReceivedSnapshot,
+    reread: &Reread,
+) -> Result<(), String> {
+    for lists in received.samples().chunks(LISTS) {
         let readings = reader.read_at_once(&lists.concat()).await;
         let readings = readings.map_err(words)?;
         let mut readings = readings.ok_or("its server cannot read at once")?.into_iter();
@@ -205,44 +227,35 @@ fn not_read() -> Result<Reread, String> {
     Err("nothing was read again".to_owned())
 }
 
-pub(super) fn names<'a>(paths: impl ExactSizeIterator<Item = &'a ZnodePath>) -> String {
-    let more = paths.len().saturating_sub(NAMED);
-    let mut names: Vec<_> = paths.take(NAMED).map(ZnodePath::to_string).collect();
-    if more > 0 {
-        names.push(format!("and {more} more"));
-    }
-    names.join(", ")
-}
-
-impl Settled {
-    fn new(handout: Handout, later: Result<Reread, String>) -> Self {
+impl ReconciledSnapshot {
+    fn new(received: ReceivedSnapshot, reread: Result<Reread, String>) -> Self {
         Self {
-            handout,
-            later,
+            received,
+            reread,
             acls_exact: false,
             strange: false,
         }
     }
 
     /// Takes from the next snapshot what clients are not shown.
-    async fn learn(&mut self, reader: &dyn ZnodeReader, next: &Handout) {
-        if let Ok(later) = &mut self.later {
-            later.learn(next);
-            self.acls_exact = later.lists_exact
-                && (later.at_once || later.same_acls(next))
-                && self.handout.same_acls(next, &later.znodes);
+    async fn learn(&mut self, reader: &dyn ZnodeReader, next: &ReceivedSnapshot) {
+        if let Ok(reread) = &mut self.reread {
+            reread.learn(next);
+            self.acls_exact = reread.lists_exact
+                && (reread.at_once || reread.same_acls(next))
+                && self.received.same_acls(next, &reread.znodes);
             // It shows lists that came after the first one had passed.
-            if let Err(why) = check_told(reader, next, later).await {
-                self.later = Err(why);
+            if let Err(why) = check_told(reader, next, reread).await {
+                self.reread = Err(why);
             }
         }
     }
 
     /// Whether we were shown all of its access control lists.
     fn is_shown(&self) -> bool {
-        self.later
+        self.reread
             .as_ref()
-            .is_ok_and(|later| later.masked().next().is_none())
+            .is_ok_and(|reread| reread.masked().next().is_none())
     }
 
     /// The state. Blocks while it reads the snapshot.
@@ -250,36 +263,40 @@ impl Settled {
     /// # Errors
     /// [`FileError`] if it lacks something.
     pub fn gathered(self) -> Result<Gathered, FileError> {
-        let later = self.later.and_then(|later| {
-            let masked: Vec<_> = later.masked().collect();
+        let reread = self.reread.and_then(|reread| {
+            let masked: Vec<_> = reread.masked().collect();
             match masked.is_empty() {
-                true => Ok(later),
+                true => Ok(reread),
                 false => Err(format!(
                     "we are not shown the digests in the access control lists of {}",
                     names(masked.into_iter())
                 )),
             }
         });
-        let gathered = later.and_then(|later| {
-            if later.znodes.is_empty() {
+        let gathered = reread.and_then(|reread| {
+            if reread.znodes.is_empty() {
                 return Ok(None);
             }
-            let gathered = self.handout.at(&later.znodes);
+            let gathered = self.received.at(&reread.znodes);
             gathered
-                .map(|gathered| Some((gathered, later)))
+                .map(|gathered| Some((gathered, reread)))
                 .map_err(|error| format!("what was read later does not fit: {error}"))
         });
         match gathered {
-            Ok(None) => self.handout.into_gathered(),
-            Ok(Some((mut gathered, later))) => {
+            Ok(None) => self.received.into_gathered(),
+            Ok(Some((mut gathered, reread))) => {
                 let report = &mut gathered.report;
                 report.acls_exact = self.acls_exact;
-                report.of_no_kind = later.of_no_kind().count() as u64;
-                report.of_no_kind_paths = later.of_no_kind().take(NAMED).map(ZnodePath::to_string).collect();
+                report.of_no_kind = reread.of_no_kind().count() as u64;
+                report.of_no_kind_paths = reread
+                    .of_no_kind()
+                    .take(NAMED)
+                    .map(ZnodePath::to_string)
+                    .collect();
                 Ok(gathered)
             }
             Err(why) => {
-                let mut gathered = self.handout.into_gathered()?;
+                let mut gathered = self.received.into_gathered()?;
                 gathered.exact &= !self.strange;
                 gathered.report.unsettled = Some(why);
                 Ok(gathered)
@@ -294,14 +311,14 @@ mod tests {
     use std::task::Poll;
 
     use super::*;
-    use crate::{Acl, MemoryTree};
+    use crate::tree::{Acl, MemoryTree};
 
     #[tokio::test]
     async fn what_is_told_during_something_else_is_read_afterwards() {
         let tree = MemoryTree::new();
         tree.put("/before", b"", Acl::open()).unwrap();
-        let mut settling = Settling::new(&tree);
-        settling.begin().await.unwrap();
+        let mut reconciler = Reconciler::new(&tree);
+        reconciler.begin().await.unwrap();
         let mut looks = 0;
         let work = poll_fn(|_| {
             looks += 1;
@@ -312,14 +329,14 @@ mod tests {
                 _ => Poll::Pending,
             }
         });
-        settling.during(work).await;
+        reconciler.during(work).await;
         assert_eq!(
-            settling.told.as_ref().unwrap().len(),
+            reconciler.told.as_ref().unwrap().len(),
             2,
             "the znode and its parent"
         );
-        settling.settle().await;
-        let reread = settling.reread.unwrap();
+        reconciler.read_changes().await;
+        let reread = reconciler.reread.unwrap();
         let changing = &reread.znodes[&ZnodePath::parse("/changing").unwrap()];
         assert_eq!(changing.as_ref().unwrap().data, b"3");
         assert!(!reread.znodes.contains_key(&ZnodePath::parse("/before").unwrap()));

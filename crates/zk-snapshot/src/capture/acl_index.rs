@@ -6,9 +6,10 @@ use std::io::{BufRead, BufReader, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::archive::AT_ONCE;
+use crate::archive::ArchiveError;
 use crate::tree::keys::{Key, Keys};
 use crate::tree::table::KeyTable;
-use crate::{Acl, ArchiveError, Stat, ZnodePath};
+use crate::tree::{Acl, Stat, ZnodePath};
 
 /// Bytes that each znode takes in the file.
 const ENTRY: usize = 12;
@@ -169,7 +170,7 @@ impl AclIndexWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AclEntry;
+    use crate::tree::AclEntry;
 
     #[test]
     fn only_the_very_znode_and_list_are_known() {

@@ -8,12 +8,13 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::error::Stop;
 use super::ledger::{Ledger, Unfinished};
 use super::places::Places;
 use super::plan::{Hint, Step};
 use super::surprise::Surprise;
-use super::{Change, RestoreOptions, RestoreReport, Stop};
-use crate::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use super::{Change, RestoreOptions, RestoreReport};
+use crate::tree::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Calls in flight together.
 const IN_FLIGHT: usize = 8;
@@ -23,14 +24,14 @@ const BYTES: usize = 512 << 10;
 const LEAST_BYTES: usize = 16 << 10;
 
 /// What belongs to an operation that is under way.
-pub(super) struct Rest {
+pub(super) struct UnderWay {
     pub(super) counts: Option<Change>,
     pub(super) ends: bool,
     /// The steps after it, the next one last.
     then: Vec<Step>,
 }
 
-type Outcomes = (Vec<WriteOp>, Vec<Rest>, Vec<Result<(), WriteError>>);
+type Outcomes = (Vec<WriteOp>, Vec<UnderWay>, Vec<Result<(), WriteError>>);
 
 /// Sends operations in batches, several at a time, and counts what became of them.
 pub(super) struct Writer<'a, T: ?Sized> {
@@ -54,7 +55,7 @@ pub(super) struct Writer<'a, T: ?Sized> {
     pub(super) shut_extras: HashMap<ZnodePath, Option<i32>>,
     /// Znodes whose own ACL must not be set, since something before it failed.
     pub(super) broken: HashSet<ZnodePath>,
-    batch: Vec<(WriteOp, Rest)>,
+    batch: Vec<(WriteOp, UnderWay)>,
     begun: Vec<Unfinished>,
     bytes: usize,
     limit: usize,
@@ -154,7 +155,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             self.begun.push(Unfinished { path, created });
         }
         self.bytes += op.size() + then.iter().map(|step| step.op.size()).sum::<usize>();
-        self.batch.push((op, Rest { counts, ends, then }));
+        self.batch.push((op, UnderWay { counts, ends, then }));
     }
 
     /// Waits for `work`, and drives what is under way meanwhile: a request that nobody drives may hold what another one
@@ -202,7 +203,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     pub(super) fn name_unsure(&mut self) {
         let unsure = self.surprises.iter().filter(|(_, known)| known.unsure.is_some());
         let unsure: Vec<_> = unsure.map(|(path, _)| path.clone()).collect();
-        for path in unsure.iter().filter(|path| self.places.tell(path)) {
+        for path in unsure.iter().filter(|path| self.places.report(path)) {
             self.report
                 .fail(path, "whether it was written is not known".to_owned());
         }
@@ -301,7 +302,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     }
 
     /// Tells the ledger what was finished.
-    pub(super) async fn tell_ends(&mut self) -> Result<(), Stop> {
+    pub(super) async fn note_ends(&mut self) -> Result<(), Stop> {
         let ended = std::mem::take(&mut self.ended);
         if !ended.is_empty() && !self.dry_run {
             self.ledger.end(&ended).await?;

@@ -4,13 +4,15 @@ use std::collections::{HashMap, VecDeque};
 
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::apply::Run;
-use super::plan::Live;
+use super::Policy;
+use super::error::Stop;
+use super::plan::LiveZnode;
+use super::replan::TRIES;
 use super::scope::Placed;
-use super::surprise::TRIES;
-use super::{Policy, Stop};
+use super::state::RestoreState;
+use crate::archive::Role;
 use crate::capture::frontier::{Family, Frontier};
-use crate::{AclFound, ClientError, History, Reading, Role, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{AclFound, ClientError, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// A znode and its ACL are read together this often, until both are of one version.
 const ATTEMPTS: usize = 4;
@@ -24,7 +26,7 @@ struct Asking {
     renamed: bool,
 }
 
-impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Plans each of `records`, none of which lies below another, against what is live there.
     pub(super) async fn look(&mut self, records: Vec<Placed>) -> Result<(), Stop> {
         let live = self.live;
@@ -71,7 +73,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             frontier.learn(&sizes.collect::<Vec<_>>());
             let (mut decided, mut denied) = (Vec::new(), Vec::new());
             for (_, placed, live) in answer {
-                if matches!(live, Live::Denied) {
+                if matches!(live, LiveZnode::Denied) {
                     denied.push(placed);
                     continue;
                 }
@@ -92,16 +94,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             }
             for placed in denied {
                 let found = self.find_hidden(&placed.record.path).await?;
-                self.one(placed, &found).await?;
+                self.plan_one(placed, &found).await?;
             }
         }
     }
 
     /// Whether what may not be read is unfinished work of ours, hidden from everybody until it gets its own ACL, or may be
     /// opened by us: the list is shown to who may read or change it, and we may not read.
-    async fn find_hidden(&mut self, path: &ZnodePath) -> Result<Live, Stop> {
+    async fn find_hidden(&mut self, path: &ZnodePath) -> Result<LiveZnode, Stop> {
         if self.options.dry_run {
-            return Ok(Live::Denied);
+            return Ok(LiveZnode::Denied);
         }
         let live = self.live;
         let mut guards = self
@@ -109,15 +111,15 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
             .beside(live.read_acls(std::slice::from_ref(path)))
             .await?;
         let Some(Reading::Found(guard)) = guards.pop() else {
-            return Ok(Live::Denied);
+            return Ok(LiveZnode::Denied);
         };
         let opened = self.writer.surprises.get(path).map_or(0, |known| known.opened);
         if guard.acl.same_as(&self.guards.narrow) && self.writer.unfinished.contains_key(path) {
-            Ok(Live::Hidden(guard.stat))
+            Ok(LiveZnode::Hidden(guard.stat))
         } else if !guard.acl.is_masked() && opened < TRIES {
-            Ok(Live::Shut(guard.stat, guard.acl))
+            Ok(LiveZnode::Shut(guard.stat, guard.acl))
         } else {
-            Ok(Live::Denied)
+            Ok(LiveZnode::Denied)
         }
     }
 
@@ -132,9 +134,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Run<'_, T> {
     }
 }
 
-fn bytes(live: &Live) -> usize {
+fn bytes(live: &LiveZnode) -> usize {
     match live {
-        Live::Found { found, .. } => found.data.len(),
+        LiveZnode::Found { found, .. } => found.data.len(),
         _ => 0,
     }
 }
@@ -143,7 +145,7 @@ fn bytes(live: &Live) -> usize {
 async fn read<T: ZnodeReader + ?Sized>(
     live: &T,
     batch: Vec<(Family, Placed, Asking)>,
-) -> Result<Vec<(Family, Placed, Live)>, ClientError> {
+) -> Result<Vec<(Family, Placed, LiveZnode)>, ClientError> {
     let paths: Vec<_> = batch
         .iter()
         .map(|(_, placed, _)| placed.record.path.clone())
@@ -159,7 +161,7 @@ async fn read<T: ZnodeReader + ?Sized>(
         .zip(&lives)
         .enumerate()
         .filter(|(_, ((_, placed, asking), live))| match live {
-            Live::Found { found, .. } => {
+            LiveZnode::Found { found, .. } => {
                 asking.compared
                     && !found.stat.is_ephemeral()
                     && !is_guarded_alike(*asking, &placed.record.stat, &found.stat)
@@ -189,7 +191,7 @@ async fn read<T: ZnodeReader + ?Sized>(
         unknown = torn;
     }
     for index in unknown {
-        lives[index] = Live::Torn;
+        lives[index] = LiveZnode::Torn;
     }
     let placed = batch.into_iter().map(|(family, placed, _)| (family, placed));
     Ok(placed
@@ -199,9 +201,9 @@ async fn read<T: ZnodeReader + ?Sized>(
 }
 
 /// Puts the ACL with what is live; `false` if both are not of one znode at one version.
-fn guarded(live: &mut Live, guard: Reading<AclFound>) -> bool {
+fn guarded(live: &mut LiveZnode, guard: Reading<AclFound>) -> bool {
     match (guard, &mut *live) {
-        (Reading::Found(guard), Live::Found { found, acl }) => {
+        (Reading::Found(guard), LiveZnode::Found { found, acl }) => {
             let of = |stat: &Stat| (stat.czxid, stat.version, stat.ephemeral_owner);
             if of(&guard.stat) != of(&found.stat) {
                 return false;
@@ -209,20 +211,20 @@ fn guarded(live: &mut Live, guard: Reading<AclFound>) -> bool {
             found.stat.aversion = guard.stat.aversion;
             *acl = Some(guard.acl);
         }
-        (Reading::Missing, _) => *live = Live::Missing,
-        (Reading::Undecodable(why), _) => *live = Live::Undecodable(why),
-        (Reading::Denied, _) => *live = Live::Denied,
+        (Reading::Missing, _) => *live = LiveZnode::Missing,
+        (Reading::Undecodable(why), _) => *live = LiveZnode::Undecodable(why),
+        (Reading::Denied, _) => *live = LiveZnode::Denied,
         (Reading::Found(_), _) => {}
     }
     true
 }
 
-fn of_reading(reading: Reading) -> Live {
+fn of_reading(reading: Reading) -> LiveZnode {
     match reading {
-        Reading::Missing => Live::Missing,
-        Reading::Denied => Live::Denied,
-        Reading::Undecodable(why) => Live::Undecodable(why),
-        Reading::Found(found) => Live::Found { found, acl: None },
+        Reading::Missing => LiveZnode::Missing,
+        Reading::Denied => LiveZnode::Denied,
+        Reading::Undecodable(why) => LiveZnode::Undecodable(why),
+        Reading::Found(found) => LiveZnode::Found { found, acl: None },
     }
 }
 

@@ -4,17 +4,18 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::directory::{Unfit, list, open};
-use super::log::{LogReader, Step};
+use super::data_dirs::{Unfit, list};
+use super::log::{LogReader, Step, open};
 use super::txn::Txn;
 use super::{Fault, FileError};
 
-const LOOK: Duration = Duration::from_millis(20);
+/// How often it is looked whether more was written.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often a damaged place is read again: a server writes a record in several pieces.
 const SECOND_LOOKS: usize = 5;
 
 /// Reads all transactions after `last`, without a hole.
-pub(super) struct Logs<'a> {
+pub(super) struct LogChain<'a> {
     /// The last one so far.
     pub(super) last: i64,
     /// Nothing after it is taken, and it is waited for until `patience` ends.
@@ -36,7 +37,7 @@ pub(super) struct Logs<'a> {
 
 type Take<'a> = dyn FnMut(&Txn<'_>, &LogReader) -> Result<(), FileError> + 'a;
 
-impl Logs<'_> {
+impl LogChain<'_> {
     /// Those that were read from.
     pub(super) fn names(&self) -> Vec<String> {
         let read = self.readers.iter().take(self.current + 1);
@@ -44,7 +45,7 @@ impl Logs<'_> {
     }
 
     /// The same transactions once more, from after `zxid`.
-    pub(super) fn again(mut self, zxid: i64) -> Result<Self, FileError> {
+    pub(super) fn second_time(mut self, zxid: i64) -> Result<Self, FileError> {
         self.readers.iter_mut().try_for_each(LogReader::rewind)?;
         (self.committed, self.last, self.current) = (Some(self.last), zxid, 0);
         Ok(self)
@@ -74,7 +75,7 @@ impl Logs<'_> {
                 }
                 if self.is_last() {
                     match self.committed {
-                        Some(_) if Instant::now() < self.patience => sleep(LOOK),
+                        Some(_) if Instant::now() < self.patience => sleep(POLL_INTERVAL),
                         Some(_) if torn => {
                             return Err(self.readers[self.current].fault(Fault::Truncated).into());
                         }
@@ -124,12 +125,12 @@ impl Logs<'_> {
                         return Err(reader.fault(Fault::Gap));
                     }
                     looks += 1;
-                    sleep(LOOK);
+                    sleep(POLL_INTERVAL);
                 }
                 Err(error) if looks == SECOND_LOOKS => return Err(error),
                 Err(_) => {
                     looks += 1;
-                    sleep(LOOK);
+                    sleep(POLL_INTERVAL);
                 }
             }
         }

@@ -1,0 +1,67 @@
+//! The state of a server as its files give it, and how it came about.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{Dropped, FileTree};
+
+/// A server's state, and how it came about.
+#[derive(Debug)]
+pub struct Gathered {
+    /// The state, without sessions and ephemeral znodes.
+    pub tree: FileTree,
+    /// Where it is from.
+    pub report: FilesReport,
+    /// Whether it is the state at its zxid; else it mixes states of that and of later ones.
+    pub exact: bool,
+}
+
+/// Which files a state is from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct FilesReport {
+    /// The snapshot that was loaded.
+    pub snapshot: String,
+    /// The logs that were read after it, oldest first.
+    pub logs: Vec<String>,
+    /// Transactions of them that were applied.
+    pub replayed: u64,
+    /// Why newer snapshots were not used.
+    pub passed_over: Vec<String>,
+    /// What belonged to sessions.
+    pub dropped: Dropped,
+    /// Digests of the server that were compared with ours.
+    pub digests_compared: u64,
+    /// Those that differed.
+    pub digests_differing: u64,
+    /// Whether the last one agreed; `None` if there was none.
+    pub digest_agrees: Option<bool>,
+    /// Znodes that had changed while the snapshot was written, and were read from a server instead.
+    pub read_later: u64,
+    /// Whether every access control list is known to be that of the moment, and not only of the time of the backup.
+    pub acls_exact: bool,
+    /// Znodes that were created meanwhile, and of which it is not known whether they are containers or TTL znodes, since
+    /// no client is told. They are kept as persistent.
+    pub of_no_kind: u64,
+    /// The first 20 of these.
+    pub of_no_kind_paths: Vec<String>,
+    /// Why it is not the state of one moment, where it could have been.
+    pub unsettled: Option<String>,
+    /// What the ensemble was known to have committed: nothing after it, and all that the snapshot had seen, was taken.
+    pub committed: Option<i64>,
+}
+
+/// Why there is no state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GatherError {
+    /// The directory cannot be read.
+    #[error("{0}: {1}")]
+    Directory(PathBuf, String),
+    /// There is no snapshot at all.
+    #[error("{0} holds no snapshot")]
+    NoSnapshot(PathBuf),
+    /// None of the snapshots, with the logs that there are, makes a state.
+    #[error("no snapshot is of use: {}", .0.join("; "))]
+    Unusable(Vec<String>),
+}

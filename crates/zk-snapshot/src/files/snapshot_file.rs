@@ -1,0 +1,155 @@
+//! One snapshot as a file of its own, and the znodes of a tree one by one.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::acls;
+use super::data_dirs::{file_name, open_file};
+use super::jute::Input;
+use super::paths::name_of;
+use super::records::{lists, read_znode};
+use super::snapshot::{self, Order};
+use super::source::Source;
+use super::touched::Touched;
+use super::{FileError, FileTree};
+use crate::tree::{Acl, Kind, Stat};
+
+/// One znode as the files have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileZnode<'a> {
+    /// Where it is. One that is no UTF-8, which servers before 3.5 took, has U+FFFD in it.
+    pub path: Cow<'a, str>,
+    /// Its data; `None` is null.
+    pub data: Option<&'a [u8]>,
+    /// Its access control list; `None` if the snapshot lacks it, and only the logs after it have it.
+    pub acl: Option<Acl>,
+    /// How long it lives.
+    pub kind: Kind,
+    /// Its `Stat`, with the `ephemeralOwner` that no client is shown; `num_children` is 0, and `cversion` what a client is
+    /// shown of a znode without children.
+    pub stat: Stat,
+}
+
+/// A snapshot of any release since 3.4, packed or not, as a server has written it: fuzzy, if the server had something to
+/// do meanwhile. [`gather`](super::gather) makes an exact state of it and the logs.
+pub struct SnapshotFile {
+    name: String,
+    source: Source,
+}
+
+impl std::fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotFile")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl SnapshotFile {
+    /// Opens the snapshot at `path`.
+    ///
+    /// # Errors
+    /// [`FileError`] if there is no such file, or it may not be read.
+    pub fn open(path: &Path) -> Result<Self, FileError> {
+        let name = file_name(path);
+        let opened = open_file(path);
+        let file = opened.map_err(|error| FileError::new(&name, 0, error.into()))?;
+        Ok(Self {
+            name,
+            source: Source::File(Arc::new(Mutex::new(file))),
+        })
+    }
+
+    /// Shows every znode to `take`, in the file's order, which has parents before their children. Blocks. Holds eight
+    /// bytes for each znode, and those that belong to sessions. Every byte is checked, the last ones after the last
+    /// znode was shown.
+    ///
+    /// # Errors
+    /// The first of `take`, after which it is shown nothing more, or [`FileError`] if anything about the file is damaged.
+    pub fn for_each<E: From<FileError>>(
+        &self,
+        mut take: impl FnMut(FileZnode<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut known: HashMap<u32, Option<Acl>> = HashMap::new();
+        let mut taken = Ok(());
+        let mut each = |shown: snapshot::Shown<'_>| {
+            if taken.is_err() {
+                return;
+            }
+            let acl = known.entry(shown.acl);
+            let acl = acl.or_insert_with(|| match shown.acls.list(shown.acl) {
+                [] => None,
+                list => acls::decode(list),
+            });
+            taken = take(FileZnode {
+                path: text(shown.path),
+                data: shown.data,
+                acl: acl.clone(),
+                kind: shown.kind,
+                stat: shown.stat.shown(0),
+            });
+        };
+        let read = snapshot::read(
+            &self.name,
+            0,
+            &self.source,
+            &Touched::default(),
+            Order::any(),
+            &mut each,
+        );
+        taken?;
+        read.map(drop).map_err(E::from)
+    }
+}
+
+impl FileTree {
+    /// Shows every znode to `take`, in the order in which [`write`](Self::write) writes them. Blocks. Holds a few parts
+    /// of the snapshot at a time.
+    ///
+    /// # Errors
+    /// The first of `take`, after which it is shown nothing more, or [`FileError`] if the snapshot that the tree began with
+    /// cannot be read once more.
+    pub fn for_each<E: From<FileError>>(
+        &self,
+        mut take: impl FnMut(FileZnode<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut known: Option<HashMap<i64, Acl>> = None;
+        let mut taken = Ok(());
+        let written = self.write(|part, znodes| {
+            let Some(known) = &known else {
+                known = Some(lists(part).map_err(io::Error::other)?);
+                return Ok(());
+            };
+            let mut input = Input::new(part);
+            for _ in 0..znodes {
+                let znode = read_znode(&mut input, &mut |path, data, acl, stat| {
+                    Ok(take(FileZnode {
+                        path: text(path),
+                        data,
+                        acl: known.get(&acl).cloned(),
+                        kind: self.kind(stat.owner),
+                        stat: stat.shown(0),
+                    }))
+                });
+                taken = znode.map_err(io::Error::other)?;
+                if taken.is_err() {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+            }
+            Ok(())
+        });
+        taken?;
+        written.map_err(|error| E::from(FileError::new(&self.file_name(), 0, error.into())))
+    }
+}
+
+fn text(path: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(path) {
+        Ok("") => Cow::Borrowed("/"),
+        Ok(path) => Cow::Borrowed(path),
+        Err(_) => Cow::Owned(name_of(path)),
+    }
+}

@@ -1,0 +1,111 @@
+//! Why a restore ended early.
+
+use super::RestoreReport;
+use crate::archive::ArchiveError;
+use crate::tree::{ClientError, ZnodePath};
+
+/// Why a restore ended early, before the report is put with it.
+pub(super) enum Stop {
+    Archive(ArchiveError),
+    Client(ClientError),
+    Ledger(std::io::Error),
+}
+
+impl Stop {
+    pub(super) fn with(self, report: RestoreReport) -> RestoreError {
+        let report = Box::new(report);
+        match self {
+            Self::Archive(cause) => RestoreError::Archive { cause, report },
+            Self::Client(cause) => RestoreError::Client { cause, report },
+            Self::Ledger(cause) => RestoreError::Ledger { cause, report },
+        }
+    }
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl From<ClientError> for Stop {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<ArchiveError> for Stop {
+    fn from(error: ArchiveError) -> Self {
+        Self::Archive(error)
+    }
+}
+
+/// Why a restore ended early. Where it has a report, changes may have been made; running the restore again completes
+/// them.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The backup cannot be read.
+    #[error("{cause}; {} changes were made before", .report.changes())]
+    Archive {
+        /// Which part of it, and why.
+        cause: ArchiveError,
+        /// What had been done until then.
+        report: Box<RestoreReport>,
+    },
+    /// What is unfinished cannot be noted, or is not known.
+    #[error("what the restore leaves unfinished cannot be noted: {cause}; {} changes were made before", .report.changes())]
+    Ledger {
+        /// Why.
+        cause: std::io::Error,
+        /// What had been done until then.
+        report: Box<RestoreReport>,
+    },
+    /// The backup lacks what was asked for; nothing was written.
+    #[error("the backup has no znode {}", list(.0))]
+    NotInBackup(Vec<ZnodePath>),
+    /// Two subtrees would end in the same place; nothing was written.
+    #[error("{0} would be restored from two places in the backup")]
+    Collision(ZnodePath),
+    /// ZooKeeper could not be asked any more.
+    #[error("{cause}; {} changes were made before", .report.changes())]
+    Client {
+        /// Which server, and why.
+        cause: ClientError,
+        /// What had been done until then.
+        report: Box<RestoreReport>,
+    },
+}
+
+impl RestoreError {
+    /// What had been done until then, if anything can have been.
+    #[must_use]
+    pub fn report(&self) -> Option<&RestoreReport> {
+        match self {
+            Self::Archive { report, .. } | Self::Ledger { report, .. } | Self::Client { report, .. } => {
+                Some(report)
+            }
+            Self::NotInBackup(_) | Self::Collision(_) => None,
+        }
+    }
+
+    /// This error of a restore that followed another one, whose report was `first`.
+    #[must_use]
+    pub fn after(mut self, first: RestoreReport) -> Self {
+        match &mut self {
+            Self::Archive { report, .. } | Self::Ledger { report, .. } | Self::Client { report, .. } => {
+                **report = first.and(std::mem::take(report));
+            }
+            Self::NotInBackup(_) | Self::Collision(_) => {}
+        }
+        self
+    }
+}
+
+fn list(paths: &[ZnodePath]) -> String {
+    paths
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
+}

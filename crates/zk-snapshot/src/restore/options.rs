@@ -1,0 +1,67 @@
+//! What to restore, and how.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Ledger, MemoryLedger};
+use crate::tree::ZnodePath;
+
+/// What a restore may do to znodes that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Policy {
+    /// The subtree ends equal to the backup: what the backup lacks is deleted.
+    #[default]
+    Replace,
+    /// Creates and changes, never deletes.
+    Merge,
+    /// Creates what is absent and touches nothing else.
+    Missing,
+}
+
+/// What to restore, and how.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// The subtrees wanted; none means everything in the backup except `/zookeeper`.
+    pub roots: Vec<ZnodePath>,
+    /// Subtrees that come back under another path.
+    pub renames: BTreeMap<ZnodePath, ZnodePath>,
+    /// What may happen to znodes that exist.
+    pub policy: Policy,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// How many differences the report shows one by one.
+    pub show: usize,
+    /// Whether the backup is known to be one of this very ensemble. A znode whose `czxid`, `ctime` and `aversion`
+    /// are those of the backup then has its ACL, and is not asked for it.
+    pub same_ensemble: bool,
+    /// How many children may be created and deleted again, in all, to raise the counters from which sequential
+    /// children are numbered.
+    pub sequence_limit: u64,
+    /// Whether the backup tells how many children each znode has had. Where it does not, no counter is raised.
+    pub counters_known: bool,
+    /// The present, in milliseconds since the Unix epoch: TTL znodes that are missing and due by then count as
+    /// [`created_passing`](super::RestoreReport::created_passing).
+    pub now: i64,
+    /// What earlier restores have left unfinished, and where this one notes the same.
+    pub ledger: Arc<dyn Ledger>,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self {
+            roots: Vec::new(),
+            renames: BTreeMap::new(),
+            policy: Policy::Replace,
+            dry_run: false,
+            show: 100,
+            same_ensemble: false,
+            sequence_limit: 1_000_000,
+            counters_known: true,
+            now: 0,
+            ledger: Arc::new(MemoryLedger::default()),
+        }
+    }
+}

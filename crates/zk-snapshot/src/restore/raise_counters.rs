@@ -1,0 +1,270 @@
+//! Raising the counters from which sequential children are numbered, once all children are there.
+
+use std::sync::Arc;
+
+use super::counters::Counter;
+use super::error::Stop;
+use super::state::RestoreState;
+use crate::archive::RecordSource;
+use crate::tree::{
+    ClientError, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
+};
+
+/// The child that is created and deleted again. No backup holds it.
+pub(super) const RESERVED: &str = "zk-backup-sequence-counter";
+const STUCK: &str = "it was created to raise a counter, and cannot be deleted";
+/// A parent is looked at again this often.
+const ATTEMPTS: usize = 3;
+
+/// Why a counter is as it was, or not known to be higher.
+enum Low {
+    NoAuth,
+    Because(String),
+    /// It is not what it was when it was planned: gone, or in its place is an ephemeral znode.
+    Another,
+    /// The child was created, and cannot be deleted.
+    Stuck(String),
+}
+
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
+    /// Raises what is too low, once all children are there.
+    pub(super) async fn raise_counters(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        self.delete_helpers().await?;
+        let mut left = self.options.sequence_limit;
+        let counters = self.counters.take();
+        let refused = self.raise_all(counters, &mut left, false).await?;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        for (path, _) in &refused {
+            self.writer.admit(path);
+        }
+        self.plan_again(source).await?;
+        for (path, _) in &refused {
+            self.counters.forget(path); // it was planned again, and is among those that come now
+        }
+        self.raise_all(refused, &mut left, true).await.map(drop)
+    }
+
+    /// Deletes what earlier restores could create to raise a counter, and not delete.
+    async fn delete_helpers(&mut self) -> Result<(), Stop> {
+        let is_helper = |path: &&ZnodePath| path.name() == RESERVED;
+        let helpers: Vec<_> = self.writer.earlier.iter().filter(is_helper).cloned().collect();
+        for path in helpers.into_iter().filter(|_| !self.options.dry_run) {
+            let delete = WriteOp::Delete {
+                path: path.clone(),
+                version: None,
+            };
+            match deleted(self.live, &delete).await {
+                Ok(()) | Err(WriteError::NoNode) => self.writer.end(&path, false),
+                Err(error) if self.reported_extras.insert(path.clone()) => {
+                    self.writer.report.fail(&path, format!("{STUCK}: {error}"));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Those are handed back that may be raised once we are admitted to them.
+    async fn raise_all(
+        &mut self,
+        counters: Vec<(ZnodePath, Counter)>,
+        left: &mut u64,
+        for_the_last_time: bool,
+    ) -> Result<Vec<(ZnodePath, Counter)>, Stop> {
+        let helpers: Vec<_> = counters
+            .iter()
+            .filter_map(|(path, _)| path.child(RESERVED).ok())
+            .collect();
+        self.writer.begin(&helpers).await?;
+        let (mut refused, mut stuck) = (Vec::new(), Vec::new());
+        for (path, counter) in counters {
+            if self.writer.places.at(&path).is_failed() {
+                continue; // it is not there, and named
+            }
+            let steps = if self.options.dry_run {
+                Ok((counter.wanted - counter.there - counter.created).max(0))
+            } else {
+                lacking(self.live, &path, counter.wanted).await?
+            };
+            let steps = match steps {
+                Ok(steps) => steps.unsigned_abs(),
+                Err(low) => {
+                    self.leave(&path, low);
+                    continue;
+                }
+            };
+            if steps == 0 {
+                continue;
+            }
+            if steps > *left {
+                let why = format!("{steps} steps are lacking, and {left} of the limit are left");
+                self.writer.report.leave_counter(&path, why);
+                continue;
+            }
+            let outcome = if self.options.dry_run {
+                Ok(())
+            } else {
+                raise_one(self.live, &path, counter.wanted).await?
+            };
+            let may_admit = !for_the_last_time
+                && self.writer.places.at(&path).is_wanted()
+                && !self.writer.is_tried(&path);
+            match outcome {
+                Ok(()) => {
+                    *left -= steps;
+                    self.writer.report.counters_raised += 1;
+                    self.writer.report.counter_steps += steps;
+                }
+                Err(Low::NoAuth) if may_admit => refused.push((path, counter)),
+                Err(low) => {
+                    if matches!(low, Low::Stuck(_)) {
+                        stuck.extend(path.child(RESERVED));
+                    }
+                    self.leave(&path, low);
+                }
+            }
+        }
+        for helper in helpers.iter().filter(|helper| !stuck.contains(helper)) {
+            self.writer.end(helper, false);
+        }
+        Ok(refused)
+    }
+
+    fn leave(&mut self, path: &ZnodePath, low: Low) {
+        match low {
+            Low::NoAuth => self
+                .writer
+                .report
+                .leave_counter(path, WriteError::NoAuth.to_string()),
+            Low::Because(why) => self.writer.report.leave_counter(path, why),
+            // It is planned again, and its counter with it.
+            Low::Another if self.writer.places.at(path).is_wanted() => self.writer.places.pend(path, false),
+            Low::Another => {
+                let why = "it is not there any more".to_owned();
+                self.writer.report.leave_counter(path, why);
+            }
+            Low::Stuck(why) => {
+                self.writer.report.leave_counter(path, why.clone());
+                if let Ok(child) = path.child(RESERVED) {
+                    self.writer.report.fail(&child, format!("{STUCK}: {why}"));
+                }
+            }
+        }
+    }
+}
+
+/// How many creations the znode at `path` lacks, or why that cannot be known.
+async fn lacking<T: ZnodeReader + ?Sized>(
+    live: &T,
+    path: &ZnodePath,
+    wanted: i64,
+) -> Result<Result<i64, Low>, ClientError> {
+    let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
+    Ok(match readings.into_iter().next() {
+        Some(Reading::Found(found)) if found.stat.is_ephemeral() => Err(Low::Another),
+        Some(Reading::Found(found)) => Ok((wanted - found.stat.next_sequence()).max(0)),
+        Some(Reading::Undecodable(why)) => Err(Low::Because(why)),
+        Some(Reading::Denied) => Err(Low::Because("it may not be read".to_owned())),
+        Some(Reading::Missing) | None => Err(Low::Another),
+    })
+}
+
+async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
+    live: &T,
+    path: &ZnodePath,
+    wanted: i64,
+) -> Result<Result<(), Low>, ClientError> {
+    let Ok(child) = path.child(RESERVED) else {
+        return Ok(Err(Low::Because(
+            "the reserved child has no name there".to_owned(),
+        )));
+    };
+    let create = WriteOp::Create {
+        path: child.clone(),
+        data: Vec::new(),
+        acl: live.working_acl(),
+        kind: Kind::Persistent,
+    };
+    let delete = WriteOp::Delete {
+        path: child,
+        version: None,
+    };
+    let mut last = "it did not rise".to_owned();
+    for _ in 0..ATTEMPTS {
+        let steps = match lacking(live, path, wanted).await? {
+            Ok(0) => return Ok(Ok(())),
+            Ok(steps) => usize::try_from(steps).unwrap_or(usize::MAX),
+            Err(low) => return Ok(Err(low)),
+        };
+        if let Err(error) = step(live, &create, &delete, steps).await {
+            // It is in the way where this restore, or an interrupted one, could create it and not delete it.
+            match deleted(live, &delete).await {
+                Ok(()) | Err(WriteError::NoNode) => {}
+                Err(WriteError::NoAuth) if error == WriteError::NoAuth => {}
+                Err(stuck) => return Ok(Err(Low::Stuck(stuck.to_string()))),
+            }
+            if error == WriteError::NoAuth {
+                return Ok(Err(Low::NoAuth));
+            }
+            last = error.to_string();
+        }
+    }
+    match lacking(live, path, wanted).await? {
+        Ok(0) => Ok(Ok(())),
+        _ => Ok(Err(Low::Because(last))),
+    }
+}
+
+/// Deletes, until the outcome is known or that was tried often enough.
+async fn deleted<T: ZnodeWriter + ?Sized>(live: &T, delete: &WriteOp) -> Result<(), WriteError> {
+    let mut outcome = Ok(());
+    for _ in 0..ATTEMPTS {
+        outcome = live
+            .write_many(std::slice::from_ref(delete))
+            .await
+            .pop()
+            .unwrap_or(Ok(()));
+        if !matches!(outcome, Err(WriteError::Unknown(_))) {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Creates and deletes the child `steps` times.
+async fn step<T: ZnodeWriter + ?Sized>(
+    live: &T,
+    create: &WriteOp,
+    delete: &WriteOp,
+    steps: usize,
+) -> Result<(), WriteError> {
+    let per_call = if live.keeps_order() {
+        // One `multi` takes them all, so that nobody sees the child.
+        let bytes = 2 * create.path().as_str().len() + 200;
+        (live.write_batch() / 2).min((64 << 10) / bytes).max(1)
+    } else {
+        1
+    };
+    let mut left = steps;
+    while left > 0 {
+        let pairs = left.min(per_call);
+        let ops: Vec<_> = (0..pairs)
+            .flat_map(|_| [create.clone(), delete.clone()])
+            .collect();
+        if live.keeps_order() {
+            for outcome in live.write_many(&ops).await {
+                outcome?;
+            }
+        } else {
+            for op in &ops {
+                for outcome in live.write_many(std::slice::from_ref(op)).await {
+                    outcome?;
+                }
+            }
+        }
+        left -= pairs;
+    }
+    Ok(())
+}

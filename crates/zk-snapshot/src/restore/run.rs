@@ -1,0 +1,70 @@
+//! A restore from beginning to end: from the top down, then deletions upwards, then counters, then the ACLs that may lock
+//! us out.
+
+use std::sync::Arc;
+
+use super::error::Stop;
+use super::scope::Scope;
+use super::state::RestoreState;
+use super::writer::Writer;
+use super::{RestoreError, RestoreOptions, RestoreReport};
+use crate::archive::RecordSource;
+use crate::tree::{ZnodeReader, ZnodeWriter};
+
+/// How often what comes after the creations is gone through.
+const ROUNDS: usize = 5;
+
+/// Makes the live tree what the backup says, writing only what differs.
+///
+/// The backup is read and checked as a whole before the first write. `docs/decisions/0017` has the order of the writes
+/// and what it guarantees: nobody is shown data of the backup that its own ACLs do not show him, a write that meets
+/// something else than what was read is planned again, and one znode that cannot be written costs no other. A restore
+/// that was interrupted is finished by the next one that has the same znodes in reach.
+/// Archive frames are read on threads that may block; call it within a tokio runtime.
+///
+/// # Errors
+/// [`RestoreError`]. Single znodes that could not be written are no error here: see [`RestoreReport::failed`].
+pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
+    source: Arc<dyn RecordSource>,
+    live: &T,
+    options: &RestoreOptions,
+) -> Result<RestoreReport, RestoreError> {
+    let (scope, places) = Scope::new(&source, options).await?;
+    let writer = match Writer::new(live, options, places) {
+        Ok(writer) => writer,
+        Err(stop) => return Err(stop.with(RestoreReport::default())),
+    };
+    let mut state = RestoreState::new(live, options, scope, writer);
+    let done = state.run(&source).await;
+    state.writer.abandon().await;
+    if done.is_err() {
+        state.writer.name_unsure();
+    }
+    let noted = state.writer.note_ends().await;
+    let report = state.report();
+    match done.and(noted) {
+        Ok(()) => Ok(report),
+        Err(stop) => Err(stop.with(report)),
+    }
+}
+
+impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
+    async fn run(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        self.pass(source, |_, _| true).await?;
+        self.plan_again(source).await?;
+        for _ in 0..ROUNDS {
+            self.delete_extras(source).await?;
+            self.raise_counters(source).await?;
+            self.guard_at_last(source).await?;
+            // What was planned again on the way may have brought more of each.
+            if self.extras.is_empty() && self.counters.is_empty() && self.final_acls.is_empty() {
+                break;
+            }
+        }
+        for path in self.final_acls.keys() {
+            let why = "its ACL is changed by others all the time";
+            self.writer.report.fail(path, why.to_owned());
+        }
+        self.look_at_unfinished().await
+    }
+}
