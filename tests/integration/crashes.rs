@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
-use zk_snapshot::{Acl, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, connect, observer};
@@ -77,7 +77,7 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
     assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
 }
 
-async fn fill(config: &zk_snapshot::BatchedConfig, znodes: usize) {
+async fn fill(config: &zk_snapshot::client::BatchedConfig, znodes: usize) {
     let client = connect(Driver::Batched, config.clone()).await.unwrap();
     let create = |path: String| WriteOp::Create {
         path: ZnodePath::parse(&path).unwrap(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
-use zk_snapshot::Gathered;
+use zk_snapshot::files::Gathered;
 
 use crate::common::clients::client;
 use crate::common::daemons::{by_admin, daemon};

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
-use zk_snapshot::{Acl, BatchedConfig, Kind, RestoreError, RestoreOptions, WriteOp, ZnodePath, restore};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::restore::{RestoreError, RestoreOptions, restore};
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, closed, connect, observer};

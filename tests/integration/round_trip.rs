@@ -2,7 +2,8 @@
 
 use backup_engine::Driver;
 use zk_backup_testkit::ZooKeeper;
-use zk_snapshot::{Acl, History, Kind, Policy, RestoreOptions, WriteOp, ZnodePath};
+use zk_snapshot::restore::{Policy, RestoreOptions};
+use zk_snapshot::tree::{Acl, History, Kind, WriteOp, ZnodePath};
 use zookeeper_async::CreateMode;
 
 use crate::common::by_each_adapter;
@@ -40,7 +41,7 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay(driver: Driver) {
     let before = dump(&outside).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let (_, archive) = capture_into(&*client, file.path()).await;
-    let versions = |tree: Vec<zk_snapshot::Reading>| format!("{tree:?}");
+    let versions = |tree: Vec<zk_snapshot::tree::Reading>| format!("{tree:?}");
     let untouched = ZnodePath::parse("/app/n7").unwrap();
     let stat = versions(
         client
@@ -147,7 +148,7 @@ async fn the_client_does_what_every_client_must_do(driver: Driver) {
         let root = ZnodePath::parse("/conformance").unwrap();
         zk_snapshot::conformance::run(&*client, &root).await;
         let digest_auth = Some("bob:secret".to_owned());
-        let as_bob = zk_snapshot::BatchedConfig {
+        let as_bob = zk_snapshot::client::BatchedConfig {
             digest_auth,
             ..as_super(&server)
         };

@@ -3,7 +3,7 @@
 use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
 
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, connect, observer};

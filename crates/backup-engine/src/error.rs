@@ -2,7 +2,7 @@
 
 use job_queue::QueueError;
 use vault_store::{StoreError, VaultId};
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 
 /// The error that another one comes from.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;

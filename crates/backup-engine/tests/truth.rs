@@ -11,7 +11,7 @@ use eviction_policy::{Action, RulePolicy};
 use health_metrics::{Problem, Status};
 use time::OffsetDateTime;
 use vault_store::{Consistency, Contents};
-use zk_snapshot::{Acl, MemoryTree, ZnodePath};
+use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);

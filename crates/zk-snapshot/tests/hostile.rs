@@ -10,10 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zk_snapshot::{
-    BatchedClient, BatchedConfig, ClientError, History, PlainClient, PlainConfig, Reading, ZnodePath,
-    ZnodeReader,
-};
+use zk_snapshot::client::{BatchedClient, BatchedConfig, PlainClient, PlainConfig};
+use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath, ZnodeReader};
 
 const DELETE: i32 = 2;
 const EXISTS: i32 = 3;
@@ -318,7 +316,7 @@ async fn notifications_batched() {
     let client = client.await.unwrap();
     let mut watch = client.watch(&[path("/")]).await.unwrap().unwrap();
     refused(read(&client).await, "more than 1048576 notifications");
-    assert_eq!(watch.take(), zk_snapshot::Changes::Lost);
+    assert_eq!(watch.take(), zk_snapshot::tree::Changes::Lost);
 }
 
 #[test]

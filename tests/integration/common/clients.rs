@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use zk_backup_testkit::{SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{Acl, AclEntry, BatchedConfig, ClientError};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::tree::{Acl, AclEntry, ClientError};
 use zookeeper_client::Client;
 
 pub(crate) fn as_super(server: &ZooKeeper) -> BatchedConfig {

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use backup_engine::Client;
 use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, Setup, ZooKeeper};
-use zk_snapshot::{
-    ArchiveFile, ArchiveWriter, CaptureOptions, CaptureSummary, DataDirs, Gathered, Portion, RecordSource,
-    RestoreOptions, RestoreReport, capture, gather, restore,
-};
+use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, RecordSource};
+use zk_snapshot::capture::{CaptureOptions, CaptureSummary, Portion, capture};
+use zk_snapshot::files::{DataDirs, Gathered, gather};
+use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 
 use crate::common::servers::start;
 

@@ -1,7 +1,7 @@
 //! `GET /diff`.
 
 use serde::Serialize;
-use zk_snapshot::{Comparison, Turn};
+use zk_snapshot::archive::{Comparison, ZnodeChange};
 
 /// How two backups, or a backup and the live tree, differ.
 #[derive(Debug, Serialize)]
@@ -54,14 +54,14 @@ impl From<Comparison> for Diff {
     }
 }
 
-impl From<Turn> for Change {
-    fn from(turn: Turn) -> Self {
+impl From<ZnodeChange> for Change {
+    fn from(turn: ZnodeChange) -> Self {
         match turn {
-            Turn::Added => Self::Added,
-            Turn::Removed => Self::Removed,
-            Turn::DataChanged => Self::DataChanged,
-            Turn::AclChanged => Self::AclChanged,
-            Turn::BothChanged => Self::BothChanged,
+            ZnodeChange::Added => Self::Added,
+            ZnodeChange::Removed => Self::Removed,
+            ZnodeChange::DataChanged => Self::DataChanged,
+            ZnodeChange::AclChanged => Self::AclChanged,
+            ZnodeChange::BothChanged => Self::BothChanged,
         }
     }
 }

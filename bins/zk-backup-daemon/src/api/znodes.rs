@@ -4,7 +4,7 @@ use backup_engine::{ZnodeContent, ZnodeInfo, ZnodePage};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use zk_snapshot::{Acl, Kind};
+use zk_snapshot::tree::{Acl, Kind};
 
 /// Children of a znode.
 #[derive(Debug, Serialize)]
@@ -120,18 +120,18 @@ impl From<ZnodeInfo> for Info {
     }
 }
 
-impl From<zk_snapshot::Role> for Role {
-    fn from(role: zk_snapshot::Role) -> Self {
+impl From<zk_snapshot::archive::Role> for Role {
+    fn from(role: zk_snapshot::archive::Role) -> Self {
         match role {
-            zk_snapshot::Role::Captured => Self::Captured,
-            zk_snapshot::Role::Ancestor => Self::Ancestor,
-            zk_snapshot::Role::Unreadable => Self::Unreadable,
+            zk_snapshot::archive::Role::Captured => Self::Captured,
+            zk_snapshot::archive::Role::Ancestor => Self::Ancestor,
+            zk_snapshot::archive::Role::Unreadable => Self::Unreadable,
         }
     }
 }
 
-impl From<zk_snapshot::Stat> for Stat {
-    fn from(stat: zk_snapshot::Stat) -> Self {
+impl From<zk_snapshot::tree::Stat> for Stat {
+    fn from(stat: zk_snapshot::tree::Stat) -> Self {
         Self {
             czxid: stat.czxid,
             mzxid: stat.mzxid,
@@ -149,7 +149,7 @@ impl From<zk_snapshot::Stat> for Stat {
 
 fn acl(acl: &Acl) -> Vec<AclEntry> {
     let entries = acl.entries().iter();
-    let entry = |entry: &zk_snapshot::AclEntry| AclEntry {
+    let entry = |entry: &zk_snapshot::tree::AclEntry| AclEntry {
         perms: entry.perms,
         scheme: entry.scheme.clone(),
         id: entry.id.clone(),

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved::is_reserved;
 
 /// A text that is no connect string.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use job_queue::{JobStore, Note};
 use serde::{Deserialize, Serialize};
-use zk_snapshot::{Ledger, Unfinished, ZnodePath};
+use zk_snapshot::restore::{Ledger, Unfinished};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::EngineError;
 use crate::lock::lock;

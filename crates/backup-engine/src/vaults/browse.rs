@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use vault_store::{VaultId, VaultStore};
-use zk_snapshot::{Acl, ArchiveError, Catalog, Entry, Kind, Role, Stat, ZnodePath};
+use zk_snapshot::archive::{ArchiveError, Catalog, Entry, Role};
+use zk_snapshot::tree::{Acl, Kind, Stat, ZnodePath};
 
 use super::records::{self, Opened};
 use crate::lock::lock;

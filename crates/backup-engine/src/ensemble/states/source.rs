@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
-use zk_snapshot::{ClientError, GatherError, Gathered};
+use zk_snapshot::files::{GatherError, Gathered};
+use zk_snapshot::tree::ClientError;
 
 use crate::ensemble::traits::Ensemble;
 

@@ -7,7 +7,7 @@ use vault_store::{
     AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FileName, FrameEntry, Kinds,
     Manifest, Outcome, Stage, TakenFrom, Transactional, Zxid,
 };
-use zk_snapshot::{FileTree, Gathered};
+use zk_snapshot::files::{FileTree, Gathered};
 
 use super::Staged;
 use crate::requests::BackupRequest;
