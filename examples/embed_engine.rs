@@ -6,7 +6,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use backup_engine::{BackupRequest, Engine, JobState, MemoryEnsemble, RestoreRequest};
-use zk_snapshot::{Acl, MemoryTree};
+use zk_snapshot::tree::{Acl, MemoryTree};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -16,7 +16,9 @@ use backup_engine::{BackupRequest, Driver, Engine, FilesSource, Mode, Page, ZooK
 use clap::Parser;
 use load::Tree;
 use zk_backup_testkit::{Distribution, ZooKeeper};
-use zk_snapshot::{BatchedConfig, DataDirs, ZnodePath};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::files::DataDirs;
+use zk_snapshot::tree::ZnodePath;
 use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

@@ -16,7 +16,7 @@ use clap::Parser;
 use serde_json::json;
 use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
 use zk_backup_testkit::{Distribution, Http, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::BatchedConfig;
+use zk_snapshot::client::BatchedConfig;
 use zookeeper_async::{Acl, CreateMode, Permission};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use load::Tree;
 use zk_backup_testkit::{Distribution, ZooKeeper};
-use zk_snapshot::{DataDirs, gather};
+use zk_snapshot::files::{DataDirs, gather};
 use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

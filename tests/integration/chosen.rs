@@ -32,11 +32,11 @@ async fn policies_evict_and_tell_why() {
 
     // A partial one is followed by a pass, too.
     let client = connect(crate::live::as_super(&zookeeper)).await.unwrap();
-    let secret = zk_snapshot::WriteOp::Create {
-        path: zk_snapshot::ZnodePath::parse("/secret").unwrap(),
+    let secret = zk_snapshot::tree::WriteOp::Create {
+        path: zk_snapshot::tree::ZnodePath::parse("/secret").unwrap(),
         data: Vec::new(),
         acl: closed(),
-        kind: zk_snapshot::Kind::Persistent,
+        kind: zk_snapshot::tree::Kind::Persistent,
     };
     assert_eq!(client.write_many(&[secret]).await, [Ok(())]);
     let (partial, state) = daemon.do_job("/backup", "").unwrap();

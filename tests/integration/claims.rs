@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
-use zk_snapshot::{
-    Acl, BatchedConfig, CaptureOptions, Captured, Consistency, Kind, RecordSource, Role, WriteOp, ZnodePath,
-    capture_in_memory,
-};
+use zk_snapshot::archive::{RecordSource, Role};
+use zk_snapshot::capture::{CaptureOptions, Captured, Consistency, capture_in_memory};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::live::{as_super, closed, connect, server};
 
@@ -35,7 +35,7 @@ async fn capture(config: BatchedConfig, driver: Driver) -> Captured {
 fn held(captured: &Captured) -> BTreeMap<String, Option<Vec<u8>>> {
     let frames = 0..captured.records.frames();
     let records = frames.flat_map(|index| captured.records.frame(index).unwrap());
-    let of = |record: zk_snapshot::Record| (record.role != Role::Unreadable).then_some(record.data);
+    let of = |record: zk_snapshot::archive::Record| (record.role != Role::Unreadable).then_some(record.data);
     records
         .map(|record| (record.path.to_string(), of(record)))
         .collect()

@@ -8,10 +8,10 @@ use std::time::Duration;
 use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use serde_json::json;
 use zk_backup_testkit::{Proxy, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{
-    Acl, BatchedConfig, CaptureOptions, CaptureSummary, Captured, Consistency, Kind, RecordSource, WriteOp,
-    ZnodePath, capture_in_memory,
-};
+use zk_snapshot::archive::RecordSource;
+use zk_snapshot::capture::{CaptureOptions, CaptureSummary, Captured, Consistency, capture_in_memory};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 use zookeeper_client as zk;
 
 use crate::live::{connect, daemon, server};

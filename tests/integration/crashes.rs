@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
-use zk_snapshot::{Acl, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::live::{
     as_super, assert_same, connect, daemon, dump, nobody, observer, plant, server, try_daemon,
@@ -73,7 +73,7 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done() {
     assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
 }
 
-async fn fill(config: &zk_snapshot::BatchedConfig, znodes: usize) {
+async fn fill(config: &zk_snapshot::client::BatchedConfig, znodes: usize) {
     let client = connect(config.clone()).await.unwrap();
     let create = |path: String| WriteOp::Create {
         path: ZnodePath::parse(&path).unwrap(),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use backup_engine::{BackupRequest, Engine, MemoryEnsemble};
 use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
 use zk_backup_testkit::{Daemon, Http, PASSWORD, USER};
-use zk_snapshot::{Acl, MemoryTree};
+use zk_snapshot::tree::{Acl, MemoryTree};
 
 use crate::live::nobody;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
-use zk_snapshot::{DataDirs, Gathered, gather};
+use zk_snapshot::files::{DataDirs, Gathered, gather};
 
 use crate::live::daemon;
 use crate::state_sources::by_admin;

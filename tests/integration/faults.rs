@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use zk_snapshot::{Acl, BatchedConfig, Kind, RestoreError, RestoreOptions, WriteOp, ZnodePath, restore};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::restore::{RestoreError, RestoreOptions, restore};
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::live::{as_super, back_up, closed, connect, dump, observer, server};
 

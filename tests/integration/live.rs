@@ -11,10 +11,11 @@ use std::sync::Arc;
 use backup_engine::{Client, Driver, Ensemble as _, ZooKeeperEnsemble};
 use futures::StreamExt;
 use zk_backup_testkit::{Daemon, DaemonError, Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{
-    Acl, AclEntry, ArchiveFile, ArchiveWriter, BatchedConfig, CaptureOptions, CaptureSummary, ClientError,
-    Portion, RecordSource, RestoreOptions, RestoreReport, capture, restore,
-};
+use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, RecordSource};
+use zk_snapshot::capture::{CaptureOptions, CaptureSummary, Portion, capture};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
+use zk_snapshot::tree::{Acl, AclEntry, ClientError};
 
 /// Path → data and ACL entries (permissions, scheme, id).
 pub(crate) type Tree = BTreeMap<String, (Vec<u8>, Vec<String>)>;

@@ -1,7 +1,8 @@
 //! Only what differs is written, seen from outside.
 
 use zk_backup_testkit::ZooKeeper;
-use zk_snapshot::{Acl, History, Kind, Policy, RestoreOptions, WriteOp, ZnodePath};
+use zk_snapshot::restore::{Policy, RestoreOptions};
+use zk_snapshot::tree::{Acl, History, Kind, WriteOp, ZnodePath};
 use zookeeper_async::CreateMode;
 
 use crate::live::{as_super, assert_same, back_up, connect, dump, observer, put_back, server};
@@ -34,7 +35,7 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay() {
     let before = dump(&outside).await;
     let file = tempfile::NamedTempFile::new().unwrap();
     let (_, archive) = back_up(&*client, file.path()).await;
-    let versions = |tree: Vec<zk_snapshot::Reading>| format!("{tree:?}");
+    let versions = |tree: Vec<zk_snapshot::tree::Reading>| format!("{tree:?}");
     let untouched = ZnodePath::parse("/app/n7").unwrap();
     let stat = versions(
         client
@@ -140,7 +141,7 @@ async fn the_client_does_what_every_client_must_do() {
         let root = ZnodePath::parse("/conformance").unwrap();
         zk_snapshot::conformance::run(&*client, &root).await;
         let digest_auth = Some("bob:secret".to_owned());
-        let as_bob = zk_snapshot::BatchedConfig {
+        let as_bob = zk_snapshot::client::BatchedConfig {
             digest_auth,
             ..as_super(&server)
         };

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::json;
 use zk_backup_testkit::{Daemon, Distribution, Setup, ZooKeeper};
-use zk_snapshot::{Acl, BatchedClient, BatchedConfig, Tls, ZnodeWriter as _};
+use zk_snapshot::client::{BatchedClient, BatchedConfig, Tls};
+use zk_snapshot::tree::{Acl, ZnodeWriter as _};
 use zookeeper_client as zk;
 
 use crate::live::daemon;

@@ -11,7 +11,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use zk_backup_testkit::{Daemon, Distribution, Ensemble, Proxy, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{DataDirs, Frame, Handout, Record, RecordSource, SnapshotRecords, ZnodePath, gather};
+use zk_snapshot::archive::{Frame, Record, RecordSource};
+use zk_snapshot::files::{DataDirs, ReceivedSnapshot, SnapshotRecords, gather};
+use zk_snapshot::tree::ZnodePath;
 
 use zookeeper_client::{Acls, CreateMode};
 
@@ -107,7 +109,7 @@ fn logged(data: &Path, zxid: &str) -> BTreeMap<ZnodePath, Record> {
 
 /// What a snapshot holds, with the owners that no client is shown.
 fn records(snapshot: &Path) -> BTreeMap<ZnodePath, Record> {
-    let tree = Handout::read("snapshot", 0, fs::File::open(snapshot).unwrap()).unwrap();
+    let tree = ReceivedSnapshot::read("snapshot", 0, fs::File::open(snapshot).unwrap()).unwrap();
     let tree = tree.into_gathered().unwrap().tree;
     let (mut bytes, mut parts) = (Vec::new(), Vec::new());
     let write = |part: &[u8], records| {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
 
 use crate::live::{as_super, assert_same, connect, daemon, dump, observer};
 

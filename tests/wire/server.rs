@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{oneshot, watch};
 use zk_backup_daemon::{Access, ServeOptions, serve};
 use zk_backup_testkit::Http;
-use zk_snapshot::{Acl, AclEntry, ClientError, MemoryTree};
+use zk_snapshot::tree::{Acl, AclEntry, ClientError, MemoryTree};
 
 use crate::vaults;
 

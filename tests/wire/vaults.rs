@@ -9,7 +9,8 @@ use backup_engine::{BackupRequest, Engine, FilesSource, MemoryEnsemble, Mode, St
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::sync::watch;
-use zk_snapshot::{Acl, DataDirs, MemoryTree, ZnodePath};
+use zk_snapshot::files::DataDirs;
+use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
 
 use crate::golden;
 use crate::server::{Gated, digest, tree};

@@ -8,7 +8,8 @@ use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource, Strategy
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use zk_snapshot::{Policy, ZnodePath};
+use zk_snapshot::restore::Policy;
+use zk_snapshot::tree::ZnodePath;
 
 use crate::answer::ApiError;
 use crate::truth::{WORDS, truth};

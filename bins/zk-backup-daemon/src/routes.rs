@@ -7,7 +7,7 @@ use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
 use backup_engine::{CompareWith, Engine, EngineError, JobState, Page};
 use eviction_policy::{Action, Decision};
 use serde_json::{Value, json};
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 
 use crate::access;
 use crate::answer::{ApiError, bare_id, no_backup};

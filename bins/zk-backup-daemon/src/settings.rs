@@ -6,7 +6,9 @@ use std::time::Duration;
 use backup_engine::{AdminSource, ConnectString, Driver};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
-use zk_snapshot::{BatchedConfig, DataDirs, ZnodePath};
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::files::DataDirs;
+use zk_snapshot::tree::ZnodePath;
 
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;

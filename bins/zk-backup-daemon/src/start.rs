@@ -5,7 +5,7 @@ use backup_engine::{
     AgentSource, Engine, EngineError, FilesSource, Recovery, StateSource, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 

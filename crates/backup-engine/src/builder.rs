@@ -8,7 +8,8 @@ use eviction_policy::{EvictionPolicy, RulePolicy};
 use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
 use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs};
 use vault_store::{FsStore, MemoryStore, VaultStore};
-use zk_snapshot::{CaptureOptions, RestoreOptions};
+use zk_snapshot::capture::CaptureOptions;
+use zk_snapshot::restore::RestoreOptions;
 
 use crate::clock::SystemClock;
 use crate::engine::Engine;

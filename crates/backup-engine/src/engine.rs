@@ -8,7 +8,8 @@ use health_metrics::{Health, Metrics};
 use job_queue::{Clock, Runner};
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
-use zk_snapshot::{Comparison, ZnodePath};
+use zk_snapshot::archive::Comparison;
+use zk_snapshot::tree::ZnodePath;
 
 use crate::blocking::blocking;
 use crate::builder::EngineBuilder;

@@ -2,7 +2,7 @@
 
 use job_queue::QueueError;
 use vault_store::{StoreError, VaultId};
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 
 /// Why the engine did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

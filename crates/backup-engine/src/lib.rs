@@ -4,7 +4,7 @@
 //! ```
 //! use std::sync::Arc;
 //! use backup_engine::{BackupRequest, Engine, JobState, MemoryEnsemble, RestoreRequest};
-//! use zk_snapshot::{Acl, MemoryTree};
+//! use zk_snapshot::tree::{Acl, MemoryTree};
 //!
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
 //! let tree = Arc::new(MemoryTree::new());

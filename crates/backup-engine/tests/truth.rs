@@ -10,7 +10,7 @@ use backup_engine::{BackupRequest, Engine, JobInfo, JobState, MemoryEnsemble, Re
 use eviction_policy::{Action, RulePolicy};
 use time::OffsetDateTime;
 use vault_store::{Consistency, Contents};
-use zk_snapshot::{Acl, MemoryTree, ZnodePath};
+use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);

@@ -50,14 +50,3 @@ pub mod files;
 pub mod model;
 pub mod restore;
 pub mod tree;
-
-// Old paths.
-pub use archive::*;
-pub use archive::{ChangedZnode as Turned, ZnodeChange as Turn};
-pub use capture::*;
-pub use client::*;
-pub use files::*;
-pub use files::{ReceivedSnapshot as Handout, ReconciledSnapshot as Settled, Reconciler as Settling};
-pub use restore::*;
-pub use tree::*;
-// End of old paths.

@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use zk_snapshot::{
-    Acl, AclEntry, AclFound, CaptureError, CaptureOptions, Captured, Changes, ClientError, Consistency,
-    Found, History, Kind, MemoryTree, Reading, RecordSource, Role, Stat, TreeWatch, WriteOp, ZnodePath,
-    ZnodeReader, ZnodeWriter, capture_in_memory,
+use zk_snapshot::archive::{RecordSource, Role};
+use zk_snapshot::capture::{CaptureError, CaptureOptions, Captured, Consistency, capture_in_memory};
+use zk_snapshot::tree::{
+    Acl, AclEntry, AclFound, Changes, ClientError, Found, History, Kind, MemoryTree, Reading, Stat,
+    TreeWatch, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 fn path(text: &str) -> ZnodePath {

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use zk_snapshot::{
-    Acl, AclEntry, AclFound, ArchiveError, CaptureOptions, ClientError, History, Ledger, MemoryLedger,
-    MemoryTree, Outline, Reading, Record, RecordSource, RestoreError, RestoreOptions, RestoreReport,
-    TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory, restore,
+use zk_snapshot::archive::{ArchiveError, Outline, Record, RecordSource};
+use zk_snapshot::capture::{CaptureOptions, capture_in_memory};
+use zk_snapshot::restore::{Ledger, MemoryLedger, RestoreError, RestoreOptions, RestoreReport, restore};
+use zk_snapshot::tree::{
+    Acl, AclEntry, AclFound, ClientError, History, MemoryTree, Reading, TreeWatch, WriteError, WriteOp,
+    ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 /// Znodes in a frame, and how many are more than a restore compares at once.

@@ -1,8 +1,9 @@
 //! The model of ZooKeeper does what every client must do, in both manners of asking.
 #![allow(clippy::unwrap_used)]
 
+use zk_snapshot::conformance;
 use zk_snapshot::model::{Ensemble, Identity, Manner, Rules};
-use zk_snapshot::{ZnodePath, conformance};
+use zk_snapshot::tree::ZnodePath;
 
 fn run(identity: Identity, ordered: bool) {
     let connections = if ordered { 1 } else { 3 };

@@ -6,9 +6,11 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use proptest::prelude::*;
-use zk_snapshot::{
-    Acl, AclFound, CaptureOptions, ClientError, Consistency, History, Kind, MemoryTree, Reading,
-    RecordSource, TreeWatch, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter, capture_in_memory,
+use zk_snapshot::archive::RecordSource;
+use zk_snapshot::capture::{CaptureOptions, Consistency, capture_in_memory};
+use zk_snapshot::tree::{
+    Acl, AclFound, ClientError, History, Kind, MemoryTree, Reading, TreeWatch, WriteOp, ZnodePath,
+    ZnodeReader, ZnodeWriter,
 };
 
 type State = BTreeMap<String, Vec<u8>>;

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use zk_snapshot::{
-    Acl, AclEntry, CaptureOptions, MemoryTree, Policy, RestoreError, RestoreOptions, RestoreReport,
-    ZnodePath, capture_in_memory, restore,
-};
+use zk_snapshot::capture::{CaptureOptions, capture_in_memory};
+use zk_snapshot::restore::{Policy, RestoreError, RestoreOptions, RestoreReport, restore};
+use zk_snapshot::tree::{Acl, AclEntry, MemoryTree, ZnodePath};
 
 type Dump = BTreeMap<String, (Vec<u8>, Acl)>;
 

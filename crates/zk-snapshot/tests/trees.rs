@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use zk_snapshot::{
-    Acl, AclEntry, CaptureOptions, MemoryTree, Policy, RestoreError, RestoreOptions, RestoreReport, WriteOp,
-    ZnodePath, ZnodeWriter, capture_in_memory, conformance, restore,
-};
+use zk_snapshot::capture::{CaptureOptions, capture_in_memory};
+use zk_snapshot::conformance;
+use zk_snapshot::restore::{Policy, RestoreError, RestoreOptions, RestoreReport, restore};
+use zk_snapshot::tree::{Acl, AclEntry, MemoryTree, WriteOp, ZnodePath, ZnodeWriter};
 
 /// Paths of a small alphabet, so that trees overlap, with data and ACLs that often differ.
 type Plan = BTreeMap<Vec<u8>, (Vec<u8>, bool)>;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use backup_engine::AdminSource;
-use zk_snapshot::DataDirs;
+use zk_snapshot::files::DataDirs;
 
 use super::tls::certificates;
 use super::{PORTS, SettingsError, bad, given, number};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use zk_snapshot::Tls;
+use zk_snapshot::client::Tls;
 
 use super::{SettingsError, flag, given};
 use crate::Args;

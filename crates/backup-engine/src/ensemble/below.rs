@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use zk_snapshot::tree::reserved;
-use zk_snapshot::{
+use zk_snapshot::tree::{
     Acl, AclFound, Changes, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath,
     ZnodeReader, ZnodeWriter,
 };

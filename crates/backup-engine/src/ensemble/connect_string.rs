@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved::is_reserved;
 
 /// Where an ensemble is, as ZooKeeper's own clients are told: `zk1:2181,zk2:2181/kafka`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use health_metrics::ZooKeeperHealth;
-use zk_snapshot::{
+use zk_snapshot::tree::{
     Acl, AclFound, ClientError, History, MemoryTree, Reading, TreeWatch, WriteError, WriteOp, ZnodePath,
     ZnodeReader, ZnodeWriter,
 };

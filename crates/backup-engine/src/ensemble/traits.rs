@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use health_metrics::ZooKeeperHealth;
-use zk_snapshot::{ClientError, ZnodePath, ZnodeReader, ZnodeWriter};
+use zk_snapshot::tree::{ClientError, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// A connection to a live tree.
 #[async_trait]

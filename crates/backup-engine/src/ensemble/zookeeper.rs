@@ -7,11 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use health_metrics::ZooKeeperHealth;
+use zk_snapshot::client::{BatchedClient, BatchedConfig, PlainClient, PlainConfig, four_letter_word};
 use zk_snapshot::tree::reserved::CONFIG;
-use zk_snapshot::{
-    BatchedClient, BatchedConfig, ClientError, History, PlainClient, PlainConfig, Reading, ZnodePath,
-    four_letter_word,
-};
+use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
 
 use super::below::Below;
 use super::members::others;

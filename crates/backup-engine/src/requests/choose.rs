@@ -1,7 +1,7 @@
 //! Which backup a restore is of.
 
 use vault_store::{Manifest, VaultId};
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 
 use super::request::{RestoreRequest, RestoreSource, Strategy};
 use crate::clock::ms;

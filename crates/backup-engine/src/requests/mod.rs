@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use vault_store::{Mode, StoreError, VaultId};
-use zk_snapshot::Policy;
+use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::reserved::is_reserved;
 
 use crate::lock::lock;

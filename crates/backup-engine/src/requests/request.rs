@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use vault_store::Mode;
-use zk_snapshot::{Policy, ZnodePath};
+use zk_snapshot::restore::Policy;
+use zk_snapshot::tree::ZnodePath;
 
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use zk_snapshot::{Ledger, Unfinished, ZnodePath};
+use zk_snapshot::restore::{Ledger, Unfinished};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::lock::lock;
 use crate::private_files;

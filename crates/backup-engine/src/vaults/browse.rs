@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use vault_store::{VaultId, VaultStore};
-use zk_snapshot::{Acl, ArchiveError, Catalog, Entry, Kind, Role, Stat, ZnodePath};
+use zk_snapshot::archive::{ArchiveError, Catalog, Entry, Role};
+use zk_snapshot::tree::{Acl, Kind, Stat, ZnodePath};
 
 use super::records::{self, Opened};
 use crate::lock::lock;

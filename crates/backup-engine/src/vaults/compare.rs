@@ -1,7 +1,8 @@
 //! What two backups differ in.
 
 use vault_store::{Manifest, VaultId, VaultStore};
-use zk_snapshot::{Comparison, ZnodePath, compare};
+use zk_snapshot::archive::{Comparison, compare};
+use zk_snapshot::tree::ZnodePath;
 
 use super::browse::Page;
 use super::records;

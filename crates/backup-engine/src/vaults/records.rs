@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use vault_store::{Contents, Damage, Manifest, Mode, Outcome, VaultStore, Verification};
-use zk_snapshot::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource, SnapshotRecords};
+use zk_snapshot::archive::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource};
+use zk_snapshot::files::SnapshotRecords;
 
 use crate::{EngineError, InvalidRequest};
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{VaultId, VaultStore};
+use zk_snapshot::archive::{ArchiveError, Comparison, RecordSource, Role, ZnodeChange};
+use zk_snapshot::restore::{Change, RestoreError, RestoreOptions, restore};
+use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
-use zk_snapshot::{
-    ArchiveError, Change, Comparison, RecordSource, RestoreError, RestoreOptions, Role, Turn, ZnodePath,
-    restore,
-};
 
 use crate::EngineError;
 use crate::blocking::blocking;
@@ -71,10 +70,10 @@ pub(crate) async fn with_live(
     let mut found = Comparison::default();
     for difference in &report.differences {
         let turn = match difference.change {
-            Change::Create => Turn::Removed,
-            Change::Delete => Turn::Added,
-            Change::Data => Turn::DataChanged,
-            Change::Acl => Turn::AclChanged,
+            Change::Create => ZnodeChange::Removed,
+            Change::Delete => ZnodeChange::Added,
+            Change::Data => ZnodeChange::DataChanged,
+            Change::Acl => ZnodeChange::AclChanged,
         };
         found.note(&difference.path, turn, (page.offset, page.limit));
     }

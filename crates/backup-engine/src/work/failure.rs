@@ -9,13 +9,13 @@ pub(super) enum Cause {
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
-    Client(#[from] zk_snapshot::ClientError),
+    Client(#[from] zk_snapshot::tree::ClientError),
     #[error(transparent)]
-    Capture(#[from] zk_snapshot::CaptureError),
+    Capture(#[from] zk_snapshot::capture::CaptureError),
     #[error(transparent)]
-    Archive(#[from] zk_snapshot::ArchiveError),
+    Archive(#[from] zk_snapshot::archive::ArchiveError),
     #[error(transparent)]
-    Restore(#[from] zk_snapshot::RestoreError),
+    Restore(#[from] zk_snapshot::restore::RestoreError),
     #[error(transparent)]
     Store(#[from] vault_store::StoreError),
     #[error(transparent)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::Value;
 use vault_store::{Consistency, Contents, Zxid};
-use zk_snapshot::RestoreReport;
+use zk_snapshot::restore::RestoreReport;
 
 /// What came of a job.
 #[derive(Debug, Serialize)]

@@ -2,7 +2,7 @@
 
 use backup_engine::{BackupRequest, Engine, JobState, Page};
 use vault_store::{Outcome, VaultCall, VaultFault, VaultStore, verify};
-use zk_snapshot::ZnodePath;
+use zk_snapshot::tree::ZnodePath;
 
 use super::support::{World, backed_up, described, full, goes_on, restored};
 
@@ -65,7 +65,10 @@ async fn a_commit_whose_answer_is_lost_leaves_a_whole_backup_and_a_job_that_tell
         "{info:?}"
     );
     let next = goes_on(&world, engine).await;
-    world.tree.put("/late", b"", zk_snapshot::Acl::open()).unwrap();
+    world
+        .tree
+        .put("/late", b"", zk_snapshot::tree::Acl::open())
+        .unwrap();
     assert_eq!(restored(engine, &id).await.status, JobState::Successful);
     assert_eq!(world.znodes(), there);
     assert_eq!(engine.list().await.unwrap(), [id, next]);
@@ -119,7 +122,10 @@ async fn a_restore_that_cannot_read_changes_nothing_and_may_be_asked_for_again()
     let running = world.start();
     let engine = &running.engine;
     let (id, before) = (full(engine).await, world.znodes());
-    world.tree.put("/a", b"two", zk_snapshot::Acl::open()).unwrap();
+    world
+        .tree
+        .put("/a", b"two", zk_snapshot::tree::Acl::open())
+        .unwrap();
     let changed = world.znodes();
     for (call, nth) in [
         (VaultCall::Manifest, 3), // after those that the request has read

@@ -7,7 +7,7 @@ use job_queue::{Job, JobCall, JobFault, JobStore};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use vault_store::{VaultFault, VaultStore, verify};
-use zk_snapshot::Acl;
+use zk_snapshot::tree::Acl;
 
 use super::support::{Gate, HOUR, Running, World, described, done, full, gate, goes_on, job, restored};
 

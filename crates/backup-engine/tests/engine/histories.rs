@@ -7,7 +7,8 @@ use backup_engine::{
     BackupRequest, CompareWith, Engine, EngineBuilder, FilesSource, JobState, Mode, Page, Recovery,
     RestoreRequest, Strategy,
 };
-use zk_snapshot::{Acl, DataDirs, ZnodePath};
+use zk_snapshot::files::DataDirs;
+use zk_snapshot::tree::{Acl, ZnodePath};
 
 use super::support::{HOUR, World, backed_up, described, done, full, walked};
 

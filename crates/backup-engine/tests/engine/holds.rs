@@ -34,7 +34,10 @@ async fn what_a_restore_waits_for_stays_until_that_is_done() {
     let newest = full(engine).await;
     // The pass that follows it takes the old one; what was asked for by hand stays for a day.
     assert_eq!(engine.list().await.unwrap(), [&*newest]);
-    world.tree.put("/a", b"two", zk_snapshot::Acl::open()).unwrap();
+    world
+        .tree
+        .put("/a", b"two", zk_snapshot::tree::Acl::open())
+        .unwrap();
     let newer = full(engine).await;
     world.pass(2 * DAY);
     let task = engine.restore(RestoreRequest::of(&newest)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use backup_engine::{BackupRequest, Engine, EngineError, JobState, Page, RestoreRequest, RestoreSource};
 use vault_store::{Outcome, VaultCall, VaultFault};
-use zk_snapshot::{Acl, ZnodePath};
+use zk_snapshot::tree::{Acl, ZnodePath};
 
 use super::support::{DAY, HOUR, Running, World, backed_up, described, done, full, ms, of, restored, walked};
 

@@ -15,7 +15,7 @@ use job_queue::{FaultyJobs, JobStore, MemoryJobs};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use vault_store::{Contents, FaultyVaults, Hierarchical, MemoryStore};
-use zk_snapshot::{
+use zk_snapshot::tree::{
     Acl, AclFound, ClientError, History, MemoryTree, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
 };
@@ -184,7 +184,7 @@ impl ZnodeReader for Guarded {
     async fn watch(
         &self,
         roots: &[ZnodePath],
-    ) -> Result<Option<Box<dyn zk_snapshot::TreeWatch>>, ClientError> {
+    ) -> Result<Option<Box<dyn zk_snapshot::tree::TreeWatch>>, ClientError> {
         self.tree.watch(roots).await
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use zk_snapshot::model::{Fate, Identity, Meddler, ModelTree};
-use zk_snapshot::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
 
 /// Where everything happens.
 const PATHS: [&str; 15] = [

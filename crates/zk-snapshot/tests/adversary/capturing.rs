@@ -1,8 +1,10 @@
 //! (e): a capture that says it is consistent is one moment, hidden znodes included.
 
 use proptest::prelude::*;
+use zk_snapshot::archive::{Record, Role};
+use zk_snapshot::capture::{CaptureError, CaptureOptions, Consistency, capture_in_memory};
 use zk_snapshot::model::{Ensemble, Identity, ModelTree, Rules};
-use zk_snapshot::{CaptureError, CaptureOptions, Consistency, Record, Role, ZnodePath, capture_in_memory};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::acts::{Act, Adversary, Place, Schedule, places, schedules};
 use crate::case::{First, Us, config, manner, now, plant, records, story, trees, us};

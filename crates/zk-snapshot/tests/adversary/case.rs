@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
+use zk_snapshot::archive::{Record, RecordSource};
+use zk_snapshot::capture::{CaptureOptions, capture_in_memory};
 use zk_snapshot::model::{Ensemble, Fate, Identity, Manner, Rules};
-use zk_snapshot::{
-    CaptureOptions, MemoryLedger, Policy, Record, RecordSource, RestoreError, RestoreOptions, RestoreReport,
-    ZnodePath, capture_in_memory, restore,
-};
+use zk_snapshot::restore::{MemoryLedger, Policy, RestoreError, RestoreOptions, RestoreReport, restore};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::acts::{
     Act, Adversary, Data, Guard, Place, SMALL_REQUEST, Schedule, acts_on_the_tree, at, bob, first_data,
@@ -51,11 +51,11 @@ pub fn plant(ensemble: &Ensemble, first: &[First]) {
             Act::Create(one.place, one.data, one.guard).act(tree, &mut fate);
             for _ in 0..one.had {
                 let path = one.place.path().child("had").unwrap();
-                let create = zk_snapshot::WriteOp::Create {
+                let create = zk_snapshot::tree::WriteOp::Create {
                     path: path.clone(),
                     data: Vec::new(),
                     acl: Guard::Open.acl(),
-                    kind: zk_snapshot::Kind::Persistent,
+                    kind: zk_snapshot::tree::Kind::Persistent,
                 };
                 let _ = tree.write(&create);
                 tree.delete_all(&path);

@@ -1,7 +1,7 @@
 //! (c): no write of ours lets anybody read data of the backup that the backup's own ACL does not let him read.
 
 use zk_snapshot::model::{Identity, ModelTree};
-use zk_snapshot::{WriteOp, ZnodePath};
+use zk_snapshot::tree::{WriteOp, ZnodePath};
 
 use crate::acts::{bob, eve};
 use crate::scope::{Scope, known};

@@ -1,7 +1,9 @@
 //! (b) and (d): what a restore that says it is complete has left, and what one without an adversary does.
 
+use zk_snapshot::archive::Role;
 use zk_snapshot::model::{Entry, Identity, ModelTree};
-use zk_snapshot::{Policy, RestoreReport, Role, WriteOp, ZnodePath};
+use zk_snapshot::restore::{Policy, RestoreReport};
+use zk_snapshot::tree::{WriteOp, ZnodePath};
 
 use crate::scope::{Scope, known};
 

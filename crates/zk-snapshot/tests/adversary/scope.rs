@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use zk_snapshot::archive::{Record, Role};
 use zk_snapshot::model::{ModelTree, Znode};
-use zk_snapshot::{Policy, Record, Role, ZnodePath};
+use zk_snapshot::restore::Policy;
+use zk_snapshot::tree::ZnodePath;
 
 /// The child that raises a counter.
 const HELPER: &str = "zk-backup-sequence-counter";

@@ -1,7 +1,8 @@
 //! (a): nothing outside the scope changes, and nothing is overwritten or deleted that the policy does not allow.
 
+use zk_snapshot::archive::Role;
 use zk_snapshot::model::{Entry, Identity, ModelTree};
-use zk_snapshot::{Acl, Role, WriteOp};
+use zk_snapshot::tree::{Acl, WriteOp};
 
 use crate::acts::Guard;
 use crate::scope::{Scope, known};

@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use ureq::http::{HeaderValue, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body};
-use zk_snapshot::{Gathered, Handout, Settled, Settling, Tls};
+use zk_snapshot::client::Tls;
+use zk_snapshot::files::{Gathered, ReceivedSnapshot, ReconciledSnapshot, Reconciler};
 
 use super::source::StateSource;
 use crate::ensemble::traits::{Client, Ensemble};
@@ -43,7 +44,7 @@ const LOOK_EVERY: u64 = 32 << 20;
 /// The AdminServer of a ZooKeeper server of 3.9 or newer, which takes a snapshot and sends it.
 ///
 /// A snapshot that is taken while clients write mixes states. What changed meanwhile is read through the client API
-/// then ([`Settling`]), and another snapshot tells what clients are not shown. Where that cannot be, it is fuzzy, and says
+/// then ([`Reconciler`]), and another snapshot tells what clients are not shown. Where that cannot be, it is fuzzy, and says
 /// why.
 #[derive(Clone)]
 pub struct AdminSource {
@@ -109,8 +110,8 @@ impl AdminSource {
         &self,
         ensemble: &dyn Ensemble,
         reader: &dyn Client,
-    ) -> Result<(Settled, Option<String>), String> {
-        let mut settling = Settling::new(reader);
+    ) -> Result<(ReconciledSnapshot, Option<String>), String> {
+        let mut settling = Reconciler::new(reader);
         let (mut taken, mut bytes, mut trouble) = (0, 0, None);
         while taken < FEWEST || taken < MOST && bytes < MOST_BYTES {
             match self.handout(ensemble, &mut settling).await {
@@ -137,8 +138,8 @@ impl AdminSource {
     async fn handout(
         &self,
         ensemble: &dyn Ensemble,
-        settling: &mut Settling<'_>,
-    ) -> Result<(Handout, u64, Option<i64>), String> {
+        settling: &mut Reconciler<'_>,
+    ) -> Result<(ReceivedSnapshot, u64, Option<i64>), String> {
         settling.begin().await.map_err(|error| error.to_string())?;
         let marker = ensemble.connect().await.map_err(|error| error.to_string())?;
         let session = marker.session().await;
@@ -162,7 +163,7 @@ impl AdminSource {
     }
 
     /// Reads a snapshot that has been asked for. Returns its length, too.
-    fn receive(&self, mut answer: Response<Body>) -> Result<(Handout, u64), String> {
+    fn receive(&self, mut answer: Response<Body>) -> Result<(ReceivedSnapshot, u64), String> {
         let fail = |why: String| format!("{}: {why}", self.shown());
         let header = |name: &str| {
             let value = answer.headers().get(name)?;
@@ -196,7 +197,7 @@ impl AdminSource {
             return Err(fail(format!("{came} bytes of {size} came")));
         }
         let name = format!("snapshot.{zxid:x}");
-        let handout = Handout::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
+        let handout = ReceivedSnapshot::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
         Ok((handout, size))
     }
 

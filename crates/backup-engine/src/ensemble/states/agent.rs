@@ -8,7 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::timeout;
-use zk_snapshot::{BatchedConfig, DataDirs, Gathered, four_letter_word, gather};
+use zk_snapshot::client::{BatchedConfig, four_letter_word};
+use zk_snapshot::files::{DataDirs, Gathered, gather};
 
 use super::source::{StateSource, confirmed};
 use crate::ensemble::members::members;

@@ -1,7 +1,7 @@
 //! The data directory of one server, read while it runs.
 
 use async_trait::async_trait;
-use zk_snapshot::{DataDirs, Gathered, gather};
+use zk_snapshot::files::{DataDirs, Gathered, gather};
 
 use super::source::{StateSource, confirmed};
 use crate::ensemble::traits::Ensemble;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
-use zk_snapshot::Gathered;
+use zk_snapshot::files::Gathered;
 
 use crate::ensemble::traits::Ensemble;
 

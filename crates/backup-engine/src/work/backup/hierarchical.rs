@@ -9,10 +9,9 @@ use vault_store::{
     AclsFrom, AsOf, Captured, Contents, FileEntry, FrameEntry, Hierarchical, Manifest, Moving, Outcome,
     Skipped, Stage, Zxid,
 };
-use zk_snapshot::{
-    AclIndexWriter, Amendment, ArchiveError, ArchiveWriter, CaptureOptions, CaptureSummary, Consistency,
-    Frame, Portion, Record, ZnodePath, capture,
-};
+use zk_snapshot::archive::{Amendment, ArchiveError, ArchiveWriter, Frame, Record};
+use zk_snapshot::capture::{AclIndexWriter, CaptureOptions, CaptureSummary, Consistency, Portion, capture};
+use zk_snapshot::tree::ZnodePath;
 
 use super::{Staged, known_acls};
 use crate::requests::BackupRequest;

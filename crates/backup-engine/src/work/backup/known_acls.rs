@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId, VaultStore, verify_file};
-use zk_snapshot::AclIndex;
+use zk_snapshot::capture::AclIndex;
 
 use crate::site::Site;
 use crate::vaults::records::ACLS;

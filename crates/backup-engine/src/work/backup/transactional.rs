@@ -8,7 +8,7 @@ use vault_store::{
     AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FrameEntry, Kinds, Manifest, Outcome,
     TakenFrom, Transactional, Zxid,
 };
-use zk_snapshot::{FileTree, Gathered};
+use zk_snapshot::files::{FileTree, Gathered};
 
 use super::Staged;
 use crate::requests::BackupRequest;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use zk_snapshot::{RecordSource, RestoreOptions, RestoreReport, restore};
+use zk_snapshot::archive::RecordSource;
+use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 
 use crate::ensemble::Ensemble;
 use crate::work::context::JobContext;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use vault_store::VaultId;
+use zk_snapshot::archive::RecordSource;
+use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, check_restore, restore};
+use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
-use zk_snapshot::{
-    RecordSource, RestoreError, RestoreOptions, RestoreReport, ZnodePath, check_restore, restore,
-};
 
 use super::restored;
 use super::sound::open_sound;
