@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use serde_json::json;
@@ -212,11 +212,16 @@ async fn what_says_it_is_consistent_keeps_the_invariant() {
                     "{summary:?}"
                 );
             }
-            // Where the tree is watched every one finds its quiet moment, at a rate that leaves any.
-            match consistent || driver == Driver::Plain {
-                true => left -= 1,
-                false => writers.slow_down(),
+            if consistent || driver == Driver::Plain {
+                left -= 1;
+                continue;
             }
+            // Where the tree is watched it takes no quiet walk: with some changes in each there are quiet moments.
+            let (begun, before) = (Instant::now(), writers.rate.load(Ordering::Relaxed) as f64);
+            capture(&server.address(), driver, 0).await;
+            let changes = before * begun.elapsed().as_secs_f64();
+            assert!(changes > 3.0, "{changes} in a walk, at {before}/s: {summary:?}");
+            writers.slow_down();
         }
         assert!(writers.stop().await > 0);
     }
@@ -273,9 +278,11 @@ async fn a_cut_connection_starts_the_validation_over() {
                 }
             }
         });
+        let patience = BatchedConfig::new(proxy.address()).deadline; // in which one request is answered, or none is
         let (mut captures, mut consistent) = (0, 0);
         let none_yet = |consistent| consistent == 0 && driver == Driver::Batched;
         while captures < 20 || cuts.load(Ordering::Relaxed) <= 3 || none_yet(consistent) {
+            let begun = Instant::now();
             let outcome = try_capture(proxy.address(), driver, 200).await;
             captures += 1;
             // How long a machine needs between two cuts is up to it, and how many changes then leave a quiet moment.
@@ -290,8 +297,8 @@ async fn a_cut_connection_starts_the_validation_over() {
                     true
                 }
                 Ok(_) => false,
-                Err(CaptureError::Client(_)) => true, // in all that time it was not asked once
-                Err(other) => panic!("{driver:?}: {other}"),
+                Err(CaptureError::Client(_)) if begun.elapsed() >= patience => true,
+                Err(other) => panic!("{driver:?}, {:?}: {other}", begun.elapsed()),
             };
             if too_little {
                 let more = pause.load(Ordering::Relaxed) * 2;

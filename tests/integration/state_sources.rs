@@ -53,7 +53,7 @@ async fn an_admin_server_sends_its_snapshot_and_says_why_it_does_not() {
         .unwrap();
     assert_eq!(state.status, 500, "{}", state.text);
     assert!(
-        state.text.contains("does not take our credentials"),
+        state.text.contains("does not take our authorization"),
         "{}",
         state.text
     );

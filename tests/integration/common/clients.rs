@@ -1,6 +1,6 @@
 //! Clients of ZooKeeper, and the identities and ACLs they work with.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use zk_backup_testkit::{SUPER_PASSWORD, ZooKeeper};
@@ -27,15 +27,19 @@ pub(crate) async fn connect(
 /// A client of the tests' own, so that the code under test does not judge itself.
 pub(crate) async fn observer(server: &ZooKeeper) -> zookeeper_async::ZooKeeper {
     let (address, session) = (server.address(), Duration::from_secs(20));
-    let zookeeper =
-        zookeeper_async::ZooKeeper::connect(&address, session, |_: zookeeper_async::WatchedEvent| {})
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let ignored = |_: zookeeper_async::WatchedEvent| {};
+        let zookeeper = zookeeper_async::ZooKeeper::connect(&address, session, ignored)
             .await
             .unwrap();
-    zookeeper
-        .add_auth("digest", format!("super:{SUPER_PASSWORD}").into_bytes())
-        .await
-        .unwrap();
-    zookeeper
+        let secret = format!("super:{SUPER_PASSWORD}").into_bytes();
+        // It waits two seconds for a connection, and fails what is asked for then.
+        match zookeeper.add_auth("digest", secret).await {
+            Ok(()) => return zookeeper,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    }
 }
 
 /// Another, which knows every kind of znode.
