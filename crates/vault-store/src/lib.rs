@@ -38,6 +38,7 @@ mod private;
 mod reader;
 mod staged;
 mod store;
+mod verification;
 mod verify;
 
 pub use contents::{
@@ -56,4 +57,5 @@ pub use private::Tightened;
 pub use reader::Reader;
 pub use staged::Staged;
 pub use store::{Stage, VaultFile, VaultRead, VaultStore};
-pub use verify::{Damage, Verification, verify, verify_file};
+pub use verification::{Damage, Verification};
+pub use verify::{verify, verify_file};

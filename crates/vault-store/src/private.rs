@@ -1,13 +1,11 @@
 //! Vaults hold everybody's secrets: what is below a storage is the owner's alone.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
-
-use crate::fs::no_follow;
 
 /// What agents fill, who may be other users; it is empty between two backups.
 const TMP: &str = "tmp";
@@ -21,6 +19,13 @@ pub struct Tightened {
     pub closed: usize,
     /// Those that could not be, and why: they stay as they are.
     pub left_open: Vec<String>,
+}
+
+pub(crate) fn no_follow() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // Not blocking either, should somebody plant a pipe.
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+    options
 }
 
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {

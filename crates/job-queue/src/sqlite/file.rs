@@ -5,34 +5,12 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
+use super::fault::Fault;
 use super::rows::{fail_unreadable, storage};
 use super::schema;
 use crate::QueueError;
-
-pub(super) enum Fault {
-    Damaged(rusqlite::Error),
-    Other(QueueError),
-}
-
-impl Fault {
-    pub(super) fn into_error(self) -> QueueError {
-        match self {
-            Self::Damaged(error) => storage(error),
-            Self::Other(error) => error,
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged(error),
-            _ => Self::Other(storage(error)),
-        }
-    }
-}
 
 pub(super) fn open_sound(path: &Path) -> Result<Connection, Fault> {
     let path = own_place(path).map_err(|error| Fault::Other(storage(error)))?;

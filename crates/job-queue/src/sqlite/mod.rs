@@ -1,5 +1,6 @@
 //! Jobs in a SQLite database.
 
+mod fault;
 mod file;
 mod notes;
 mod rows;
@@ -11,7 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use time::OffsetDateTime;
 
-use self::file::{Fault, move_aside, open_sound};
+use self::fault::Fault;
+use self::file::{move_aside, open_sound};
 use self::rows::{COLUMNS, UNREADABLE, fail_row, from_millis, load, millis, parse, storage, whole_millis};
 use crate::store::{INTERRUPTED, check_cancel, check_end};
 use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};

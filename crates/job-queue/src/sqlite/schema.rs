@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use super::file::Fault;
+use super::fault::Fault;
 use super::rows::COLUMNS;
 use crate::QueueError;
 

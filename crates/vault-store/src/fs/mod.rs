@@ -1,20 +1,21 @@
 //! Vaults as directories.
 
+mod files;
+mod shared;
 mod stage;
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs2::FileExt as _;
-use rustix::fs::OFlags;
-use sha2::{Digest, Sha256};
 
+use self::files::{checksum_line, damage_or_io, io_at, is_directory, open_file, read, replace, sync};
+use self::shared::{GRANULAR, Shared};
 use self::stage::{FsRead, FsStage};
-use crate::manifest::{MAX_MANIFEST, hex};
-use crate::private::{self, Tightened};
+use crate::private::{self, Tightened, no_follow};
 use crate::{
     CHECKSUM, FileName, MANIFEST, Manifest, Stage, Staged, StoreError, VERIFIED, VaultId, VaultRead,
     VaultStore, Verification,
@@ -22,7 +23,6 @@ use crate::{
 
 const LOCK: &str = ".lock";
 const STAGING: &str = ".staging";
-const GRANULAR: &str = "granular";
 
 /// Vaults as directories of a filesystem: `<root>/<id>`, granular ones `<root>/granular/<id>`.
 ///
@@ -35,13 +35,6 @@ pub struct FsStore {
     tightened: Tightened,
     /// Holds the exclusive lock as long as it is open.
     _lock: File,
-}
-
-#[derive(Debug)]
-struct Shared {
-    root: PathBuf,
-    /// Between looking whether an id is free and taking it.
-    taking: Mutex<()>,
 }
 
 impl FsStore {
@@ -110,27 +103,6 @@ impl FsStore {
         self.shared
             .find(id)
             .ok_or_else(|| StoreError::NotFound(id.clone()))
-    }
-}
-
-impl Shared {
-    fn home(&self, granular: bool) -> PathBuf {
-        if granular {
-            self.root.join(GRANULAR)
-        } else {
-            self.root.clone()
-        }
-    }
-
-    fn find(&self, id: &VaultId) -> Option<PathBuf> {
-        [false, true]
-            .into_iter()
-            .map(|granular| self.home(granular))
-            .filter(|home| is_directory(home))
-            .find_map(|home| {
-                let path = home.join(id.as_str());
-                is_directory(&path).then_some(path)
-            })
     }
 }
 
@@ -251,85 +223,6 @@ impl VaultStore for FsStore {
         let _one_at_a_time = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         replace(&self.shared.root, name.as_str(), bytes)
     }
-}
-
-/// Puts a file in the place of an earlier one, in one step.
-fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-    let new = directory.join(format!("{name}.new"));
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
-        _ => {} // left by a crash, or not there
-    }
-    write_synced(&new, bytes)?;
-    fs::rename(&new, directory.join(name)).map_err(io_at(&new))?;
-    sync(directory)
-}
-
-/// What an error of the filesystem at `path` is.
-fn io_at(path: &Path) -> impl Fn(io::Error) -> StoreError {
-    move |error| StoreError::io(path.display(), error)
-}
-
-fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Error) -> StoreError {
-    let what = match error.kind() {
-        io::ErrorKind::NotFound => "it is missing".to_owned(),
-        io::ErrorKind::InvalidData => error.to_string(),
-        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            "it is a link".to_owned()
-        }
-        _ => return io_at(&vault.join(file))(error),
-    };
-    StoreError::damaged(id, file, what)
-}
-
-/// As `sha256sum` writes it, so that `sha256sum -c manifest.json.sha256` checks it.
-fn checksum_line(manifest: &[u8]) -> String {
-    format!("{}  {MANIFEST}\n", hex(&Sha256::digest(manifest)))
-}
-
-fn is_directory(path: &Path) -> bool {
-    fs::symlink_metadata(path).as_ref().is_ok_and(Metadata::is_dir)
-}
-
-pub(crate) fn no_follow() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    // Not blocking either, should somebody plant a pipe.
-    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    options
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    let file = no_follow().read(true).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"))
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_file(path)?
-        .take(MAX_MANIFEST as u64)
-        .read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let write = || {
-        let mut file = private::create_file(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(io_at(path))
-}
-
-/// Syncs a file or a directory.
-fn sync(path: &Path) -> Result<(), StoreError> {
-    no_follow()
-        .read(true)
-        .open(path)
-        .and_then(|file| file.sync_all())
-        .map_err(io_at(path))
 }
 
 fn sweep(staging: &Path) -> Result<Vec<String>, StoreError> {

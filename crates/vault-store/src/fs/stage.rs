@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
-use super::{Shared, checksum_line, io_at, sync, write_synced};
+use super::files::{checksum_line, io_at, sync, write_synced};
+use super::shared::Shared;
 use crate::{
     CHECKSUM, FileName, MANIFEST, Manifest, Stage, Staged, StoreError, VaultFile, VaultId, VaultRead, private,
 };

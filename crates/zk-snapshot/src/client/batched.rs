@@ -11,11 +11,13 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout_at};
 use zookeeper_client as zk;
 
+pub use self::config::{BatchedConfig, Tls};
 use self::session::Session;
 use super::reach::{no_path, reachable};
 use super::relay::{Order, Relay};
 use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
+mod config;
 mod read;
 mod session;
 mod wire;
@@ -23,66 +25,6 @@ mod write;
 
 /// Longest time to find out why nobody answered.
 const DIAGNOSIS: Duration = Duration::from_secs(1);
-
-/// How a [`BatchedClient`] connects.
-#[derive(Clone)]
-pub struct BatchedConfig {
-    /// `host:port`, or several with commas between them.
-    pub address: String,
-    /// Longest time to connect, and for each request, reconnecting included.
-    pub deadline: Duration,
-    /// Session timeout asked of the server.
-    pub session_timeout: Duration,
-    /// Connections for ACLs, which cannot be asked for together, made when they are needed first.
-    pub acl_connections: usize,
-    /// `user:password` of a `digest` identity.
-    pub digest_auth: Option<String>,
-    /// User and password for SASL DIGEST-MD5.
-    pub sasl: Option<(String, String)>,
-    /// Certificates, if the servers speak TLS.
-    pub tls: Option<Tls>,
-}
-
-/// Certificates for TLS to ZooKeeper, in PEM. Host names are always verified.
-#[derive(Clone)]
-pub struct Tls {
-    /// The authorities that a server's certificate must come from.
-    pub ca: String,
-    /// Our own certificate and its key, for servers that ask for one.
-    pub identity: Option<(String, String)>,
-}
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls").finish_non_exhaustive() // no keys
-    }
-}
-
-impl std::fmt::Debug for BatchedConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BatchedConfig")
-            .field("address", &self.address)
-            .field("tls", &self.tls.is_some())
-            .field("sasl", &self.sasl.is_some())
-            .finish_non_exhaustive() // no secrets
-    }
-}
-
-impl BatchedConfig {
-    /// To `address`, eight connections for ACLs, and 30 seconds for everything.
-    #[must_use]
-    pub fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            deadline: Duration::from_secs(30),
-            session_timeout: Duration::from_secs(20),
-            acl_connections: 8,
-            digest_auth: None,
-            sasl: None,
-            tls: None,
-        }
-    }
-}
 
 /// Many reads or writes in one request (`multiRead`, `multi`) over `zookeeper-client`, for ZooKeeper 3.6 or newer.
 ///

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -10,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use zookeeper_async::{CreateMode, ZkError};
 
+pub use self::config::PlainConfig;
 use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire};
 use super::reach::no_path;
@@ -19,40 +19,12 @@ use crate::tree::{
     ZnodeWriter,
 };
 
+mod config;
 mod connection;
 mod wire;
 
 /// Requests for ACLs that one call has under way.
 const ACLS_IN_FLIGHT: usize = 128;
-
-/// How a [`PlainClient`] connects.
-#[derive(Debug, Clone)]
-pub struct PlainConfig {
-    /// `host:port`, or several with commas between them.
-    pub address: String,
-    /// Connections held at once; the server answers the reads of one connection one after another.
-    pub connections: usize,
-    /// Longest time to connect, and for each request, reconnecting included.
-    pub deadline: Duration,
-    /// Session timeout asked of the server.
-    pub session_timeout: Duration,
-    /// `user:password` of a `digest` identity.
-    pub digest_auth: Option<String>,
-}
-
-impl PlainConfig {
-    /// Eight connections to `address`, and 30 seconds for everything.
-    #[must_use]
-    pub fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            connections: 8,
-            deadline: Duration::from_secs(30),
-            session_timeout: Duration::from_secs(20),
-            digest_auth: None,
-        }
-    }
-}
 
 /// Plain requests over `zookeeper-async`, for a server of any version.
 ///

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::replies::{MOST_BYTES, Replies, Told};
+pub(super) use self::requests::Order;
 use self::requests::{Asked, Requests};
 
 mod replies;
@@ -30,17 +31,6 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 64 << 10;
 /// Replies above this share [`MOST_BYTES`] with those of the other connections.
 const LARGE: usize = 1 << 20;
-
-/// How a library takes its answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// By their xid; those of pings and identities may overtake others.
-    #[cfg_attr(not(feature = "batched-client"), allow(dead_code))]
-    ByXid,
-    /// One after the other, whatever their xid. Such a library also connects again at once, for ever.
-    #[cfg_attr(not(feature = "plain-client"), allow(dead_code))]
-    Strict,
-}
 
 /// Listens on the loopback once for each server, while the runtime lives that it was started on.
 pub(super) struct Relay {

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use zookeeper_client as zk;
 
-use super::BatchedConfig;
+use super::config::BatchedConfig;
 use crate::client::relay::Relay;
 
 /// Between two attempts to connect, or to send again what a lost connection took with it.

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use zookeeper_async::{WatchedEvent, ZkError, ZkState, ZooKeeper};
 
-use super::PlainConfig;
+use super::config::PlainConfig;
 use crate::client::reach::reachable;
 use crate::client::relay::Relay;
 

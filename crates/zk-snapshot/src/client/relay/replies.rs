@@ -366,8 +366,7 @@ impl Replies {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Order;
-    use super::super::requests::Requests;
+    use super::super::requests::{Order, Requests};
     use super::*;
 
     fn frame(body: &[u8]) -> Vec<u8> {

@@ -2,7 +2,16 @@
 
 use std::collections::VecDeque;
 
-use super::Order;
+/// How a library takes its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::client) enum Order {
+    /// By their xid; those of pings and identities may overtake others.
+    #[cfg_attr(not(feature = "batched-client"), allow(dead_code))]
+    ByXid,
+    /// One after the other, whatever their xid. Such a library also connects again at once, for ever.
+    #[cfg_attr(not(feature = "plain-client"), allow(dead_code))]
+    Strict,
+}
 
 /// Requests that carry an identity over SASL are answered before those that wait.
 const SASL: i32 = 102;

@@ -1,0 +1,63 @@
+//! How to connect by the batched adapter.
+
+use std::time::Duration;
+
+/// How a [`BatchedClient`] connects.
+#[derive(Clone)]
+pub struct BatchedConfig {
+    /// `host:port`, or several with commas between them.
+    pub address: String,
+    /// Longest time to connect, and for each request, reconnecting included.
+    pub deadline: Duration,
+    /// Session timeout asked of the server.
+    pub session_timeout: Duration,
+    /// Connections for ACLs, which cannot be asked for together, made when they are needed first.
+    pub acl_connections: usize,
+    /// `user:password` of a `digest` identity.
+    pub digest_auth: Option<String>,
+    /// User and password for SASL DIGEST-MD5.
+    pub sasl: Option<(String, String)>,
+    /// Certificates, if the servers speak TLS.
+    pub tls: Option<Tls>,
+}
+
+/// Certificates for TLS to ZooKeeper, in PEM. Host names are always verified.
+#[derive(Clone)]
+pub struct Tls {
+    /// The authorities that a server's certificate must come from.
+    pub ca: String,
+    /// Our own certificate and its key, for servers that ask for one.
+    pub identity: Option<(String, String)>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive() // no keys
+    }
+}
+
+impl std::fmt::Debug for BatchedConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchedConfig")
+            .field("address", &self.address)
+            .field("tls", &self.tls.is_some())
+            .field("sasl", &self.sasl.is_some())
+            .finish_non_exhaustive() // no secrets
+    }
+}
+
+impl BatchedConfig {
+    /// To `address`, eight connections for ACLs, and 30 seconds for everything.
+    #[must_use]
+    pub fn new(address: impl Into<String>) -> Self {
+        Self {
+            address: address.into(),
+            deadline: Duration::from_secs(30),
+            session_timeout: Duration::from_secs(20),
+            acl_connections: 8,
+            digest_auth: None,
+            sasl: None,
+            tls: None,
+        }
+    }
+}
