@@ -125,6 +125,9 @@ impl Connection {
                 return Err(trouble);
             }
             sleep(PAUSE).await;
+            if Instant::now() >= deadline {
+                return Err(trouble); // another look would only find that it is too late
+            }
         }
     }
 
