@@ -32,7 +32,9 @@ impl ApiError {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let status = match &error {
-            EngineError::BackupNotFound(_) | EngineError::ZnodeNotFound(_) => StatusCode::NOT_FOUND,
+            EngineError::BackupNotFound(_) | EngineError::JobNotFound(_) | EngineError::ZnodeNotFound(_) => {
+                StatusCode::NOT_FOUND
+            }
             EngineError::InUse(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) => StatusCode::BAD_REQUEST,

@@ -102,7 +102,7 @@ impl EngineBuilder {
             log::warn!("other users may have access, and it cannot be taken from them: {left}");
         }
         let opened = SqliteJobs::open(&root.join("jobs.db"))?;
-        self.notes_lost = opened.moved_aside.is_some();
+        self.notes_lost = opened.notes_lost;
         if let Some(path) = opened.moved_aside {
             log::warn!(
                 "the job database was damaged: moved to {}, and a new one begun",

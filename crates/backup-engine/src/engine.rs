@@ -81,16 +81,19 @@ impl Engine {
     /// restored; [`EngineError::Storage`].
     pub async fn evict_one(&self, id: &str) -> Result<(), EngineError> {
         let id = parse_id(id)?;
-        let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
+        let (vaults, _, requests) = self.rooms();
+        let metrics = Arc::clone(&self.metrics);
         blocking(move || match vaults.remove(&id) {
+            Ok(()) => {
+                metrics.evicted(1);
+                Ok(())
+            }
             Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
                 Err(EngineError::InUse(id.to_string()))
             }
             outcome => outcome,
         })
-        .await?;
-        self.metrics.evicted(1);
-        Ok(())
+        .await
     }
 
     /// What [`evict_one`](Self::evict_one) would do.
@@ -182,6 +185,24 @@ impl Engine {
             Ok(requests.jobs.get(&id)?.map(|job| JobInfo::new(job, progress)))
         })
         .await
+    }
+
+    /// Waits until a job has ended, and says how. Somebody must do jobs meanwhile: [`run`](Self::run) or [`step`](Self::step).
+    ///
+    /// # Errors
+    /// [`EngineError::JobNotFound`]; [`EngineError::Storage`].
+    pub async fn wait(&self, id: &str) -> Result<JobInfo, EngineError> {
+        let mut ended = self.runner.ended();
+        loop {
+            ended.borrow_and_update();
+            let job = self.job(id).await?;
+            let job = job.ok_or_else(|| EngineError::JobNotFound(id.to_owned()))?;
+            if job.status.is_final() {
+                return Ok(job);
+            }
+            let gone = |error: tokio::sync::watch::error::RecvError| EngineError::Internal(error.into());
+            ended.changed().await.map_err(gone)?;
+        }
     }
 
     /// The children of a znode in a backup, by name. The first call for a backup reads through it.

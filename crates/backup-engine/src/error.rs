@@ -14,6 +14,9 @@ pub enum EngineError {
     /// There is no such backup.
     #[error("backup {0} not found")]
     BackupNotFound(String),
+    /// There is no such job, or it ended long ago and was forgotten.
+    #[error("job {0} not found")]
+    JobNotFound(String),
     /// The backup is being written or restored just now.
     #[error("backup {0} is in use by a running or waiting job")]
     InUse(String),
@@ -106,6 +109,7 @@ impl EngineError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::BackupNotFound(_) => "backup_not_found",
+            Self::JobNotFound(_) => "job_not_found",
             Self::InUse(_) => "backup_in_use",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
@@ -125,6 +129,7 @@ impl EngineError {
         match self {
             Self::InUse(_) | Self::QueueFull(_) | Self::ZooKeeper(_) | Self::Storage(_) => true,
             Self::BackupNotFound(_)
+            | Self::JobNotFound(_)
             | Self::Invalid(_)
             | Self::FullRestoreOff
             | Self::ZnodeNotFound(_)

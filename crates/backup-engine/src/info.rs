@@ -111,9 +111,8 @@ impl From<Stored> for BackupInfo {
             bytes: stored.bytes,
             state: match stored.manifest {
                 Ok(manifest) => BackupState::Finished(Box::new(manifest)),
-                Err(Unreadable { format, why }) => BackupState::Unreadable { format, why },
+                Err(Unreadable { format, why, .. }) => BackupState::Unreadable { format, why },
             },
-            // Of one that cannot be told, that is said already.
             damage: stored.damage,
             verified_at: stored.verified_at,
         }

@@ -4,21 +4,24 @@
 //! ```
 //! use std::sync::Arc;
 //! use backup_engine::{BackupRequest, Engine, JobState, MemoryEnsemble, RestoreRequest};
-//! use zk_snapshot::tree::{Acl, MemoryTree};
+//! use backup_engine::zk_snapshot::tree::{Acl, MemoryTree};
 //!
 //! # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
 //! let tree = Arc::new(MemoryTree::new());
 //! tree.put("/config", b"retries=3", Acl::open())?;
 //! let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::clone(&tree)))).build()?;
 //!
+//! tokio::spawn({
+//!     let engine = engine.clone();
+//!     async move { engine.run(std::future::pending()).await } // a shutdown that never comes
+//! });
 //! let id = engine.backup(BackupRequest::default()).await?;
-//! while engine.step().await? {} // or `engine.run(shutdown)` in a task of its own
+//! assert_eq!(engine.wait(&id).await?.status, JobState::Successful);
 //! assert!(engine.describe(&id).await?.is_some_and(|backup| backup.is_valid()));
 //!
 //! tree.put("/config", b"retries=0", Acl::open())?;
 //! let task = engine.restore(RestoreRequest::of(&id)).await?;
-//! while engine.step().await? {}
-//! assert_eq!(engine.job(&task).await?.map(|job| job.status), Some(JobState::Successful));
+//! assert_eq!(engine.wait(&task).await?.status, JobState::Successful);
 //! assert_eq!(tree.data("/config").as_deref(), Some(&b"retries=3"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
@@ -40,6 +43,9 @@ mod requests;
 mod site;
 mod vaults;
 mod work;
+
+/// The crates that the engine is made of, so that an embedder needs to name only this one.
+pub use {eviction_policy, health_metrics, job_queue, vault_store, zk_snapshot};
 
 pub use builder::EngineBuilder;
 pub use clock::SystemClock;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::{Job, JobStore, Outcome, QueueError};
 
@@ -34,6 +34,8 @@ struct Steps {
     lane: Arc<str>,
     /// Held while a step is done.
     left: Mutex<Left>,
+    /// How many jobs have ended.
+    ended: watch::Sender<u64>,
 }
 
 /// What a step left to the next one, as the store failed.
@@ -83,6 +85,7 @@ impl Runner {
             worker: Arc::from(worker),
             lane: Arc::from(lane),
             left: Mutex::default(),
+            ended: watch::Sender::new(0),
         };
         Self {
             steps: Arc::new(steps),
@@ -94,6 +97,12 @@ impl Runner {
     #[must_use]
     pub fn waker(&self) -> Waker {
         self.waker.clone()
+    }
+
+    /// Changes each time when the end of a job has been stored.
+    #[must_use]
+    pub fn ended(&self) -> watch::Receiver<u64> {
+        self.steps.ended.subscribe()
     }
 
     /// Does the next job, if there is one, and says whether there was. A step that is dropped is done to its end all the
@@ -183,6 +192,7 @@ impl Steps {
         if !stored.as_ref().is_err_and(QueueError::may_pass) {
             *unstored = None;
         }
+        self.ended.send_modify(|ended| *ended += 1);
         stored.map(|()| true)
     }
 

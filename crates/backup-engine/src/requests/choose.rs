@@ -23,11 +23,18 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
     }
     let ours = site.ensemble.chroot().map_or(String::new(), String::from);
     for stored in all {
-        let Ok(manifest) = &stored.manifest else {
-            continue;
-        };
-        let taken = ms(manifest.date());
+        let taken = ms(stored.date());
         let in_time = if before { taken <= asked } else { taken >= asked };
+        let manifest = match &stored.manifest {
+            Ok(manifest) => manifest,
+            // It may be the one: another one must not stand in for it.
+            Err(unreadable) if unreadable.is_passing && in_time => {
+                return Err(EngineError::Storage(
+                    format!("backup {}: {}", stored.id, unreadable.why).into(),
+                ));
+            }
+            Err(_) => continue,
+        };
         if in_time
             && covers(manifest, request)
             && chroot_of(manifest) == ours

@@ -107,7 +107,7 @@ impl Requests {
         }
         let now = VaultId::from_time(self.now());
         let id = now.max(last.as_ref().and_then(VaultId::next));
-        let id = id.ok_or_else(|| EngineError::Internal("the clock shows no usable time".into()))?;
+        let id = id.ok_or_else(|| EngineError::Storage("the clock shows no usable time".into()))?;
         let job = NewJob::new(id.as_str(), JobKind::Backup.name())
             .in_lane(LANE)
             .with_payload(payload)

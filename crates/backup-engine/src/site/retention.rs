@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eviction_policy::{Action, Backup, Decision, EvictionPolicy, Standing, plan};
 use health_metrics::Metrics;
 use time::OffsetDateTime;
-use vault_store::{Manifest, VaultId};
+use vault_store::Manifest;
 
 use super::clock_watch::ClockWatch;
 use crate::EngineError;
@@ -29,7 +29,12 @@ impl Retention {
         now: OffsetDateTime,
         (dry_run, trust_clock): (bool, bool),
     ) -> Result<Vec<Decision>, EngineError> {
-        let all = vaults.all()?;
+        // A dry run may go by what is known; what is removed, and what stays since it is the last good one, may not.
+        let all = if dry_run {
+            vaults.all()?
+        } else {
+            vaults.all_anew()?
+        };
         let is_granular = |stored: &&Arc<Stored>| stored.manifest.as_ref().is_ok_and(Manifest::is_granular);
         let (granular, full): (Vec<_>, Vec<_>) = all.iter().partition(is_granular);
         let backups = |of: Vec<&Arc<Stored>>| of.into_iter().map(|stored| backup(stored)).collect::<Vec<_>>();
@@ -59,14 +64,10 @@ impl Retention {
             let Some(id) = ids.get(&decision.id) else {
                 continue;
             };
-            match evict(vaults, id) {
-                Ok(None) => {
+            match vaults.remove(id) {
+                Ok(()) => {
                     metrics.evicted(1);
                     log::info!("evicted {id}: {}", decision.reason);
-                }
-                Ok(Some(damage)) => {
-                    decision.action = Action::Keep;
-                    decision.reason = damage;
                 }
                 Err(EngineError::BackupNotFound(_)) => {} // gone meanwhile
                 Err(EngineError::InUse(_)) => {
@@ -88,15 +89,6 @@ fn doomed(decisions: &mut [Decision]) -> impl Iterator<Item = &mut Decision> {
     decisions
         .iter_mut()
         .filter(|decision| decision.action == Action::Evict)
-}
-
-/// Removes a vault, unless it turns out to be damaged: that is for people to look at, and is returned.
-fn evict(vaults: &Vaults, id: &VaultId) -> Result<Option<String>, EngineError> {
-    let damage = Stored::read(&*vaults.store, id)?.damage;
-    if damage.is_none() {
-        vaults.remove(id)?;
-    }
-    Ok(damage)
 }
 
 fn backup(stored: &Stored) -> Backup {

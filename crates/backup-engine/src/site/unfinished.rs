@@ -71,10 +71,12 @@ impl UnfinishedZnodes {
         for note in jobs.notes()? {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
             let (Ok(path), Ok(Begun { created, vault })) = (path, begun) else {
-                let (job, key, value) = (plain(&note.job), plain(&note.key), plain(&note.value));
-                log::warn!("the note {value} of job {job} about {key} cannot be read");
-                is_incomplete = true;
-                jobs.drop_notes(&note.job, &[note.key])?;
+                // Others may keep notes there, too: only what is about a znode was ours, or a later version's.
+                if note.key.starts_with('/') {
+                    let (job, key, value) = (plain(&note.job), plain(&note.key), plain(&note.value));
+                    log::warn!("the note {value} of job {job} about {key} cannot be read");
+                    is_incomplete = true;
+                }
                 continue;
             };
             let restore = note.job;

@@ -12,9 +12,11 @@ use crate::lock::lock;
 /// So long each answer looks again at what is known. That is all of a few hundred vaults, each time; of more than
 /// that, each answer looks at those that were not looked at for longest.
 const LOOKING: Duration = Duration::from_millis(8);
+/// So many of the newest are looked at each time.
+const NEWEST: usize = 8;
 
 /// Manifests never change. What can change is told late at worst: a file that is damaged from outside, and another
-/// process's verification.
+/// process's verification. What is not sound is never taken as known.
 #[derive(Default)]
 pub(crate) struct Known(Mutex<State>);
 
@@ -26,13 +28,28 @@ struct State {
 }
 
 impl Known {
+    /// Looks at everything anew, however long that takes.
+    pub(crate) fn all_anew(&self, store: &dyn VaultStore) -> Result<Vec<Arc<Stored>>, StoreError> {
+        *lock(&self.0) = State::default();
+        self.all(store)
+    }
+
+    /// The vault is looked at with the next answer.
+    pub(crate) fn forget(&self, id: &VaultId) {
+        lock(&self.0).vaults.remove(id);
+    }
+
     /// All vaults that there are, oldest first, without their lists of files.
     pub(crate) fn all(&self, store: &dyn VaultStore) -> Result<Vec<Arc<Stored>>, StoreError> {
         let ids = store.ids()?;
         let mut state = lock(&self.0);
         let there: HashSet<_> = ids.iter().collect();
-        state.vaults.retain(|id, _| there.contains(id));
-        state.order.retain(|id| there.contains(id));
+        let newest = ids.get(ids.len().saturating_sub(NEWEST)..).unwrap_or_default();
+        state
+            .vaults
+            .retain(|id, stored| there.contains(id) && stored.is_sound() && !newest.contains(id));
+        let State { vaults, order } = &mut *state;
+        order.retain(|id| vaults.contains_key(id));
         let begun = Instant::now();
         for _ in 0..state.order.len() {
             if begun.elapsed() > LOOKING {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use job_queue::JobStore;
-use vault_store::{StoreError, VaultId, VaultStore};
+use vault_store::{StoreError, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::Known;
@@ -44,6 +44,19 @@ impl Vaults {
     /// What is known of every vault, oldest first.
     pub(crate) fn all(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
         self.known.all(&*self.store)
+    }
+
+    /// The same, with nothing taken as known: for what is removed, or said not to be.
+    pub(crate) fn all_anew(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
+        self.known.all_anew(&*self.store)
+    }
+
+    /// Remembers the result of a check.
+    pub(crate) fn record_verification(&self, id: &VaultId, result: &Verification) {
+        self.known.forget(id);
+        if let Err(error) = self.store.record_verification(id, result) {
+            log::warn!("the verification of {id} could not be recorded: {error}");
+        }
     }
 
     /// Keeps a vault from being removed until the guard is dropped.

@@ -24,6 +24,8 @@ pub(crate) struct Unreadable {
     /// The version of its format.
     pub(crate) format: u64,
     pub(crate) why: String,
+    /// Whether the storage could not be read just now, so that it may be told later.
+    pub(crate) is_passing: bool,
 }
 
 impl Stored {
@@ -62,8 +64,11 @@ impl Stored {
         Self {
             id: id.clone(),
             bytes: 0,
-            manifest: Err(Unreadable::new(FORMAT_VERSION, error)),
-            damage: None,
+            manifest: Err(Unreadable {
+                is_passing: true,
+                ..Unreadable::new(FORMAT_VERSION, error)
+            }),
+            damage: Some(error.to_string()),
             verified_at: None,
         }
     }
@@ -83,6 +88,11 @@ impl Stored {
             .map_or_else(|_| self.id.time(), Manifest::date)
     }
 
+    /// Whether all of it could be told, and is not known to be damaged.
+    pub(super) fn is_sound(&self) -> bool {
+        self.damage.is_none() && self.manifest.is_ok()
+    }
+
     /// Whether it is a good backup that is not known to be damaged.
     pub(crate) fn is_valid(&self) -> bool {
         self.damage.is_none() && self.manifest.as_ref().is_ok_and(Manifest::is_valid)
@@ -94,6 +104,7 @@ impl Unreadable {
         Self {
             format,
             why: error.to_string(),
+            is_passing: false,
         }
     }
 }

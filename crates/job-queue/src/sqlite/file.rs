@@ -1,6 +1,6 @@
 //! The database as a file: where it may lie, whether it is sound, and what becomes of one that is not.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ pub(super) fn open_sound(path: &Path) -> Result<Connection, Fault> {
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    schema::refuse_newer(&connection)?;
     let verdict: String = connection.pragma_query_value(None, "quick_check", |row| row.get(0))?;
     if verdict != "ok" {
         let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
@@ -67,6 +68,36 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// Where the database is prepared that takes the place of a damaged one. What an earlier attempt left is gone.
+pub(super) fn begin_successor(path: &Path) -> Result<PathBuf, QueueError> {
+    let new = beside(path, ".new");
+    for part in ["", "-wal", "-shm", "-journal"] {
+        match fs::remove_file(beside(&new, part)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
+            _ => {}
+        }
+    }
+    Ok(new)
+}
+
+/// Puts it in the place of the damaged one, which was moved aside.
+pub(super) fn succeed(path: &Path) -> Result<(), QueueError> {
+    fs::rename(beside(path, ".new"), path).map_err(storage)?;
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    File::open(above.unwrap_or(Path::new(".")))
+        .and_then(|above| above.sync_all())
+        .map_err(storage)
+}
+
+/// Does what a crash kept from being done: the damaged one was moved aside, and its successor is ready.
+pub(super) fn finish_succession(path: &Path) -> Result<(), QueueError> {
+    let is_there = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+    match !is_there(path) && is_there(&beside(path, ".new")) {
+        true => succeed(path),
+        false => Ok(()),
+    }
 }
 
 /// Renames the database and what SQLite keeps beside it, and returns where the database now is.

@@ -35,6 +35,8 @@ pub struct Opened {
     /// Where the old file lies, if it was no database, or a damaged one, and a new one was begun: with those of the old
     /// one's notes that could still be read, and no jobs.
     pub moved_aside: Option<PathBuf>,
+    /// Whether some of its notes could not be read.
+    pub notes_lost: bool,
 }
 
 impl SqliteJobs {
@@ -45,23 +47,33 @@ impl SqliteJobs {
     /// # Errors
     /// [`QueueError::Newer`]; [`QueueError::Storage`], also where a file of it has another name, or is a link.
     pub fn open(path: &Path) -> Result<Opened, QueueError> {
+        file::finish_succession(path)?;
         match open_sound(path) {
-            Err(Fault::Damaged(_)) => {
-                let aside = move_aside(path)?;
-                let connection = open_sound(path).map_err(Fault::into_error)?;
-                let jobs = Self(Mutex::new(connection));
-                jobs.put_notes(&notes::salvage(&aside))?;
-                Ok(Opened {
-                    jobs,
-                    moved_aside: Some(aside),
-                })
-            }
+            Err(Fault::Damaged(_)) => Self::begin_anew(path),
             Err(fault) => Err(fault.into_error()),
             Ok(connection) => Ok(Opened {
                 jobs: Self(Mutex::new(connection)),
                 moved_aside: None,
+                notes_lost: false,
             }),
         }
+    }
+
+    /// A new database has the notes before it takes the place of the damaged one: a crash in between loses none.
+    fn begin_anew(path: &Path) -> Result<Opened, QueueError> {
+        let (salvaged, complete) = notes::salvage(path);
+        let new = file::begin_successor(path)?;
+        let jobs = Self(Mutex::new(open_sound(&new).map_err(Fault::into_error)?));
+        jobs.put_notes(&salvaged)?;
+        drop(jobs); // what is in its log goes into the file itself
+        let aside = move_aside(path)?;
+        file::succeed(path)?;
+        let connection = open_sound(path).map_err(Fault::into_error)?;
+        Ok(Opened {
+            jobs: Self(Mutex::new(connection)),
+            moved_aside: Some(aside),
+            notes_lost: !complete,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {

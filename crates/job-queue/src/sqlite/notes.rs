@@ -38,8 +38,8 @@ pub(super) fn all(connection: &Connection) -> Result<Vec<Note>, QueueError> {
         .map_err(storage)
 }
 
-/// The notes of a damaged database, as many as can be read.
-pub(super) fn salvage(path: &Path) -> Vec<Note> {
+/// The notes of a damaged database, as many as can be read, and whether these are all.
+pub(super) fn salvage(path: &Path) -> (Vec<Note>, bool) {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut notes = Vec::new();
     let mut read = || -> rusqlite::Result<()> {
@@ -50,10 +50,16 @@ pub(super) fn salvage(path: &Path) -> Vec<Note> {
         }
         Ok(())
     };
-    if let Err(error) = read() {
-        log::warn!("not all notes of {} can be read: {error}", path.display());
-    }
-    notes
+    let complete = match read() {
+        Ok(()) => true,
+        // One of a version that had none.
+        Err(error) if error.to_string().contains("no such table") => true,
+        Err(error) => {
+            log::warn!("not all notes of {} can be read: {error}", path.display());
+            false
+        }
+    };
+    (notes, complete)
 }
 
 fn note(row: &Row<'_>) -> rusqlite::Result<Note> {

@@ -56,6 +56,14 @@ const JOBS_FROM_1: &str = "
         ELSE json_array(vault) END;
     ALTER TABLE job DROP COLUMN vault;";
 
+/// A database of a later version is told before anything in it is judged.
+pub(super) fn refuse_newer(connection: &Connection) -> Result<(), Fault> {
+    match connection.pragma_query_value(None, "user_version", |row| row.get(0))? {
+        newer if newer > VERSION => Err(Fault::Other(QueueError::Newer(newer))),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the tables, or brings those of an earlier version to this one, in one transaction.
 pub(super) fn bring_up(connection: &mut Connection) -> Result<(), Fault> {
     let t = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -20,7 +20,7 @@
 //! for index in 0..captured.records.frames() {
 //!     captured.records.frame(index)?.iter().try_for_each(|record| writer.push(record))?;
 //! }
-//! let frames = writer.finish()?; // where they are, and what they must hash to
+//! let (_, frames) = writer.finish()?; // where they are, and what they must hash to
 //!
 //! let archive = ArchiveFile::new(Cursor::new(bytes), frames);
 //! let records = archive.frame(0)?;

@@ -54,10 +54,13 @@ pub(super) async fn run(
             .map_or("everything".to_owned(), |r| r.join(", "))
     ));
     let (blocking, now) = (Arc::clone(site), context.now());
-    tokio::task::spawn_blocking(move || note_files_that_lie_ready(&blocking, now)).await??;
-    let staged = match request.mode {
-        Mode::Hierarchical => hierarchical::stage(vaults, site, context, &manifest, &request).await,
-        Mode::Transactional => transactional::stage(vaults, site, context, &manifest, &request).await,
+    let noted = tokio::task::spawn_blocking(move || note_files_that_lie_ready(&blocking, now)).await?;
+    let staged = match (noted, request.mode) {
+        (Err(error), _) => Err(error.into()),
+        (Ok(()), Mode::Hierarchical) => hierarchical::stage(vaults, site, context, &manifest, &request).await,
+        (Ok(()), Mode::Transactional) => {
+            transactional::stage(vaults, site, context, &manifest, &request).await
+        }
     };
     let done = match staged {
         Ok(staged) => finish(context, staged, manifest.clone()).await,

@@ -35,8 +35,8 @@ pub(super) async fn run(
         .clone()
         .ok_or("restores by files need a storage directory")?;
     progress.phase("verifying");
-    let (store, vault, now) = (Arc::clone(&vaults.store), id.clone(), context.now());
-    let opening = tokio::task::spawn_blocking(move || open_sound(&*store, &vault, now));
+    let (kept, vault, now) = (Arc::clone(vaults), id.clone(), context.now());
+    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now));
     let (manifest, opened) = opening.await??;
     let name = snapshot_of(&manifest).ok_or("only a transactional backup can be restored by files")?;
     let zxid = i64::from_str_radix(name.as_str().trim_start_matches(SNAPSHOT), 16)

@@ -28,14 +28,10 @@ pub(super) async fn run(
 ) -> Result<Done, Failure> {
     let JobContext { log, progress, .. } = context;
     progress.phase("verifying");
-    let (store, here, vault, now) = (
-        Arc::clone(&vaults.store),
-        Arc::clone(site),
-        id.clone(),
-        context.now(),
-    );
+    let (kept, here) = (Arc::clone(vaults), Arc::clone(site));
+    let (vault, now) = (id.clone(), context.now());
     let opening = tokio::task::spawn_blocking(move || {
-        let (manifest, opened) = open_sound(&*store, &vault, now)?;
+        let (manifest, opened) = open_sound(&kept, &vault, now)?;
         Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now)))
     });
     let (opened, same_ensemble) = opening.await??;

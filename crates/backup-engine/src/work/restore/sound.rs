@@ -1,25 +1,25 @@
 //! A vault that is read and checked before anything is written.
 
 use time::OffsetDateTime;
-use vault_store::{Manifest, Outcome, VaultId, VaultStore, verify};
+use vault_store::{Manifest, Outcome, VaultId, verify};
 
+use crate::vaults::Vaults;
 use crate::vaults::records::{self, Opened};
 use crate::work::failure::Failure;
 
 /// The records of a vault that was read and checked.
 pub(super) fn open_sound(
-    store: &dyn VaultStore,
+    vaults: &Vaults,
     id: &VaultId,
     now: OffsetDateTime,
 ) -> Result<(Manifest, Opened), Failure> {
+    let store = &*vaults.store;
     let manifest = store.manifest(id)?;
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
     }
     let result = verify(store, id, now)?;
-    store.record_verification(id, &result).unwrap_or_else(|error| {
-        log::warn!("the verification of {id} could not be recorded: {error}");
-    });
+    vaults.record_verification(id, &result);
     for damage in result
         .damage
         .iter()
