@@ -1,5 +1,7 @@
 //! The policy that rules make.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use time::OffsetDateTime;
@@ -70,11 +72,9 @@ impl EvictionPolicy for RulePolicy {
     fn judge(&self, backups: &[Backup], now: OffsetDateTime) -> Vec<Verdict> {
         let mut verdicts = vec![Verdict::Keep("no rule evicts it".to_owned()); backups.len()];
         for rule in &self.rules {
-            for (index, backup) in backups.iter().enumerate() {
-                if matches!(verdicts[index], Verdict::Keep(_))
-                    && let Some(reason) = rule.evicts(backup, backups, now)
-                {
-                    verdicts[index] = Verdict::Evict(format!("rule {rule}: {reason}"));
+            for (verdict, reason) in verdicts.iter_mut().zip(rule.reasons(backups, now)) {
+                if let (Verdict::Keep(_), Some(reason)) = (&*verdict, reason) {
+                    *verdict = Verdict::Evict(format!("rule {rule}: {reason}"));
                 }
             }
         }
@@ -83,42 +83,55 @@ impl EvictionPolicy for RulePolicy {
 }
 
 impl Rule {
-    /// Why it says that `backup` should go, if it does.
-    fn evicts(self, backup: &Backup, all: &[Backup], now: OffsetDateTime) -> Option<String> {
+    /// Why it says of each backup that it should go, if it does.
+    fn reasons(self, all: &[Backup], now: OffsetDateTime) -> Vec<Option<String>> {
         let older = |b: &Backup, start: Span| (now - b.taken_at).whole_seconds() >= start.seconds();
         match self {
-            Self::Delete(start) => older(backup, start).then(|| "it is too old".to_owned()),
+            Self::Delete(start) => {
+                let reason = |b: &Backup| older(b, start).then(|| "it is too old".to_owned());
+                all.iter().map(reason).collect()
+            }
             Self::Thin(start, interval) => {
-                if !older(backup, start) {
-                    return None;
-                }
                 let window =
                     |b: &Backup| (b.taken_at.unix_timestamp() - FIRST_MONDAY).div_euclid(interval.seconds());
-                let rank = |b: &Backup| (b.standing == Standing::Good, b.taken_at, b.id.clone());
-                let survivor = all
-                    .iter()
-                    .filter(|b| older(b, start) && window(b) == window(backup))
-                    .max_by_key(|b| rank(b))?;
-                (rank(survivor) > rank(backup)).then(|| format!("{} takes its place", survivor.id))
+                let mut survivors: BTreeMap<i64, &Backup> = BTreeMap::new();
+                for backup in all.iter().filter(|b| older(b, start)) {
+                    let survivor = survivors.entry(window(backup)).or_insert(backup);
+                    if rank(backup) > rank(survivor) {
+                        *survivor = backup;
+                    }
+                }
+                let reason = |b: &Backup| {
+                    let survivor = survivors.get(&window(b)).filter(|_| older(b, start))?;
+                    (rank(survivor) > rank(b)).then(|| format!("{} takes its place", survivor.id))
+                };
+                all.iter().map(reason).collect()
             }
             Self::Newest(count) => {
-                let newer: Vec<_> = all
-                    .iter()
-                    .filter(|b| {
-                        b.standing == backup.standing && (b.taken_at, &b.id) > (backup.taken_at, &backup.id)
-                    })
-                    .collect();
-                if (newer.len() as u64) < count {
-                    return None;
+                let mut newest_first: Vec<_> = all.iter().enumerate().collect();
+                newest_first.sort_by_key(|(_, b)| (b.standing as u8, Reverse((b.taken_at, &b.id))));
+                let mut reasons = vec![None; all.len()];
+                for alike in newest_first.chunk_by(|(_, a), (_, b)| a.standing == b.standing) {
+                    for (place, (index, _)) in alike.iter().enumerate().skip(at_most(count)) {
+                        reasons[*index] = Some(match place {
+                            0 => "none is to stay".to_owned(),
+                            _ => format!("{count} newer ones stay, the newest {}", alike[0].1.id),
+                        });
+                    }
                 }
-                let newest = newer.iter().max_by_key(|b| (b.taken_at, &b.id));
-                Some(newest.map_or_else(
-                    || "none is to stay".to_owned(),
-                    |newest| format!("{count} newer ones stay, the newest {}", newest.id),
-                ))
+                reasons
             }
         }
     }
+}
+
+/// Good ones stand before others, and then the newest.
+fn rank(backup: &Backup) -> (bool, OffsetDateTime, &str) {
+    (backup.standing == Standing::Good, backup.taken_at, &backup.id)
+}
+
+fn at_most(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 impl fmt::Display for RulePolicy {

@@ -107,6 +107,29 @@ fn what_is_no_sound_database_is_moved_aside_and_begun_anew() {
     put(&second.jobs, "anew");
 }
 
+/// Whenever the process ends while a damaged database is begun anew, the next one has its notes.
+#[test]
+fn no_note_is_lost_where_beginning_anew_is_cut_short() {
+    let noted = |path: &std::path::Path| {
+        let opened = SqliteJobs::open(path).unwrap();
+        (opened.jobs.notes().unwrap().len(), opened.notes_lost)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("jobs.db");
+    let note = [job_queue::Note::new("restore", "/a", "begun")];
+    SqliteJobs::open(&path).unwrap().jobs.put_notes(&note).unwrap();
+    // Cut short before the damaged one was moved aside, when a part of its successor was there.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute("ALTER TABLE job DROP COLUMN result", []).unwrap();
+    drop(other);
+    std::fs::write(directory.path().join("jobs.db.new"), b"SQLite for").unwrap();
+    assert_eq!(noted(&path), (1, false));
+    // Cut short when it had been moved aside.
+    std::fs::rename(&path, directory.path().join("jobs.db.new")).unwrap();
+    assert_eq!(noted(&path), (1, false));
+    assert!(!directory.path().join("jobs.db.new").exists());
+}
+
 #[test]
 fn a_row_that_cannot_be_read_is_failed_and_named_and_the_next_job_is_done() {
     let directory = tempfile::tempdir().unwrap();
