@@ -5,13 +5,15 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use zk_snapshot::client::{BatchedClient, BatchedConfig, PlainClient, PlainConfig};
-use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath, ZnodeReader};
+use zk_snapshot::tree::{
+    ClientError, History, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
+};
 
 const DELETE: i32 = 2;
 const EXISTS: i32 = 3;
@@ -21,6 +23,7 @@ const SYNC: i32 = 9;
 const PING: i32 = 11;
 const MULTI_READ: i32 = 22;
 const ADD_WATCH: i32 = 106;
+const WHO_AM_I: i32 = 107;
 
 struct Request {
     xid: i32,
@@ -266,8 +269,25 @@ async fn claimed_length_plain() {
     );
 }
 
+#[tokio::test]
+#[ignore = "in a process of its own"]
+async fn claimed_identities_batched() {
+    let claims = serve(|request, socket| {
+        socket.write_all(&match request.op {
+            WHO_AM_I => reply(request.xid, 0, &i32::MAX.to_be_bytes()),
+            _ => ordinary(request, 0),
+        })
+    });
+    let client = batched(claims).await.unwrap();
+    refused(
+        client.reads_everything().await,
+        "claims 2147483647 entries where 0 bytes are left",
+    );
+}
+
 #[test]
 fn what_a_reply_claims_is_not_believed() {
+    within_512_mib("claimed_identities_batched");
     within_512_mib("claimed_names_plain");
     within_512_mib("claimed_names_batched");
     within_512_mib("claimed_length_plain");
@@ -378,6 +398,87 @@ async fn what_is_too_large_together_is_read_alone() {
         assert!(matches!(reading, Reading::Found(found) if found.data.len() == 33 << 20));
     }
     assert!(begun.elapsed() < deadline / 2);
+    let at_once = client.read_at_once(&paths).await.unwrap();
+    assert!(at_once.is_none(), "each was read by itself");
+}
+
+/// Two of them have no room together while they come.
+#[tokio::test]
+async fn a_large_reply_that_is_whole_leaves_room_for_another() {
+    let large = serve(|request, socket| {
+        socket.write_all(&match request.op {
+            GET_DATA => reply(request.xid, 0, &data(&vec![7; 33 << 20], 0)),
+            _ => ordinary(request, 0),
+        })
+    });
+    let config = PlainConfig {
+        deadline: Duration::from_secs(10), // before the first ping
+        connections: 2,
+        ..PlainConfig::new(large)
+    };
+    let client = PlainClient::connect(config).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(read(&client).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn no_more_is_asked_for_in_one_request_than_a_batch() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&most);
+    let client = batched(serve(move |request, socket| {
+        if request.op == MULTI_READ {
+            seen.fetch_max(request.paths(), Ordering::SeqCst);
+        }
+        socket.write_all(&ordinary(request, 0))
+    }));
+    let client = client.await.unwrap();
+    let paths: Vec<_> = (0..client.batch_size() * 2 + 1)
+        .map(|number| path(&format!("/{number}")))
+        .collect();
+    let readings = client.read_many(&paths, History::Any).await.unwrap();
+    assert_eq!(readings.len(), paths.len());
+    assert_eq!(most.load(Ordering::SeqCst), client.batch_size());
+}
+
+/// Two are refused together and read alone; then the server ends every connection.
+#[tokio::test]
+async fn what_was_refused_and_read_is_not_told_of_a_later_failure() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&gone);
+    let client = batched(serve(move |request, socket| match request.op {
+        _ if ends.load(Ordering::SeqCst) => Err(io::ErrorKind::Other.into()),
+        MULTI_READ if request.paths() > 1 => socket.write_all(&[127; 20]),
+        _ => socket.write_all(&ordinary(request, 0)),
+    }));
+    let client = client.await.unwrap();
+    let both = client.read_many(&[path("/a"), path("/b")], History::Any).await;
+    assert_eq!(both.unwrap().len(), 2);
+    gone.store(true, Ordering::SeqCst);
+    let delete = WriteOp::Delete {
+        path: path("/a"),
+        version: None,
+    };
+    let error = client.write_many(&[delete]).await.remove(0).unwrap_err();
+    assert!(matches!(error, WriteError::Unknown(_)));
+    assert!(!error.to_string().contains("are taken"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_ends_each_connection_is_not_asked_without_pause() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    thread::spawn(move || {
+        for socket in listener.incoming() {
+            drop(socket);
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    assert!(plain(address, 1).await.is_err());
+    let accepted = accepted.load(Ordering::SeqCst);
+    assert!(accepted < 200, "{accepted} connections in three seconds");
 }
 
 /// The first of three takes no connection, the second ends each at its first request.

@@ -13,7 +13,7 @@ use zookeeper_client as zk;
 
 pub use self::config::{BatchedConfig, Tls};
 use self::session::Session;
-use super::reach::{no_path, reachable};
+use super::reach::{Server, no_path, reachable};
 use super::relay::{Order, Relay};
 use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
 
@@ -60,7 +60,8 @@ impl BatchedClient {
     pub async fn connect(config: BatchedConfig) -> Result<Self, ClientError> {
         no_path(&config.address)?;
         let fail = |cause: String| ClientError::new(&config.address, cause);
-        let deadline = Instant::now() + config.deadline;
+        let begun = Instant::now();
+        let deadline = begun + config.deadline;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("zookeeper-client")
@@ -69,9 +70,12 @@ impl BatchedClient {
             .map_err(|error| fail(error.to_string()))?;
         let relay = match &config.tls {
             Some(_) => None,
-            None => Relay::start(&config.address, Order::ByXid, runtime.handle())
-                .map(|relay| Some(Arc::new(relay)))
-                .map_err(|error| fail(error.to_string()))?,
+            None => {
+                let connections = config.acl_connections + 1;
+                Relay::start(&config.address, connections, Order::ByXid, runtime.handle())
+                    .map(|relay| Some(Arc::new(relay)))
+                    .map_err(|error| fail(error.to_string()))?
+            }
         };
         let acls = (0..config.acl_connections)
             .map(|_| Session::new(&config, relay.as_deref(), runtime.handle()))
@@ -101,11 +105,12 @@ impl BatchedClient {
             .await;
         if let Err(error) = answer {
             let soon = Instant::now() + DIAGNOSIS;
-            return Err(match (&error, reachable(&client.config.address, 0, soon).await) {
+            let servers = Server::all(&client.config.address);
+            return Err(match (&error, reachable(&servers, 0, soon).await) {
                 (zk::Error::NoHosts | zk::Error::Timeout, Err(cause)) => {
                     ClientError::new(&client.config.address, cause)
                 }
-                _ => client.client_error(&error),
+                _ => client.client_error(&error, begun),
             });
         }
         if !client.is_known
@@ -128,10 +133,10 @@ impl BatchedClient {
         join_all(sessions.map(Session::close)).await;
     }
 
-    fn client_error(&self, error: &zk::Error) -> ClientError {
+    /// Why the request that was `begun` then has no answer.
+    fn client_error(&self, error: &zk::Error, begun: Instant) -> ClientError {
         let is_lost = session::is_lost(error) || session::is_undecodable(error);
-        let lately = Instant::now().checked_sub(self.config.deadline);
-        let refusal = lately.filter(|_| is_lost).and_then(|lately| self.refusal(lately));
+        let refusal = is_lost.then(|| self.refusal(begun)).flatten();
         ClientError {
             unsupported: matches!(error, zk::Error::Unimplemented),
             ..ClientError::new(
@@ -162,7 +167,8 @@ impl Drop for BatchedClient {
 #[async_trait]
 impl ZnodeWriter for BatchedClient {
     async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
-        let unknown = |error: &zk::Error| WriteError::Unknown(self.client_error(error));
+        let begun = Instant::now();
+        let unknown = |error: &zk::Error| WriteError::Unknown(self.client_error(error, begun));
         let deadline = self.deadline();
         let zk = match self.main.get(deadline).await {
             Ok((zk, _)) => zk,

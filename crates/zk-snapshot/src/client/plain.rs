@@ -53,18 +53,20 @@ impl PlainClient {
     /// [`ClientError`] with the address and the cause, within the configured deadline.
     pub async fn connect(config: PlainConfig) -> Result<Self, ClientError> {
         no_path(&config.address)?;
-        let deadline = Instant::now() + config.deadline;
+        let begun = Instant::now();
+        let deadline = begun + config.deadline;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("zookeeper-client")
             .enable_all()
             .build()
             .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
-        let relay = Relay::start(&config.address, Order::Strict, runtime.handle())
+        let connections = config.connections.max(1);
+        let relay = Relay::start(&config.address, connections, Order::Strict, runtime.handle())
             .map(Arc::new)
             .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
         let client = Self {
-            connections: (0..config.connections.max(1))
+            connections: (0..connections)
                 .map(|_| Connection::new(&config, &relay, runtime.handle()))
                 .collect(),
             config,
@@ -77,7 +79,7 @@ impl PlainClient {
             .iter()
             .map(|connection| connection.call(deadline, |zk| async move { zk.exists("/", false).await }));
         for check in futures::future::join_all(checks).await {
-            check.map_err(|error| client.client_error(&error))?;
+            check.map_err(|error| client.client_error(&error, begun))?;
         }
         Ok(client)
     }
@@ -92,11 +94,9 @@ impl PlainClient {
         &self.connections[turn % self.connections.len()]
     }
 
-    fn client_error(&self, error: &Trouble) -> ClientError {
-        let lately = Instant::now().checked_sub(self.config.deadline);
-        let refusal = lately
-            .filter(|_| error.may_be_lost())
-            .and_then(|lately| self.relay.refusal(lately));
+    /// Why the request that was `begun` then has no answer.
+    fn client_error(&self, error: &Trouble, begun: Instant) -> ClientError {
+        let refusal = error.may_be_lost().then(|| self.relay.refusal(begun)).flatten();
         ClientError::new(
             &self.config.address,
             refusal.unwrap_or_else(|| error.plain_words()),
@@ -108,14 +108,15 @@ impl PlainClient {
             History::Any => self.next(),
             History::One => &self.connections[0],
         };
-        let deadline = Instant::now() + self.config.deadline;
+        let begun = Instant::now();
+        let deadline = begun + self.config.deadline;
         let text = path.as_str();
         let (data, stat) = match connection
             .call(deadline, |zk| async move { zk.get_data(text, false).await })
             .await
         {
             Ok(found) => found,
-            Err(error) => return self.not_found(&error),
+            Err(error) => return self.not_found(&error, begun),
         };
         let stat = convert_stat(&stat);
         let children = if stat.num_children == 0 {
@@ -126,14 +127,15 @@ impl PlainClient {
                 .await
             {
                 Ok(children) => children,
-                Err(error) => return self.not_found(&error),
+                Err(error) => return self.not_found(&error, begun),
             }
         };
         Ok(Reading::Found(Found { data, stat, children }))
     }
 
     async fn read_acl(&self, path: &ZnodePath) -> Result<Reading<AclFound>, ClientError> {
-        let deadline = Instant::now() + self.config.deadline;
+        let begun = Instant::now();
+        let deadline = begun + self.config.deadline;
         let text = path.as_str();
         let answer = self
             .next()
@@ -146,18 +148,18 @@ impl PlainClient {
                 }),
                 Err(why) => Reading::Undecodable(why),
             }),
-            Err(error) => self.not_found(&error),
+            Err(error) => self.not_found(&error, begun),
         }
     }
 
-    fn not_found<T>(&self, error: &Trouble) -> Result<Reading<T>, ClientError> {
+    fn not_found<T>(&self, error: &Trouble, begun: Instant) -> Result<Reading<T>, ClientError> {
         match error {
             Trouble::Server(ZkError::NoNode) => Ok(Reading::Missing),
             Trouble::Server(ZkError::NoAuth) => Ok(Reading::Denied),
             error @ (Trouble::Undecodable | Trouble::Server(ZkError::MarshallingError)) => {
                 Ok(Reading::Undecodable(error.plain_words()))
             }
-            error => Err(self.client_error(error)),
+            error => Err(self.client_error(error, begun)),
         }
     }
 
@@ -166,7 +168,8 @@ impl PlainClient {
             return Err(refused);
         }
         let connection = self.next();
-        let deadline = Instant::now() + self.config.deadline;
+        let begun = Instant::now();
+        let deadline = begun + self.config.deadline;
         let path = op.path().as_str();
         let outcome = match op {
             WriteOp::Create {
@@ -203,7 +206,7 @@ impl PlainClient {
         };
         outcome.map_err(|trouble| match trouble {
             Trouble::Server(error) => refused(error),
-            trouble => WriteError::Unknown(self.client_error(&trouble)),
+            trouble => WriteError::Unknown(self.client_error(&trouble, begun)),
         })
     }
 }

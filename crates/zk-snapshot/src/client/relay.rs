@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream, lookup_host};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,15 +15,14 @@ use tokio::time::{Instant, sleep, timeout};
 use self::replies::{MOST_BYTES, Replies, Told};
 pub(super) use self::requests::Order;
 use self::requests::{Asked, Requests};
+use super::reach::Server;
 
 mod replies;
 mod requests;
 
-/// The port of a server that is named without one.
-const PORT: &str = ":2181";
-/// Longest time to connect to one address of a server.
-const CONNECTING: Duration = Duration::from_secs(5);
-/// Before a library is told that its server takes no connection, if it would ask again at once.
+/// Longest time to connect to a server.
+const CONNECTING: Duration = Duration::from_secs(15);
+/// Before a library is told that its connection has ended, if it would ask for another at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// For what a server has to say to a client that has gone.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -31,6 +30,9 @@ const FAREWELL: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 64 << 10;
 /// Replies above this share [`MOST_BYTES`] with those of the other connections.
 const LARGE: usize = 1 << 20;
+/// For each connection that a client has to a server: those whose ends are waited for are more.
+const TIMES: usize = 4;
+const A_FEW: usize = 16;
 
 /// Listens on the loopback once for each server, while the runtime lives that it was started on.
 pub(super) struct Relay {
@@ -39,6 +41,7 @@ pub(super) struct Relay {
 }
 
 struct Shared {
+    servers: Vec<Server>,
     order: Order,
     told: Told,
     refusal: Mutex<Option<(Instant, String)>>,
@@ -47,19 +50,25 @@ struct Shared {
 }
 
 impl Relay {
-    /// In front of `servers`: `host:port`, or several with commas between them.
+    /// In front of `servers` (`host:port`, or several with commas between them), for a client that holds `connections` at once.
     ///
     /// # Errors
     /// When nothing can be listened to on the loopback.
-    pub(super) fn start(servers: &str, order: Order, runtime: &Handle) -> io::Result<Self> {
+    pub(super) fn start(
+        servers: &str,
+        connections: usize,
+        order: Order,
+        runtime: &Handle,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
+            servers: Server::all(servers),
             order,
             told: Told::default(),
             refusal: Mutex::new(None),
             room: Semaphore::new(MOST_BYTES),
         });
         let mut addresses = Vec::new();
-        for server in servers.split(',').map(str::trim) {
+        for number in 0..shared.servers.len() {
             let loopback = [
                 SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
                 SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
@@ -69,9 +78,16 @@ impl Relay {
             addresses.push(socket.local_addr()?.to_string());
             let _entered = runtime.enter(); // its sockets are to be watched there
             let listener = TcpListener::from_std(socket)?;
-            runtime.spawn(listen(listener, with_port(server), Arc::clone(&shared)));
+            let most = connections * TIMES + A_FEW;
+            runtime.spawn(listen(listener, most, number, Arc::clone(&shared)));
         }
         Ok(Self { addresses, shared })
+    }
+
+    /// The servers behind [`addresses`](Self::addresses), in the same order.
+    #[cfg(feature = "plain-client")]
+    pub(super) fn servers(&self) -> &[Server] {
+        &self.shared.servers
     }
 
     /// What a library is to connect to, one for each server.
@@ -112,78 +128,75 @@ impl Shared {
     }
 }
 
-fn with_port(server: &str) -> String {
-    match server.rsplit_once(':') {
-        Some((_, port)) if !port.contains(']') => server.to_owned(),
-        _ => format!("{server}{PORT}"),
-    }
-}
-
-async fn listen(listener: TcpListener, server: String, shared: Arc<Shared>) {
-    let server: Arc<str> = Arc::from(server);
+/// No more than `most` connections at once: any process of this machine can ask for one.
+async fn listen(listener: TcpListener, most: usize, number: usize, shared: Arc<Shared>) {
+    let (room, mut is_told) = (Arc::new(Semaphore::new(most)), false);
     loop {
-        match listener.accept().await {
-            Ok((client, _)) => {
-                let (server, shared) = (Arc::clone(&server), Arc::clone(&shared));
+        let accepted = listener.accept().await.map(|(client, _)| client);
+        let (room, name) = (Arc::clone(&room), shared.servers[number].name());
+        let why = match (accepted, room.try_acquire_owned()) {
+            (Ok(client), Ok(permit)) => {
+                let shared = Arc::clone(&shared);
                 tokio::spawn(async move {
-                    if let Err(error) = serve(client, &server, &shared).await {
-                        log::debug!("connection to ZooKeeper at {server}: {error}");
+                    let server = &shared.servers[number];
+                    if let Err(error) = serve(client, server, &shared).await {
+                        log::debug!("connection to ZooKeeper at {}: {error}", server.name());
                     }
+                    drop(permit);
                 });
+                is_told = false;
+                continue;
             }
-            Err(error) => {
-                log::warn!("no connection to ZooKeeper at {server}: {error}");
-                sleep(PAUSE).await;
-            }
+            (Ok(_), Err(_)) => format!("{most} are open"),
+            (Err(error), _) => error.to_string(),
+        };
+        if !is_told {
+            log::warn!("no connection to ZooKeeper at {name}: {why}");
         }
+        is_told = true;
+        sleep(PAUSE).await;
     }
 }
 
 /// One connection, until either side has ended it or a reply is refused. Then both are closed.
-async fn serve(client: TcpStream, server: &str, shared: &Shared) -> io::Result<()> {
-    let connecting = connect(server).await;
-    let server_side = match connecting {
-        Ok(socket) => socket,
-        Err(error) => {
-            shared.pause().await;
-            return Err(error);
-        }
-    };
-    client.set_nodelay(true)?;
-    server_side.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server_side.into_split();
-    let asked = Mutex::new(Asked::new(shared.order));
-    let up = hand_up(from_client, to_server, &asked);
-    let down = hand_down(from_server, to_client, &asked, server, shared);
-    tokio::pin!(down);
-    tokio::select! {
-        ended = &mut down => ended,
-        ended = up => match ended {
-            Ok(()) => timeout(FAREWELL, down).await.unwrap_or(Ok(())),
-            Err(error) => Err(error),
-        },
-    }
+async fn serve(mut client: TcpStream, server: &Server, shared: &Shared) -> io::Result<()> {
+    let ended = pass(&mut client, server, shared).await;
+    shared.pause().await; // before the library is told
+    ended
 }
 
-/// To the first address of `server` that takes a connection.
-async fn connect(server: &str) -> io::Result<TcpStream> {
-    let mut failed = io::Error::other("it has no address");
-    for address in lookup_host(server).await? {
-        match timeout(CONNECTING, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => failed = error,
-            Err(late) => failed = late.into(),
+async fn pass(client: &mut TcpStream, server: &Server, shared: &Shared) -> io::Result<()> {
+    let connecting = server.connect_again(Instant::now() + CONNECTING).await;
+    let (mut server_side, address) = connecting.map_err(io::Error::other)?;
+    client.set_nodelay(true)?;
+    server_side.set_nodelay(true)?;
+    let (from_client, to_client) = client.split();
+    let (from_server, to_server) = server_side.split();
+    let asked = Mutex::new(Asked::new(shared.order));
+    let up = hand_up(from_client, to_server, &asked);
+    let down = hand_down(from_server, to_client, &asked, server.name(), shared);
+    tokio::pin!(down);
+    let (ended, is_farewell) = tokio::select! {
+        ended = &mut down => (ended, false),
+        ended = up => {
+            let is_farewell = ended.is_ok();
+            (ended, is_farewell)
         }
+    };
+    if !lock(&asked).is_served() {
+        server.pass_over(address);
     }
-    Err(failed)
+    match is_farewell {
+        true => timeout(FAREWELL, down).await.unwrap_or(Ok(())),
+        false => ended,
+    }
 }
 
 fn lock(asked: &Mutex<Asked>) -> MutexGuard<'_, Asked> {
     asked.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn hand_up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Mutex<Asked>) -> io::Result<()> {
+async fn hand_up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, asked: &Mutex<Asked>) -> io::Result<()> {
     let mut requests = Requests::default();
     let mut buffer = vec![0; AT_ONCE];
     loop {
@@ -198,8 +211,8 @@ async fn hand_up(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: &Mutex<
 }
 
 async fn hand_down(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     asked: &Mutex<Asked>,
     server: &str,
     shared: &Shared,
@@ -210,16 +223,12 @@ async fn hand_down(
     loop {
         let length = from.read(&mut buffer).await?;
         if length == 0 {
-            return to.shutdown().await;
+            return Ok(());
         }
         let bytes = &buffer[..length];
         // What a library decodes is whole replies: each has been looked at before its last byte goes on.
         let looked_at = replies.read(bytes, &mut lock(asked), &shared.told);
-        if let Err(why) = looked_at {
-            let refused = shared.refuse(server, why);
-            shared.pause().await;
-            return Err(refused);
-        }
+        looked_at.map_err(|why| shared.refuse(server, why))?;
         if current != replies.begun() {
             current = replies.begun();
             drop(room.take()); // before more is waited for
@@ -235,5 +244,31 @@ async fn hand_down(
             }
         }
         to.write_all(bytes).await?;
+        if replies.length_of_current().is_none() {
+            drop(room.take()); // the library has it
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_more_connections_are_open_than_a_client_needs() {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let name = server.local_addr().unwrap().to_string();
+        let relay = Relay::start(&name, 1, Order::ByXid, &Handle::current()).unwrap();
+        let mut open = Vec::new();
+        for _ in 0..=TIMES + A_FEW {
+            open.push(TcpStream::connect(&relay.addresses()[0]).await.unwrap());
+        }
+        let mut one_more = open.pop().unwrap();
+        assert_eq!(one_more.read(&mut [0]).await.unwrap(), 0);
+        for socket in open {
+            let error = socket.try_read(&mut [0]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
     }
 }

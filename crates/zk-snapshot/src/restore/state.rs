@@ -20,7 +20,7 @@ pub(super) struct RestoreState<'a, T: ?Sized> {
     pub(super) writer: Writer<'a, T>,
     pub(super) counters: Counters,
     pub(super) guards: Guards,
-    /// LiveZnode znodes that the backup lacks.
+    /// Live znodes that the backup lacks.
     pub(super) extras: Vec<ZnodePath>,
     /// What comes when nothing is left to be done below a znode.
     pub(super) final_acls: BTreeMap<ZnodePath, FinalAcl>,

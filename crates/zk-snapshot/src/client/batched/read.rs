@@ -36,35 +36,28 @@ const FEW_ACLS: usize = 32;
 impl BatchedClient {
     /// The schemes of the identities that the server knows of us; `None` where it does not say: before 3.7.
     pub(super) async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        let begun = Instant::now();
         let answer = self.main.call(self.deadline(), |zk| {
             let zk = zk.clone();
             async move { zk.list_auth_users().await }.boxed()
         });
         match answer.await {
             Ok(users) => Ok(Some(users.iter().map(|user| user.scheme().to_owned()).collect())),
-            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error)),
+            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error, begun)),
             Err(_) => Ok(None),
         }
     }
 
-    /// The answer of each of `paths`, or why it cannot be decoded.
+    /// The answer of each of `paths`, or why it cannot be decoded: one that cannot takes the others with it, and together
+    /// they may be too large, so then each is asked for alone.
     async fn multi_read(
         &self,
         paths: &[&ZnodePath],
         children: bool,
     ) -> Result<Vec<Result<zk::MultiReadResult, String>>, ClientError> {
-        let begun = Instant::now();
-        match self.multi_read_at_once(paths, children).await {
-            Err(error) if is_undecodable(&error) => {}
-            Err(_) if paths.len() > 1 && self.refusal(begun).is_some() => {}
-            Err(error) => return Err(self.client_error(&error)),
-            Ok(results) if results.len() == paths.len() => return Ok(results.into_iter().map(Ok).collect()),
-            Ok(results) => {
-                let cause = format!("{} answers to {} questions", results.len(), paths.len());
-                return Err(ClientError::new(&self.config.address, cause));
-            }
+        if let Some(results) = self.multi_read_together(paths, children).await? {
+            return Ok(results.into_iter().map(Ok).collect());
         }
-        // One that cannot be decoded takes the others with it, and together they may be too large: each is asked for alone.
         let (mut results, mut bytes) = (Vec::with_capacity(paths.len()), 0);
         for path in paths {
             if let Some(Ok(zk::MultiReadResult::Data { data, .. })) = results.last() {
@@ -74,14 +67,34 @@ impl BatchedClient {
                 let cause = format!("more than {MOST_TOGETHER} bytes in {} znodes", results.len());
                 return Err(ClientError::new(&self.config.address, cause));
             }
+            let begun = Instant::now();
             results.push(match self.multi_read_at_once(&[path], children).await {
                 Ok(mut one) if one.len() == 1 => Ok(one.remove(0)),
                 Ok(_) => Err("an answer of another length".to_owned()),
                 Err(error) if is_undecodable(&error) => Err(error.to_string()),
-                Err(error) => return Err(self.client_error(&error)),
+                Err(error) => return Err(self.client_error(&error, begun)),
             });
         }
         Ok(results)
+    }
+
+    /// The answer of each of `paths` to one request; `None` where there is none that can be decoded, or is not refused.
+    async fn multi_read_together(
+        &self,
+        paths: &[&ZnodePath],
+        children: bool,
+    ) -> Result<Option<Vec<zk::MultiReadResult>>, ClientError> {
+        let begun = Instant::now();
+        match self.multi_read_at_once(paths, children).await {
+            Err(error) if is_undecodable(&error) => Ok(None),
+            Err(_) if paths.len() > 1 && self.refusal(begun).is_some() => Ok(None),
+            Err(error) => Err(self.client_error(&error, begun)),
+            Ok(results) if results.len() == paths.len() => Ok(Some(results)),
+            Ok(results) => {
+                let cause = format!("{} answers to {} questions", results.len(), paths.len());
+                Err(ClientError::new(&self.config.address, cause))
+            }
+        }
     }
 
     async fn multi_read_at_once(
@@ -110,32 +123,29 @@ impl BatchedClient {
         answer.await
     }
 
-    /// Reads `paths`, few enough for one request, but not their children.
-    async fn read_data(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
-        let all: Vec<_> = paths.iter().collect();
-        let mut readings = Vec::with_capacity(paths.len());
-        for result in self.multi_read(&all, false).await? {
-            readings.push(match result {
-                Err(why) => Reading::Undecodable(why),
-                Ok(zk::MultiReadResult::Data { data, stat }) => Reading::Found(Found {
-                    data,
-                    stat: wire::stat(&stat),
-                    children: Vec::new(),
-                }),
-                Ok(zk::MultiReadResult::Error { err }) => self.not_found(&err)?,
-                _ => {
-                    return Err(ClientError::new(
-                        &self.config.address,
-                        "an answer of another kind",
-                    ));
-                }
-            });
+    /// What was answered when data were asked for.
+    fn data(&self, result: zk::MultiReadResult) -> Result<Reading, ClientError> {
+        match result {
+            zk::MultiReadResult::Data { data, stat } => Ok(Reading::Found(Found {
+                data,
+                stat: wire::stat(&stat),
+                children: Vec::new(),
+            })),
+            zk::MultiReadResult::Error { err } => self.not_found(&err, Instant::now()),
+            _ => Err(ClientError::new(
+                &self.config.address,
+                "an answer of another kind",
+            )),
         }
-        Ok(readings)
     }
 
+    /// Reads `paths`, few enough for one request.
     async fn read_some(&self, paths: &[ZnodePath]) -> Result<Vec<Reading>, ClientError> {
-        let mut readings = self.read_data(paths).await?;
+        let all: Vec<_> = paths.iter().collect();
+        let results = self.multi_read(&all, false).await?.into_iter();
+        let mut readings = results
+            .map(|result| result.map_or_else(|why| Ok(Reading::Undecodable(why)), |data| self.data(data)))
+            .collect::<Result<Vec<_>, _>>()?;
         let (mut parents, mut names) = (Vec::new(), 0);
         for index in 0..paths.len() {
             if let Reading::Found(found) = &readings[index]
@@ -170,7 +180,9 @@ impl BatchedClient {
                 (Ok(zk::MultiReadResult::Children { children }), Reading::Found(found)) => {
                     found.children = children;
                 }
-                (Ok(zk::MultiReadResult::Error { err }), reading) => *reading = self.not_found(&err)?,
+                (Ok(zk::MultiReadResult::Error { err }), reading) => {
+                    *reading = self.not_found(&err, Instant::now())?;
+                }
                 _ => {
                     return Err(ClientError::new(
                         &self.config.address,
@@ -182,11 +194,12 @@ impl BatchedClient {
         Ok(())
     }
 
-    fn not_found<T>(&self, error: &zk::Error) -> Result<Reading<T>, ClientError> {
+    /// What `error` says of a znode, which is the answer to a request that was `begun` then.
+    fn not_found<T>(&self, error: &zk::Error, begun: Instant) -> Result<Reading<T>, ClientError> {
         match error {
             zk::Error::NoNode => Ok(Reading::Missing),
             zk::Error::NoAuth => Ok(Reading::Denied),
-            error => Err(self.client_error(error)),
+            error => Err(self.client_error(error, begun)),
         }
     }
 
@@ -197,8 +210,10 @@ impl BatchedClient {
                 async move { zk.get_acl(path.as_str()).await }.boxed()
             })
         };
+        let mut begun = Instant::now();
         let mut answer = ask().await;
         if answer.as_ref().is_err_and(is_undecodable) {
+            begun = Instant::now();
             answer = ask().await; // a connection that was lost looks like this too
         }
         match answer {
@@ -207,7 +222,7 @@ impl BatchedClient {
                 acl: wire::from_wire(&acl),
                 stat: wire::stat(&stat),
             })),
-            Err(error) => self.not_found(&error),
+            Err(error) => self.not_found(&error, begun),
         }
     }
 }
@@ -217,7 +232,7 @@ impl ZnodeReader for BatchedClient {
     async fn read_many(&self, paths: &[ZnodePath], _history: History) -> Result<Vec<Reading>, ClientError> {
         let (mut readings, mut begin, mut bytes) = (Vec::with_capacity(paths.len()), 0, 0);
         for (index, path) in paths.iter().enumerate() {
-            if index > begin && bytes + path.as_str().len() > REQUEST_BYTES {
+            if index > begin && (index - begin >= READS || bytes + path.as_str().len() > REQUEST_BYTES) {
                 readings.extend(self.read_some(&paths[begin..index]).await?);
                 (begin, bytes) = (index, 0);
             }
@@ -261,8 +276,9 @@ impl ZnodeReader for BatchedClient {
     }
 
     async fn session(&self) -> Result<Option<i64>, ClientError> {
+        let begun = Instant::now();
         let client = self.main.get(self.deadline()).await;
-        let (client, _) = client.map_err(|error| self.client_error(&error))?;
+        let (client, _) = client.map_err(|error| self.client_error(&error, begun))?;
         Ok(Some(client.session_id().0))
     }
 
@@ -286,12 +302,13 @@ impl ZnodeReader for BatchedClient {
     }
 
     async fn sync(&self) -> Result<bool, ClientError> {
+        let begun = Instant::now();
         let answer = self.main.call(self.deadline(), |zk| {
             let zk = zk.clone();
             async move { zk.sync("/").await }.boxed()
         });
         let done = answer.await.map(|()| true);
-        done.map_err(|error| self.client_error(&error))
+        done.map_err(|error| self.client_error(&error, begun))
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
@@ -299,12 +316,11 @@ impl ZnodeReader for BatchedClient {
         if bytes > REQUEST_BYTES {
             return Ok(None);
         }
-        let readings = self.read_data(paths).await?;
-        // Where one could not be decoded, they were asked for one by one.
-        let all = !readings
-            .iter()
-            .any(|reading| matches!(reading, Reading::Undecodable(_)));
-        Ok(all.then_some(readings))
+        let all: Vec<_> = paths.iter().collect();
+        let results = self.multi_read_together(&all, false).await?;
+        results
+            .map(|results| results.into_iter().map(|result| self.data(result)).collect())
+            .transpose()
     }
 
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
@@ -314,6 +330,7 @@ impl ZnodeReader for BatchedClient {
         }
         let before = self.main.epoch();
         for root in roots {
+            let begun = Instant::now();
             let answer = self.main.call(self.deadline(), |zk| {
                 let (zk, root) = (zk.clone(), root.clone());
                 let mode = zk::AddWatchMode::PersistentRecursive;
@@ -322,7 +339,7 @@ impl ZnodeReader for BatchedClient {
             match answer.await {
                 Ok(watcher) => watchers.push(watcher),
                 Err(zk::Error::Unimplemented) => return Ok(None),
-                Err(error) => return Err(self.client_error(&error)),
+                Err(error) => return Err(self.client_error(&error, begun)),
             }
         }
         Ok(Some(Box::new(Watch {

@@ -105,7 +105,7 @@ impl Connection {
     async fn connect(&self, deadline: Instant) -> Result<Live, Trouble> {
         let mut first = 0;
         loop {
-            let found = reachable(&self.config.address, first, deadline).await;
+            let found = reachable(self.relay.servers(), first, deadline).await;
             let trouble = match found.map(|number| (number, &self.relay.addresses()[number])) {
                 Err(cause) => Trouble::Unreachable(cause),
                 Ok((number, address)) => match timeout_at(deadline, self.connect_to(address)).await {

@@ -20,6 +20,7 @@ const SASL: i32 = 102;
 pub(super) struct Asked {
     order: Order,
     waiting: VecDeque<(i32, i32)>,
+    is_served: bool,
 }
 
 impl Asked {
@@ -27,7 +28,13 @@ impl Asked {
         Self {
             order,
             waiting: VecDeque::new(),
+            is_served: false,
         }
+    }
+
+    /// Whether any request has been answered, after that for a session.
+    pub(super) fn is_served(&self) -> bool {
+        self.is_served
     }
 
     /// The operation that is answered by a reply with this `xid`.
@@ -50,6 +57,7 @@ impl Asked {
         match (at, next) {
             (Some(at), Some((expected, op))) if expected == xid => {
                 self.waiting.remove(at);
+                self.is_served = true;
                 Ok(op)
             }
             _ => Err(match self.waiting.front() {
