@@ -46,19 +46,19 @@ async fn main() -> Result<()> {
     }
     show(
         "health",
-        measure(args.times, async || drop(engine.health().await)).await,
+        &measure(args.times, async || drop(engine.health().await)).await,
     );
     show(
         "metrics",
-        measure(args.times, async || drop(engine.metrics().await)).await,
+        &measure(args.times, async || drop(engine.metrics().await)).await,
     );
     show(
         "evict, dry run",
-        measure(args.times, async || drop(engine.evict(true).await)).await,
+        &measure(args.times, async || drop(engine.evict(true).await)).await,
     );
     show(
         "list",
-        measure(args.times, async || drop(engine.list().await)).await,
+        &measure(args.times, async || drop(engine.list().await)).await,
     );
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn measure(times: usize, ask: impl AsyncFn()) -> Vec<Duration> {
     took
 }
 
-fn show(what: &str, took: Vec<Duration>) {
+fn show(what: &str, took: &[Duration]) {
     let (median, longest) = (took[took.len() / 2], took[took.len() - 1]);
     println!("{what:<22}{:>9.1}{:>9.1}", ms(median), ms(longest));
 }

@@ -299,3 +299,11 @@ impl EngineBuilder {
         })
     }
 }
+
+impl std::fmt::Debug for EngineBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("ensemble", &self.ensemble.name())
+            .finish_non_exhaustive()
+    }
+}

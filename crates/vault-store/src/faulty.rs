@@ -257,3 +257,19 @@ impl VaultFile for FaultyFile {
         faults.through(VaultCall::Finish, || file.finish())
     }
 }
+
+impl std::fmt::Debug for VaultFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fail => "Fail",
+            Self::LoseAnswer => "LoseAnswer",
+            Self::Delay(_) => "Delay",
+        })
+    }
+}
+
+impl std::fmt::Debug for FaultyVaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FaultyVaults").finish_non_exhaustive()
+    }
+}

@@ -260,3 +260,11 @@ fn is_unknown(store: &dyn VaultStore, id: &VaultId, rule: &str) {
         );
     }
 }
+
+impl std::fmt::Debug for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subject")
+            .field("durable", &self.durable)
+            .finish_non_exhaustive()
+    }
+}

@@ -197,7 +197,7 @@ impl VaultStore for FsStore {
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
         let path = self.find(id)?;
         let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&path)(error.into()))?;
-        replace(&path, VERIFIED.as_ref(), &text)
+        replace(&path, VERIFIED, &text)
     }
 
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
