@@ -1,5 +1,6 @@
 //! From settings to a server that runs.
 
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::sync::Arc;
 
@@ -107,6 +108,7 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
     builder = builder.states(states).recovery(Recovery {
         directory: settings.storage.join("recover"),
         command: settings.restart_command.clone(),
+        environment: handed_on(),
         patience: settings.restore_timeout,
     });
     if let Some(schedule) = settings.schedule.clone() {
@@ -143,4 +145,28 @@ fn names() -> SettingNames {
         restart_command: "RESTORE_RESTART_COMMAND".to_owned(),
         trust_clock: "If it is right now, say so: POST /evict?trust_clock=true".to_owned(),
     }
+}
+
+/// What the restart command is given of our environment, which holds secrets.
+const HANDED_ON: [&str; 14] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    // Where `kubectl` and `ssh` find what they talk to; none of them is a secret.
+    "KUBECONFIG",
+    "KUBERNETES_SERVICE_HOST",
+    "KUBERNETES_SERVICE_PORT",
+    "SSH_AUTH_SOCK",
+    "TMPDIR",
+    "JAVA_HOME",
+];
+
+fn handed_on() -> Vec<(OsString, OsString)> {
+    let value = |name: &str| Some((name.into(), std::env::var_os(name)?));
+    HANDED_ON.into_iter().filter_map(value).collect()
 }

@@ -1,5 +1,6 @@
 //! How an ensemble that is lost is brought back by files.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ pub struct Recovery {
     /// A shell command that makes every server begin anew with these files; it finds their directory in
     /// `RECOVER_DIR`, and returns when that is done. Without one, people do it.
     pub command: Option<String>,
+    /// All that the command is given of an environment, `RECOVER_DIR` apart: that of a server holds secrets. Without `PATH` it finds what
+    /// the system finds by itself.
+    pub environment: Vec<(OsString, OsString)>,
     /// How long the command, and the servers afterwards, may take.
     pub patience: Duration,
 }

@@ -16,6 +16,7 @@ const PAGE: Page = Page { offset: 0, limit: 9 };
 
 fn recovering(directory: &Path) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
     let recovery = Recovery {
+        environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
         directory: directory.join("recover"),
         command: None,
         patience: HOUR,

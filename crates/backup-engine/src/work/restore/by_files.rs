@@ -13,7 +13,7 @@ use super::placing::place;
 use super::restart;
 use super::sound::open_sound;
 use crate::requests::RestorePayload;
-use crate::site::Site;
+use crate::site::{Recovery, Site};
 use crate::vaults::Vaults;
 use crate::vaults::records::SNAPSHOT;
 use crate::work::context::JobContext;
@@ -38,92 +38,38 @@ pub(super) async fn run(
     let (kept, vault, now) = (Arc::clone(vaults), id.clone(), context.now());
     let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now));
     let (manifest, opened) = opening.await??;
-    let name = snapshot_of(&manifest).ok_or("only a transactional backup can be restored by files")?;
-    let zxid = i64::from_str_radix(name.as_str().trim_start_matches(SNAPSHOT), 16)
-        .map_err(|error| format!("{name} names no zxid: {error}"))?;
-    let epoch = match payload.raise_epoch {
-        None => None,
-        Some(least) => {
-            let live = site.ensemble.committed_zxid().await.unwrap_or(0);
-            Some((zxid >> 32).max(live >> 32).max(least.into()))
-        }
-    };
-    let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
-    let steps = steps(&recovery.directory, name.as_str(), epoch, ttl);
-    let placing = Placing {
-        dry_run: payload.dry_run,
-        strategy: payload.strategy,
-        directory: recovery.directory.clone(),
-        steps: if recovery.command.is_some() {
-            Vec::new()
-        } else {
-            steps.clone()
-        },
-    };
+    let plan = Plan::new(site, &recovery, &manifest, payload).await?;
     if manifest.consistency() == Some(Consistency::Fuzzy) {
         log.error(
             "the backup is fuzzy: its znodes may not be of one moment, or of another than it was asked for",
         );
     }
     if payload.dry_run {
-        return Ok(Done::Planned(placing));
+        return Ok(Done::Planned(plan.placing));
     }
     progress.phase("placing");
-    if restart::end_left_over(&site.names.restart_command, &recovery.directory).await? {
-        log.error(&format!(
-            "{} of a restore that was interrupted was still running, and was ended",
-            site.names.restart_command
-        ));
-    }
-    let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
-    let (vault, file) = (id.clone(), name.clone());
-    let (directory, readme) = (recovery.directory.clone(), steps.join("\n") + "\n");
-    let now = context.now();
-    tokio::task::spawn_blocking(move || {
-        here.history.break_off(now)?;
-        place(&*store, &vault, &file, &directory, epoch, &readme)
-    })
-    .await??;
-    log.info(&format!("{name} is in {}", recovery.directory.display()));
-    let placed = |verified: Vec<String>, gone: u64, notes: Vec<String>| Done::Placed {
-        placing: placing.clone(),
-        zxid: Zxid(zxid),
-        epoch,
-        verified,
-        gone_by_themselves: gone,
-        notes,
-    };
+    place_files(vaults, site, context, id, &plan).await?;
     let Some(command) = &recovery.command else {
         log.info(&format!(
             "{} is not configured: what is left to do is in the result, and in README beside it",
             site.names.restart_command
         ));
-        return Ok(placed(Vec::new(), 0, Vec::new()));
+        return Ok(plan.placed(Vec::new(), 0, Vec::new()));
     };
     let deadline = Instant::now() + recovery.patience;
     progress.phase("restarting");
-    restart::run(
-        (&site.names.restart_command, command),
-        &recovery.directory,
-        deadline,
-    )
-    .await?;
+    let command = restart::Restart {
+        name: &site.names.restart_command,
+        command,
+        environment: &recovery.environment,
+    };
+    restart::run(&command, &recovery.directory, deadline).await?;
     // Backups that were begun before the servers were stopped are of the time before, too.
     let (here, now) = (Arc::clone(site), context.now());
     tokio::task::spawn_blocking(move || here.history.break_off(now)).await??;
     progress.phase("comparing");
-    let mut members = site.ensemble.members();
-    if members.is_empty() {
-        members.push(Arc::clone(&site.ensemble));
-    }
     let mut comparing = Comparing::new(context, &opened.records, deadline);
-    comparing.with(members).await?;
-    let others = site.ensemble.other_members().await;
-    let others = others.map_err(|why| {
-        let verified = comparing.verified.join(", ");
-        format!("{verified} have been compared, and no others: {why}")
-    })?;
-    comparing.with(others).await?;
+    compare(site, &mut comparing).await?;
     let Comparing { verified, gone, .. } = comparing;
     let mut notes = Vec::new();
     if gone > 0 {
@@ -140,7 +86,108 @@ pub(super) async fn run(
         ));
     }
     notes.iter().for_each(|note| log.info(note));
-    Ok(placed(verified, gone, notes))
+    Ok(plan.placed(verified, gone, notes))
+}
+
+/// What is placed, and what has to be done with it.
+struct Plan {
+    snapshot: FileName,
+    zxid: i64,
+    /// What the next zxid is to begin above, where that is raised.
+    epoch: Option<i64>,
+    steps: Vec<String>,
+    placing: Placing,
+}
+
+impl Plan {
+    async fn new(
+        site: &Site,
+        recovery: &Recovery,
+        manifest: &Manifest,
+        payload: &RestorePayload,
+    ) -> Result<Self, Failure> {
+        let snapshot = snapshot_of(manifest).ok_or("only a transactional backup can be restored by files")?;
+        let zxid = i64::from_str_radix(snapshot.as_str().trim_start_matches(SNAPSHOT), 16)
+            .map_err(|error| format!("{snapshot} names no zxid: {error}"))?;
+        let epoch = match payload.raise_epoch {
+            None => None,
+            Some(least) => {
+                let live = site.ensemble.committed_zxid().await.unwrap_or(0);
+                Some((zxid >> 32).max(live >> 32).max(least.into()))
+            }
+        };
+        let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
+        let steps = steps(&recovery.directory, snapshot.as_str(), epoch, ttl);
+        let by_people = recovery.command.is_none();
+        let placing = Placing {
+            dry_run: payload.dry_run,
+            strategy: payload.strategy,
+            directory: recovery.directory.clone(),
+            steps: if by_people { steps.clone() } else { Vec::new() },
+        };
+        Ok(Self {
+            snapshot,
+            zxid,
+            epoch,
+            steps,
+            placing,
+        })
+    }
+
+    fn placed(self, verified: Vec<String>, gone: u64, notes: Vec<String>) -> Done {
+        Done::Placed {
+            placing: self.placing,
+            zxid: Zxid(self.zxid),
+            epoch: self.epoch,
+            verified,
+            gone_by_themselves: gone,
+            notes,
+        }
+    }
+}
+
+/// Ends what an earlier restore has left running, breaks the history off, and places the files.
+async fn place_files(
+    vaults: &Vaults,
+    site: &Arc<Site>,
+    context: &JobContext,
+    id: &VaultId,
+    plan: &Plan,
+) -> Result<(), Failure> {
+    let (directory, name) = (&plan.placing.directory, &site.names.restart_command);
+    if restart::end_left_over(name, directory).await? {
+        context.log.error(&format!(
+            "{name} of a restore that was interrupted was still running, and was ended"
+        ));
+    }
+    let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
+    let (vault, file, epoch) = (id.clone(), plan.snapshot.clone(), plan.epoch);
+    let (place_at, readme) = (directory.clone(), plan.steps.join("\n") + "\n");
+    let now = context.now();
+    tokio::task::spawn_blocking(move || {
+        here.history.break_off(now)?;
+        place(&*store, &vault, &file, &place_at, epoch, &readme)
+    })
+    .await??;
+    context
+        .log
+        .info(&format!("{} is in {}", plan.snapshot, directory.display()));
+    Ok(())
+}
+
+/// Waits until every server holds what the backup holds: those that are named to us, and those that the ensemble names.
+async fn compare(site: &Site, comparing: &mut Comparing<'_>) -> Result<(), Failure> {
+    let mut members = site.ensemble.members();
+    if members.is_empty() {
+        members.push(Arc::clone(&site.ensemble));
+    }
+    comparing.with(members).await?;
+    let others = site.ensemble.other_members().await;
+    let others = others.map_err(|why| {
+        let verified = comparing.verified.join(", ");
+        format!("{verified} have been compared, and no others: {why}")
+    })?;
+    comparing.with(others).await
 }
 
 fn snapshot_of(manifest: &Manifest) -> Option<FileName> {

@@ -1,5 +1,6 @@
 //! The command by which servers are made to begin anew.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,29 +19,23 @@ const SHOWN: usize = 500;
 /// How long a process that was killed may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-/// What it is given of our environment, which holds secrets.
-const HANDED_ON: [&str; 14] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "LC_ALL",
-    "TZ",
-    // Where `kubectl` and `ssh` find what they talk to; none of them is a secret.
-    "KUBECONFIG",
-    "KUBERNETES_SERVICE_HOST",
-    "KUBERNETES_SERVICE_PORT",
-    "SSH_AUTH_SOCK",
-    "TMPDIR",
-    "JAVA_HOME",
-];
+/// What is run.
+pub(super) struct Restart<'a> {
+    /// What people call it.
+    pub(super) name: &'a str,
+    pub(super) command: &'a str,
+    /// All that it is given, `RECOVER_DIR` apart.
+    pub(super) environment: &'a [(OsString, OsString)],
+}
 
 /// Runs it, with the directory of the files in `RECOVER_DIR`. What it says is in a file beside that directory, and, so that
 /// nothing is left of it after a failure of ours, its process as well.
 pub(super) async fn run(
-    (name, command): (&str, &str),
+    Restart {
+        name,
+        command,
+        environment,
+    }: &Restart<'_>,
     directory: &Path,
     deadline: Instant,
 ) -> Result<(), Failure> {
@@ -50,11 +45,7 @@ pub(super) async fn run(
     let mut child = Command::new("sh")
         .args(["-c", command])
         .env_clear()
-        .envs(
-            HANDED_ON
-                .iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?))),
-        )
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .env("RECOVER_DIR", directory)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
@@ -161,8 +152,14 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(60);
         // Cargo sets this one for tests: it stands for any that is not handed on.
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let path = std::env::var_os("PATH").unwrap_or_default();
         let command = "sleep 1000 & echo $! >\"$RECOVER_DIR.started\"; env >\"$RECOVER_DIR.env\"; exit 1";
-        assert!(run(("the command", command), &directory, deadline).await.is_err());
+        let restart = Restart {
+            name: "the command",
+            command,
+            environment: &[("PATH".into(), path)],
+        };
+        assert!(run(&restart, &directory, deadline).await.is_err());
         let environment = fs::read_to_string(directory.with_extension("env"))?;
         assert!(!environment.contains("CARGO_MANIFEST_DIR"), "{environment}");
         assert!(environment.contains("PATH="), "{environment}");
