@@ -1,7 +1,8 @@
 //! Only what differs is written, seen from outside.
 
-use backup_engine::Driver;
+use backup_engine::{Driver, FilesSource, ZooKeeperEnsemble};
 use zk_backup_testkit::ZooKeeper;
+use zk_snapshot::files::DataDirs;
 use zk_snapshot::restore::{Policy, RestoreOptions};
 use zk_snapshot::tree::{Acl, History, Kind, WriteOp, ZnodePath};
 use zookeeper_async::CreateMode;
@@ -10,7 +11,7 @@ use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, connect, observer};
 use crate::common::servers::server;
 use crate::common::snapshots::{capture_into, put_back};
-use crate::common::trees::{assert_same, dump};
+use crate::common::trees::{assert_same, dump, plant};
 
 fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
     WriteOp::Create {
@@ -135,6 +136,25 @@ async fn only_what_differs_is_written_and_live_ephemerals_stay(driver: Driver) {
     let copy = dump(&outside).await;
     assert_eq!(copy["/copy/n7"], before["/app/n7"]);
     client.close().await;
+}
+
+by_each_adapter!(the_ensemble_does_what_every_ensemble_must_do);
+
+async fn the_ensemble_does_what_every_ensemble_must_do(driver: Driver) {
+    let server = server();
+    let outside = observer(&server).await;
+    plant(&outside, &[("/app", b"1"), ("/app/n", b"2")]).await;
+    let whole = ZooKeeperEnsemble::new(as_super(&server), driver);
+    backup_engine::conformance::ensemble(&whole).await;
+    let chroot = ZnodePath::parse("/app").unwrap();
+    backup_engine::conformance::ensemble(&whole.clone().below(chroot)).await;
+    let data = server.data_directory();
+    let data = data.parent().unwrap().to_owned();
+    let files = FilesSource(DataDirs {
+        log: data.clone(),
+        data,
+    });
+    backup_engine::conformance::state_source(&files, &whole).await;
 }
 
 by_each_adapter!(the_client_does_what_every_client_must_do);

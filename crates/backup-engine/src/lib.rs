@@ -31,6 +31,8 @@
 mod blocking;
 mod builder;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod engine;
 mod ensemble;
 mod error;

@@ -13,8 +13,10 @@ use crate::tree::{
 
 mod claims;
 mod guards;
+mod records;
 
 pub use guards::guards;
+pub use records::records;
 
 /// Runs the suite below `root`, which must not exist and does not afterwards. The client must be allowed to do
 /// everything there.

@@ -9,3 +9,9 @@ mod ids;
 mod queue;
 mod standing;
 mod support;
+
+#[tokio::test]
+async fn a_tree_in_memory_does_what_every_ensemble_must_do() {
+    let tree = std::sync::Arc::new(zk_snapshot::tree::MemoryTree::new());
+    backup_engine::conformance::ensemble(&backup_engine::MemoryEnsemble::new(tree)).await;
+}
