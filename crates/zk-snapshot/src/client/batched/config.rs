@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a [`BatchedClient`] connects.
+/// How a [`BatchedClient`](super::BatchedClient) connects.
 #[derive(Clone)]
 pub struct BatchedConfig {
     /// `host:port`, or several with commas between them.

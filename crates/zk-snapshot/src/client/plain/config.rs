@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How a [`PlainClient`] connects.
+/// How a [`PlainClient`](super::PlainClient) connects.
 #[derive(Debug, Clone)]
 pub struct PlainConfig {
     /// `host:port`, or several with commas between them.
