@@ -28,12 +28,6 @@ struct State {
 }
 
 impl Known {
-    /// Looks at everything anew, however long that takes.
-    pub(crate) fn all_anew(&self, store: &dyn VaultStore) -> Result<Vec<Arc<Stored>>, StoreError> {
-        *lock(&self.0) = State::default();
-        self.all(store)
-    }
-
     /// The vault is looked at with the next answer.
     pub(crate) fn forget(&self, id: &VaultId) {
         lock(&self.0).vaults.remove(id);
@@ -71,15 +65,33 @@ impl Known {
 
 impl State {
     fn look(&mut self, store: &dyn VaultStore, id: VaultId) {
-        let stored = match Stored::read(store, &id) {
-            Err(StoreError::NotFound(_)) => {
-                self.vaults.remove(&id); // gone meanwhile
-                return;
+        match look(store, &id) {
+            None => {
+                self.vaults.remove(&id);
             }
-            Err(error) => Stored::unknown(&id, &error),
-            Ok(stored) => stored.without_files(),
-        };
-        self.vaults.insert(id.clone(), Arc::new(stored));
-        self.order.push_back(id);
+            Some(stored) => {
+                self.vaults.insert(id.clone(), Arc::new(stored));
+                self.order.push_back(id);
+            }
+        }
+    }
+}
+
+/// Looks at everything anew, however long that takes; nobody waits for it.
+pub(super) fn all_anew(store: &dyn VaultStore) -> Result<Vec<Arc<Stored>>, StoreError> {
+    let ids = store.ids()?;
+    Ok(ids
+        .iter()
+        .filter_map(|id| look(store, id))
+        .map(Arc::new)
+        .collect())
+}
+
+/// What there is of a vault; `None` if it is gone meanwhile.
+fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
+    match Stored::read(store, id) {
+        Err(StoreError::NotFound(_)) => None,
+        Err(error) => Some(Stored::unknown(id, &error)),
+        Ok(stored) => Some(stored.without_files()),
     }
 }

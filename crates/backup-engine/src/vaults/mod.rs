@@ -13,7 +13,7 @@ use job_queue::JobStore;
 use vault_store::{StoreError, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
-use self::known::Known;
+use self::known::{Known, all_anew};
 use crate::EngineError;
 use crate::lock::lock;
 
@@ -48,15 +48,15 @@ impl Vaults {
 
     /// The same, with nothing taken as known: for what is removed, or said not to be.
     pub(crate) fn all_anew(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
-        self.known.all_anew(&*self.store)
+        all_anew(&*self.store)
     }
 
     /// Remembers the result of a check.
     pub(crate) fn record_verification(&self, id: &VaultId, result: &Verification) {
-        self.known.forget(id);
         if let Err(error) = self.store.record_verification(id, result) {
             log::warn!("the verification of {id} could not be recorded: {error}");
         }
+        self.known.forget(id); // afterwards, so that nobody takes the one before for the last
     }
 
     /// Keeps a vault from being removed until the guard is dropped.
