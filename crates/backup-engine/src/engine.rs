@@ -19,10 +19,12 @@ use crate::requests::{BackupRequest, Requests, RestoreRequest};
 use crate::site::Site;
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::{Stored, Vaults, compare};
+use crate::watch::{JobWatch, look_up};
 use crate::work::{Running, with_live};
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
 /// Requests are queued durably and done one after another by [`run`](Self::run) (or [`step`](Self::step)), so a
@@ -175,16 +177,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn job(&self, id: &str) -> Result<Option<JobInfo>, EngineError> {
-        if id.len() > 64 {
-            return Ok(None);
-        }
-        let id = id.to_owned();
+        look_up(&self.requests, &self.running, id).await
+    }
+
+    /// Follows a job: each [`next`](JobWatch::next) is what has changed, in its state or in how far it is.
+    pub fn watch(&self, id: &str) -> JobWatch {
         let (requests, running) = (Arc::clone(&self.requests), Arc::clone(&self.running));
-        blocking(move || {
-            let progress = running.of(&id);
-            Ok(requests.jobs.get(&id)?.map(|job| JobInfo::new(job, progress)))
-        })
-        .await
+        JobWatch::new(requests, running, self.runner.ended(), id)
     }
 
     /// Waits until a job has ended, and says how. Somebody must do jobs meanwhile: [`run`](Self::run) or [`step`](Self::step).
@@ -192,16 +191,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError::JobNotFound`]; [`EngineError::Storage`].
     pub async fn wait(&self, id: &str) -> Result<JobInfo, EngineError> {
-        let mut ended = self.runner.ended();
+        let mut watch = self.watch(id);
         loop {
-            ended.borrow_and_update();
-            let job = self.job(id).await?;
-            let job = job.ok_or_else(|| EngineError::JobNotFound(id.to_owned()))?;
-            if job.status.is_final() {
-                return Ok(job);
+            match watch.next().await? {
+                Some(job) if job.status.is_final() => return Ok(job),
+                Some(_) => {}
+                None => return Err(EngineError::JobNotFound(id.to_owned())),
             }
-            let gone = |error: tokio::sync::watch::error::RecvError| EngineError::Internal(error.into());
-            ended.changed().await.map_err(gone)?;
         }
     }
 

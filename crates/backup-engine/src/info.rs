@@ -8,7 +8,7 @@ use vault_store::{Manifest, VaultId};
 use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
 use crate::vaults::{Stored, Unreadable};
-use crate::work::ProgressInfo;
+use crate::work::{JobResult, ProgressInfo};
 
 /// What is known of a backup.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +100,7 @@ pub struct JobInfo {
     pub started_at: Option<OffsetDateTime>,
     /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
-    /// What came of it, as it was stored.
+    /// What came of it, as it was stored; [`outcome`](Self::outcome) reads it.
     pub result: Value,
 }
 
@@ -133,6 +133,14 @@ impl BackupInfo {
 }
 
 impl JobInfo {
+    /// What came of it.
+    ///
+    /// # Errors
+    /// What was stored is not what a job of its kind stores: a later version did, or it was changed.
+    pub fn outcome(&self) -> Result<JobResult, serde_json::Error> {
+        JobResult::read(self.kind, &self.result)
+    }
+
     /// `running` is how far it is, if it is the one that is being done.
     pub(crate) fn new(job: Job, running: Option<ProgressInfo>) -> Self {
         let processing = job.state == JobState::Processing;

@@ -44,6 +44,7 @@ mod plain;
 mod requests;
 mod site;
 mod vaults;
+mod watch;
 mod work;
 
 /// The crates that the engine is made of, so that an embedder needs to name only this one.
@@ -65,4 +66,5 @@ pub use requests::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
 pub use site::{Recovery, SettingNames};
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
-pub use work::ProgressInfo;
+pub use watch::JobWatch;
+pub use work::{JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoredFiles, RestoredFrom};

@@ -55,6 +55,7 @@ pub trait EvictionPolicy: Send + Sync + Debug {
 
 /// What is done with a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Action {
     /// It stays.
     Keep,
@@ -64,6 +65,7 @@ pub enum Action {
 
 /// One line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Decision {
     /// The backup.
     pub id: String,

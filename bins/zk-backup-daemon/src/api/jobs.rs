@@ -39,6 +39,9 @@ struct Progress {
     znodes: u64,
     /// Bytes of data in them.
     bytes: u64,
+    /// How many znodes there are likely to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<u64>,
     /// What is being done.
     phase: String,
 }
@@ -48,6 +51,7 @@ impl From<ProgressInfo> for Progress {
         Self {
             znodes: info.znodes,
             bytes: info.bytes,
+            expected: info.expected,
             phase: info.phase,
         }
     }

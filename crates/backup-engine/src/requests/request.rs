@@ -23,7 +23,8 @@ pub struct BackupRequest {
 }
 
 /// Which backup to restore.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RestoreSource {
     /// The one with this id.
     Vault(String),
@@ -45,7 +46,7 @@ pub enum Strategy {
 }
 
 /// What to restore, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
     /// Which backup.
     pub source: RestoreSource,

@@ -18,7 +18,6 @@ use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
 use self::context::JobContext;
 use self::failure::Failure;
 use self::job_log::JobLog;
-use self::result::JobResult;
 use crate::EngineError;
 use crate::kind::JobKind;
 use crate::plain::plain;
@@ -28,6 +27,7 @@ use crate::vaults::Vaults;
 pub(crate) use self::compare_live::with_live;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
+pub use self::result::{JobResult, PlacedFiles, RestoreResult, RestoredFiles, RestoredFrom};
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;

@@ -1,7 +1,10 @@
 //! How far the running job is.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+
+use zk_snapshot::archive::{ArchiveError, Outline, Record, RecordSource};
 
 use crate::lock::lock;
 
@@ -10,6 +13,8 @@ use crate::lock::lock;
 pub(crate) struct Progress {
     znodes: AtomicU64,
     bytes: AtomicU64,
+    /// 0 where it is not known.
+    expected: AtomicU64,
     phase: Mutex<&'static str>,
 }
 
@@ -21,6 +26,8 @@ pub struct ProgressInfo {
     pub znodes: u64,
     /// Bytes of data in them.
     pub bytes: u64,
+    /// How many znodes there are likely to be: as many as the backup has, or the last one of the same roots had.
+    pub expected: Option<u64>,
     /// What is being done.
     pub phase: String,
 }
@@ -31,6 +38,7 @@ impl Default for ProgressInfo {
         Self {
             znodes: 0,
             bytes: 0,
+            expected: None,
             phase: "starting".to_owned(),
         }
     }
@@ -41,6 +49,7 @@ impl Default for Progress {
         Self {
             znodes: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            expected: AtomicU64::new(0),
             phase: Mutex::new(""),
         }
     }
@@ -49,6 +58,11 @@ impl Default for Progress {
 impl Progress {
     pub(super) fn phase(&self, phase: &'static str) {
         *lock(&self.phase) = phase;
+    }
+
+    /// So many znodes are likely.
+    pub(super) fn expect(&self, znodes: u64) {
+        self.expected.store(znodes, Ordering::Relaxed);
     }
 
     pub(super) fn restart(&self) {
@@ -65,8 +79,49 @@ impl Progress {
         ProgressInfo {
             znodes: self.znodes.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
+            expected: Some(self.expected.load(Ordering::Relaxed)).filter(|expected| *expected > 0),
             phase: (*lock(&self.phase)).to_owned(),
         }
+    }
+}
+
+/// Records that are counted as they are read, each once.
+pub(super) struct Counted {
+    records: Arc<dyn RecordSource>,
+    progress: Arc<Progress>,
+    read: Mutex<HashSet<usize>>,
+}
+
+impl Counted {
+    pub(super) fn new(records: Arc<dyn RecordSource>, progress: &Arc<Progress>) -> Self {
+        Self {
+            records,
+            progress: Arc::clone(progress),
+            read: Mutex::default(),
+        }
+    }
+}
+
+impl RecordSource for Counted {
+    fn frames(&self) -> usize {
+        self.records.frames()
+    }
+
+    fn records(&self) -> usize {
+        self.records.records()
+    }
+
+    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
+        let records = self.records.frame(index)?;
+        if lock(&self.read).insert(index) {
+            let bytes = records.iter().map(|record| record.data.len()).sum();
+            self.progress.add(records.len() as u64, bytes);
+        }
+        Ok(records)
+    }
+
+    fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
+        self.records.outline(index)
     }
 }
 

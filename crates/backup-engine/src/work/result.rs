@@ -2,70 +2,85 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vault_store::{Consistency, Contents, Zxid};
 use zk_snapshot::restore::RestoreReport;
 
+use crate::kind::JobKind;
+use crate::requests::Strategy;
+
 /// What came of a job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub(super) enum JobResult {
+#[non_exhaustive]
+pub enum JobResult {
+    /// Nothing: it has not ended, or failed before there was anything to tell.
     Nothing,
+    /// A vault, and this is what it holds.
     Backup(Box<Contents>),
-    Restore(Box<Restored>),
+    /// A restore, whether it ended well or not.
+    Restore(Box<RestoreResult>),
 }
 
-/// What came of a restore, and what its source is.
-#[derive(Debug, Serialize)]
-pub(super) struct Restored {
+/// What came of a restore.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestoreResult {
+    /// Whether it only told what it would do; `None` where it ended early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dry_run: Option<bool>,
+    /// What was done, or would be, through the client API, also where it ended early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<RestoreReport>,
+    /// Where the files are, of a restore by files.
     #[serde(flatten)]
-    pub(super) done: Done,
+    pub files: Option<RestoredFiles>,
+    /// What people should know, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<Vec<String>>,
+    /// What is known of the backup that it is of.
     #[serde(flatten)]
-    pub(super) source: Option<Source>,
+    pub source: Option<RestoredFrom>,
 }
 
-/// What a result says of the backup that it is of, whatever came of the restore.
-#[derive(Debug, Serialize)]
-pub(super) struct Source {
-    pub(super) consistency: Option<Consistency>,
-    pub(super) partial: bool,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub(super) enum Done {
-    Nothing {},
-    /// It ended early.
-    Cut {
-        report: RestoreReport,
-    },
-    Online {
-        dry_run: bool,
-        report: RestoreReport,
-        notes: Vec<String>,
-    },
-    /// What a restore by files would do.
-    Planned(Placing),
-    Placed {
-        #[serde(flatten)]
-        placing: Placing,
-        zxid: Zxid,
-        epoch: Option<i64>,
-        /// Servers that hold what the backup holds.
-        verified: Vec<String>,
-        gone_by_themselves: u64,
-        notes: Vec<String>,
-    },
+/// What is known of the backup that was restored, whatever came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestoredFrom {
+    /// Whether it shows one moment; `None` for a failed backup.
+    pub consistency: Option<Consistency>,
+    /// Whether it lacks something.
+    pub partial: bool,
 }
 
 /// Where files are placed, and what people have to do with them.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Placing {
-    pub(super) dry_run: bool,
-    pub(super) strategy: crate::requests::Strategy,
-    pub(super) directory: PathBuf,
-    pub(super) steps: Vec<String>,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestoredFiles {
+    /// [`Strategy::Files`].
+    pub strategy: Strategy,
+    /// Where they are, or would be.
+    pub directory: PathBuf,
+    /// What is left for people to do; nothing where a command restarts the servers.
+    pub steps: Vec<String>,
+    /// What became of them, unless it was only told.
+    #[serde(flatten)]
+    pub placed: Option<PlacedFiles>,
+}
+
+/// What became of files that were placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PlacedFiles {
+    /// The last transaction in them.
+    pub zxid: Zxid,
+    /// What the next zxid begins above, where that is raised.
+    pub epoch: Option<i64>,
+    /// Servers that hold what the backup holds.
+    pub verified: Vec<String>,
+    /// Containers and TTL znodes of the backup that servers had deleted by themselves when they were compared.
+    pub gone_by_themselves: u64,
 }
 
 impl JobResult {
@@ -74,5 +89,66 @@ impl JobResult {
             log::error!("the result of a job cannot be stored: {error}");
             Value::Null
         })
+    }
+
+    /// What was stored of a job of this kind.
+    pub(crate) fn read(kind: JobKind, stored: &Value) -> Result<Self, serde_json::Error> {
+        if stored.is_null() {
+            return Ok(Self::Nothing);
+        }
+        Ok(match kind {
+            JobKind::Backup => Self::Backup(Box::new(Contents::deserialize(stored)?)),
+            JobKind::Restore => Self::Restore(Box::new(RestoreResult::deserialize(stored)?)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_back(result: &RestoreResult) {
+        let stored = JobResult::Restore(Box::new(result.clone())).stored();
+        let read = JobResult::read(JobKind::Restore, &stored).unwrap();
+        assert_eq!(read, JobResult::Restore(Box::new(result.clone())), "{stored}");
+    }
+
+    #[test]
+    fn results_of_restores_are_read_as_they_were_stored() {
+        let source = Some(RestoredFrom {
+            consistency: None,
+            partial: true,
+        });
+        let planned = RestoredFiles {
+            strategy: Strategy::Files,
+            directory: "/storage/recover".into(),
+            steps: vec!["1. Stop every server.".to_owned()],
+            placed: None,
+        };
+        let placed = RestoredFiles {
+            placed: Some(PlacedFiles {
+                zxid: Zxid(0x1_0000_002a),
+                epoch: None,
+                verified: vec!["a:2181".to_owned()],
+                gone_by_themselves: 2,
+            }),
+            ..planned.clone()
+        };
+        read_back(&RestoreResult::default());
+        read_back(&RestoreResult {
+            dry_run: Some(true),
+            report: Some(RestoreReport::default()),
+            notes: Some(Vec::new()),
+            source,
+            ..RestoreResult::default()
+        });
+        for files in [planned, placed] {
+            read_back(&RestoreResult {
+                dry_run: Some(false),
+                files: Some(files),
+                source,
+                ..RestoreResult::default()
+            });
+        }
     }
 }

@@ -9,6 +9,7 @@ mod ids;
 mod queue;
 mod standing;
 mod support;
+mod watching;
 
 #[tokio::test]
 async fn a_tree_in_memory_does_what_every_ensemble_must_do() {

@@ -54,7 +54,15 @@ pub(super) async fn run(
             .map_or("everything".to_owned(), |r| r.join(", "))
     ));
     let (blocking, now) = (Arc::clone(site), context.now());
-    let noted = tokio::task::spawn_blocking(move || note_files_that_lie_ready(&blocking, now)).await?;
+    let (kept, roots) = (Arc::clone(vaults), manifest.roots.clone());
+    let prepared = tokio::task::spawn_blocking(move || {
+        let noted = note_files_that_lie_ready(&blocking, now);
+        (noted, znodes_of_the_last(&kept, roots.as_ref()))
+    });
+    let (noted, expected) = prepared.await?;
+    if let Some(expected) = expected {
+        context.progress.expect(expected);
+    }
     let staged = match (noted, request.mode) {
         (Err(error), _) => Err(error.into()),
         (Ok(()), Mode::Hierarchical) => hierarchical::stage(vaults, site, context, &manifest, &request).await,
@@ -105,6 +113,17 @@ fn note_files_that_lie_ready(site: &Site, now: OffsetDateTime) -> Result<(), Sto
         Ok(false) => Ok(()),
         Ok(true) | Err(_) => site.history.break_off(now),
     }
+}
+
+/// The znodes of the newest good backup of the same roots: there will be about as many.
+fn znodes_of_the_last(vaults: &Vaults, roots: Option<&Vec<String>>) -> Option<u64> {
+    let all = vaults.all().inspect_err(|error| {
+        log::warn!("how many znodes to expect is not known: {error}");
+    });
+    let all = all.ok()?;
+    let mut manifests = all.iter().rev().filter_map(|stored| stored.manifest.as_ref().ok());
+    let last = manifests.find(|manifest| manifest.is_valid() && manifest.roots.as_ref() == roots)?;
+    Some(last.contents.as_ref()?.captured().znodes)
 }
 
 async fn finish(context: &JobContext, staged: Staged, mut manifest: Manifest) -> Result<Manifest, Failure> {

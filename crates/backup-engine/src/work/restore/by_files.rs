@@ -18,7 +18,7 @@ use crate::vaults::Vaults;
 use crate::vaults::records::SNAPSHOT;
 use crate::work::context::JobContext;
 use crate::work::failure::Failure;
-use crate::work::result::{Done, Placing};
+use crate::work::result::{PlacedFiles, RestoreResult, RestoredFiles};
 
 /// Places the files of a vault, and has the ensemble begin anew with them.
 pub(super) async fn run(
@@ -27,7 +27,7 @@ pub(super) async fn run(
     context: &JobContext,
     id: &VaultId,
     payload: &RestorePayload,
-) -> Result<Done, Failure> {
+) -> Result<RestoreResult, Failure> {
     let JobContext { log, progress, .. } = context;
     site.refuse_chroot("a restore by files is")?;
     let recovery = site
@@ -45,7 +45,7 @@ pub(super) async fn run(
         );
     }
     if payload.dry_run {
-        return Ok(Done::Planned(plan.placing));
+        return Ok(plan.told());
     }
     progress.phase("placing");
     place_files(vaults, site, context, id, &plan).await?;
@@ -96,7 +96,8 @@ struct Plan {
     /// What the next zxid is to begin above, where that is raised.
     epoch: Option<i64>,
     steps: Vec<String>,
-    placing: Placing,
+    dry_run: bool,
+    files: RestoredFiles,
 }
 
 impl Plan {
@@ -119,29 +120,41 @@ impl Plan {
         let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
         let steps = steps(&recovery.directory, snapshot.as_str(), epoch, ttl);
         let by_people = recovery.command.is_none();
-        let placing = Placing {
-            dry_run: payload.dry_run,
+        let files = RestoredFiles {
             strategy: payload.strategy,
             directory: recovery.directory.clone(),
             steps: if by_people { steps.clone() } else { Vec::new() },
+            placed: None,
         };
         Ok(Self {
             snapshot,
             zxid,
             epoch,
             steps,
-            placing,
+            dry_run: payload.dry_run,
+            files,
         })
     }
 
-    fn placed(self, verified: Vec<String>, gone: u64, notes: Vec<String>) -> Done {
-        Done::Placed {
-            placing: self.placing,
+    /// The plan alone.
+    fn told(self) -> RestoreResult {
+        RestoreResult {
+            dry_run: Some(self.dry_run),
+            files: Some(self.files),
+            ..RestoreResult::default()
+        }
+    }
+
+    fn placed(mut self, verified: Vec<String>, gone: u64, notes: Vec<String>) -> RestoreResult {
+        self.files.placed = Some(PlacedFiles {
             zxid: Zxid(self.zxid),
             epoch: self.epoch,
             verified,
             gone_by_themselves: gone,
-            notes,
+        });
+        RestoreResult {
+            notes: Some(notes),
+            ..self.told()
         }
     }
 }
@@ -154,7 +167,7 @@ async fn place_files(
     id: &VaultId,
     plan: &Plan,
 ) -> Result<(), Failure> {
-    let (directory, name) = (&plan.placing.directory, &site.names.restart_command);
+    let (directory, name) = (&plan.files.directory, &site.names.restart_command);
     if restart::end_left_over(name, directory).await? {
         context.log.error(&format!(
             "{name} of a restore that was interrupted was still running, and was ended"

@@ -14,7 +14,7 @@ use vault_store::{VaultId, VaultStore};
 
 use super::context::JobContext;
 use super::failure::Failure;
-use super::result::{Done, JobResult, Restored, Source};
+use super::result::{JobResult, RestoreResult, RestoredFrom};
 use crate::kind;
 use crate::requests::{RestorePayload, Strategy};
 use crate::site::Site;
@@ -36,8 +36,8 @@ pub(super) async fn run(
         Ok(done) => Ok(restored(done, source)),
         Err(failure) => {
             let done = match failure.result {
-                JobResult::Restore(restored) => restored.done,
-                _ => Done::Nothing {},
+                JobResult::Restore(done) => *done,
+                _ => RestoreResult::default(),
             };
             Err(Failure {
                 cause: failure.cause,
@@ -47,19 +47,19 @@ pub(super) async fn run(
     }
 }
 
-fn restored(done: Done, source: Option<Source>) -> JobResult {
-    JobResult::Restore(Box::new(Restored { done, source }))
+fn restored(done: RestoreResult, source: Option<RestoredFrom>) -> JobResult {
+    JobResult::Restore(Box::new(RestoreResult { source, ..done }))
 }
 
-fn source(store: &dyn VaultStore, vault: &str) -> Option<Source> {
+fn source(store: &dyn VaultStore, vault: &str) -> Option<RestoredFrom> {
     let manifest = store.manifest(&vault.parse().ok()?).ok()?;
-    Some(Source {
+    Some(RestoredFrom {
         consistency: manifest.consistency(),
         partial: manifest.is_partial(),
     })
 }
 
-async fn bring_back(vaults: &Arc<Vaults>, site: &Arc<Site>, context: &JobContext) -> Result<Done, Failure> {
+async fn bring_back(vaults: &Arc<Vaults>, site: &Arc<Site>, context: &JobContext) -> Result<RestoreResult, Failure> {
     let id: VaultId = kind::vault(&context.job).parse()?;
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let doing = if payload.dry_run {

@@ -16,7 +16,8 @@ use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::work::context::JobContext;
 use crate::work::failure::{Cause, Failure};
-use crate::work::result::{Done, JobResult};
+use crate::work::progress::Counted;
+use crate::work::result::{JobResult, RestoreResult};
 
 /// Writes what differs.
 pub(super) async fn run(
@@ -25,16 +26,17 @@ pub(super) async fn run(
     context: &JobContext,
     id: &VaultId,
     payload: &RestorePayload,
-) -> Result<Done, Failure> {
+) -> Result<RestoreResult, Failure> {
     let JobContext { log, progress, .. } = context;
     progress.phase("verifying");
     let (kept, here) = (Arc::clone(vaults), Arc::clone(site));
     let (vault, now) = (id.clone(), context.now());
     let opening = tokio::task::spawn_blocking(move || {
         let (manifest, opened) = open_sound(&kept, &vault, now)?;
-        Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now)))
+        let znodes = manifest.contents.as_ref().map(|contents| contents.captured().znodes);
+        Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now), znodes))
     });
-    let (opened, same_ensemble) = opening.await??;
+    let (opened, same_ensemble, znodes) = opening.await??;
     progress.phase("connecting");
     let client = site.ensemble.connect().await?;
     progress.phase("restoring");
@@ -50,13 +52,18 @@ pub(super) async fn run(
         ledger: site.unfinished.of(&context.job.id, id.as_str()),
         ..RestoreOptions::default()
     };
-    let done = restore_all(opened.records, &*client, &payload.roots, &options).await;
+    if let Some(znodes) = znodes {
+        progress.expect(znodes);
+    }
+    let records = Arc::new(Counted::new(opened.records, progress));
+    let done = restore_all(records, &*client, &payload.roots, &options).await;
     client.close().await;
     let (report, notes) = match done {
         Ok(done) => done,
         Err(error) => {
-            let cut = error.report().map(|report| Done::Cut {
-                report: report.clone(),
+            let cut = error.report().map(|report| RestoreResult {
+                report: Some(report.clone()),
+                ..RestoreResult::default()
             });
             return Err(Failure {
                 cause: error.into(),
@@ -84,10 +91,11 @@ pub(super) async fn run(
         report.counters_left
     ));
     let failed = (!report.is_complete()).then(|| incomplete(&report));
-    let done = Done::Online {
-        dry_run,
-        report,
-        notes,
+    let done = RestoreResult {
+        dry_run: Some(dry_run),
+        report: Some(report),
+        notes: Some(notes),
+        ..RestoreResult::default()
     };
     match failed {
         None => Ok(done),
