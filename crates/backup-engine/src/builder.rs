@@ -1,13 +1,21 @@
 //! How an engine is put together.
 
-use std::path::{Path, PathBuf};
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eviction_policy::{EvictionPolicy, RulePolicy};
-use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
-use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs};
-use vault_store::{FsStore, MemoryStore, VaultStore};
+#[cfg(feature = "sqlite")]
+use health_metrics::FsProbe;
+use health_metrics::{FixedStorage, Metrics, ProcessProbe, StorageProbe, SystemProcess};
+#[cfg(feature = "sqlite")]
+use job_queue::SqliteJobs;
+use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule};
+#[cfg(feature = "sqlite")]
+use vault_store::FsStore;
+use vault_store::{MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::RestoreOptions;
 
@@ -86,6 +94,7 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
+    #[cfg(feature = "sqlite")]
     pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
         let vaults = FsStore::open(root)?;
         for name in vaults.swept() {

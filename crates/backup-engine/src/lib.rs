@@ -27,6 +27,10 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Features, all of them on by default: `batched-client` (real ensembles), `plain-client` (also servers older than ZooKeeper 3.6),
+//! `admin-source` (transactional backups over HTTP), `sqlite` (`EngineBuilder::storage`). Without any, an embedder brings ensembles
+//! and stores of its own. `conformance` has the suites that these must pass.
 
 mod blocking;
 mod builder;
@@ -53,10 +57,14 @@ pub use {eviction_policy, health_metrics, job_queue, vault_store, zk_snapshot};
 pub use builder::EngineBuilder;
 pub use clock::SystemClock;
 pub use engine::Engine;
+#[cfg(feature = "admin-source")]
+pub use ensemble::{AdminSource, AdminSourceError, AgentSource};
 pub use ensemble::{
-    AdminSource, AdminSourceError, AgentSource, Client, ConnectString, ConnectStringError, Driver, Ensemble,
-    FilesSource, MembersUnknown, MemoryEnsemble, StateError, StateSource, ZooKeeperEnsemble,
+    Client, ConnectString, ConnectStringError, Ensemble, FilesSource, MembersUnknown, MemoryEnsemble,
+    StateError, StateSource,
 };
+#[cfg(feature = "batched-client")]
+pub use ensemble::{Driver, ZooKeeperEnsemble};
 pub use error::{Cause, EngineError, InvalidRequest};
 pub use info::{BackupInfo, BackupState, JobInfo};
 pub use job_queue::JobState;

@@ -33,6 +33,7 @@ pub(crate) fn daemon_by(
         Driver::Auto => "auto",
         Driver::Batched => "batched",
         Driver::Plain => "plain",
+        other => panic!("{other:?} has no name"),
     };
     daemon(
         zookeeper,

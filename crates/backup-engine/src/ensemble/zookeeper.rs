@@ -7,7 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join_all;
 use health_metrics::ZooKeeperHealth;
-use zk_snapshot::client::{BatchedClient, BatchedConfig, PlainClient, PlainConfig, four_letter_word};
+use zk_snapshot::client::{BatchedClient, BatchedConfig, four_letter_word};
+#[cfg(feature = "plain-client")]
+use zk_snapshot::client::{PlainClient, PlainConfig};
 use zk_snapshot::tree::reserved::CONFIG;
 use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
 
@@ -20,13 +22,15 @@ const PROBE: Duration = Duration::from_secs(2);
 
 /// Which adapter speaks to ZooKeeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Driver {
-    /// The batched one, or the plain one where the server is older than 3.6.
+    /// The batched one, or the plain one, where it is built in, for a server older than 3.6.
     #[default]
     Auto,
     /// [`BatchedClient`]: many reads or writes in one request; ZooKeeper 3.6 or newer.
     Batched,
     /// [`PlainClient`]: plain requests, any version; knows neither TLS nor SASL.
+    #[cfg(feature = "plain-client")]
     Plain,
 }
 
@@ -34,6 +38,7 @@ pub enum Driver {
 #[derive(Debug, Clone)]
 pub struct ZooKeeperEnsemble {
     config: BatchedConfig,
+    #[cfg_attr(not(feature = "plain-client"), allow(dead_code))] // then there is no choice
     driver: Driver,
     chroot: Option<ZnodePath>,
 }
@@ -60,20 +65,28 @@ impl ZooKeeperEnsemble {
 
     /// To the whole tree.
     async fn connect_whole(&self) -> Result<Box<dyn Client>, ClientError> {
-        let only_batched = self.config.tls.is_some() || self.config.sasl.is_some();
-        match self.driver {
-            Driver::Plain => self.plain().await,
-            Driver::Auto | Driver::Batched => match BatchedClient::connect(self.config.clone()).await {
-                Ok(client) => Ok(Box::new(client)),
-                Err(error) if self.driver == Driver::Auto && error.is_unsupported() && !only_batched => {
-                    log::info!("{error}: one request at a time is used");
-                    self.plain().await
-                }
-                Err(error) => Err(error),
-            },
+        #[cfg(feature = "plain-client")]
+        if self.driver == Driver::Plain {
+            return self.plain().await;
+        }
+        match BatchedClient::connect(self.config.clone()).await {
+            Ok(client) => Ok(Box::new(client)),
+            #[cfg(feature = "plain-client")]
+            Err(error) if self.may_be_plain() && error.is_unsupported() => {
+                log::info!("{error}: one request at a time is used");
+                self.plain().await
+            }
+            Err(error) => Err(error),
         }
     }
 
+    /// The plain adapter knows neither TLS nor SASL.
+    #[cfg(feature = "plain-client")]
+    fn may_be_plain(&self) -> bool {
+        self.driver == Driver::Auto && self.config.tls.is_none() && self.config.sasl.is_none()
+    }
+
+    #[cfg(feature = "plain-client")]
     async fn plain(&self) -> Result<Box<dyn Client>, ClientError> {
         let config = PlainConfig {
             deadline: self.config.deadline,
@@ -120,6 +133,7 @@ impl ZooKeeperEnsemble {
     }
 }
 
+#[cfg(feature = "plain-client")]
 #[async_trait]
 impl Client for PlainClient {
     async fn close(self: Box<Self>) {

@@ -121,7 +121,10 @@ fn znodes_of_the_last(vaults: &Vaults, roots: Option<&Vec<String>>) -> Option<u6
         log::warn!("how many znodes to expect is not known: {error}");
     });
     let all = all.ok()?;
-    let mut manifests = all.iter().rev().filter_map(|stored| stored.manifest.as_ref().ok());
+    let mut manifests = all
+        .iter()
+        .rev()
+        .filter_map(|stored| stored.manifest.as_ref().ok());
     let last = manifests.find(|manifest| manifest.is_valid() && manifest.roots.as_ref() == roots)?;
     Some(last.contents.as_ref()?.captured().znodes)
 }

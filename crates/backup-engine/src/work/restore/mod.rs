@@ -59,7 +59,11 @@ fn source(store: &dyn VaultStore, vault: &str) -> Option<RestoredFrom> {
     })
 }
 
-async fn bring_back(vaults: &Arc<Vaults>, site: &Arc<Site>, context: &JobContext) -> Result<RestoreResult, Failure> {
+async fn bring_back(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+) -> Result<RestoreResult, Failure> {
     let id: VaultId = kind::vault(&context.job).parse()?;
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let doing = if payload.dry_run {

@@ -33,7 +33,10 @@ pub(super) async fn run(
     let (vault, now) = (id.clone(), context.now());
     let opening = tokio::task::spawn_blocking(move || {
         let (manifest, opened) = open_sound(&kept, &vault, now)?;
-        let znodes = manifest.contents.as_ref().map(|contents| contents.captured().znodes);
+        let znodes = manifest
+            .contents
+            .as_ref()
+            .map(|contents| contents.captured().znodes);
         Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now), znodes))
     });
     let (opened, same_ensemble, znodes) = opening.await??;
