@@ -65,6 +65,14 @@ pub enum StoreError {
         /// What does not hold.
         what: String,
     },
+    /// The place keeps a vault from being removed for now, as a bucket with object lock does. It is whole.
+    #[error("backup {id} is kept by its storage: {why}")]
+    Retained {
+        /// The vault.
+        id: VaultId,
+        /// What the storage says.
+        why: String,
+    },
     /// What lies below the store failed.
     #[error("{what}: {source}")]
     Failed {
