@@ -57,6 +57,10 @@ pub use memory::MemoryStore;
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
 #[cfg(feature = "object-store")]
 pub use object::ObjectVaults;
+#[cfg(feature = "s3")]
+pub use object::{S3Config, S3Keys, S3Secret};
+#[cfg(feature = "object-store")]
+pub use object_store;
 pub use private::Tightened;
 pub use reader::Reader;
 pub use staged::Staged;

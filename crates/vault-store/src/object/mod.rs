@@ -5,6 +5,8 @@ mod known;
 mod links;
 mod place;
 mod removal;
+#[cfg(feature = "s3")]
+mod s3;
 mod sealed;
 mod stage;
 mod told;
@@ -21,6 +23,8 @@ use time::OffsetDateTime;
 
 use self::known::Known;
 use self::place::Place;
+#[cfg(feature = "s3")]
+pub use self::s3::{S3Config, S3Keys, S3Secret};
 use self::sealed::{Head, Sealed};
 use self::stage::{ObjectStage, Staging};
 use self::told::{is_missing, told};
