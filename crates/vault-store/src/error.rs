@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 
+use time::OffsetDateTime;
+
 use crate::{FileName, VaultId};
 
 /// Why a store did not do what it was asked.
@@ -70,6 +72,8 @@ pub enum StoreError {
     Retained {
         /// The vault.
         id: VaultId,
+        /// Until when, where that is known.
+        until: Option<OffsetDateTime>,
         /// What the storage says.
         why: String,
     },

@@ -27,7 +27,8 @@ pub(super) fn remove(vaults: &ObjectVaults, id: &VaultId) -> Result<(), StoreErr
         match deleted {
             Err(error) if is_retained(&error) => {
                 let why = told(&key, &error).to_string();
-                return Err(StoreError::Retained { id, why });
+                let until = None;
+                return Err(StoreError::Retained { id, until, why });
             }
             Err(error) if !is_missing(&error) => return Err(told(&key, &error)),
             _ => {}
