@@ -1,4 +1,4 @@
-//! Real ZooKeeper servers for the end-to-end suites: found or fetched, started on free loopback ports in their
+//! Real ZooKeeper and S3 servers for the end-to-end suites: found or fetched, started on free loopback ports in their
 //! own temporary directory, and ended by their own process handle whatever the test's outcome.
 
 mod daemon;
@@ -7,6 +7,7 @@ mod ensemble;
 mod http;
 mod proxy;
 mod raw;
+mod s3;
 mod server;
 
 pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
@@ -15,4 +16,5 @@ pub use ensemble::Ensemble;
 pub use http::{Answer, Http};
 pub use proxy::Proxy;
 pub use raw::set_raw_acl;
+pub use s3::{BUCKET, KEY_ID, KEY_SECRET, S3Error, S3Server, S3Setup};
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, Setup, StartError, ZooKeeper};

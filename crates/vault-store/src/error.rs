@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 
+use time::OffsetDateTime;
+
 use crate::{FileName, VaultId};
 
 /// Why a store did not do what it was asked.
@@ -64,6 +66,16 @@ pub enum StoreError {
         id: VaultId,
         /// What does not hold.
         what: String,
+    },
+    /// The place keeps a vault from being removed for now, as a bucket with object lock does. It is whole.
+    #[error("backup {id} is kept by its storage: {why}")]
+    Retained {
+        /// The vault.
+        id: VaultId,
+        /// Until when, where that is known.
+        until: Option<OffsetDateTime>,
+        /// What the storage says.
+        why: String,
     },
     /// What lies below the store failed.
     #[error("{what}: {source}")]

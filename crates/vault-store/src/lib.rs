@@ -34,6 +34,8 @@ mod id;
 mod manifest;
 mod memory;
 mod name;
+#[cfg(feature = "object-store")]
+mod object;
 mod private;
 mod reader;
 mod staged;
@@ -53,6 +55,12 @@ pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
 pub use memory::MemoryStore;
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
+#[cfg(feature = "object-store")]
+pub use object::ObjectVaults;
+#[cfg(feature = "s3")]
+pub use object::{S3Config, S3Keys, S3Secret};
+#[cfg(feature = "object-store")]
+pub use object_store;
 pub use private::Tightened;
 pub use reader::Reader;
 pub use staged::Staged;

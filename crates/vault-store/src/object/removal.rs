@@ -1,0 +1,92 @@
+//! How vaults end, and what was left of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::TryStreamExt as _;
+use object_store::ObjectStoreExt as _;
+use time::{Duration, OffsetDateTime};
+
+use super::place::delete_below;
+use super::told::{is_missing, is_retained, told};
+use super::{ObjectVaults, locked};
+use crate::{StoreError, VaultId, VaultStore as _};
+
+/// What belongs to no vault stays so long.
+const SWEPT_AFTER: Duration = Duration::DAY;
+
+/// The manifest goes first, and with it the vault. What is left of it when this fails is swept.
+pub(super) fn remove(vaults: &ObjectVaults, id: &VaultId) -> Result<(), StoreError> {
+    let stage = vaults.look(id)?.head.stage.clone();
+    let (objects, place, id) = (vaults.place.objects(), Arc::clone(&vaults.place), id.clone());
+    let known = Arc::clone(&vaults.known);
+    vaults.place.wait(async move {
+        let key = place.manifest(&id);
+        let deleted = objects.delete(&key).await;
+        known.forget(&id);
+        match deleted {
+            Err(error) if is_retained(&error) => {
+                let why = told(&key, &error).to_string();
+                let until = None;
+                return Err(StoreError::Retained { id, until, why });
+            }
+            Err(error) if !is_missing(&error) => return Err(told(&key, &error)),
+            _ => {}
+        }
+        // Where the stage is not known, all of them are swept.
+        if !stage.is_empty()
+            && let Err(error) = delete_below(&*objects, &place.stage(&id, &stage)).await
+        {
+            log::warn!("Backup {id} is removed, and its files are swept in a day: {error}");
+        }
+        Ok(())
+    })
+}
+
+pub(super) fn sweep(vaults: &ObjectVaults, now: OffsetDateTime) -> Result<Vec<String>, StoreError> {
+    let (objects, place) = (vaults.place.objects(), Arc::clone(&vaults.place));
+    let stages = place.stages();
+    // The latest object of each stage. Manifests are asked for afterwards.
+    let newest: BTreeMap<(VaultId, String), i64> = vaults.place.wait(async move {
+        let mut newest = BTreeMap::new();
+        let mut list = objects.list(Some(&stages));
+        while let Some(meta) = list.try_next().await.map_err(|error| told(&stages, &error))? {
+            let mut parts = meta.location.prefix_match(&stages).into_iter().flatten();
+            let (id, stage) = (parts.next(), parts.next());
+            let id = id.and_then(|id| id.as_ref().parse().ok());
+            if let (Some(id), Some(stage)) = (id, stage) {
+                let seconds = meta.last_modified.timestamp();
+                let latest = newest.entry((id, stage.as_ref().to_owned())).or_insert(seconds);
+                *latest = seconds.max(*latest);
+            }
+        }
+        Ok(newest)
+    })?;
+    let oldest = (now - SWEPT_AFTER).unix_timestamp();
+    let old = newest.into_iter().filter(|(_, latest)| *latest < oldest);
+    let old: Vec<_> = old.map(|(stage, _)| stage).collect();
+    if old.is_empty() {
+        return Ok(Vec::new());
+    }
+    // So that the manifests are read many at a time.
+    vaults.ids()?;
+    let mut swept = Vec::new();
+    for (id, stage) in old {
+        let is_ours = locked(&vaults.staging).get(&id) == Some(&stage);
+        let belongs = match vaults.head(&id) {
+            Ok(head) => head.stage.is_empty() || head.stage == stage,
+            Err(StoreError::NotFound(_)) => false,
+            Err(error) => return Err(error),
+        };
+        if is_ours || belongs {
+            continue;
+        }
+        let (objects, prefix) = (vaults.place.objects(), vaults.place.stage(&id, &stage));
+        swept.push(prefix.to_string());
+        vaults.place.wait(async move {
+            let deleted = delete_below(&*objects, &prefix).await;
+            deleted.map_err(|error| told(&prefix, &error))
+        })?;
+    }
+    Ok(swept)
+}
