@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
 use health_metrics::{Health, Metrics};
-use job_queue::{Clock, Runner};
+use job_queue::{Clock, JobState, QueueError, Runner};
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::archive::Comparison;
@@ -23,6 +23,9 @@ use crate::work::{Running, with_live};
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+/// Longer than any id of a job.
+const LONGEST_ID: usize = 64;
+
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
 /// Requests are queued durably and done one after another by [`run`](Self::run) (or [`step`](Self::step)), so a
@@ -175,7 +178,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn job(&self, id: &str) -> Result<Option<JobInfo>, EngineError> {
-        if id.len() > 64 {
+        if id.len() > LONGEST_ID {
             return Ok(None);
         }
         let id = id.to_owned();
@@ -185,6 +188,24 @@ impl Engine {
             Ok(requests.jobs.get(&id)?.map(|job| JobInfo::new(job, progress)))
         })
         .await
+    }
+
+    /// Calls a job off. One that waits is `Canceled` at once. One that is being done stays `Processing` until it comes to its
+    /// next batch, and ends as `Canceled`; or otherwise, if it was done before that. A canceled backup leaves no vault; what a
+    /// canceled restore has written stays, its result tells, and a later restore finishes what it left unfinished. Returns the
+    /// state that the job is in.
+    ///
+    /// # Errors
+    /// [`EngineError::JobNotFound`]; [`EngineError::JobEnded`]; [`EngineError::Storage`].
+    pub async fn cancel(&self, id: &str) -> Result<JobState, EngineError> {
+        if id.len() > LONGEST_ID {
+            return Err(EngineError::JobNotFound(id.to_owned()));
+        }
+        self.runner.cancel(id).await.map_err(|error| match error {
+            QueueError::NotFound(id) => EngineError::JobNotFound(id),
+            QueueError::Illegal { id, from, .. } => EngineError::JobEnded { id, state: from },
+            error => error.into(),
+        })
     }
 
     /// Waits until a job has ended, and says how. Somebody must do jobs meanwhile: [`run`](Self::run) or [`step`](Self::step).
