@@ -77,7 +77,7 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
     assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
 }
 
-async fn fill(config: &zk_snapshot::client::BatchedConfig, znodes: usize) {
+pub(crate) async fn fill(config: &zk_snapshot::client::BatchedConfig, znodes: usize) {
     let client = connect(Driver::Batched, config.clone()).await.unwrap();
     let create = |path: String| WriteOp::Create {
         path: ZnodePath::parse(&path).unwrap(),

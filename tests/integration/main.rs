@@ -37,6 +37,7 @@ mod shapes;
 mod state_sources;
 mod storage;
 mod strict;
+mod terminate;
 mod transactional;
 mod unfinished;
 mod whole_tree;

@@ -103,6 +103,21 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
         ask(method, path, body);
     }
     ask("POST", &format!("/evict/{oldest}"), "");
+
+    let running = ask("POST", "/backup", "");
+    let running = running.as_str().unwrap();
+    server.wait_until_processing(running);
+    let waiting = ask("POST", "/restore", &json!({ "vault": newest }).to_string());
+    let waiting = waiting.as_str().unwrap();
+    for job in [waiting, running] {
+        ask("POST", &format!("/terminate/{job}"), "");
+        server.wait_for_end(job);
+        ask("GET", &format!("/jobstatus/{job}"), "");
+    }
+    ask("POST", &format!("/terminate/{running}"), "");
+    ask("GET", &format!("/listbackups/{running}"), "");
+    ask("POST", "/terminate/none", "");
+    ask("GET", "/terminate/none", "");
     all
 }
 

@@ -158,6 +158,10 @@ impl Server {
         self.wait_for(job, |state| state["body"]["progress"]["phase"] == "connecting");
     }
 
+    pub(crate) fn wait_for_end(&self, job: &str) {
+        self.wait_for(job, |state| state["status"] != 206);
+    }
+
     /// Opens or shuts the gate.
     pub(crate) fn let_in(&self, open: bool) {
         self.gate.send_replace(open);
@@ -167,7 +171,7 @@ impl Server {
     pub(crate) fn work(&self, jobs: &[&str]) {
         self.let_in(true);
         for job in jobs {
-            self.wait_for(job, |state| state["status"] != 206);
+            self.wait_for_end(job);
         }
         self.let_in(false);
     }

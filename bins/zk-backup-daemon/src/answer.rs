@@ -35,6 +35,7 @@ impl From<EngineError> for ApiError {
             EngineError::BackupNotFound(_) | EngineError::JobNotFound(_) | EngineError::ZnodeNotFound(_) => {
                 StatusCode::NOT_FOUND
             }
+            EngineError::JobEnded { .. } => StatusCode::NOT_ACCEPTABLE,
             EngineError::InUse(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) => StatusCode::BAD_REQUEST,

@@ -30,6 +30,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/restore", NONE, web::post().to(restore)))
         .service(endpoint("/evict", EVICT, web::post().to(evict)))
         .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
+        .service(endpoint("/terminate/{id:.*}", NONE, web::post().to(terminate)))
         .service(endpoint("/jobstatus/{id:.*}", NONE, read().to(job_status)))
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
@@ -132,6 +133,15 @@ async fn evict_one(
         Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
         Err(error) => Err(error.into()),
     }
+}
+
+async fn terminate(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    let state = engine.cancel(id).await.map_err(|error| match error {
+        EngineError::JobNotFound(id) => EngineError::JobNotFound(id.chars().take(100).collect()),
+        error => error,
+    })?;
+    Ok(HttpResponse::Ok().json(api::Terminated::new(id, state)))
 }
 
 async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {

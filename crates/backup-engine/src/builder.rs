@@ -17,7 +17,7 @@ use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule};
 use vault_store::FsStore;
 use vault_store::{MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
-use zk_snapshot::restore::RestoreOptions;
+use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
 
 use crate::clock::SystemClock;
 use crate::engine::Engine;
@@ -62,6 +62,8 @@ pub struct EngineBuilder {
     notes_lost: bool,
     schedule: Option<Schedule>,
     names: SettingNames,
+    permit: Arc<dyn Permit>,
+    renewal: Option<(Duration, Duration)>,
 }
 
 impl EngineBuilder {
@@ -86,6 +88,8 @@ impl EngineBuilder {
             notes_lost: false,
             schedule: None,
             names: SettingNames::default(),
+            permit: Arc::new(Unhindered),
+            renewal: None,
         }
     }
 
@@ -218,6 +222,20 @@ impl EngineBuilder {
         self
     }
 
+    /// What restores ask before each request that writes to ZooKeeper; they may write always, if not said. Where several
+    /// servers share one ensemble, only the one that leads may, as long as its lease has time left for a request.
+    pub fn permit(mut self, permit: Arc<dyn Permit>) -> Self {
+        self.permit = permit;
+        self
+    }
+
+    /// How often claims of jobs are renewed, and after how long without a renewal one counts as lost, where others may take
+    /// jobs over ([`Runner::renewing`]). If not said, every 10 seconds, and only the store says what is lost.
+    pub fn renewal(mut self, every: Duration, lapse: Duration) -> Self {
+        self.renewal = Some((every, lapse));
+        self
+    }
+
     /// What these settings are called where people set them.
     pub fn setting_names(mut self, names: SettingNames) -> Self {
         self.names = names;
@@ -280,14 +298,18 @@ impl EngineBuilder {
             running: Arc::clone(&running),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&self.clock),
+            permit: self.permit,
         };
-        let runner = Runner::new(
+        let mut runner = Runner::new(
             Arc::clone(&self.jobs),
             Arc::new(worker),
             Arc::clone(&self.clock),
             WORKER,
             LANE,
         );
+        if let Some((every, lapse)) = self.renewal {
+            runner = runner.renewing(every, Some(lapse));
+        }
         Ok(Engine {
             vaults,
             site,

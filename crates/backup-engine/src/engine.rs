@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
 use health_metrics::{Health, Metrics};
-use job_queue::{Clock, Runner};
+use job_queue::{Clock, JobState, QueueError, Runner};
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::archive::Comparison;
@@ -19,7 +19,7 @@ use crate::requests::{BackupRequest, Requests, RestoreRequest};
 use crate::site::Site;
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::{Stored, Vaults, compare};
-use crate::watch::{JobWatch, look_up};
+use crate::watch::{JobWatch, LONGEST_ID, look_up};
 use crate::work::{Running, with_live};
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
@@ -184,6 +184,24 @@ impl Engine {
     pub fn watch(&self, id: &str) -> JobWatch {
         let (requests, running) = (Arc::clone(&self.requests), Arc::clone(&self.running));
         JobWatch::new(requests, running, self.runner.ended(), id)
+    }
+
+    /// Calls a job off. One that waits is `Canceled` at once. One that is being done stays `Processing` until it comes to its
+    /// next batch, and ends as `Canceled`; or otherwise, if it was done before that. A canceled backup leaves no vault; what a
+    /// canceled restore has written stays, its result tells, and a later restore finishes what it left unfinished. Returns the
+    /// state that the job is in.
+    ///
+    /// # Errors
+    /// [`EngineError::JobNotFound`]; [`EngineError::JobEnded`]; [`EngineError::Storage`].
+    pub async fn cancel(&self, id: &str) -> Result<JobState, EngineError> {
+        if id.len() > LONGEST_ID {
+            return Err(EngineError::JobNotFound(id.to_owned()));
+        }
+        self.runner.cancel(id).await.map_err(|error| match error {
+            QueueError::NotFound(id) => EngineError::JobNotFound(id),
+            QueueError::Illegal { id, from, .. } => EngineError::JobEnded { id, state: from },
+            error => error.into(),
+        })
     }
 
     /// Waits until a job has ended, and says how. Somebody must do jobs meanwhile: [`run`](Self::run) or [`step`](Self::step).

@@ -1,6 +1,6 @@
 //! What can go wrong, by kind.
 
-use job_queue::QueueError;
+use job_queue::{JobState, QueueError};
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::tree::ZnodePath;
 
@@ -17,6 +17,14 @@ pub enum EngineError {
     /// There is no such job, or it ended long ago and was forgotten.
     #[error("job {0} not found")]
     JobNotFound(String),
+    /// The job has ended, and cannot be called off.
+    #[error("job {id} has ended already: it is {state}")]
+    JobEnded {
+        /// The job.
+        id: String,
+        /// How it ended.
+        state: JobState,
+    },
     /// The backup is being written or restored just now.
     #[error("backup {0} is in use by a running or waiting job")]
     InUse(String),
@@ -110,6 +118,7 @@ impl EngineError {
         match self {
             Self::BackupNotFound(_) => "backup_not_found",
             Self::JobNotFound(_) => "job_not_found",
+            Self::JobEnded { .. } => "job_ended",
             Self::InUse(_) => "backup_in_use",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
@@ -130,6 +139,7 @@ impl EngineError {
             Self::InUse(_) | Self::QueueFull(_) | Self::ZooKeeper(_) | Self::Storage(_) => true,
             Self::BackupNotFound(_)
             | Self::JobNotFound(_)
+            | Self::JobEnded { .. }
             | Self::Invalid(_)
             | Self::FullRestoreOff
             | Self::ZnodeNotFound(_)

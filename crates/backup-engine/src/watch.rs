@@ -11,6 +11,8 @@ use crate::info::JobInfo;
 use crate::requests::Requests;
 use crate::work::Running;
 
+/// Longer than any id of a job.
+pub(crate) const LONGEST_ID: usize = 64;
 /// How far a running job is, is looked at so often.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -20,7 +22,7 @@ pub(crate) async fn look_up(
     running: &Arc<Running>,
     id: &str,
 ) -> Result<Option<JobInfo>, EngineError> {
-    if id.len() > 64 {
+    if id.len() > LONGEST_ID {
         return Ok(None);
     }
     let (requests, running, id) = (Arc::clone(requests), Arc::clone(running), id.to_owned());

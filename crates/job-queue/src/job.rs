@@ -247,6 +247,13 @@ impl Outcome {
         }
     }
 
+    /// The same, and why it ended so, in plain words.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.message = Some(message.into());
+        self
+    }
+
     /// The same with the last lines of the job's log.
     #[must_use]
     pub fn with_log_tail(mut self, lines: Vec<String>) -> Self {

@@ -25,6 +25,7 @@ mod runner;
 mod schedule;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod stop;
 mod store;
 
 pub use error::QueueError;
@@ -36,4 +37,5 @@ pub use runner::{Clock, JobHandler, Runner, Waker};
 pub use schedule::{Schedule, ScheduleError, Ticker};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Opened, SqliteJobs};
+pub use stop::{Stop, StopReason};
 pub use store::{Counts, JobStore};

@@ -1,14 +1,21 @@
 //! What does the jobs of one lane, one after another.
 
+use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::{Job, JobStore, Outcome, QueueError};
+use crate::stop::Stopper;
+use crate::{Job, JobState, JobStore, Outcome, QueueError, Stop, StopReason};
+
+/// How often a claim is renewed, if not said.
+const RENEW_EVERY: Duration = Duration::from_secs(10);
 
 /// Tells what time it is.
 pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
@@ -16,14 +23,23 @@ pub type Clock = Arc<dyn Fn() -> OffsetDateTime + Send + Sync>;
 /// Does the work of a job.
 #[async_trait]
 pub trait JobHandler: Send + Sync {
-    /// Does it, and says how it ended. A panic is a failure of this job alone.
-    async fn run(&self, job: Job) -> Outcome;
+    /// Does it, and says how it ended. A panic is a failure of this job alone. `stop` tells when it is to end early: as
+    /// Canceled if it was called off; if the claim was lost, its outcome is not recorded.
+    async fn run(&self, job: Job, stop: Stop) -> Outcome;
 }
 
 /// Does the jobs of one lane of a store, one after another.
 pub struct Runner {
     steps: Arc<Steps>,
     waker: Waker,
+    renewal: Renewal,
+}
+
+/// When a claim is renewed, and when it is given up.
+#[derive(Debug, Clone, Copy)]
+struct Renewal {
+    every: Duration,
+    lapse: Option<Duration>,
 }
 
 struct Steps {
@@ -36,6 +52,10 @@ struct Steps {
     left: Mutex<Left>,
     /// How many jobs have ended.
     ended: watch::Sender<u64>,
+    /// The job that is being done.
+    current: std::sync::Mutex<Option<(String, Stopper)>>,
+    /// The claim is to be renewed now.
+    look: Notify,
 }
 
 /// What a step left to the next one, as the store failed.
@@ -86,11 +106,27 @@ impl Runner {
             lane: Arc::from(lane),
             left: Mutex::default(),
             ended: watch::Sender::new(0),
+            current: std::sync::Mutex::default(),
+            look: Notify::new(),
         };
         Self {
             steps: Arc::new(steps),
             waker: Waker::default(),
+            renewal: Renewal {
+                every: RENEW_EVERY,
+                lapse: None,
+            },
         }
+    }
+
+    /// The same with claims that are renewed `every` so often while their jobs are done; every 10 seconds, if not said. With a
+    /// `lapse` a job is told to stop as its claim is lost once no renewal was answered for so long, by this process's own
+    /// clock, counted from before the last one that was answered went out: others may [`recover`](JobStore::recover) it then.
+    /// Without one a claim is lost only when the store says so.
+    #[must_use]
+    pub fn renewing(mut self, every: Duration, lapse: Option<Duration>) -> Self {
+        self.renewal = Renewal { every, lapse };
+        self
     }
 
     /// What wakes it.
@@ -105,6 +141,21 @@ impl Runner {
         self.steps.ended.subscribe()
     }
 
+    /// Calls a job off, as [`JobStore::cancel`] does, and tells the work on it at once if this runner does it.
+    ///
+    /// # Errors
+    /// As [`JobStore::cancel`].
+    pub async fn cancel(&self, id: &str) -> Result<JobState, QueueError> {
+        let (id, told, now) = (id.to_owned(), id.to_owned(), (self.steps.clock)());
+        let state = self.steps.with_store(move |store| store.cancel(&id, now)).await?;
+        if state.is_final() {
+            self.steps.ended.send_modify(|ended| *ended += 1);
+        } else {
+            self.steps.call_off(&told);
+        }
+        Ok(state)
+    }
+
     /// Does the next job, if there is one, and says whether there was. A step that is dropped is done to its end all the
     /// same, and the next one waits for that.
     ///
@@ -112,8 +163,8 @@ impl Runner {
     /// [`QueueError`] when the store fails. A job whose outcome could not be stored stays Processing until the next call,
     /// which tries again before anything else; one that was claimed though the claim failed is failed by it.
     pub async fn step(&self) -> Result<bool, QueueError> {
-        let steps = Arc::clone(&self.steps);
-        tokio::spawn(async move { steps.step().await })
+        let (steps, renewal) = (Arc::clone(&self.steps), self.renewal);
+        tokio::spawn(async move { steps.step(renewal).await })
             .await
             .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
@@ -148,7 +199,7 @@ impl Runner {
 }
 
 impl Steps {
-    async fn step(&self) -> Result<bool, QueueError> {
+    async fn step(&self, renewal: Renewal) -> Result<bool, QueueError> {
         let mut left = self.left.lock().await;
         if self.store_outcome(&mut left.unstored).await? {
             return Ok(true);
@@ -162,6 +213,7 @@ impl Steps {
             }
         }
         let (worker, lane) = (Arc::clone(&self.worker), Arc::clone(&self.lane));
+        let asked = Instant::now();
         let claimed = self
             .with_store(move |store| store.claim(&worker, &lane, now))
             .await;
@@ -170,12 +222,72 @@ impl Steps {
             return Ok(false);
         };
         let id = job.id.clone();
-        let handler = Arc::clone(&self.handler);
-        let outcome = tokio::spawn(async move { handler.run(job).await })
-            .await
-            .unwrap_or_else(|error| Outcome::failure(format!("the job ended abnormally: {error}")));
-        left.unstored = Some((id, outcome, (self.clock)()));
+        let (stopper, stop) = Stopper::new();
+        *self.current() = Some((id.clone(), stopper.clone()));
+        let (handler, told) = (Arc::clone(&self.handler), stop.clone());
+        let work = tokio::spawn(async move { handler.run(job, told).await });
+        let done = tokio::select! {
+            done = work => done,
+            never = self.keep(&id, &stopper, asked, renewal) => match never {},
+        };
+        *self.current() = None;
+        if stop.reason() == Some(StopReason::Lost) {
+            log::warn!("job {id} was somebody else's to end: its outcome here is not recorded");
+            self.ended.send_modify(|ended| *ended += 1);
+            return Ok(true);
+        }
+        left.unstored = Some((id, outcome(done), (self.clock)()));
         self.store_outcome(&mut left.unstored).await
+    }
+
+    fn current(&self) -> std::sync::MutexGuard<'_, Option<(String, Stopper)>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn call_off(&self, id: &str) {
+        match &*self.current() {
+            Some((current, stopper)) if current == id => stopper.tell(StopReason::Canceled),
+            // It is somebody else's, or is just being claimed.
+            _ => self.look.notify_one(),
+        }
+    }
+
+    /// Keeps a claim, and tells the work when it is to stop.
+    async fn keep(&self, id: &str, stopper: &Stopper, mut heard: Instant, renewal: Renewal) -> Infallible {
+        let mut next = heard + renewal.every;
+        loop {
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.look.notified() => {}
+            }
+            let asked = Instant::now();
+            next = asked + renewal.every;
+            let (of, worker, now) = (id.to_owned(), Arc::clone(&self.worker), (self.clock)());
+            let renewing = self.with_store(move |store| store.renew(&of, &worker, now));
+            let lapses = renewal.lapse.map(|lapse| heard + lapse);
+            let renewed = match lapses {
+                None => Ok(renewing.await),
+                Some(lapses) => timeout_at(lapses, renewing).await,
+            };
+            match renewed {
+                Ok(Ok(job)) => {
+                    heard = asked;
+                    if job.cancel_requested {
+                        stopper.tell(StopReason::Canceled);
+                    }
+                }
+                Ok(Err(QueueError::NotHeld { .. } | QueueError::NotFound(_))) | Err(_) => {
+                    log::error!("the claim of job {id} is lost: it is told to stop");
+                    stopper.tell(StopReason::Lost);
+                    return std::future::pending().await;
+                }
+                Ok(Err(error)) => {
+                    log::warn!("the claim of job {id} could not be renewed: {error}");
+                    // Soon again, as long as it has not lapsed.
+                    next = asked + renewal.every.min(renewal.lapse.unwrap_or(renewal.every) / 10);
+                }
+            }
+        }
     }
 
     /// Stores how the last job has ended, and says whether there was anything to store.
@@ -205,4 +317,8 @@ impl Steps {
             .await
             .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
+}
+
+fn outcome(done: Result<Outcome, JoinError>) -> Outcome {
+    done.unwrap_or_else(|error| Outcome::failure(format!("the job ended abnormally: {error}")))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use job_queue::{
     Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobState, JobStore, MAIN_LANE, MemoryJobs, NewJob,
-    Note, Outcome, QueueError, Runner, SqliteJobs, conformance,
+    Note, Outcome, QueueError, Runner, SqliteJobs, Stop, conformance,
 };
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -307,7 +307,7 @@ struct Worker {
 
 #[async_trait]
 impl JobHandler for Worker {
-    async fn run(&self, job: Job) -> Outcome {
+    async fn run(&self, job: Job, _stop: Stop) -> Outcome {
         assert_ne!(job.payload, "panic", "as asked");
         self.done.lock().unwrap().push(job.id.clone());
         if job.id == "last" {

@@ -1,4 +1,4 @@
-//! `GET /jobstatus/<id>`.
+//! `GET /jobstatus/<id>` and `POST /terminate/<id>`.
 
 use backup_engine::{JobInfo, JobKind, JobState, ProgressInfo};
 use serde::Serialize;
@@ -76,6 +76,23 @@ impl From<JobInfo> for Job {
             started_at: info.started_at.and_then(rfc3339),
             finished_at: info.finished_at.and_then(rfc3339),
             result: info.result,
+        }
+    }
+}
+
+/// A job that was called off.
+#[derive(Debug, Serialize)]
+pub(crate) struct Terminated {
+    task_id: String,
+    /// `Canceled`; or `Processing`, until the work has come to where it can end.
+    status: JobState,
+}
+
+impl Terminated {
+    pub(crate) fn new(id: &str, status: JobState) -> Self {
+        Self {
+            task_id: id.to_owned(),
+            status,
         }
     }
 }

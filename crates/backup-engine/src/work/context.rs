@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use health_metrics::Metrics;
-use job_queue::{Clock, Job};
+use job_queue::{Clock, Job, Stop};
 use time::OffsetDateTime;
+use zk_snapshot::restore::Permit;
 
+use super::failure::Cause;
 use super::job_log::JobLog;
+use super::permit::OfJob;
 use super::progress::Progress;
 
 /// A job that is being done, and where it says what it does.
@@ -16,10 +19,40 @@ pub(super) struct JobContext {
     pub(super) progress: Arc<Progress>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
+    /// Tells when it is to end early.
+    pub(super) stop: Stop,
+    /// The engine's own.
+    pub(super) permit: Arc<dyn Permit>,
 }
 
 impl JobContext {
     pub(super) fn now(&self) -> OffsetDateTime {
         (self.clock)()
+    }
+
+    /// Whether what it writes to ZooKeeper may be written.
+    pub(super) fn permit(&self) -> Arc<dyn Permit> {
+        Arc::new(OfJob {
+            engine: Arc::clone(&self.permit),
+            stop: self.stop.clone(),
+        })
+    }
+
+    /// # Errors
+    /// [`Cause::Stopped`] once the job is to end early.
+    pub(super) fn check_stop(&self) -> Result<(), Cause> {
+        self.stop.reason().map_or(Ok(()), |why| Err(Cause::Stopped(why)))
+    }
+
+    /// Does `work`, or drops it when the job is to end early.
+    ///
+    /// # Errors
+    /// [`Cause::Stopped`].
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Cause> {
+        tokio::select! {
+            biased;
+            why = self.stop.asked() => Err(Cause::Stopped(why)),
+            done = work => Ok(done),
+        }
     }
 }

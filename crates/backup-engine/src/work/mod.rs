@@ -5,6 +5,7 @@ mod compare_live;
 mod context;
 mod failure;
 mod job_log;
+mod permit;
 mod progress;
 mod restore;
 mod result;
@@ -13,7 +14,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
+use job_queue::{Clock, Job, JobHandler, JobStore, Outcome, Stop};
+use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
 use self::failure::Failure;
@@ -40,11 +42,13 @@ pub(crate) struct Worker {
     pub(crate) running: Arc<Running>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    /// Whether restores may write.
+    pub(crate) permit: Arc<dyn Permit>,
 }
 
 #[async_trait]
 impl JobHandler for Worker {
-    async fn run(&self, job: Job) -> Outcome {
+    async fn run(&self, job: Job, stop: Stop) -> Outcome {
         let Some(kind) = JobKind::from_name(&job.kind) else {
             return Outcome::failure(format!("there is no kind of job {:?}", plain(&job.kind)));
         };
@@ -54,12 +58,16 @@ impl JobHandler for Worker {
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             job,
+            stop,
+            permit: Arc::clone(&self.permit),
         };
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
                 let done = restore::run(&self.vaults, &self.site, &context).await;
-                self.metrics.restore_ended(done.is_err());
+                if context.stop.reason().is_none() || done.is_ok() {
+                    self.metrics.restore_ended(done.is_err());
+                }
                 done
             }
         };
@@ -73,9 +81,16 @@ impl JobHandler for Worker {
         }
         match done {
             Ok(result) => Outcome::success(result.stored()),
-            Err(Failure { cause, result }) => Outcome::failure(cause.to_string())
-                .with_log_tail(context.log.tail())
-                .with_result(result.stored()),
+            Err(Failure { cause, result }) => {
+                let why = cause.to_string();
+                let outcome = match context.stop.reason() {
+                    None => Outcome::failure(why),
+                    Some(_) => Outcome::canceled().with_message(why),
+                };
+                outcome
+                    .with_log_tail(context.log.tail())
+                    .with_result(result.stored())
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod holds;
 mod ids;
 mod queue;
 mod standing;
+mod stopped;
 mod support;
 mod watching;
 

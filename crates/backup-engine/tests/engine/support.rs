@@ -125,11 +125,29 @@ pub(crate) struct Guarded {
 struct Rules {
     denied: BTreeSet<String>,
     acls: BTreeMap<String, Acl>,
+    /// How many calls that write come before one that tells and waits.
+    held: Option<Held>,
+    /// Whoever connects waits for ever.
+    no_connections: bool,
 }
+
+type Held = (usize, oneshot::Sender<()>, oneshot::Receiver<()>);
 
 impl Guarded {
     pub(crate) fn deny(&self, path: &str) {
         self.rules.lock().unwrap().denied.insert(path.to_owned());
+    }
+
+    /// Has the call that writes after the next `calls` wait, once it has told, until what is returned is dropped.
+    pub(crate) fn hold_writes(&self, calls: usize) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
+        let ((tell, told), (go, wait)) = (oneshot::channel(), oneshot::channel());
+        self.rules.lock().unwrap().held = Some((calls, tell, wait));
+        (told, go)
+    }
+
+    /// Has whoever connects wait for ever, or not any more.
+    pub(crate) fn keep_waiting(&self, waits: bool) {
+        self.rules.lock().unwrap().no_connections = waits;
     }
 
     pub(crate) fn show_acl(&self, path: &str, acl: Acl) {
@@ -192,6 +210,21 @@ impl ZnodeReader for Guarded {
 #[async_trait]
 impl ZnodeWriter for Guarded {
     async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
+        let held = {
+            let mut rules = self.rules.lock().unwrap();
+            match &mut rules.held {
+                Some((0, ..)) => rules.held.take(),
+                Some((left, ..)) => {
+                    *left -= 1;
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some((_, tell, wait)) = held {
+            tell.send(()).unwrap();
+            let _ = wait.await; // an error: it was let go
+        }
         self.tree.write_many(ops).await
     }
 
@@ -216,6 +249,10 @@ impl Ensemble for Guarded {
     }
 
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
+        let waits = self.rules.lock().unwrap().no_connections;
+        if waits {
+            std::future::pending::<()>().await;
+        }
         Ok(Box::new(self.clone()))
     }
 

@@ -9,6 +9,7 @@ pub(super) enum Stop {
     Archive(ArchiveError),
     Client(ClientError),
     Ledger(std::io::Error),
+    NoPermit(String),
 }
 
 impl Stop {
@@ -18,6 +19,7 @@ impl Stop {
             Self::Archive(cause) => RestoreError::Archive { cause, report },
             Self::Client(cause) => RestoreError::Client { cause, report },
             Self::Ledger(cause) => RestoreError::Ledger { cause, report },
+            Self::NoPermit(why) => RestoreError::Stopped { why, report },
         }
     }
 }
@@ -75,6 +77,14 @@ pub enum RestoreError {
         /// What had been done until then.
         report: Box<RestoreReport>,
     },
+    /// It was not permitted to go on ([`RestoreOptions::permit`](super::RestoreOptions::permit)).
+    #[error("{why}; {} changes were made before", .report.changes())]
+    Stopped {
+        /// Why not.
+        why: String,
+        /// What had been done until then.
+        report: Box<RestoreReport>,
+    },
 }
 
 impl RestoreError {
@@ -82,9 +92,10 @@ impl RestoreError {
     #[must_use]
     pub fn report(&self) -> Option<&RestoreReport> {
         match self {
-            Self::Archive { report, .. } | Self::Ledger { report, .. } | Self::Client { report, .. } => {
-                Some(report)
-            }
+            Self::Archive { report, .. }
+            | Self::Ledger { report, .. }
+            | Self::Client { report, .. }
+            | Self::Stopped { report, .. } => Some(report),
             Self::NotInBackup(_) | Self::Collision(_) => None,
         }
     }
@@ -93,7 +104,10 @@ impl RestoreError {
     #[must_use]
     pub fn after(mut self, first: RestoreReport) -> Self {
         match &mut self {
-            Self::Archive { report, .. } | Self::Ledger { report, .. } | Self::Client { report, .. } => {
+            Self::Archive { report, .. }
+            | Self::Ledger { report, .. }
+            | Self::Client { report, .. }
+            | Self::Stopped { report, .. } => {
                 **report = first.and(std::mem::take(report));
             }
             Self::NotInBackup(_) | Self::Collision(_) => {}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, MemoryLedger};
+use super::{Ledger, MemoryLedger, Permit, Unhindered};
 use crate::tree::ZnodePath;
 
 /// What a restore may do to znodes that exist.
@@ -47,6 +47,8 @@ pub struct RestoreOptions {
     pub now: i64,
     /// What earlier restores have left unfinished, and where this one notes the same.
     pub ledger: Arc<dyn Ledger>,
+    /// Whether it may go on, and write.
+    pub permit: Arc<dyn Permit>,
 }
 
 impl Default for RestoreOptions {
@@ -62,6 +64,7 @@ impl Default for RestoreOptions {
             counters_known: true,
             now: 0,
             ledger: Arc::new(MemoryLedger::default()),
+            permit: Arc::new(Unhindered),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Permit;
 use super::counters::Counter;
 use super::error::Stop;
 use super::state::RestoreState;
@@ -55,7 +56,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 path: path.clone(),
                 version: None,
             };
-            match deleted(self.live, &delete).await {
+            match deleted(self.live, &delete, &*self.options.permit).await {
                 Ok(()) | Err(WriteError::NoNode) => self.writer.end(&path, false),
                 Err(error) if self.reported_extras.insert(path.clone()) => {
                     self.writer.report.fail(&path, format!("{STUCK}: {error}"));
@@ -78,8 +79,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             .filter_map(|(path, _)| path.child(RESERVED).ok())
             .collect();
         self.writer.begin(&helpers).await?;
+        let (permit, mut stop) = (&self.options.permit, None);
         let (mut refused, mut stuck) = (Vec::new(), Vec::new());
         for (path, counter) in counters {
+            if let Err(why) = self.writer.check_permit() {
+                stop = Some(why);
+                break;
+            }
             if self.writer.places.at(&path).is_failed() {
                 continue; // it is not there, and named
             }
@@ -106,7 +112,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             let outcome = if self.options.dry_run {
                 Ok(())
             } else {
-                raise_one(self.live, &path, counter.wanted).await?
+                raise_one(self.live, &path, counter.wanted, &**permit).await?
             };
             let may_admit = !for_the_last_time
                 && self.writer.places.at(&path).is_wanted()
@@ -129,7 +135,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         for helper in helpers.iter().filter(|helper| !stuck.contains(helper)) {
             self.writer.end(helper, false);
         }
-        Ok(refused)
+        stop.map_or(Ok(refused), Err)
     }
 
     fn leave(&mut self, path: &ZnodePath, low: Low) {
@@ -175,6 +181,7 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
     live: &T,
     path: &ZnodePath,
     wanted: i64,
+    permit: &dyn Permit,
 ) -> Result<Result<(), Low>, ClientError> {
     let Ok(child) = path.child(RESERVED) else {
         return Ok(Err(Low::Because(
@@ -198,9 +205,9 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
             Ok(steps) => usize::try_from(steps).unwrap_or(usize::MAX),
             Err(low) => return Ok(Err(low)),
         };
-        if let Err(error) = step(live, &create, &delete, steps).await {
+        if let Err(error) = step(live, &create, &delete, steps, permit).await {
             // It is in the way where this restore, or an interrupted one, could create it and not delete it.
-            match deleted(live, &delete).await {
+            match deleted(live, &delete, permit).await {
                 Ok(()) | Err(WriteError::NoNode) => {}
                 Err(WriteError::NoAuth) if error == WriteError::NoAuth => {}
                 Err(stuck) => return Ok(Err(Low::Stuck(stuck.to_string()))),
@@ -218,9 +225,14 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
 }
 
 /// Deletes, until the outcome is known or that was tried often enough.
-async fn deleted<T: ZnodeWriter + ?Sized>(live: &T, delete: &WriteOp) -> Result<(), WriteError> {
+async fn deleted<T: ZnodeWriter + ?Sized>(
+    live: &T,
+    delete: &WriteOp,
+    permit: &dyn Permit,
+) -> Result<(), WriteError> {
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {
+        permit.may_write().map_err(WriteError::Refused)?;
         outcome = live
             .write_many(std::slice::from_ref(delete))
             .await
@@ -239,6 +251,7 @@ async fn step<T: ZnodeWriter + ?Sized>(
     create: &WriteOp,
     delete: &WriteOp,
     steps: usize,
+    permit: &dyn Permit,
 ) -> Result<(), WriteError> {
     let per_call = if live.keeps_order() {
         // One `multi` takes them all, so that nobody sees the child.
@@ -249,16 +262,19 @@ async fn step<T: ZnodeWriter + ?Sized>(
     };
     let mut left = steps;
     while left > 0 {
+        permit.may_go_on().map_err(WriteError::Refused)?;
         let pairs = left.min(per_call);
         let ops: Vec<_> = (0..pairs)
             .flat_map(|_| [create.clone(), delete.clone()])
             .collect();
         if live.keeps_order() {
+            permit.may_write().map_err(WriteError::Refused)?;
             for outcome in live.write_many(&ops).await {
                 outcome?;
             }
         } else {
             for op in &ops {
+                permit.may_write().map_err(WriteError::Refused)?;
                 for outcome in live.write_many(std::slice::from_ref(op)).await {
                     outcome?;
                 }

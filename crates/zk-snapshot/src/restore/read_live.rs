@@ -54,6 +54,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 if batch.is_empty() {
                     break;
                 }
+                self.writer.check_permit()?;
                 let find = |(family, path): (Family, ZnodePath)| {
                     let placed = waiting.remove(&path)?;
                     let asking = self.asking(&placed);

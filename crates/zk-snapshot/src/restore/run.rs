@@ -65,6 +65,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             let why = "its ACL is changed by others all the time";
             self.writer.report.fail(path, why.to_owned());
         }
-        self.look_at_unfinished().await
+        self.look_at_unfinished().await?;
+        self.writer.check_refusal()
     }
 }

@@ -13,7 +13,7 @@ use super::ledger::{Ledger, Unfinished};
 use super::places::Places;
 use super::plan::{Hint, Step};
 use super::surprise::Surprise;
-use super::{Change, RestoreOptions, RestoreReport};
+use super::{Change, Permit, RestoreOptions, RestoreReport};
 use crate::tree::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Calls in flight together.
@@ -31,7 +31,12 @@ pub(super) struct UnderWay {
     then: Vec<Step>,
 }
 
-type Outcomes = (Vec<WriteOp>, Vec<UnderWay>, Vec<Result<(), WriteError>>);
+/// Or why the call was not made.
+type Outcomes = (
+    Vec<WriteOp>,
+    Vec<UnderWay>,
+    Result<Vec<Result<(), WriteError>>, String>,
+);
 
 /// Sends operations in batches, several at a time, and counts what became of them.
 pub(super) struct Writer<'a, T: ?Sized> {
@@ -39,6 +44,9 @@ pub(super) struct Writer<'a, T: ?Sized> {
     dry_run: bool,
     show: usize,
     ledger: &'a Arc<dyn Ledger>,
+    permit: &'a Arc<dyn Permit>,
+    /// Why a call was not made.
+    not_permitted: Option<String>,
     /// Where what is renamed goes.
     targets: &'a BTreeMap<ZnodePath, ZnodePath>,
     pub(super) report: RestoreReport,
@@ -73,6 +81,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             dry_run: options.dry_run,
             show: options.show,
             ledger: &options.ledger,
+            permit: &options.permit,
+            not_permitted: None,
             targets: &options.renames,
             report: RestoreReport::default(),
             places,
@@ -93,6 +103,19 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             limit: BYTES,
             in_flight: FuturesOrdered::new(),
         })
+    }
+
+    /// Ends the restore where it may not go on, or could not write.
+    pub(super) fn check_permit(&mut self) -> Result<(), Stop> {
+        self.check_refusal()?;
+        self.permit.may_go_on().map_err(Stop::NoPermit)
+    }
+
+    /// Ends the restore where it could not write.
+    pub(super) fn check_refusal(&mut self) -> Result<(), Stop> {
+        self.not_permitted
+            .take()
+            .map_or(Ok(()), |why| Err(Stop::NoPermit(why)))
     }
 
     pub(super) fn hint(&self, path: &ZnodePath) -> Hint {
@@ -190,7 +213,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     pub(super) async fn abandon(&mut self) {
         self.batch.clear();
         while let Some((ops, rests, outcomes)) = self.in_flight.next().await {
-            for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes) {
+            for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes.unwrap_or_default()) {
                 match outcome {
                     Ok(()) => self.succeeded(op.path(), rest.counts, rest.ends),
                     Err(error) => self.report.fail(op.path(), error.to_string()),
@@ -210,6 +233,10 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     }
 
     async fn send(&mut self) -> Result<(), Stop> {
+        self.check_refusal()?;
+        if !self.batch.is_empty() {
+            self.check_permit()?;
+        }
         if !self.begun.is_empty() {
             let begun = std::mem::take(&mut self.begun);
             self.ledger.begin(&begun).await?;
@@ -218,7 +245,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             }
         }
         self.bytes = 0;
-        let live = self.live;
+        let (live, permit) = (self.live, self.permit);
         let mut waiting = std::mem::take(&mut self.batch).into_iter().peekable();
         while waiting.peek().is_some() {
             let (mut ops, mut rests, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -232,7 +259,10 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
                 }
             }
             let call = async move {
-                let outcomes = live.write_many(&ops).await;
+                let outcomes = match permit.may_write() {
+                    Ok(()) => Ok(live.write_many(&ops).await),
+                    Err(why) => Err(why),
+                };
                 (ops, rests, outcomes)
             };
             self.in_flight.push_back(call.boxed());
@@ -241,6 +271,13 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     }
 
     fn judge(&mut self, (ops, rests, outcomes): Outcomes) {
+        let outcomes = match outcomes {
+            Ok(outcomes) => outcomes,
+            Err(why) => {
+                self.not_permitted.get_or_insert(why);
+                return;
+            }
+        };
         let several = ops.len() > 1;
         let lost = |outcome: &Result<(), WriteError>| matches!(outcome, Err(WriteError::Unknown(_)));
         if several && outcomes.iter().any(lost) {

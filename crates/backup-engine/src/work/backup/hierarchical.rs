@@ -44,7 +44,7 @@ pub(super) async fn stage(
 ) -> Result<Staged, Failure> {
     let JobContext { log, progress, .. } = context;
     progress.phase("connecting");
-    let client = site.ensemble.connect().await?;
+    let client = context.unless_stopped(site.ensemble.connect()).await??;
     progress.phase("capturing");
     let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
     let (roots, now) = (manifest.roots.clone(), context.now());
@@ -66,12 +66,13 @@ pub(super) async fn stage(
         known_acls: known.map(|(_, index)| index),
         ..CaptureOptions::default()
     };
-    let captured = capture(&*client, &options, sink).await;
+    // Where it is dropped the writer finds that nothing more comes, and what it has written goes with its stage.
+    let captured = context.unless_stopped(capture(&*client, &options, sink)).await;
     let written = writing.await;
     client.close().await;
     // If the writer failed, the capture only knows that nobody listened.
     let written = written??;
-    let mut summary = captured?;
+    let mut summary = captured??;
     for path in written.too_large {
         log.error(&format!("{path} is too large for a backup"));
         summary.unreadable += 1;

@@ -27,7 +27,8 @@ struct Staged {
     outcome: Outcome,
 }
 
-/// Writes the vault of the job. If that fails, a vault that says so is written instead, where that is possible.
+/// Writes the vault of the job. If that fails, a vault that says so is written instead, where that is possible; one that is
+/// stopped leaves nothing.
 pub(super) async fn run(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
@@ -79,6 +80,9 @@ pub(super) async fn run(
         Err(failure) => {
             let reason = failure.cause.to_string();
             log.error(&reason);
+            if context.stop.reason().is_some() {
+                return Err(failure); // its stage is gone, and nothing is left of it
+            }
             metrics.backup_ended(mode, true, 0.0, 0, 0);
             leave_a_failed_vault(vaults, context, manifest, reason).await;
             return Err(failure);
@@ -130,6 +134,7 @@ fn znodes_of_the_last(vaults: &Vaults, roots: Option<&Vec<String>>) -> Option<u6
 }
 
 async fn finish(context: &JobContext, staged: Staged, mut manifest: Manifest) -> Result<Manifest, Failure> {
+    context.check_stop()?;
     context.progress.phase("committing");
     let Staged {
         mut stage,

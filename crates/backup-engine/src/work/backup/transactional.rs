@@ -1,7 +1,9 @@
 //! A transactional backup: the state that servers keep, as one clean snapshot.
 
+use std::io;
 use std::sync::Arc;
 
+use job_queue::Stop;
 use sha2::{Digest, Sha256};
 use vault_store::{
     AsOf, Captured, Consistency, Contents, Digests, Dropped, FileEntry, FileName, FrameEntry, Kinds,
@@ -14,7 +16,7 @@ use crate::requests::BackupRequest;
 use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::work::context::JobContext;
-use crate::work::failure::Failure;
+use crate::work::failure::{Cause, Failure};
 use crate::work::job_log::JobLog;
 use crate::work::progress::Progress;
 
@@ -37,7 +39,7 @@ pub(super) async fn stage(
     progress.phase("gathering");
     let mut refusals = Vec::new();
     for source in &site.states {
-        match source.gather(&*site.ensemble).await {
+        match context.unless_stopped(source.gather(&*site.ensemble)).await? {
             Ok(gathered) => {
                 tell(source.name(), &gathered, &refusals, log);
                 let (store, id, counter) = (
@@ -48,9 +50,10 @@ pub(super) async fn stage(
                 let contents = contents(site, request, source.name(), &gathered, &refusals);
                 let (outcome, consistency) = (outcome(&gathered), claim(&gathered));
                 progress.phase("writing");
+                let stop = context.stop.clone();
                 let (stage, file) = tokio::task::spawn_blocking(move || {
                     let mut stage = store.stage(&id)?;
-                    let file = write(&gathered.tree, &mut *stage, &counter)?;
+                    let file = write(&gathered.tree, &mut *stage, &counter, &stop)?;
                     Ok::<_, Failure>((stage, file))
                 })
                 .await??;
@@ -112,12 +115,20 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
 }
 
 /// Writes the snapshot, and notes its parts.
-fn write(tree: &FileTree, stage: &mut dyn Stage, progress: &Progress) -> Result<FileEntry, Failure> {
+fn write(
+    tree: &FileTree,
+    stage: &mut dyn Stage,
+    progress: &Progress,
+    stop: &Stop,
+) -> Result<FileEntry, Failure> {
     let name: FileName = tree.file_name().parse()?;
     let mut out = stage.create(&name)?;
     let mut frames: Vec<FrameEntry> = Vec::new();
     let mut bytes = 0;
     tree.write(|part, records| {
+        if let Some(why) = stop.reason() {
+            return Err(io::Error::other(Cause::Stopped(why)));
+        }
         out.write_all(part)?;
         progress.add(records, part.len());
         let length = part.len() as u64;

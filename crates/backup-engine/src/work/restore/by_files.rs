@@ -37,7 +37,7 @@ pub(super) async fn run(
     progress.phase("verifying");
     let (kept, vault, now) = (Arc::clone(vaults), id.clone(), context.now());
     let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now));
-    let (manifest, opened) = opening.await??;
+    let (manifest, opened) = context.unless_stopped(opening).await???;
     let plan = Plan::new(site, &recovery, &manifest, payload).await?;
     if manifest.consistency() == Some(Consistency::Fuzzy) {
         log.error(
@@ -47,6 +47,9 @@ pub(super) async fn run(
     if payload.dry_run {
         return Ok(plan.told());
     }
+    // From here it is not called off until the servers are compared.
+    context.check_stop()?;
+    context.permit().may_write()?;
     progress.phase("placing");
     place_files(vaults, site, context, id, &plan).await?;
     let Some(command) = &recovery.command else {

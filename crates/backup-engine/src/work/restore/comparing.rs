@@ -59,6 +59,9 @@ impl<'a> Comparing<'a> {
         let (mut why, mut closed) = ("it does not serve".to_owned(), 0);
         // However late it is, each is looked at once.
         loop {
+            if let Err(stopped) = self.context.check_stop() {
+                return Err(format!("{stopped}: {} was not compared with the backup", member.name()).into());
+            }
             if member.probe().await.reachable {
                 match self.differences(member).await {
                     Ok(report) => match told(&report) {

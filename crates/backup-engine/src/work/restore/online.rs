@@ -39,9 +39,9 @@ pub(super) async fn run(
             .map(|contents| contents.captured().znodes);
         Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now), znodes))
     });
-    let (opened, same_ensemble, znodes) = opening.await??;
+    let (opened, same_ensemble, znodes) = context.unless_stopped(opening).await???;
     progress.phase("connecting");
-    let client = site.ensemble.connect().await?;
+    let client = context.unless_stopped(site.ensemble.connect()).await??;
     progress.phase("restoring");
     let dry_run = payload.dry_run;
     let options = RestoreOptions {
@@ -52,6 +52,7 @@ pub(super) async fn run(
         sequence_limit: site.sequence_limit,
         counters_known: opened.counters_known,
         now: context.now().unix_timestamp() * 1_000,
+        permit: context.permit(),
         ledger: site.unfinished.of(&context.job.id, id.as_str()),
         ..RestoreOptions::default()
     };

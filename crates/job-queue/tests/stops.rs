@@ -1,0 +1,187 @@
+//! Claims that are renewed while their jobs are done, and jobs that are told to stop.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use job_queue::{
+    Clock, FaultyJobs, Job, JobCall, JobFault, JobHandler, JobState, JobStore, MAIN_LANE, MemoryJobs, NewJob,
+    Outcome, QueueError, Runner, Stop, StopReason,
+};
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+const SOON: Duration = Duration::from_millis(2);
+const NEVER: Duration = Duration::from_hours(1);
+
+fn at(second: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(1_700_000_000 + second).unwrap()
+}
+
+/// Works until it is told to stop, or to end.
+struct Patient {
+    begun: mpsc::UnboundedSender<()>,
+    end: Mutex<mpsc::UnboundedReceiver<()>>,
+    stopped: mpsc::UnboundedSender<StopReason>,
+}
+
+#[async_trait]
+impl JobHandler for Patient {
+    async fn run(&self, _job: Job, stop: Stop) -> Outcome {
+        self.begun.send(()).unwrap();
+        let mut end = self.end.lock().await;
+        tokio::select! {
+            why = stop.asked() => {
+                self.stopped.send(why).unwrap();
+                Outcome::canceled()
+            }
+            _ = end.recv() => Outcome::success("done".into()),
+        }
+    }
+}
+
+struct World {
+    below: Arc<MemoryJobs>,
+    store: FaultyJobs,
+    runner: Arc<Runner>,
+    begun: mpsc::UnboundedReceiver<()>,
+    end: mpsc::UnboundedSender<()>,
+    stopped: mpsc::UnboundedReceiver<StopReason>,
+}
+
+/// One job, and who does it.
+fn world(every: Duration, lapse: Option<Duration>) -> World {
+    let below = Arc::new(MemoryJobs::new());
+    below.enqueue(NewJob::new("a", "kind"), at(0), 9).unwrap();
+    let store = FaultyJobs::new(Arc::clone(&below) as Arc<dyn JobStore>);
+    let (tell_begun, begun) = mpsc::unbounded_channel();
+    let (end, wait) = mpsc::unbounded_channel();
+    let (tell_stopped, stopped) = mpsc::unbounded_channel();
+    let handler = Patient {
+        begun: tell_begun,
+        end: Mutex::new(wait),
+        stopped: tell_stopped,
+    };
+    let clock: Clock = Arc::new(|| at(5));
+    let runner = Runner::new(Arc::new(store.clone()), Arc::new(handler), clock, "w", MAIN_LANE);
+    World {
+        below,
+        store,
+        runner: Arc::new(runner.renewing(every, lapse)),
+        begun,
+        end,
+        stopped,
+    }
+}
+
+impl World {
+    async fn begin(&mut self) -> JoinHandle<Result<bool, QueueError>> {
+        let runner = Arc::clone(&self.runner);
+        let step = tokio::spawn(async move { runner.step().await });
+        self.begun.recv().await.unwrap();
+        step
+    }
+
+    fn job(&self) -> Job {
+        self.below.get("a").unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_renewed_while_its_job_is_done_and_another_try_follows_one_that_failed() {
+    let mut world = world(SOON, None);
+    world.store.plan(JobCall::Renew, 1, JobFault::Fail);
+    world.store.plan(JobCall::Renew, 2, JobFault::LoseAnswer);
+    let (tell, renewed) = std::sync::mpsc::channel();
+    let told = move || tell.send(()).unwrap();
+    world
+        .store
+        .plan(JobCall::Renew, 4, JobFault::Delay(Box::new(told)));
+    let step = world.begin().await;
+    tokio::task::spawn_blocking(move || renewed.recv().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(world.job().renewed_at, Some(at(5)));
+    world.end.send(()).unwrap();
+    assert!(step.await.unwrap().unwrap());
+    assert_eq!(world.job().state, JobState::Successful);
+    assert!(world.stopped.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_job_that_is_called_off_is_told_at_once_and_ends_as_canceled() {
+    let mut world = world(NEVER, None);
+    let mut ended = world.runner.ended();
+    let step = world.begin().await;
+    assert_eq!(world.runner.cancel("a").await.unwrap(), JobState::Processing);
+    assert_eq!(world.stopped.recv().await, Some(StopReason::Canceled));
+    assert!(step.await.unwrap().unwrap());
+    assert_eq!(world.job().state, JobState::Canceled);
+    assert!(ended.has_changed().unwrap());
+    ended.mark_unchanged();
+
+    world.below.enqueue(NewJob::new("b", "kind"), at(0), 9).unwrap();
+    assert_eq!(world.runner.cancel("b").await.unwrap(), JobState::Canceled);
+    assert!(ended.has_changed().unwrap(), "who waits for it is told");
+    assert!(!world.runner.step().await.unwrap());
+    assert!(matches!(
+        world.runner.cancel("b").await,
+        Err(QueueError::Illegal { .. })
+    ));
+    assert!(matches!(
+        world.runner.cancel("c").await,
+        Err(QueueError::NotFound(_))
+    ));
+}
+
+#[tokio::test]
+async fn one_that_somebody_else_called_off_is_told_when_its_claim_is_renewed() {
+    let mut world = world(SOON, None);
+    let step = world.begin().await;
+    world.below.cancel("a", at(6)).unwrap();
+    assert_eq!(world.stopped.recv().await, Some(StopReason::Canceled));
+    assert!(step.await.unwrap().unwrap());
+    assert_eq!(world.job().state, JobState::Canceled);
+}
+
+#[tokio::test]
+async fn one_whose_claim_is_lost_is_told_and_its_end_is_not_recorded() {
+    let mut world = world(SOON, None);
+    let step = world.begin().await;
+    world.below.recover("other", Some(at(100)), at(7)).unwrap();
+    assert_eq!(world.stopped.recv().await, Some(StopReason::Lost));
+    assert!(step.await.unwrap().unwrap());
+    let job = world.job();
+    assert_eq!(
+        (job.state, job.message.as_deref()),
+        (JobState::Failed, Some("interrupted"))
+    );
+    assert!(!world.runner.step().await.unwrap(), "the next one can be done");
+}
+
+#[tokio::test]
+async fn a_claim_that_nobody_answers_for_is_lost_when_it_lapses() {
+    for hangs in [false, true] {
+        let mut world = world(SOON, Some(20 * SOON));
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        if hangs {
+            let hang = move || {
+                let _ = wait.recv(); // an error: it was released
+            };
+            world
+                .store
+                .plan(JobCall::Renew, 2, JobFault::Delay(Box::new(hang)));
+        } else {
+            for nth in 2..1_000 {
+                world.store.plan(JobCall::Renew, nth, JobFault::Fail);
+            }
+        }
+        let step = world.begin().await;
+        assert_eq!(world.stopped.recv().await, Some(StopReason::Lost));
+        assert!(step.await.unwrap().unwrap());
+        assert_eq!(world.job().state, JobState::Processing, "it is for others to end");
+        drop(release);
+    }
+}
