@@ -107,7 +107,11 @@ impl S3Server {
             Some(days) => server.lock(days)?,
         }
         if setup.versions && setup.locked_days.is_none() {
-            server.configure("versioning", "VersioningConfiguration", "<Status>Enabled</Status>")?;
+            server.configure(
+                "versioning",
+                "VersioningConfiguration",
+                "<Status>Enabled</Status>",
+            )?;
         }
         Ok(server)
     }
@@ -122,7 +126,14 @@ impl S3Server {
         let output = File::create(&log)?;
         let mut command = Command::new(&self.program);
         command
-            .args(["--quiet", "--keep-alive", "--access", KEY_ID, "--secret", KEY_SECRET])
+            .args([
+                "--quiet",
+                "--keep-alive",
+                "--access",
+                KEY_ID,
+                "--secret",
+                KEY_SECRET,
+            ])
             .args(["--port", &format!("127.0.0.1:{}", self.port)]);
         if self.setup.tls.is_some() {
             command.arg("--cert").arg(self.path("cert.pem"));
@@ -141,7 +152,10 @@ impl S3Server {
         self.process = Some(process);
         let deadline = Instant::now() + Duration::from_secs(60);
         while !self.serves() {
-            let running = self.process.as_mut().is_some_and(|p| matches!(p.try_wait(), Ok(None)));
+            let running = self
+                .process
+                .as_mut()
+                .is_some_and(|p| matches!(p.try_wait(), Ok(None)));
             if !running || Instant::now() > deadline {
                 self.kill();
                 return Err(S3Error::NotServing(fs::read_to_string(&log).unwrap_or_default()));
@@ -210,16 +224,21 @@ impl S3Server {
     }
 
     fn configure(&self, what: &str, element: &str, text: &str) -> Result<(), S3Error> {
-        let body = format!(
-            "<{element} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{text}</{element}>"
-        );
+        let body = format!("<{element} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{text}</{element}>");
         self.ask(&format!("?{what}="), &["--data", &body])
     }
 
     /// A `PUT` to the bucket.
     fn ask(&self, query: &str, more: &[&str]) -> Result<(), S3Error> {
         let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--fail-with-body", "--insecure", "-X", "PUT"])
+            .args([
+                "--silent",
+                "--show-error",
+                "--fail-with-body",
+                "--insecure",
+                "-X",
+                "PUT",
+            ])
             .args(["--aws-sigv4", "aws:amz:us-east-1:s3"])
             .args(["--user", &format!("{KEY_ID}:{KEY_SECRET}")])
             .args(["-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD"])
@@ -286,7 +305,10 @@ fn fetch(target: &Path, copy: &Path) -> io::Result<()> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let end: Vec<_> = said.lines().rev().take(3).collect();
-        return Err(io::Error::other(format!("go install {PACKAGE} failed: {}", end.join(" / "))));
+        return Err(io::Error::other(format!(
+            "go install {PACKAGE} failed: {}",
+            end.join(" / ")
+        )));
     }
     fs::rename(stage.path().join("versitygw"), copy)
 }

@@ -1,8 +1,9 @@
 //! A store that fails when it is told to, for the tests of whoever keeps vaults.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use crate::faults::{Faults, Turn, VaultFault};
 use crate::{FileName, Manifest, Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification};
 
 /// A call to a [`VaultStore`], to a [`Stage`] of it, or to a file of either.
@@ -40,16 +41,6 @@ pub enum VaultCall {
     Commit,
 }
 
-/// What becomes of a call.
-pub enum VaultFault {
-    /// It fails and does nothing.
-    Fail,
-    /// It is done, and its caller is told that it failed.
-    LoseAnswer,
-    /// It is done once this has returned.
-    Delay(Box<dyn FnOnce() + Send>),
-}
-
 /// A store of which calls fail that were named beforehand, and the others go through. Clones share everything.
 ///
 /// ```
@@ -63,14 +54,7 @@ pub enum VaultFault {
 #[derive(Clone)]
 pub struct FaultyVaults {
     store: Arc<dyn VaultStore>,
-    plan: Arc<Mutex<Plan>>,
-}
-
-#[derive(Default)]
-struct Plan {
-    /// For which calls, how many of them are left until it comes, and what comes then.
-    faults: Vec<(Option<VaultCall>, usize, VaultFault)>,
-    cut: bool,
+    faults: Faults<VaultCall>,
 }
 
 impl FaultyVaults {
@@ -79,41 +63,24 @@ impl FaultyVaults {
     pub fn new(store: Arc<dyn VaultStore>) -> Self {
         Self {
             store,
-            plan: Arc::default(),
+            faults: Faults::new(),
         }
     }
 
     /// Has the `nth` call of this kind from now on, counted from 1, meet `fault`; without a kind the `nth` of all.
     pub fn plan(&self, call: impl Into<Option<VaultCall>>, nth: usize, fault: VaultFault) {
-        self.lock().faults.push((call.into(), nth, fault));
+        self.faults.plan(call.into(), nth, fault);
     }
 
     /// How many planned faults have not come up yet.
     #[must_use]
     pub fn left(&self) -> usize {
-        self.lock().faults.len()
+        self.faults.left()
     }
 
     /// Has every call fail from now on, also one that is delayed: whoever makes them does not reach the store any more.
     pub fn cut(&self) {
-        self.lock().cut = true;
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The first fault of those that are due.
-    fn due(&self, call: VaultCall) -> Option<VaultFault> {
-        let mut plan = self.lock();
-        let mut due = None;
-        for (index, (which, left, _)) in plan.faults.iter_mut().enumerate() {
-            if which.is_none_or(|which| which == call) {
-                *left = left.saturating_sub(1);
-                due = due.or((*left == 0).then_some(index));
-            }
-        }
-        due.map(|index| plan.faults.remove(index).2)
+        self.faults.cut();
     }
 
     fn through<T, E: From<Planned>>(
@@ -121,18 +88,13 @@ impl FaultyVaults {
         call: VaultCall,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        let due = self.due(call);
-        let lost = matches!(due, Some(VaultFault::LoseAnswer));
-        let fails = matches!(due, Some(VaultFault::Fail));
-        if let Some(VaultFault::Delay(wait)) = due {
-            wait();
-        }
-        if fails || self.lock().cut {
-            return Err(Planned(call).into());
-        }
-        match work() {
-            Ok(_) if lost => Err(Planned(call).into()),
-            answer => answer,
+        match self.faults.turn(&call) {
+            Turn::Fail => Err(Planned(call).into()),
+            Turn::Go => work(),
+            Turn::LoseAnswer => match work() {
+                Ok(_) => Err(Planned(call).into()),
+                failed => failed,
+            },
         }
     }
 }

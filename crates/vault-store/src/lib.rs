@@ -28,7 +28,11 @@ pub mod conformance;
 mod contents;
 mod error;
 #[cfg(feature = "conformance")]
+mod faults;
+#[cfg(feature = "conformance")]
 mod faulty;
+#[cfg(all(feature = "conformance", feature = "object-store"))]
+mod faulty_objects;
 mod fs;
 mod id;
 mod manifest;
@@ -49,7 +53,11 @@ pub use contents::{
 };
 pub use error::StoreError;
 #[cfg(feature = "conformance")]
-pub use faulty::{FaultyVaults, VaultCall, VaultFault};
+pub use faults::VaultFault;
+#[cfg(feature = "conformance")]
+pub use faulty::{FaultyVaults, VaultCall};
+#[cfg(all(feature = "conformance", feature = "object-store"))]
+pub use faulty_objects::{FaultyObjects, ObjectCall};
 pub use fs::FsStore;
 pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};

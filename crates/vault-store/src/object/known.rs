@@ -59,9 +59,8 @@ impl Known {
             state
                 .vaults
                 .retain(|id, seen| there.get(id).is_some_and(|meta| tag(meta) == seen.tag));
-            let is_new = |(id, meta): &(&VaultId, &ObjectMeta)| {
-                meta.size <= SMALL && !state.vaults.contains_key(*id)
-            };
+            let is_new =
+                |(id, meta): &(&VaultId, &ObjectMeta)| meta.size <= SMALL && !state.vaults.contains_key(*id);
             there.iter().filter(is_new).map(|(id, _)| id.clone()).collect()
         };
         let looks = new.into_iter().map(|id| {

@@ -23,7 +23,11 @@ impl ObjectVaults {
     /// As [`VaultStore::manifest`]; [`StoreError::Failed`] where this store can sign none.
     pub fn links(&self, id: &VaultId, valid_for: Duration) -> Result<Vec<(FileName, String)>, StoreError> {
         let Some(signer) = self.signer.clone() else {
-            return Err(StoreError::failed(id, false, "this storage has no links to its files"));
+            return Err(StoreError::failed(
+                id,
+                false,
+                "this storage has no links to its files",
+            ));
         };
         let manifest = self.manifest(id)?;
         let stage = self.head(id)?.stage;
@@ -37,6 +41,9 @@ impl ObjectVaults {
             let urls = signer.signed_urls(Method::GET, &keys, valid_for).await;
             urls.map_err(|error| told(format_args!("links to backup {id}"), &error))
         })?;
-        Ok(names.into_iter().zip(urls.into_iter().map(String::from)).collect())
+        Ok(names
+            .into_iter()
+            .zip(urls.into_iter().map(String::from))
+            .collect())
     }
 }

@@ -28,9 +28,7 @@ pub use self::s3::{S3Config, S3Keys, S3Secret};
 use self::sealed::{Head, Sealed};
 use self::stage::{ObjectStage, Staging};
 use self::told::{is_missing, told};
-use crate::{
-    FileName, Manifest, Stage, StoreError, VERIFIED, VaultId, VaultRead, VaultStore, Verification,
-};
+use crate::{FileName, Manifest, Stage, StoreError, VERIFIED, VaultId, VaultRead, VaultStore, Verification};
 
 /// Vaults in whatever `object_store` reaches: S3 and what speaks its protocol, a directory, memory.
 ///
@@ -173,7 +171,8 @@ impl VaultStore for ObjectVaults {
 
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
         let key = self.place.file(id, &self.head(id)?.stage, VERIFIED);
-        let text = serde_json::to_vec_pretty(result).map_err(|error| StoreError::failed(&key, false, error))?;
+        let text =
+            serde_json::to_vec_pretty(result).map_err(|error| StoreError::failed(&key, false, error))?;
         self.place.put(key, text)
     }
 

@@ -121,7 +121,10 @@ impl Place {
         let mut there = BTreeMap::new();
         while let Some(meta) = list.next().await {
             let meta = meta.map_err(|error| told(&folder, &error))?;
-            let name = meta.location.filename().and_then(|name| name.strip_suffix(".json"));
+            let name = meta
+                .location
+                .filename()
+                .and_then(|name| name.strip_suffix(".json"));
             if let Some(id) = name.and_then(|name| name.parse().ok()) {
                 there.insert(id, meta);
             }

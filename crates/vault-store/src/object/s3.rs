@@ -17,8 +17,6 @@ use crate::StoreError;
 /// Within this the first byte of a part, and its last, must be through.
 const REQUEST: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(5);
-/// After this a request that failed is not sent again.
-const RETRYING: Duration = Duration::from_secs(60);
 
 /// Where a bucket is, and with what it is opened.
 #[derive(Debug, Clone)]
@@ -37,6 +35,8 @@ pub struct S3Config {
     pub verify_tls: bool,
     /// A file of certificates (PEM), or a directory of such files, that are trusted beside the system's.
     pub certificates: Option<PathBuf>,
+    /// A request that failed and may succeed is sent again until then, with pauses.
+    pub retry_for: Duration,
 }
 
 /// An access key.
@@ -59,7 +59,7 @@ pub enum S3Secret {
 }
 
 impl S3Config {
-    /// That of a bucket of Amazon's, with the keys of the environment.
+    /// That of a bucket of Amazon's, with the keys of the environment, and a minute for retries.
     pub fn new(bucket: impl Into<String>) -> Self {
         Self {
             url: None,
@@ -69,6 +69,7 @@ impl S3Config {
             keys: None,
             verify_tls: true,
             certificates: None,
+            retry_for: Duration::from_secs(60),
         }
     }
 
@@ -100,7 +101,7 @@ impl S3Config {
         }
         let is_host = self.url.is_none() && !self.bucket.contains('.');
         let retry = RetryConfig {
-            retry_timeout: RETRYING,
+            retry_timeout: self.retry_for,
             ..RetryConfig::default()
         };
         let built = builder
@@ -127,12 +128,15 @@ impl S3Config {
         if let Some(path) = &self.certificates {
             for file in files(path).map_err(|error| StoreError::io(path.display(), error))? {
                 let bytes = fs::read(&file).map_err(|error| StoreError::io(file.display(), error))?;
-                let found = Certificate::from_pem_bundle(&bytes).map_err(|error| told(file.display(), &error))?;
+                let found =
+                    Certificate::from_pem_bundle(&bytes).map_err(|error| told(file.display(), &error))?;
                 if found.is_empty() && file == *path {
                     let what = "it has no certificate (PEM)";
                     return Err(StoreError::failed(file.display(), false, what));
                 }
-                options = found.into_iter().fold(options, ClientOptions::with_root_certificate);
+                options = found
+                    .into_iter()
+                    .fold(options, ClientOptions::with_root_certificate);
             }
         }
         Ok(options)
@@ -160,7 +164,10 @@ impl S3Secret {
             Self::Text(text) => Ok(text.clone()),
             Self::File(path) => match fs::read_to_string(path) {
                 Ok(text) => Ok(text.trim().to_owned()),
-                Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", path.display()))),
+                Err(error) => Err(io::Error::new(
+                    error.kind(),
+                    format!("{}: {error}", path.display()),
+                )),
             },
         }
     }

@@ -8,7 +8,8 @@ use crate::StoreError;
 
 /// Whether there is no such object; a bucket that is not there is another matter.
 pub(super) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::NotFound { .. }) && between(&error.to_string(), "<Code>", "<") != Some("NoSuchBucket")
+    matches!(error, Error::NotFound { .. })
+        && between(&error.to_string(), "<Code>", "<") != Some("NoSuchBucket")
 }
 
 /// Tells what failed, and whether the same may succeed later.
@@ -61,7 +62,14 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
 /// Whether a deletion was refused because the object is under retention or a legal hold.
 pub(super) fn is_retained(error: &Error) -> bool {
     let text = error.to_string().to_lowercase();
-    ["object lock", "objectlock", "worm protected", "retention", "legal hold", "immutable"]
-        .iter()
-        .any(|word| text.contains(word))
+    [
+        "object lock",
+        "objectlock",
+        "worm protected",
+        "retention",
+        "legal hold",
+        "immutable",
+    ]
+    .iter()
+    .any(|word| text.contains(word))
 }

@@ -65,7 +65,11 @@ impl ObjectFile {
             return Err(StoreError::failed(&self.key, false, "its stage is gone"));
         }
         match self.failed {
-            true => Err(StoreError::failed(&self.key, false, "a part of it could not be written")),
+            true => Err(StoreError::failed(
+                &self.key,
+                false,
+                "a part of it could not be written",
+            )),
             false => Ok(()),
         }
     }
@@ -202,7 +206,9 @@ impl Upload {
     async fn abort(mut self) {
         self.flying.shutdown().await;
         if let Err(error) = self.parts.abort().await {
-            log::warn!("An upload could not be aborted, and its parts stay until a rule of the bucket ends them: {error}");
+            log::warn!(
+                "An upload could not be aborted, and its parts stay until a rule of the bucket ends them: {error}"
+            );
         }
     }
 }
