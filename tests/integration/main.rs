@@ -5,6 +5,7 @@ mod access;
 mod agents;
 mod api;
 mod browse;
+mod buckets;
 mod chosen;
 mod chroot;
 mod claims;

@@ -36,9 +36,9 @@ impl From<EngineError> for ApiError {
                 StatusCode::NOT_FOUND
             }
             EngineError::JobEnded { .. } => StatusCode::NOT_ACCEPTABLE,
-            EngineError::InUse(_) => StatusCode::CONFLICT,
+            EngineError::InUse(_) | EngineError::Retained { .. } => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
-            EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
+            EngineError::Invalid(_) | EngineError::NoLinks(_) => StatusCode::BAD_REQUEST,
             EngineError::FullRestoreOff => StatusCode::FORBIDDEN,
             EngineError::ZooKeeper(_) => StatusCode::BAD_GATEWAY,
             // Storage, and whatever else may come: it is not the client's fault.

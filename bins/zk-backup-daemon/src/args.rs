@@ -6,7 +6,7 @@ use clap::Parser;
 ///
 /// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
 /// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
-/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
+/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below
@@ -72,7 +72,7 @@ pub struct Args {
     /// Directory with tls.crt and tls.key (default: /tls/)
     #[arg(long, env = "CERTS_PATH", hide_env_values = true)]
     pub certs_path: Option<String>,
-    /// Directory for backups and jobs (default: ./backup-storage)
+    /// Directory for backups and jobs; with S3_ENABLED for jobs alone (default: ./backup-storage)
     #[arg(long, env = "STORAGE", hide_env_values = true)]
     pub storage: Option<String>,
     /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
@@ -108,7 +108,25 @@ pub struct Args {
     /// Directory of files that hold secrets
     #[arg(long, env = "BACKUP_DAEMON_SECRETS_DIR", hide_env_values = true)]
     pub secrets_dir: Option<String>,
-    /// Backups in S3: not available yet
+    /// Keep backups in an S3 bucket; STORAGE keeps jobs all the same (default: false)
     #[arg(long, env = "S3_ENABLED", hide_env_values = true)]
     pub s3_enabled: Option<String>,
+    /// The S3 server, such as `https://minio.example:9000`, whose bucket is then part of the path (default: Amazon's)
+    #[arg(long, env = "S3_URL", hide_env_values = true)]
+    pub s3_url: Option<String>,
+    /// The bucket, which must be there
+    #[arg(long, env = "S3_BUCKET", hide_env_values = true)]
+    pub s3_bucket: Option<String>,
+    /// What all keys in the bucket begin with (default: nothing)
+    #[arg(long, env = "S3_PREFIX", hide_env_values = true)]
+    pub s3_prefix: Option<String>,
+    /// The bucket's region (default: us-east-1, or what the environment says where that has the keys)
+    #[arg(long, env = "S3_REGION", hide_env_values = true)]
+    pub s3_region: Option<String>,
+    /// Whether the S3 server's certificate is checked (default: true)
+    #[arg(long, env = "S3_SSL_VERIFY", hide_env_values = true)]
+    pub s3_ssl_verify: Option<String>,
+    /// A file of certificates (PEM), or a directory of such files, that the S3 server's may be signed by beside the system's
+    #[arg(long, env = "S3_CERTS_PATH", hide_env_values = true)]
+    pub s3_certs_path: Option<String>,
 }

@@ -24,6 +24,7 @@ mod answer;
 mod api;
 mod args;
 mod body;
+mod bucket;
 mod connections;
 mod guesses;
 mod logging;

@@ -1,5 +1,8 @@
 //! What each path and method does.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -27,6 +30,7 @@ const DIFF: &[&str] = &["from", "to", "offset", "limit"];
 pub(crate) fn configure(config: &mut ServiceConfig) {
     config
         .service(endpoint("/backup", NONE, web::post().to(backup)))
+        .service(data("/backup/s3/{id:.*}", NONE, read().to(links)))
         .service(endpoint("/restore", NONE, web::post().to(restore)))
         .service(endpoint("/evict", EVICT, web::post().to(evict)))
         .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
@@ -168,6 +172,18 @@ async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResp
         || no_backup(id),
         |info| HttpResponse::Ok().json(api::Backup::from(info)),
     ))
+}
+
+/// So long the links to the files of a backup hold.
+const LINKS_HOLD: Duration = Duration::from_secs(3_600);
+
+async fn links(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    match engine.links(id, LINKS_HOLD).await {
+        Ok(links) => Ok(HttpResponse::Ok().json(BTreeMap::from_iter(links))),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The most znodes in one answer, and how many if nothing is said.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use backup_engine::{AdminSource, ConnectString, Driver};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
+use vault_store::S3Config;
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
@@ -18,6 +19,7 @@ pub use self::values::SettingsError;
 use self::values::{PORTS, bad, flag, given, number, pair, seconds, secret};
 use crate::{Access, Args, Credentials};
 
+mod s3;
 mod states;
 mod tls;
 mod values;
@@ -55,6 +57,8 @@ pub struct Settings {
     /// The directory of `tls.crt` and `tls.key`, if HTTPS is to be served.
     pub tls: Option<PathBuf>,
     pub storage: PathBuf,
+    /// Where backups are kept, if not in the storage.
+    pub s3: Option<S3Config>,
     pub schedule: Option<Schedule>,
     pub eviction_policy: RulePolicy,
     pub granular_eviction_policy: RulePolicy,
@@ -72,7 +76,6 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.
     pub fn new(args: &Args, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
-        refuse_what_is_to_come(args)?;
         let secrets_dir = given(args.secrets_dir.as_ref()).map(PathBuf::from);
         let secret = |name: &str| secret(name, secrets_dir.as_deref(), &environment);
         let credentials = pair(
@@ -142,6 +145,7 @@ impl Settings {
             storage: given(args.storage.as_ref())
                 .unwrap_or_else(|| "./backup-storage".to_owned())
                 .into(),
+            s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
             schedule: schedule(args.backup_schedule.as_ref())?,
             eviction_policy: policy(
                 "EVICTION_POLICY",
@@ -171,14 +175,6 @@ impl Settings {
             access,
         })
     }
-}
-
-fn refuse_what_is_to_come(args: &Args) -> Result<(), SettingsError> {
-    let name = "S3_ENABLED";
-    if flag(name, args.s3_enabled.as_ref(), false)? {
-        return Err(SettingsError(format!("{name}=true: not available yet")));
-    }
-    Ok(())
 }
 
 fn driver(args: &Args, config: &BatchedConfig) -> Result<Driver, SettingsError> {
@@ -329,7 +325,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_with_what_is_allowed() {
         type Change = fn(&mut Args);
-        let cases: [(Change, &str); 11] = [
+        let cases: [(Change, &str); 17] = [
             (
                 |a| a.zookeeper_driver = Some("fast".into()),
                 "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
@@ -360,13 +356,49 @@ mod tests {
                 "ENABLE_FULL_RESTORE=maybe",
             ),
             (|a| a.zookeeper_timeout = Some("0".into()), "ZOOKEEPER_TIMEOUT=0"),
-            (|a| a.s3_enabled = Some("true".into()), "S3_ENABLED"),
+            (|a| a.s3_enabled = Some("true".into()), "S3_BUCKET: it is needed"),
+            (|a| a.s3_enabled = Some("perhaps".into()), "S3_ENABLED=perhaps"),
+            (|a| s3(a).s3_url = Some("minio:9000".into()), "S3_URL: http://"),
+            (|a| s3(a).s3_url = Some("http://id:secret@minio".into()), "S3_URL: http://"),
+            (|a| s3(a).s3_prefix = Some("a/../b".into()), "S3_PREFIX=a/../b"),
+            (|a| s3(a).s3_ssl_verify = Some("maybe".into()), "S3_SSL_VERIFY=maybe"),
+            (|a| s3(a).s3_certs_path = Some("/nowhere".into()), "S3_CERTS_PATH: there is no /nowhere"),
             (|a| a.max_queued_jobs = Some("0".into()), "MAX_QUEUED_JOBS=0"),
         ];
         for (change, expected) in cases {
             let error = settings(change, &[]).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    fn s3(args: &mut Args) -> &mut Args {
+        args.s3_enabled = Some("true".into());
+        args.s3_bucket = Some("backups".into());
+        args
+    }
+
+    #[test]
+    fn keys_of_a_bucket_are_both_given_or_the_environments_and_a_file_stays_one() {
+        use vault_store::S3Secret;
+        let keys = [("S3_KEY_ID", "id"), ("S3_KEY_SECRET", "secret")];
+        let bucket = |keys: &[_], directory: Option<String>| {
+            let change = |a: &mut Args| s3(a).secrets_dir = directory;
+            settings(change, keys).map(|settings| settings.s3.unwrap())
+        };
+        assert!(bucket(&[], None).unwrap().keys.is_none());
+        assert!(bucket(&keys[..1], None).unwrap_err().contains("S3_KEY_SECRET"));
+        assert!(matches!(bucket(&keys, None).unwrap().keys.unwrap().id, S3Secret::Text(_)));
+        let directory = tempfile::tempdir().unwrap();
+        for (name, value) in keys {
+            std::fs::write(directory.path().join(name), value).unwrap();
+        }
+        let found = bucket(&[], Some(directory.path().display().to_string())).unwrap();
+        let S3Secret::File(path) = found.keys.unwrap().secret else {
+            panic!("it is read once");
+        };
+        assert_eq!(path, directory.path().join("S3_KEY_SECRET"));
+        // Not asked for: then nothing of it is looked at.
+        assert!(settings(|a| a.s3_url = Some("nonsense".into()), &[]).unwrap().s3.is_none());
     }
 
     #[test]

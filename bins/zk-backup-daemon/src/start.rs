@@ -10,6 +10,7 @@ use backup_engine::{
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::tree::ZnodePath;
 
+use crate::bucket;
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
 /// The server did not start, or did not go on.
@@ -64,13 +65,15 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         "zk-backup-daemon {} listens on {address}",
         env!("CARGO_PKG_VERSION")
     );
+    let backups = settings.s3.as_ref().map(bucket::place);
     log::info!(
-        "ZooKeeper {}{}, storage {}",
+        "ZooKeeper {}{}, storage {}{}",
         settings.zookeeper.address,
         Some(&settings.chroot)
             .filter(|chroot| !chroot.is_root())
             .map_or("", ZnodePath::as_str),
-        settings.storage.display()
+        settings.storage.display(),
+        backups.map_or_else(String::new, |place| format!(", backups in {place}"))
     );
     let options = ServeOptions {
         tls,
@@ -82,11 +85,19 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     Ok(())
 }
 
-fn engine(settings: &Settings) -> Result<Engine, EngineError> {
+fn engine(settings: &Settings) -> Result<Engine, StartError> {
     let ensemble =
         ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
-    let mut builder = Engine::builder(Arc::new(ensemble))
-        .storage(&settings.storage)?
+    let builder = Engine::builder(Arc::new(ensemble));
+    let builder = match &settings.s3 {
+        None => builder.storage(&settings.storage)?,
+        // First what only this process may have: it may have been started twice.
+        Some(s3) => {
+            let builder = builder.local_state(&settings.storage)?;
+            builder.objects(bucket::open(s3)?, bucket::place(s3))
+        }
+    };
+    let mut builder = builder
         .full_policy(Arc::new(settings.eviction_policy.clone()))
         .granular_policy(Arc::new(settings.granular_eviction_policy.clone()))
         .full_restore(settings.full_restore)
@@ -114,7 +125,7 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);
     }
-    builder.build()
+    Ok(builder.build()?)
 }
 
 /// Ready at the first SIGTERM or SIGINT. The second ends the process at once.

@@ -13,17 +13,20 @@ use health_metrics::{FixedStorage, Metrics, ProcessProbe, StorageProbe, SystemPr
 #[cfg(feature = "sqlite")]
 use job_queue::SqliteJobs;
 use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule};
-#[cfg(feature = "sqlite")]
-use vault_store::FsStore;
-use vault_store::{MemoryStore, VaultStore};
+#[cfg(feature = "object-store")]
+use vault_store::ObjectVaults;
+use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
 
+use crate::blocking::within;
 use crate::clock::SystemClock;
 use crate::engine::Engine;
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::error::EngineError;
 use crate::health::Probes;
+#[cfg(feature = "sqlite")]
+use crate::health::StateProbe;
 use crate::kind::{LANE, WORKER};
 use crate::requests::Requests;
 use crate::site::{
@@ -39,13 +42,22 @@ impl Engine {
     }
 }
 
+/// So long the storage has to tell what it knows of the clock; after that the engine begins without.
+const FIRST_CONTACT: Duration = Duration::from_secs(5);
+
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
 #[must_use]
 pub struct EngineBuilder {
     ensemble: Arc<dyn Ensemble>,
     states: Vec<Arc<dyn StateSource>>,
     vaults: Arc<dyn VaultStore>,
+    is_remote: bool,
+    place: Option<String>,
+    #[cfg(feature = "object-store")]
+    objects: Option<ObjectVaults>,
     jobs: Arc<dyn JobStore>,
+    /// What holds the lock of a directory that has no vaults.
+    local_state: Option<Arc<FsStore>>,
     full_policy: Option<Arc<dyn EvictionPolicy>>,
     granular_policy: Option<Arc<dyn EvictionPolicy>>,
     storage_probe: Arc<dyn StorageProbe>,
@@ -72,6 +84,11 @@ impl EngineBuilder {
             ensemble,
             states: Vec::new(),
             vaults: Arc::new(MemoryStore::new()),
+            is_remote: false,
+            place: None,
+            #[cfg(feature = "object-store")]
+            objects: None,
+            local_state: None,
             jobs: Arc::new(MemoryJobs::new()),
             full_policy: None,
             granular_policy: None,
@@ -100,6 +117,33 @@ impl EngineBuilder {
     /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
     #[cfg(feature = "sqlite")]
     pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
+        let vaults = self.open(root)?;
+        self.vaults = Arc::new(vaults);
+        self.storage_probe = Arc::new(FsProbe::new(root));
+        Ok(self)
+    }
+
+    /// The same without vaults, which are elsewhere: [`vaults`](Self::vaults), `objects`.
+    ///
+    /// # Errors
+    /// As [`storage`](Self::storage).
+    #[cfg(feature = "sqlite")]
+    pub fn local_state(mut self, root: &Path) -> Result<Self, EngineError> {
+        let state = self.open(root)?;
+        match state.ids()?.len() {
+            0 => {}
+            count => log::warn!(
+                "{count} backups in {} are not listed, since backups are kept elsewhere now",
+                root.display()
+            ),
+        }
+        self.local_state = Some(Arc::new(state));
+        self.storage_probe = Arc::new(StateProbe(FsProbe::new(root)));
+        Ok(self)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn open(&mut self, root: &Path) -> Result<FsStore, EngineError> {
         let vaults = FsStore::open(root)?;
         for name in vaults.swept() {
             log::warn!("swept what was never finished: {name}");
@@ -123,15 +167,26 @@ impl EngineBuilder {
             );
         }
         self.noted_earlier = Some(root.join("unfinished.jsonl"));
-        self.vaults = Arc::new(vaults);
         self.jobs = Arc::new(opened.jobs);
-        self.storage_probe = Arc::new(FsProbe::new(root));
-        Ok(self)
+        Ok(vaults)
     }
 
     /// Where vaults are kept.
     pub fn vaults(mut self, vaults: Arc<dyn VaultStore>) -> Self {
         self.vaults = vaults;
+        self
+    }
+
+    /// Keeps vaults in an object store, which `place` names for people, such as `s3://backups/zookeeper`. It is asked for little: what
+    /// other processes write is told seconds later, and what they recorded of older vaults in turns. What was never committed is
+    /// [swept](ObjectVaults::sweep) at the start and once a day.
+    ///
+    /// For a store around this one call [`vaults`](Self::vaults) afterwards.
+    #[cfg(feature = "object-store")]
+    pub fn objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
+        self.vaults = Arc::new(objects.clone());
+        self.objects = Some(objects);
+        (self.is_remote, self.place) = (true, Some(place.into()));
         self
     }
 
@@ -242,7 +297,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Builds the engine. Jobs that a crash interrupted are failed.
+    /// Builds the engine. Jobs that a crash interrupted are failed. Where the vaults cannot be reached just now it goes on
+    /// without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
@@ -260,17 +316,20 @@ impl EngineBuilder {
             Ok(Arc::new(policy))
         };
         let policy = |given: Option<Arc<dyn EvictionPolicy>>, text| given.map_or_else(|| parse(text), Ok);
-        let newest = self.vaults.ids()?.pop().map(|id| {
-            let manifest = self.vaults.manifest(&id);
-            manifest.map_or(id.time(), |manifest| manifest.date())
-        });
-        let watch = ClockWatch::new(self.uptime, Arc::clone(&self.vaults), newest, now);
+        let watch = Arc::new(ClockWatch::new(self.uptime, Arc::clone(&self.vaults), now));
+        let learning = Arc::clone(&watch);
+        match within(FIRST_CONTACT, move || learning.learn()) {
+            Some(Err(error)) if !error.is_transient() => return Err(error.into()),
+            Some(Err(error)) => log::warn!("the storage cannot be reached: {error}"),
+            Some(Ok(())) => {}
+            None => log::warn!("the storage has not answered for {FIRST_CONTACT:?}"),
+        }
         if let Some(why) = watch.moved(now) {
             log::warn!("no policy evicts anything: {why}");
         }
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
-        let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs)));
+        let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs), self.is_remote));
         let site = Arc::new(Site {
             ensemble: self.ensemble,
             names: self.names,
@@ -312,6 +371,9 @@ impl EngineBuilder {
         }
         Ok(Engine {
             vaults,
+            #[cfg(feature = "object-store")]
+            objects: self.objects,
+            _local_state: self.local_state,
             site,
             requests: Arc::new(Requests::new(
                 self.jobs,
@@ -322,6 +384,7 @@ impl EngineBuilder {
             probes: Arc::new(Probes {
                 storage: self.storage_probe,
                 process: self.process_probe,
+                place: self.place,
             }),
             metrics,
             running,

@@ -7,7 +7,9 @@ use eviction_policy::{Action, Decision};
 use health_metrics::{Health, Metrics};
 use job_queue::{Clock, JobState, QueueError, Runner};
 use time::OffsetDateTime;
-use vault_store::{StoreError, VaultId};
+#[cfg(feature = "object-store")]
+use vault_store::ObjectVaults;
+use vault_store::{FsStore, StoreError, VaultId};
 use zk_snapshot::archive::Comparison;
 use zk_snapshot::tree::ZnodePath;
 
@@ -32,6 +34,10 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) vaults: Arc<Vaults>,
+    #[cfg(feature = "object-store")]
+    pub(crate) objects: Option<ObjectVaults>,
+    /// Its lock is held as long as there is an engine.
+    pub(crate) _local_state: Option<Arc<FsStore>>,
     pub(crate) site: Arc<Site>,
     pub(crate) requests: Arc<Requests>,
     pub(crate) probes: Arc<Probes>,
@@ -50,7 +56,7 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    fn now(&self) -> OffsetDateTime {
+    pub(crate) fn now(&self) -> OffsetDateTime {
         (self.clock)()
     }
 
@@ -80,7 +86,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`EngineError::BackupNotFound`]; [`EngineError::InUse`] while it is written, waits to be, or is being
-    /// restored; [`EngineError::Storage`].
+    /// restored; [`EngineError::Retained`]; [`EngineError::Storage`].
     pub async fn evict_one(&self, id: &str) -> Result<(), EngineError> {
         let id = parse_id(id)?;
         let (vaults, _, requests) = self.rooms();
@@ -149,8 +155,8 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn list(&self) -> Result<Vec<String>, EngineError> {
-        let store = Arc::clone(&self.vaults.store);
-        blocking(move || Ok(store.ids()?.iter().map(ToString::to_string).collect())).await
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || Ok(vaults.ids()?.iter().map(ToString::to_string).collect())).await
     }
 
     /// What is known of a backup, finished or not; `None` if there is none, or its id is no id.
@@ -161,13 +167,17 @@ impl Engine {
         let Ok(id) = id.parse::<VaultId>() else {
             return Ok(None);
         };
-        let (store, requests) = (Arc::clone(&self.vaults.store), Arc::clone(&self.requests));
-        blocking(move || match Stored::read(&*store, &id) {
+        let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
+        blocking(move || match Stored::read(&*vaults.store, &id) {
             Err(StoreError::NotFound(_)) => {
                 let job = requests.pending(&id)?;
                 Ok(job.map(|job| BackupInfo::pending(id, job)))
             }
-            outcome => Ok(Some(outcome?.into())),
+            outcome => {
+                let locked_until = vaults.retained.until(&id);
+                let info = BackupInfo::from(outcome?);
+                Ok(Some(BackupInfo { locked_until, ..info }))
+            }
         })
         .await
     }
@@ -253,6 +263,26 @@ impl Engine {
         }
     }
 
+    /// Addresses from which anybody can read the files of a backup in a bucket until `valid_for` has passed, in the order of its manifest.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::NoLinks`] where backups are in no bucket; [`EngineError::Storage`].
+    #[cfg(feature = "s3")]
+    pub async fn links(&self, id: &str, valid_for: Duration) -> Result<Vec<(String, String)>, EngineError> {
+        let (id, objects) = (parse_id(id)?, self.objects.clone());
+        let Some(objects) = objects else {
+            return Err(EngineError::NoLinks(id.to_string()));
+        };
+        blocking(move || {
+            let links = objects.links(&id, valid_for)?;
+            Ok(links
+                .into_iter()
+                .map(|(name, link)| (name.to_string(), link))
+                .collect())
+        })
+        .await
+    }
+
     /// How everything is. Asks ZooKeeper, and waits for it a quarter of a second at most: what it said last comes with
     /// its age.
     pub async fn health(&self) -> Health {
@@ -310,6 +340,7 @@ impl Engine {
         tokio::select! {
             () = self.runner.run(shutdown) => {}
             () = schedule => {}
+            () = self.upkeep() => {}
         }
     }
 

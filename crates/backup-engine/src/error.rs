@@ -1,6 +1,7 @@
 //! What can go wrong, by kind.
 
 use job_queue::{JobState, QueueError};
+use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::tree::ZnodePath;
 
@@ -28,6 +29,19 @@ pub enum EngineError {
     /// The backup is being written or restored just now.
     #[error("backup {0} is in use by a running or waiting job")]
     InUse(String),
+    /// The storage keeps the backup from being removed for now, as a bucket with object lock does.
+    #[error("{why}")]
+    Retained {
+        /// The backup.
+        id: VaultId,
+        /// Until when, where that is known.
+        until: Option<OffsetDateTime>,
+        /// What the storage says.
+        why: String,
+    },
+    /// The storage has no addresses of its files to hand out.
+    #[error("only backups in a bucket have links, and {0} is in none")]
+    NoLinks(String),
     /// As many jobs wait as may.
     #[error("{0} jobs are queued already, and no more may wait")]
     QueueFull(usize),
@@ -120,6 +134,8 @@ impl EngineError {
             Self::JobNotFound(_) => "job_not_found",
             Self::JobEnded { .. } => "job_ended",
             Self::InUse(_) => "backup_in_use",
+            Self::Retained { .. } => "backup_retained",
+            Self::NoLinks(_) => "no_links",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
             Self::FullRestoreOff => "refused",
@@ -136,8 +152,13 @@ impl EngineError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::InUse(_) | Self::QueueFull(_) | Self::ZooKeeper(_) | Self::Storage(_) => true,
+            Self::InUse(_)
+            | Self::Retained { .. }
+            | Self::QueueFull(_)
+            | Self::ZooKeeper(_)
+            | Self::Storage(_) => true,
             Self::BackupNotFound(_)
+            | Self::NoLinks(_)
             | Self::JobNotFound(_)
             | Self::JobEnded { .. }
             | Self::Invalid(_)
@@ -153,6 +174,11 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(id) => Self::BackupNotFound(id.to_string()),
+            StoreError::Retained { ref id, until, .. } => Self::Retained {
+                id: id.clone(),
+                until,
+                why: error.to_string(),
+            },
             error => Self::Storage(error.into()),
         }
     }

@@ -1,5 +1,7 @@
 //! How everything is: the storage, the newest backups, the queue, the ensemble, and what needs somebody.
 
+#[cfg(feature = "sqlite")]
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,23 @@ const AHEAD: Duration = Duration::from_secs(60);
 pub(crate) struct Probes {
     pub(crate) storage: Arc<dyn StorageProbe>,
     pub(crate) process: Arc<dyn ProcessProbe>,
+    /// Where vaults are, unless that is a directory of this machine.
+    pub(crate) place: Option<String>,
+}
+
+/// A directory that has no vaults: it must be there, and how large it is tells nothing.
+#[cfg(feature = "sqlite")]
+pub(crate) struct StateProbe(pub(crate) health_metrics::FsProbe);
+
+#[cfg(feature = "sqlite")]
+impl StorageProbe for StateProbe {
+    fn usage(&self) -> io::Result<Option<StorageUsage>> {
+        Ok(None)
+    }
+
+    fn writable(&self) -> io::Result<()> {
+        self.0.writable()
+    }
 }
 
 /// The whole report. What cannot be found out is among its problems.
@@ -43,10 +62,8 @@ pub(crate) fn report(
     if let Err(error) = probes.storage.writable() {
         problems.push(Problem::StorageNotWritable(error.to_string()));
     }
-    let all = vaults.all().unwrap_or_else(|error| {
-        problems.push(Problem::StorageUnreadable(error.to_string()));
-        Vec::new()
-    });
+    let (all, trouble) = vaults.all_soon();
+    problems.extend(trouble.map(Problem::StorageUnreadable));
     let counts = requests.jobs.counts().unwrap_or_else(|error| {
         problems.push(Problem::JobsUnavailable(error.to_string()));
         Counts::default()
@@ -54,7 +71,9 @@ pub(crate) fn report(
     if let Some(error) = &zookeeper.error {
         problems.push(Problem::ZooKeeperUnreachable(error.clone()));
     }
-    let mut health = Health::new(storage(usage, &all));
+    let mut storage = storage(usage, &all);
+    storage.place = probes.place.clone();
+    let mut health = Health::new(storage);
     problems.append(&mut health.problems);
     health.queued_jobs = counts.queued;
     health.oldest_wait = counts.oldest_queued_at.map(|then| since(then, now));

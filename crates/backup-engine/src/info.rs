@@ -23,6 +23,8 @@ pub struct BackupInfo {
     pub damage: Option<String>,
     /// When it was last read and compared with its checksums.
     pub verified_at: Option<OffsetDateTime>,
+    /// Until when its storage keeps it, which has refused to remove it since the start; `Some(None)` where that was not told.
+    pub locked_until: Option<Option<OffsetDateTime>>,
 }
 
 /// Where a backup is.
@@ -115,6 +117,7 @@ impl From<Stored> for BackupInfo {
             },
             damage: stored.damage,
             verified_at: stored.verified_at,
+            locked_until: None,
         }
     }
 }
@@ -128,6 +131,7 @@ impl BackupInfo {
             state: BackupState::Pending(serde_json::from_value(job.payload).ok()),
             damage: None,
             verified_at: None,
+            locked_until: None,
         }
     }
 }

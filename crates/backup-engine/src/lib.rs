@@ -30,7 +30,8 @@
 //!
 //! Features, all of them on by default: `batched-client` (real ensembles), `plain-client` (also servers older than ZooKeeper 3.6),
 //! `admin-source` (transactional backups over HTTP), `sqlite` (`EngineBuilder::storage`). Without any, an embedder brings ensembles
-//! and stores of its own. `conformance` has the suites that these must pass.
+//! and stores of its own. Off by default: `object-store` (`EngineBuilder::objects`), `s3` (buckets, with links to their files), and
+//! `conformance`, the suites that these must pass.
 
 mod blocking;
 mod builder;
@@ -47,6 +48,7 @@ mod lock;
 mod plain;
 mod requests;
 mod site;
+mod upkeep;
 mod vaults;
 mod watch;
 mod work;

@@ -137,7 +137,7 @@ impl Metrics {
             now.register(Box::new(gauge))
         };
         let storage = &health.storage;
-        // There is a value for each name, whatever is known.
+        // There is a value for each name, whatever is known of a directory.
         let usage = storage.usage.unwrap_or_default();
         let inodes = usage.inodes.unwrap_or_default();
         gauge(
@@ -155,12 +155,12 @@ impl Metrics {
             "Finished backups.",
             approximate(storage.backups as u64),
         )?;
-        for (name, help, value) in [
-            (
-                "backup_storage_size",
-                "Bytes that all backups take.",
-                storage.bytes,
-            ),
+        gauge(
+            "backup_storage_size",
+            "Bytes that all backups take.",
+            approximate(storage.bytes),
+        )?;
+        let room = [
             (
                 "backup_storage_free_space",
                 "Bytes free in the storage.",
@@ -186,7 +186,10 @@ impl Metrics {
                 "Inodes of the storage.",
                 inodes.total,
             ),
-        ] {
+        ];
+        // What has no limits has no figures, which nobody is to be alarmed by.
+        let has_room = storage.usage.is_some() || storage.place.is_none();
+        for (name, help, value) in room.into_iter().filter(|_| has_room) {
             gauge(name, help, approximate(value))?;
         }
         for (prefix, which, backup) in [
@@ -332,6 +335,7 @@ mod tests {
         metrics.backup_ended("hierarchical", false, 2.0, 1000, 50);
         metrics.backup_ended("hierarchical", true, 2.0, 0, 0);
         let mut health = Health::new(Storage {
+            place: None,
             usage: None,
             backups: 2,
             bytes: 50_000,

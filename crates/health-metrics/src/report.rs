@@ -86,6 +86,8 @@ impl Health {
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Storage {
+    /// Where it is, for people, where that is no directory of this machine: then what there is room for is left out where it is not known.
+    pub place: Option<String>,
     /// What there is room for; `None` for a store that has no such figures, or could not be asked.
     pub usage: Option<StorageUsage>,
     /// Finished backups, failed ones included.

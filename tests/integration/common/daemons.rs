@@ -8,6 +8,8 @@ use backup_engine::Driver;
 use serde_json::Value;
 use zk_backup_testkit::{Daemon, DaemonError, SUPER_PASSWORD};
 
+use super::buckets::{in_bucket, prefix_of, shared};
+
 /// The server under test, as a process of its own, by the adapter that it chooses unless told.
 pub(crate) fn daemon(zookeeper: &str, storage: &Path, settings: &[(&str, &str)]) -> Daemon {
     try_daemon(zookeeper, storage, settings).unwrap()
@@ -19,7 +21,12 @@ pub(crate) fn try_daemon(
     settings: &[(&str, &str)],
 ) -> Result<Daemon, DaemonError> {
     let program = env!("CARGO_BIN_EXE_daemon-under-test");
-    Daemon::start(program, zookeeper, storage, settings)
+    let Some(server) = shared() else {
+        return Daemon::start(program, zookeeper, storage, settings);
+    };
+    let (url, prefix) = (server.url(), prefix_of(storage));
+    let settings = [&in_bucket(&url, &prefix), settings].concat();
+    Daemon::start(program, zookeeper, storage, &settings)
 }
 
 /// [`daemon`] by that adapter.

@@ -13,7 +13,8 @@ use zk_snapshot::capture::{CaptureOptions, CaptureSummary, Portion, capture};
 use zk_snapshot::files::{DataDirs, Gathered, gather};
 use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 
-use crate::common::servers::start;
+use super::buckets::files_of;
+use super::servers::start;
 
 /// Backs up what does not change meanwhile into `file`, and opens it again.
 pub(crate) async fn capture_into(
@@ -65,10 +66,7 @@ pub(crate) fn take_snapshot(daemon: &Daemon) -> (String, Value) {
 
 /// The one snapshot in a vault.
 pub(crate) fn snapshot_of(storage: &Path, id: &str) -> PathBuf {
-    let vault = [storage.join(id), storage.join("granular").join(id)]
-        .into_iter()
-        .find(|path| path.is_dir())
-        .unwrap();
+    let vault = files_of(storage, id);
     let mut names = fs::read_dir(vault).unwrap().map(|entry| entry.unwrap().path());
     names
         .find(|path| {

@@ -63,6 +63,9 @@ pub(crate) struct Backup {
     format: u64,
     /// When it was last read and compared with its checksums, RFC 3339.
     verified_at: Option<String>,
+    /// Until when its storage keeps it, RFC 3339, or null where that was not told; absent unless it has refused to remove it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    locked_until: Option<Option<String>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -96,6 +99,7 @@ impl From<BackupInfo> for Backup {
             valid: info.is_valid(),
             format: FORMAT_VERSION,
             verified_at: info.verified_at.and_then(rfc3339),
+            locked_until: info.locked_until.map(|until| until.and_then(rfc3339)),
             ..Self::default()
         };
         match info.state {

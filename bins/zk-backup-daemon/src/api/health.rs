@@ -1,7 +1,8 @@
 //! `GET /health`, `/health/live` and `/health/ready`.
 
 use health_metrics::{
-    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, Storage as Stored, ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, Storage as Stored,
+    StorageUsage, ZooKeeperHealth,
 };
 use serde::Serialize;
 
@@ -65,12 +66,12 @@ pub(crate) struct Health {
 /// Figures that are not known are 0.
 #[derive(Debug, Serialize)]
 struct Storage {
-    /// Bytes of the filesystem, and those that are free.
-    total_space: u64,
-    free_space: u64,
-    total_inodes: u64,
-    free_inodes: u64,
-    used_inodes: u64,
+    /// The bucket; absent for a directory.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    /// Absent for a bucket.
+    #[serde(flatten)]
+    room: Option<Room>,
     /// Finished backups, failed ones included.
     dump_count: usize,
     /// Bytes that they take.
@@ -79,6 +80,16 @@ struct Storage {
     last: Option<Backup>,
     #[serde(rename = "lastSuccessful", skip_serializing_if = "Option::is_none")]
     last_successful: Option<Backup>,
+}
+
+#[derive(Debug, Serialize)]
+struct Room {
+    /// Bytes of the filesystem, and those that are free.
+    total_space: u64,
+    free_space: u64,
+    total_inodes: u64,
+    free_inodes: u64,
+    used_inodes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -188,7 +199,20 @@ impl From<health_metrics::Health> for Health {
 
 impl From<Stored> for Storage {
     fn from(storage: Stored) -> Self {
-        let usage = storage.usage.unwrap_or_default();
+        let has_room = storage.usage.is_some() || storage.place.is_none();
+        Self {
+            room: has_room.then(|| storage.usage.unwrap_or_default().into()),
+            place: storage.place,
+            dump_count: storage.backups,
+            size: storage.bytes,
+            last: storage.newest.map(Backup::from),
+            last_successful: storage.newest_good.map(Backup::from),
+        }
+    }
+}
+
+impl From<StorageUsage> for Room {
+    fn from(usage: StorageUsage) -> Self {
         let inodes = usage.inodes.unwrap_or_default();
         Self {
             total_space: usage.total_bytes,
@@ -196,10 +220,6 @@ impl From<Stored> for Storage {
             total_inodes: inodes.total,
             free_inodes: inodes.free,
             used_inodes: inodes.used(),
-            dump_count: storage.backups,
-            size: storage.bytes,
-            last: storage.newest.map(Backup::from),
-            last_successful: storage.newest_good.map(Backup::from),
         }
     }
 }

@@ -15,6 +15,12 @@ pub(super) const PORTS: &str = "a port up to 65535, 0 for any free one,";
 #[error("{0}")]
 pub struct SettingsError(pub(super) String);
 
+impl SettingsError {
+    pub(crate) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 pub(super) fn bad(name: &str, value: &str, allowed: &str) -> SettingsError {
     SettingsError(format!("{name}={value}: {allowed} is expected"))
 }

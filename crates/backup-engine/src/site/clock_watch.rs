@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
-use vault_store::{FileName, VaultStore};
+use vault_store::{FileName, StoreError, VaultStore};
 
 use super::noted;
 use crate::lock::lock;
@@ -24,8 +24,11 @@ const OFF: time::Duration = time::Duration::days(30);
 pub(crate) struct ClockWatch {
     uptime: Uptime,
     begun: Duration,
+    /// What the clock showed then.
+    began: OffsetDateTime,
     store: Arc<dyn VaultStore>,
-    known: Mutex<Known>,
+    /// `None` until the storage has told it.
+    known: Mutex<Option<Known>>,
 }
 
 /// At this uptime the clock showed this, or up to `ahead` more.
@@ -47,29 +50,54 @@ pub(crate) fn uptime() -> Uptime {
 }
 
 impl ClockWatch {
-    /// `newest` is the date of the newest backup: the last time that is known where the store tells none.
-    pub(crate) fn new(
-        uptime: Uptime,
-        store: Arc<dyn VaultStore>,
-        newest: Option<OffsetDateTime>,
-        now: OffsetDateTime,
-    ) -> Self {
-        let stored = noted::read(&*store, &RELIED_ON).unwrap_or_else(|error| {
-            log::warn!("the last time that was relied on is not known: {error}");
-            None
-        });
-        let begun = uptime();
-        let known = Known {
-            uptime: begun,
-            shown: stored.or(newest).unwrap_or(now),
-            ahead: OFF,
-        };
+    /// Nothing is evicted by it before it has [learned](Self::learn).
+    pub(crate) fn new(uptime: Uptime, store: Arc<dyn VaultStore>, now: OffsetDateTime) -> Self {
         Self {
+            begun: uptime(),
+            began: now,
             uptime,
-            begun,
             store,
-            known: Mutex::new(known),
+            known: Mutex::default(),
         }
+    }
+
+    /// Reads the last time that was relied on, unless that is known; where none was kept, the date of the newest backup stands for it. Blocks.
+    ///
+    /// # Errors
+    /// Those of a storage that cannot be read just now; of another, where it has no list of backups.
+    pub(crate) fn learn(&self) -> Result<(), StoreError> {
+        if lock(&self.known).is_some() {
+            return Ok(());
+        }
+        let stored = noted::read(&*self.store, &RELIED_ON).or_else(|error| {
+            if error.is_transient() {
+                return Err(error);
+            }
+            log::warn!("the last time that was relied on is not known: {error}");
+            Ok(None)
+        });
+        let shown = match stored? {
+            Some(stored) => stored,
+            None => self.newest()?.unwrap_or(self.began),
+        };
+        lock(&self.known).get_or_insert(Known {
+            uptime: self.begun,
+            shown,
+            ahead: OFF,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn has_learned(&self) -> bool {
+        lock(&self.known).is_some()
+    }
+
+    fn newest(&self) -> Result<Option<OffsetDateTime>, StoreError> {
+        let newest = self.store.ids()?.pop();
+        Ok(newest.map(|id| {
+            let manifest = self.store.manifest(&id);
+            manifest.map_or(id.time(), |manifest| manifest.date())
+        }))
     }
 
     /// How long the engine is there.
@@ -80,6 +108,9 @@ impl ClockWatch {
     /// Why the clock, which shows `now`, cannot be relied on, if so.
     pub(crate) fn moved(&self, now: OffsetDateTime) -> Option<String> {
         let mut known = lock(&self.known);
+        let Some(known) = &mut *known else {
+            return Some("the storage has not told the last time that was relied on".to_owned());
+        };
         let uptime = (self.uptime)();
         let passed = time::Duration::try_from(uptime.saturating_sub(known.uptime)).unwrap_or_default();
         let expected = known.shown.saturating_add(passed);
@@ -106,11 +137,11 @@ impl ClockWatch {
 
     /// An operator says that the clock is right.
     pub(crate) fn trust(&self, now: OffsetDateTime) {
-        *lock(&self.known) = Known {
+        *lock(&self.known) = Some(Known {
             uptime: (self.uptime)(),
             shown: now,
             ahead: CORRECTED,
-        };
+        });
         self.keep(now);
     }
 

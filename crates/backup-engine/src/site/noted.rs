@@ -8,7 +8,7 @@ use vault_store::{FileName, StoreError, VaultStore};
 
 /// The time that was noted under `name`, if one was.
 pub(super) fn read(store: &dyn VaultStore, name: &FileName) -> Result<Option<OffsetDateTime>, StoreError> {
-    let unreadable = |error: io::Error| StoreError::io(name, error);
+    let unreadable = |error: io::Error| StoreError::failed(name, false, error);
     let Some(bytes) = store.note(name)? else {
         return Ok(None);
     };

@@ -16,7 +16,7 @@ use crate::vaults::{Stored, Vaults};
 pub(crate) struct Retention {
     pub(crate) full: Arc<dyn EvictionPolicy>,
     pub(crate) granular: Arc<dyn EvictionPolicy>,
-    pub(crate) clock: ClockWatch,
+    pub(crate) clock: Arc<ClockWatch>,
 }
 
 impl Retention {
@@ -29,17 +29,15 @@ impl Retention {
         now: OffsetDateTime,
         (dry_run, trust_clock): (bool, bool),
     ) -> Result<Vec<Decision>, EngineError> {
-        // A dry run may go by what is known; what is removed, and what stays since it is the last good one, may not.
-        let all = if dry_run {
-            vaults.all()?
-        } else {
-            vaults.all_anew()?
-        };
-        let is_granular = |stored: &&Arc<Stored>| stored.manifest.as_ref().is_ok_and(Manifest::is_granular);
-        let (granular, full): (Vec<_>, Vec<_>) = all.iter().partition(is_granular);
-        let backups = |of: Vec<&Arc<Stored>>| of.into_iter().map(|stored| backup(stored)).collect::<Vec<_>>();
-        let mut decisions = plan(&*self.full, &backups(full), now);
-        decisions.extend(plan(&*self.granular, &backups(granular), now));
+        self.clock.learn()?;
+        // A dry run may go by what is known, and so may one that removes nothing; what is removed, and what stays since it is the last
+        // good one, may not.
+        let mut all = vaults.all()?;
+        let mut decisions = self.plan(&all, now);
+        if !dry_run && doomed(&mut decisions).next().is_some() {
+            all = vaults.all_anew()?;
+            decisions = self.plan(&all, now);
+        }
         let moved = if trust_clock { None } else { self.clock.moved(now) };
         if let Some(why) = &moved {
             for decision in doomed(&mut decisions) {
@@ -74,6 +72,11 @@ impl Retention {
                     decision.action = Action::Keep;
                     "it is in use".clone_into(&mut decision.reason);
                 }
+                Err(EngineError::Retained { why, .. }) => {
+                    log::info!("not evicted: {why}");
+                    decision.action = Action::Keep;
+                    decision.reason = format!("{why}; the policy says: {}", decision.reason);
+                }
                 Err(error) => failures.push(format!("{id}: {error}")),
             }
         }
@@ -82,6 +85,17 @@ impl Retention {
         } else {
             Err(EngineError::Storage(failures.join("; ").into()))
         }
+    }
+}
+
+impl Retention {
+    fn plan(&self, all: &[Arc<Stored>], now: OffsetDateTime) -> Vec<Decision> {
+        let is_granular = |stored: &&Arc<Stored>| stored.manifest.as_ref().is_ok_and(Manifest::is_granular);
+        let (granular, full): (Vec<_>, Vec<_>) = all.iter().partition(is_granular);
+        let backups = |of: Vec<&Arc<Stored>>| of.into_iter().map(|stored| backup(stored)).collect::<Vec<_>>();
+        let mut decisions = plan(&*self.full, &backups(full), now);
+        decisions.extend(plan(&*self.granular, &backups(granular), now));
+        decisions
     }
 }
 

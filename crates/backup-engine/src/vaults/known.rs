@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use vault_store::{StoreError, VaultId, VaultStore};
 
 use super::Stored;
+use super::stored::look;
 use crate::lock::lock;
 
 /// So long each answer looks again at what is known. That is all of a few hundred vaults, each time; of more than
@@ -77,21 +79,16 @@ impl State {
     }
 }
 
-/// Looks at everything anew, however long that takes; nobody waits for it.
-pub(super) fn all_anew(store: &dyn VaultStore) -> Result<Vec<Arc<Stored>>, StoreError> {
+/// Looks at everything anew, however long that takes; nobody waits for it. So many are looked `at_once`.
+pub(super) fn all_anew(store: &dyn VaultStore, at_once: usize) -> Result<Vec<Arc<Stored>>, StoreError> {
     let ids = store.ids()?;
-    Ok(ids
-        .iter()
-        .filter_map(|id| look(store, id))
-        .map(Arc::new)
-        .collect())
-}
-
-/// What there is of a vault; `None` if it is gone meanwhile.
-fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
-    match Stored::read(store, id) {
-        Err(StoreError::NotFound(_)) => None,
-        Err(error) => Some(Stored::unknown(id, &error)),
-        Ok(stored) => Some(stored.without_files()),
-    }
+    let share = ids.len().div_ceil(at_once).max(1);
+    let look_at = |ids: &[VaultId]| -> Vec<_> { ids.iter().filter_map(|id| look(store, id)).collect() };
+    let looked = thread::scope(|scope| {
+        let shares = ids.chunks(share).map(|ids| scope.spawn(move || look_at(ids)));
+        let shares: Vec<_> = shares.collect();
+        let looked: Result<Vec<_>, _> = shares.into_iter().map(ScopedJoinHandle::join).collect();
+        looked.map_err(|_| StoreError::failed("the vaults", true, "looking at them failed"))
+    })?;
+    Ok(looked.into_iter().flatten().map(Arc::new).collect())
 }

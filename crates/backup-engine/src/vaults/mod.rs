@@ -4,6 +4,8 @@ pub(crate) mod browse;
 pub(crate) mod compare;
 mod known;
 pub(crate) mod records;
+mod remote;
+mod retained;
 mod stored;
 
 use std::collections::HashMap;
@@ -14,10 +16,15 @@ use vault_store::{StoreError, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{Known, all_anew};
+use self::remote::{Remote, Seen};
+use self::retained::Retained;
 use crate::EngineError;
 use crate::lock::lock;
 
 pub(crate) use self::stored::{Stored, Unreadable};
+
+/// So many vaults of a remote storage are looked at at a time.
+const AT_ONCE: usize = 16;
 
 /// The store, with what keeps its vaults from being removed.
 pub(crate) struct Vaults {
@@ -27,28 +34,72 @@ pub(crate) struct Vaults {
     /// Vaults that are being read, and how often.
     read: Mutex<HashMap<VaultId, usize>>,
     known: Known,
+    /// What is known where each question of the store is a request.
+    remote: Option<Arc<Remote>>,
+    pub(crate) retained: Retained,
     pub(crate) catalogs: Catalogs,
 }
 
 impl Vaults {
-    pub(crate) fn new(store: Arc<dyn VaultStore>, jobs: Arc<dyn JobStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn VaultStore>, jobs: Arc<dyn JobStore>, is_remote: bool) -> Self {
         Self {
             store,
             jobs,
             read: Mutex::default(),
             known: Known::default(),
+            remote: is_remote.then(Arc::default),
+            retained: Retained::default(),
             catalogs: Catalogs::default(),
         }
     }
 
     /// What is known of every vault, oldest first.
     pub(crate) fn all(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
-        self.known.all(&*self.store)
+        match &self.remote {
+            Some(remote) => remote.all(&self.store),
+            None => self.known.all(&*self.store),
+        }
+    }
+
+    /// The same without waiting for a remote storage, and why it is not known better.
+    pub(crate) fn all_soon(&self) -> Seen {
+        match &self.remote {
+            Some(remote) => remote.soon(&self.store),
+            None => match self.known.all(&*self.store) {
+                Ok(all) => (all, None),
+                Err(error) => (Vec::new(), Some(error.to_string())),
+            },
+        }
+    }
+
+    /// The ids of all vaults, oldest first. Of a remote storage those that other processes have written or removed within the last
+    /// seconds may be missing, or there.
+    pub(crate) fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
+        match &self.remote {
+            Some(remote) => remote.ids(&self.store),
+            None => self.store.ids(),
+        }
+    }
+
+    /// Has a remote storage asked for what is not known yet. Nobody waits for it.
+    pub(crate) fn refresh(&self) {
+        if let Some(remote) = &self.remote {
+            remote.refresh(&self.store);
+        }
+    }
+
+    /// This process has written a vault, or something about it. Afterwards, so that nobody takes what was before for the last.
+    pub(crate) fn changed(&self, id: &VaultId) {
+        match &self.remote {
+            Some(remote) => remote.changed(&*self.store, id),
+            None => self.known.forget(id),
+        }
     }
 
     /// The same, with nothing taken as known: for what is removed, or said not to be.
     pub(crate) fn all_anew(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
-        all_anew(&*self.store)
+        let at_once = if self.remote.is_some() { AT_ONCE } else { 1 };
+        all_anew(&*self.store, at_once)
     }
 
     /// Remembers the result of a check.
@@ -56,7 +107,7 @@ impl Vaults {
         if let Err(error) = self.store.record_verification(id, result) {
             log::warn!("the verification of {id} could not be recorded: {error}");
         }
-        self.known.forget(id); // afterwards, so that nobody takes the one before for the last
+        self.changed(id);
     }
 
     /// Keeps a vault from being removed until the guard is dropped.
@@ -91,7 +142,14 @@ impl Vaults {
         // Held while removing, so that nobody begins to read it meanwhile.
         let read = lock(&self.read);
         self.is_free(id, &read)?;
-        self.store.remove(id)?;
+        let removed = self.store.remove(id);
+        if let Err(StoreError::Retained { until, .. }) = &removed {
+            self.retained.note(id, *until);
+        }
+        removed?;
+        drop(read);
+        self.retained.forget(id);
+        self.changed(id);
         self.catalogs.forget(id);
         Ok(())
     }

@@ -59,6 +59,27 @@ impl Stored {
         })
     }
 
+    /// What the list of a remote storage tells of a vault: its manifest, without what was recorded of it, and whether its files are there.
+    /// `None` if it is gone meanwhile.
+    pub(super) fn told(store: &dyn VaultStore, id: &VaultId) -> Option<Self> {
+        let read = || {
+            let (bytes, manifest) = (store.size(id)?, store.manifest(id)?);
+            Ok(Self {
+                id: id.clone(),
+                bytes,
+                manifest: Ok(manifest),
+                damage: None,
+                verified_at: None,
+            })
+        };
+        match read() {
+            Ok(stored) => Some(stored.without_files()),
+            Err(StoreError::NotFound(_)) => None,
+            Err(StoreError::Damaged { .. } | StoreError::Unsupported { .. }) => look(store, id),
+            Err(error) => Some(Self::unknown(id, &error)),
+        }
+    }
+
     /// A vault that cannot be looked at just now.
     pub(super) fn unknown(id: &VaultId, error: &StoreError) -> Self {
         Self {
@@ -106,6 +127,15 @@ impl Unreadable {
             why: error.to_string(),
             is_passing: false,
         }
+    }
+}
+
+/// What there is of a vault, without its list of files; `None` if it is gone meanwhile.
+pub(super) fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
+    match Stored::read(store, id) {
+        Err(StoreError::NotFound(_)) => None,
+        Err(error) => Some(Stored::unknown(id, &error)),
+        Ok(stored) => Some(stored.without_files()),
     }
 }
 

@@ -7,6 +7,7 @@ mod histories;
 mod holds;
 mod ids;
 mod queue;
+mod remote;
 mod standing;
 mod stopped;
 mod support;

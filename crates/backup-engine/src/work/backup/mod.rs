@@ -88,7 +88,12 @@ pub(super) async fn run(
             return Err(failure);
         }
     };
-    let size = vaults.store.size(&id).unwrap_or(0);
+    let kept = Arc::clone(vaults);
+    let size = tokio::task::spawn_blocking(move || {
+        kept.changed(&id);
+        kept.store.size(&id).unwrap_or(0)
+    });
+    let size = size.await?;
     let seconds = (finished.finished_at - finished.started_at).as_seconds_f64();
     let znodes = finished
         .contents
@@ -164,15 +169,22 @@ fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result
 }
 
 /// So that the failure is listed. Where the storage itself failed this may fail too; the job tells all the same.
-async fn leave_a_failed_vault(vaults: &Vaults, context: &JobContext, mut manifest: Manifest, reason: String) {
-    let (store, log) = (Arc::clone(&vaults.store), &context.log);
+async fn leave_a_failed_vault(
+    vaults: &Arc<Vaults>,
+    context: &JobContext,
+    mut manifest: Manifest,
+    reason: String,
+) {
+    let (vaults, log) = (Arc::clone(vaults), &context.log);
     manifest.finished_at = context.now();
     manifest.outcome = Outcome::Failed { reason };
     let text = context.log.text();
     let left = tokio::task::spawn_blocking(move || {
-        let mut stage = store.stage(&manifest.id)?;
+        let mut stage = vaults.store.stage(&manifest.id)?;
         add_log(&mut *stage, &mut manifest, &text)?;
-        Ok::<_, Failure>(stage.commit(&manifest)?)
+        stage.commit(&manifest)?;
+        vaults.changed(&manifest.id);
+        Ok::<_, Failure>(())
     });
     match left.await {
         Ok(Ok(())) => {}

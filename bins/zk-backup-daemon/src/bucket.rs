@@ -1,0 +1,68 @@
+//! The first contact with a bucket.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use vault_store::{ObjectVaults, S3Config, StoreError};
+
+use crate::SettingsError;
+
+/// So long the bucket has to answer; after that the server starts without.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What S3 and TLS call a mistake, and the settings that it is in.
+const MISTAKES: [(&str, &str); 8] = [
+    ("InvalidAccessKeyId", "S3_KEY_ID"),
+    ("SignatureDoesNotMatch", "S3_KEY_SECRET"),
+    ("NoSuchBucket", "S3_BUCKET"),
+    ("AuthorizationHeaderMalformed", "S3_REGION"),
+    ("PermanentRedirect", "S3_REGION"),
+    ("AccessDenied", "S3_KEY_ID"),
+    ("RequestTimeTooSkewed", "S3_ENABLED"),
+    ("certificate", "S3_CERTS_PATH, S3_SSL_VERIFY"),
+];
+
+/// Where the bucket is, for people.
+pub(crate) fn place(config: &S3Config) -> String {
+    let below = match &*config.prefix {
+        "" => String::new(),
+        prefix => format!("/{prefix}"),
+    };
+    match &config.url {
+        None => format!("s3://{}{below}", config.bucket),
+        Some(url) => format!("{}/{}{below}", url.trim_end_matches('/'), config.bucket),
+    }
+}
+
+/// The vaults of the bucket, which has answered, or cannot be reached just now.
+///
+/// # Errors
+/// What is wrong with the settings, with the one that it is in.
+pub(crate) fn open(config: &S3Config) -> Result<ObjectVaults, SettingsError> {
+    let vaults = config.open().map_err(|error| mistake(config, &error))?;
+    let (tell, told) = mpsc::sync_channel(1);
+    let asked = vaults.clone();
+    thread::spawn(move || {
+        // Whoever asked may have stopped waiting.
+        let _ = tell.send(asked.check());
+    });
+    match told.recv_timeout(PATIENCE) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if is_passing(&error) => log::warn!("{} cannot be reached: {error}", place(config)),
+        Ok(Err(error)) => return Err(mistake(config, &error)),
+        Err(_) => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
+    }
+    Ok(vaults)
+}
+
+fn is_passing(error: &StoreError) -> bool {
+    error.is_transient() && !error.to_string().contains("certificate")
+}
+
+fn mistake(config: &S3Config, error: &StoreError) -> SettingsError {
+    let text = error.to_string();
+    let known = MISTAKES.iter().find(|(sign, _)| text.contains(sign));
+    let setting = known.map_or("S3_URL, S3_BUCKET", |(_, setting)| setting);
+    SettingsError::new(format!("{setting}: {}: {text}", place(config)))
+}

@@ -1,0 +1,134 @@
+//! Vaults in an object store: how little it is asked, and what is told while it cannot be.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backup_engine::{BackupRequest, Engine, EngineBuilder, JobState};
+use health_metrics::Problem;
+use vault_store::object_store::memory::InMemory;
+use vault_store::{
+    FaultyObjects, FileName, Manifest, Mode, ObjectCall, ObjectVaults, Outcome, VaultId, VaultStore,
+};
+
+use super::support::{World, done};
+
+fn open(objects: &FaultyObjects) -> ObjectVaults {
+    ObjectVaults::open(Arc::new(objects.clone()), "some/where").unwrap()
+}
+
+fn with(objects: &FaultyObjects) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
+    let vaults = open(objects);
+    move |builder| builder.objects(vaults, "memory://some/where")
+}
+
+/// An engine of its own world over these objects.
+fn engine(world: &World, objects: &FaultyObjects) -> Engine {
+    world.start_with(with(objects)).engine
+}
+
+fn put(vaults: &ObjectVaults, id: &VaultId) {
+    let mut stage = vaults.stage(id).unwrap();
+    let file = FileName::from_static("archive.zst");
+    let manifest = Manifest {
+        files: vec![stage.put(&file, b"some znodes").unwrap()],
+        ..Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Complete)
+    };
+    stage.commit(&manifest).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_vaults_are_told_of_for_a_list_and_a_few_requests() {
+    const VAULTS: usize = 10_000;
+    let objects = FaultyObjects::new(Arc::new(InMemory::new()));
+    let world = World::new();
+    let mut id = VaultId::from_time(world.now() - Duration::from_secs(VAULTS as u64));
+    let before = open(&objects);
+    for _ in 0..VAULTS {
+        put(&before, &id);
+        id = id.next().unwrap();
+    }
+    let engine = engine(&world, &objects);
+    assert_eq!(engine.list().await.unwrap().len(), VAULTS);
+    objects.asked();
+
+    let begun = Instant::now();
+    assert_eq!(engine.list().await.unwrap().len(), VAULTS);
+    let listing = begun.elapsed();
+    assert!(listing < Duration::from_millis(100), "{listing:?}");
+    for _ in 0..3 {
+        assert_eq!(engine.health().await.storage.backups, VAULTS);
+        engine.metrics().await.unwrap();
+    }
+    assert_eq!(engine.evict(true).await.unwrap().len(), VAULTS);
+    let asked = objects.asked();
+    let lists = asked.iter().filter(|(call, _)| *call == ObjectCall::List).count();
+    assert!(lists <= 1 && asked.len() <= 12, "{lists} of {}: {asked:?}", asked.len());
+
+    engine.describe(&engine.list().await.unwrap()[17]).await.unwrap().unwrap();
+    let asked = objects.asked();
+    assert!(asked.len() <= 12, "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_this_process_writes_and_removes_is_told_at_once() {
+    let objects = FaultyObjects::new(Arc::new(InMemory::new()));
+    let world = World::new();
+    let engine = engine(&world, &objects);
+    assert_eq!(engine.list().await.unwrap(), [""; 0]);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        let id = engine.backup(BackupRequest::default()).await.unwrap();
+        assert_eq!(done(&engine, &id).await.status, JobState::Successful);
+        ids.push(id);
+        assert_eq!(engine.list().await.unwrap(), ids);
+        let health = engine.health().await;
+        assert_eq!(health.storage.newest_good.unwrap().id, *ids.last().unwrap());
+    }
+    engine.evict_one(&ids.remove(2)).await.unwrap();
+    assert_eq!(engine.list().await.unwrap(), ids);
+    // The policy keeps nothing but the newest.
+    engine.evict(false).await.unwrap();
+    assert_eq!(engine.list().await.unwrap(), ids[3..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_write_and_remove_is_told_within_seconds() {
+    let objects = FaultyObjects::new(Arc::new(InMemory::new()));
+    let world = World::new();
+    let other = open(&objects);
+    let first = VaultId::from_time(world.now());
+    put(&other, &first);
+    let engine = engine(&world, &objects);
+    assert_eq!(engine.list().await.unwrap(), [first.to_string()]);
+    let second = first.next().unwrap();
+    put(&other, &second);
+    other.remove(&first).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while engine.list().await.unwrap() != [second.to_string()] {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_cannot_be_reached_is_told_and_stops_no_start_and_evicts_nothing() {
+    let objects = FaultyObjects::new(Arc::new(InMemory::new()));
+    let world = World::new();
+    let old = VaultId::from_time(world.now() - Duration::from_secs(60));
+    put(&open(&objects), &old);
+    put(&open(&objects), &old.next().unwrap());
+    let gone = FaultyObjects::new(Arc::new(objects.clone()));
+    gone.cut();
+    let engine = engine(&world, &gone);
+    for _ in 0..2 {
+        let begun = Instant::now();
+        let health = engine.health().await;
+        assert!(begun.elapsed() < Duration::from_millis(500));
+        let storage = |problem: &&Problem| matches!(problem, Problem::StorageUnreadable(_));
+        assert!(health.hindrances().any(|problem| storage(&problem)), "{health:?}");
+        assert_eq!(health.storage.place.as_deref(), Some("memory://some/where"));
+    }
+    assert!(engine.list().await.is_err());
+    assert!(engine.evict(false).await.is_err());
+    assert_eq!(open(&objects).ids().unwrap().len(), 2);
+}

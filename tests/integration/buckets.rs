@@ -1,0 +1,225 @@
+//! Backups in a bucket: the settings, a bucket that is away, what it keeps, links, and kills.
+
+use std::fs::{self, FileTimes};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+use zk_backup_testkit::{BUCKET, Daemon, Http, S3Server, S3Setup};
+
+use crate::common::buckets::in_bucket;
+use crate::common::clients::{as_super, observer};
+use crate::common::daemons::{back_up, daemon, restore, try_daemon};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::{assert_same, dump, plant};
+use crate::crashes::fill;
+
+/// Waits until `is_so`, and says what was last seen otherwise.
+fn wait_until(daemon: &Daemon, path: &str, is_so: impl Fn(u16, &Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let begun = Instant::now();
+        let answer = daemon.http.get(path).unwrap();
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(2), "{path} took {took:?}");
+        if is_so(answer.status, &answer.json()) {
+            return answer.json();
+        }
+        assert!(Instant::now() < deadline, "{}", answer.text);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn each_mistake_stops_the_start_and_is_named_with_its_setting() {
+    let s3 = S3Server::start().unwrap();
+    let url = s3.url();
+    for (setting, value, expected) in [
+        ("S3_KEY_ID", "nobody", "S3_KEY_ID: "),
+        ("S3_KEY_SECRET", "wrong", "S3_KEY_SECRET: "),
+        ("S3_BUCKET", "nowhere", "S3_BUCKET: "),
+    ] {
+        let storage = tempfile::tempdir().unwrap();
+        let mut settings = in_bucket(&url, "");
+        for known in &mut settings {
+            if known.0 == setting {
+                known.1 = value;
+            }
+        }
+        let refused = try_daemon(&nobody(), storage.path(), &settings)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(expected), "{refused}");
+    }
+}
+
+/// From the start, and in between: it is told within a moment, nothing hangs, and all goes on when it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
+    let zookeeper = server();
+    let mut s3 = S3Server::start().unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    s3.kill();
+    let daemon = daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "zk/one"));
+    let away = |status: u16, ready: &Value| status == 503 && ready["problems"].to_string().contains("storage: ");
+    wait_until(&daemon, "/health/ready", away);
+    s3.restart().unwrap();
+    wait_until(&daemon, "/health/ready", |status, _| status == 200);
+    let id = back_up(&daemon, "");
+    let health = wait_until(&daemon, "/health", |_, health| health["status"] == "UP");
+    let room = &health["storage"];
+    assert_eq!(room["where"], format!("{url}/{BUCKET}/zk/one"));
+    assert_eq!((room["dump_count"].clone(), &room["last"]["id"]), (json!(1), &json!(id)));
+    assert!(room.get("free_space").is_none(), "{room}");
+    let metrics = daemon.http.get("/metrics").unwrap().text;
+    assert!(metrics.contains("backup_storage_dump_count 1"));
+    assert!(!metrics.contains("backup_storage_free_space"));
+
+    // It takes requests and answers none.
+    let process = s3.process_id().unwrap().to_string();
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &process]).status().unwrap();
+        assert!(sent.success());
+    };
+    signal("-STOP");
+    let silent = |_: u16, ready: &Value| ready["problems"].to_string().contains("has not answered");
+    wait_until(&daemon, "/health/ready", silent);
+    signal("-CONT");
+    wait_until(&daemon, "/health/ready", |status, _| status == 200);
+    back_up(&daemon, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_bucket_keeps_stays_in_the_list_and_is_no_failure_of_an_eviction() {
+    let zookeeper = server();
+    let setup = S3Setup {
+        locked_days: Some(1),
+        ..S3Setup::default()
+    };
+    let s3 = S3Server::start_with(&setup).unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    let settings = [&in_bucket(&url, "")[..], &[("EVICTION_POLICY", "1/delete")]].concat();
+    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let ids = [back_up(&daemon, ""), back_up(&daemon, "")];
+    assert!(daemon.describe(&ids[0]).unwrap().get("locked_until").is_none());
+    let evicted = daemon.http.post("/evict", "").unwrap();
+    assert_eq!(evicted.status, 200, "{}", evicted.text);
+    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
+    let kept = daemon.describe(&ids[0]).unwrap();
+    assert!(kept.get("locked_until").is_some() && kept["valid"] == true, "{kept}");
+    let refused = daemon.http.post(&format!("/evict/{}", ids[0]), "").unwrap();
+    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("backup_retained")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_read_the_files_without_credentials_and_are_given_to_those_who_have_some() {
+    let zookeeper = server();
+    let s3 = S3Server::start().unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    let daemon = daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "zk"));
+    let id = back_up(&daemon, "");
+    let path = format!("/backup/s3/{id}");
+    let links = daemon.http.get(&path).unwrap();
+    assert_eq!(links.status, 200, "{}", links.text);
+    let links = links.json();
+    let link = links["job.log"].as_str().unwrap().strip_prefix(&url).unwrap();
+    let anybody = Http::new(url.strip_prefix("http://").unwrap());
+    let read = anybody.get(link).unwrap();
+    assert!(read.status == 200 && read.text.contains("backing up"), "{}", read.text);
+    let unsigned = link.split('?').next().unwrap();
+    assert_eq!(anybody.get(unsigned).unwrap().status, 403);
+    let nobody = daemon.http.clone().without_credentials();
+    assert_eq!(nobody.get(&path).unwrap().status, 401);
+    assert_eq!(daemon.http.get("/backup/s3/20190321T080000").unwrap().status, 404);
+}
+
+#[test]
+fn backups_on_a_disk_have_no_links() {
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon(&nobody(), storage.path(), &[("S3_ENABLED", "false")]);
+    let answer = daemon.http.get("/backup/s3/20190321T080000").unwrap();
+    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("no_links")));
+}
+
+fn age(path: &Path) {
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let file = fs::File::open(path).unwrap();
+    file.set_times(FileTimes::new().set_modified(long_ago)).unwrap();
+}
+
+#[test]
+fn what_was_never_committed_is_swept_a_day_later() {
+    let s3 = S3Server::start().unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    let stages = s3.bucket().join("zk/vaults/20190321T080000");
+    let (old, new) = (stages.join("old/archive.zst"), stages.join("new/archive.zst"));
+    for path in [&old, &new] {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"znodes").unwrap();
+    }
+    age(&old);
+    let mut daemon = daemon(&nobody(), storage.path(), &in_bucket(&url, "zk"));
+    daemon.wait_for_line("swept what was never finished").unwrap();
+    assert!(!old.exists() && new.exists());
+}
+
+/// Kills the server at a random moment of a backup, again and again: what is listed as valid restores whole, and nothing else is
+/// listed.
+async fn kills_leave_whole_backups_or_none(kills: usize) {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/small", b"kept")]).await;
+    fill(&as_super(&zookeeper), 5_000).await;
+    let before = dump(&outside).await;
+    let s3 = S3Server::start().unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    let start = || daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "zk"));
+    let mut asked = Vec::new();
+    // How long a whole one takes says which moments there are.
+    let first = start();
+    let begun = Instant::now();
+    asked.push(back_up(&first, ""));
+    let whole = begun.elapsed();
+    drop(first);
+    let mut random = std::process::id();
+    for _ in 0..kills {
+        let mut killed = start();
+        asked.push(killed.http.post("/backup", "").unwrap().text);
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        std::thread::sleep(whole.mul_f64(f64::from(random >> 8) / f64::from(1 << 24) * 1.2));
+        killed.kill();
+    }
+    let last = start();
+    for id in &asked {
+        last.wait_for_job(id).unwrap();
+    }
+    let listed = last.http.get("/listbackups").unwrap().json();
+    let listed: Vec<String> = serde_json::from_value(listed).unwrap();
+    let valid = |id: &&String| last.describe(id).unwrap()["valid"] == true;
+    let whole: Vec<_> = listed.iter().filter(valid).collect();
+    assert!(listed.iter().all(|id| asked.contains(id)), "{listed:?}");
+    assert_eq!(whole.len(), listed.len(), "what was cut short is listed");
+    for id in whole {
+        outside.delete("/fill/n17", None).await.unwrap();
+        outside.set_data("/small", b"spoilt".to_vec(), None).await.unwrap();
+        let (status, state) = restore(&last, id, "");
+        assert_eq!(status, 200, "{state}");
+        assert_same(&before, &dump(&outside).await);
+    }
+    // Of each id one stage is whole at most.
+    let (id, state) = last.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert!(!asked.contains(&id));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_random_moments_leave_whole_backups_or_none() {
+    kills_leave_whole_backups_or_none(5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes"]
+async fn fifty_kills_at_random_moments_leave_whole_backups_or_none() {
+    kills_leave_whole_backups_or_none(50).await;
+}
