@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
@@ -225,7 +227,9 @@ impl S3Server {
 
     fn configure(&self, what: &str, element: &str, text: &str) -> Result<(), S3Error> {
         let body = format!("<{element} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{text}</{element}>");
-        self.ask(&format!("?{what}="), &["--data", &body])
+        let sum = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&body));
+        let sum = format!("x-amz-checksum-sha256: {sum}");
+        self.ask(&format!("?{what}="), &["-H", &sum, "--data", &body])
     }
 
     /// A `PUT` to the bucket.
