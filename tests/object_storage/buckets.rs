@@ -137,6 +137,13 @@ fn a_bucket_that_keeps_its_objects_keeps_the_vault_and_says_so() {
     assert!(matches!(refused, StoreError::Retained { .. }), "{refused:?}");
     assert_eq!(store.ids().unwrap(), [id()]);
     assert!(verify(&store, &id(), id().time()).unwrap().is_sound());
+
+    let key = format!("some/where/manifests/{}.json", id());
+    server.retain(&key, "2036-01-02T03:04:05Z").unwrap();
+    let Err(StoreError::Retained { until: Some(until), .. }) = store.remove(&id()) else {
+        panic!("it is not told until when");
+    };
+    assert_eq!(until.unix_timestamp(), 2_082_855_845);
 }
 
 #[test]
