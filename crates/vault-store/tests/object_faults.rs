@@ -294,6 +294,33 @@ fn a_backup_a_list_and_a_look_are_few_requests() {
 }
 
 #[test]
+fn ten_thousand_vaults_are_one_list() {
+    let bucket = Bucket::new();
+    let mut next = id();
+    let writer = bucket.other();
+    for _ in 0..10_000 {
+        put(&writer, &next, b"bytes").unwrap();
+        next = next.next().unwrap();
+    }
+    let store = bucket.open();
+    let look = || {
+        let begun = std::time::Instant::now();
+        let ids = store.ids().unwrap();
+        let listed = begun.elapsed();
+        for id in &ids {
+            store.manifest(id).unwrap();
+        }
+        (ids.len(), (listed, begun.elapsed()))
+    };
+    let first = look();
+    assert_eq!(bucket.calls().len(), 10_001);
+    let second = look();
+    assert_eq!((first.0, second.0), (10_000, 10_000));
+    assert_eq!(bucket.calls(), [List]);
+    println!("{:?} at first, then {:?}", first.1, second.1);
+}
+
+#[test]
 fn it_is_called_and_dropped_on_any_thread() {
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     let bucket = Bucket::new();
