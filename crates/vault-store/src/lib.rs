@@ -36,6 +36,8 @@ mod memory;
 mod name;
 mod private;
 mod reader;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod staged;
 mod store;
 mod verification;
@@ -50,11 +52,13 @@ pub use error::StoreError;
 pub use faulty::{FaultyVaults, VaultCall, VaultFault};
 pub use fs::FsStore;
 pub use id::{IdError, VaultId};
-pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
+pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome, SEALED_VERSION, Sealed};
 pub use memory::MemoryStore;
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
 pub use private::Tightened;
 pub use reader::Reader;
+#[cfg(feature = "encryption")]
+pub use sealed::{Identities, KeyError, Recipients, SealedStore};
 pub use staged::Staged;
 pub use store::{Stage, VaultFile, VaultRead, VaultStore};
 pub use verification::{Damage, Verification};
