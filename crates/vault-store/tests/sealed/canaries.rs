@@ -7,12 +7,12 @@ use base64::Engine as _;
 use sha2::{Digest, Sha256};
 use vault_store::{Damage, StoreError, VaultStore, Verification, verify};
 
-use crate::support::{ARCHIVE, DATA, MANIFEST_AGE, PATH, files, id, identities, put, sealed};
+use crate::support::{ARCHIVE, DATA, MANIFEST_AGE, PATH, SECRET, files, hex, id, identities, put, sealed};
 
 /// As bytes, hex and base64, and of each file that is in the vault: names of files are no secret.
 fn telling() -> Vec<Vec<u8>> {
     let hash = Sha256::digest(DATA);
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&hash);
     let mut telling = vec![hash.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
     for canary in [&b"canary"[..], &DATA[..21], &hash[..30]] {
         for engine in [
@@ -106,8 +106,7 @@ fn without_an_identity_the_clear_part_is_shown_and_checked() {
 fn age_alone_opens_every_file() {
     let directory = tempfile::tempdir().unwrap();
     let chunk = 64 << 10;
-    let identity = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
-    let identity: age::x25519::Identity = identity.parse().unwrap();
+    let identity: age::x25519::Identity = SECRET.parse().unwrap();
     let store = sealed(directory.path(), Some(identities()));
     for (second, length) in (1..).zip([0, 1, chunk - 1, chunk, chunk + 1, 5 << 20]) {
         let bytes: Vec<u8> = (0..length).map(|at| (at ^ (at >> 8)) as u8).collect();

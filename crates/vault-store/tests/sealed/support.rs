@@ -104,3 +104,7 @@ pub(crate) fn files(root: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

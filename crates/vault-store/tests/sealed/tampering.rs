@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use sha2::{Digest, Sha256};
 use vault_store::{StoreError, VaultId, VaultStore, verify};
 
-use crate::support::{ARCHIVE, id, identities, put, sealed};
+use crate::support::{ARCHIVE, hex, id, identities, put, sealed};
 
 const CHUNK: usize = (64 << 10) + 16;
 
@@ -39,12 +39,14 @@ fn edit_manifest(vault: &Path, edit: impl Fn(&mut serde_json::Value)) {
     let path = vault.join("manifest.json");
     let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     edit(&mut manifest);
-    fs::write(&path, manifest.to_string()).unwrap();
-    let sum = Command::new("sha256sum")
-        .arg("manifest.json")
-        .current_dir(vault)
-        .output();
-    fs::write(vault.join("manifest.json.sha256"), sum.unwrap().stdout).unwrap();
+    let text = manifest.to_string();
+    let sum = hex(&Sha256::digest(&text));
+    fs::write(&path, text).unwrap();
+    fs::write(
+        vault.join("manifest.json.sha256"),
+        format!("{sum}  manifest.json\n"),
+    )
+    .unwrap();
 }
 
 #[test]
