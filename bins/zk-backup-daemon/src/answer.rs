@@ -35,7 +35,7 @@ impl From<EngineError> for ApiError {
             EngineError::BackupNotFound(_) | EngineError::JobNotFound(_) | EngineError::ZnodeNotFound(_) => {
                 StatusCode::NOT_FOUND
             }
-            EngineError::InUse(_) => StatusCode::CONFLICT,
+            EngineError::InUse(_) | EngineError::Sealed(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
             EngineError::FullRestoreOff => StatusCode::FORBIDDEN,
@@ -58,6 +58,7 @@ fn in_words_of_the_api(error: &EngineError) -> String {
                 "restoring everything is turned off (ENABLE_FULL_RESTORE): name the root znodes in dbs"
                     .to_owned()
             }
+            EngineError::Sealed(_) => format!("{error} (ENCRYPTION_IDENTITY_FILE)"),
             error => error.to_string(),
         };
     };

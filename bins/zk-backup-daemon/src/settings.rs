@@ -12,12 +12,15 @@ use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
 
+pub use self::encryption::Encryption;
+use self::encryption::encryption;
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
 pub use self::values::SettingsError;
 use self::values::{PORTS, bad, flag, given, number, pair, seconds, secret};
 use crate::{Access, Args, Credentials};
 
+mod encryption;
 mod states;
 mod tls;
 mod values;
@@ -55,6 +58,8 @@ pub struct Settings {
     /// The directory of `tls.crt` and `tls.key`, if HTTPS is to be served.
     pub tls: Option<PathBuf>,
     pub storage: PathBuf,
+    /// The keys that backups are sealed to, and those that open them.
+    pub encryption: Option<Encryption>,
     pub schedule: Option<Schedule>,
     pub eviction_policy: RulePolicy,
     pub granular_eviction_policy: RulePolicy,
@@ -142,6 +147,7 @@ impl Settings {
             storage: given(args.storage.as_ref())
                 .unwrap_or_else(|| "./backup-storage".to_owned())
                 .into(),
+            encryption: encryption(args)?,
             schedule: schedule(args.backup_schedule.as_ref())?,
             eviction_policy: policy(
                 "EVICTION_POLICY",

@@ -8,9 +8,10 @@ use backup_engine::{
     AgentSource, Engine, EngineError, FilesSource, Recovery, SettingNames, StateSource, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use vault_store::SealedStore;
 use zk_snapshot::tree::ZnodePath;
 
-use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
+use crate::{Args, Encryption, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
 /// The server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
             .map_or("", ZnodePath::as_str),
         settings.storage.display()
     );
+    if let Some(encryption) = &settings.encryption {
+        log::info!("{encryption}");
+    }
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,
@@ -104,6 +108,13 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
     if let Some(port) = settings.agent_port {
         let config = settings.zookeeper.clone();
         states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));
+    }
+    if let Some(Encryption {
+        recipients,
+        identities,
+    }) = settings.encryption.clone()
+    {
+        builder = builder.around_vaults(|below| Arc::new(SealedStore::new(below, recipients, identities)));
     }
     builder = builder.states(states).recovery(Recovery {
         directory: settings.storage.join("recover"),

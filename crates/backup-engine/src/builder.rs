@@ -54,7 +54,10 @@ pub struct EngineBuilder {
     notes_lost: bool,
     schedule: Option<Schedule>,
     names: SettingNames,
+    around_vaults: Option<AroundVaults>,
 }
+
+type AroundVaults = Box<dyn FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
 
 impl EngineBuilder {
     fn new(ensemble: Arc<dyn Ensemble>) -> Self {
@@ -78,6 +81,7 @@ impl EngineBuilder {
             notes_lost: false,
             schedule: None,
             names: SettingNames::default(),
+            around_vaults: None,
         }
     }
 
@@ -119,6 +123,16 @@ impl EngineBuilder {
     /// Where vaults are kept.
     pub fn vaults(mut self, vaults: Arc<dyn VaultStore>) -> Self {
         self.vaults = vaults;
+        self
+    }
+
+    /// What is put around that store, whether it was given before or is given later: one that seals vaults, for example
+    /// (`vault_store::SealedStore`, feature `encryption`).
+    pub fn around_vaults(
+        mut self,
+        around: impl FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + 'static,
+    ) -> Self {
+        self.around_vaults = Some(Box::new(around));
         self
     }
 
@@ -219,7 +233,10 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// [`EngineError::Storage`].
-    pub fn build(self) -> Result<Engine, EngineError> {
+    pub fn build(mut self) -> Result<Engine, EngineError> {
+        if let Some(around) = self.around_vaults.take() {
+            self.vaults = around(self.vaults);
+        }
         let now = (self.clock)();
         for job in self.jobs.recover(WORKER, None, now)? {
             log::warn!("job {} was interrupted", job.id);

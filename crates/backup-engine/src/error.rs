@@ -47,6 +47,9 @@ pub enum EngineError {
         #[source]
         cause: Cause,
     },
+    /// The backup is sealed, and none of the identities that open it is here. Nothing is wrong with it.
+    #[error(transparent)]
+    Sealed(Cause),
     /// The program failed: work that it had begun ended without an outcome.
     #[error(transparent)]
     Internal(Cause),
@@ -117,6 +120,7 @@ impl EngineError {
             Self::ZnodeNotFound(_) => "znode_not_found",
             Self::ZooKeeper(_) => "zookeeper_failed",
             Self::Storage(_) | Self::Damaged { .. } => "storage_failed",
+            Self::Sealed(_) => "backup_sealed",
             Self::Internal(_) => "internal",
         }
     }
@@ -134,6 +138,7 @@ impl EngineError {
             | Self::FullRestoreOff
             | Self::ZnodeNotFound(_)
             | Self::Damaged { .. }
+            | Self::Sealed(_)
             | Self::Internal(_) => false,
         }
     }
@@ -143,6 +148,7 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::NotFound(id) => Self::BackupNotFound(id.to_string()),
+            error @ StoreError::Sealed { .. } => Self::Sealed(error.into()),
             error => Self::Storage(error.into()),
         }
     }
