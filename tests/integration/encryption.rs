@@ -96,8 +96,11 @@ async fn a_server_with_recipients_alone_backs_up_lists_and_evicts_and_refuses_th
     let closed = sealing(&zookeeper.address(), storage.path(), 0, None, &kept);
     assert!(closed.said().contains("without an identity"), "{}", closed.said());
     let partial = r#"{"dbs": ["canarypath"], "allow_partial": true}"#;
-    let (full, granular) = (back_up(&closed, ""), back_up(&closed, partial));
-    let second = back_up(&closed, "");
+    let (full, granular) = (
+        back_up(&closed, r#"{"allow_partial": true}"#),
+        back_up(&closed, partial),
+    );
+    let second = back_up(&closed, r#"{"allow_partial": true}"#);
     // The failure names the znode.
     let (failed, state) = closed.do_job("/backup", r#"{"dbs": ["canarymissing"]}"#).unwrap();
     assert_eq!(state.status, 500, "{}", state.text);
@@ -135,10 +138,10 @@ async fn a_server_with_recipients_alone_backs_up_lists_and_evicts_and_refuses_th
     let named = format!(r#"{{"vault": "{full}"}}"#);
     for refused in [
         closed.http.post("/restore", &named),
-        closed.http.post("/restore", r#"{"ts": 0}"#),
+        closed.http.post("/restore", r#"{"ts": 1700000000000}"#),
         closed
             .http
-            .post("/restore", r#"{"ts": 0, "dbs": ["canarypath"]}"#),
+            .post("/restore", r#"{"ts": 1700000000000, "dbs": ["canarypath"]}"#),
         closed.http.get(&format!("/listbackups/{full}/znodes?path=/")),
         closed
             .http
@@ -149,7 +152,9 @@ async fn a_server_with_recipients_alone_backs_up_lists_and_evicts_and_refuses_th
         let refused = refused.unwrap();
         assert_eq!(
             (refused.status, &refused.json()["code"]),
-            (409, &json!("backup_sealed"))
+            (409, &json!("backup_sealed")),
+            "{}",
+            refused.text
         );
         assert!(
             refused.text.contains(KEYS[0].0) && refused.text.contains("ENCRYPTION_IDENTITY_FILE"),

@@ -51,6 +51,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         .map(tls::server_config)
         .transpose()
         .map_err(StartError::Tls)?;
+    if let Some(encryption) = &settings.encryption {
+        log::info!("{encryption}");
+    }
     let engine = engine(&settings)?;
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
@@ -73,9 +76,6 @@ pub async fn run(args: Args) -> Result<(), StartError> {
             .map_or("", ZnodePath::as_str),
         settings.storage.display()
     );
-    if let Some(encryption) = &settings.encryption {
-        log::info!("{encryption}");
-    }
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,

@@ -18,7 +18,11 @@ pub struct Recipients(Vec<x25519::Recipient>);
 ///
 /// They are read from text such as `age-keygen` writes, with comments from `#` to the end of a line.
 #[derive(Clone)]
-pub struct Identities(Vec<x25519::Identity>);
+pub struct Identities {
+    secret: Vec<x25519::Identity>,
+    /// The public key of each.
+    public: Vec<String>,
+}
 
 /// A text is none of keys. The message names the line and never what stands there, which may be secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,19 +44,18 @@ impl Recipients {
 impl Identities {
     /// The public key of each, as text.
     #[must_use]
-    pub fn recipients(&self) -> Vec<String> {
-        let public = self.0.iter().map(x25519::Identity::to_public);
-        public.map(|recipient| recipient.to_string()).collect()
+    pub fn recipients(&self) -> &[String] {
+        &self.public
     }
 
     /// Whether one of them opens what is sealed to `recipients`.
     #[must_use]
     pub fn open(&self, recipients: &[String]) -> bool {
-        self.recipients().iter().any(|ours| recipients.contains(ours))
+        self.public.iter().any(|ours| recipients.contains(ours))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn age::Identity> {
-        self.0.iter().map(|identity| identity as _)
+        self.secret.iter().map(|identity| identity as _)
     }
 }
 
@@ -85,7 +88,12 @@ impl FromStr for Identities {
             word.parse()
                 .map_err(|_| "it is no X25519 identity of age (AGE-SECRET-KEY-1…)")
         };
-        keys(text, "identity (AGE-SECRET-KEY-1…)", parse).map(Self)
+        let secret: Vec<x25519::Identity> = keys(text, "identity (AGE-SECRET-KEY-1…)", parse)?;
+        let public = secret.iter().map(|identity| identity.to_public().to_string());
+        Ok(Self {
+            public: public.collect(),
+            secret,
+        })
     }
 }
 
