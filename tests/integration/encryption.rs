@@ -8,22 +8,10 @@ use zk_backup_testkit::{Daemon, ZooKeeper};
 use zookeeper_async::Acl;
 
 use crate::common::clients::{client, observer};
-use crate::common::daemons::{as_if_scheduled, back_up, daemon, restore};
+use crate::common::daemons::{KEYS, as_if_scheduled, back_up, daemon, restore};
 use crate::common::servers::{busy, server, start};
 use crate::common::snapshots::{from_file, newest, take_snapshot};
 use crate::common::trees::{assert_exact, assert_same, dump, exact, plant, plant_all_kinds};
-
-/// As `age-keygen` writes them, and their public keys.
-const KEYS: [(&str, &str); 2] = [
-    (
-        "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
-        "# a key\nAGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33\n",
-    ),
-    (
-        "age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z",
-        "AGE-SECRET-KEY-1N9JEPW6DWJ0ZQUDX63F5A03GX8QUW7PXDE39N8UYF82VZ9PC8UFS3M7XA9\n",
-    ),
-];
 
 /// A file of the identities with these numbers.
 fn identities(directory: &Path, of: &[usize]) -> PathBuf {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod canaries;
+mod golden;
 mod keys;
 mod support;
 mod tampering;

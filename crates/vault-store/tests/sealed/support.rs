@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vault_store::{
-    AsOf, Captured, Consistency, Contents, FileName, FsStore, Hierarchical, Identities, Manifest, Mode,
-    Moving, Outcome, Recipients, SealedStore, Skipped, VaultId, VaultStore, Zxid,
+    AsOf, Captured, Consistency, Contents, FileEntry, FileName, FsStore, Hierarchical, Identities, Manifest,
+    Mode, Moving, Outcome, Recipients, SealedStore, Skipped, VaultId, VaultStore, Zxid,
 };
 
 const PUBLIC: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
@@ -50,15 +50,20 @@ pub(crate) fn sealed(root: &Path, identities: Option<Identities>) -> SealedStore
 /// Commits a granular, partial vault of one file.
 pub(crate) fn put(store: &dyn VaultStore, id: &VaultId, bytes: &[u8]) -> Manifest {
     let mut stage = store.stage(id).unwrap();
-    let reason = format!("could not read {PATH}");
-    let manifest = Manifest {
-        roots: Some(vec![PATH.to_owned()]),
-        files: vec![stage.put(&ARCHIVE, bytes).unwrap()],
-        contents: Some(Contents::Hierarchical(contents())),
-        ..Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Partial { reason })
-    };
+    let manifest = expected(id, vec![stage.put(&ARCHIVE, bytes).unwrap()]);
     stage.commit(&manifest).unwrap();
     manifest
+}
+
+/// The manifest of such a vault.
+pub(crate) fn expected(id: &VaultId, files: Vec<FileEntry>) -> Manifest {
+    let reason = format!("could not read {PATH}");
+    Manifest {
+        roots: Some(vec![PATH.to_owned()]),
+        files,
+        contents: Some(Contents::Hierarchical(contents())),
+        ..Manifest::new(id, Mode::Hierarchical, id.time(), Outcome::Partial { reason })
+    }
 }
 
 fn contents() -> Hierarchical {
