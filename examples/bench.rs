@@ -42,7 +42,14 @@ struct Args {
     /// Leave out the plain adapter
     #[arg(long)]
     skip_plain: bool,
+    /// Also a server that encrypts, beside one that does not
+    #[arg(long)]
+    encrypt: bool,
 }
+
+/// A key that everybody knows.
+const RECIPIENT: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+const IDENTITY: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 
 #[global_allocator]
 static ALLOCATOR: zk_backup_daemon::Jemalloc = zk_backup_daemon::Jemalloc;
@@ -76,6 +83,15 @@ async fn main() -> Outcome<()> {
     let usual = server(&[])?;
     let unvalidated = server(&[("CONSISTENCY_ROUNDS", "0")])?;
     let plain = server(&[("ZOOKEEPER_DRIVER", "plain")])?;
+    let keys = tempfile::tempdir()?;
+    let identity = keys.path().join("identity.txt");
+    std::fs::write(&identity, IDENTITY)?;
+    let identity = identity.display().to_string();
+    let keys = [
+        ("ENCRYPTION_RECIPIENTS", RECIPIENT),
+        ("ENCRYPTION_IDENTITY_FILE", &*identity),
+    ];
+    let sealing = args.encrypt.then(|| server(&keys)).transpose()?;
 
     let mut table = Table::new(args.znodes, args.bytes);
     let sample = args.sample.min(args.znodes);
@@ -110,6 +126,13 @@ async fn main() -> Outcome<()> {
         unvalidated
             .back_up(&mut table, "backup, warm, not validated")
             .await?;
+        if let Some(sealing) = &sealing {
+            sealing.daemon.do_job("/backup", "")?; // so that it knows the ACLs
+            let id = sealing.back_up(&mut table, "backup, warm, encrypted").await?;
+            sealing
+                .restore(&mut table, "restore where nothing differs, encrypted", &id)
+                .await?;
+        }
         let load = Load::start(&client, &tree, LOAD);
         usual
             .back_up(&mut table, "backup, warm, under 500 writes/s")

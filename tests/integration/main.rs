@@ -16,6 +16,7 @@ mod crashes;
 mod crowds;
 mod damaged_files;
 mod elections;
+mod encryption;
 mod ends;
 mod engine_faults;
 mod ensembles;

@@ -36,7 +36,7 @@ impl From<EngineError> for ApiError {
                 StatusCode::NOT_FOUND
             }
             EngineError::JobEnded { .. } => StatusCode::NOT_ACCEPTABLE,
-            EngineError::InUse(_) | EngineError::Retained { .. } => StatusCode::CONFLICT,
+            EngineError::InUse(_) | EngineError::Retained { .. } | EngineError::Sealed(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) | EngineError::NoLinks(_) => StatusCode::BAD_REQUEST,
             EngineError::FullRestoreOff => StatusCode::FORBIDDEN,
@@ -59,6 +59,7 @@ fn in_words_of_the_api(error: &EngineError) -> String {
                 "restoring everything is turned off (ENABLE_FULL_RESTORE): name the root znodes in dbs"
                     .to_owned()
             }
+            EngineError::Sealed(_) => format!("{error} (ENCRYPTION_IDENTITY_FILE)"),
             error => error.to_string(),
         };
     };

@@ -75,6 +75,15 @@ pub struct Args {
     /// Directory for backups and jobs; with S3_ENABLED for jobs alone (default: ./backup-storage)
     #[arg(long, env = "STORAGE", hide_env_values = true)]
     pub storage: Option<String>,
+    /// Public keys of age (`age1…`), with commas or blanks between, that backups are sealed to
+    #[arg(long, env = "ENCRYPTION_RECIPIENTS", hide_env_values = true)]
+    pub encryption_recipients: Option<String>,
+    /// A file of such keys, one a line
+    #[arg(long, env = "ENCRYPTION_RECIPIENTS_FILE", hide_env_values = true)]
+    pub encryption_recipients_file: Option<String>,
+    /// A file of secret keys of age (`AGE-SECRET-KEY-1…`), where sealed backups are to be restored
+    #[arg(long, env = "ENCRYPTION_IDENTITY_FILE", hide_env_values = true)]
+    pub encryption_identity_file: Option<String>,
     /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
     #[arg(long, env = "BACKUP_SCHEDULE", hide_env_values = true)]
     pub backup_schedule: Option<String>,

@@ -13,6 +13,8 @@ use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
 
+pub use self::encryption::Encryption;
+use self::encryption::encryption;
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
 pub use self::values::SettingsError;
@@ -20,6 +22,7 @@ use self::values::{PORTS, bad, flag, given, number, pair, seconds, secret};
 use crate::{Access, Args, Credentials};
 
 mod s3;
+mod encryption;
 mod states;
 mod tls;
 mod values;
@@ -59,6 +62,8 @@ pub struct Settings {
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
     pub s3: Option<S3Config>,
+    /// The keys that backups are sealed to, and those that open them.
+    pub encryption: Option<Encryption>,
     pub schedule: Option<Schedule>,
     pub eviction_policy: RulePolicy,
     pub granular_eviction_policy: RulePolicy,
@@ -146,6 +151,7 @@ impl Settings {
                 .unwrap_or_else(|| "./backup-storage".to_owned())
                 .into(),
             s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
+            encryption: encryption(args)?,
             schedule: schedule(args.backup_schedule.as_ref())?,
             eviction_policy: policy(
                 "EVICTION_POLICY",

@@ -8,10 +8,11 @@ use backup_engine::{
     AgentSource, Engine, EngineError, FilesSource, Recovery, SettingNames, StateSource, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use vault_store::SealedStore;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket;
-use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
+use crate::{Args, Encryption, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
 /// The server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         .map(tls::server_config)
         .transpose()
         .map_err(StartError::Tls)?;
+    if let Some(encryption) = &settings.encryption {
+        log::info!("{encryption}");
+    }
     let engine = engine(&settings)?;
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
@@ -115,6 +119,13 @@ fn engine(settings: &Settings) -> Result<Engine, StartError> {
     if let Some(port) = settings.agent_port {
         let config = settings.zookeeper.clone();
         states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));
+    }
+    if let Some(Encryption {
+        recipients,
+        identities,
+    }) = settings.encryption.clone()
+    {
+        builder = builder.around_vaults(|below| Arc::new(SealedStore::new(below, recipients, identities)));
     }
     builder = builder.states(states).recovery(Recovery {
         directory: settings.storage.join("recover"),

@@ -76,7 +76,10 @@ pub struct EngineBuilder {
     names: SettingNames,
     permit: Arc<dyn Permit>,
     renewal: Option<(Duration, Duration)>,
+    around_vaults: Option<AroundVaults>,
 }
+
+type AroundVaults = Box<dyn FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
 
 impl EngineBuilder {
     fn new(ensemble: Arc<dyn Ensemble>) -> Self {
@@ -107,6 +110,7 @@ impl EngineBuilder {
             names: SettingNames::default(),
             permit: Arc::new(Unhindered),
             renewal: None,
+            around_vaults: None,
         }
     }
 
@@ -181,12 +185,22 @@ impl EngineBuilder {
     /// other processes write is told seconds later, and what they recorded of older vaults in turns. What was never committed is
     /// [swept](ObjectVaults::sweep) at the start and once a day.
     ///
-    /// For a store around this one call [`vaults`](Self::vaults) afterwards.
+    /// For a store around this one call [`around_vaults`](Self::around_vaults).
     #[cfg(feature = "object-store")]
     pub fn objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
         self.vaults = Arc::new(objects.clone());
         self.objects = Some(objects);
         (self.is_remote, self.place) = (true, Some(place.into()));
+        self
+    }
+
+    /// What is put around that store, whether it was given before or is given later: one that seals vaults, for example
+    /// (`vault_store::SealedStore`, feature `encryption`).
+    pub fn around_vaults(
+        mut self,
+        around: impl FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + 'static,
+    ) -> Self {
+        self.around_vaults = Some(Box::new(around));
         self
     }
 
@@ -302,7 +316,10 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// [`EngineError::Storage`].
-    pub fn build(self) -> Result<Engine, EngineError> {
+    pub fn build(mut self) -> Result<Engine, EngineError> {
+        if let Some(around) = self.around_vaults.take() {
+            self.vaults = around(self.vaults);
+        }
         let now = (self.clock)();
         for job in self.jobs.recover(WORKER, None, now)? {
             log::warn!("job {} was interrupted", job.id);

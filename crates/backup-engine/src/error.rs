@@ -69,6 +69,9 @@ pub enum EngineError {
         #[source]
         cause: Cause,
     },
+    /// The backup is sealed, and none of the identities that open it is here. Nothing is wrong with it.
+    #[error(transparent)]
+    Sealed(Cause),
     /// The program failed: work that it had begun ended without an outcome.
     #[error(transparent)]
     Internal(Cause),
@@ -142,6 +145,7 @@ impl EngineError {
             Self::ZnodeNotFound(_) => "znode_not_found",
             Self::ZooKeeper(_) => "zookeeper_failed",
             Self::Storage(_) | Self::Damaged { .. } => "storage_failed",
+            Self::Sealed(_) => "backup_sealed",
             Self::Internal(_) => "internal",
         }
     }
@@ -165,6 +169,7 @@ impl EngineError {
             | Self::FullRestoreOff
             | Self::ZnodeNotFound(_)
             | Self::Damaged { .. }
+            | Self::Sealed(_)
             | Self::Internal(_) => false,
         }
     }
@@ -179,6 +184,7 @@ impl From<StoreError> for EngineError {
                 until,
                 why: error.to_string(),
             },
+            error @ StoreError::Sealed { .. } => Self::Sealed(error.into()),
             error => Self::Storage(error.into()),
         }
     }

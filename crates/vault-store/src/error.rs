@@ -25,7 +25,7 @@ pub enum StoreError {
     /// Somebody else holds the storage, which is named.
     #[error("the storage {0} is in use by another process")]
     Locked(String),
-    /// The manifest's version is newer than [`FORMAT_VERSION`](crate::FORMAT_VERSION).
+    /// The manifest's version is newer than [`SEALED_VERSION`](crate::SEALED_VERSION).
     #[error("backup {id} has format version {version}, which this program does not know")]
     Unsupported {
         /// The vault.
@@ -42,6 +42,14 @@ pub enum StoreError {
         file: String,
         /// What does not hold.
         what: String,
+    },
+    /// The vault is sealed, and none of the identities that open it is here. Nothing is wrong with it.
+    #[error("backup {id} is sealed, and no identity is here that opens what is sealed to {}", .recipients.join(", "))]
+    Sealed {
+        /// The vault.
+        id: VaultId,
+        /// The public keys that it is sealed to.
+        recipients: Vec<String>,
     },
     /// A stage was asked for a file that it has begun before. The stage is as it was.
     #[error("{file} of backup {id} was begun before")]

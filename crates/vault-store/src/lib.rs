@@ -42,6 +42,8 @@ mod name;
 mod object;
 mod private;
 mod reader;
+#[cfg(feature = "encryption")]
+mod sealed;
 mod staged;
 mod store;
 mod verification;
@@ -60,7 +62,7 @@ pub use faulty::{FaultyVaults, VaultCall};
 pub use faulty_objects::{FaultyObjects, ObjectCall};
 pub use fs::FsStore;
 pub use id::{IdError, VaultId};
-pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome};
+pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome, SEALED_VERSION, Sealed};
 pub use memory::MemoryStore;
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
 #[cfg(feature = "object-store")]
@@ -71,6 +73,8 @@ pub use object::{S3Config, S3Keys, S3Secret};
 pub use object_store;
 pub use private::Tightened;
 pub use reader::Reader;
+#[cfg(feature = "encryption")]
+pub use sealed::{Identities, KeyError, Recipients, SealedStore};
 pub use staged::Staged;
 pub use store::{Stage, VaultFile, VaultRead, VaultStore};
 pub use verification::{Damage, Verification};

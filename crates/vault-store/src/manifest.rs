@@ -8,10 +8,13 @@ use time::OffsetDateTime;
 
 use crate::{Consistency, Contents, FileName, MANIFEST, Mode, StoreError, VaultId};
 
-/// The manifest version that this crate writes, and the newest that it reads.
+/// The manifest version of a vault that is not sealed.
 ///
 /// 2 added amendments, which a reader of version 1 would miss; version 1 is read as it is.
 pub const FORMAT_VERSION: u64 = 2;
+
+/// The manifest version of a sealed vault, and the newest that is read: a reader of version 2 would take the sealed bytes for znodes.
+pub const SEALED_VERSION: u64 = 3;
 
 /// No manifest is larger: about 400,000 frames.
 pub(crate) const MAX_MANIFEST: usize = 64 << 20;
@@ -24,7 +27,7 @@ struct Version {
 /// What a vault holds and what its files must be: `manifest.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`FORMAT_VERSION`] at the time of writing.
+    /// [`FORMAT_VERSION`] at the time of writing, or [`SEALED_VERSION`].
     pub version: u64,
     /// The vault.
     pub id: VaultId,
@@ -51,6 +54,20 @@ pub struct Manifest {
     pub files: Vec<FileEntry>,
     /// What was captured; `None` in a failed backup.
     pub contents: Option<Contents>,
+    /// `None` where this is all there is to know. Else the vault is sealed and nobody has opened it: `files` are the sealed ones, `roots` names
+    /// none, the reason of `outcome` is not the true one, and `contents` is `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+}
+
+/// What is told of a sealed vault to whoever cannot open it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The public keys (`age1…`) that it is sealed to: one of their identities opens it.
+    pub recipients: Vec<String>,
+    /// Whether it is a good backup though something could not be read.
+    #[serde(default)]
+    pub allow_partial: bool,
 }
 
 impl Manifest {
@@ -70,6 +87,7 @@ impl Manifest {
             outcome,
             files: Vec::new(),
             contents: None,
+            sealed: None,
         }
     }
 
@@ -82,7 +100,7 @@ impl Manifest {
         let unreadable = |error: serde_json::Error| damaged(format!("it cannot be read: {error}"));
         // What else is in a newer one nobody knows.
         let Version { version } = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if version > FORMAT_VERSION {
+        if version > SEALED_VERSION {
             let id = id.clone();
             return Err(StoreError::Unsupported { id, version });
         }
@@ -129,11 +147,28 @@ impl Manifest {
     pub fn is_valid(&self) -> bool {
         match self.outcome {
             Outcome::Complete => true,
-            Outcome::Partial { .. } => self
-                .contents
-                .as_ref()
-                .is_some_and(|contents| contents.captured().allow_partial),
+            Outcome::Partial { .. } => match &self.sealed {
+                Some(sealed) => sealed.allow_partial,
+                None => self
+                    .contents
+                    .as_ref()
+                    .is_some_and(|contents| contents.captured().allow_partial),
+            },
             Outcome::Failed { .. } => false,
+        }
+    }
+
+    /// An error if the vault is sealed and nobody has opened it: what asks for its znodes asks this first.
+    ///
+    /// # Errors
+    /// [`StoreError::Sealed`].
+    pub fn require_open(&self) -> Result<(), StoreError> {
+        match &self.sealed {
+            None => Ok(()),
+            Some(Sealed { recipients, .. }) => Err(StoreError::Sealed {
+                id: self.id.clone(),
+                recipients: recipients.clone(),
+            }),
         }
     }
 

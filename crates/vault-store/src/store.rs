@@ -108,7 +108,8 @@ pub trait VaultStore: Send + Sync {
     fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Keeps a few bytes beside the vaults, in place of what was kept under this name before: what everybody who opens this place must know, such
-    /// as when the history of the ensemble was broken off. Names that are ids are not used.
+    /// as when the history of the ensemble was broken off. Names that are ids are not used. It names no znode: a store that seals vaults leaves notes
+    /// as they are.
     ///
     /// # Errors
     /// [`StoreError::Failed`]; what was kept before is still there, or the new one is.

@@ -21,13 +21,35 @@ pub(crate) fn try_daemon(
     settings: &[(&str, &str)],
 ) -> Result<Daemon, DaemonError> {
     let program = env!("CARGO_BIN_EXE_daemon-under-test");
-    let Some(server) = shared() else {
-        return Daemon::start(program, zookeeper, storage, settings);
-    };
-    let (url, prefix) = (server.url(), prefix_of(storage));
-    let settings = [&in_bucket(&url, &prefix), settings].concat();
-    Daemon::start(program, zookeeper, storage, &settings)
+    let mut more = settings.to_vec();
+    let bucket = shared().map(|server| (server.url(), prefix_of(storage)));
+    if let Some((url, prefix)) = &bucket {
+        more.splice(0..0, in_bucket(url, prefix));
+    }
+    let keys = tempfile::tempdir()?;
+    let identity = keys.path().join("identity.txt");
+    if std::env::var_os(SEALED).is_some() {
+        fs::write(&identity, KEYS[0].1)?;
+        let identity = ("ENCRYPTION_IDENTITY_FILE", identity.to_str().unwrap());
+        more.splice(0..0, [("ENCRYPTION_RECIPIENTS", KEYS[0].0), identity]);
+    }
+    Daemon::start(program, zookeeper, storage, &more)
 }
+
+/// Set in the environment of the suites where every server is to seal its backups.
+const SEALED: &str = "ZK_BACKUP_TEST_SEALED";
+
+/// Public keys of age, and files with their identities, as `age-keygen` writes them.
+pub(crate) const KEYS: [(&str, &str); 2] = [
+    (
+        "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
+        "# a key\nAGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33\n",
+    ),
+    (
+        "age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z",
+        "AGE-SECRET-KEY-1N9JEPW6DWJ0ZQUDX63F5A03GX8QUW7PXDE39N8UYF82VZ9PC8UFS3M7XA9\n",
+    ),
+];
 
 /// [`daemon`] by that adapter.
 pub(crate) fn daemon_by(

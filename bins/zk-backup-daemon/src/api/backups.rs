@@ -59,6 +59,9 @@ pub(crate) struct Backup {
     kinds: Option<Kinds>,
     /// From what a transactional backup was made.
     taken_from: Option<TakenFrom>,
+    /// The public keys that it is sealed to, where no identity is here that opens it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sealed: Option<Vec<String>>,
     /// The format version of the vault.
     format: u64,
     /// When it was last read and compared with its checksums, RFC 3339.
@@ -144,13 +147,17 @@ impl Backup {
         };
         let told = Self {
             spent_time: format!("{}ms", spent.max(0)),
-            db_list: Some(db_list(manifest.roots.as_deref())),
+            db_list: match &manifest.sealed {
+                Some(_) if manifest.is_granular() => None,
+                _ => Some(db_list(manifest.roots.as_deref())),
+            },
             exit_code,
             failed: exit_code != 0,
             is_granular: manifest.is_granular(),
             sharded: manifest.sharded,
             exception: damage.or_else(|| manifest.reason().map(str::to_owned)),
             format: manifest.version,
+            sealed: manifest.sealed.map(|sealed| sealed.recipients),
             ..self.taken_as(manifest.mode)
         };
         match manifest.contents {

@@ -35,6 +35,9 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
             }
             Err(_) => continue,
         };
+        if in_time && manifest.sealed.is_some() && may_cover(manifest, request) && stored.is_valid() {
+            manifest.require_open()?; // likewise
+        }
         if in_time
             && covers(manifest, request)
             && chroot_of(manifest) == ours
@@ -55,12 +58,12 @@ fn named(vaults: &Vaults, site: &Site, id: &str) -> Result<VaultId, EngineError>
     if !vaults.store.ids()?.contains(&id) {
         return Err(EngineError::BackupNotFound(id.to_string()));
     }
-    if vaults
-        .store
-        .manifest(&id)
-        .is_ok_and(|manifest| is_transactional(&manifest))
-    {
-        site.refuse_chroot(&format!("backup {id} is transactional, so"))?;
+    // One that cannot be read fails the job, which says why.
+    if let Ok(manifest) = vaults.store.manifest(&id) {
+        manifest.require_open()?;
+        if is_transactional(&manifest) {
+            site.refuse_chroot(&format!("backup {id} is transactional, so"))?;
+        }
     }
     Ok(id)
 }
@@ -82,6 +85,14 @@ fn covers(manifest: &Manifest, request: &RestoreRequest) -> bool {
         roots.iter().any(root)
     };
     !request.roots.is_empty() && request.roots.iter().all(had)
+}
+
+/// The same of a sealed backup, which does not tell what it was asked for.
+fn may_cover(manifest: &Manifest, request: &RestoreRequest) -> bool {
+    if request.strategy == Strategy::Files {
+        return is_transactional(manifest);
+    }
+    !manifest.is_granular() || !request.roots.is_empty()
 }
 
 /// The chroot in the name of the ensemble that it is of.

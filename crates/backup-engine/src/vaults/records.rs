@@ -40,6 +40,7 @@ pub(crate) struct Opened {
 
 /// Opens the vault of `manifest`. Blocks.
 pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened, EngineError> {
+    manifest.require_open()?;
     let id = &manifest.id;
     if let Outcome::Failed { reason } = &manifest.outcome {
         let (id, why) = (id.clone(), reason.clone());

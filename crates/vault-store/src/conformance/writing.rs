@@ -8,7 +8,7 @@ use super::{
     ARCHIVE, LOG, Subject, begun, commit, finished, granular, id, is_taken, is_unknown, manifest,
     nothing_is_left, put, refused, same, staged,
 };
-use crate::{FORMAT_VERSION, FileEntry, FileName, FrameEntry, Manifest, Outcome, StoreError};
+use crate::{FileEntry, FileName, FrameEntry, Manifest, Outcome, SEALED_VERSION, StoreError};
 
 /// Nothing shows a vault before its commit, and everything does afterwards.
 pub fn a_vault_is_visible_once_it_is_committed(subject: &Subject) {
@@ -289,13 +289,13 @@ pub fn a_manifest_may_be_large(subject: &Subject) {
 pub fn a_manifest_of_a_later_version_is_refused_and_listed(subject: &Subject) {
     let (store, id) = (subject.open(), id(1));
     let later = Manifest {
-        version: FORMAT_VERSION + 1,
+        version: SEALED_VERSION + 1,
         ..manifest(&id, Vec::new())
     };
     commit(staged(&*store, &id), &later);
     refused(
         store.manifest(&id),
-        |error| matches!(error, StoreError::Unsupported { version, .. } if *version == FORMAT_VERSION + 1),
+        |error| matches!(error, StoreError::Unsupported { version, .. } if *version == SEALED_VERSION + 1),
         "A manifest of a later version is refused by its version",
     );
     let rule = "A vault of a later version is listed, and can be removed";

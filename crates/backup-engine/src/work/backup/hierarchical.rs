@@ -50,7 +50,13 @@ pub(super) async fn stage(
     let (roots, now) = (manifest.roots.clone(), context.now());
     let known = tokio::task::spawn_blocking(move || known_acls::newest(&*store, &here, roots.as_ref(), now));
     let known = known.await?;
-    if let Some((id, _)) = &known {
+    if known.sealed > 0 {
+        log.info(&format!(
+            "{} earlier backups are sealed, and no identity is here that opens them: what they know of ACLs is asked for",
+            known.sealed
+        ));
+    }
+    if let Some((id, _)) = &known.acls {
         log.info(&format!("ACLs that did not change are those of backup {id}"));
     }
     let (sink, portions) = mpsc::channel(BUFFERED);
@@ -63,7 +69,7 @@ pub(super) async fn stage(
     let options = CaptureOptions {
         roots: request.roots.clone(),
         rounds: site.consistency_rounds,
-        known_acls: known.map(|(_, index)| index),
+        known_acls: known.acls.map(|(_, index)| index),
         ..CaptureOptions::default()
     };
     // Where it is dropped the writer finds that nothing more comes, and what it has written goes with its stage.

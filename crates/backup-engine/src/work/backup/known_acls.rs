@@ -14,6 +14,21 @@ const LOOKED_AT: usize = 50;
 /// That of 300 million znodes.
 const LARGEST: u64 = 4 << 30;
 
+/// What earlier backups tell.
+#[derive(Default)]
+pub(super) struct Known {
+    /// ACLs, and the backup that they are of.
+    pub(super) acls: Option<(VaultId, Arc<AclIndex>)>,
+    /// Newer backups that may know more, and are sealed.
+    pub(super) sealed: usize,
+}
+
+enum Found {
+    Acls(AclIndex),
+    Sealed,
+    Nothing,
+}
+
 /// The ACLs of the newest backup of the ensemble that covers `roots`, and that is of the history which goes on. Whatever
 /// is wrong with an earlier backup is not this one's trouble: then there are none.
 pub(super) fn newest(
@@ -21,19 +36,24 @@ pub(super) fn newest(
     site: &Site,
     roots: Option<&Vec<String>>,
     now: OffsetDateTime,
-) -> Option<(VaultId, Arc<AclIndex>)> {
+) -> Known {
     let source = site.ensemble.name();
     let begin = site.history.begin(now);
-    let ids = store.ids().ok()?;
+    let mut known = Known::default();
+    let Ok(ids) = store.ids() else { return known };
     let earlier = ids.into_iter().rev().take(LOOKED_AT);
     for id in earlier {
         match acls_of(store, &id, &source, roots, begin) {
-            Ok(Some(index)) => return Some((id, Arc::new(index))),
-            Ok(None) => {}
+            Ok(Found::Acls(index)) => {
+                known.acls = Some((id, Arc::new(index)));
+                break;
+            }
+            Ok(Found::Sealed) => known.sealed += 1,
+            Ok(Found::Nothing) => {}
             Err(why) => log::warn!("the ACLs of backup {id} are of no use: {why}"),
         }
     }
-    None
+    known
 }
 
 fn acls_of(
@@ -42,18 +62,21 @@ fn acls_of(
     source: &str,
     roots: Option<&Vec<String>>,
     begin: Option<OffsetDateTime>,
-) -> Result<Option<AclIndex>, String> {
+) -> Result<Found, String> {
     let manifest = match store.manifest(id) {
         Ok(manifest) => manifest,
-        Err(StoreError::Unsupported { .. }) => return Ok(None),
+        Err(StoreError::Unsupported { .. }) => return Ok(Found::Nothing),
         Err(error) => return Err(error.to_string()),
     };
+    if manifest.sealed.is_some() {
+        return Ok(Found::Sealed);
+    }
     if begin.is_some_and(|begin| manifest.started_at <= begin) {
-        return Ok(None);
+        return Ok(Found::Nothing);
     }
     let covers = manifest.was_asked_for(roots);
     let Some(entry) = manifest.files.iter().find(|file| file.name == ACLS && covers) else {
-        return Ok(None);
+        return Ok(Found::Nothing);
     };
     if entry.bytes > LARGEST {
         return Err(format!("{ACLS} is said to have {} bytes", entry.bytes));
@@ -63,5 +86,6 @@ fn acls_of(
         return Err(format!("{ACLS} is damaged: {}", damage.what));
     }
     let file = store.open(id, &ACLS).map_err(|error| error.to_string())?;
-    AclIndex::read(Reader::new(file), source).map_err(|error| error.to_string())
+    let index = AclIndex::read(Reader::new(file), source).map_err(|error| error.to_string())?;
+    Ok(index.map_or(Found::Nothing, Found::Acls))
 }

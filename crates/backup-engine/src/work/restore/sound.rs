@@ -15,6 +15,7 @@ pub(super) fn open_sound(
 ) -> Result<(Manifest, Opened), Failure> {
     let store = &*vaults.store;
     let manifest = store.manifest(id)?;
+    manifest.require_open()?;
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
     }
