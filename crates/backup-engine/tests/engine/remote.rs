@@ -41,7 +41,7 @@ async fn thousands_of_vaults_are_told_of_for_a_list_and_a_few_requests() {
     const VAULTS: usize = 10_000;
     let objects = FaultyObjects::new(Arc::new(InMemory::new()));
     let world = World::new();
-    let mut id = VaultId::from_time(world.now() - Duration::from_secs(VAULTS as u64));
+    let mut id = VaultId::from_time(world.now() - Duration::from_secs(VAULTS as u64)).unwrap();
     let before = open(&objects);
     for _ in 0..VAULTS {
         put(&before, &id);
@@ -74,7 +74,7 @@ async fn what_this_process_writes_and_removes_is_told_at_once() {
     let objects = FaultyObjects::new(Arc::new(InMemory::new()));
     let world = World::new();
     let engine = engine(&world, &objects);
-    assert_eq!(engine.list().await.unwrap(), [""; 0]);
+    assert!(engine.list().await.unwrap().is_empty());
     let mut ids = Vec::new();
     for _ in 0..5 {
         let id = engine.backup(BackupRequest::default()).await.unwrap();
@@ -96,7 +96,7 @@ async fn what_others_write_and_remove_is_told_within_seconds() {
     let objects = FaultyObjects::new(Arc::new(InMemory::new()));
     let world = World::new();
     let other = open(&objects);
-    let first = VaultId::from_time(world.now());
+    let first = VaultId::from_time(world.now()).unwrap();
     put(&other, &first);
     let engine = engine(&world, &objects);
     assert_eq!(engine.list().await.unwrap(), [first.to_string()]);
@@ -114,7 +114,7 @@ async fn what_others_write_and_remove_is_told_within_seconds() {
 async fn a_bucket_that_cannot_be_reached_is_told_and_stops_no_start_and_evicts_nothing() {
     let objects = FaultyObjects::new(Arc::new(InMemory::new()));
     let world = World::new();
-    let old = VaultId::from_time(world.now() - Duration::from_secs(60));
+    let old = VaultId::from_time(world.now() - Duration::from_secs(60)).unwrap();
     put(&open(&objects), &old);
     put(&open(&objects), &old.next().unwrap());
     let gone = FaultyObjects::new(Arc::new(objects.clone()));
