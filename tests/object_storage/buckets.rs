@@ -12,9 +12,14 @@ use zk_backup_testkit::{S3Server, S3Setup};
 
 use crate::{ARCHIVE, config, id, put, write};
 
+/// A folder that holds nothing is none.
 fn files(below: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(below)? {
+    let entries = match fs::read_dir(below) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+        entries => entries?,
+    };
+    for entry in entries {
         let path = entry?.path();
         match path.is_dir() {
             true => found.extend(files(&path)?),
@@ -132,6 +137,16 @@ fn a_bucket_that_keeps_its_objects_keeps_the_vault_and_says_so() {
     assert!(matches!(refused, StoreError::Retained { .. }), "{refused:?}");
     assert_eq!(store.ids().unwrap(), [id()]);
     assert!(verify(&store, &id(), id().time()).unwrap().is_sound());
+
+    let key = format!("some/where/manifests/{}.json", id());
+    server.retain(&key, "2036-01-02T03:04:05Z").unwrap();
+    let Err(StoreError::Retained {
+        until: Some(until), ..
+    }) = store.remove(&id())
+    else {
+        panic!("it is not told until when");
+    };
+    assert_eq!(until.unix_timestamp(), 2_082_855_845);
 }
 
 #[test]
@@ -143,15 +158,18 @@ fn a_bucket_that_keeps_versions_hides_what_was_removed() {
     };
     let server = S3Server::start_with(&setup).unwrap();
     let store = config(&server).open().unwrap();
-    for bytes in [b"first", b"again"] {
-        put(&store, bytes).unwrap();
-        let sound = verify(&store, &id(), id().time()).unwrap();
-        assert!(sound.is_sound());
-        for _ in 0..2 {
-            store.record_verification(&id(), &sound).unwrap();
-        }
-        store.remove(&id()).unwrap();
+    put(&store, b"bytes").unwrap();
+    let sound = verify(&store, &id(), id().time()).unwrap();
+    assert!(sound.is_sound());
+    for _ in 0..2 {
+        store.record_verification(&id(), &sound).unwrap();
+    }
+    assert_eq!(store.verification(&id()).unwrap(), Some(sound));
+    store.remove(&id()).unwrap();
+    for store in [store, config(&server).open().unwrap()] {
         assert_eq!(store.ids().unwrap(), []);
+        let gone = store.manifest(&id());
+        assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     }
 }
 

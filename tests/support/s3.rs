@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 const PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
@@ -108,7 +110,7 @@ impl S3Server {
         }
         if setup.versions && setup.locked_days.is_none() {
             server.configure(
-                "versioning",
+                "?versioning=",
                 "VersioningConfiguration",
                 "<Status>Enabled</Status>",
             )?;
@@ -214,18 +216,29 @@ impl S3Server {
         ask().is_ok_and(|answer| answer.contains("VERSITYGW"))
     }
 
+    /// Keeps an object from being deleted until then, such as `2036-01-02T03:04:05Z`, where the bucket is locked.
+    ///
+    /// # Errors
+    /// [`S3Error`].
+    pub fn retain(&self, key: &str, until: &str) -> Result<(), S3Error> {
+        let rule = format!("<Mode>COMPLIANCE</Mode><RetainUntilDate>{until}</RetainUntilDate>");
+        self.configure(&format!("/{key}?retention="), "Retention", &rule)
+    }
+
     fn lock(&self, days: u32) -> Result<(), S3Error> {
         self.ask("", &["-H", "x-amz-bucket-object-lock-enabled: true"])?;
         let rule = format!(
             "<ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>COMPLIANCE</Mode>\
              <Days>{days}</Days></DefaultRetention></Rule>"
         );
-        self.configure("object-lock", "ObjectLockConfiguration", &rule)
+        self.configure("?object-lock=", "ObjectLockConfiguration", &rule)
     }
 
     fn configure(&self, what: &str, element: &str, text: &str) -> Result<(), S3Error> {
         let body = format!("<{element} xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{text}</{element}>");
-        self.ask(&format!("?{what}="), &["--data", &body])
+        let sum = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(&body));
+        let sum = format!("x-amz-checksum-sha256: {sum}");
+        self.ask(what, &["-H", &sum, "--data", &body])
     }
 
     /// A `PUT` to the bucket.

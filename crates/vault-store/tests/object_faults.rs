@@ -134,7 +134,7 @@ fn another_process_that_was_first_is_told_of() {
     let store = bucket.open();
     let other = bucket.other();
     let (wait, go) = channel::<()>();
-    let delay = VaultFault::Delay(Box::new(move || drop(go.recv())));
+    let delay = VaultFault::Delay(Box::new(move || assert!(go.recv().is_err())));
     bucket.objects.plan(Put, 3, delay);
     let late = thread::spawn(move || put(&store, &id(), b"late"));
     put(&other, &id(), b"first").unwrap();
@@ -289,8 +289,44 @@ fn a_backup_a_list_and_a_look_are_few_requests() {
     reader.read_exact(&mut [0; 1_000]).unwrap();
     assert_eq!(bucket.objects.asked(), [(Head, 0), (Get, MIB as u64)]);
 
+    // What follows is asked for ahead, each byte once.
+    let mut reader = Reader::new(store.open(&id(), &ARCHIVE).unwrap());
+    bucket.objects.asked();
+    assert_eq!(
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap(),
+        20 * MIB as u64
+    );
+    assert_eq!(bucket.objects.asked(), [(Get, MIB as u64); 20]);
+
     store.remove(&id()).unwrap();
     assert_eq!(bucket.calls(), [Get, Delete, List, Delete, Delete]);
+}
+
+#[test]
+fn ten_thousand_vaults_are_one_list() {
+    let bucket = Bucket::new();
+    let mut next = id();
+    let writer = bucket.other();
+    for _ in 0..10_000 {
+        put(&writer, &next, b"bytes").unwrap();
+        next = next.next().unwrap();
+    }
+    let store = bucket.open();
+    let look = || {
+        let begun = std::time::Instant::now();
+        let ids = store.ids().unwrap();
+        let listed = begun.elapsed();
+        for id in &ids {
+            store.manifest(id).unwrap();
+        }
+        (ids.len(), (listed, begun.elapsed()))
+    };
+    let first = look();
+    assert_eq!(bucket.calls().len(), 10_001);
+    let second = look();
+    assert_eq!((first.0, second.0), (10_000, 10_000));
+    assert_eq!(bucket.calls(), [List]);
+    println!("{:?} at first, then {:?}", first.1, second.1);
 }
 
 #[test]

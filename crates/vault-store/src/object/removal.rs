@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::TryStreamExt as _;
-use object_store::ObjectStoreExt as _;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _};
 use time::{Duration, OffsetDateTime};
 
 use super::place::delete_below;
@@ -27,7 +28,7 @@ pub(super) fn remove(vaults: &ObjectVaults, id: &VaultId) -> Result<(), StoreErr
         match deleted {
             Err(error) if is_retained(&error) => {
                 let why = told(&key, &error).to_string();
-                let until = None;
+                let until = retained_until(&*objects, &key).await;
                 return Err(StoreError::Retained { id, until, why });
             }
             Err(error) if !is_missing(&error) => return Err(told(&key, &error)),
@@ -41,6 +42,16 @@ pub(super) fn remove(vaults: &ObjectVaults, id: &VaultId) -> Result<(), StoreErr
         }
         Ok(())
     })
+}
+
+/// What a bucket says of an object that it keeps, in the extensions of an answer.
+#[derive(Debug, Clone)]
+pub(super) struct RetainedUntil(pub(super) OffsetDateTime);
+
+async fn retained_until(objects: &dyn ObjectStore, key: &Path) -> Option<OffsetDateTime> {
+    let options = GetOptions::new().with_head(true);
+    let found = objects.get_opts(key, options).await.ok()?;
+    found.extensions.get::<RetainedUntil>().map(|until| until.0)
 }
 
 pub(super) fn sweep(vaults: &ObjectVaults, now: OffsetDateTime) -> Result<Vec<String>, StoreError> {

@@ -7,10 +7,16 @@ use std::{fmt, fs, io};
 
 use async_trait::async_trait;
 use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredential, Checksum};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
+};
 use object_store::{Certificate, ClientOptions, CredentialProvider, RetryConfig};
 use rustls::crypto::ring;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::ObjectVaults;
+use super::removal::RetainedUntil;
 use super::told::told;
 use crate::StoreError;
 
@@ -111,6 +117,7 @@ impl S3Config {
             // One request for each object, which every server knows, and whose refusal has a code.
             .with_disable_bulk_delete(true)
             .with_retry(retry)
+            .with_http_connector(Connector)
             .with_client_options(self.client()?)
             .build();
         built.map(Arc::new).map_err(|error| told(&self.bucket, &error))
@@ -188,6 +195,34 @@ impl CredentialProvider for S3Keys {
             secret_key,
             token: None,
         }))
+    }
+}
+
+/// Passes on what answers say of retention.
+#[derive(Debug)]
+struct Connector;
+
+#[derive(Debug)]
+struct Client(HttpClient);
+
+impl HttpConnector for Connector {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let client = ReqwestConnector::default().connect(options)?;
+        Ok(HttpClient::new(Client(client)))
+    }
+}
+
+#[async_trait]
+impl HttpService for Client {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let mut answer = self.0.execute(request).await?;
+        let until = answer.headers().get("x-amz-object-lock-retain-until-date");
+        let until = until.and_then(|until| until.to_str().ok());
+        let until = until.and_then(|until| OffsetDateTime::parse(until, &Rfc3339).ok());
+        if let Some(until) = until {
+            answer.extensions_mut().insert(RetainedUntil(until));
+        }
+        Ok(answer)
     }
 }
 

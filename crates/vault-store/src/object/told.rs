@@ -6,38 +6,56 @@ use object_store::Error;
 
 use crate::StoreError;
 
-/// Whether there is no such object; a bucket that is not there is another matter.
+/// Whether there is no such object. A bucket or a key that is not there is another matter, which some servers tell by the same status.
 pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. })
-        && between(&error.to_string(), "<Code>", "<") != Some("NoSuchBucket")
+        && matches!(
+            between(&error.to_string(), "<Code>", "<"),
+            None | Some("NoSuchKey")
+        )
 }
 
 /// Tells what failed, and whether the same may succeed later.
 pub(super) fn told(what: impl Display, error: &Error) -> StoreError {
-    let text = error.to_string();
-    let code = between(&text, "<Code>", "<");
+    let text = with_cause(error);
+    let code = between(&text, "<Code>", "<").unwrap_or_default();
+    let said = match between(&text, "<Message>", "<") {
+        Some(said) => format!("{code}: {said}"),
+        None => text.clone(),
+    };
     let (hint, transient) = match code {
-        Some("RequestTimeTooSkewed") => ("the clock of this machine is off", false),
-        Some("NoSuchBucket") => ("there is no such bucket", false),
-        Some("InvalidAccessKeyId") => ("the key id is not known", false),
-        Some("SignatureDoesNotMatch") => ("the secret is not that of the key id", false),
-        Some("ExpiredToken" | "TokenRefreshRequired") => ("the credentials have expired", true),
-        Some("AccessDenied" | "AllAccessDisabled") => ("the credentials may not do this", false),
-        Some("BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch") => {
+        "RequestTimeTooSkewed" => ("the clock of this machine is off", false),
+        "NoSuchBucket" => ("there is no such bucket", false),
+        "InvalidAccessKeyId" | "XAdminUserNotFound" => ("the key id is not known", false),
+        "SignatureDoesNotMatch" => ("the secret is not that of the key id", false),
+        "ExpiredToken" | "TokenRefreshRequired" => ("the credentials have expired", true),
+        "AccessDenied" | "AllAccessDisabled" => ("the credentials may not do this", false),
+        "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => {
             ("the bytes were changed on their way", true)
         }
-        Some("SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted") => {
+        "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted" => {
             ("the storage is busy", true)
         }
-        _ => ("", passes(error, &text)),
-    };
-    match code {
-        Some(code) if !hint.is_empty() => {
-            let said = between(&text, "<Message>", "<").unwrap_or_default();
-            StoreError::failed(what, transient, format!("{hint} ({code}: {said})"))
+        _ if text.contains("invalid peer certificate") => {
+            ("the certificate of the server is not trusted", false)
         }
-        _ => StoreError::failed(what, transient, text),
+        _ => return StoreError::failed(what, passes(error, &text), said),
+    };
+    StoreError::failed(what, transient, format!("{hint} ({said})"))
+}
+
+/// The text of an error, with that of what it comes from at last where it does not say it.
+fn with_cause(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
     }
+    let cause = last.to_string();
+    if !text.contains(&cause) {
+        text = format!("{text}: {cause}");
+    }
+    text
 }
 
 /// Whether a failure without a known code may pass.
