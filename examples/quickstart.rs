@@ -3,12 +3,17 @@
 //! shows the answers as they are.
 //!
 //! Ends with exit code 0 only if every znode is, byte for byte, what it was. `-- --stay` leaves ZooKeeper and the
-//! server running until Ctrl-C.
+//! server running until Ctrl-C. `-- --s3` keeps the backups in a bucket of a real S3 server.
 #![allow(clippy::print_stdout)]
+
+#[path = "support/buckets.rs"]
+#[allow(dead_code)] // nothing is measured here
+mod buckets;
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +21,7 @@ use backup_engine::{Driver, Engine, ZooKeeperEnsemble};
 use clap::Parser;
 use serde_json::{Value, json};
 use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
-use zk_backup_testkit::{Distribution, Http, SUPER_PASSWORD, ZooKeeper};
+use zk_backup_testkit::{BUCKET, Distribution, Http, S3Server, SUPER_PASSWORD, ZooKeeper};
 use zk_snapshot::client::BatchedConfig;
 use zookeeper_async::{Acl, CreateMode, Permission};
 
@@ -28,6 +33,9 @@ struct Args {
     /// Leave ZooKeeper and the server running
     #[arg(long)]
     stay: bool,
+    /// Keep the backups in a bucket
+    #[arg(long)]
+    s3: bool,
     /// Show the answers as they come, in JSON
     #[arg(long)]
     json: bool,
@@ -46,9 +54,18 @@ async fn main() -> Outcome<()> {
         digest_auth: Some(format!("super:{SUPER_PASSWORD}")),
         ..BatchedConfig::new(zookeeper.address())
     };
-    let engine = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)))
-        .storage(storage.path())?
-        .build()?;
+    let s3 = args.s3.then(S3Server::start).transpose()?;
+    let builder = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)));
+    let builder = match &s3 {
+        None => builder.storage(storage.path())?,
+        Some(s3) => {
+            println!("An S3 server serves at {}, with the bucket {BUCKET}", s3.url());
+            let bucket = buckets::config(s3).open()?;
+            let place = format!("{}/{BUCKET}", s3.url());
+            builder.local_state(storage.path())?.objects(bucket, place)
+        }
+    };
+    let engine = builder.build()?;
     let listener = TcpListener::bind("127.0.0.1:8080").or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
     let server = listener.local_addr()?.to_string();
     let access = Access::new(Credentials::new("admin", "admin"), false);
@@ -67,7 +84,7 @@ async fn main() -> Outcome<()> {
         server,
         json: args.json,
     };
-    let told = story(&shell, &client).await;
+    let told = story(&shell, &client, s3.as_ref()).await;
     if args.stay && told.is_ok() {
         println!("Both go on running; Ctrl-C ends them.");
         tokio::signal::ctrl_c().await?;
@@ -77,13 +94,18 @@ async fn main() -> Outcome<()> {
     told
 }
 
-async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper) -> Outcome<()> {
+async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper, s3: Option<&S3Server>) -> Outcome<()> {
     println!("# 1. Back up everything.");
     let before = tree(client).await?;
     let id = shell.post("/backup", "")?;
     shell.wait(&id)?;
     shell.get("/listbackups", |ids| vec![row("backups", ids)])?;
     shell.get(&format!("/listbackups/{id}"), of_backup)?;
+
+    if let Some(s3) = s3 {
+        let files: Vec<_> = files(&s3.bucket())?.iter().map(|key| row("key", &json!(key))).collect();
+        println!("# What is in the bucket now:\n{}", table(&files));
+    }
 
     println!("# 2. Somebody deletes topics, opens a secret to everybody and changes a setting.");
     break_something(client).await?;
@@ -112,6 +134,23 @@ async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper) -> Outcome<()
     println!("# 5. How is it?");
     shell.get("/health", of_health)?;
     Ok(())
+}
+
+/// The keys of a bucket, which the server keeps as files.
+fn files(bucket: &Path) -> Outcome<Vec<String>> {
+    let (mut keys, mut left) = (Vec::new(), vec![bucket.to_owned()]);
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            match path.is_dir() {
+                true => left.push(path),
+                false => keys.push(path.strip_prefix(bucket)?.display().to_string()),
+            }
+        }
+    }
+    keys.retain(|key| !key.starts_with('.'));
+    keys.sort();
+    Ok(keys)
 }
 
 /// What is shown of an answer: names and values.
@@ -244,7 +283,7 @@ fn of_decisions(decisions: &Value) -> Rows {
 
 fn of_health(health: &Value) -> Rows {
     let (storage, zookeeper) = (&health["storage"], &health["zookeeper"]);
-    vec![
+    let mut rows = vec![
         row("status", &health["status"]),
         row("backups", &storage["dump_count"]),
         row("bytes", &storage["size"]),
@@ -255,7 +294,11 @@ fn of_health(health: &Value) -> Rows {
         ),
         row("ZooKeeper", &json!([zookeeper["version"], zookeeper["mode"]])),
         row("jobs that wait", &health["backup_queue_size"]),
-    ]
+    ];
+    if let Value::String(place) = &storage["where"] {
+        rows.push(("in".to_owned(), place.clone()));
+    }
+    rows
 }
 
 async fn connect(address: &str) -> Outcome<zookeeper_async::ZooKeeper> {

@@ -140,7 +140,10 @@ fn a_bucket_that_keeps_its_objects_keeps_the_vault_and_says_so() {
 
     let key = format!("some/where/manifests/{}.json", id());
     server.retain(&key, "2036-01-02T03:04:05Z").unwrap();
-    let Err(StoreError::Retained { until: Some(until), .. }) = store.remove(&id()) else {
+    let Err(StoreError::Retained {
+        until: Some(until), ..
+    }) = store.remove(&id())
+    else {
         panic!("it is not told until when");
     };
     assert_eq!(until.unix_timestamp(), 2_082_855_845);
@@ -163,8 +166,11 @@ fn a_bucket_that_keeps_versions_hides_what_was_removed() {
     }
     assert_eq!(store.verification(&id()).unwrap(), Some(sound));
     store.remove(&id()).unwrap();
-    assert_eq!(store.ids().unwrap(), []);
-    assert_eq!(files(&server.bucket().join("some")).unwrap().len(), 0);
+    for store in [store, config(&server).open().unwrap()] {
+        assert_eq!(store.ids().unwrap(), []);
+        let gone = store.manifest(&id());
+        assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
+    }
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn another_process_that_was_first_is_told_of() {
     let store = bucket.open();
     let other = bucket.other();
     let (wait, go) = channel::<()>();
-    let delay = VaultFault::Delay(Box::new(move || drop(go.recv())));
+    let delay = VaultFault::Delay(Box::new(move || assert!(go.recv().is_err())));
     bucket.objects.plan(Put, 3, delay);
     let late = thread::spawn(move || put(&store, &id(), b"late"));
     put(&other, &id(), b"first").unwrap();
@@ -288,6 +288,15 @@ fn a_backup_a_list_and_a_look_are_few_requests() {
     reader.seek(SeekFrom::Start(10 * MIB as u64)).unwrap();
     reader.read_exact(&mut [0; 1_000]).unwrap();
     assert_eq!(bucket.objects.asked(), [(Head, 0), (Get, MIB as u64)]);
+
+    // What follows is asked for ahead, each byte once.
+    let mut reader = Reader::new(store.open(&id(), &ARCHIVE).unwrap());
+    bucket.objects.asked();
+    assert_eq!(
+        std::io::copy(&mut reader, &mut std::io::sink()).unwrap(),
+        20 * MIB as u64
+    );
+    assert_eq!(bucket.objects.asked(), [(Get, MIB as u64); 20]);
 
     store.remove(&id()).unwrap();
     assert_eq!(bucket.calls(), [Get, Delete, List, Delete, Delete]);

@@ -74,7 +74,7 @@ async fn what_this_process_writes_and_removes_is_told_at_once() {
     let objects = FaultyObjects::new(Arc::new(InMemory::new()));
     let world = World::new();
     let engine = engine(&world, &objects);
-    assert_eq!(engine.list().await.unwrap(), [""; 0]);
+    assert!(engine.list().await.unwrap().is_empty());
     let mut ids = Vec::new();
     for _ in 0..5 {
         let id = engine.backup(BackupRequest::default()).await.unwrap();

@@ -41,6 +41,15 @@ fn tag(meta: &ObjectMeta) -> String {
     meta.e_tag.clone().unwrap_or_else(made)
 }
 
+impl Seen {
+    fn is_of(&self, meta: &ObjectMeta) -> bool {
+        match &meta.e_tag {
+            Some(tag) => *tag == self.tag,
+            None => tag(meta) == self.tag,
+        }
+    }
+}
+
 impl Known {
     pub(super) fn get(&self, id: &VaultId) -> Option<Arc<Sealed>> {
         locked(&self.0).vaults.get(id)?.sealed.clone()
@@ -58,7 +67,7 @@ impl Known {
             let mut state = locked(&self.0);
             state
                 .vaults
-                .retain(|id, seen| there.get(id).is_some_and(|meta| tag(meta) == seen.tag));
+                .retain(|id, seen| there.get(id).is_some_and(|meta| seen.is_of(meta)));
             let is_new =
                 |(id, meta): &(&VaultId, &ObjectMeta)| meta.size <= SMALL && !state.vaults.contains_key(*id);
             there.iter().filter(is_new).map(|(id, _)| id.clone()).collect()

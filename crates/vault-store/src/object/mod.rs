@@ -4,6 +4,7 @@ mod known;
 #[cfg(feature = "s3")]
 mod links;
 mod place;
+mod read;
 mod removal;
 #[cfg(feature = "s3")]
 mod s3;
@@ -23,6 +24,7 @@ use time::OffsetDateTime;
 
 use self::known::Known;
 use self::place::Place;
+use self::read::ObjectRead;
 #[cfg(feature = "s3")]
 pub use self::s3::{S3Config, S3Keys, S3Secret};
 use self::sealed::{Head, Sealed};
@@ -142,7 +144,7 @@ impl VaultStore for ObjectVaults {
         let mut stage = self.head(id)?.stage;
         loop {
             let key = self.place.file(id, &stage, file.as_str());
-            if let Some(open) = self.place.open(id, key)? {
+            if let Some(open) = ObjectRead::open(&self.place, id, key)? {
                 return Ok(Arc::new(open));
             }
             // Removed by another process, and perhaps written anew, or damaged.

@@ -10,9 +10,10 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
 
 use super::told::{is_missing, told};
-use crate::{FileName, StoreError, VaultId, VaultRead};
+use crate::{FileName, StoreError, VaultId};
 
 /// The threads make requests and hash what they send.
 const THREADS: usize = 2;
@@ -33,6 +34,24 @@ impl Drop for Threads {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Work that was begun, and is given up when this is dropped.
+pub(super) struct Pending<T> {
+    answer: mpsc::Receiver<Result<T, StoreError>>,
+    task: AbortHandle,
+}
+
+impl<T> Pending<T> {
+    pub(super) fn wait(self) -> Result<T, StoreError> {
+        self.answer.recv().map_err(no_threads)?
+    }
+}
+
+impl<T> Drop for Pending<T> {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -59,21 +78,31 @@ impl Place {
         Arc::clone(&self.objects)
     }
 
-    /// Waits for `work`, which goes on if it is not done `within` that time.
+    /// Begins `work`.
+    pub(super) fn start<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<Pending<T>, StoreError> {
+        let (tell, answer) = mpsc::sync_channel(1);
+        let Threads(Some(runtime)) = &self.threads else {
+            return Err(no_threads("they have ended"));
+        };
+        let task = runtime.spawn(async move {
+            // Whoever asked may have stopped waiting.
+            let _ = tell.send(work.await);
+        });
+        let task = task.abort_handle();
+        Ok(Pending { answer, task })
+    }
+
+    /// Waits for `work`, which is given up if it is not done `within` that time.
     pub(super) fn wait_at_most<T: Send + 'static>(
         &self,
         within: Duration,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (tell, answer) = mpsc::sync_channel(1);
-        let Threads(Some(runtime)) = &self.threads else {
-            return Err(no_threads("they have ended"));
-        };
-        runtime.spawn(async move {
-            // Whoever asked may have stopped waiting.
-            let _ = tell.send(work.await);
-        });
-        answer.recv_timeout(within).map_err(no_threads)?
+        let pending = self.start(work)?;
+        pending.answer.recv_timeout(within).map_err(no_threads)?
     }
 
     /// Waits for `work`. Each request has a deadline of its own.
@@ -81,7 +110,7 @@ impl Place {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.wait_at_most(Duration::MAX, work)
+        self.start(work)?.wait()
     }
 
     fn below(&self, folder: &str) -> Path {
@@ -163,25 +192,6 @@ impl Place {
         })
     }
 
-    /// Opens an object as a file of a vault; `None` if there is none.
-    pub(super) fn open(self: &Arc<Self>, id: &VaultId, key: Path) -> Result<Option<ObjectRead>, StoreError> {
-        let objects = self.objects();
-        let asked = key.clone();
-        let size = self.wait(async move {
-            match objects.head(&asked).await {
-                Ok(meta) => Ok(Some(meta.size)),
-                Err(error) if is_missing(&error) => Ok(None),
-                Err(error) => Err(told(&asked, &error)),
-            }
-        })?;
-        Ok(size.map(|size| ObjectRead {
-            place: Arc::clone(self),
-            id: id.clone(),
-            key,
-            size,
-        }))
-    }
-
     pub(super) fn bytes_below(&self, prefix: Path) -> Result<u64, StoreError> {
         let objects = self.objects();
         self.wait(async move {
@@ -206,38 +216,6 @@ pub(super) async fn delete_below(objects: &dyn ObjectStore, prefix: &Path) -> ob
         .collect()
         .await;
     outcomes.into_iter().collect()
-}
-
-/// A file of a vault, which never changes: reading needs nothing but its key.
-pub(super) struct ObjectRead {
-    place: Arc<Place>,
-    id: VaultId,
-    key: Path,
-    size: u64,
-}
-
-impl VaultRead for ObjectRead {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, StoreError> {
-        let end = self.size.min(offset.saturating_add(bytes.len() as u64));
-        if offset >= end {
-            return Ok(0);
-        }
-        let (objects, key, id) = (self.place.objects(), self.key.clone(), self.id.clone());
-        let found = self.place.wait(async move {
-            let found = objects.get_range(&key, offset..end).await;
-            found.map_err(|error| match is_missing(&error) {
-                true => StoreError::NotFound(id),
-                false => told(&key, &error),
-            })
-        })?;
-        let count = found.len().min(bytes.len());
-        bytes[..count].copy_from_slice(&found[..count]);
-        Ok(count)
-    }
 }
 
 impl fmt::Debug for Place {

@@ -9,7 +9,10 @@ use crate::StoreError;
 /// Whether there is no such object. A bucket or a key that is not there is another matter, which some servers tell by the same status.
 pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. })
-        && matches!(between(&error.to_string(), "<Code>", "<"), None | Some("NoSuchKey"))
+        && matches!(
+            between(&error.to_string(), "<Code>", "<"),
+            None | Some("NoSuchKey")
+        )
 }
 
 /// Tells what failed, and whether the same may succeed later.
@@ -33,7 +36,9 @@ pub(super) fn told(what: impl Display, error: &Error) -> StoreError {
         "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted" => {
             ("the storage is busy", true)
         }
-        _ if text.contains("invalid peer certificate") => ("the certificate of the server is not trusted", false),
+        _ if text.contains("invalid peer certificate") => {
+            ("the certificate of the server is not trusted", false)
+        }
         _ => return StoreError::failed(what, passes(error, &text), said),
     };
     StoreError::failed(what, transient, format!("{hint} ({said})"))
