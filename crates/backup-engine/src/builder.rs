@@ -7,6 +7,7 @@ use std::time::Duration;
 use eviction_policy::{EvictionPolicy, RulePolicy};
 use health_metrics::{FixedStorage, FsProbe, Metrics, ProcessProbe, StorageProbe, SystemProcess};
 use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule, SqliteJobs};
+use tokio::sync::watch;
 use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::RestoreOptions;
@@ -16,10 +17,11 @@ use crate::engine::Engine;
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::error::EngineError;
 use crate::health::Probes;
-use crate::kind::{LANE, WORKER};
-use crate::requests::Requests;
+use crate::kind::{CHECKER, CHECKS, LANE, WORKER};
+use crate::requests::{Requests, Share};
 use crate::site::{
-    ClockWatch, History, Recovery, Retention, Scheduled, SettingNames, Site, UnfinishedZnodes, Uptime, uptime,
+    Checks, ClockWatch, History, Recovery, RestoreTests, Retention, Scheduled, SettingNames, Site,
+    UnfinishedZnodes, Uptime, uptime,
 };
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};
@@ -53,6 +55,10 @@ pub struct EngineBuilder {
     noted_earlier: Option<PathBuf>,
     notes_lost: bool,
     schedule: Option<Schedule>,
+    verify_schedule: Option<Schedule>,
+    verify_share: Share,
+    test_schedule: Option<Schedule>,
+    tests: RestoreTests,
     names: SettingNames,
 }
 
@@ -77,6 +83,10 @@ impl EngineBuilder {
             noted_earlier: None,
             notes_lost: false,
             schedule: None,
+            verify_schedule: None,
+            verify_share: Share::ALL,
+            test_schedule: None,
+            tests: RestoreTests::default(),
             names: SettingNames::default(),
         }
     }
@@ -209,6 +219,26 @@ impl EngineBuilder {
         self
     }
 
+    /// When to verify so much of what is stored, the longest unverified first, without being asked; never, if not said.
+    pub fn verify_schedule(mut self, schedule: Schedule, share: Share) -> Self {
+        self.verify_schedule = Some(schedule);
+        self.verify_share = share;
+        self
+    }
+
+    /// When to restore a backup for a test without being asked: the newest valid full one, or, where that was tested, the one
+    /// that was not for longest; never, if not said.
+    pub fn restore_test_schedule(mut self, schedule: Schedule) -> Self {
+        self.test_schedule = Some(schedule);
+        self
+    }
+
+    /// Where backups are restored for a test; in memory, if not said.
+    pub fn restore_tests(mut self, tests: RestoreTests) -> Self {
+        self.tests = tests;
+        self
+    }
+
     /// What these settings are called where people set them.
     pub fn setting_names(mut self, names: SettingNames) -> Self {
         self.names = names;
@@ -221,8 +251,10 @@ impl EngineBuilder {
     /// [`EngineError::Storage`].
     pub fn build(self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
-        for job in self.jobs.recover(WORKER, None, now)? {
-            log::warn!("job {} was interrupted", job.id);
+        for worker in [WORKER, CHECKER] {
+            for job in self.jobs.recover(worker, None, now)? {
+                log::warn!("job {} was interrupted", job.id);
+            }
         }
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
         let unfinished = UnfinishedZnodes::open(jobs, earlier, self.notes_lost)?;
@@ -244,6 +276,7 @@ impl EngineBuilder {
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs)));
+        let scheduled = |schedule: Option<Schedule>| schedule.map(|schedule| Scheduled::new(schedule, now));
         let site = Arc::new(Site {
             ensemble: self.ensemble,
             names: self.names,
@@ -251,7 +284,13 @@ impl EngineBuilder {
             states: self.states,
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
-            schedule: self.schedule.map(|schedule| Scheduled::new(schedule, now)),
+            schedule: scheduled(self.schedule),
+            checks: Checks {
+                verify: scheduled(self.verify_schedule),
+                share: self.verify_share,
+                test: scheduled(self.test_schedule),
+                tests: self.tests,
+            },
             retention: Retention {
                 full: policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
                 granular: policy(self.granular_policy, "7d/delete")?,
@@ -264,6 +303,7 @@ impl EngineBuilder {
             recovery: self.recovery,
             unfinished: Arc::new(unfinished),
         });
+        let ending = watch::Sender::new(false);
         let worker = Worker {
             vaults: Arc::clone(&vaults),
             site: Arc::clone(&site),
@@ -271,14 +311,15 @@ impl EngineBuilder {
             running: Arc::clone(&running),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&self.clock),
+            ending: ending.subscribe(),
         };
-        let runner = Runner::new(
-            Arc::clone(&self.jobs),
-            Arc::new(worker),
-            Arc::clone(&self.clock),
-            WORKER,
-            LANE,
-        );
+        let worker = Arc::new(worker);
+        let runner = |name, lane| {
+            let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
+            let worker = Arc::clone(&worker);
+            Arc::new(Runner::new(jobs, worker, clock, name, lane))
+        };
+        let (runner, checker) = (runner(WORKER, LANE), runner(CHECKER, CHECKS));
         Ok(Engine {
             vaults,
             site,
@@ -295,7 +336,9 @@ impl EngineBuilder {
             metrics,
             running,
             clock: self.clock,
-            runner: Arc::new(runner),
+            runner,
+            checker,
+            ending: Arc::new(ending),
         })
     }
 }

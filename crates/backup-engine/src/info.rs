@@ -3,7 +3,7 @@
 use job_queue::{Job, JobState};
 use serde_json::Value;
 use time::OffsetDateTime;
-use vault_store::{Manifest, VaultId};
+use vault_store::{Damage, Manifest, Tested, VaultId};
 
 use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
@@ -23,6 +23,10 @@ pub struct BackupInfo {
     pub damage: Option<String>,
     /// When it was last read and compared with its checksums.
     pub verified_at: Option<OffsetDateTime>,
+    /// All that was found damaged then, by file and frame; that of files that no restore needs does not keep it from being valid.
+    pub found: Vec<Damage>,
+    /// The last time that it was restored for a test, and what came of it.
+    pub tested: Option<Tested>,
 }
 
 /// Where a backup is.
@@ -106,6 +110,11 @@ pub struct JobInfo {
 
 impl From<Stored> for BackupInfo {
     fn from(stored: Stored) -> Self {
+        let verified_at = stored.verified_at();
+        let (found, tested) = stored
+            .verification
+            .map(|result| (result.damage, result.tested))
+            .unwrap_or_default();
         Self {
             id: stored.id,
             bytes: stored.bytes,
@@ -114,7 +123,9 @@ impl From<Stored> for BackupInfo {
                 Err(Unreadable { format, why, .. }) => BackupState::Unreadable { format, why },
             },
             damage: stored.damage,
-            verified_at: stored.verified_at,
+            verified_at,
+            found,
+            tested,
         }
     }
 }
@@ -128,6 +139,8 @@ impl BackupInfo {
             state: BackupState::Pending(serde_json::from_value(job.payload).ok()),
             damage: None,
             verified_at: None,
+            found: Vec::new(),
+            tested: None,
         }
     }
 }

@@ -61,8 +61,11 @@ pub use info::{BackupInfo, BackupState, JobInfo};
 pub use job_queue::JobState;
 pub use kind::JobKind;
 pub use plain::plain;
-pub use requests::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
-pub use site::{Recovery, SettingNames};
+pub use requests::{
+    BackupRequest, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share, ShareError,
+    Strategy, VerifyRequest,
+};
+pub use site::{Recovery, RestoreTests, SettingNames, TestEnsemble};
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use work::ProgressInfo;

@@ -3,8 +3,8 @@
 use backup_engine::{BackupInfo, BackupState, Mode};
 use serde::Serialize;
 use vault_store::{
-    AclsFrom, AsOf, Captured, Consistency, Contents, Dropped, FORMAT_VERSION, Kinds, Manifest, Moving,
-    Outcome, Skipped, TakenFrom,
+    AclsFrom, AsOf, Captured, Consistency, Contents, Damage, Dropped, FORMAT_VERSION, Kinds, Manifest,
+    Moving, Outcome, Skipped, TakenFrom, Tested,
 };
 
 use super::{ms, rfc3339};
@@ -63,6 +63,15 @@ pub(crate) struct Backup {
     format: u64,
     /// When it was last read and compared with its checksums, RFC 3339.
     verified_at: Option<String>,
+    /// What was found damaged then; absent if nothing was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damage: Vec<Damage>,
+    /// When it was last restored for a test and nothing differed, RFC 3339; absent where the last test is no proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested_at: Option<String>,
+    /// What came of the last test; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested: Option<Tested>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,6 +96,7 @@ enum LeftOut {
 
 impl From<BackupInfo> for Backup {
     fn from(info: BackupInfo) -> Self {
+        let proved = info.tested.as_ref().filter(|tested| tested.is_proof());
         let known = Self {
             ts: ms(info.date()),
             spent_time: "0ms".to_owned(),
@@ -96,6 +106,9 @@ impl From<BackupInfo> for Backup {
             valid: info.is_valid(),
             format: FORMAT_VERSION,
             verified_at: info.verified_at.and_then(rfc3339),
+            damage: info.found,
+            tested_at: proved.and_then(|tested| rfc3339(tested.at)),
+            tested: info.tested.clone(),
             ..Self::default()
         };
         match info.state {

@@ -9,6 +9,7 @@ mod states;
 mod traits;
 mod zookeeper;
 
+pub(crate) use self::below::Below;
 pub use self::connect_string::{ConnectString, ConnectStringError};
 pub use self::memory::MemoryEnsemble;
 pub(crate) use self::probed::Probed;

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use job_queue::JobStore;
-use vault_store::{StoreError, VaultId, VaultStore, Verification};
+use vault_store::{StoreError, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{Known, all_anew};
@@ -26,6 +26,8 @@ pub(crate) struct Vaults {
     jobs: Arc<dyn JobStore>,
     /// Vaults that are being read, and how often.
     read: Mutex<HashMap<VaultId, usize>>,
+    /// Held while what was found of a vault is recorded.
+    recording: Mutex<()>,
     known: Known,
     pub(crate) catalogs: Catalogs,
 }
@@ -36,6 +38,7 @@ impl Vaults {
             store,
             jobs,
             read: Mutex::default(),
+            recording: Mutex::default(),
             known: Known::default(),
             catalogs: Catalogs::default(),
         }
@@ -51,9 +54,32 @@ impl Vaults {
         all_anew(&*self.store)
     }
 
-    /// Remembers the result of a check.
+    /// Remembers the result of a check, and what is known of tests.
     pub(crate) fn record_verification(&self, id: &VaultId, result: &Verification) {
-        if let Err(error) = self.store.record_verification(id, result) {
+        self.record(id, |before| Verification {
+            tested: before.and_then(|before| before.tested),
+            ..result.clone()
+        });
+    }
+
+    /// Remembers what came of a test, and the last check.
+    pub(crate) fn record_test(&self, id: &VaultId, tested: Tested) {
+        self.record(id, |before| {
+            let found = before.unwrap_or_else(|| Verification::new(tested.at, Vec::new()));
+            Verification {
+                tested: Some(tested),
+                ..found
+            }
+        });
+    }
+
+    fn record(&self, id: &VaultId, result: impl FnOnce(Option<Verification>) -> Verification) {
+        let _one_by_one = lock(&self.recording);
+        let recorded = match self.store.verification(id) {
+            Ok(before) => self.store.record_verification(id, &result(before)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
             log::warn!("the verification of {id} could not be recorded: {error}");
         }
         self.known.forget(id); // afterwards, so that nobody takes the one before for the last

@@ -30,6 +30,9 @@ pub(super) enum Cause {
     /// Work on another thread ended without an outcome.
     #[error(transparent)]
     Ended(#[from] tokio::task::JoinError),
+    /// It was told to end early.
+    #[error(transparent)]
+    Stopped(#[from] super::stop::Stopped),
     /// In words.
     #[error("{0}")]
     Said(String),

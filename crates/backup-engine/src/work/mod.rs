@@ -7,18 +7,23 @@ mod failure;
 mod job_log;
 mod progress;
 mod restore;
+mod restore_test;
 mod result;
+mod stop;
+mod verify;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
 use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
+use tokio::sync::watch;
 
 use self::context::JobContext;
-use self::failure::Failure;
+use self::failure::{Cause, Failure};
 use self::job_log::JobLog;
 use self::result::JobResult;
+use self::stop::{Stop, Stopped};
 use crate::EngineError;
 use crate::kind::JobKind;
 use crate::plain::plain;
@@ -28,6 +33,7 @@ use crate::vaults::Vaults;
 pub(crate) use self::compare_live::with_live;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
+pub(crate) use self::restore_test::check_memory;
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -40,6 +46,8 @@ pub(crate) struct Worker {
     pub(crate) running: Arc<Running>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
+    /// Whether the engine is to end: what can be done again later is not finished then.
+    pub(crate) ending: watch::Receiver<bool>,
 }
 
 #[async_trait]
@@ -48,13 +56,15 @@ impl JobHandler for Worker {
         let Some(kind) = JobKind::from_name(&job.kind) else {
             return Outcome::failure(format!("there is no kind of job {:?}", plain(&job.kind)));
         };
-        let context = JobContext {
+        let stop = Stop::new(Arc::clone(&self.jobs), &job.id, self.ending.clone());
+        let stop = Arc::new(stop);
+        let context = Arc::new(JobContext {
             log: JobLog::new(&job.id, Arc::clone(&self.clock)),
             progress: self.running.begin(&job.id),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             job,
-        };
+        });
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
@@ -62,8 +72,10 @@ impl JobHandler for Worker {
                 self.metrics.restore_ended(done.is_err());
                 done
             }
+            JobKind::Verify => verify::run(&self.vaults, &context, &stop).await,
+            JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, &context, &stop).await,
         };
-        self.running.end();
+        self.running.end(&context.job.id);
         // One that lacks something was stored all the same, and tells what is in it.
         let stored = done
             .as_ref()
@@ -73,6 +85,10 @@ impl JobHandler for Worker {
         }
         match done {
             Ok(result) => Outcome::success(result.stored()),
+            Err(Failure {
+                cause: Cause::Stopped(Stopped::Canceled),
+                result,
+            }) => Outcome::canceled().with_result(result.stored()),
             Err(Failure { cause, result }) => Outcome::failure(cause.to_string())
                 .with_log_tail(context.log.tail())
                 .with_result(result.stored()),

@@ -125,6 +125,7 @@ pub(crate) struct Guarded {
 struct Rules {
     denied: BTreeSet<String>,
     acls: BTreeMap<String, Acl>,
+    every_acl: Option<Acl>,
 }
 
 impl Guarded {
@@ -134,6 +135,11 @@ impl Guarded {
 
     pub(crate) fn show_acl(&self, path: &str, acl: Acl) {
         self.rules.lock().unwrap().acls.insert(path.to_owned(), acl);
+    }
+
+    /// Of whatever no other one is told.
+    pub(crate) fn show_every_acl(&self, acl: Acl) {
+        self.rules.lock().unwrap().every_acl = Some(acl);
     }
 }
 
@@ -154,7 +160,8 @@ impl ZnodeReader for Guarded {
         let mut readings = self.tree.read_acls(paths).await?;
         let rules = self.rules.lock().unwrap();
         for (reading, path) in readings.iter_mut().zip(paths) {
-            if let (Reading::Found(found), Some(acl)) = (reading, rules.acls.get(path.as_str())) {
+            let shown = rules.acls.get(path.as_str()).or(rules.every_acl.as_ref());
+            if let (Reading::Found(found), Some(acl)) = (reading, shown) {
                 found.acl = acl.clone();
             }
         }
