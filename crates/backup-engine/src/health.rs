@@ -102,12 +102,12 @@ fn since(then: OffsetDateTime, now: OffsetDateTime) -> Duration {
 fn note_damage(all: &[Arc<Stored>], problems: &mut Vec<Problem>) -> u64 {
     let mut damaged = 0;
     for stored in all.iter().rev() {
-        if let Some(damage) = stored.any_damage() {
+        if let Some(damage) = &stored.damage {
             damaged += 1;
             if damaged <= NAMED {
                 problems.push(Problem::DamagedBackup {
                     id: stored.id.to_string(),
-                    damage,
+                    damage: damage.clone(),
                 });
             }
         }

@@ -99,18 +99,6 @@ impl Stored {
         tested.is_proof().then_some(tested.at)
     }
 
-    /// What is wrong with it, also where that keeps nothing from being restored.
-    pub(crate) fn any_damage(&self) -> Option<String> {
-        let harmless = || {
-            let damage = self.verification.as_ref()?.damage.first()?;
-            Some(format!(
-                "{} is damaged, which no restore needs: {}",
-                damage.file, damage.what
-            ))
-        };
-        self.damage.clone().or_else(harmless)
-    }
-
     /// Whether all of it could be told, and is not known to be damaged.
     pub(super) fn is_sound(&self) -> bool {
         self.damage.is_none() && self.manifest.is_ok()

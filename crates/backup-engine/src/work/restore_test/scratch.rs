@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use job_queue::JobStore;
 use zk_snapshot::archive::{Record, RecordSource, Role};
-use zk_snapshot::restore::{RestoreOptions, restore};
+use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 use zk_snapshot::tree::{Acl, ClientError, History, Kind, Reading, Stat, WriteError, WriteOp, ZnodePath};
 
 use crate::EngineError;
@@ -15,6 +15,9 @@ use crate::work::job_log::JobLog;
 
 /// What the names of scratch roots begin with; the id of the job follows.
 const PREFIX: &str = "zk-backup-test-";
+
+/// How often it is tried to empty a scratch root.
+const ATTEMPTS: usize = 3;
 
 /// The scratch root of one job.
 pub(super) struct Scratch<'a> {
@@ -122,7 +125,19 @@ async fn remove(place: &dyn Ensemble, root: &ZnodePath) -> Result<(), Cause> {
         stat: Stat::default(),
     }]]);
     let inside = below(place, root).await?;
-    let emptied = restore(nothing, &inside, &RestoreOptions::default()).await;
+    let mut emptied = Ok(RestoreReport::default());
+    for _ in 0..ATTEMPTS {
+        emptied = restore(Arc::clone(&nothing), &inside, &RestoreOptions::default()).await;
+        let left = emptied.as_ref().map_or(&[][..], |report| &report.failures[..]);
+        if left.is_empty() {
+            break;
+        }
+        // What we may not read, such as what could only be begun, may let itself be deleted.
+        for failure in left {
+            let (path, version) = (failure.path.clone(), None);
+            let _ = write(&inside, WriteOp::Delete { path, version }).await; // it is looked at again
+        }
+    }
     Box::new(inside).close().await;
     let client = place.connect().await?;
     let delete = WriteOp::Delete {
