@@ -104,14 +104,22 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
     }
     ask("POST", &format!("/evict/{oldest}"), "");
 
-    for path in [format!("/verify/{transactional}"), format!("/restoretest/{transactional}")] {
+    for path in [
+        format!("/verify/{transactional}"),
+        format!("/restoretest/{transactional}"),
+    ] {
         let task = ask("POST", &path, "");
         let task = task.as_str().unwrap();
         server.work(&[task]);
         ask("GET", &format!("/jobstatus/{task}"), "");
         ask("GET", &format!("/listbackups/{transactional}"), "");
     }
-    for path in ["/verify/none", "/verify?share=5", "/restoretest/none?in=memory", "/restoretest/none?in=space"] {
+    for path in [
+        "/verify/none",
+        "/verify?share=5",
+        "/restoretest/none?in=memory",
+        "/restoretest/none?in=space",
+    ] {
         ask("POST", path, "");
     }
     ask("POST", &format!("/restoretest/{transactional}?in=ensemble"), "");
