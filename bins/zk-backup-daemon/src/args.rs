@@ -84,6 +84,9 @@ pub struct Args {
     /// How much of all bytes each such run verifies, the longest unverified first (default: 100%)
     #[arg(long, env = "VERIFY_SHARE", hide_env_values = true)]
     pub verify_share: Option<String>,
+    /// Whether each backup is verified as soon as it is stored (default: false)
+    #[arg(long, env = "VERIFY_NEW_BACKUPS", hide_env_values = true)]
+    pub verify_new_backups: Option<String>,
     /// When to restore a backup for a test: five-field cron in UTC, or None (default: None)
     #[arg(long, env = "RESTORE_TEST_SCHEDULE", hide_env_values = true)]
     pub restore_test_schedule: Option<String>,

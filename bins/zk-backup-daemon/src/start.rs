@@ -121,6 +121,7 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
         ensemble: test_ensemble(settings),
         memory: checks.test_memory,
     });
+    builder = builder.verify_new(checks.verify_new_backups);
     if let Some(schedule) = checks.verify_schedule.clone() {
         builder = builder.verify_schedule(schedule, checks.verify_share);
     }

@@ -57,6 +57,7 @@ pub struct EngineBuilder {
     schedule: Option<Schedule>,
     verify_schedule: Option<Schedule>,
     verify_share: Share,
+    verify_new: bool,
     test_schedule: Option<Schedule>,
     tests: RestoreTests,
     names: SettingNames,
@@ -85,6 +86,7 @@ impl EngineBuilder {
             schedule: None,
             verify_schedule: None,
             verify_share: Share::ALL,
+            verify_new: false,
             test_schedule: None,
             tests: RestoreTests::default(),
             names: SettingNames::default(),
@@ -226,6 +228,12 @@ impl EngineBuilder {
         self
     }
 
+    /// Whether each backup is verified once, as soon as it is stored: for stores that may not keep what they were given. It is not, if not said.
+    pub fn verify_new(mut self, verifies: bool) -> Self {
+        self.verify_new = verifies;
+        self
+    }
+
     /// When to restore a backup for a test without being asked: the newest valid full one, or, where that was tested, the one
     /// that was not for longest; never, if not said.
     pub fn restore_test_schedule(mut self, schedule: Schedule) -> Self {
@@ -287,6 +295,7 @@ impl EngineBuilder {
             schedule: scheduled(self.schedule),
             checks: Checks {
                 verify: scheduled(self.verify_schedule),
+                verify_new: self.verify_new,
                 share: self.verify_share,
                 test: scheduled(self.test_schedule),
                 tests: self.tests,

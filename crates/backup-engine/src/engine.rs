@@ -342,9 +342,17 @@ impl Engine {
                 }
             }
         };
+        // A backup may have left something to be checked.
+        let mut ended = self.runner.ended();
+        let follow = async {
+            while ended.changed().await.is_ok() {
+                self.checker.waker().wake();
+            }
+        };
         tokio::select! {
             ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown)) } => {}
             () = schedule => {}
+            () = follow => {}
         }
     }
 

@@ -4,7 +4,7 @@ use backup_engine::{ConnectString, Share};
 use job_queue::Schedule;
 use zk_snapshot::tree::ZnodePath;
 
-use super::values::{SettingsError, bad, given, number};
+use super::values::{SettingsError, bad, flag, given, number};
 use crate::Args;
 
 /// What is checked, when and where.
@@ -13,6 +13,7 @@ use crate::Args;
 pub struct Checks {
     pub verify_schedule: Option<Schedule>,
     pub verify_share: Share,
+    pub verify_new_backups: bool,
     pub test_schedule: Option<Schedule>,
     /// Where backups are restored for a test; `None` for memory.
     pub test_place: Option<TestPlace>,
@@ -56,6 +57,7 @@ pub(super) fn checks(args: &Args, live: &str, port: u16) -> Result<Checks, Setti
     Ok(Checks {
         verify_schedule: schedule("VERIFY_SCHEDULE", args.verify_schedule.as_ref())?,
         verify_share: share.map_err(|error| SettingsError(format!("VERIFY_SHARE: {error}")))?,
+        verify_new_backups: flag("VERIFY_NEW_BACKUPS", args.verify_new_backups.as_ref(), false)?,
         test_schedule: schedule("RESTORE_TEST_SCHEDULE", args.restore_test_schedule.as_ref())?,
         test_place: place(args, live, port)?,
         test_memory: mebibytes << 20,

@@ -10,7 +10,6 @@ use crate::kind::{CHECKS, JobKind, LANE};
 use crate::lock::lock;
 use crate::site::{Scheduled, Site};
 use crate::vaults::{Stored, Vaults};
-use crate::work::check_memory;
 use crate::{EngineError, InvalidRequest};
 
 /// Who asks for what the schedules ask for.
@@ -69,11 +68,8 @@ pub(super) struct LastChecks {
 impl Requests {
     /// Queues a verification, and returns the id of its job.
     pub(crate) fn verify(&self, vaults: &Vaults, request: &VerifyRequest) -> Result<String, EngineError> {
-        let payload = payload(&VerifyPayload { share: request.share })?;
-        let task = uuid::Uuid::new_v4().to_string();
-        let job = NewJob::new(&task, JobKind::Verify.name())
-            .in_lane(CHECKS)
-            .with_payload(payload);
+        let job = verification(request.share)?;
+        let task = job.id.clone();
         match &request.vault {
             Some(id) => self.enqueue_needing(vaults, &parse_id(id)?, job)?,
             None => {
@@ -105,7 +101,7 @@ impl Requests {
                 outcome: Outcome::Failed { reason: why },
                 ..
             }) => return Err(InvalidRequest::HoldsNothing { id, why }.into()),
-            Ok(manifest) if place == RestoreTestPlace::Memory => check_memory(&manifest, tests)?,
+            Ok(manifest) if place == RestoreTestPlace::Memory => tests.check_memory(&manifest)?,
             Ok(_) | Err(_) => {}
         }
         // In the ensemble that is backed up it must not run together with a backup, or a restore.
@@ -180,6 +176,13 @@ impl Requests {
             }
         }
     }
+}
+
+/// A verification to be queued; of the vault that it is made to need, if it is.
+pub(crate) fn verification(share: Share) -> Result<NewJob, EngineError> {
+    let task = uuid::Uuid::new_v4().to_string();
+    let job = NewJob::new(&task, JobKind::Verify.name()).in_lane(CHECKS);
+    Ok(job.with_payload(payload(&VerifyPayload { share })?))
 }
 
 /// The newest valid full backup; where that is proved already, the one whose proof is the oldest, or that has none.

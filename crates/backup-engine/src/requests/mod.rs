@@ -22,7 +22,7 @@ use crate::vaults::Vaults;
 use crate::{EngineError, InvalidRequest};
 
 use self::checks::LastChecks;
-pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload};
+pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
 pub(crate) use self::request::RestorePayload;
 pub use self::request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};

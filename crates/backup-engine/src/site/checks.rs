@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use vault_store::{Contents, Manifest};
+
 use super::schedule::Scheduled;
-use crate::Share;
 use crate::ensemble::Ensemble;
+use crate::{InvalidRequest, Share};
 
 /// What a tree in memory may take for a test, in bytes, if nothing else is said: 1 GiB.
 const MEMORY: u64 = 1 << 30;
+/// What a znode takes in memory beside its data, about.
+const BESIDE: u64 = 400;
 
 /// Where backups are restored for a test.
 #[derive(Clone)]
@@ -39,6 +43,22 @@ impl Default for RestoreTests {
     }
 }
 
+impl RestoreTests {
+    /// Refuses what would take more memory than it may.
+    pub(crate) fn check_memory(&self, manifest: &Manifest) -> Result<(), InvalidRequest> {
+        let captured = manifest.contents.as_ref().map(Contents::captured);
+        let needs = captured.map_or(0, |captured| captured.bytes + captured.znodes * BESIDE);
+        if needs <= self.memory {
+            return Ok(());
+        }
+        Err(InvalidRequest::TooLargeForMemory {
+            id: manifest.id.clone(),
+            needs,
+            allowed: self.memory,
+        })
+    }
+}
+
 impl std::fmt::Debug for RestoreTests {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ensemble = self.ensemble.as_ref().map(|to| to.ensemble.name());
@@ -61,6 +81,8 @@ impl std::fmt::Debug for TestEnsemble {
 /// What is checked, and when.
 pub(crate) struct Checks {
     pub(crate) verify: Option<Scheduled>,
+    /// Whether each backup is verified once it is stored.
+    pub(crate) verify_new: bool,
     /// How much a scheduled verification is of.
     pub(crate) share: Share,
     pub(crate) test: Option<Scheduled>,

@@ -24,16 +24,17 @@ use self::failure::{Cause, Failure};
 use self::job_log::JobLog;
 use self::result::JobResult;
 use self::stop::{Stop, Stopped};
-use crate::EngineError;
-use crate::kind::JobKind;
+use crate::blocking::blocking;
+use crate::kind::{self, JobKind};
 use crate::plain::plain;
+use crate::requests::verification;
 use crate::site::Site;
 use crate::vaults::Vaults;
+use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
-pub(crate) use self::restore_test::check_memory;
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -97,7 +98,7 @@ impl JobHandler for Worker {
 }
 
 impl Worker {
-    /// The eviction pass that follows every backup that was stored. Its failure is not the backup's.
+    /// The verification, where one is to follow, and the eviction pass that follows every backup that was stored. Their failure is not the backup's.
     async fn after_backup(&self, context: &JobContext) {
         let (vaults, site, jobs) = (
             Arc::clone(&self.vaults),
@@ -105,6 +106,18 @@ impl Worker {
             Arc::clone(&self.jobs),
         );
         let (metrics, now) = (Arc::clone(&self.metrics), context.now());
+        if site.checks.verify_new {
+            let (jobs, vault) = (Arc::clone(&jobs), kind::vault(&context.job).to_owned());
+            let queued = blocking(move || {
+                // Whatever waits already: there is one for each backup.
+                let job = verification(Share::ALL)?.needing(vault);
+                Ok(jobs.enqueue(job, now, usize::MAX)?)
+            });
+            if let Err(error) = queued.await {
+                let why = format!("the verification of this backup was not queued: {error}");
+                context.log.error(&why);
+            }
+        }
         let pass = tokio::task::spawn_blocking(move || {
             site.retention.run(&vaults, &metrics, now, (false, false))?;
             jobs.prune(REMEMBERED)?;

@@ -542,3 +542,29 @@ async fn schedules_verify_and_test_what_was_not_for_longest() {
     }
     run.abort();
 }
+
+#[tokio::test]
+async fn what_was_stored_can_be_verified_at_once() {
+    let world = World::new();
+    let engine = world.start_with(|builder| builder.verify_new(true)).engine;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let runs = engine.clone();
+    let run = tokio::spawn(async move {
+        runs.run(async {
+            let _ = stopped.await;
+        })
+        .await;
+    });
+    let id = engine.backup(BackupRequest::default()).await.unwrap();
+    assert_eq!(engine.wait(&id).await.unwrap().status, JobState::Successful);
+    while described(&engine, &id).await.verified_at.is_none() {
+        tokio::task::yield_now().await;
+    }
+    // One that holds nothing is not.
+    let failed = engine.backup(of(&["/none"])).await.unwrap();
+    assert_eq!(engine.wait(&failed).await.unwrap().status, JobState::Failed);
+    stop.send(()).unwrap();
+    run.await.unwrap();
+    while engine.step().await.unwrap() {}
+    assert_eq!(described(&engine, &failed).await.verified_at, None);
+}

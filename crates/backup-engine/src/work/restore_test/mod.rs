@@ -5,7 +5,7 @@ mod scratch;
 
 use std::sync::Arc;
 
-use vault_store::{Contents, Manifest, Tested, VaultId};
+use vault_store::{Tested, VaultId};
 use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 use zk_snapshot::tree::MemoryTree;
 
@@ -18,13 +18,11 @@ use super::result::{JobResult, TestDone};
 use super::stop::Stop;
 use crate::ensemble::{Client, MemoryEnsemble};
 use crate::requests::RestoreTestPayload;
-use crate::site::{RestoreTests, Site};
+use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::vaults::records::Opened;
-use crate::{InvalidRequest, RestoreTestPlace, TestEnsemble};
+use crate::{RestoreTestPlace, TestEnsemble};
 
-/// What a znode takes in memory beside its data and path, about.
-const BESIDE: u64 = 400;
 const IN_MEMORY: &str = "memory";
 
 /// What was restored and compared.
@@ -76,7 +74,8 @@ async fn prove(
             return Err(Cause::from("no ensemble is set for tests of restores").into());
         }
         (RestoreTestPlace::Memory, _) => {
-            check_memory(&manifest, &site.checks.tests).map_err(|error| error.to_string())?;
+            let fits = site.checks.tests.check_memory(&manifest);
+            fits.map_err(|error| error.to_string())?;
             test.in_memory().await?
         }
     };
@@ -128,20 +127,6 @@ async fn prove(
             result,
         }),
     }
-}
-
-/// Refuses what would take more memory than it may.
-pub(crate) fn check_memory(manifest: &Manifest, tests: &RestoreTests) -> Result<(), InvalidRequest> {
-    let captured = manifest.contents.as_ref().map(Contents::captured);
-    let needs = captured.map_or(0, |captured| captured.bytes + captured.znodes * BESIDE);
-    if needs <= tests.memory {
-        return Ok(());
-    }
-    Err(InvalidRequest::TooLargeForMemory {
-        id: manifest.id.clone(),
-        needs,
-        allowed: tests.memory,
-    })
 }
 
 struct Test<'a> {
