@@ -62,7 +62,8 @@ async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
     let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
     s3.kill();
     let daemon = daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "zk/one"));
-    let away = |status: u16, ready: &Value| status == 503 && ready["problems"].to_string().contains("storage: ");
+    let away =
+        |status: u16, ready: &Value| status == 503 && ready["problems"].to_string().contains("storage: ");
     wait_until(&daemon, "/health/ready", away);
     s3.restart().unwrap();
     wait_until(&daemon, "/health/ready", |status, _| status == 200);
@@ -70,7 +71,10 @@ async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
     let health = wait_until(&daemon, "/health", |_, health| health["status"] == "UP");
     let room = &health["storage"];
     assert_eq!(room["where"], format!("{url}/{BUCKET}/zk/one"));
-    assert_eq!((room["dump_count"].clone(), &room["last"]["id"]), (json!(1), &json!(id)));
+    assert_eq!(
+        (room["dump_count"].clone(), &room["last"]["id"]),
+        (json!(1), &json!(id))
+    );
     assert!(room.get("free_space").is_none(), "{room}");
     let metrics = daemon.http.get("/metrics").unwrap().text;
     assert!(metrics.contains("backup_storage_dump_count 1"));
@@ -107,9 +111,15 @@ async fn what_the_bucket_keeps_stays_in_the_list_and_is_no_failure_of_an_evictio
     assert_eq!(evicted.status, 200, "{}", evicted.text);
     assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
     let kept = daemon.describe(&ids[0]).unwrap();
-    assert!(kept.get("locked_until").is_some() && kept["valid"] == true, "{kept}");
+    assert!(
+        kept.get("locked_until").is_some() && kept["valid"] == true,
+        "{kept}"
+    );
     let refused = daemon.http.post(&format!("/evict/{}", ids[0]), "").unwrap();
-    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("backup_retained")));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (409, &json!("backup_retained"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +136,11 @@ async fn links_read_the_files_without_credentials_and_are_given_to_those_who_hav
     let link = links["job.log"].as_str().unwrap().strip_prefix(&url).unwrap();
     let anybody = Http::new(url.strip_prefix("http://").unwrap());
     let read = anybody.get(link).unwrap();
-    assert!(read.status == 200 && read.text.contains("backing up"), "{}", read.text);
+    assert!(
+        read.status == 200 && read.text.contains("backing up"),
+        "{}",
+        read.text
+    );
     let unsigned = link.split('?').next().unwrap();
     assert_eq!(anybody.get(unsigned).unwrap().status, 403);
     let nobody = daemon.http.clone().without_credentials();
@@ -202,7 +216,10 @@ async fn kills_leave_whole_backups_or_none(kills: usize) {
     assert_eq!(whole.len(), listed.len(), "what was cut short is listed");
     for id in whole {
         outside.delete("/fill/n17", None).await.unwrap();
-        outside.set_data("/small", b"spoilt".to_vec(), None).await.unwrap();
+        outside
+            .set_data("/small", b"spoilt".to_vec(), None)
+            .await
+            .unwrap();
         let (status, state) = restore(&last, id, "");
         assert_eq!(status, 200, "{state}");
         assert_same(&before, &dump(&outside).await);

@@ -118,6 +118,27 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
     ask("GET", &format!("/listbackups/{running}"), "");
     ask("POST", "/terminate/none", "");
     ask("GET", "/terminate/none", "");
+    for path in [
+        format!("/verify/{transactional}"),
+        format!("/restoretest/{transactional}"),
+    ] {
+        let task = ask("POST", &path, "");
+        let task = task.as_str().unwrap();
+        server.work(&[task]);
+        ask("GET", &format!("/jobstatus/{task}"), "");
+        ask("GET", &format!("/listbackups/{transactional}"), "");
+    }
+    for path in [
+        "/verify/none",
+        "/verify?share=5",
+        "/restoretest/none?in=memory",
+        "/restoretest/none?in=space",
+    ] {
+        ask("POST", path, "");
+    }
+    ask("POST", &format!("/restoretest/{transactional}?in=ensemble"), "");
+    ask("POST", "/verify", r#"{"vault": "x"}"#);
+    ask("GET", "/health", "");
     all
 }
 

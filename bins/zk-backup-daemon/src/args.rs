@@ -87,6 +87,27 @@ pub struct Args {
     /// When to back up: five-field cron in UTC, or None (default: 0 * * * *)
     #[arg(long, env = "BACKUP_SCHEDULE", hide_env_values = true)]
     pub backup_schedule: Option<String>,
+    /// When to verify backups: five-field cron in UTC, or None (default: None)
+    #[arg(long, env = "VERIFY_SCHEDULE", hide_env_values = true)]
+    pub verify_schedule: Option<String>,
+    /// How much of all bytes each such run verifies, the longest unverified first (default: 100%)
+    #[arg(long, env = "VERIFY_SHARE", hide_env_values = true)]
+    pub verify_share: Option<String>,
+    /// Whether each backup is verified as soon as it is stored (default: false)
+    #[arg(long, env = "VERIFY_NEW_BACKUPS", hide_env_values = true)]
+    pub verify_new_backups: Option<String>,
+    /// When to restore a backup for a test: five-field cron in UTC, or None (default: None)
+    #[arg(long, env = "RESTORE_TEST_SCHEDULE", hide_env_values = true)]
+    pub restore_test_schedule: Option<String>,
+    /// A ZooKeeper to which backups are restored for a test, as ZOOKEEPER_HOST is written (default: memory)
+    #[arg(long, env = "RESTORE_TEST_HOST", hide_env_values = true)]
+    pub restore_test_host: Option<String>,
+    /// The znode there below which that is done; without RESTORE_TEST_HOST, one of the ensemble that is backed up (default: /)
+    #[arg(long, env = "RESTORE_TEST_ROOT", hide_env_values = true)]
+    pub restore_test_root: Option<String>,
+    /// MiB that a backup may take which is restored to memory for a test (default: 1024)
+    #[arg(long, env = "RESTORE_TEST_MEMORY", hide_env_values = true)]
+    pub restore_test_memory: Option<String>,
     /// Eviction policy of full backups (default: 1d/1d,7d/7d,1m/delete)
     #[arg(long, env = "EVICTION_POLICY", hide_env_values = true)]
     pub eviction_policy: Option<String>,

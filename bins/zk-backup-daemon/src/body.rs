@@ -107,6 +107,26 @@ pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct VerifyBody {
+    share: Option<String>,
+}
+
+/// How much is to be verified, where that is said.
+pub(crate) fn verify(body: &[u8]) -> Result<Option<String>, ApiError> {
+    Ok(parse::<VerifyBody>(body)?.share)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoBody {}
+
+/// A body that asks for nothing.
+pub(crate) fn nothing(body: &[u8]) -> Result<(), ApiError> {
+    parse::<NoBody>(body).map(|NoBody {}| ())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RestoreBody {
     vault: Option<String>,
     #[serde(default, deserialize_with = "milliseconds")]

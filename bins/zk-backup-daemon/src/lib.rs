@@ -39,7 +39,7 @@ mod truth;
 pub use access::{Access, Credentials};
 pub use args::Args;
 pub use server::{ServeOptions, serve};
-pub use settings::{Encryption, LogFormat, Settings, SettingsError};
+pub use settings::{Checks, Encryption, LogFormat, Settings, SettingsError, TestPlace};
 pub use start::{StartError, run};
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
 /// `#[global_allocator]`, as the server's own does.

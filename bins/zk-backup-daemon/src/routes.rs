@@ -9,7 +9,11 @@ use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
-use backup_engine::{CompareWith, Engine, EngineError, JobState, Page};
+use actix_web_httpauth::extractors::basic::BasicAuth;
+use backup_engine::{
+    CompareWith, Engine, EngineError, JobState, Page, RestoreTestPlace, RestoreTestRequest, Share,
+    VerifyRequest, plain,
+};
 use serde_json::json;
 use zk_snapshot::tree::ZnodePath;
 
@@ -24,6 +28,8 @@ const EVICT: &[&str] = &["dry_run", "trust_clock"];
 const EVICT_ONE: &[&str] = &["dry_run"];
 const ZNODE: &[&str] = &["path"];
 const ZNODES: &[&str] = &["path", "offset", "limit"];
+const VERIFY: &[&str] = &["share"];
+const RESTORE_TEST: &[&str] = &["in"];
 const DIFF: &[&str] = &["from", "to", "offset", "limit"];
 
 /// Every endpoint, with the keys that its query may have.
@@ -32,6 +38,13 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/backup", NONE, web::post().to(backup)))
         .service(data("/backup/s3/{id:.*}", NONE, read().to(links)))
         .service(endpoint("/restore", NONE, web::post().to(restore)))
+        .service(endpoint("/verify", VERIFY, web::post().to(verify)))
+        .service(endpoint("/verify/{id:.*}", NONE, web::post().to(verify_one)))
+        .service(endpoint(
+            "/restoretest/{id:.*}",
+            RESTORE_TEST,
+            web::post().to(restore_test),
+        ))
         .service(endpoint("/evict", EVICT, web::post().to(evict)))
         .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
         .service(endpoint("/terminate/{id:.*}", NONE, web::post().to(terminate)))
@@ -92,6 +105,67 @@ async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, Api
 async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
     let task = engine.restore(body::restore(&body::read(body).await?)?).await?;
     Ok(bare_id(&task))
+}
+
+async fn verify(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    let in_query = Asked::of(&request, VERIFY)?.text("share").map(str::to_owned);
+    let in_body = body::verify(&body::read(body).await?)?;
+    let share = match (in_query, in_body) {
+        (Some(_), Some(_)) => {
+            let message = "share is given twice, in the query and in the body";
+            return Err(ApiError::invalid(message));
+        }
+        (None, None) => Share::ALL,
+        (Some(text), None) | (None, Some(text)) => text
+            .parse()
+            .map_err(|error| ApiError::invalid(format!("share: {error}")))?,
+    };
+    let task = engine.verify(VerifyRequest { vault: None, share }).await?;
+    Ok(bare_id(&task))
+}
+
+async fn verify_one(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
+    let id = request.match_info().query("id");
+    let asked = VerifyRequest {
+        vault: Some(id.to_owned()),
+        ..VerifyRequest::default()
+    };
+    match engine.verify(asked).await {
+        Ok(task) => Ok(bare_id(&task)),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn restore_test(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    user: Option<BasicAuth>,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
+    let id = request.match_info().query("id");
+    let place = match Asked::of(&request, RESTORE_TEST)?.text("in") {
+        None => None,
+        Some("memory") => Some(RestoreTestPlace::Memory),
+        Some("ensemble") => Some(RestoreTestPlace::Ensemble),
+        Some(other) => {
+            let message = format!("in: {other:?} is not one of memory, ensemble");
+            return Err(ApiError::invalid(message));
+        }
+    };
+    let by = user.map_or("anonymous".to_owned(), |user| plain(user.user_id()));
+    let vault = id.to_owned();
+    match engine.restore_test(RestoreTestRequest { vault, place, by }).await {
+        Ok(task) => Ok(bare_id(&task)),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a change is only to be told: in the query or in the body, so that it is found wherever it is looked for.

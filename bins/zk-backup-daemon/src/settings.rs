@@ -13,6 +13,7 @@ use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
 
+pub use self::checks::{Checks, TestPlace};
 pub use self::encryption::Encryption;
 use self::encryption::encryption;
 use self::states::{admin, agent_port, data_dirs};
@@ -21,8 +22,9 @@ pub use self::values::SettingsError;
 use self::values::{PORTS, bad, flag, given, number, pair, seconds, secret};
 use crate::{Access, Args, Credentials};
 
-mod s3;
+mod checks;
 mod encryption;
+mod s3;
 mod states;
 mod tls;
 mod values;
@@ -65,6 +67,7 @@ pub struct Settings {
     /// The keys that backups are sealed to, and those that open them.
     pub encryption: Option<Encryption>,
     pub schedule: Option<Schedule>,
+    pub checks: Checks,
     pub eviction_policy: RulePolicy,
     pub granular_eviction_policy: RulePolicy,
     pub full_restore: bool,
@@ -89,7 +92,8 @@ impl Settings {
             "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
         )?;
         let digest = pair(secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
-        let ConnectString { servers, chroot } = zookeeper(args)?;
+        let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper(args)?;
+        let checks = checks::checks(args, &servers, zookeeper_port)?;
         let zookeeper = BatchedConfig {
             deadline: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
             digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
@@ -153,6 +157,7 @@ impl Settings {
             s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
             encryption: encryption(args)?,
             schedule: schedule(args.backup_schedule.as_ref())?,
+            checks,
             eviction_policy: policy(
                 "EVICTION_POLICY",
                 args.eviction_policy.as_ref(),
@@ -221,7 +226,8 @@ fn address(value: Option<&String>, credentials: bool, anonymous: bool) -> Result
     )))
 }
 
-fn zookeeper(args: &Args) -> Result<ConnectString, SettingsError> {
+/// With the port of servers that say none.
+fn zookeeper(args: &Args) -> Result<(ConnectString, u16), SettingsError> {
     let allowed = match given(args.zookeeper_port.as_ref()) {
         Some(port) if port.starts_with("tcp://") => {
             "this is from Kubernetes, which sets it for a Service named zookeeper (enableServiceLinks: false in the pod's spec \
@@ -232,21 +238,17 @@ fn zookeeper(args: &Args) -> Result<ConnectString, SettingsError> {
     let port = args.zookeeper_port.as_ref();
     let port: u16 = number("ZOOKEEPER_PORT", port, 2181, allowed, |port| *port > 0)?;
     let hosts = given(args.zookeeper_host.as_ref()).unwrap_or_else(|| "127.0.0.1".to_owned());
-    ConnectString::parse(&hosts, port).map_err(|why| {
+    let parsed = ConnectString::parse(&hosts, port).map_err(|why| {
         SettingsError(format!(
             "ZOOKEEPER_HOST={hosts}: {why}; such as zk1,zk2:2182 or zk1:2181,zk2:2181/chroot is expected"
         ))
-    })
+    })?;
+    Ok((parsed, port))
 }
 
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {
     let text = given(value).unwrap_or_else(|| "0 * * * *".to_owned());
-    if text.eq_ignore_ascii_case("none") {
-        return Ok(None);
-    }
-    text.parse()
-        .map(Some)
-        .map_err(|error| SettingsError(format!("BACKUP_SCHEDULE: {error}, nor None")))
+    checks::schedule("BACKUP_SCHEDULE", Some(&text))
 }
 
 fn policy(name: &str, value: Option<&String>, default: &str) -> Result<RulePolicy, SettingsError> {
@@ -331,7 +333,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_named_with_what_is_allowed() {
         type Change = fn(&mut Args);
-        let cases: [(Change, &str); 17] = [
+        let cases: [(Change, &str); 22] = [
             (
                 |a| a.zookeeper_driver = Some("fast".into()),
                 "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
@@ -357,6 +359,20 @@ mod tests {
                 "EVICTION_POLICY: eviction policy \"1x/delete\", at character 2",
             ),
             (|a| a.log_level = Some("LOUD".into()), "LOG_LEVEL=LOUD"),
+            (|a| a.verify_schedule = Some("daily".into()), "VERIFY_SCHEDULE"),
+            (|a| a.verify_share = Some("5".into()), "VERIFY_SHARE: \"5\""),
+            (
+                |a| a.restore_test_schedule = Some("* *".into()),
+                "RESTORE_TEST_SCHEDULE",
+            ),
+            (
+                |a| a.restore_test_host = Some("127.0.0.1".into()),
+                "RESTORE_TEST_HOST=127.0.0.1: it is the ensemble that is backed up",
+            ),
+            (
+                |a| a.restore_test_memory = Some("0".into()),
+                "RESTORE_TEST_MEMORY=0",
+            ),
             (
                 |a| a.enable_full_restore = Some("maybe".into()),
                 "ENABLE_FULL_RESTORE=maybe",
@@ -365,10 +381,19 @@ mod tests {
             (|a| a.s3_enabled = Some("true".into()), "S3_BUCKET: it is needed"),
             (|a| a.s3_enabled = Some("perhaps".into()), "S3_ENABLED=perhaps"),
             (|a| s3(a).s3_url = Some("minio:9000".into()), "S3_URL: http://"),
-            (|a| s3(a).s3_url = Some("http://id:secret@minio".into()), "S3_URL: http://"),
+            (
+                |a| s3(a).s3_url = Some("http://id:secret@minio".into()),
+                "S3_URL: http://",
+            ),
             (|a| s3(a).s3_prefix = Some("a/../b".into()), "S3_PREFIX=a/../b"),
-            (|a| s3(a).s3_ssl_verify = Some("maybe".into()), "S3_SSL_VERIFY=maybe"),
-            (|a| s3(a).s3_certs_path = Some("/nowhere".into()), "S3_CERTS_PATH: there is no /nowhere"),
+            (
+                |a| s3(a).s3_ssl_verify = Some("maybe".into()),
+                "S3_SSL_VERIFY=maybe",
+            ),
+            (
+                |a| s3(a).s3_certs_path = Some("/nowhere".into()),
+                "S3_CERTS_PATH: there is no /nowhere",
+            ),
             (|a| a.max_queued_jobs = Some("0".into()), "MAX_QUEUED_JOBS=0"),
         ];
         for (change, expected) in cases {
@@ -393,7 +418,10 @@ mod tests {
         };
         assert!(bucket(&[], None).unwrap().keys.is_none());
         assert!(bucket(&keys[..1], None).unwrap_err().contains("S3_KEY_SECRET"));
-        assert!(matches!(bucket(&keys, None).unwrap().keys.unwrap().id, S3Secret::Text(_)));
+        assert!(matches!(
+            bucket(&keys, None).unwrap().keys.unwrap().id,
+            S3Secret::Text(_)
+        ));
         let directory = tempfile::tempdir().unwrap();
         for (name, value) in keys {
             std::fs::write(directory.path().join(name), value).unwrap();
@@ -404,7 +432,12 @@ mod tests {
         };
         assert_eq!(path, directory.path().join("S3_KEY_SECRET"));
         // Not asked for: then nothing of it is looked at.
-        assert!(settings(|a| a.s3_url = Some("nonsense".into()), &[]).unwrap().s3.is_none());
+        assert!(
+            settings(|a| a.s3_url = Some("nonsense".into()), &[])
+                .unwrap()
+                .s3
+                .is_none()
+        );
     }
 
     #[test]

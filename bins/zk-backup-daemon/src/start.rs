@@ -5,10 +5,12 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineError, FilesSource, Recovery, SettingNames, StateSource, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineError, Ensemble, FilesSource, Recovery, RestoreTests, SettingNames,
+    StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use vault_store::SealedStore;
+use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket;
@@ -136,7 +138,37 @@ fn engine(settings: &Settings) -> Result<Engine, StartError> {
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);
     }
+    let checks = &settings.checks;
+    builder = builder.restore_tests(RestoreTests {
+        ensemble: test_ensemble(settings),
+        memory: checks.test_memory,
+    });
+    builder = builder.verify_new(checks.verify_new_backups);
+    if let Some(schedule) = checks.verify_schedule.clone() {
+        builder = builder.verify_schedule(schedule, checks.verify_share);
+    }
+    if let Some(schedule) = checks.test_schedule.clone() {
+        builder = builder.restore_test_schedule(schedule);
+    }
     Ok(builder.build()?)
+}
+
+/// Where backups are restored for a test, reached as the ensemble is that is backed up.
+fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
+    let place = settings.checks.test_place.clone()?;
+    let live = &settings.zookeeper;
+    let to = |config: BatchedConfig| ZooKeeperEnsemble::new(config, settings.driver);
+    let all = || Arc::new(to(live.clone())) as Arc<dyn Ensemble>;
+    let address = place.servers.clone().unwrap_or_else(|| live.address.clone());
+    let ensemble = to(BatchedConfig {
+        address,
+        ..live.clone()
+    });
+    Some(TestEnsemble {
+        ensemble: Arc::new(ensemble.below(place.root)),
+        never: (!place.is_live).then(all),
+        is_live: place.is_live,
+    })
 }
 
 /// Ready at the first SIGTERM or SIGINT. The second ends the process at once.

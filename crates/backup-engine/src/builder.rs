@@ -13,6 +13,7 @@ use health_metrics::{FixedStorage, Metrics, ProcessProbe, StorageProbe, SystemPr
 #[cfg(feature = "sqlite")]
 use job_queue::SqliteJobs;
 use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule};
+use tokio::sync::watch;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
 use vault_store::{FsStore, MemoryStore, VaultStore};
@@ -27,10 +28,11 @@ use crate::error::EngineError;
 use crate::health::Probes;
 #[cfg(feature = "sqlite")]
 use crate::health::StateProbe;
-use crate::kind::{LANE, WORKER};
-use crate::requests::Requests;
+use crate::kind::{CHECKER, CHECKS, LANE, WORKER};
+use crate::requests::{Requests, Share};
 use crate::site::{
-    ClockWatch, History, Recovery, Retention, Scheduled, SettingNames, Site, UnfinishedZnodes, Uptime, uptime,
+    Checks, ClockWatch, History, Recovery, RestoreTests, Retention, Scheduled, SettingNames, Site,
+    UnfinishedZnodes, Uptime, uptime,
 };
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};
@@ -73,6 +75,11 @@ pub struct EngineBuilder {
     noted_earlier: Option<PathBuf>,
     notes_lost: bool,
     schedule: Option<Schedule>,
+    verify_schedule: Option<Schedule>,
+    verify_share: Share,
+    verify_new: bool,
+    test_schedule: Option<Schedule>,
+    tests: RestoreTests,
     names: SettingNames,
     permit: Arc<dyn Permit>,
     renewal: Option<(Duration, Duration)>,
@@ -107,6 +114,11 @@ impl EngineBuilder {
             noted_earlier: None,
             notes_lost: false,
             schedule: None,
+            verify_schedule: None,
+            verify_share: Share::ALL,
+            verify_new: false,
+            test_schedule: None,
+            tests: RestoreTests::default(),
             names: SettingNames::default(),
             permit: Arc::new(Unhindered),
             renewal: None,
@@ -305,6 +317,32 @@ impl EngineBuilder {
         self
     }
 
+    /// When to verify so much of what is stored, the longest unverified first, without being asked; never, if not said.
+    pub fn verify_schedule(mut self, schedule: Schedule, share: Share) -> Self {
+        self.verify_schedule = Some(schedule);
+        self.verify_share = share;
+        self
+    }
+
+    /// Whether each backup is verified once, as soon as it is stored: for stores that may not keep what they were given. It is not, if not said.
+    pub fn verify_new(mut self, verifies: bool) -> Self {
+        self.verify_new = verifies;
+        self
+    }
+
+    /// When to restore a backup for a test without being asked: the newest valid full one, or, where that was tested, the one
+    /// that was not for longest; never, if not said.
+    pub fn restore_test_schedule(mut self, schedule: Schedule) -> Self {
+        self.test_schedule = Some(schedule);
+        self
+    }
+
+    /// Where backups are restored for a test; in memory, if not said.
+    pub fn restore_tests(mut self, tests: RestoreTests) -> Self {
+        self.tests = tests;
+        self
+    }
+
     /// What these settings are called where people set them.
     pub fn setting_names(mut self, names: SettingNames) -> Self {
         self.names = names;
@@ -321,8 +359,10 @@ impl EngineBuilder {
             self.vaults = around(self.vaults);
         }
         let now = (self.clock)();
-        for job in self.jobs.recover(WORKER, None, now)? {
-            log::warn!("job {} was interrupted", job.id);
+        for worker in [WORKER, CHECKER] {
+            for job in self.jobs.recover(worker, None, now)? {
+                log::warn!("job {} was interrupted", job.id);
+            }
         }
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
         let unfinished = UnfinishedZnodes::open(jobs, earlier, self.notes_lost)?;
@@ -347,6 +387,7 @@ impl EngineBuilder {
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs), self.is_remote));
+        let scheduled = |schedule: Option<Schedule>| schedule.map(|schedule| Scheduled::new(schedule, now));
         let site = Arc::new(Site {
             ensemble: self.ensemble,
             names: self.names,
@@ -354,7 +395,14 @@ impl EngineBuilder {
             states: self.states,
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
-            schedule: self.schedule.map(|schedule| Scheduled::new(schedule, now)),
+            schedule: scheduled(self.schedule),
+            checks: Checks {
+                verify: scheduled(self.verify_schedule),
+                verify_new: self.verify_new,
+                share: self.verify_share,
+                test: scheduled(self.test_schedule),
+                tests: self.tests,
+            },
             retention: Retention {
                 full: policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
                 granular: policy(self.granular_policy, "7d/delete")?,
@@ -367,6 +415,7 @@ impl EngineBuilder {
             recovery: self.recovery,
             unfinished: Arc::new(unfinished),
         });
+        let ending = watch::Sender::new(false);
         let worker = Worker {
             vaults: Arc::clone(&vaults),
             site: Arc::clone(&site),
@@ -375,17 +424,19 @@ impl EngineBuilder {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&self.clock),
             permit: self.permit,
+            ending: ending.subscribe(),
         };
-        let mut runner = Runner::new(
-            Arc::clone(&self.jobs),
-            Arc::new(worker),
-            Arc::clone(&self.clock),
-            WORKER,
-            LANE,
-        );
-        if let Some((every, lapse)) = self.renewal {
-            runner = runner.renewing(every, Some(lapse));
-        }
+        let worker = Arc::new(worker);
+        let runner = |name, lane| {
+            let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
+            let worker = Arc::clone(&worker);
+            let runner = Runner::new(jobs, worker, clock, name, lane);
+            Arc::new(match self.renewal {
+                Some((every, lapse)) => runner.renewing(every, Some(lapse)),
+                None => runner,
+            })
+        };
+        let (runner, checker) = (runner(WORKER, LANE), runner(CHECKER, CHECKS));
         Ok(Engine {
             vaults,
             #[cfg(feature = "object-store")]
@@ -406,7 +457,9 @@ impl EngineBuilder {
             metrics,
             running,
             clock: self.clock,
-            runner: Arc::new(runner),
+            runner,
+            checker,
+            ending: Arc::new(ending),
         })
     }
 }

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
+use futures::FutureExt as _;
 use health_metrics::{Health, Metrics};
 use job_queue::{Clock, JobState, QueueError, Runner};
 use time::OffsetDateTime;
+use tokio::sync::watch;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
 use vault_store::{FsStore, StoreError, VaultId};
@@ -17,7 +19,7 @@ use crate::blocking::blocking;
 use crate::error::{EngineError, parse_id};
 use crate::health::{self, Probes};
 use crate::info::{BackupInfo, JobInfo};
-use crate::requests::{BackupRequest, Requests, RestoreRequest};
+use crate::requests::{BackupRequest, Requests, RestoreRequest, RestoreTestRequest, VerifyRequest};
 use crate::site::Site;
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::{Stored, Vaults, compare};
@@ -30,7 +32,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
 /// Requests are queued durably and done one after another by [`run`](Self::run) (or [`step`](Self::step)), so a
-/// backup and a restore never overlap. Everything that blocks is done on tokio's blocking threads.
+/// backup and a restore never overlap; checks of what is stored are done one after another beside them. Everything that blocks is done on tokio's blocking threads.
 #[derive(Clone)]
 pub struct Engine {
     pub(crate) vaults: Arc<Vaults>,
@@ -45,6 +47,9 @@ pub struct Engine {
     pub(crate) running: Arc<Running>,
     pub(crate) clock: Clock,
     pub(crate) runner: Arc<Runner>,
+    /// Does the checks.
+    pub(crate) checker: Arc<Runner>,
+    pub(crate) ending: Arc<watch::Sender<bool>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -79,6 +84,31 @@ impl Engine {
         let (vaults, site, requests) = self.rooms();
         let id = blocking(move || requests.restore(&vaults, &site, &request)).await?;
         self.runner.waker().wake();
+        Ok(id)
+    }
+
+    /// Queues a verification and returns the id of its job, which reads backups from beginning to end, decodes all that is in them, and
+    /// fails where something is not as it was written. What it found is told of each backup from then on.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`], [`EngineError::QueueFull`], [`EngineError::Storage`].
+    pub async fn verify(&self, request: VerifyRequest) -> Result<String, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let id = blocking(move || requests.verify(&vaults, &request)).await?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// Queues a restore for a test and returns the id of its job: the backup is restored to memory or an ensemble of its own, read anew, and
+    /// compared znode by znode. A difference makes the job fail.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Invalid`] where it is too large for memory, or there is no such place;
+    /// [`EngineError::QueueFull`]; [`EngineError::Storage`].
+    pub async fn restore_test(&self, request: RestoreTestRequest) -> Result<String, EngineError> {
+        let (vaults, site, requests) = self.rooms();
+        let id = blocking(move || requests.restore_test(&vaults, &site, &request)).await?;
+        self.wake();
         Ok(id)
     }
 
@@ -193,7 +223,7 @@ impl Engine {
     /// Follows a job: each [`next`](JobWatch::next) is what has changed, in its state or in how far it is.
     pub fn watch(&self, id: &str) -> JobWatch {
         let (requests, running) = (Arc::clone(&self.requests), Arc::clone(&self.running));
-        JobWatch::new(requests, running, self.runner.ended(), id)
+        JobWatch::new(requests, running, [self.runner.ended(), self.checker.ended()], id)
     }
 
     /// Calls a job off. One that waits is `Canceled` at once. One that is being done stays `Processing` until it comes to its
@@ -313,15 +343,24 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn step(&self) -> Result<bool, EngineError> {
-        Ok(self.runner.step().await?)
+        Ok(self.runner.step().await? || self.checker.step().await?)
     }
 
-    /// Does jobs and serves the schedule until `shutdown` is ready; a job that has begun is finished first.
+    /// Does jobs and serves the schedules until `shutdown` is ready; a backup or restore that has begun is finished first, and a check is ended.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        self.ending.send_replace(false);
+        let shutdown = async {
+            shutdown.await;
+            self.ending.send_replace(true);
+        };
+        let shutdown = shutdown.shared();
         let schedule = async {
             loop {
                 let now = self.now();
-                let next = self.site.schedule.as_ref().and_then(|schedule| schedule.next());
+                let checks = &self.site.checks;
+                let schedules = [&self.site.schedule, &checks.verify, &checks.test];
+                let schedules = schedules.into_iter().flatten();
+                let next = schedules.filter_map(|schedule| schedule.next()).min();
                 let wait = next.map_or(LONGEST_SLEEP, |next| {
                     Duration::try_from(next - now)
                         .unwrap_or_default()
@@ -331,17 +370,37 @@ impl Engine {
                 tokio::time::sleep(wait).await;
                 let (vaults, site, requests) = self.rooms();
                 match blocking(move || requests.backup_if_due(&vaults, &site)).await {
-                    Ok(true) => self.runner.waker().wake(),
+                    Ok(true) => self.wake(),
                     Ok(false) => {}
                     Err(error) => log::error!("the scheduled backup was not queued: {error}"),
                 }
+                let (vaults, site, requests) = self.rooms();
+                match blocking(move || requests.checks_if_due(&vaults, &site)).await {
+                    Ok(true) => self.wake(),
+                    Ok(false) => {}
+                    Err(error) => log::error!("a scheduled check was not queued: {error}"),
+                }
+            }
+        };
+        // A backup may have left something to be checked.
+        let mut ended = self.runner.ended();
+        let follow = async {
+            while ended.changed().await.is_ok() {
+                self.checker.waker().wake();
             }
         };
         tokio::select! {
-            () = self.runner.run(shutdown) => {}
+            ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown)) } => {}
             () = schedule => {}
             () = self.upkeep() => {}
+            () = follow => {}
         }
+    }
+
+    /// Whichever of the two has something to do now.
+    fn wake(&self) {
+        self.runner.waker().wake();
+        self.checker.waker().wake();
     }
 
     fn rooms(&self) -> (Arc<Vaults>, Arc<Site>, Arc<Requests>) {

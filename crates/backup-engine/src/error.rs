@@ -110,6 +110,21 @@ pub enum InvalidRequest {
     /// Through the client API no epoch can be raised.
     #[error("only a restore by files can raise the epoch")]
     EpochOnline,
+    /// Restored to memory it would take more than it may.
+    #[error(
+        "backup {id} would take about {needs} bytes of memory, and {allowed} are allowed: restore it to an ensemble, or allow more"
+    )]
+    TooLargeForMemory {
+        /// The backup.
+        id: VaultId,
+        /// Bytes that it takes, about.
+        needs: u64,
+        /// Bytes that it may take.
+        allowed: u64,
+    },
+    /// There is no ensemble for tests of restores.
+    #[error("no ensemble is set to which backups are restored for a test")]
+    NoTestEnsemble,
     /// A failed backup cannot be looked into.
     #[error("backup {id} failed and holds no znodes: {why}")]
     HoldsNothing {

@@ -78,6 +78,7 @@ pub(crate) fn report(
     health.queued_jobs = counts.queued;
     health.oldest_wait = counts.oldest_queued_at.map(|then| since(then, now));
     health.damaged_backups = note_damage(&all, &mut problems);
+    note_checks(&all, now, &mut health, &mut problems);
     match requests.jobs.unreadable() {
         Ok(jobs) => problems.extend(jobs.into_iter().map(Problem::UnreadableJob)),
         Err(error) => problems.push(Problem::UnreadableJob(error.to_string())),
@@ -134,6 +135,26 @@ fn note_damage(all: &[Arc<Stored>], problems: &mut Vec<Problem>) -> u64 {
         problems.push(Problem::MoreDamagedBackups(damaged - NAMED));
     }
     damaged
+}
+
+/// How long ago what is stored was checked, and tests of restores that found a difference.
+fn note_checks(all: &[Arc<Stored>], now: OffsetDateTime, health: &mut Health, problems: &mut Vec<Problem>) {
+    let unverified = all
+        .iter()
+        .map(|stored| stored.verified_at().unwrap_or(stored.date()));
+    health.since_oldest_verification = unverified.min().map(|then| since(then, now));
+    health.last_verification = all.iter().filter_map(|stored| stored.verified_at()).max();
+    let proved = all.iter().filter_map(|stored| stored.tested_at()).max();
+    health.since_last_proof = proved.map(|then| since(then, now));
+    let failed = all.iter().rev().filter_map(|stored| {
+        let tested = stored.verification.as_ref()?.tested.as_ref()?;
+        let difference = tested.difference.clone()?;
+        Some(Problem::RestoreTestFailed {
+            id: stored.id.to_string(),
+            difference,
+        })
+    });
+    problems.extend(failed.take(usize::try_from(NAMED).unwrap_or(usize::MAX)));
 }
 
 /// The date of the newest good backup. One that is dated later than now says nothing of how long ago it was.

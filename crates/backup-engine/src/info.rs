@@ -3,7 +3,7 @@
 use job_queue::{Job, JobState};
 use serde_json::Value;
 use time::OffsetDateTime;
-use vault_store::{Manifest, VaultId};
+use vault_store::{Damage, Manifest, Tested, VaultId};
 
 use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
@@ -25,6 +25,10 @@ pub struct BackupInfo {
     pub verified_at: Option<OffsetDateTime>,
     /// Until when its storage keeps it, which has refused to remove it since the start; `Some(None)` where that was not told.
     pub locked_until: Option<Option<OffsetDateTime>>,
+    /// All that was found damaged then, by file and frame; that of files that no restore needs does not keep it from being valid.
+    pub found: Vec<Damage>,
+    /// The last time that it was restored for a test, and what came of it.
+    pub tested: Option<Tested>,
 }
 
 /// Where a backup is.
@@ -108,6 +112,11 @@ pub struct JobInfo {
 
 impl From<Stored> for BackupInfo {
     fn from(stored: Stored) -> Self {
+        let verified_at = stored.verified_at();
+        let (found, tested) = stored
+            .verification
+            .map(|result| (result.damage, result.tested))
+            .unwrap_or_default();
         Self {
             id: stored.id,
             bytes: stored.bytes,
@@ -116,8 +125,10 @@ impl From<Stored> for BackupInfo {
                 Err(Unreadable { format, why, .. }) => BackupState::Unreadable { format, why },
             },
             damage: stored.damage,
-            verified_at: stored.verified_at,
+            verified_at,
             locked_until: None,
+            found,
+            tested,
         }
     }
 }
@@ -132,6 +143,8 @@ impl BackupInfo {
             damage: None,
             verified_at: None,
             locked_until: None,
+            found: Vec::new(),
+            tested: None,
         }
     }
 }

@@ -7,6 +7,10 @@ use serde::Serialize;
 pub(crate) const WORKER: &str = "engine";
 /// Backups and restores never run together.
 pub(crate) const LANE: &str = job_queue::MAIN_LANE;
+/// Who does checks, beside backups and restores.
+pub(crate) const CHECKER: &str = "checker";
+/// Checks of what is stored: an hour of them holds up no backup.
+pub(crate) const CHECKS: &str = "checks";
 
 /// What a job does. Serialized as the name that it is stored by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,20 +20,26 @@ pub enum JobKind {
     Backup,
     /// Bring the vault back that the job needs.
     Restore,
+    /// Verify the vault that the job needs; where it needs none, those that were not verified for longest.
+    Verify,
+    /// Restore the vault that the job needs to a place of its own, and compare.
+    RestoreTest,
 }
 
 impl JobKind {
+    const ALL: [Self; 4] = [Self::Backup, Self::Restore, Self::Verify, Self::RestoreTest];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::Verify => "verify",
+            Self::RestoreTest => "restoretest",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        [Self::Backup, Self::Restore]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
     /// What is told of a job whatever its record says.
@@ -42,9 +52,13 @@ impl JobKind {
     }
 }
 
-/// The vault that a job is about: the one that it needs, or its own.
+/// The vault that a job is about: the one that it needs, or its own; empty where it is about several.
 pub(crate) fn vault(job: &Job) -> &str {
-    job.needs.first().unwrap_or(&job.id)
+    match job.needs.first() {
+        Some(vault) => vault,
+        None if JobKind::of(job) == JobKind::Verify => "",
+        None => &job.id,
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +67,7 @@ mod tests {
 
     #[test]
     fn names_of_kinds_are_read_back_and_told() {
-        for kind in [JobKind::Backup, JobKind::Restore] {
+        for kind in JobKind::ALL {
             assert_eq!(JobKind::from_name(kind.name()), Some(kind));
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
         }

@@ -72,9 +72,15 @@ pub use info::{BackupInfo, BackupState, JobInfo};
 pub use job_queue::JobState;
 pub use kind::JobKind;
 pub use plain::plain;
-pub use requests::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
-pub use site::{Recovery, SettingNames};
+pub use requests::{
+    BackupRequest, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share, ShareError,
+    Strategy, VerifyRequest,
+};
+pub use site::{Recovery, RestoreTests, SettingNames, TestEnsemble};
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use watch::JobWatch;
-pub use work::{JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoredFiles, RestoredFrom};
+pub use work::{
+    DamagedVault, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
+    RestoredFrom, VerifyResult,
+};

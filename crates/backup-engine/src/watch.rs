@@ -40,15 +40,15 @@ pub struct JobWatch {
     running: Arc<Running>,
     id: String,
     told: Option<JobInfo>,
-    ended: watch::Receiver<u64>,
+    ended: [watch::Receiver<u64>; 2],
 }
 
 impl JobWatch {
-    /// `ended` changes whenever a job ends.
+    /// Each of `ended` changes whenever a job of its lane ends.
     pub(crate) fn new(
         requests: Arc<Requests>,
         running: Arc<Running>,
-        ended: watch::Receiver<u64>,
+        ended: [watch::Receiver<u64>; 2],
         id: &str,
     ) -> Self {
         Self {
@@ -70,17 +70,19 @@ impl JobWatch {
             return Ok(None);
         }
         loop {
-            self.ended.borrow_and_update();
+            let [work, checks] = &mut self.ended;
+            work.borrow_and_update();
+            checks.borrow_and_update();
             let job = look_up(&self.requests, &self.running, &self.id).await?;
             let job = job.ok_or_else(|| EngineError::JobNotFound(self.id.clone()))?;
             if self.told.as_ref() != Some(&job) {
                 self.told = Some(job.clone());
                 return Ok(Some(job));
             }
+            let gone = |error: watch::error::RecvError| EngineError::Internal(error.into());
             tokio::select! {
-                changed = self.ended.changed() => {
-                    changed.map_err(|error| EngineError::Internal(error.into()))?;
-                }
+                changed = work.changed() => changed.map_err(gone)?,
+                changed = checks.changed() => changed.map_err(gone)?,
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
         }

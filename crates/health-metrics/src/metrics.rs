@@ -5,6 +5,8 @@ use prometheus::{
     TextEncoder,
 };
 
+use time::OffsetDateTime;
+
 use crate::{BackupOutcome, BackupSummary, Health, Status};
 
 /// Metrics could not be registered or written; a fault of the program.
@@ -20,6 +22,9 @@ pub struct Metrics {
     failures: IntCounterVec,
     restores: IntCounterVec,
     evictions: IntCounter,
+    verifications: IntCounterVec,
+    verified: IntCounter,
+    restore_tests: IntCounterVec,
     znodes: IntCounter,
     captures: IntCounterVec,
     skipped: IntCounterVec,
@@ -43,6 +48,20 @@ impl Metrics {
             failures: counter("zk_backup_backup_failures_total", "Backups that failed.", "mode")?,
             restores: counter("zk_backup_restores_total", "Restores that ended.", "outcome")?,
             evictions: IntCounter::new("zk_backup_evictions_total", "Backups that were evicted.")?,
+            verifications: counter(
+                "zk_backup_verifications_total",
+                "Verifications that ended.",
+                "outcome",
+            )?,
+            verified: IntCounter::new(
+                "zk_backup_verified_bytes_total",
+                "Bytes of backups that were verified.",
+            )?,
+            restore_tests: counter(
+                "zk_backup_restore_tests_total",
+                "Restores for a test that ended.",
+                "outcome",
+            )?,
             znodes: IntCounter::new("zk_backup_znodes_captured_total", "Znodes that were captured.")?,
             captures: counter(
                 "zk_backup_captures_total",
@@ -73,6 +92,13 @@ impl Metrics {
         metrics.registry.register(Box::new(metrics.failures.clone()))?;
         metrics.registry.register(Box::new(metrics.restores.clone()))?;
         metrics.registry.register(Box::new(metrics.evictions.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.verifications.clone()))?;
+        metrics.registry.register(Box::new(metrics.verified.clone()))?;
+        metrics
+            .registry
+            .register(Box::new(metrics.restore_tests.clone()))?;
         metrics.registry.register(Box::new(metrics.znodes.clone()))?;
         metrics.registry.register(Box::new(metrics.captures.clone()))?;
         metrics.registry.register(Box::new(metrics.skipped.clone()))?;
@@ -115,9 +141,22 @@ impl Metrics {
 
     /// A restore ended.
     pub fn restore_ended(&self, failed: bool) {
-        self.restores
-            .with_label_values(&[if failed { "failed" } else { "successful" }])
-            .inc();
+        self.restores.with_label_values(&[outcome(failed)]).inc();
+    }
+
+    /// A verification ended; one that found damage has failed.
+    pub fn verification_ended(&self, failed: bool) {
+        self.verifications.with_label_values(&[outcome(failed)]).inc();
+    }
+
+    /// So many bytes were verified.
+    pub fn verified(&self, bytes: u64) {
+        self.verified.inc_by(bytes);
+    }
+
+    /// A restore for a test ended; one that found a difference has failed.
+    pub fn restore_test_ended(&self, failed: bool) {
+        self.restore_tests.with_label_values(&[outcome(failed)]).inc();
     }
 
     /// Backups were evicted.
@@ -232,6 +271,24 @@ impl Metrics {
             approximate(health.damaged_backups),
         )?;
         gauge(
+            "zk_backup_oldest_unverified_seconds",
+            "How long ago the backup was verified that was not for longest; where it never was, how old it is.",
+            approximate(health.since_oldest_verification.unwrap_or_default().as_secs()),
+        )?;
+        let verified = health.last_verification.map_or(0, OffsetDateTime::unix_timestamp);
+        gauge(
+            "zk_backup_last_verification_timestamp_seconds",
+            "When a backup was verified last, seconds since the Unix epoch; 0 if none was.",
+            approximate(verified.unsigned_abs()),
+        )?;
+        if let Some(since) = health.since_last_proof {
+            gauge(
+                "zk_backup_seconds_since_last_proof",
+                "How long ago a backup was restored for a test, and nothing differed; absent if none was.",
+                approximate(since.as_secs()),
+            )?;
+        }
+        gauge(
             "zk_backup_unfinished_znodes",
             "Znodes that a restore has begun and that are not as in a backup yet.",
             approximate(health.unfinished_znodes),
@@ -302,6 +359,10 @@ fn of_backup(
     Ok(())
 }
 
+fn outcome(failed: bool) -> &'static str {
+    if failed { "failed" } else { "successful" }
+}
+
 fn flag(value: bool) -> f64 {
     if value { 1.0 } else { 0.0 }
 }
@@ -315,8 +376,6 @@ fn approximate(value: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use time::OffsetDateTime;
 
     use super::*;
     use crate::Storage;

@@ -34,6 +34,13 @@ pub enum Problem {
     },
     /// So many more backups are damaged than those that are named.
     MoreDamagedBackups(u64),
+    /// A backup was restored for a test, and what was restored is not as in it.
+    RestoreTestFailed {
+        /// Its id.
+        id: String,
+        /// What differs.
+        difference: String,
+    },
     /// A job whose record cannot be read, with its id and the reason; or why such jobs cannot be looked for.
     UnreadableJob(String),
     /// No policy evicts anything, since the clock has moved.
@@ -72,6 +79,7 @@ impl Problem {
             | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
+            | Self::RestoreTestFailed { .. }
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
@@ -88,6 +96,7 @@ impl Problem {
             | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
+            | Self::RestoreTestFailed { .. }
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
             | Self::UnfinishedUnknown => true,
@@ -111,6 +120,12 @@ impl fmt::Display for Problem {
             Self::NoGoodBackup(backups) => write!(f, "none of the {backups} backups is good"),
             Self::DamagedBackup { id, damage } => write!(f, "backup {id}: {damage}"),
             Self::MoreDamagedBackups(more) => write!(f, "{more} more backups are damaged"),
+            Self::RestoreTestFailed { id, difference } => {
+                write!(
+                    f,
+                    "backup {id} was restored for a test, not exactly: {difference}"
+                )
+            }
             Self::ClockMoved { why, remedy } => write!(f, "no policy evicts anything: {why}. {remedy}"),
             Self::UnfinishedZnodes {
                 count,
@@ -181,6 +196,13 @@ mod tests {
                 "backup 20261123T140000: archive.zst is damaged: 40 bytes of 900 are there",
             ),
             (Problem::MoreDamagedBackups(3), "3 more backups are damaged"),
+            (
+                Problem::RestoreTestFailed {
+                    id: text("20261123T140000"),
+                    difference: text("/a: it is not there"),
+                },
+                "backup 20261123T140000 was restored for a test, not exactly: /a: it is not there",
+            ),
             (
                 Problem::UnreadableJob(text("job 5f0c: its row cannot be read")),
                 "job 5f0c: its row cannot be read",

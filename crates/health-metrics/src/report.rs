@@ -41,6 +41,12 @@ pub struct Health {
     pub unfinished_znodes: u64,
     /// Backups that are known to be damaged.
     pub damaged_backups: u64,
+    /// How long ago the backup was verified that was not for longest; where it never was, how old it is.
+    pub since_oldest_verification: Option<Duration>,
+    /// When any backup was verified last.
+    pub last_verification: Option<OffsetDateTime>,
+    /// How long ago a backup was restored for a test last, and nothing differed.
+    pub since_last_proof: Option<Duration>,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -62,6 +68,9 @@ impl Health {
             schedule: None,
             unfinished_znodes: 0,
             damaged_backups: 0,
+            since_oldest_verification: None,
+            last_verification: None,
+            since_last_proof: None,
             problems,
         }
     }

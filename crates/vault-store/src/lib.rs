@@ -77,5 +77,5 @@ pub use reader::Reader;
 pub use sealed::{Identities, KeyError, Recipients, SealedStore};
 pub use staged::Staged;
 pub use store::{Stage, VaultFile, VaultRead, VaultStore};
-pub use verification::{Damage, Verification};
-pub use verify::{verify, verify_file};
+pub use verification::{Damage, Tested, Verification};
+pub use verify::{verify, verify_file, verify_while};

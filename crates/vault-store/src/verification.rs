@@ -1,4 +1,4 @@
-//! What was found when a vault was checked.
+//! What was found when a vault was checked, and what came of restoring it for a test.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -11,9 +11,22 @@ pub struct Verification {
     pub at: OffsetDateTime,
     /// What is wrong; empty for a sound vault.
     pub damage: Vec<Damage>,
+    /// The last time that it was restored for a test; absent where it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<Tested>,
 }
 
 impl Verification {
+    /// The result of a check at `at` that found `damage`, of a vault that was not restored for a test.
+    #[must_use]
+    pub fn new(at: OffsetDateTime, damage: Vec<Damage>) -> Self {
+        Self {
+            at,
+            damage,
+            tested: None,
+        }
+    }
+
     /// Whether the vault is what was committed.
     #[must_use]
     pub fn is_sound(&self) -> bool {
@@ -30,4 +43,35 @@ pub struct Damage {
     pub frame: Option<usize>,
     /// What does not hold, in plain words.
     pub what: String,
+}
+
+/// What came of restoring a vault for a test, and comparing what was restored with it znode by znode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tested {
+    /// When it ended.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// How long it took, in ms.
+    pub took_ms: u64,
+    /// To where it was restored: `memory`, or an ensemble.
+    pub place: String,
+    /// The job that did it.
+    pub job: String,
+    /// Who asked for it: `schedule`, or whoever did.
+    pub by: String,
+    /// Znodes that were read anew and compared.
+    pub znodes: u64,
+    /// SHA-256 of what was read of them, in lower-case hex.
+    pub sha256: String,
+    /// What differs, in plain words; absent where nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+}
+
+impl Tested {
+    /// Whether all that was restored is as in the vault.
+    #[must_use]
+    pub fn is_proof(&self) -> bool {
+        self.difference.is_none()
+    }
 }

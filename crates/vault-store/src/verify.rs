@@ -13,11 +13,29 @@ use crate::{Damage, FileEntry, Reader, StoreError, VaultId, VaultStore, Verifica
 /// # Errors
 /// [`StoreError::NotFound`], [`StoreError::Unsupported`], [`StoreError::Failed`]. Damage is no error but the result.
 pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Result<Verification, StoreError> {
+    let found = verify_while(store, id, now, &mut |_| true)?;
+    Ok(found.unwrap_or_else(|| Verification::new(now, Vec::new())))
+}
+
+/// The same for who may have to stop: before each frame `go_on` is told how many bytes were read since it was asked last, and says whether
+/// to go on. `None` if not.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_while(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    now: OffsetDateTime,
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Verification>, StoreError> {
     let mut damage = Vec::new();
     match store.manifest(id) {
         Ok(manifest) => {
             for file in &manifest.files {
-                damage.extend(verify_file(store, id, file)?);
+                match check_file(store, id, file, go_on)? {
+                    Some(found) => damage.extend(found),
+                    None => return Ok(None),
+                }
             }
         }
         Err(StoreError::Damaged { file, what, .. }) => damage.push(Damage {
@@ -27,7 +45,7 @@ pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Resu
         }),
         Err(error) => return Err(error),
     }
-    Ok(Verification { at: now, damage })
+    Ok(Some(Verification::new(now, damage)))
 }
 
 /// The same of one file of a vault, as its manifest describes it.
@@ -39,12 +57,23 @@ pub fn verify_file(
     id: &VaultId,
     file: &FileEntry,
 ) -> Result<Vec<Damage>, StoreError> {
+    Ok(check_file(store, id, file, &mut |_| true)?.unwrap_or_default())
+}
+
+/// `None` if `go_on` said that it is not to go on.
+fn check_file(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    file: &FileEntry,
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Vec<Damage>>, StoreError> {
     let mut damage = Vec::new();
     let checked = store.open(id, &file.name).and_then(|open| {
-        check(file, Reader::new(open), &mut damage).map_err(|error| StoreError::io(&file.name, error))
+        check(file, Reader::new(open), &mut damage, go_on).map_err(|error| StoreError::io(&file.name, error))
     });
     match checked {
-        Ok(()) => {}
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
         Err(StoreError::Damaged { file, what, .. }) => damage.push(Damage {
             file,
             frame: None,
@@ -52,10 +81,16 @@ pub fn verify_file(
         }),
         Err(error) => return Err(error),
     }
-    Ok(damage)
+    Ok(Some(damage))
 }
 
-fn check(file: &FileEntry, mut open: Reader, damage: &mut Vec<Damage>) -> std::io::Result<()> {
+/// Whether it was gone through, or `go_on` said that it is not to go on.
+fn check(
+    file: &FileEntry,
+    mut open: Reader,
+    damage: &mut Vec<Damage>,
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> std::io::Result<bool> {
     let mut note = |frame, what: String| {
         damage.push(Damage {
             file: file.name.to_string(),
@@ -63,22 +98,26 @@ fn check(file: &FileEntry, mut open: Reader, damage: &mut Vec<Damage>) -> std::i
             what,
         });
     };
-    let mut end = 0_u64;
+    let (mut end, mut read) = (0_u64, 0);
     for (index, frame) in file.frames.iter().enumerate() {
+        if !go_on(std::mem::take(&mut read)) {
+            return Ok(false);
+        }
         if frame.offset != end {
             note(Some(index), "it does not follow the frame before".to_owned());
-            return Ok(());
+            return Ok(true);
         }
         // More than any file has, so that the next byte is missed.
         end = end.saturating_add(frame.length);
         let mut hash = Sha256::new();
         let length = std::io::copy(&mut open.by_ref().take(frame.length), &mut HashInto(&mut hash))?;
+        read = length;
         if length != frame.length {
             note(
                 Some(index),
                 format!("{length} bytes of {} are there", frame.length),
             );
-            return Ok(());
+            return Ok(true);
         }
         if hex(&hash.finalize()) != frame.sha256 {
             note(
@@ -96,7 +135,7 @@ fn check(file: &FileEntry, mut open: Reader, damage: &mut Vec<Damage>) -> std::i
             format!("it is longer than the {} bytes recorded", file.bytes),
         );
     }
-    Ok(())
+    Ok(go_on(read))
 }
 
 struct HashInto<'a>(&'a mut Sha256);

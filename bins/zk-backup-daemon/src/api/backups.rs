@@ -3,8 +3,8 @@
 use backup_engine::{BackupInfo, BackupState, Mode};
 use serde::Serialize;
 use vault_store::{
-    AclsFrom, AsOf, Captured, Consistency, Contents, Dropped, FORMAT_VERSION, Kinds, Manifest, Moving,
-    Outcome, Skipped, TakenFrom,
+    AclsFrom, AsOf, Captured, Consistency, Contents, Damage, Dropped, FORMAT_VERSION, Kinds, Manifest,
+    Moving, Outcome, Skipped, TakenFrom, Tested,
 };
 
 use super::{ms, rfc3339};
@@ -69,6 +69,15 @@ pub(crate) struct Backup {
     /// Until when its storage keeps it, RFC 3339, or null where that was not told; absent unless it has refused to remove it.
     #[serde(skip_serializing_if = "Option::is_none")]
     locked_until: Option<Option<String>>,
+    /// What was found damaged then; absent if nothing was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    damage: Vec<Damage>,
+    /// When it was last restored for a test and nothing differed, RFC 3339; absent where the last test is no proof.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested_at: Option<String>,
+    /// What came of the last test; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested: Option<Tested>,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,6 +102,7 @@ enum LeftOut {
 
 impl From<BackupInfo> for Backup {
     fn from(info: BackupInfo) -> Self {
+        let proved = info.tested.as_ref().filter(|tested| tested.is_proof());
         let known = Self {
             ts: ms(info.date()),
             spent_time: "0ms".to_owned(),
@@ -103,6 +113,9 @@ impl From<BackupInfo> for Backup {
             format: FORMAT_VERSION,
             verified_at: info.verified_at.and_then(rfc3339),
             locked_until: info.locked_until.map(|until| until.and_then(rfc3339)),
+            damage: info.found,
+            tested_at: proved.and_then(|tested| rfc3339(tested.at)),
+            tested: info.tested.clone(),
             ..Self::default()
         };
         match info.state {

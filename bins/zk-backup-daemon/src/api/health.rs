@@ -1,8 +1,8 @@
 //! `GET /health`, `/health/live` and `/health/ready`.
 
 use health_metrics::{
-    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, Storage as Stored,
-    StorageUsage, ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, Storage as Stored, StorageUsage,
+    ZooKeeperHealth,
 };
 use serde::Serialize;
 
@@ -58,6 +58,15 @@ pub(crate) struct Health {
     unfinished_znodes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     damaged_vaults: Option<u64>,
+    /// How long ago the backup was verified that was not for longest; where it never was, how old it is. Absent without backups.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_unverified_seconds: Option<u64>,
+    /// When a backup was verified last, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_verification: Option<String>,
+    /// How long ago a backup was restored for a test last, and nothing differed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_since_proof: Option<u64>,
     /// Sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
@@ -192,6 +201,9 @@ impl From<health_metrics::Health> for Health {
             schedule: health.schedule.map(Schedule::from),
             unfinished_znodes: unless_zero(health.unfinished_znodes),
             damaged_vaults: unless_zero(health.damaged_backups),
+            oldest_unverified_seconds: health.since_oldest_verification.map(seconds),
+            last_verification: health.last_verification.and_then(rfc3339),
+            seconds_since_proof: health.since_last_proof.map(seconds),
             problems: health.problems.iter().map(Problem::to_string).collect(),
         }
     }

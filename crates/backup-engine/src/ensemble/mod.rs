@@ -12,6 +12,7 @@ mod traits;
 #[cfg(feature = "batched-client")]
 mod zookeeper;
 
+pub(crate) use self::below::Below;
 pub use self::connect_string::{ConnectString, ConnectStringError};
 pub use self::memory::MemoryEnsemble;
 pub(crate) use self::probed::Probed;

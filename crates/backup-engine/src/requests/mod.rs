@@ -1,7 +1,9 @@
 //! What was asked for: what is queued, under which id, and what is refused.
 
+mod checks;
 mod choose;
 mod request;
+mod share;
 
 use std::sync::{Arc, Mutex};
 
@@ -19,8 +21,12 @@ use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::{EngineError, InvalidRequest};
 
+use self::checks::LastChecks;
+pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
+pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
 pub(crate) use self::request::RestorePayload;
 pub use self::request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
+pub use self::share::{Share, ShareError};
 
 /// Zxids of epochs from 2^31 are negative. The ensemble is to have some left.
 const GREATEST_EPOCH: u32 = 2_000_000_000;
@@ -34,6 +40,7 @@ pub(crate) struct Requests {
     full_restore: bool,
     /// The newest backup id that was given out.
     last_id: Mutex<Option<VaultId>>,
+    last_checks: Mutex<LastChecks>,
 }
 
 impl Requests {
@@ -44,6 +51,7 @@ impl Requests {
             max_queued,
             full_restore,
             last_id: Mutex::new(None),
+            last_checks: Mutex::default(),
         }
     }
 
@@ -137,15 +145,20 @@ impl Requests {
         let task = uuid::Uuid::new_v4().to_string();
         let job = NewJob::new(&task, JobKind::Restore.name())
             .in_lane(LANE)
-            .needing(id.as_str())
             .with_payload(payload);
-        // So that it is not removed in between.
+        self.enqueue_needing(vaults, &id, job)?;
+        Ok(task)
+    }
+
+    /// Queues a job that needs a vault, which is not removed in between.
+    fn enqueue_needing(&self, vaults: &Vaults, id: &VaultId, job: NewJob) -> Result<(), EngineError> {
+        let job = job.needing(id.as_str());
         vaults.while_all_stay(|| {
-            if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(&id) {
+            if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(id) {
                 return Err(error.into());
             }
             self.jobs.enqueue(job, self.now(), self.max_queued)?;
-            Ok(task)
+            Ok(())
         })
     }
 }

@@ -1,5 +1,6 @@
 //! One ensemble, with what belongs to it: where its states come from, its schedule, policies, history and recovery.
 
+mod checks;
 mod clock_watch;
 mod history;
 mod names;
@@ -17,6 +18,8 @@ use vault_store::Manifest;
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
 
+pub(crate) use self::checks::Checks;
+pub use self::checks::{RestoreTests, TestEnsemble};
 pub(crate) use self::clock_watch::{ClockWatch, Uptime, uptime};
 pub(crate) use self::history::History;
 pub use self::names::SettingNames;
@@ -37,6 +40,7 @@ pub(crate) struct Site {
     pub(crate) consistency_rounds: u32,
     pub(crate) sequence_limit: u64,
     pub(crate) schedule: Option<Scheduled>,
+    pub(crate) checks: Checks,
     pub(crate) retention: Retention,
     pub(crate) recovery: Option<Recovery>,
     pub(crate) history: History,

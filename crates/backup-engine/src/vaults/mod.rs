@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use job_queue::JobStore;
-use vault_store::{StoreError, VaultId, VaultStore, Verification};
+use vault_store::{StoreError, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{Known, all_anew};
@@ -33,6 +33,8 @@ pub(crate) struct Vaults {
     jobs: Arc<dyn JobStore>,
     /// Vaults that are being read, and how often.
     read: Mutex<HashMap<VaultId, usize>>,
+    /// Held while what was found of a vault is recorded.
+    recording: Mutex<()>,
     known: Known,
     /// What is known where each question of the store is a request.
     remote: Option<Arc<Remote>>,
@@ -46,6 +48,7 @@ impl Vaults {
             store,
             jobs,
             read: Mutex::default(),
+            recording: Mutex::default(),
             known: Known::default(),
             remote: is_remote.then(Arc::default),
             retained: Retained::default(),
@@ -102,9 +105,32 @@ impl Vaults {
         all_anew(&*self.store, at_once)
     }
 
-    /// Remembers the result of a check.
+    /// Remembers the result of a check, and what is known of tests.
     pub(crate) fn record_verification(&self, id: &VaultId, result: &Verification) {
-        if let Err(error) = self.store.record_verification(id, result) {
+        self.record(id, |before| Verification {
+            tested: before.and_then(|before| before.tested),
+            ..result.clone()
+        });
+    }
+
+    /// Remembers what came of a test, and the last check.
+    pub(crate) fn record_test(&self, id: &VaultId, tested: Tested) {
+        self.record(id, |before| {
+            let found = before.unwrap_or_else(|| Verification::new(tested.at, Vec::new()));
+            Verification {
+                tested: Some(tested),
+                ..found
+            }
+        });
+    }
+
+    fn record(&self, id: &VaultId, result: impl FnOnce(Option<Verification>) -> Verification) {
+        let _one_by_one = lock(&self.recording);
+        let recorded = match self.store.verification(id) {
+            Ok(before) => self.store.record_verification(id, &result(before)),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = recorded {
             log::warn!("the verification of {id} could not be recorded: {error}");
         }
         self.changed(id);

@@ -14,8 +14,8 @@ pub(crate) struct Stored {
     pub(crate) manifest: Result<Manifest, Unreadable>,
     /// What is known to keep it from being restored.
     pub(crate) damage: Option<String>,
-    /// When it was last read and compared with its checksums.
-    pub(crate) verified_at: Option<OffsetDateTime>,
+    /// What the last check found, and the last test.
+    pub(crate) verification: Option<Verification>,
 }
 
 /// Why a manifest tells nothing.
@@ -55,7 +55,7 @@ impl Stored {
             bytes,
             manifest,
             damage,
-            verified_at: verification.map(|result| result.at),
+            verification,
         })
     }
 
@@ -69,7 +69,7 @@ impl Stored {
                 bytes,
                 manifest: Ok(manifest),
                 damage: None,
-                verified_at: None,
+                verification: None,
             })
         };
         match read() {
@@ -90,7 +90,7 @@ impl Stored {
                 ..Unreadable::new(FORMAT_VERSION, error)
             }),
             damage: Some(error.to_string()),
-            verified_at: None,
+            verification: None,
         }
     }
 
@@ -107,6 +107,17 @@ impl Stored {
         self.manifest
             .as_ref()
             .map_or_else(|_| self.id.time(), Manifest::date)
+    }
+
+    /// When it was last read and compared with its checksums.
+    pub(crate) fn verified_at(&self) -> Option<OffsetDateTime> {
+        self.verification.as_ref().map(|result| result.at)
+    }
+
+    /// When it was last restored for a test, and nothing differed.
+    pub(crate) fn tested_at(&self) -> Option<OffsetDateTime> {
+        let tested = self.verification.as_ref()?.tested.as_ref()?;
+        tested.is_proof().then_some(tested.at)
     }
 
     /// Whether all of it could be told, and is not known to be damaged.
@@ -142,7 +153,12 @@ pub(super) fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
 fn damage(store: &dyn VaultStore, manifest: &Manifest, verified: Option<&Verification>) -> Option<String> {
     verified
         .and_then(records::spoiling)
-        .map(|damage| format!("{} is damaged: {}", damage.file, damage.what))
+        .map(|damage| {
+            let place = damage
+                .frame
+                .map_or(String::new(), |frame| format!(" in frame {frame}"));
+            format!("{} is damaged{place}: {}", damage.file, damage.what)
+        })
         .or_else(|| wrong_length(store, manifest))
 }
 

@@ -41,7 +41,9 @@ impl JobContext {
     /// # Errors
     /// [`Cause::Stopped`] once the job is to end early.
     pub(super) fn check_stop(&self) -> Result<(), Cause> {
-        self.stop.reason().map_or(Ok(()), |why| Err(Cause::Stopped(why)))
+        self.stop
+            .reason()
+            .map_or(Ok(()), |why| Err(Cause::Stopped(why.into())))
     }
 
     /// Does `work`, or drops it when the job is to end early.
@@ -51,7 +53,7 @@ impl JobContext {
     pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T, Cause> {
         tokio::select! {
             biased;
-            why = self.stop.asked() => Err(Cause::Stopped(why)),
+            why = self.stop.asked() => Err(Cause::Stopped(why.into())),
             done = work => Ok(done),
         }
     }

@@ -1,7 +1,5 @@
 //! Why a job failed, and what came of it all the same.
 
-use job_queue::StopReason;
-
 use super::result::JobResult;
 use crate::EngineError;
 
@@ -32,19 +30,12 @@ pub(super) enum Cause {
     /// Work on another thread ended without an outcome.
     #[error(transparent)]
     Ended(#[from] tokio::task::JoinError),
-    /// It was to end early.
-    #[error("{}", in_words(*.0))]
-    Stopped(StopReason),
+    /// It was told to end early.
+    #[error(transparent)]
+    Stopped(#[from] super::stop::Stopped),
     /// In words.
     #[error("{0}")]
     Said(String),
-}
-
-pub(super) const fn in_words(why: StopReason) -> &'static str {
-    match why {
-        StopReason::Canceled => "it was called off",
-        StopReason::Lost => "it was given up for lost, and is somebody else's to do",
-    }
 }
 
 impl From<String> for Cause {

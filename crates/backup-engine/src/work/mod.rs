@@ -8,28 +8,38 @@ mod job_log;
 mod permit;
 mod progress;
 mod restore;
+mod restore_test;
 mod result;
+mod stop;
+mod verify;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobStore, Outcome, Stop};
+use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
+use tokio::sync::watch;
 use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
 use self::failure::Failure;
 use self::job_log::JobLog;
-use crate::EngineError;
-use crate::kind::JobKind;
+use self::stop::Stop;
+use crate::blocking::blocking;
+use crate::kind::{self, JobKind};
 use crate::plain::plain;
+use crate::requests::verification;
 use crate::site::Site;
 use crate::vaults::Vaults;
+use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
-pub use self::result::{JobResult, PlacedFiles, RestoreResult, RestoredFiles, RestoredFrom};
+pub use self::result::{
+    DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles, RestoredFrom,
+    VerifyResult,
+};
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -44,23 +54,27 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     /// Whether restores may write.
     pub(crate) permit: Arc<dyn Permit>,
+    /// Whether the engine is to end: what can be done again later is not finished then.
+    pub(crate) ending: watch::Receiver<bool>,
 }
 
 #[async_trait]
 impl JobHandler for Worker {
-    async fn run(&self, job: Job, stop: Stop) -> Outcome {
+    async fn run(&self, job: Job, called_off: job_queue::Stop) -> Outcome {
         let Some(kind) = JobKind::from_name(&job.kind) else {
             return Outcome::failure(format!("there is no kind of job {:?}", plain(&job.kind)));
         };
-        let context = JobContext {
+        let stop = Stop::new(Arc::clone(&self.jobs), called_off.clone(), self.ending.clone());
+        let stop = Arc::new(stop);
+        let context = Arc::new(JobContext {
             log: JobLog::new(&job.id, Arc::clone(&self.clock)),
             progress: self.running.begin(&job.id),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.clock),
             job,
-            stop,
+            stop: called_off,
             permit: Arc::clone(&self.permit),
-        };
+        });
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
@@ -70,8 +84,10 @@ impl JobHandler for Worker {
                 }
                 done
             }
+            JobKind::Verify => verify::run(&self.vaults, &context, &stop).await,
+            JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, &context, &stop).await,
         };
-        self.running.end();
+        self.running.end(&context.job.id);
         // One that lacks something was stored all the same, and tells what is in it.
         let stored = done
             .as_ref()
@@ -96,7 +112,7 @@ impl JobHandler for Worker {
 }
 
 impl Worker {
-    /// The eviction pass that follows every backup that was stored. Its failure is not the backup's.
+    /// The verification, where one is to follow, and the eviction pass that follows every backup that was stored. Their failure is not the backup's.
     async fn after_backup(&self, context: &JobContext) {
         let (vaults, site, jobs) = (
             Arc::clone(&self.vaults),
@@ -104,6 +120,18 @@ impl Worker {
             Arc::clone(&self.jobs),
         );
         let (metrics, now) = (Arc::clone(&self.metrics), context.now());
+        if site.checks.verify_new {
+            let (jobs, vault) = (Arc::clone(&jobs), kind::vault(&context.job).to_owned());
+            let queued = blocking(move || {
+                // Whatever waits already: there is one for each backup.
+                let job = verification(Share::ALL)?.needing(vault);
+                Ok(jobs.enqueue(job, now, usize::MAX)?)
+            });
+            if let Err(error) = queued.await {
+                let why = format!("the verification of this backup was not queued: {error}");
+                context.log.error(&why);
+            }
+        }
         let pass = tokio::task::spawn_blocking(move || {
             site.retention.run(&vaults, &metrics, now, (false, false))?;
             jobs.prune(REMEMBERED)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use job_queue::{Stop, StopReason};
 use zk_snapshot::restore::Permit;
 
-use super::failure::in_words;
+use super::stop::Stopped;
 
 /// As long as the engine's own permit says so, and the job is not to end early. One that is called off still clears up what is
 /// in the way; one whose claim is lost writes nothing more.
@@ -19,14 +19,14 @@ impl Permit for OfJob {
     fn may_go_on(&self) -> Result<(), String> {
         match self.stop.reason() {
             None => self.engine.may_go_on(),
-            Some(why) => Err(in_words(why).to_owned()),
+            Some(why) => Err(Stopped::from(why).to_string()),
         }
     }
 
     fn may_write(&self) -> Result<(), String> {
         match self.stop.reason() {
             None | Some(StopReason::Canceled) => self.engine.may_write(),
-            Some(lost) => Err(in_words(lost).to_owned()),
+            Some(lost) => Err(Stopped::from(lost).to_string()),
         }
     }
 }

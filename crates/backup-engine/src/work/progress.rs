@@ -1,6 +1,6 @@
 //! How far the running job is.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -125,25 +125,23 @@ impl RecordSource for Counted {
     }
 }
 
-/// The job that is being done, if one is.
+/// The jobs that are being done.
 #[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<Option<(String, Arc<Progress>)>>);
+pub(crate) struct Running(Mutex<HashMap<String, Arc<Progress>>>);
 
 impl Running {
     pub(super) fn begin(&self, job: &str) -> Arc<Progress> {
         let progress = Arc::new(Progress::default());
-        *lock(&self.0) = Some((job.to_owned(), Arc::clone(&progress)));
+        lock(&self.0).insert(job.to_owned(), Arc::clone(&progress));
         progress
     }
 
-    pub(super) fn end(&self) {
-        *lock(&self.0) = None;
+    pub(super) fn end(&self, job: &str) {
+        lock(&self.0).remove(job);
     }
 
-    /// How far `job` is, if it is the one.
+    /// How far `job` is, if it is one of them.
     pub(crate) fn of(&self, job: &str) -> Option<ProgressInfo> {
-        let running = lock(&self.0);
-        let (_, progress) = running.as_ref().filter(|(running, _)| running == job)?;
-        Some(progress.info())
+        lock(&self.0).get(job).map(|progress| progress.info())
     }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use vault_store::{Consistency, Contents, Zxid};
-use zk_snapshot::restore::RestoreReport;
+use vault_store::{Consistency, Contents, Damage, Tested, VaultId, Zxid};
+use zk_snapshot::restore::{Failure, RestoreReport};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::kind::JobKind;
 use crate::requests::Strategy;
@@ -21,6 +22,55 @@ pub enum JobResult {
     Backup(Box<Contents>),
     /// A restore, whether it ended well or not.
     Restore(Box<RestoreResult>),
+    /// A verification, whether it found damage or not.
+    Verify(Box<VerifyResult>),
+    /// A restore for a test, whether it proved the backup or not.
+    RestoreTest(Box<RestoreTestResult>),
+}
+
+/// What a verification has gone through, and found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct VerifyResult {
+    /// Backups that were gone through to the end.
+    pub vaults: u64,
+    /// Bytes of files that were read.
+    pub bytes: u64,
+    /// How many were damaged.
+    pub damaged_vaults: u64,
+    /// The first of them.
+    pub damaged: Vec<DamagedVault>,
+}
+
+/// A backup that a verification found damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DamagedVault {
+    /// Its id.
+    pub id: VaultId,
+    /// Whether only what no restore needs is damaged.
+    pub restorable: bool,
+    /// What is damaged, by file and frame.
+    pub damage: Vec<Damage>,
+}
+
+/// What came of a restore for a test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RestoreTestResult {
+    /// What is kept of it with the backup.
+    #[serde(flatten)]
+    pub tested: Tested,
+    /// How many znodes differ.
+    pub differing: u64,
+    /// The first of them.
+    pub differences: Vec<ZnodePath>,
+    /// Containers and TTL znodes that the servers have deleted by themselves.
+    pub gone_by_themselves: u64,
+    /// Parents whose counters of sequential children were not raised.
+    pub counters_left: u64,
+    /// What could not be written.
+    pub failures: Vec<Failure>,
 }
 
 /// What came of a restore.
@@ -99,6 +149,8 @@ impl JobResult {
         Ok(match kind {
             JobKind::Backup => Self::Backup(Box::new(Contents::deserialize(stored)?)),
             JobKind::Restore => Self::Restore(Box::new(RestoreResult::deserialize(stored)?)),
+            JobKind::Verify => Self::Verify(Box::new(VerifyResult::deserialize(stored)?)),
+            JobKind::RestoreTest => Self::RestoreTest(Box::new(RestoreTestResult::deserialize(stored)?)),
         })
     }
 }

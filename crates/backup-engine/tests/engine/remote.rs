@@ -62,9 +62,17 @@ async fn thousands_of_vaults_are_told_of_for_a_list_and_a_few_requests() {
     assert_eq!(engine.evict(true).await.unwrap().len(), VAULTS);
     let asked = objects.asked();
     let lists = asked.iter().filter(|(call, _)| *call == ObjectCall::List).count();
-    assert!(lists <= 1 && asked.len() <= 12, "{lists} of {}: {asked:?}", asked.len());
+    assert!(
+        lists <= 1 && asked.len() <= 12,
+        "{lists} of {}: {asked:?}",
+        asked.len()
+    );
 
-    engine.describe(&engine.list().await.unwrap()[17]).await.unwrap().unwrap();
+    engine
+        .describe(&engine.list().await.unwrap()[17])
+        .await
+        .unwrap()
+        .unwrap();
     let asked = objects.asked();
     assert!(asked.len() <= 12, "{asked:?}");
 }

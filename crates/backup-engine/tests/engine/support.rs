@@ -129,6 +129,7 @@ struct Rules {
     held: Option<Held>,
     /// Whoever connects waits for ever.
     no_connections: bool,
+    every_acl: Option<Acl>,
 }
 
 type Held = (usize, oneshot::Sender<()>, oneshot::Receiver<()>);
@@ -153,6 +154,11 @@ impl Guarded {
     pub(crate) fn show_acl(&self, path: &str, acl: Acl) {
         self.rules.lock().unwrap().acls.insert(path.to_owned(), acl);
     }
+
+    /// Of whatever no other one is told.
+    pub(crate) fn show_every_acl(&self, acl: Acl) {
+        self.rules.lock().unwrap().every_acl = Some(acl);
+    }
 }
 
 #[async_trait]
@@ -172,7 +178,8 @@ impl ZnodeReader for Guarded {
         let mut readings = self.tree.read_acls(paths).await?;
         let rules = self.rules.lock().unwrap();
         for (reading, path) in readings.iter_mut().zip(paths) {
-            if let (Reading::Found(found), Some(acl)) = (reading, rules.acls.get(path.as_str())) {
+            let shown = rules.acls.get(path.as_str()).or(rules.every_acl.as_ref());
+            if let (Reading::Found(found), Some(acl)) = (reading, shown) {
                 found.acl = acl.clone();
             }
         }

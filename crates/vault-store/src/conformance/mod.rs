@@ -240,10 +240,7 @@ fn nothing_is_left(store: &dyn VaultStore, id: &VaultId, after: &str) {
 }
 
 fn is_unknown(store: &dyn VaultStore, id: &VaultId, rule: &str) {
-    let sound = crate::Verification {
-        at: id.time(),
-        damage: Vec::new(),
-    };
+    let sound = crate::Verification::new(id.time(), Vec::new());
     for (call, outcome) in [
         ("manifest", store.manifest(id).map(drop)),
         ("open", store.open(id, &ARCHIVE).map(drop)),

@@ -5,7 +5,7 @@ use super::{
     refused, same, staged,
 };
 use crate::FileName;
-use crate::{Damage, StoreError, Verification, verify};
+use crate::{Damage, StoreError, Tested, Verification, verify};
 
 /// Whatever their kind, and in which order they were committed.
 pub fn ids_are_in_the_order_of_time(subject: &Subject) {
@@ -84,6 +84,16 @@ pub fn the_last_verification_is_remembered(subject: &Subject) {
             frame: Some(7),
             what: "ü \"\n".to_owned(),
         }],
+        tested: Some(Tested {
+            at: id.time(),
+            took_ms: 5,
+            place: "memory".to_owned(),
+            job: "ü".to_owned(),
+            by: "schedule".to_owned(),
+            znodes: 7,
+            sha256: "00".to_owned(),
+            difference: Some("/a\n".to_owned()),
+        }),
     };
     for result in [&sound, &damaged, &sound] {
         store.record_verification(&id, result).unwrap();

@@ -1,4 +1,4 @@
-//! Words about damage, which may quote what was read: sealed where they are kept.
+//! What checks say of what was read, in words and hashes: sealed where it is kept.
 
 use std::io::{Read as _, Write as _};
 
@@ -7,14 +7,45 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::keys::{Identities, Recipients};
-use crate::{StoreError, VERIFIED};
+use crate::{StoreError, VERIFIED, Verification};
 
 /// What sealed words begin with; base64 of an age file follows.
 const MARK: &str = "age:";
-/// What is said where nobody opens them.
-const SEALED: &str = "what is wrong is sealed";
+/// What is said of damage and of differences where nobody opens them.
+const WRONG: &str = "what is wrong is sealed";
+/// What is said of a hash.
+const HASH: &str = "sealed";
 
-pub(super) fn seal(words: &str, recipients: &Recipients) -> Result<String, StoreError> {
+/// A verification as it is kept.
+pub(super) fn sealed(result: &Verification, recipients: &Recipients) -> Result<Verification, StoreError> {
+    let mut result = result.clone();
+    for damage in &mut result.damage {
+        damage.what = seal(&damage.what, recipients)?;
+    }
+    if let Some(tested) = &mut result.tested {
+        tested.sha256 = seal(&tested.sha256, recipients)?;
+        if let Some(difference) = &mut tested.difference {
+            *difference = seal(difference, recipients)?;
+        }
+    }
+    Ok(result)
+}
+
+/// A verification as it was, as far as the identities open it.
+pub(super) fn opened(mut result: Verification, identities: Option<&Identities>) -> Verification {
+    for damage in &mut result.damage {
+        damage.what = open(&damage.what, identities, WRONG);
+    }
+    if let Some(tested) = &mut result.tested {
+        tested.sha256 = open(&tested.sha256, identities, HASH);
+        if let Some(difference) = &mut tested.difference {
+            *difference = open(difference, identities, WRONG);
+        }
+    }
+    result
+}
+
+fn seal(words: &str, recipients: &Recipients) -> Result<String, StoreError> {
     let encryptor = Encryptor::with_recipients(recipients.iter())
         .map_err(|error| StoreError::failed(VERIFIED, false, error))?;
     let mut sealed = Vec::new();
@@ -27,8 +58,8 @@ pub(super) fn seal(words: &str, recipients: &Recipients) -> Result<String, Store
     Ok(format!("{MARK}{}", STANDARD.encode(sealed)))
 }
 
-/// Words as they were sealed; others as they are.
-pub(super) fn open(words: &str, identities: Option<&Identities>) -> String {
+/// Words as they were sealed; others as they are; `or_else` where nobody opens them.
+fn open(words: &str, identities: Option<&Identities>, or_else: &str) -> String {
     let Some(sealed) = words.strip_prefix(MARK) else {
         return words.to_owned();
     };
@@ -40,5 +71,5 @@ pub(super) fn open(words: &str, identities: Option<&Identities>) -> String {
         reader.read_to_string(&mut text).ok()?;
         Some(text)
     });
-    opened.unwrap_or_else(|| SEALED.to_owned())
+    opened.unwrap_or_else(|| or_else.to_owned())
 }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use sha2::{Digest, Sha256};
-use vault_store::{Damage, StoreError, VaultStore, Verification, verify};
+use vault_store::{Damage, StoreError, Tested, VaultStore, Verification, verify};
 
 use crate::support::{ARCHIVE, DATA, MANIFEST_AGE, PATH, SECRET, files, hex, id, identities, put, sealed};
 
@@ -38,10 +38,35 @@ fn nothing_below_tells_paths_data_reasons_or_hashes_of_them() {
             frame: Some(0),
             what: format!("{PATH} is no record"),
         }],
+        tested: Some(Tested {
+            at: id(1).time(),
+            took_ms: 7,
+            place: "memory".to_owned(),
+            job: "a job".to_owned(),
+            by: "schedule".to_owned(),
+            znodes: 3,
+            sha256: hex(&Sha256::digest(DATA)),
+            difference: Some(format!("{PATH} differs")),
+        }),
     };
     store.record_verification(&id(1), &found).unwrap();
     assert_eq!(store.verification(&id(1)).unwrap().unwrap(), found);
     assert_eq!(store.manifest(&id(1)).unwrap(), manifest);
+    drop(store);
+    // A server without an identity checks again, and leaves the test as it was sealed.
+    let store = sealed(directory.path(), None);
+    let shown = store.verification(&id(1)).unwrap().unwrap();
+    let (tested, proof) = (shown.tested.clone().unwrap(), found.tested.clone().unwrap());
+    assert_eq!((tested.sha256.as_str(), tested.znodes), ("sealed", 3));
+    assert!(!tested.is_proof());
+    let again = Verification {
+        damage: Vec::new(),
+        ..shown
+    };
+    store.record_verification(&id(1), &again).unwrap();
+    drop(store);
+    let store = sealed(directory.path(), Some(identities()));
+    assert_eq!(store.verification(&id(1)).unwrap().unwrap().tested, Some(proof));
     drop(store);
 
     let kept = files(directory.path());
@@ -86,6 +111,7 @@ fn without_an_identity_the_clear_part_is_shown_and_checked() {
             frame: None,
             what: what.to_owned(),
         }],
+        tested: None,
     };
     store.record_verification(&id(1), &found("it is cut")).unwrap();
     assert_eq!(store.verification(&id(1)).unwrap(), Some(found("it is cut")));

@@ -34,12 +34,14 @@ mod amendment;
 mod catalog;
 mod codec;
 mod compare;
+mod order;
 mod record;
 
 pub use amendment::{Amended, Amendment};
 pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
+pub use order::TreeOrder;
 pub use record::{Outline, Record, Role};
 
 use crate::tree::ZnodePath;

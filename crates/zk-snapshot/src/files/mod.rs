@@ -80,6 +80,6 @@ pub use received_snapshot::ReceivedSnapshot;
 pub use reconcile::{ReconciledSnapshot, Reconciler};
 pub use records::SnapshotRecords;
 pub use sessions::Dropped;
-pub use snapshot_file::{FileZnode, SnapshotFile};
+pub use snapshot_file::{FileZnode, LoadedSnapshot, SnapshotFile};
 pub use transaction::{Operation, Transaction};
 pub use tree::FileTree;

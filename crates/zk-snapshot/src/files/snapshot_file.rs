@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read, Seek};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -14,7 +14,7 @@ use super::records::{lists, read_znode};
 use super::snapshot::{self, Order};
 use super::source::Source;
 use super::touched::Touched;
-use super::{FileError, FileTree};
+use super::{FileError, FileTree, Kinds};
 use crate::tree::{Acl, Kind, Stat};
 
 /// One znode as the files have it.
@@ -31,6 +31,18 @@ pub struct FileZnode<'a> {
     /// Its `Stat`, with the `ephemeralOwner` that no client is shown; `num_children` is 0, and `cversion` what a client is
     /// shown of a znode without children.
     pub stat: Stat,
+}
+
+/// What a snapshot adds up to that was loaded as a server does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LoadedSnapshot {
+    /// Its znodes, the root and ephemeral ones included.
+    pub znodes: u64,
+    /// How many of each kind there are.
+    pub kinds: Kinds,
+    /// Whether the digest of its znodes is the one that it tells; `None` if it tells none of its own zxid.
+    pub digest_agrees: Option<bool>,
 }
 
 /// A snapshot of any release since 3.4, packed or not, as a server has written it: fuzzy, if the server had something to
@@ -60,6 +72,32 @@ impl SnapshotFile {
         Ok(Self {
             name,
             source: Source::File(Arc::new(Mutex::new(file))),
+        })
+    }
+
+    /// The snapshot `name` in `file`, wherever that is.
+    pub fn over(name: &str, file: impl Read + Seek + Send + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            source: Source::File(Arc::new(Mutex::new(file))),
+        }
+    }
+
+    /// Loads all of it as a server does at its start, and says what it adds up to. Blocks. Holds what belongs to sessions, and of a
+    /// snapshot that is not depth first eight bytes for each znode. Every byte is checked.
+    ///
+    /// # Errors
+    /// [`FileError`] if anything about the file is damaged.
+    pub fn load(&self) -> Result<LoadedSnapshot, FileError> {
+        let zxid = self.name.strip_prefix("snapshot.");
+        let zxid = zxid.and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let zxid = zxid.unwrap_or_default().cast_signed();
+        let loaded = snapshot::survey(&self.name, zxid, &self.source, &Touched::default(), &mut |_| {})?;
+        let compared = loaded.digest.filter(|(at, _)| *at == zxid);
+        Ok(LoadedSnapshot {
+            znodes: loaded.tree.len() as u64,
+            kinds: loaded.tree.kinds(),
+            digest_agrees: compared.map(|(_, digest)| digest == loaded.tree.digest()),
         })
     }
 

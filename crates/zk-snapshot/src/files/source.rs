@@ -1,6 +1,5 @@
 //! Where the bytes of a snapshot are, packed or not.
 
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,10 +11,16 @@ const XERIAL_HEADER: usize = 16;
 const LONGEST_BLOCK: u32 = 1 << 30;
 /// Three bytes of Snappy stand for 64 at most.
 const MOST_PACKED: usize = 22;
+
+/// Whatever can be read from any place, by one thread after another.
+pub(super) trait ReadSeek: Read + Seek + Send {}
+
+impl<R: Read + Seek + Send> ReadSeek for R {}
+
 /// Where the bytes of a snapshot are. They can be read more than once, also after the file has been purged.
 #[derive(Clone)]
 pub(super) enum Source {
-    File(Arc<Mutex<File>>),
+    File(Arc<Mutex<dyn ReadSeek>>),
     #[cfg(any(fuzzing, test))]
     Bytes(Arc<Vec<u8>>),
 }
@@ -32,7 +37,7 @@ impl Source {
             Self::File(file) => {
                 let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                 file.rewind()?;
-                read(unpacked(&*file)?)
+                read(unpacked(&mut *file)?)
             }
         }
     }

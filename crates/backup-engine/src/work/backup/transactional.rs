@@ -127,7 +127,7 @@ fn write(
     let mut bytes = 0;
     tree.write(|part, records| {
         if let Some(why) = stop.reason() {
-            return Err(io::Error::other(Cause::Stopped(why)));
+            return Err(io::Error::other(Cause::Stopped(why.into())));
         }
         out.write_all(part)?;
         progress.add(records, part.len());

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use vault_store::{VaultId, VaultStore};
 
+pub(super) use self::sound::open_sound;
 use super::context::JobContext;
 use super::failure::Failure;
 use super::result::{JobResult, RestoreResult, RestoredFrom};

@@ -8,8 +8,8 @@ use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, check_re
 use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
 
+use super::open_sound;
 use super::restored;
-use super::sound::open_sound;
 use crate::ensemble::Client;
 use crate::requests::RestorePayload;
 use crate::site::Site;

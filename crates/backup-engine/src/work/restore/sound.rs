@@ -6,9 +6,10 @@ use vault_store::{Manifest, Outcome, VaultId, verify};
 use crate::vaults::Vaults;
 use crate::vaults::records::{self, Opened};
 use crate::work::failure::Failure;
+use crate::work::verify::thorough;
 
 /// The records of a vault that was read and checked.
-pub(super) fn open_sound(
+pub(in crate::work) fn open_sound(
     vaults: &Vaults,
     id: &VaultId,
     now: OffsetDateTime,
@@ -19,7 +20,16 @@ pub(super) fn open_sound(
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
     }
-    let result = verify(store, id, now)?;
+    // What lies deeper than checksums is looked for where something was found before.
+    let before = store.verification(id)?;
+    let result = match before.is_some_and(|before| !before.is_sound()) {
+        true => thorough(store, id, now, &mut |_| true)?,
+        false => None,
+    };
+    let result = match result {
+        Some(result) => result,
+        None => verify(store, id, now)?,
+    };
     vaults.record_verification(id, &result);
     for damage in result
         .damage

@@ -1,0 +1,203 @@
+//! Checks of what is stored: verifications, and restores for a test.
+
+use job_queue::NewJob;
+use serde::{Deserialize, Serialize};
+use vault_store::{Manifest, Outcome, StoreError, VaultId};
+
+use super::{Requests, Share, payload};
+use crate::error::parse_id;
+use crate::kind::{CHECKS, JobKind, LANE};
+use crate::lock::lock;
+use crate::site::{Scheduled, Site};
+use crate::vaults::{Stored, Vaults};
+use crate::{EngineError, InvalidRequest};
+
+/// Who asks for what the schedules ask for.
+const BY_SCHEDULE: &str = "schedule";
+
+/// What to verify.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct VerifyRequest {
+    /// The backup with this id; `None` for all, those first that were not verified for longest.
+    pub vault: Option<String>,
+    /// Of all of them only so much, by bytes; at least one is verified.
+    pub share: Share,
+}
+
+/// To where a backup is restored for a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RestoreTestPlace {
+    /// A tree in memory, in this process.
+    Memory,
+    /// The ensemble that is set for it ([`RestoreTests::ensemble`](crate::RestoreTests)).
+    Ensemble,
+}
+
+/// What to restore for a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreTestRequest {
+    /// The backup with this id.
+    pub vault: String,
+    /// To where; `None` for the ensemble, if one is set, else memory.
+    pub place: Option<RestoreTestPlace>,
+    /// Who asks, for the record.
+    pub by: String,
+}
+
+/// What a verification's job keeps of its request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct VerifyPayload {
+    pub(crate) share: Share,
+}
+
+/// What a test's job keeps of its request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RestoreTestPayload {
+    pub(crate) place: RestoreTestPlace,
+    pub(crate) by: String,
+}
+
+/// The checks that schedules asked for last.
+#[derive(Debug, Default)]
+pub(super) struct LastChecks {
+    verify: Option<String>,
+    test: Option<String>,
+}
+
+impl Requests {
+    /// Queues a verification, and returns the id of its job.
+    pub(crate) fn verify(&self, vaults: &Vaults, request: &VerifyRequest) -> Result<String, EngineError> {
+        let job = verification(request.share)?;
+        let task = job.id.clone();
+        match &request.vault {
+            Some(id) => self.enqueue_needing(vaults, &parse_id(id)?, job)?,
+            None => {
+                self.jobs.enqueue(job, self.now(), self.max_queued)?;
+            }
+        }
+        Ok(task)
+    }
+
+    /// Queues a restore for a test, unless it cannot be carried out, and returns the id of its job.
+    pub(crate) fn restore_test(
+        &self,
+        vaults: &Vaults,
+        site: &Site,
+        request: &RestoreTestRequest,
+    ) -> Result<String, EngineError> {
+        let id = parse_id(&request.vault)?;
+        let tests = &site.checks.tests;
+        let place = match (request.place, &tests.ensemble) {
+            (Some(RestoreTestPlace::Ensemble), None) => return Err(InvalidRequest::NoTestEnsemble.into()),
+            (Some(place), _) => place,
+            (None, Some(_)) => RestoreTestPlace::Ensemble,
+            (None, None) => RestoreTestPlace::Memory,
+        };
+        // One whose manifest cannot be read fails as a job, which says so.
+        match vaults.store.manifest(&id) {
+            Err(error @ StoreError::NotFound(_)) => return Err(error.into()),
+            Ok(Manifest {
+                outcome: Outcome::Failed { reason: why },
+                ..
+            }) => return Err(InvalidRequest::HoldsNothing { id, why }.into()),
+            Ok(manifest) if place == RestoreTestPlace::Memory => tests.check_memory(&manifest)?,
+            Ok(_) | Err(_) => {}
+        }
+        // In the ensemble that is backed up it must not run together with a backup, or a restore.
+        let is_live = tests.ensemble.as_ref().is_some_and(|ensemble| ensemble.is_live);
+        let lane = match place {
+            RestoreTestPlace::Ensemble if is_live => LANE,
+            RestoreTestPlace::Ensemble | RestoreTestPlace::Memory => CHECKS,
+        };
+        let payload = payload(&RestoreTestPayload {
+            place,
+            by: request.by.clone(),
+        })?;
+        let task = uuid::Uuid::new_v4().to_string();
+        let job = NewJob::new(&task, JobKind::RestoreTest.name())
+            .in_lane(lane)
+            .with_payload(payload);
+        self.enqueue_needing(vaults, &id, job)?;
+        Ok(task)
+    }
+
+    /// Queues the checks that are due and do not wait, and says whether there are any.
+    pub(crate) fn checks_if_due(&self, vaults: &Vaults, site: &Site) -> Result<bool, EngineError> {
+        let mut last = lock(&self.last_checks);
+        let verify = self.if_due(site.checks.verify.as_ref(), &mut last.verify, || {
+            let share = site.checks.share;
+            self.verify(vaults, &VerifyRequest { vault: None, share })
+                .map(Some)
+        })?;
+        let test = self.if_due(site.checks.test.as_ref(), &mut last.test, || {
+            let Some(vault) = to_test(vaults)? else {
+                log::warn!("there is no valid full backup to restore for a test");
+                return Ok(None);
+            };
+            let request = RestoreTestRequest {
+                vault: vault.to_string(),
+                place: None,
+                by: BY_SCHEDULE.to_owned(),
+            };
+            self.restore_test(vaults, site, &request).map(Some)
+        })?;
+        Ok(verify || test)
+    }
+
+    fn if_due(
+        &self,
+        schedule: Option<&Scheduled>,
+        last: &mut Option<String>,
+        queue: impl FnOnce() -> Result<Option<String>, EngineError>,
+    ) -> Result<bool, EngineError> {
+        let Some(schedule) = schedule else {
+            return Ok(false);
+        };
+        let waits = match last {
+            Some(id) => self.jobs.get(id)?.is_some_and(|job| !job.state.is_final()),
+            None => false,
+        };
+        if !schedule.is_due(self.now(), waits) {
+            return Ok(false);
+        }
+        match queue() {
+            Ok(Some(id)) => {
+                *last = Some(id);
+                Ok(true)
+            }
+            Ok(None) => {
+                schedule.miss();
+                Ok(false)
+            }
+            Err(error) => {
+                schedule.miss();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A verification to be queued; of the vault that it is made to need, if it is.
+pub(crate) fn verification(share: Share) -> Result<NewJob, EngineError> {
+    let task = uuid::Uuid::new_v4().to_string();
+    let job = NewJob::new(&task, JobKind::Verify.name()).in_lane(CHECKS);
+    Ok(job.with_payload(payload(&VerifyPayload { share })?))
+}
+
+/// The newest valid full backup; where that is proved already, the one whose proof is the oldest, or that has none.
+fn to_test(vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
+    let mut all = vaults.all()?;
+    let full = |stored: &Stored| {
+        stored.is_valid()
+            && stored
+                .manifest
+                .as_ref()
+                .is_ok_and(|manifest| !manifest.is_granular())
+    };
+    all.retain(|stored| full(stored));
+    let newest = all.last().filter(|newest| newest.tested_at().is_none());
+    // The newest of those that are alike.
+    let chosen = newest.or_else(|| all.iter().rev().min_by_key(|stored| stored.tested_at()));
+    Ok(chosen.map(|stored| stored.id.clone()))
+}

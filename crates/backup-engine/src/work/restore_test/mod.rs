@@ -1,0 +1,206 @@
+//! A restore for a test: to a place of its own, and compared with the backup znode by znode.
+
+mod compare;
+mod scratch;
+
+use std::sync::Arc;
+
+use vault_store::{Tested, VaultId};
+use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
+use zk_snapshot::tree::MemoryTree;
+
+use self::compare::{Compared, compare};
+use self::scratch::{Scratch, sweep};
+use super::context::JobContext;
+use super::failure::{Cause, Failure};
+use super::restore::open_sound;
+use super::result::{JobResult, RestoreTestResult};
+use super::stop::Stop;
+use crate::ensemble::{Client, MemoryEnsemble};
+use crate::requests::RestoreTestPayload;
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::vaults::records::Opened;
+use crate::{RestoreTestPlace, TestEnsemble};
+
+const IN_MEMORY: &str = "memory";
+
+/// What was restored and compared.
+struct Proof {
+    report: RestoreReport,
+    compared: Compared,
+    place: String,
+}
+
+/// Restores a vault for a test, and records what came of it.
+pub(super) async fn run(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    stop: &Arc<Stop>,
+) -> Result<JobResult, Failure> {
+    let done = prove(vaults, site, context, stop).await;
+    if let Err(failure) = &done {
+        context.log.error(&failure.cause.to_string());
+    }
+    context.metrics.restore_test_ended(done.is_err());
+    done
+}
+
+async fn prove(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    stop: &Arc<Stop>,
+) -> Result<JobResult, Failure> {
+    let JobContext { log, progress, .. } = context;
+    let id: VaultId = crate::kind::vault(&context.job).parse()?;
+    let payload: RestoreTestPayload = serde_json::from_value(context.job.payload.clone())?;
+    let _held = vaults.hold(&id);
+    let begun = context.now();
+    progress.phase("verifying");
+    let (kept, vault) = (Arc::clone(vaults), id.clone());
+    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun));
+    let (manifest, opened) = opening.await??;
+    let test = Test {
+        site,
+        context,
+        stop,
+        opened: &opened,
+    };
+    let proof = match (payload.place, &site.checks.tests.ensemble) {
+        (RestoreTestPlace::Ensemble, Some(ensemble)) => test.in_ensemble(ensemble).await?,
+        (RestoreTestPlace::Ensemble, None) => {
+            return Err(Cause::from("no ensemble is set for tests of restores").into());
+        }
+        (RestoreTestPlace::Memory, _) => {
+            let fits = site.checks.tests.check_memory(&manifest);
+            fits.map_err(|error| error.to_string())?;
+            test.in_memory().await?
+        }
+    };
+    let Proof {
+        report,
+        compared,
+        place,
+    } = proof;
+    let mut difference = compared.told();
+    if difference.is_none() && compared.counters_behind > report.counters_left {
+        difference = Some(format!(
+            "the counters of {} parents of sequential children are lower than in the backup",
+            compared.counters_behind
+        ));
+    }
+    // Where nothing can be seen to differ, and something could not be written all the same.
+    if let (None, Some(failure)) = (&difference, report.failures.first()) {
+        difference = Some(format!("{}: {}", failure.path, failure.why));
+    }
+    let now = context.now();
+    let tested = Tested {
+        at: now,
+        took_ms: u64::try_from((now - begun).whole_milliseconds()).unwrap_or_default(),
+        place,
+        job: context.job.id.clone(),
+        by: payload.by,
+        znodes: compared.znodes,
+        sha256: compared.sha256.clone(),
+        difference: difference.clone(),
+    };
+    let (kept, vault, noted) = (Arc::clone(vaults), id.clone(), tested.clone());
+    tokio::task::spawn_blocking(move || kept.record_test(&vault, noted)).await?;
+    log.info(&format!(
+        "{} znodes were restored to {} and compared, {} differ",
+        tested.znodes, tested.place, compared.differing
+    ));
+    let result = JobResult::RestoreTest(Box::new(RestoreTestResult {
+        tested,
+        differing: compared.differing,
+        differences: compared.differences.into_iter().map(|(path, _)| path).collect(),
+        gone_by_themselves: compared.gone_by_themselves,
+        counters_left: report.counters_left,
+        failures: report.failures,
+    }));
+    match difference {
+        None => Ok(result),
+        Some(what) => Err(Failure {
+            cause: Cause::Said(format!("the restore of backup {id} was not exact: {what}")),
+            result,
+        }),
+    }
+}
+
+struct Test<'a> {
+    site: &'a Site,
+    context: &'a JobContext,
+    stop: &'a Arc<Stop>,
+    opened: &'a Opened,
+}
+
+impl Test<'_> {
+    async fn in_memory(&self) -> Result<Proof, Failure> {
+        let ensemble = MemoryEnsemble::new(Arc::new(MemoryTree::new()));
+        let restoring = self.restore(&ensemble);
+        let report = self.unless_stopped(restoring).await?;
+        let comparing = self.compare(&ensemble);
+        let compared = self.unless_stopped(comparing).await?;
+        Ok(Proof {
+            report,
+            compared,
+            place: IN_MEMORY.to_owned(),
+        })
+    }
+
+    async fn in_ensemble(&self, to: &TestEnsemble) -> Result<Proof, Failure> {
+        let JobContext {
+            job, log, progress, ..
+        } = self.context;
+        let place = &*to.ensemble;
+        progress.phase("sweeping");
+        sweep(place, self.stop.jobs(), log).await?;
+        let scratch = Scratch::make(place, &job.id, to.never.as_deref()).await?;
+        let done = self.unless_stopped(self.in_scratch(&scratch)).await;
+        progress.phase("removing");
+        let removed = scratch.remove().await;
+        let (report, compared) = done?;
+        removed?;
+        Ok(Proof {
+            report,
+            compared,
+            place: place.name(),
+        })
+    }
+
+    async fn in_scratch(&self, scratch: &Scratch<'_>) -> Result<(RestoreReport, Compared), Cause> {
+        let client = scratch.connect().await?;
+        let report = self.restore(&client).await;
+        Box::new(client).close().await;
+        let report = report?;
+        let client = scratch.connect().await?;
+        let compared = self.compare(&client).await;
+        Box::new(client).close().await;
+        Ok((report, compared?))
+    }
+
+    async fn restore(&self, client: &dyn Client) -> Result<RestoreReport, Cause> {
+        self.context.progress.phase("restoring");
+        let options = RestoreOptions {
+            sequence_limit: self.site.sequence_limit,
+            counters_known: self.opened.counters_known,
+            now: self.context.now().unix_timestamp() * 1_000,
+            ..RestoreOptions::default()
+        };
+        Ok(restore(Arc::clone(&self.opened.records), client, &options).await?)
+    }
+
+    async fn compare(&self, client: &dyn Client) -> Result<Compared, Cause> {
+        self.context.progress.phase("comparing");
+        compare(&self.opened.records, client, self.opened.counters_known).await
+    }
+
+    async fn unless_stopped<T>(&self, work: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
+        tokio::select! {
+            done = work => done,
+            stopped = self.stop.asked() => Err(stopped.into()),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Everything that can be told of one vault by reading all of it.
+
+use time::OffsetDateTime;
+use vault_store::{
+    Consistency, Contents, Damage, Manifest, Mode, Outcome, Reader, StoreError, Transactional,
+};
+use vault_store::{VaultId, VaultStore, Verification, verify_while};
+use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
+use zk_snapshot::capture::AclIndex;
+use zk_snapshot::files::SnapshotFile;
+
+use crate::EngineError;
+use crate::vaults::records::{self, ACLS, AMENDMENTS, ARCHIVE, Opened, SNAPSHOT};
+
+/// Faults of records that are named.
+const NAMED: usize = 100;
+
+/// What is told between two frames.
+pub(crate) enum Step {
+    /// So many bytes of the vault's files were compared with their checksums.
+    Read(u64),
+    /// So many znodes were decoded.
+    Decoded(u64),
+}
+
+/// Compares every byte of a vault with its checksums; where these are right, decodes every frame, and compares what is in it with what
+/// the vault says it holds: counts, the order of parents, ACLs, and of a snapshot all that a server would find at its start. `go_on` says between two
+/// frames whether to go on; `None` if not. Blocks. Holds some thirty bytes for each znode.
+///
+/// # Errors
+/// Those of a storage that cannot be read just now. Damage is no error but the result.
+pub(crate) fn thorough(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    now: OffsetDateTime,
+    go_on: &mut dyn FnMut(Step) -> bool,
+) -> Result<Option<Verification>, EngineError> {
+    let read = verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?;
+    let Some(mut found) = read else {
+        return Ok(None);
+    };
+    if records::spoiling(&found).is_some() {
+        return Ok(Some(found));
+    }
+    let manifest = store.manifest(id)?;
+    if matches!(manifest.outcome, Outcome::Failed { .. }) {
+        return Ok(Some(found));
+    }
+    let mut check = Check {
+        store,
+        manifest: &manifest,
+        damage: Vec::new(),
+    };
+    let whole = check.run(go_on, found.is_sound())?;
+    found.damage.append(&mut check.damage);
+    Ok(whole.then_some(found))
+}
+
+struct Check<'a> {
+    store: &'a dyn VaultStore,
+    manifest: &'a Manifest,
+    damage: Vec<Damage>,
+}
+
+impl Check<'_> {
+    /// Whether it went to the end. An index of ACLs whose checksum is wrong is not looked into.
+    fn run(
+        &mut self,
+        go_on: &mut dyn FnMut(Step) -> bool,
+        index_is_sound: bool,
+    ) -> Result<bool, EngineError> {
+        if let Some(Contents::Transactional(of)) = &self.manifest.contents {
+            self.load(of)?;
+            if of.taken_from.old_names > 0 {
+                return Ok(true); // clients cannot be sent these names, and records have none of them
+            }
+        }
+        let opened = match records::open(self.store, self.manifest) {
+            Ok(opened) => opened,
+            Err(EngineError::Damaged { cause, .. }) => {
+                if let Ok(error) = cause.downcast::<ArchiveError>() {
+                    let file = self.last_file();
+                    self.note_archive(file, None, *error)?;
+                }
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        let index = if index_is_sound { self.acls()? } else { None };
+        let mut order = TreeOrder::with_room(opened.records.records());
+        for frame in 0..opened.records.frames() {
+            match opened.records.frame(frame) {
+                Ok(some) => {
+                    if !go_on(Step::Decoded(some.len() as u64)) {
+                        return Ok(false);
+                    }
+                    for record in &some {
+                        self.look(record, frame, &mut order, index.as_ref());
+                    }
+                }
+                Err(error) => {
+                    let (file, place) = self.file_of(frame);
+                    self.note_archive(file, place, error)?;
+                }
+            }
+        }
+        if self.damage.is_empty() {
+            self.count(&order, &opened);
+        }
+        Ok(true)
+    }
+
+    fn note(&mut self, file: impl Into<String>, frame: Option<usize>, what: impl Into<String>) {
+        if self.damage.len() < NAMED {
+            self.damage.push(Damage {
+                file: file.into(),
+                frame,
+                what: what.into(),
+            });
+        }
+    }
+
+    /// An archive that cannot be read just now is an error, and not damaged.
+    fn note_archive(
+        &mut self,
+        file: String,
+        place: Option<usize>,
+        error: ArchiveError,
+    ) -> Result<(), EngineError> {
+        match error {
+            ArchiveError::Io(error) => Err(EngineError::Storage(error.into())),
+            ArchiveError::Damaged { frame, why } => {
+                self.note(file, place.or(Some(frame)), why);
+                Ok(())
+            }
+            error => {
+                self.note(file, place, error.to_string());
+                Ok(())
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Option<&vault_store::FileEntry> {
+        let mut files = self.manifest.files.iter();
+        files.find(|file| file.name.as_str().starts_with(SNAPSHOT))
+    }
+
+    /// The file whose items are all read when a vault is opened.
+    fn last_file(&self) -> String {
+        let amended = self.manifest.files.iter().any(|file| file.name == AMENDMENTS);
+        match self.snapshot() {
+            Some(snapshot) => snapshot.name.to_string(),
+            None if amended => AMENDMENTS.to_string(),
+            None => ARCHIVE.to_string(),
+        }
+    }
+
+    /// Where the records with this index are from.
+    fn file_of(&self, index: usize) -> (String, Option<usize>) {
+        if let Some(snapshot) = self.snapshot() {
+            return (snapshot.name.to_string(), Some(index));
+        }
+        let archive = self.manifest.files.iter().find(|file| file.name == ARCHIVE);
+        match archive {
+            Some(archive) if index < archive.frames.len() => (ARCHIVE.to_string(), Some(index)),
+            _ => (AMENDMENTS.to_string(), None),
+        }
+    }
+
+    fn look(&mut self, record: &Record, frame: usize, order: &mut TreeOrder, index: Option<&AclIndex>) {
+        if let Err(what) = order.see(record) {
+            let (file, place) = self.file_of(frame);
+            self.note(file, place, what);
+        }
+        let known = index.and_then(|index| index.get(&record.path, &record.stat));
+        if record.role == Role::Captured && known.is_some_and(|acl| *acl != record.acl) {
+            let what = format!("it has another ACL of {}", record.path);
+            self.note(ACLS.to_string(), Some(0), what);
+        }
+    }
+
+    /// What is known of ACLs, if it is of the ensemble that the vault is of.
+    fn acls(&mut self) -> Result<Option<AclIndex>, EngineError> {
+        let source = self.manifest.source();
+        let (Some(source), true) = (source, self.manifest.files.iter().any(|file| file.name == ACLS)) else {
+            return Ok(None);
+        };
+        let file = match self.store.open(&self.manifest.id, &ACLS) {
+            Err(StoreError::Damaged { what, .. }) => {
+                self.note(ACLS.to_string(), None, what);
+                return Ok(None);
+            }
+            opened => opened?,
+        };
+        match AclIndex::read(Reader::new(file), source) {
+            Ok(Some(index)) => Ok(Some(index)),
+            Ok(None) => {
+                let what = format!("it is not of {source}, or of a version that is not known");
+                self.note(ACLS.to_string(), None, what);
+                Ok(None)
+            }
+            Err(error) => self.note_archive(ACLS.to_string(), None, error).map(|()| None),
+        }
+    }
+
+    /// Whether there is what the manifest says. What lacks something may be counted in another way.
+    fn count(&mut self, order: &TreeOrder, opened: &Opened) {
+        let (Some(contents), Outcome::Complete) = (&self.manifest.contents, &self.manifest.outcome) else {
+            return;
+        };
+        let (captured, file) = (contents.captured(), self.last_file());
+        let orphan = order
+            .orphan()
+            .filter(|_| captured.consistency == Consistency::Consistent);
+        let wrong = match orphan {
+            Some(path) => Some(format!("{path} is there, and its parent is not")),
+            None if order.znodes() != captured.znodes => Some(format!(
+                "{} znodes of {} are there",
+                order.znodes(),
+                captured.znodes
+            )),
+            None if order.bytes() != captured.bytes && opened.mode == Mode::Hierarchical => Some(format!(
+                "the znodes have {} bytes of data, and {} were written",
+                order.bytes(),
+                captured.bytes
+            )),
+            None => None,
+        };
+        if let Some(what) = wrong {
+            self.note(file, None, what);
+        }
+    }
+
+    /// Loads the snapshot as a server does it.
+    fn load(&mut self, of: &Transactional) -> Result<(), EngineError> {
+        let Some(name) = self.snapshot().map(|snapshot| snapshot.name.clone()) else {
+            self.note(SNAPSHOT, None, "there is no snapshot");
+            return Ok(());
+        };
+        let file = Reader::new(self.store.open(&self.manifest.id, &name)?);
+        let loaded = match SnapshotFile::over(name.as_str(), file).load() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.note(name.to_string(), None, error.to_string());
+                return Ok(());
+            }
+        };
+        if loaded.digest_agrees == Some(false) {
+            let what = "the digest of its znodes is not the one that it tells";
+            self.note(name.to_string(), None, what);
+        }
+        if loaded.znodes != of.captured.znodes {
+            let (there, said) = (loaded.znodes, of.captured.znodes);
+            self.note(
+                name.to_string(),
+                None,
+                format!("{there} znodes of {said} are there"),
+            );
+        }
+        let kinds = loaded.kinds;
+        let found = (kinds.persistent, kinds.container, kinds.ttl);
+        if let Some(said) = of.kinds
+            && (said.persistent, said.container, said.ttl) != found
+        {
+            let what = "its znodes are not of the kinds that were written";
+            self.note(name.to_string(), None, what);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Whether the records of a backup make a tree.
+
+use std::collections::BTreeSet;
+
+use super::{Record, Role};
+use crate::tree::ZnodePath;
+use crate::tree::keys::Keys;
+use crate::tree::table::KeyTable;
+
+/// Room that is made at once, and how many znodes are waited for whose children have come.
+const ROOM: usize = 1 << 18;
+const AWAITED: usize = 1_000;
+/// What each znode in the table is.
+const THERE: u32 = 1;
+
+/// Looks at all records of a backup, in their order: each znode comes once, and after its parent. Holds sixteen bytes for each znode.
+pub struct TreeOrder {
+    keys: Keys,
+    seen: KeyTable,
+    /// Parents that have not come, and a child of each that has.
+    awaited: BTreeSet<(ZnodePath, ZnodePath)>,
+    znodes: u64,
+    bytes: u64,
+}
+
+impl std::fmt::Debug for TreeOrder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TreeOrder")
+            .field("znodes", &self.znodes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl TreeOrder {
+    /// With room for `records`, as far as that is reasonable.
+    #[must_use]
+    pub fn with_room(records: usize) -> Self {
+        Self {
+            keys: Keys::random(),
+            seen: KeyTable::with_room(records.min(ROOM)),
+            awaited: BTreeSet::new(),
+            znodes: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Looks at the next record, and says what does not hold, in plain words.
+    pub fn see(&mut self, record: &Record) -> Result<(), String> {
+        let path = &record.path;
+        let key = self.keys.path(path);
+        if self.seen.get(&key) == THERE {
+            return Err(format!("{path} is there twice"));
+        }
+        self.seen.set(key, THERE);
+        if record.role == Role::Captured {
+            self.znodes += 1;
+            self.bytes += record.data.len() as u64;
+        }
+        if let Some(parent) = path.parent()
+            && self.seen.get(&self.keys.path(&parent)) != THERE
+            && self.awaited.len() < AWAITED
+        {
+            self.awaited.insert((parent, path.clone()));
+        }
+        let first = self.awaited.iter().find(|(parent, _)| parent == path);
+        match first.cloned() {
+            None => Ok(()),
+            Some((_, child)) => {
+                self.awaited.retain(|(parent, _)| parent != path);
+                Err(format!("{path} comes after {child}, which is below it"))
+            }
+        }
+    }
+
+    /// A znode whose parent did not come at all.
+    #[must_use]
+    pub fn orphan(&self) -> Option<&ZnodePath> {
+        self.awaited.first().map(|(_, child)| child)
+    }
+
+    /// How many znodes were captured, ancestors and unreadable ones not counted.
+    #[must_use]
+    pub fn znodes(&self) -> u64 {
+        self.znodes
+    }
+
+    /// Bytes of data in them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Acl, Stat};
+
+    fn seen(paths: &[&str]) -> (TreeOrder, Vec<String>) {
+        let mut order = TreeOrder::with_room(0);
+        let record = |path: &&str| Record {
+            path: ZnodePath::parse(path).unwrap(),
+            role: Role::Captured,
+            data: vec![1, 2],
+            acl: Acl::open(),
+            stat: Stat::default(),
+        };
+        let wrong = paths
+            .iter()
+            .filter_map(|path| order.see(&record(path)).err())
+            .collect();
+        (order, wrong)
+    }
+
+    #[test]
+    fn parents_come_first_and_nothing_comes_twice() {
+        let (order, wrong) = seen(&["/", "/a", "/a/b", "/c"]);
+        assert_eq!((wrong, order.orphan()), (vec![], None));
+        assert_eq!((order.znodes(), order.bytes()), (4, 8));
+        let (order, wrong) = seen(&["/", "/a/b", "/a/c", "/a", "/a"]);
+        assert_eq!(
+            wrong,
+            ["/a comes after /a/b, which is below it", "/a is there twice"]
+        );
+        assert_eq!(order.orphan(), None);
+        let (order, wrong) = seen(&["/", "/a/b"]);
+        assert!(wrong.is_empty() && order.orphan().is_some_and(|path| path.as_str() == "/a/b"));
+    }
+}
