@@ -327,7 +327,8 @@ async fn a_verification_keeps_its_vault_and_holds_up_no_backup() {
         JobState::Processing
     );
     let backup = engine.backup(BackupRequest::default()).await.unwrap();
-    let job = engine.wait(&backup).await.unwrap();
+    let beside = tokio::time::timeout(std::time::Duration::from_secs(60), engine.wait(&backup));
+    let job = beside.await.expect("it waits for the verification").unwrap();
     assert_eq!(job.status, JobState::Successful, "beside it");
     assert!(matches!(engine.evict_one(&id).await, Err(EngineError::InUse(_))));
     // It is called off between two frames.
