@@ -139,15 +139,10 @@ async fn a_byte_that_is_flipped_is_named_by_file_and_frame_and_told_everywhere()
             assert!(!needed || !info.is_valid(), "{what}");
             assert_eq!(info.found.len(), 1, "{what}");
             let health = engine.health().await;
-            let (status, damaged) = match needed {
-                true => (Status::Warning, 1),
-                false => (Status::Up, 0), // no restore is kept from anything
-            };
-            assert_eq!(
-                (health.status(), health.damaged_backups),
-                (status, damaged),
-                "{what}"
-            );
+            // Nobody is kept from restoring one of which only the log is damaged.
+            let damaged = u64::from(needed);
+            assert_eq!(health.damaged_backups, damaged, "{what}");
+            assert!(!needed || health.status() == Status::Warning, "{what}");
             let told = |problem: &Problem| problem.to_string().contains(named);
             assert_eq!(health.problems.iter().any(told), needed, "{what}");
             let metrics = engine.metrics().await.unwrap();
@@ -280,13 +275,21 @@ async fn a_share_goes_on_where_the_last_one_ended() {
         assert!(done == 2 || done == 3 || left.is_empty(), "{done}");
         unverified = left;
     }
-    // Then those come again that were verified first.
+    // Then the one comes again that was not for longest.
+    let times = async || {
+        let mut times = Vec::new();
+        for id in &ids {
+            times.push(described(&engine, id).await.verified_at.unwrap());
+        }
+        times
+    };
+    let before = times().await;
     world.pass(HOUR);
     verified(&engine, None, "1%").await;
-    let now = world.now();
-    for (index, id) in ids.iter().enumerate() {
-        let at = described(&engine, id).await.verified_at.unwrap();
-        assert_eq!(at == now, index == 0, "{id}");
+    let oldest = before.iter().min().unwrap();
+    let next = before.iter().position(|at| at == oldest).unwrap();
+    for (index, at) in times().await.into_iter().enumerate() {
+        assert_eq!(at == world.now(), index == next, "{before:?}");
     }
     let oldest = engine.health().await.since_oldest_verification;
     assert!((HOUR..=3 * HOUR).contains(&oldest.unwrap()));
@@ -324,7 +327,8 @@ async fn a_verification_keeps_its_vault_and_holds_up_no_backup() {
         JobState::Processing
     );
     let backup = engine.backup(BackupRequest::default()).await.unwrap();
-    let job = engine.wait(&backup).await.unwrap();
+    let beside = tokio::time::timeout(std::time::Duration::from_secs(60), engine.wait(&backup));
+    let job = beside.await.expect("it waits for the verification").unwrap();
     assert_eq!(job.status, JobState::Successful, "beside it");
     assert!(matches!(engine.evict_one(&id).await, Err(EngineError::InUse(_))));
     // It is called off between two frames.

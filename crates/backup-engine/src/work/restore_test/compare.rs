@@ -225,8 +225,8 @@ mod tests {
         let found = compare(&records, &other, true).await.unwrap();
         assert_eq!(
             found.told().unwrap(),
-            "3 znodes are not as in the backup: /a: it has other data and another ACL, /a/b/more: it is not in the backup, \
-             /c: it has a session that owns it"
+            "3 znodes are not as in the backup: /a: it has other data and another ACL, /c: it has a session that owns it, \
+             /a/b/more: it is not in the backup"
         );
         assert_ne!(found.sha256, alike.sha256);
 
