@@ -28,7 +28,8 @@ pub(crate) fn try_daemon(
     }
     let keys = tempfile::tempdir()?;
     let identity = keys.path().join("identity.txt");
-    if std::env::var_os(SEALED).is_some() {
+    let has_keys = settings.iter().any(|(name, _)| name.starts_with("ENCRYPTION_"));
+    if !has_keys && std::env::var_os(SEALED).is_some() {
         fs::write(&identity, KEYS[0].1)?;
         let identity = ("ENCRYPTION_IDENTITY_FILE", identity.to_str().unwrap());
         more.splice(0..0, [("ENCRYPTION_RECIPIENTS", KEYS[0].0), identity]);
