@@ -56,6 +56,7 @@ pub struct EngineBuilder {
     names: SettingNames,
     permit: Arc<dyn Permit>,
     renewal: Option<(Duration, Duration)>,
+    worker: String,
 }
 
 impl EngineBuilder {
@@ -82,6 +83,7 @@ impl EngineBuilder {
             names: SettingNames::default(),
             permit: Arc::new(Unhindered),
             renewal: None,
+            worker: WORKER.to_owned(),
         }
     }
 
@@ -220,8 +222,15 @@ impl EngineBuilder {
         self
     }
 
-    /// How often claims of jobs are renewed, and after how long without a renewal one counts as lost, where others may take
-    /// jobs over ([`Runner::renewing`]). If not said, every 10 seconds, and only the store says what is lost.
+    /// By which name it claims jobs; `engine` if not said. Where several engines share a queue no two that live may have the
+    /// same: what one of that name was doing is failed when this one is built.
+    pub fn worker(mut self, name: impl Into<String>) -> Self {
+        self.worker = name.into();
+        self
+    }
+
+    /// How often claims of jobs are renewed, and after how long without a renewal one counts as lost, where several engines
+    /// share a queue ([`Runner::renewing`]). If not said, every 10 seconds, and only the store says what is lost.
     pub fn renewal(mut self, every: Duration, lapse: Duration) -> Self {
         self.renewal = Some((every, lapse));
         self
@@ -239,7 +248,7 @@ impl EngineBuilder {
     /// [`EngineError::Storage`].
     pub fn build(self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
-        for job in self.jobs.recover(WORKER, None, now)? {
+        for job in self.jobs.recover(&self.worker, None, now)? {
             log::warn!("job {} was interrupted", job.id);
         }
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
@@ -295,7 +304,7 @@ impl EngineBuilder {
             Arc::clone(&self.jobs),
             Arc::new(worker),
             Arc::clone(&self.clock),
-            WORKER,
+            &self.worker,
             LANE,
         );
         if let Some((every, lapse)) = self.renewal {

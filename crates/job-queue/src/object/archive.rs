@@ -12,8 +12,6 @@ use crate::{Job, QueueError};
 
 /// Where they are, beside the document.
 const FOLDER: &str = "ended";
-/// Ended jobs are moved when they take more than this in the document, in bytes.
-const MOST: usize = 64 << 10;
 
 /// What all servers share: the jobs that have not ended, those that ended last, and where the others are.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -49,10 +47,20 @@ pub(super) struct Segment {
 }
 
 /// What is known of the segments: who is in which. They never change, and each is read once.
-#[derive(Default)]
-pub(super) struct Archive(Mutex<HashMap<String, Vec<Ended>>>);
+pub(super) struct Archive {
+    known: Mutex<HashMap<String, Vec<Ended>>>,
+    /// Ended jobs are moved when they take more than this in the document, in bytes.
+    most: usize,
+}
 
 impl Archive {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            known: Mutex::default(),
+            most,
+        }
+    }
+
     /// Those that have ended and are in segments, and in which, by the document as it was last known, if its segments are there
     /// still; and all of these.
     pub(super) async fn ended(
@@ -66,7 +74,9 @@ impl Archive {
             }
             let fresh = document.read().await?.segments;
             if fresh == segments {
-                return Err(QueueError::storage("jobs that have ended are gone: somebody has deleted them"));
+                return Err(QueueError::storage(
+                    "jobs that have ended are gone: somebody has deleted them",
+                ));
             }
             segments = fresh;
         }
@@ -78,7 +88,7 @@ impl Archive {
         document: &Document<State>,
         segments: &[Segment],
     ) -> Result<Option<Vec<(Ended, String)>>, QueueError> {
-        let mut known = self.0.lock().await;
+        let mut known = self.known.lock().await;
         let named: HashSet<&str> = segments.iter().map(|segment| &*segment.name).collect();
         known.retain(|name, _| named.contains(&**name));
         let mut all = Vec::new();
@@ -122,7 +132,7 @@ impl Archive {
             .map(|(place, job)| Record::new(*place, job.clone()))
             .collect();
         let bytes = serde_json::to_vec(&ended).map_err(QueueError::storage)?;
-        if bytes.len() <= MOST {
+        if bytes.len() <= self.most {
             return Ok(());
         }
         let name = document.put_beside(FOLDER, bytes).await?;

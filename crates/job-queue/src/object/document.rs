@@ -373,7 +373,6 @@ async fn in_time<T>(deadline: Instant, work: impl Future<Output = Result<T, Erro
     })
 }
 
-
 /// Whether the same request may succeed later.
 fn may_pass(error: &Error) -> bool {
     matches!(

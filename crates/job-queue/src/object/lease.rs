@@ -131,7 +131,9 @@ impl Lease {
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, LeaseState> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn look(&self) -> Result<(), QueueError> {
@@ -177,11 +179,13 @@ impl Lease {
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        timeout(self.timing.patience(), work).await.unwrap_or_else(|late| {
-            Err(Error::Generic {
-                store: "object storage",
-                source: late.into(),
+        timeout(self.timing.patience(), work)
+            .await
+            .unwrap_or_else(|late| {
+                Err(Error::Generic {
+                    store: "object storage",
+                    source: late.into(),
+                })
             })
-        })
     }
 }

@@ -24,6 +24,8 @@ use self::notes::{Chunks, NoteLog};
 use crate::millis::whole_millis;
 use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
 
+/// What has ended, and what was noted earlier, is moved out of the objects that change when it takes more than this, in bytes.
+const MOST: usize = 64 << 10;
 /// How long a call is tried, if not said.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -63,7 +65,7 @@ impl ObjectJobs {
     ///
     /// # Errors
     /// [`QueueError::Newer`]; [`QueueError::Storage`] where they cannot be read.
-    pub fn open(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, QueueError> {
+    pub fn open(store: &Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, QueueError> {
         Self::open_within(store, prefix, PATIENCE)
     }
 
@@ -72,7 +74,7 @@ impl ObjectJobs {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_within(
-        store: Arc<dyn ObjectStore>,
+        store: &Arc<dyn ObjectStore>,
         prefix: &str,
         patience: Duration,
     ) -> Result<Self, QueueError> {
@@ -83,7 +85,7 @@ impl ObjectJobs {
             .build()
             .map_err(QueueError::storage)?;
         let jobs = Self {
-            shared: Arc::new(Shared::new(&store, prefix, patience, &random())),
+            shared: Arc::new(Shared::new(store, prefix, patience, MOST, &random())),
             runtime: Some(runtime),
         };
         jobs.wait_for(|shared| async move { shared.jobs.read().await })?;
@@ -116,22 +118,33 @@ impl Drop for ObjectJobs {
 }
 
 impl Shared {
-    fn new(store: &Arc<dyn ObjectStore>, prefix: &str, patience: Duration, random: &Random) -> Self {
+    fn new(
+        store: &Arc<dyn ObjectStore>,
+        prefix: &str,
+        patience: Duration,
+        most: usize,
+        random: &Random,
+    ) -> Self {
         let path = |name: &str| Path::from(prefix).join("jobs").join(name);
         Self {
-            jobs: Document::new(Arc::clone(store), path("state.json"), patience, Arc::clone(random)),
-            notes: Document::new(Arc::clone(store), path("notes.json"), patience, Arc::clone(random)),
-            archive: Archive::default(),
-            chunks: Chunks::default(),
+            jobs: Document::new(
+                Arc::clone(store),
+                path("state.json"),
+                patience,
+                Arc::clone(random),
+            ),
+            notes: Document::new(
+                Arc::clone(store),
+                path("notes.json"),
+                patience,
+                Arc::clone(random),
+            ),
+            archive: Archive::new(most),
+            chunks: Chunks::new(most),
         }
     }
 
-    async fn enqueue(
-        &self,
-        job: NewJob,
-        now: OffsetDateTime,
-        max_queued: usize,
-    ) -> Result<Job, QueueError> {
+    async fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError> {
         loop {
             let (segments, ended) = self.archive.ended(&self.jobs).await?;
             let is_taken = ended.iter().any(|(ended, _)| ended.id == job.id);
@@ -151,12 +164,7 @@ impl Shared {
         }
     }
 
-    async fn claim(
-        &self,
-        worker: &str,
-        lane: &str,
-        now: OffsetDateTime,
-    ) -> Result<Option<Job>, QueueError> {
+    async fn claim(&self, worker: &str, lane: &str, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
         self.jobs
             .change(|state| {
                 Ok(match state.table.claim(worker, lane, now) {
@@ -167,12 +175,7 @@ impl Shared {
             .await
     }
 
-    async fn renew(
-        &self,
-        id: &str,
-        worker: &str,
-        now: OffsetDateTime,
-    ) -> Result<Job, QueueError> {
+    async fn renew(&self, id: &str, worker: &str, now: OffsetDateTime) -> Result<Job, QueueError> {
         self.unless_ended_long_ago(id, |state| state.table.renew(id, worker, now).map(Change::Write))
             .await?
             .ok_or_else(|| QueueError::NotHeld {
@@ -181,19 +184,9 @@ impl Shared {
             })
     }
 
-    async fn finish(
-        &self,
-        id: &str,
-        outcome: Outcome,
-        now: OffsetDateTime,
-    ) -> Result<(), QueueError> {
+    async fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError> {
         let to = outcome.state;
-        let finish = |state: &mut State| {
-            state
-                .table
-                .finish(id, outcome.clone(), now)
-                .map(Change::Write)
-        };
+        let finish = |state: &mut State| state.table.finish(id, outcome.clone(), now).map(Change::Write);
         if self.unless_ended_long_ago(id, finish).await?.is_none() {
             return self.is_illegal(id, to).await;
         }

@@ -10,8 +10,6 @@ use crate::{Note, QueueError};
 
 /// Where the older entries are, beside the document.
 const FOLDER: &str = "notes";
-/// Entries are moved when they take more than this in the document, in bytes.
-const MOST: usize = 64 << 10;
 
 /// All notes, as a log.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -69,10 +67,20 @@ fn bytes(entries: &[Entry]) -> usize {
 }
 
 /// What is known of the chunks. They never change, and each is read once.
-#[derive(Default)]
-pub(super) struct Chunks(Mutex<HashMap<String, Vec<Entry>>>);
+pub(super) struct Chunks {
+    known: Mutex<HashMap<String, Vec<Entry>>>,
+    /// Entries are moved when they take more than this in the document, in bytes.
+    most: usize,
+}
 
 impl Chunks {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            known: Mutex::default(),
+            most,
+        }
+    }
+
     pub(super) async fn put(&self, document: &Document<NoteLog>, notes: &[Note]) -> Result<(), QueueError> {
         if notes.is_empty() {
             return Ok(());
@@ -84,7 +92,7 @@ impl Chunks {
 
     async fn append(&self, document: &Document<NoteLog>, entry: Entry) -> Result<(), QueueError> {
         let fits = document.change(|log| {
-            if bytes(&log.last) + entry.bytes() > MOST {
+            if bytes(&log.last) + entry.bytes() > self.most {
                 return Ok(Change::Keep(false));
             }
             log.last.push(entry.clone());
@@ -122,9 +130,9 @@ impl Chunks {
             }
             let left = Entry::of(notes);
             let mut after = NoteLog::default();
-            if left.bytes() <= MOST {
+            if left.bytes() <= self.most {
                 after.last.push(left);
-            } else if left.bytes() < entry.bytes() || bytes(&before.last) + entry.bytes() > MOST {
+            } else if left.bytes() < entry.bytes() || bytes(&before.last) + entry.bytes() > self.most {
                 after.chunks.push(self.write(document, vec![left]).await?);
             } else {
                 after = before.clone();
@@ -146,7 +154,11 @@ impl Chunks {
     ) -> Result<bool, QueueError> {
         // After an error, `after` may be there all the same.
         let replaced = document.swap(before, after).await?;
-        let (stay, go) = if replaced { (after, before) } else { (before, after) };
+        let (stay, go) = if replaced {
+            (after, before)
+        } else {
+            (before, after)
+        };
         let unnamed = |name: &&String| !stay.chunks.contains(name);
         let unnamed: Vec<_> = go.chunks.iter().filter(unnamed).cloned().collect();
         document.remove_beside(FOLDER, &unnamed).await;
@@ -162,7 +174,7 @@ impl Chunks {
     async fn write(&self, document: &Document<NoteLog>, entries: Vec<Entry>) -> Result<String, QueueError> {
         let bytes = serde_json::to_vec(&entries).map_err(QueueError::storage)?;
         let name = document.put_beside(FOLDER, bytes).await?;
-        self.0.lock().await.insert(name.clone(), entries);
+        self.known.lock().await.insert(name.clone(), entries);
         Ok(name)
     }
 
@@ -183,7 +195,7 @@ impl Chunks {
 
     /// `None` if a chunk is gone.
     async fn fold(&self, document: &Document<NoteLog>, log: &NoteLog) -> Result<Option<ByKey>, QueueError> {
-        let mut known = self.0.lock().await;
+        let mut known = self.known.lock().await;
         let named: HashSet<&String> = log.chunks.iter().collect();
         known.retain(|name, _| named.contains(name));
         let mut notes = ByKey::new();

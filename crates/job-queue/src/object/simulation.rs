@@ -1,5 +1,7 @@
 //! Simulated servers that share a storage: every run is a seed. What holds is asked after every step.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
 mod jobs;
 mod lease;
 
@@ -27,6 +29,12 @@ impl Seeded {
     fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
+}
+
+/// How many seeds are tried: `SIMULATION_SEEDS` of them, if that is set.
+fn seeds(usually: u64) -> u64 {
+    let set = std::env::var("SIMULATION_SEEDS").ok();
+    set.map_or(usually, |set| set.parse().expect("SIMULATION_SEEDS is no number"))
 }
 
 /// How many of `seeds` end as they must not, and why the first does.

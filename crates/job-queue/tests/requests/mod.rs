@@ -47,7 +47,10 @@ impl Counted {
     /// The reads and the writes since this was called last.
     pub(crate) fn take(&self) -> (usize, usize) {
         let mut state = self.state.lock().unwrap();
-        (std::mem::take(&mut state.reads), std::mem::take(&mut state.writes))
+        (
+            std::mem::take(&mut state.reads),
+            std::mem::take(&mut state.writes),
+        )
     }
 
     pub(crate) fn plan(&self, fault: Fault) {
@@ -115,7 +118,9 @@ impl ObjectStore for Counted {
             return self.below.put_opts(location, payload, opts).await;
         };
         if fault != Fault::Refused {
-            self.below.put_opts(location, payload.clone(), opts.clone()).await?;
+            self.below
+                .put_opts(location, payload.clone(), opts.clone())
+                .await?;
         }
         // What it does may wait for this very thread, or for others.
         std::thread::spawn(then).join().unwrap();

@@ -129,7 +129,8 @@ impl LeaseState {
     }
 
     pub(in crate::object) fn remaining(&self, now: Duration) -> Duration {
-        self.until.map_or(Duration::ZERO, |until| until.saturating_sub(now))
+        self.until
+            .map_or(Duration::ZERO, |until| until.saturating_sub(now))
     }
 
     pub(in crate::object) fn holder(&self) -> Option<Holder> {
