@@ -276,7 +276,7 @@ fn many_notes_take_little_more_than_a_request_each_time() {
     }
     let (reads, writes) = store.take();
     assert!(
-        reads + writes < calls * 8 / 5,
+        reads + writes < calls * 3 / 2,
         "{reads} reads and {writes} writes for {calls} calls"
     );
     assert!(store.largest("notes.json") < 90_000);
