@@ -28,7 +28,7 @@ use crate::error::EngineError;
 use crate::health::Probes;
 #[cfg(feature = "sqlite")]
 use crate::health::StateProbe;
-use crate::kind::{CHECKER, CHECKS, LANE, WORKER};
+use crate::kind::{CHECKS, LANE, WORKER};
 use crate::requests::{Requests, Share};
 use crate::site::{
     Checks, ClockWatch, History, Recovery, RestoreTests, Retention, Scheduled, SettingNames, Site,
@@ -84,6 +84,7 @@ pub struct EngineBuilder {
     permit: Arc<dyn Permit>,
     renewal: Option<(Duration, Duration)>,
     around_vaults: Option<AroundVaults>,
+    worker: String,
 }
 
 type AroundVaults = Box<dyn FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
@@ -123,6 +124,7 @@ impl EngineBuilder {
             permit: Arc::new(Unhindered),
             renewal: None,
             around_vaults: None,
+            worker: WORKER.to_owned(),
         }
     }
 
@@ -310,8 +312,15 @@ impl EngineBuilder {
         self
     }
 
-    /// How often claims of jobs are renewed, and after how long without a renewal one counts as lost, where others may take
-    /// jobs over ([`Runner::renewing`]). If not said, every 10 seconds, and only the store says what is lost.
+    /// By which name it claims jobs; `engine` if not said. Where several engines share a queue no two that live may have the
+    /// same: what one of that name was doing is failed when this one is built.
+    pub fn worker(mut self, name: impl Into<String>) -> Self {
+        self.worker = name.into();
+        self
+    }
+
+    /// How often claims of jobs are renewed, and after how long without a renewal one counts as lost, where several engines
+    /// share a queue ([`Runner::renewing`]). If not said, every 10 seconds, and only the store says what is lost.
     pub fn renewal(mut self, every: Duration, lapse: Duration) -> Self {
         self.renewal = Some((every, lapse));
         self
@@ -359,7 +368,9 @@ impl EngineBuilder {
             self.vaults = around(self.vaults);
         }
         let now = (self.clock)();
-        for worker in [WORKER, CHECKER] {
+        // What does checks has a name of its own: a claim of one must not be taken for the other's.
+        let checker = format!("{}-checks", self.worker);
+        for worker in [&self.worker, &checker] {
             for job in self.jobs.recover(worker, None, now)? {
                 log::warn!("job {} was interrupted", job.id);
             }
@@ -427,7 +438,7 @@ impl EngineBuilder {
             ending: ending.subscribe(),
         };
         let worker = Arc::new(worker);
-        let runner = |name, lane| {
+        let runner = |name: &str, lane| {
             let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
             let worker = Arc::clone(&worker);
             let runner = Runner::new(jobs, worker, clock, name, lane);
@@ -436,7 +447,7 @@ impl EngineBuilder {
                 None => runner,
             })
         };
-        let (runner, checker) = (runner(WORKER, LANE), runner(CHECKER, CHECKS));
+        let (runner, checker) = (runner(&self.worker, LANE), runner(&checker, CHECKS));
         Ok(Engine {
             vaults,
             #[cfg(feature = "object-store")]

@@ -3,12 +3,10 @@
 use job_queue::Job;
 use serde::Serialize;
 
-/// Who does the engine's jobs. There is one engine over a queue.
+/// Who does the engine's jobs, where there is one engine over a queue.
 pub(crate) const WORKER: &str = "engine";
 /// Backups and restores never run together.
 pub(crate) const LANE: &str = job_queue::MAIN_LANE;
-/// Who does checks, beside backups and restores.
-pub(crate) const CHECKER: &str = "checker";
 /// Checks of what is stored: an hour of them holds up no backup.
 pub(crate) const CHECKS: &str = "checks";
 

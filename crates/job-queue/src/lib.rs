@@ -21,18 +21,25 @@ mod error;
 mod faulty;
 mod job;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "object-store"))]
+mod millis;
+#[cfg(feature = "object-store")]
+mod object;
 mod runner;
 mod schedule;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stop;
 mod store;
+mod table;
 
 pub use error::QueueError;
 #[cfg(feature = "conformance")]
 pub use faulty::{FaultyJobs, JobCall, JobFault};
 pub use job::{Job, JobState, MAIN_LANE, NewJob, Note, Outcome};
 pub use memory::MemoryJobs;
+#[cfg(feature = "object-store")]
+pub use object::{Holder, Lease, LeaseTiming, ObjectJobs, Uptime};
 pub use runner::{Clock, JobHandler, Runner, Waker};
 pub use schedule::{Schedule, ScheduleError, Ticker};
 #[cfg(feature = "sqlite")]

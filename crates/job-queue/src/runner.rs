@@ -119,10 +119,13 @@ impl Runner {
         }
     }
 
-    /// The same with claims that are renewed `every` so often while their jobs are done; every 10 seconds, if not said. With a
-    /// `lapse` a job is told to stop as its claim is lost once no renewal was answered for so long, by this process's own
-    /// clock, counted from before the last one that was answered went out: others may [`recover`](JobStore::recover) it then.
-    /// Without one a claim is lost only when the store says so.
+    /// The same with claims that are renewed `every` so often while their jobs are done; every 10 seconds, if not said.
+    ///
+    /// A `lapse` is for stores that several processes share. A job is told to stop, as its claim is lost, once no renewal was
+    /// answered for so long by this process's own clock, counted from before the last one that was answered went out. Jobs that
+    /// others have claimed, and not renewed for half as long again, are failed when there is nothing else to be done; and
+    /// [`run`](Self::run) looks for jobs `every` so often without being woken. Without a lapse a claim is lost only when the
+    /// store says so.
     #[must_use]
     pub fn renewing(mut self, every: Duration, lapse: Option<Duration>) -> Self {
         self.renewal = Renewal { every, lapse };
@@ -169,6 +172,14 @@ impl Runner {
             .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
 
+    /// Others may queue jobs where the store is shared.
+    async fn poll(&self) {
+        match self.renewal.lapse {
+            Some(_) => tokio::time::sleep(self.renewal.every).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Does jobs until `shutdown` is ready; a job that has begun is finished first.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
@@ -187,6 +198,7 @@ impl Runner {
                     tokio::select! {
                         () = &mut shutdown => return,
                         () = self.waker.0.notified() => {}
+                        () = self.poll() => {}
                     }
                 }
                 Err(error) => {
@@ -212,11 +224,11 @@ impl Steps {
                 log::warn!("job {} was claimed without our knowing, and not done", job.id);
             }
         }
-        let (worker, lane) = (Arc::clone(&self.worker), Arc::clone(&self.lane));
         let asked = Instant::now();
-        let claimed = self
-            .with_store(move |store| store.claim(&worker, &lane, now))
-            .await;
+        let mut claimed = self.claim(now).await;
+        if matches!(claimed, Ok(None)) && self.recover_lapsed(renewal, now).await? {
+            claimed = self.claim(now).await;
+        }
         left.claimed = claimed.is_err();
         let Some(job) = claimed? else {
             return Ok(false);
@@ -250,6 +262,27 @@ impl Steps {
             // It is somebody else's, or is just being claimed.
             _ => self.look.notify_one(),
         }
+    }
+
+    async fn claim(&self, now: OffsetDateTime) -> Result<Option<Job>, QueueError> {
+        let (worker, lane) = (Arc::clone(&self.worker), Arc::clone(&self.lane));
+        self.with_store(move |store| store.claim(&worker, &lane, now))
+            .await
+    }
+
+    /// Fails what others have begun and are not heard of, and says whether there was any.
+    async fn recover_lapsed(&self, renewal: Renewal, now: OffsetDateTime) -> Result<bool, QueueError> {
+        let Some(lapse) = renewal.lapse else {
+            return Ok(false);
+        };
+        let (worker, before) = (Arc::clone(&self.worker), now - lapse * 3 / 2);
+        let recover = move |store: &dyn JobStore| store.recover(&worker, Some(before), now);
+        let cut = self.with_store(recover).await?;
+        for job in &cut {
+            log::warn!("job {} was interrupted: nobody has renewed its claim", job.id);
+            self.ended.send_modify(|ended| *ended += 1);
+        }
+        Ok(!cut.is_empty())
     }
 
     /// Keeps a claim, and tells the work when it is to stop.

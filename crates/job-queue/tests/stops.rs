@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,6 +46,8 @@ impl JobHandler for Patient {
 struct World {
     below: Arc<MemoryJobs>,
     store: FaultyJobs,
+    /// What the clock shows.
+    second: Arc<AtomicI64>,
     runner: Arc<Runner>,
     begun: mpsc::UnboundedReceiver<()>,
     end: mpsc::UnboundedSender<()>,
@@ -64,11 +67,14 @@ fn world(every: Duration, lapse: Option<Duration>) -> World {
         end: Mutex::new(wait),
         stopped: tell_stopped,
     };
-    let clock: Clock = Arc::new(|| at(5));
+    let second = Arc::new(AtomicI64::new(5));
+    let times = Arc::clone(&second);
+    let clock: Clock = Arc::new(move || at(times.load(Ordering::SeqCst)));
     let runner = Runner::new(Arc::new(store.clone()), Arc::new(handler), clock, "w", MAIN_LANE);
     World {
         below,
         store,
+        second,
         runner: Arc::new(runner.renewing(every, lapse)),
         begun,
         end,
@@ -184,4 +190,23 @@ async fn a_claim_that_nobody_answers_for_is_lost_when_it_lapses() {
         assert_eq!(world.job().state, JobState::Processing, "it is for others to end");
         drop(release);
     }
+}
+
+#[tokio::test]
+async fn what_somebody_else_has_begun_and_left_is_failed_and_the_next_job_done_without_being_woken() {
+    let mut world = world(SOON, Some(Duration::from_secs(2)));
+    world.below.claim("other", MAIN_LANE, at(3)).unwrap();
+    world.below.enqueue(NewJob::new("b", "kind"), at(4), 9).unwrap();
+    assert!(!world.runner.step().await.unwrap(), "it may be alive");
+    let runner = Arc::clone(&world.runner);
+    let running = tokio::spawn(async move { runner.run(std::future::pending()).await });
+    world.second.store(7, Ordering::SeqCst);
+    world.begun.recv().await.unwrap();
+    let job = world.job();
+    assert_eq!(
+        (job.state, job.message.as_deref()),
+        (JobState::Failed, Some("interrupted"))
+    );
+    assert_eq!(world.below.get("b").unwrap().unwrap().state, JobState::Processing);
+    running.abort();
 }

@@ -14,7 +14,8 @@ use time::OffsetDateTime;
 
 use self::fault::Fault;
 use self::file::{move_aside, open_sound};
-use self::rows::{COLUMNS, UNREADABLE, fail_row, from_millis, load, millis, parse, storage, whole_millis};
+use self::rows::{COLUMNS, UNREADABLE, fail_row, load, parse, storage};
+use crate::millis::{from_millis, millis, whole_millis};
 use crate::store::{INTERRUPTED, check_cancel, check_end};
 use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
 

@@ -1,8 +1,9 @@
 //! Rows of the table, and what is told of one that cannot be read.
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
+use crate::millis::from_millis;
 use crate::{Job, JobState, NewJob, QueueError};
 
 pub(super) const COLUMNS: &str = "id, kind, payload, scheduled, state, message, log_tail, result, created_at, \
@@ -108,17 +109,4 @@ fn unreadable_job(row: &Row<'_>, id: &str, why: &BoxError) -> Job {
 
 pub(super) fn storage(error: impl Into<BoxError>) -> QueueError {
     QueueError::storage(error)
-}
-
-pub(super) fn millis(time: OffsetDateTime) -> i64 {
-    // Any date that `time` can hold is far below the limit.
-    i64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
-}
-
-pub(super) fn from_millis(millis: i64) -> OffsetDateTime {
-    OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::milliseconds(millis))
-}
-
-pub(super) fn whole_millis(time: OffsetDateTime) -> OffsetDateTime {
-    from_millis(millis(time))
 }
