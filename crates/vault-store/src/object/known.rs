@@ -16,7 +16,7 @@ use crate::{StoreError, VaultId};
 const AT_ONCE: usize = 64;
 /// Larger manifests are read when they are asked for.
 const SMALL: u64 = 1 << 20;
-/// So many bytes of manifests are kept, those of the latest vaults.
+/// So many bytes of manifests are kept at most, and at least half as many, those of the latest vaults.
 const KEPT: u64 = 64 << 20;
 
 #[derive(Default)]
@@ -25,6 +25,8 @@ pub(super) struct Known(Mutex<State>);
 #[derive(Default)]
 struct State {
     vaults: BTreeMap<VaultId, Seen>,
+    /// No more bytes of manifests are kept.
+    kept: u64,
     /// How many were removed: what was asked for before is not kept.
     removals: u64,
 }
@@ -106,24 +108,27 @@ impl Known {
         if state.removals == removals {
             let kept = sealed.is_sound().then(|| Arc::clone(&sealed));
             state.vaults.insert(id.clone(), Seen { tag, sealed: kept });
-            state.shrink();
+            state.shrink(sealed.bytes);
         }
         Ok(sealed)
     }
 }
 
 impl State {
-    /// Lets go of the manifests of the oldest vaults where there are too many bytes of them.
-    fn shrink(&mut self) {
-        let mut kept = 0;
+    /// Counts what was added, and lets go of the manifests of the oldest vaults where there are too many bytes of them.
+    fn shrink(&mut self, added: u64) {
+        self.kept += added;
+        if self.kept <= KEPT {
+            return;
+        }
+        self.kept = 0;
         for seen in self.vaults.values_mut().rev() {
-            let Some(sealed) = &seen.sealed else { continue };
-            if !sealed.is_sound() {
+            let Some(sealed) = seen.sealed.as_ref().filter(|sealed| sealed.is_sound()) else {
                 continue;
-            }
-            kept += sealed.bytes;
-            if kept > KEPT {
-                seen.sealed = Some(Arc::new(sealed.without_manifest()));
+            };
+            match self.kept + sealed.bytes <= KEPT / 2 {
+                true => self.kept += sealed.bytes,
+                false => seen.sealed = Some(Arc::new(sealed.without_manifest())),
             }
         }
     }

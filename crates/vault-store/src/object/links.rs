@@ -20,7 +20,7 @@ impl ObjectVaults {
     /// Addresses from which anybody can read the files of a vault until `valid_for` has passed, in the order of its manifest.
     ///
     /// # Errors
-    /// As [`VaultStore::manifest`]; [`StoreError::Failed`] where this store can sign none.
+    /// As [`manifest`](crate::VaultStore::manifest); [`StoreError::Failed`] where this store can sign none.
     pub fn links(&self, id: &VaultId, valid_for: Duration) -> Result<Vec<(FileName, String)>, StoreError> {
         let Some(signer) = self.signer.clone() else {
             return Err(StoreError::failed(

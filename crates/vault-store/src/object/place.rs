@@ -40,7 +40,7 @@ impl Drop for Threads {
 /// Work that was begun, and is given up when this is dropped.
 pub(super) struct Pending<T> {
     answer: mpsc::Receiver<Result<T, StoreError>>,
-    task: AbortHandle,
+    task: Option<AbortHandle>,
 }
 
 impl<T> Pending<T> {
@@ -51,7 +51,9 @@ impl<T> Pending<T> {
 
 impl<T> Drop for Pending<T> {
     fn drop(&mut self) {
-        self.task.abort();
+        if let Some(task) = &self.task {
+            task.abort();
+        }
     }
 }
 
@@ -91,17 +93,18 @@ impl Place {
             // Whoever asked may have stopped waiting.
             let _ = tell.send(work.await);
         });
-        let task = task.abort_handle();
+        let task = Some(task.abort_handle());
         Ok(Pending { answer, task })
     }
 
-    /// Waits for `work`, which is given up if it is not done `within` that time.
+    /// Waits for `work`, which goes on if it is not done `within` that time.
     pub(super) fn wait_at_most<T: Send + 'static>(
         &self,
         within: Duration,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let pending = self.start(work)?;
+        let mut pending = self.start(work)?;
+        pending.task = None;
         pending.answer.recv_timeout(within).map_err(no_threads)?
     }
 

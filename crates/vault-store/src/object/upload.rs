@@ -123,20 +123,21 @@ impl VaultFile for ObjectFile {
     fn finish(mut self: Box<Self>) -> Result<(), StoreError> {
         self.usable()?;
         let (objects, key, written) = (self.place.objects(), self.key.clone(), self.written);
-        let (upload, rest) = (self.upload.take(), std::mem::take(&mut self.buffer));
+        let (mut upload, rest) = (self.upload.take(), std::mem::take(&mut self.buffer));
         self.place.wait(async move {
-            let sent = match upload {
+            let sent = match &mut upload {
                 Some(upload) => upload.complete(rest).await,
                 None => objects.put(&key, rest.into()).await.map(drop),
             };
-            match sent {
-                Ok(()) => Ok(()),
-                // The answer may be lost. Nobody else writes under this key.
-                Err(error) => match objects.head(&key).await {
-                    Ok(meta) if meta.size == written => Ok(()),
-                    _ => Err(told(&key, &error)),
-                },
+            let Err(error) = sent else { return Ok(()) };
+            // The answer may be lost. Nobody else writes under this key.
+            if objects.head(&key).await.is_ok_and(|meta| meta.size == written) {
+                return Ok(());
             }
+            if let Some(upload) = upload {
+                upload.abort().await;
+            }
+            Err(told(&key, &error))
         })?;
         self.staged.finish(&self.name, self.written);
         Ok(())
@@ -188,23 +189,18 @@ impl Upload {
         Ok(())
     }
 
-    async fn complete(mut self, rest: Vec<u8>) -> object_store::Result<()> {
-        let landed = async {
-            if !rest.is_empty() {
-                self.send(rest).await?;
-            }
-            self.land(0).await
-        };
-        if let Err(error) = landed.await {
-            self.abort().await;
-            return Err(error);
+    async fn complete(&mut self, rest: Vec<u8>) -> object_store::Result<()> {
+        if !rest.is_empty() {
+            self.send(rest).await?;
         }
+        self.land(0).await?;
         self.parts.complete().await.map(drop)
     }
 
     /// Ends it, as well as that goes.
     async fn abort(mut self) {
-        self.flying.shutdown().await;
+        // A part that lands after the end would stay.
+        while self.flying.join_next().await.is_some() {}
         if let Err(error) = self.parts.abort().await {
             log::warn!(
                 "An upload could not be aborted, and its parts stay until a rule of the bucket ends them: {error}"
