@@ -8,6 +8,7 @@ mod browse;
 mod chosen;
 mod chroot;
 mod claims;
+mod cli;
 mod common;
 mod consistency;
 mod counters;

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineError, FilesSource, Recovery, SettingNames, StateSource, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, EngineError, FilesSource, Recovery, SettingNames, StateSource,
+    ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::tree::ZnodePath;
@@ -50,7 +51,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         .map(tls::server_config)
         .transpose()
         .map_err(StartError::Tls)?;
-    let engine = engine(&settings)?;
+    let engine = builder(&settings)?.build()?;
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
         address: address.to_string(),
@@ -82,7 +83,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     Ok(())
 }
 
-fn engine(settings: &Settings) -> Result<Engine, EngineError> {
+/// Begins an engine as `settings` say, over the storage that they name, which is locked from here on.
+///
+/// # Errors
+/// [`EngineError::Storage`].
+pub fn builder(settings: &Settings) -> Result<EngineBuilder, EngineError> {
     let ensemble =
         ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
     let mut builder = Engine::builder(Arc::new(ensemble))
@@ -114,7 +119,7 @@ fn engine(settings: &Settings) -> Result<Engine, EngineError> {
     if let Some(schedule) = settings.schedule.clone() {
         builder = builder.schedule(schedule);
     }
-    builder.build()
+    Ok(builder)
 }
 
 /// Ready at the first SIGTERM or SIGINT. The second ends the process at once.
