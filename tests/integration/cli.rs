@@ -1,102 +1,15 @@
-//! The command line, as its users have it: what it prints, what it does, and how it ends.
+//! The command line, as its users have it: what it prints, and what it does.
 
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use serde_json::Value;
-use zk_backup_testkit::{Daemon, PASSWORD, USER};
 
-use crate::common::clients::{closed, observer};
+use crate::common::cli::{Cli, lines};
+use crate::common::clients::observer;
 use crate::common::daemons::daemon;
-use crate::common::servers::{nobody, server};
+use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
-
-/// The command line, with nothing of this process's environment.
-struct Cli {
-    settings: Vec<(String, String)>,
-    first: Vec<String>,
-}
-
-impl Cli {
-    fn of_server(daemon: &Daemon) -> Self {
-        let url = format!("http://{}", daemon.address);
-        let settings = [
-            ("ZK_BACKUP_URL", &*url),
-            ("ZK_BACKUP_USERNAME", USER),
-            ("ZK_BACKUP_PASSWORD", PASSWORD),
-        ];
-        Self {
-            settings: settings
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .to_vec(),
-            first: Vec::new(),
-        }
-    }
-
-    fn of_storage(storage: &Path, zookeeper: Option<&str>) -> Self {
-        let mut first = vec!["--storage".to_owned(), storage.to_str().unwrap().to_owned()];
-        if let Some(zookeeper) = zookeeper {
-            first.extend(["--zookeeper".to_owned(), zookeeper.to_owned()]);
-        }
-        Self {
-            settings: Vec::new(),
-            first,
-        }
-    }
-
-    fn with(mut self, key: &str, value: &str) -> Self {
-        self.settings.retain(|(known, _)| known != key);
-        self.settings.push((key.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_cli-under-test"))
-            .env_clear()
-            .envs(self.settings.iter().map(|(key, value)| (key, value)))
-            .args(&self.first)
-            .args(args)
-            .output()
-            .unwrap()
-    }
-
-    /// What is printed where it ends with `exit`.
-    fn ends(&self, exit: i32, args: &[&str]) -> (String, String) {
-        let output = self.run(args);
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        let (out, err) = (text(output.stdout), text(output.stderr));
-        assert_eq!(output.status.code(), Some(exit), "{args:?}\n{out}\n{err}");
-        assert!(!out.contains(PASSWORD) && !err.contains(PASSWORD), "{out}\n{err}");
-        (out, err)
-    }
-
-    fn ok(&self, args: &[&str]) -> String {
-        let (out, err) = self.ends(0, args);
-        assert_eq!(err, "", "{args:?}: {out}");
-        out
-    }
-
-    /// The JSON lines of what ends well.
-    fn json(&self, args: &[&str]) -> Vec<Value> {
-        lines(&self.ok(&[args, &["--json"]].concat()))
-    }
-
-    /// Takes a backup, and returns its id.
-    fn back_up(&self, args: &[&str]) -> String {
-        let lines = self.json(&[&["backup", "--wait"], args].concat());
-        lines.last().unwrap()["task_id"].as_str().unwrap().to_owned()
-    }
-}
-
-fn lines(text: &str) -> Vec<Value> {
-    let line = |line: &str| -> Value { serde_json::from_str(line).unwrap() };
-    let lines: Vec<_> = text.lines().map(line).collect();
-    for line in &lines {
-        assert!(line["message_type"].is_string(), "{line}");
-    }
-    lines
-}
 
 /// Back up, break, look, compare, restore: by a server, and without one. Both print the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -242,62 +155,6 @@ async fn the_day_that_something_broke() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn how_it_ends_says_what_happened() {
-    let zookeeper = server();
-    let outside = observer(&zookeeper).await;
-    plant(&outside, &[("/config", b"3"), ("/secret", b"s")]).await;
-    let storage = tempfile::tempdir().unwrap();
-    let served = daemon(&zookeeper.address(), storage.path(), &[]);
-    let cli = Cli::of_server(&served);
-
-    let (_, why) = cli.ends(10, &["show", "20200101T000000"]);
-    assert!(why.contains("backup 20200101T000000 not found"), "{why}");
-    assert_eq!(why.lines().count(), 1, "{why}");
-    cli.ends(10, &["restore", "latest", "--dry-run"]);
-    cli.ends(10, &["show", "latest"]);
-    cli.ends(10, &["watch", "none"]);
-    cli.ends(2, &["show"]);
-    cli.ends(2, &["restore", "latest", "--rename", "/a"]);
-    cli.ends(2, &["browse", "latest", "--password", "x"]);
-    let (out, _) = cli.ends(0, &["--help"]);
-    for line in ["ZK_BACKUP_PASSWORD_FILE", "12  credentials missing or wrong"] {
-        assert!(out.contains(line), "{out}");
-    }
-    let id = cli.back_up(&[]);
-    let (_, why) = cli.ends(10, &["browse", &id, "/none", "--json"]);
-    let error: Value = serde_json::from_str(why.trim()).unwrap();
-    assert_eq!(
-        (&error["message_type"], &error["exit_code"]),
-        (&"error".into(), &10.into())
-    );
-    assert_eq!(error["code"], "znode_not_found");
-
-    for (password, told) in [("wrong", "does not take these"), ("", "set ZK_BACKUP_USERNAME")] {
-        let mut cli = Cli::of_server(&served).with("ZK_BACKUP_PASSWORD", password);
-        if password.is_empty() {
-            cli = cli.with("ZK_BACKUP_USERNAME", "");
-        }
-        let (_, why) = cli.ends(12, &["backup"]);
-        assert!(why.contains(told), "{why}");
-    }
-    let (_, why) = Cli::of_server(&served)
-        .with("ZK_BACKUP_URL", &format!("http://{}", nobody()))
-        .ends(1, &["ls"]);
-    assert!(why.contains("does the server run there?"), "{why}");
-
-    // What nobody may read makes a backup partial, unless that is allowed.
-    let hidden = vec![zookeeper_async::Acl::new(
-        zookeeper_async::Permission::ALL,
-        "digest",
-        closed().entries()[0].id.clone(),
-    )];
-    outside.set_acl("/secret", hidden, None).await.unwrap();
-    let (_, why) = cli.ends(3, &["backup", "--wait"]);
-    assert!(why.contains("is partial") && why.contains("/secret"), "{why}");
-    assert!(cli.ok(&["ls"]).contains("partial"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_znodes_do_not_reach_the_terminal() {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
@@ -369,10 +226,7 @@ async fn one_ensemble_is_copied_into_another() {
     )
     .await;
     plant(&target, &[("/config", b"0"), ("/stays", b"s")]).await;
-    let cli = Cli {
-        settings: Vec::new(),
-        first: Vec::new(),
-    };
+    let cli = Cli::alone();
     let ends = ["copy", "--from", &from.address(), "--to", &to.address()];
     let (plan, why) = cli.ends(2, &[&ends[..], &["--root", "/config"]].concat());
     assert!(
@@ -393,10 +247,7 @@ async fn one_ensemble_is_copied_into_another() {
 
 #[test]
 fn shells_and_manuals_are_written() {
-    let cli = Cli {
-        settings: Vec::new(),
-        first: Vec::new(),
-    };
+    let cli = Cli::alone();
     for shell in ["bash", "zsh", "fish"] {
         assert!(cli.ok(&["completions", shell]).contains("restoretest"));
     }

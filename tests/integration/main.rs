@@ -9,6 +9,7 @@ mod chosen;
 mod chroot;
 mod claims;
 mod cli;
+mod cli_ends;
 mod common;
 mod consistency;
 mod counters;

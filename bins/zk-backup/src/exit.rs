@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::text::{clean, clean_json};
+
 /// What the caller's script is told. The numbers are promised in `--help` and `docs/CLI.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -70,15 +72,19 @@ impl Failure {
         self.message.is_empty()
     }
 
-    /// As a line of JSON says it.
+    /// The line that the user, or a script, is told. Nothing in it moves the cursor.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
-        json!({
+    pub fn line(&self, is_json: bool) -> String {
+        if !is_json {
+            return format!("zk-backup: {}", clean(&self.message));
+        }
+        let line = json!({
             "message_type": "error",
             "message": self.message,
             "code": self.code,
             "exit_code": self.exit as u8,
-        })
+        });
+        clean_json(&line.to_string()).into_owned()
     }
 }
 

@@ -110,19 +110,17 @@ pub(crate) fn line(job: &Job, progress: &Progress) -> String {
 ///
 /// # Errors
 /// Why it failed.
-pub(crate) fn check(job: &Job) -> Result<(), Failure> {
+pub(crate) fn check(api: &Api, job: &Job) -> Result<(), Failure> {
     if job.is_successful() {
         return Ok(());
     }
+    let (kind, id, state) = (&job.kind, &job.task_id, job.status.to_lowercase());
     let why = job.message.as_deref().unwrap_or("no reason is known");
-    let what = job.status.to_lowercase();
-    Err(Failure::failed(format!(
-        "{} {} {what}: {}; `zk-backup watch {}` shows all of it",
-        job.kind,
-        job.task_id,
-        clean(why),
-        job.task_id
-    )))
+    let next = match api.is_here() {
+        true => String::new(),
+        false => format!("; `zk-backup watch {id}` shows all of it"),
+    };
+    Err(Failure::failed(format!("{kind} {id} {state}: {why}{next}")))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use anstream::AutoStream;
 use clap::Parser as _;
-use zk_backup::{Cli, Exit, Failure, Screen, clean, listen, run};
+use zk_backup::{Cli, Exit, Screen, listen, run};
 
+#[allow(clippy::print_stderr)] // this is where people are told
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -20,22 +20,15 @@ fn main() -> ExitCode {
         }
     };
     listen();
-    let mut out = AutoStream::auto(std::io::stdout());
-    let mut screen = Screen::coloured(&mut out, cli.global.json);
+    let mut out = std::io::stdout();
+    let mut screen = Screen::stdout(&mut out, cli.global.json);
     match run(&cli, &mut screen) {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            tell(&failure, cli.global.json);
+            if !failure.is_silent() {
+                eprintln!("{}", failure.line(cli.global.json));
+            }
             failure.exit.into()
         }
-    }
-}
-
-#[allow(clippy::print_stderr)] // this is where people are told
-fn tell(failure: &Failure, is_json: bool) {
-    match failure {
-        failure if failure.is_silent() => {}
-        failure if is_json => eprintln!("{}", failure.to_json()),
-        failure => eprintln!("zk-backup: {}", clean(&failure.message)),
     }
 }

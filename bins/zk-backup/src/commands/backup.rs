@@ -86,7 +86,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
             format!("backup {id} is partial: {why}; `zk-backup show {id}` names what is missing"),
         ));
     }
-    jobs::check(&job.view)?;
+    jobs::check(api, &job.view)?;
     let backup = backup?;
     if !screen.is_json() {
         let view = &backup.view;

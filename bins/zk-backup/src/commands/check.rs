@@ -54,14 +54,14 @@ fn check(path: &str, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<
     let job = jobs::follow(api, &job, quiet, Some(screen))?;
     if screen.is_json() {
         screen.json("job", job.json)?;
-        return jobs::check(&job.view).map(|()| Exit::Done);
+        return jobs::check(api, &job.view).map(|()| Exit::Done);
     }
     let mut facts = Vec::new();
     flatten("", &job.view.result, &mut facts);
     for (name, fact) in facts {
         screen.line(&format!("{}: {}", name.trim(), clean(&fact)), None)?;
     }
-    jobs::check(&job.view)?;
+    jobs::check(api, &job.view)?;
     screen.line(
         &format!("{} {} is well", job.view.kind, clean(&job.view.task_id)),
         Some(Look::Good),

@@ -137,7 +137,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     } else {
         show(&plan.view, "would be", screen)?;
     }
-    jobs::check(&plan.view)?;
+    jobs::check(api, &plan.view)?;
     if args.dry_run {
         return Ok(ended(&plan.view));
     }
@@ -166,7 +166,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     } else {
         show(&done.view, "were", screen)?;
     }
-    jobs::check(&done.view)?;
+    jobs::check(api, &done.view)?;
     if !screen.is_json() {
         screen.line(
             &format!("restored from {}", clean(&done.view.vault)),

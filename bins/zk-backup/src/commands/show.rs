@@ -67,8 +67,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             },
         ),
         (
-            "pinned".to_owned(),
-            if view.evictable { "no" } else { "yes, or damaged" }.to_owned(),
+            "policies".to_owned(),
+            if view.evictable {
+                "may evict it"
+            } else {
+                "leave it"
+            }
+            .to_owned(),
         ),
     ];
     if let Some(znodes) = view.znodes {

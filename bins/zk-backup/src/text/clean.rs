@@ -36,7 +36,7 @@ fn escaped(text: &str, hostile: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// `text` on one line, such as a path: control and invisible characters are shown as `\u{…}`.
 #[must_use]
-pub fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     escaped(text, is_hostile)
 }
 

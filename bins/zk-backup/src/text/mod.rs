@@ -5,8 +5,7 @@ mod human;
 mod screen;
 mod table;
 
-pub use clean::clean;
-pub(crate) use clean::{clean_json, clean_text};
+pub(crate) use clean::{clean, clean_json, clean_text};
 pub(crate) use human::{age, bytes, count, exact, parse_time, percent, spent};
 pub(crate) use screen::Look;
 pub use screen::Screen;

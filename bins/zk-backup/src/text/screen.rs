@@ -1,7 +1,8 @@
 //! Where a command writes what was asked for: lines for people, or JSON lines.
 
-use std::io::{self, Write};
+use std::io::{self, Stdout, Write};
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
@@ -50,17 +51,18 @@ impl std::fmt::Debug for Screen<'_> {
 }
 
 impl<'a> Screen<'a> {
-    /// Writes lines with colours, which `out` takes out where there is no terminal.
-    pub fn coloured(out: &'a mut dyn Write, is_json: bool) -> Self {
+    /// Writes to stdout, with colours where it is a terminal that has them and nobody wants none (`NO_COLOR`).
+    pub fn stdout(out: &'a mut Stdout, is_json: bool) -> Self {
         Self {
+            is_coloured: AutoStream::choice(&*out) != ColorChoice::Never,
             out,
             is_json,
-            is_coloured: true,
         }
     }
 
     /// Writes lines without colours.
-    pub fn plain(out: &'a mut dyn Write, is_json: bool) -> Self {
+    #[cfg(test)]
+    pub(crate) fn plain(out: &'a mut dyn Write, is_json: bool) -> Self {
         Self {
             out,
             is_json,

@@ -51,7 +51,8 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         walk(api, &id, &path, &mut lines)?;
         return Ok(Exit::Done);
     }
-    let at = args.output.display();
+    let at = args.output.display().to_string();
+    let at = clean(&at);
     if args.output.exists() && !args.force {
         return Err(Failure::usage(format!(
             "{at} is there already: add --force to replace it"
