@@ -39,10 +39,10 @@ pub struct Cli {
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
     /// The server, such as https://zk-backup:8443
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "storage")]
+    #[arg(long, global = true, value_name = "URL")]
     pub url: Option<String>,
     /// A profile of the configuration file
-    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["url", "storage"])]
+    #[arg(long, global = true, value_name = "NAME")]
     pub profile: Option<String>,
     /// The configuration file (default: $XDG_CONFIG_HOME/zk-backup/config.toml)
     #[arg(long, global = true, value_name = "FILE")]
@@ -54,10 +54,10 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub storage: Option<PathBuf>,
     /// With --storage: ZooKeeper's servers, as ZOOKEEPER_HOST has them; identity and TLS come from the server's variables
-    #[arg(long, global = true, value_name = "HOSTS", requires = "storage")]
+    #[arg(long, global = true, value_name = "HOSTS")]
     pub zookeeper: Option<String>,
     /// With --storage: do first what waits in the storage, as its server would
-    #[arg(long, global = true, requires = "storage")]
+    #[arg(long, global = true)]
     pub do_waiting: bool,
     /// Write JSON lines, each with its message_type
     #[arg(long, global = true)]

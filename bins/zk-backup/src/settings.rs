@@ -81,6 +81,7 @@ impl Target {
             let text = environment(name)?.into_string().ok()?;
             Some(text).filter(|text| !text.is_empty())
         };
+        check_together(global)?;
         if let Some(directory) = global.storage.clone() {
             let zookeeper = global.zookeeper.clone().or_else(|| given("ZOOKEEPER_HOST"));
             return Ok(Self::Storage { directory, zookeeper });
@@ -123,6 +124,29 @@ impl Target {
             ca: global.ca.clone().or(profile.ca),
         })
     }
+}
+
+/// Refuses flags that do not go together. The parser cannot: one may stand before the command, and another after it.
+fn check_together(global: &Global) -> Result<(), Failure> {
+    let given = [
+        ("--url", global.url.is_some()),
+        ("--profile", global.profile.is_some()),
+        ("--storage", global.storage.is_some()),
+    ];
+    let given: Vec<_> = given
+        .into_iter()
+        .filter(|(_, is)| *is)
+        .map(|(flag, _)| flag)
+        .collect();
+    if given.len() > 1 {
+        let why = format!("{} each say where: give one of them", given.join(" and "));
+        return Err(Failure::usage(why));
+    }
+    if global.storage.is_none() && (global.zookeeper.is_some() || global.do_waiting) {
+        let why = "--zookeeper and --do-waiting go with --storage: a server knows its own ZooKeeper";
+        return Err(Failure::usage(why));
+    }
+    Ok(())
 }
 
 fn from_environment(given: &impl Fn(&str) -> Option<String>) -> Result<Option<Credentials>, Failure> {
@@ -259,6 +283,29 @@ mod tests {
         let (url, credentials) = server(target(&Global::default(), &[]).unwrap());
         assert_eq!((&*url, credentials), (USUAL, None));
         assert!(target(&Global::default(), &[("ZK_BACKUP_USERNAME", "bob")]).is_err());
+    }
+
+    #[test]
+    fn there_is_one_place_to_ask() {
+        let storage = Global {
+            storage: Some("/storage".into()),
+            zookeeper: Some("zk1".to_owned()),
+            ..Global::default()
+        };
+        assert!(matches!(
+            target(&storage, &ENVIRONMENT),
+            Ok(Target::Storage { .. })
+        ));
+        let both = Global {
+            url: Some(USUAL.to_owned()),
+            ..storage.clone()
+        };
+        assert_eq!(target(&both, &[]).unwrap_err().exit, Exit::Usage);
+        let nowhere = Global {
+            storage: None,
+            ..storage
+        };
+        assert_eq!(target(&nowhere, &[]).unwrap_err().exit, Exit::Usage);
     }
 
     #[test]
