@@ -37,6 +37,7 @@ pub struct Cli {
 
 /// What every command takes.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Where, and how it is told")]
 pub struct Global {
     /// The server, such as https://zk-backup:8443
     #[arg(long, global = true, value_name = "URL")]

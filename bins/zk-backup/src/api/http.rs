@@ -151,6 +151,9 @@ impl Http {
         }
         let answer: Value = serde_json::from_str(text).unwrap_or_default();
         let code = answer.get("code").and_then(Value::as_str).map(str::to_owned);
+        // Of an unknown job the answer has no code.
+        let is_job = status == 404 && code.is_none() && answer.get("message").is_some();
+        let code = code.or_else(|| is_job.then(|| "job_not_found".to_owned()));
         let said = answer.get("message").and_then(Value::as_str).or(answer.as_str());
         let said = said.map_or_else(
             || format!("the server answered {status}"),
@@ -186,6 +189,8 @@ impl Http {
                 Exit::Failed,
                 "this server is older than the command, or it is something else",
             ),
+            (404, Some("znode_not_found")) => (Exit::NotFound, "`zk-backup browse` shows what a backup has"),
+            (404, Some("job_not_found")) => (Exit::NotFound, "it may have ended long ago"),
             (404, _) => (Exit::NotFound, "`zk-backup ls` shows the backups that there are"),
             (406, _) => (Exit::Failed, ""),
             (409, None | Some("backup_in_use")) => (Exit::InUse, "wait until that job has ended"),

@@ -137,9 +137,11 @@ impl Api {
         loop {
             let start = offset.to_string();
             let query = [("from", from), ("to", to), ("offset", &start), ("limit", &limit)];
-            let diff: Told<Diff> = Told::of(self.http.get("/diff", &query)?)?;
-            let found = &diff.view.differences;
-            for difference in found {
+            let mut diff: Told<Diff> = Told::of(self.http.get("/diff", &query)?)?;
+            let found = &mut diff.view.differences;
+            // They come in the order in which they were found.
+            found.sort_by(|one, other| one.path.cmp(&other.path));
+            for difference in &*found {
                 each(&difference.path, &difference.change)?;
             }
             offset += found.len();

@@ -5,12 +5,11 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
-use super::dbs;
-use super::show::flatten;
+use super::{dbs, plan};
 use crate::api::{Api, Job};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
-use crate::text::{Look, Screen, clean, count};
+use crate::text::{Look, Screen, clean};
 
 /// Later than any backup: the newest that has what is asked for.
 const LATEST: i64 = 253_402_300_799_000;
@@ -131,32 +130,35 @@ fn pair(rename: &str) -> Result<(String, String), Failure> {
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
     let mut body = args.body()?;
     let job = api.start("/restore", &body)?;
-    let plan = jobs::follow(api, &job, quiet, None)?;
+    let planned = jobs::follow(api, &job, quiet, None)?;
     if screen.is_json() {
-        screen.json("plan", plan.json)?;
+        screen.json("plan", planned.json)?;
     } else {
-        show(&plan.view, "would be", screen)?;
+        plan::show(&planned.view, "would be", screen)?;
     }
-    jobs::check(api, &plan.view)?;
+    jobs::check(api, &planned.view)?;
     if args.dry_run {
-        return Ok(ended(&plan.view));
+        return Ok(ended(&planned.view));
     }
-    if args.strategy == Strategy::Online && is_nothing(&plan.view.result) {
+    if args.strategy == Strategy::Online && plan::is_nothing(&planned.view.result) {
         if !screen.is_json() {
             screen.line(
                 "ZooKeeper is as in the backup: there is nothing to do",
                 Some(Look::Good),
             )?;
         }
-        return Ok(ended(&plan.view));
+        return Ok(ended(&planned.view));
     }
     if !args.yes {
-        ask(&format!("Restore {} as shown?", clean(&plan.view.vault)), screen)?;
+        ask(
+            &format!("Restore {} as shown?", clean(&planned.view.vault)),
+            screen,
+        )?;
     }
     // What was shown is of this backup, though a newer one may have come meanwhile.
     if let Some(body) = body.as_object_mut() {
         body.remove("before");
-        body.insert("vault".to_owned(), plan.view.vault.clone().into());
+        body.insert("vault".to_owned(), planned.view.vault.clone().into());
         body.insert("dry_run".to_owned(), false.into());
     }
     let job = api.start("/restore", &body)?;
@@ -164,7 +166,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     if screen.is_json() {
         screen.json("job", done.json)?;
     } else {
-        show(&done.view, "were", screen)?;
+        plan::show(&done.view, "were", screen)?;
     }
     jobs::check(api, &done.view)?;
     if !screen.is_json() {
@@ -198,112 +200,12 @@ pub(super) fn ask(question: &str, screen: &Screen<'_>) -> Result<(), Failure> {
     }
 }
 
-fn number(report: &Value, field: &str) -> u64 {
-    report.get(field).and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Whether the plan changes nothing.
-fn is_nothing(result: &Value) -> bool {
-    let report = result.get("report");
-    let changes = [
-        "created",
-        "data_changed",
-        "acl_changed",
-        "deleted",
-        "failed",
-        "counters_raised",
-        "counters_left",
-        "finished",
-        "unfinished",
-    ];
-    report.is_some_and(|report| changes.iter().all(|field| number(report, field) == 0))
-}
-
 /// A restore of a backup that lacks something is partial.
 fn ended(job: &Job) -> Exit {
     match job.result.get("partial").and_then(Value::as_bool) {
         Some(true) => Exit::Partial,
         _ => Exit::Done,
     }
-}
-
-/// What a restore does, or did.
-fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let Some(report) = job.result.get("report") else {
-        // By files.
-        let mut facts = Vec::new();
-        flatten("", &job.result, &mut facts);
-        for (name, fact) in facts {
-            screen.line(&format!("{}: {fact}", name.trim()), None)?;
-        }
-        return Ok(());
-    };
-    let entries = |field: &str| {
-        report
-            .get(field)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let text = |entry: &Value, field: &str| clean(entry[field].as_str().unwrap_or_default()).into_owned();
-    let differences = entries("differences");
-    for entry in &differences {
-        let (mark, look) = match entry["change"].as_str() {
-            Some("create") => ('+', Look::Good),
-            Some("delete") => ('-', Look::Bad),
-            _ => ('~', Look::Changed),
-        };
-        let what = match entry["change"].as_str() {
-            Some("data") => "  (data)",
-            Some("acl") => "  (ACL)",
-            _ => "",
-        };
-        screen.line(&format!("{mark} {}{what}", text(entry, "path")), Some(look))?;
-    }
-    let fields = ["created", "data_changed", "acl_changed", "deleted"];
-    let all: u64 = fields.iter().map(|field| number(report, field)).sum();
-    let more = all.saturating_sub(differences.len() as u64);
-    if more > 0 && !differences.is_empty() {
-        screen.line(&format!("… and {} more", count(more)), Some(Look::Dim))?;
-    }
-    let of = |field| count(number(report, field));
-    screen.line(
-        &format!(
-            "{} {tense} created, {} given other data, {} another ACL, {} deleted; {} are as in the backup",
-            of("created"),
-            of("data_changed"),
-            of("acl_changed"),
-            of("deleted"),
-            of("unchanged"),
-        ),
-        None,
-    )?;
-    for (field, words) in [
-        ("left_alone", "ephemeral znodes and their parents are left alone"),
-        ("unknown", "the backup could not read, and are left as they are"),
-        ("met", "were created by others meanwhile, and are left alone"),
-        ("counters_raised", "counters of sequential children are raised"),
-        ("unfinished", "are left unfinished: restore again to finish them"),
-    ] {
-        if number(report, field) > 0 {
-            screen.line(&format!("{} {words}", of(field)), None)?;
-        }
-    }
-    for entry in entries("failures").iter().chain(&entries("counters_left_behind")) {
-        screen.line(
-            &format!("! {}: {}", text(entry, "path"), text(entry, "why")),
-            Some(Look::Bad),
-        )?;
-    }
-    for note in job.result["notes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
-        screen.line(&format!("note: {}", clean(note)), None)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

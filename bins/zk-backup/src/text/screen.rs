@@ -76,7 +76,7 @@ impl<'a> Screen<'a> {
         self.is_json
     }
 
-    /// Writes a line for people. What comes from outside must be [`clean`](super::clean) in it.
+    /// Writes a line for people. What comes from outside must be clean in it.
     ///
     /// # Errors
     /// When nobody takes it.
