@@ -9,6 +9,8 @@ mod buckets;
 mod chosen;
 mod chroot;
 mod claims;
+mod cli;
+mod cli_ends;
 mod common;
 mod consistency;
 mod counters;

@@ -40,7 +40,7 @@ pub use access::{Access, Credentials};
 pub use args::Args;
 pub use server::{ServeOptions, serve};
 pub use settings::{Checks, Encryption, LogFormat, Settings, SettingsError, TestPlace};
-pub use start::{StartError, run};
+pub use start::{StartError, builder, run};
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
 /// `#[global_allocator]`, as the server's own does.
 #[cfg(feature = "jemalloc")]

@@ -5,16 +5,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineError, Ensemble, FilesSource, Recovery, RestoreTests, SettingNames,
-    StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use vault_store::SealedStore;
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket;
-use crate::{Args, Encryption, ServeOptions, Settings, SettingsError, logging, serve, tls};
+use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
 /// The server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +56,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
-    let engine = engine(&settings)?;
+    let engine = builder(&settings)?.build()?;
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
         address: address.to_string(),
@@ -91,7 +90,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     Ok(())
 }
 
-fn engine(settings: &Settings) -> Result<Engine, StartError> {
+/// Begins an engine as `settings` say, over the storage that they name, which is locked from here on.
+///
+/// # Errors
+/// [`StartError`].
+pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
     let ensemble =
         ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
     let builder = Engine::builder(Arc::new(ensemble));
@@ -122,12 +125,8 @@ fn engine(settings: &Settings) -> Result<Engine, StartError> {
         let config = settings.zookeeper.clone();
         states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));
     }
-    if let Some(Encryption {
-        recipients,
-        identities,
-    }) = settings.encryption.clone()
-    {
-        builder = builder.around_vaults(|below| Arc::new(SealedStore::new(below, recipients, identities)));
+    if let Some(encryption) = settings.encryption.clone() {
+        builder = builder.around_vaults(|below| encryption.around(below));
     }
     builder = builder.states(states).recovery(Recovery {
         directory: settings.storage.join("recover"),
@@ -150,7 +149,7 @@ fn engine(settings: &Settings) -> Result<Engine, StartError> {
     if let Some(schedule) = checks.test_schedule.clone() {
         builder = builder.restore_test_schedule(schedule);
     }
-    Ok(builder.build()?)
+    Ok(builder)
 }
 
 /// Where backups are restored for a test, reached as the ensemble is that is backed up.

@@ -1,6 +1,7 @@
 //! What the suites share. They import from here, and nothing from one another.
 
 pub(crate) mod buckets;
+pub(crate) mod cli;
 pub(crate) mod clients;
 pub(crate) mod daemons;
 pub(crate) mod servers;

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use vault_store::{Identities, KeyError, Recipients};
+use vault_store::{Identities, KeyError, Recipients, SealedStore, VaultStore};
 
 use super::values::{SettingsError, given};
 use crate::Args;
@@ -19,6 +20,14 @@ pub struct Encryption {
     pub recipients: Recipients,
     /// What opens them. Without, nothing can be restored here.
     pub identities: Option<Identities>,
+}
+
+impl Encryption {
+    /// The store that seals what it puts into `below`, and opens what the identities open.
+    #[must_use]
+    pub fn around(self, below: Arc<dyn VaultStore>) -> Arc<dyn VaultStore> {
+        Arc::new(SealedStore::new(below, self.recipients, self.identities))
+    }
 }
 
 pub(super) fn encryption(args: &Args) -> Result<Option<Encryption>, SettingsError> {

@@ -1,0 +1,234 @@
+//! What is read of the server's answers. All of an answer is kept beside it, for JSON lines.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::not_understood;
+use crate::exit::Failure;
+
+/// What is read of an answer, and all of it as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Told<T> {
+    /// What is read.
+    pub view: T,
+    /// All of it.
+    pub json: Value,
+}
+
+impl<T: DeserializeOwned> Told<T> {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// It is none of this kind.
+    pub(crate) fn of(json: Value) -> Result<Self, Failure> {
+        let view = T::deserialize(&json).map_err(not_understood)?;
+        Ok(Self { view, json })
+    }
+}
+
+/// A backup, as `GET /listbackups/<id>` has it.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Backup {
+    pub id: String,
+    pub ts: i64,
+    pub spent_time: String,
+    pub size: String,
+    pub db_list: Value,
+    pub evictable: bool,
+    pub locked: bool,
+    pub exit_code: i32,
+    pub valid: bool,
+    #[serde(default)]
+    pub canceled: bool,
+    pub mode: String,
+    pub exception: Option<String>,
+    pub consistency: Option<String>,
+    pub znodes: Option<u64>,
+}
+
+impl Backup {
+    /// Bytes that it takes.
+    #[must_use]
+    pub(crate) fn bytes(&self) -> u64 {
+        self.size.trim_end_matches('b').parse().unwrap_or(0)
+    }
+
+    /// How long it took, in ms.
+    #[must_use]
+    pub(crate) fn spent_ms(&self) -> u64 {
+        self.spent_time.trim_end_matches("ms").parse().unwrap_or(0)
+    }
+
+    /// The subtrees that it is of; none means all.
+    #[must_use]
+    pub(crate) fn roots(&self) -> Vec<String> {
+        let roots = self.db_list.as_array();
+        let roots = roots.into_iter().flatten().filter_map(Value::as_str);
+        roots
+            .map(|root| format!("/{}", root.trim_start_matches('/')))
+            .collect()
+    }
+
+    /// How it is, in a word.
+    #[must_use]
+    pub(crate) fn standing(&self) -> &'static str {
+        match self.exit_code {
+            _ if self.locked => "writing",
+            _ if self.canceled => "canceled",
+            2 => "partial",
+            0 if self.valid => "ok",
+            0 => "damaged",
+            _ => "failed",
+        }
+    }
+}
+
+/// A job, as `GET /jobstatus/<id>` has it.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Job {
+    pub status: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub task_id: String,
+    pub vault: String,
+    pub message: Option<String>,
+    pub progress: Option<Progress>,
+    pub created_at: Option<String>,
+    pub started_at: Option<String>,
+    pub finished_at: Option<String>,
+    #[serde(default)]
+    pub result: Value,
+}
+
+impl Job {
+    /// Whether it has ended, well or not.
+    #[must_use]
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(&*self.status, "Successful" | "Failed" | "Canceled")
+    }
+
+    /// Whether it has ended well.
+    #[must_use]
+    pub(crate) fn is_successful(&self) -> bool {
+        self.status == "Successful"
+    }
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Progress {
+    #[serde(default)]
+    pub znodes: u64,
+    #[serde(default)]
+    pub bytes: u64,
+    pub expected: Option<u64>,
+    #[serde(default)]
+    pub phase: String,
+}
+
+/// A znode, with its data and ACL where one was asked for.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Znode {
+    pub path: String,
+    pub name: String,
+    pub kind: Option<String>,
+    pub ttl_ms: Option<u64>,
+    pub role: String,
+    pub size: u64,
+    pub children: u64,
+    pub stat: Value,
+    pub data: Option<String>,
+    pub acl: Option<Vec<AclEntry>>,
+}
+
+impl Znode {
+    /// Its data.
+    ///
+    /// # Errors
+    /// They came in no base64.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, Failure> {
+        let data = self.data.as_deref().unwrap_or_default();
+        let bytes = STANDARD.decode(data);
+        bytes.map_err(|error| Failure::failed(format!("the server sent data that cannot be read: {error}")))
+    }
+
+    /// A number of its `Stat`.
+    #[must_use]
+    pub(crate) fn stat(&self, field: &str) -> i64 {
+        self.stat.get(field).and_then(Value::as_i64).unwrap_or(0)
+    }
+}
+
+/// Who may do what with a znode.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs)] // the fields are ZooKeeper's
+pub(crate) struct AclEntry {
+    pub perms: u32,
+    pub scheme: String,
+    pub id: String,
+}
+
+impl std::fmt::Display for AclEntry {
+    /// As `zkCli` has it: `scheme:id:permissions`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:", self.scheme, self.id)?;
+        for (bit, letter) in [(4, 'c'), (8, 'd'), (1, 'r'), (2, 'w'), (16, 'a')] {
+            if self.perms & bit != 0 {
+                write!(f, "{letter}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Some children of a znode.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ZnodePage {
+    /// How many there are in all.
+    pub total: usize,
+    /// Those that were asked for.
+    pub znodes: Vec<Value>,
+}
+
+/// What differs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Diff {
+    pub added: u64,
+    pub removed: u64,
+    pub data_changed: u64,
+    pub acl_changed: u64,
+    pub unknown: u64,
+    #[serde(default)]
+    pub unknown_paths: Vec<String>,
+    pub(crate) differences: Vec<Difference>,
+}
+
+impl Diff {
+    /// How many differences are counted.
+    pub(crate) fn counted(&self) -> u64 {
+        self.added + self.removed + self.data_changed + self.acl_changed
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Difference {
+    pub(crate) path: String,
+    pub(crate) change: String,
+}
+
+/// What would be done with a backup.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Eviction {
+    pub id: String,
+    pub action: String,
+    pub reason: String,
+}

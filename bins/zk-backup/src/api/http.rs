@@ -1,0 +1,206 @@
+//! Requests, and what refusals mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::{HeaderValue, Request};
+
+use super::tls;
+use crate::exit::{Exit, Failure};
+use crate::text::clean;
+
+/// The longest that a server may take to begin an answer: the first look into a large backup reads all of it.
+const ANSWER: Duration = Duration::from_secs(900);
+const CONNECT: Duration = Duration::from_secs(10);
+/// The longest answer. Pages of znodes end after 8 MiB, and a znode's data are about as long at most.
+const LONGEST: u64 = 256 << 20;
+
+/// Speaks HTTP with one server.
+pub(crate) struct Http {
+    agent: Agent,
+    base: String,
+    authorization: Option<HeaderValue>,
+}
+
+impl std::fmt::Debug for Http {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Http")
+            .field("base", &self.base)
+            .finish_non_exhaustive() // no secrets
+    }
+}
+
+impl Http {
+    /// Speaks with the server at `url`, as the user with the password, trusting the authorities in the file `ca`.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] where these cannot be used.
+    pub(crate) fn new(
+        url: &str,
+        credentials: Option<(&str, &str)>,
+        ca: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(ANSWER))
+            // The server closes what is idle for five seconds, and may do so just when we send.
+            .max_idle_age(Duration::from_secs(1));
+        let is_tls = url.starts_with("https://");
+        if !is_tls && !url.starts_with("http://") {
+            return Err(Failure::usage(
+                "the server's URL has to begin with http:// or https://",
+            ));
+        }
+        if url.contains('@') {
+            let why = "credentials in the URL would be shown in messages: set ZK_BACKUP_USERNAME and ZK_BACKUP_PASSWORD";
+            return Err(Failure::usage(why));
+        }
+        if is_tls {
+            config = config.tls_config(tls::config(ca)?);
+        }
+        let authorization = credentials.map(|(user, password)| {
+            let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
+            let value = HeaderValue::from_str(&basic);
+            value.map(|mut value| {
+                value.set_sensitive(true);
+                value
+            })
+        });
+        Ok(Self {
+            agent: config.build().into(),
+            base: url.trim_end_matches('/').to_owned(),
+            authorization: authorization
+                .transpose()
+                .map_err(|_| Failure::usage("these credentials cannot be sent"))?,
+        })
+    }
+
+    /// Asks for JSON.
+    pub(super) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        for (key, value) in query {
+            request = request.query(key, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let (status, text) = self.answer(request.call())?;
+        self.accept(status, &text)?;
+        serde_json::from_str(&text).map_err(super::not_understood)
+    }
+
+    /// Asks for a job, whose status code says how it is.
+    pub(super) fn job(&self, path: &str) -> Result<Value, Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let (status, text) = self.answer(request.call())?;
+        match serde_json::from_str::<Value>(&text) {
+            Ok(job) if job.get("task_id").is_some() => Ok(job),
+            _ => {
+                self.accept(status, &text)?;
+                Err(super::not_understood("no job came"))
+            }
+        }
+    }
+
+    /// Sends JSON, and returns the answer as it came.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Result<String, Failure> {
+        let request = Request::post(format!("{}{path}", self.base));
+        let request = match &self.authorization {
+            Some(authorization) => request.header("Authorization", authorization),
+            None => request,
+        };
+        let request = request
+            .header("Content-Type", "application/json")
+            .body(body.to_string())
+            .map_err(|error| Failure::usage(error.to_string()))?;
+        let (status, text) = self.answer(self.agent.run(request))?;
+        self.accept(status, &text)?;
+        Ok(text)
+    }
+
+    fn answer(
+        &self,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(u16, String), Failure> {
+        let unreachable = |error: ureq::Error| {
+            Failure::failed(format!(
+                "{}: {error}; does the server run there? (--url or ZK_BACKUP_URL names another, --storage DIR does without)",
+                self.base
+            ))
+        };
+        let mut answer = answer.map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        let body = answer.body_mut().with_config().limit(LONGEST);
+        let text = body.read_to_string().map_err(unreachable)?;
+        Ok((status, text))
+    }
+
+    /// Makes a failure of what is not a success.
+    fn accept(&self, status: u16, text: &str) -> Result<(), Failure> {
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let answer: Value = serde_json::from_str(text).unwrap_or_default();
+        let code = answer.get("code").and_then(Value::as_str).map(str::to_owned);
+        // Of an unknown job the answer has no code.
+        let is_job = status == 404 && code.is_none() && answer.get("message").is_some();
+        let code = code.or_else(|| is_job.then(|| "job_not_found".to_owned()));
+        let said = answer.get("message").and_then(Value::as_str).or(answer.as_str());
+        let said = said.map_or_else(
+            || format!("the server answered {status}"),
+            |said| clean(said).into_owned(),
+        );
+        let (exit, next) = self.meaning(status, code.as_deref());
+        let message = match next {
+            "" => said,
+            next => format!("{said}: {next}"),
+        };
+        Err(Failure { exit, message, code })
+    }
+
+    /// What a refusal means for the caller, and what to do next.
+    fn meaning(&self, status: u16, code: Option<&str>) -> (Exit, &'static str) {
+        match (status, code) {
+            (401, _) if self.authorization.is_none() => (
+                Exit::Credentials,
+                "set ZK_BACKUP_USERNAME and ZK_BACKUP_PASSWORD (or ZK_BACKUP_PASSWORD_FILE), or take a --profile",
+            ),
+            (401, _) => (
+                Exit::Credentials,
+                "the server does not take these credentials; check ZK_BACKUP_USERNAME and ZK_BACKUP_PASSWORD, or the profile",
+            ),
+            (429, Some("too_many_guesses")) => {
+                (Exit::Credentials, "wait a little, and check the credentials")
+            }
+            (403, Some("read_only" | "forbidden")) => {
+                (Exit::Credentials, "take credentials that may change things")
+            }
+            (429, _) => (Exit::InUse, "wait for some to end (`zk-backup status`)"),
+            (404 | 405, Some("no_such_endpoint" | "method_not_allowed")) => (
+                Exit::Failed,
+                "this server is older than the command, or it is something else",
+            ),
+            (404, Some("znode_not_found")) => (Exit::NotFound, "`zk-backup browse` shows what a backup has"),
+            (404, Some("job_not_found")) => (Exit::NotFound, "it may have ended long ago"),
+            (404, _) => (Exit::NotFound, "`zk-backup ls` shows the backups that there are"),
+            (406, _) => (Exit::Failed, ""),
+            (409, None | Some("backup_in_use")) => (Exit::InUse, "wait until that job has ended"),
+            (400, _) => (Exit::Usage, ""),
+            (502, _) => (Exit::Failed, "`zk-backup status` shows what ZooKeeper says"),
+            (300..400, _) => (
+                Exit::Failed,
+                "redirects are not followed; give the URL that it leads to",
+            ),
+            _ => (Exit::Failed, ""),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The server's API, as the commands use it.
+
+mod answers;
+mod http;
+mod tls;
+
+pub(crate) use answers::{AclEntry, Backup, Diff, Eviction, Job, Progress, Told, Znode, ZnodePage};
+pub(crate) use http::Http;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::exit::{Exit, Failure};
+
+/// How many children or differences are asked for at once.
+const AT_ONCE: usize = 10_000;
+
+/// A server of the API, in this process or elsewhere.
+#[derive(Debug)]
+pub(crate) struct Api {
+    http: Http,
+    is_here: bool,
+}
+
+impl Api {
+    /// Over the network.
+    #[must_use]
+    pub(crate) fn of_server(http: Http) -> Self {
+        Self { http, is_here: false }
+    }
+
+    /// In this process: what it does ends with it.
+    #[must_use]
+    pub(crate) fn of_this_process(http: Http) -> Self {
+        Self { http, is_here: true }
+    }
+
+    /// Whether jobs end with this process.
+    #[must_use]
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_here
+    }
+
+    /// The ids of all finished backups, oldest first.
+    ///
+    /// # Errors
+    /// The server cannot be asked; so with all of these.
+    pub(crate) fn list(&self) -> Result<Vec<String>, Failure> {
+        read(self.http.get("/listbackups", &[])?)
+    }
+
+    /// What is known of a backup.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`].
+    pub(crate) fn describe(&self, id: &str) -> Result<Told<Backup>, Failure> {
+        Told::of(self.http.get(&format!("/listbackups/{}", segment(id)), &[])?)
+    }
+
+    /// The id that is meant: that of the newest valid backup by `latest`.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`] where no backup is valid.
+    pub(crate) fn resolve(&self, id: &str) -> Result<String, Failure> {
+        if id != "latest" {
+            return Ok(id.to_owned());
+        }
+        for id in self.list()?.into_iter().rev() {
+            if self.describe(&id)?.view.valid {
+                return Ok(id);
+            }
+        }
+        let why = "there is no valid backup: take one with `zk-backup backup --wait`";
+        Err(Failure::new(Exit::NotFound, why))
+    }
+
+    /// Some of the children of a znode in a backup, from the `offset`th on.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`].
+    pub(crate) fn znodes(&self, id: &str, path: &str, offset: usize) -> Result<ZnodePage, Failure> {
+        let (offset, limit) = (offset.to_string(), AT_ONCE.to_string());
+        let query = [("path", path), ("offset", &offset), ("limit", &limit)];
+        read(
+            self.http
+                .get(&format!("/listbackups/{}/znodes", segment(id)), &query)?,
+        )
+    }
+
+    /// Calls `each` with all children of a znode in a backup.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`], and what `each` says.
+    pub(crate) fn for_each_child(
+        &self,
+        id: &str,
+        path: &str,
+        mut each: impl FnMut(Told<Znode>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut offset = 0;
+        loop {
+            let page = self.znodes(id, path, offset)?;
+            offset += page.znodes.len();
+            let is_last = page.znodes.is_empty() || offset >= page.total;
+            for znode in page.znodes {
+                each(Told::of(znode)?)?;
+            }
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A znode in a backup, with data and ACL.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`].
+    pub(crate) fn znode(&self, id: &str, path: &str) -> Result<Told<Znode>, Failure> {
+        let path = [("path", path)];
+        Told::of(
+            self.http
+                .get(&format!("/listbackups/{}/znode", segment(id)), &path)?,
+        )
+    }
+
+    /// Calls `each` with every difference, and returns the counts.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`], and what `each` says.
+    pub(crate) fn diff(
+        &self,
+        from: &str,
+        to: &str,
+        mut each: impl FnMut(&str, &str) -> Result<(), Failure>,
+    ) -> Result<Told<Diff>, Failure> {
+        let (mut offset, limit) = (0, AT_ONCE.to_string());
+        loop {
+            let start = offset.to_string();
+            let query = [("from", from), ("to", to), ("offset", &start), ("limit", &limit)];
+            let mut diff: Told<Diff> = Told::of(self.http.get("/diff", &query)?)?;
+            let found = &mut diff.view.differences;
+            // They come in the order in which they were found.
+            found.sort_by(|one, other| one.path.cmp(&other.path));
+            for difference in &*found {
+                each(&difference.path, &difference.change)?;
+            }
+            offset += found.len();
+            // Where both data and ACL of a znode changed, it may be counted twice and listed once.
+            if found.is_empty() || offset as u64 >= diff.view.counted() {
+                return Ok(diff);
+            }
+        }
+    }
+
+    /// Asks for a job, such as at `/backup`, and returns its id.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(crate) fn start(&self, path: &str, body: &Value) -> Result<String, Failure> {
+        let answer = self.http.post(path, body)?;
+        let id = answer.trim().trim_matches('"');
+        let is_id = !id.is_empty() && id.chars().all(|c| c.is_ascii_graphic());
+        match is_id {
+            true => Ok(id.to_owned()),
+            false => Err(Failure::failed(
+                "the server answered no job's id: is it a zk-backup server?",
+            )),
+        }
+    }
+
+    /// A job.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`].
+    pub(crate) fn job(&self, id: &str) -> Result<Told<Job>, Failure> {
+        Told::of(self.http.job(&format!("/jobstatus/{}", segment(id)))?)
+    }
+
+    /// The jobs that the server tells of, newest first.
+    ///
+    /// # Errors
+    /// The server has no such endpoint.
+    pub(crate) fn jobs(&self) -> Result<Vec<Told<Job>>, Failure> {
+        let answer = self.http.get("/jobs", &[])?;
+        let jobs = answer.get("jobs").unwrap_or(&answer).clone();
+        let jobs: Vec<Value> = read(jobs)?;
+        jobs.into_iter().map(Told::of).collect()
+    }
+
+    /// Calls a job off.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`]; it has ended.
+    pub(crate) fn cancel(&self, id: &str) -> Result<(), Failure> {
+        self.http
+            .post(&format!("/terminate/{}", segment(id)), &json!({}))
+            .map(drop)
+    }
+
+    /// What eviction would do: by policy, or of one backup.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`], [`Exit::InUse`].
+    pub(crate) fn would_evict(&self, id: Option<&str>) -> Result<Vec<Told<Eviction>>, Failure> {
+        let answer = self.http.post(&evict(id), &json!({ "dry_run": true }))?;
+        let answer: Value = serde_json::from_str(&answer).map_err(not_understood)?;
+        let decisions: Vec<Value> = read(answer)?;
+        decisions.into_iter().map(Told::of).collect()
+    }
+
+    /// Evicts: by policy, or one backup.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`], [`Exit::InUse`].
+    pub(crate) fn evict(&self, id: Option<&str>) -> Result<(), Failure> {
+        self.http.post(&evict(id), &json!({})).map(drop)
+    }
+
+    /// How everything is.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub(crate) fn health(&self) -> Result<Value, Failure> {
+        self.http.get("/health", &[])
+    }
+}
+
+fn evict(id: Option<&str>) -> String {
+    id.map_or_else(|| "/evict".to_owned(), |id| format!("/evict/{}", segment(id)))
+}
+
+fn not_understood(error: impl std::fmt::Display) -> Failure {
+    Failure::failed(format!(
+        "the server's answer is not understood: {error}; is it a zk-backup server of this version?"
+    ))
+}
+
+fn read<T: DeserializeOwned>(json: Value) -> Result<T, Failure> {
+    serde_json::from_value(json).map_err(not_understood)
+}
+
+/// `text` as one segment of a URL's path.
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
+            _ => out += &format!("%{byte:02X}"),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_stays_one_segment() {
+        assert_eq!(segment("20261123T140000"), "20261123T140000");
+        assert_eq!(segment("../health?a#ł"), "%2E%2E%2Fhealth%3Fa%23%C5%82");
+    }
+}

@@ -1,0 +1,48 @@
+//! `zk-backup completions` and `zk-backup man`.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+use clap_mangen::Man as Page;
+
+use crate::args::Cli;
+use crate::exit::{Exit, Failure, about};
+use crate::text::Screen;
+
+/// For which shell.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// Where to write manual pages.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Man {
+    /// Write the pages of all commands into this directory, instead of the first to stdout
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "zk-backup", &mut script);
+    screen.raw(&script)?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn man(args: &Man, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    match &args.out {
+        Some(directory) => {
+            clap_mangen::generate_to(Cli::command(), directory).map_err(about(directory.display()))?;
+        }
+        None => {
+            let mut page = Vec::new();
+            Page::new(Cli::command()).render(&mut page)?;
+            screen.raw(&page)?;
+        }
+    }
+    Ok(Exit::Done)
+}

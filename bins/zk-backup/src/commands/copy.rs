@@ -1,0 +1,58 @@
+//! `zk-backup copy`.
+
+use std::sync::Arc;
+
+use vault_store::{FsStore, VaultStore};
+
+use super::{backup, restore};
+use crate::exit::{Exit, Failure, about};
+use crate::interrupt;
+use crate::local;
+use crate::text::{Look, Screen};
+
+/// From where to where.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The servers to copy from, as ZOOKEEPER_HOST has them; identity and TLS come from the server's variables
+    #[arg(long, value_name = "HOSTS")]
+    from: String,
+    /// The servers to copy to
+    #[arg(long, value_name = "HOSTS")]
+    to: String,
+    /// Only this znode and what is below it; may be given several times
+    #[arg(long, value_name = "PATH")]
+    root: Vec<String>,
+    /// Only show the plan
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+pub(crate) fn run(args: &Args, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
+    if args.from.trim() == args.to.trim() {
+        return Err(Failure::usage("--from and --to are the same"));
+    }
+    // On disk, so that memory does not grow with the tree; for this user's eyes only.
+    let directory = tempfile::tempdir().map_err(about("a temporary directory"))?;
+    interrupt::remove(directory.path());
+    let store: Arc<dyn VaultStore> =
+        Arc::new(FsStore::open(directory.path()).map_err(|error| Failure::failed(error.to_string()))?);
+    let from = local::over(&args.from, &store)?;
+    if !screen.is_json() {
+        screen.line("from:", Some(Look::Head))?;
+    }
+    backup::run(&backup::Args::of(&args.root), &from, screen, quiet)?;
+    let id = from.resolve("latest")?;
+    let to = local::over(&args.to, &store)?;
+    if !screen.is_json() {
+        screen.line("to:", Some(Look::Head))?;
+    }
+    restore::run(
+        &restore::Args::of(&id, &args.root, args.dry_run, args.yes),
+        &to,
+        screen,
+        quiet,
+    )
+}

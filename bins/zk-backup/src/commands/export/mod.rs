@@ -1,0 +1,151 @@
+//! `zk-backup export`.
+
+mod tar;
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::absolute;
+use crate::api::{Api, Told, Znode};
+use crate::exit::{Exit, Failure, about};
+use crate::text::{Screen, clean, clean_json, count};
+
+/// What to write, and where.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The backup, or `latest`
+    id: String,
+    /// Only this znode and what is below it
+    #[arg(default_value = "/")]
+    path: String,
+    /// A file that ends with .tar, .json or .jsonl; `-` writes JSON lines to stdout
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Replace the file if it is there
+    #[arg(long)]
+    force: bool,
+}
+
+/// What znodes are written into.
+trait Sink {
+    fn add(&mut self, znode: &Told<Znode>) -> Result<(), Failure>;
+    fn finish(self: Box<Self>) -> Result<(), Failure>;
+}
+
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let extension = args.output.extension().and_then(|extension| extension.to_str());
+    let is_tar = match (args.output.to_str(), extension) {
+        (Some("-"), _) | (_, Some("json" | "jsonl")) => false,
+        (_, Some("tar")) => true,
+        _ => {
+            return Err(Failure::usage(
+                "-o FILE has to end with .tar, .json or .jsonl, or be `-`",
+            ));
+        }
+    };
+    let (id, path) = (api.resolve(&args.id)?, absolute(&args.path));
+    if args.output.as_os_str() == "-" {
+        let mut lines = OnScreen(screen);
+        walk(api, &id, &path, &mut lines)?;
+        return Ok(Exit::Done);
+    }
+    let at = args.output.display().to_string();
+    let at = clean(&at);
+    if args.output.exists() && !args.force {
+        return Err(Failure::usage(format!(
+            "{at} is there already: add --force to replace it"
+        )));
+    }
+    let part = beside(&args.output);
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part);
+    let file = BufWriter::new(file.map_err(about(part.display()))?);
+    let mut sink: Box<dyn Sink> = match is_tar {
+        true => Box::new(tar::Tar::new(file)),
+        false => Box::new(Lines(file)),
+    };
+    let written = walk(api, &id, &path, &mut *sink).and_then(|znodes| {
+        sink.finish()?;
+        fs::rename(&part, &args.output).map_err(about(args.output.display()))?;
+        Ok(znodes)
+    });
+    let znodes = match written {
+        Ok(znodes) => znodes,
+        Err(failure) => {
+            let _ = fs::remove_file(&part); // the first failure is the one to tell
+            return Err(failure);
+        }
+    };
+    match screen.is_json() {
+        true => screen.json(
+            "exported",
+            serde_json::json!({ "id": id, "path": path, "znodes": znodes }),
+        )?,
+        false => screen.line(
+            &format!("{} znodes of {} are in {at}", count(znodes), clean(&id)),
+            None,
+        )?,
+    }
+    Ok(Exit::Done)
+}
+
+/// Where a file is written until it is whole.
+fn beside(output: &Path) -> PathBuf {
+    let mut name = output.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Hands every znode at and below `path` to `sink`, parents first, and counts them. What the backup only knows to be
+/// there is left out.
+fn walk(api: &Api, id: &str, path: &str, sink: &mut dyn Sink) -> Result<u64, Failure> {
+    let (mut left, mut written) = (vec![path.to_owned()], 0);
+    while let Some(path) = left.pop() {
+        let znode = api.znode(id, &path)?;
+        if znode.view.role == "captured" {
+            sink.add(&znode)?;
+            written += 1;
+        }
+        if znode.view.children > 0 {
+            let at = left.len();
+            api.for_each_child(id, &path, |child| {
+                left.push(child.view.path);
+                Ok(())
+            })?;
+            left[at..].reverse();
+        }
+    }
+    Ok(written)
+}
+
+/// A znode a line, as the API has it.
+struct Lines<W: Write>(W);
+
+impl<W: Write> Sink for Lines<W> {
+    fn add(&mut self, znode: &Told<Znode>) -> Result<(), Failure> {
+        Ok(writeln!(self.0, "{}", clean_json(&znode.json.to_string()))?)
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<(), Failure> {
+        Ok(self.0.flush()?)
+    }
+}
+
+struct OnScreen<'a, 'b>(&'a mut Screen<'b>);
+
+impl Sink for OnScreen<'_, '_> {
+    fn add(&mut self, znode: &Told<Znode>) -> Result<(), Failure> {
+        Ok(self.0.json("znode", znode.json.clone())?)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+}

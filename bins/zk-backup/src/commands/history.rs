@@ -1,0 +1,137 @@
+//! `zk-backup history`.
+
+use backup_engine::SystemClock;
+use serde_json::json;
+
+use super::list::date;
+use super::{absolute, is_within};
+use crate::api::{AclEntry, Api, Backup};
+use crate::exit::{Exit, Failure};
+use crate::text::{Look, Screen, Table, age, bytes};
+
+/// Of which znode.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The znode
+    path: String,
+}
+
+/// How a znode is in a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Absent,
+    There {
+        czxid: i64,
+        data: String,
+        acl: Vec<AclEntry>,
+    },
+}
+
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let path = absolute(&args.path);
+    let mut table = Table::new(&["BACKUP", "AGE", "CHANGE", "SIZE", "VERSION"], &[1, 3, 4]);
+    let (now, mut before, mut found) = (SystemClock::now(), State::Absent, 0);
+    for id in api.list()? {
+        let backup = match api.describe(&id) {
+            Err(failure) if failure.exit == Exit::NotFound => continue, // evicted meanwhile
+            backup => backup?.view,
+        };
+        if !backup.valid || !covers(&backup, &path) {
+            continue;
+        }
+        let (state, size, version) = match api.znode(&id, &path) {
+            Err(failure) if failure.code.as_deref() == Some("znode_not_found") => (State::Absent, 0, 0),
+            Err(failure) if failure.exit == Exit::NotFound => continue,
+            found => {
+                let znode = found?.view;
+                if znode.role != "captured" {
+                    continue; // it is only known to be there
+                }
+                let (size, version, czxid) = (znode.size, znode.stat("version"), znode.stat("czxid"));
+                let (data, acl) = (znode.data.unwrap_or_default(), znode.acl.unwrap_or_default());
+                (State::There { czxid, data, acl }, size, version)
+            }
+        };
+        let Some((change, look)) = change(&before, &state) else {
+            continue;
+        };
+        found += 1;
+        if screen.is_json() {
+            let line = json!({
+                "backup": id, "ts": backup.ts, "path": path, "change": change, "size": size, "version": version,
+            });
+            screen.json("change", line)?;
+        } else {
+            let gone = state == State::Absent;
+            let cells = [
+                id,
+                age(date(&backup), now),
+                change.replace('_', " "),
+                if gone { String::new() } else { bytes(size) },
+                if gone { String::new() } else { version.to_string() },
+            ];
+            table.row(cells, Some(look));
+        }
+        before = state;
+    }
+    if found == 0 {
+        return Err(Failure::new(
+            Exit::NotFound,
+            format!("no valid backup has {path}"),
+        ));
+    }
+    if !screen.is_json() {
+        table.write(screen)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Whether the backup would have the znode if it was there.
+fn covers(backup: &Backup, path: &str) -> bool {
+    let roots = backup.roots();
+    roots.is_empty() || roots.iter().any(|root| is_within(path, root))
+}
+
+fn change(before: &State, now: &State) -> Option<(&'static str, Look)> {
+    Some(match (before, now) {
+        (before, now) if before == now => return None,
+        (_, State::Absent) => ("removed", Look::Bad),
+        (State::Absent, _) => ("added", Look::Good),
+        (
+            State::There { data, acl, czxid },
+            State::There {
+                data: d,
+                acl: a,
+                czxid: c,
+            },
+        ) => match (data != d, acl != a, czxid != c) {
+            (_, _, true) => ("created_anew", Look::Changed),
+            (true, true, _) => ("both_changed", Look::Changed),
+            (true, false, _) => ("data_changed", Look::Changed),
+            _ => ("acl_changed", Look::Changed),
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn there(czxid: i64, data: &str) -> State {
+        State::There {
+            czxid,
+            data: data.to_owned(),
+            acl: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_change_is_named() {
+        let named = |before: &State, now: &State| change(before, now).map(|(name, _)| name);
+        assert_eq!(named(&there(1, "a"), &there(1, "a")), None);
+        assert_eq!(named(&there(1, "a"), &there(1, "b")), Some("data_changed"));
+        assert_eq!(named(&there(1, "a"), &there(2, "a")), Some("created_anew"));
+        assert_eq!(named(&there(1, "a"), &State::Absent), Some("removed"));
+        assert_eq!(named(&State::Absent, &there(1, "a")), Some("added"));
+    }
+}

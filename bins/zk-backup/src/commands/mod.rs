@@ -1,0 +1,58 @@
+//! The commands, a file each: what they take, and what they do.
+
+pub(crate) mod backup;
+pub(crate) mod browse;
+pub(crate) mod cancel;
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod copy;
+pub(crate) mod diff;
+pub(crate) mod evict;
+pub(crate) mod export;
+pub(crate) mod history;
+pub(crate) mod inspect;
+pub(crate) mod list;
+mod plan;
+pub(crate) mod restore;
+pub(crate) mod show;
+pub(crate) mod status;
+pub(crate) mod watch;
+
+/// A path of a znode, with its slash in front.
+pub(crate) fn absolute(path: &str) -> String {
+    format!("/{}", path.trim_matches('/'))
+}
+
+/// Whether `path` is at or below `root`.
+pub(crate) fn is_within(path: &str, root: &str) -> bool {
+    let below = path.strip_prefix(root.trim_end_matches('/'));
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Paths as the API takes them, without the slash in front. The root is everything, and so is nothing.
+pub(crate) fn dbs(roots: &[String]) -> Vec<String> {
+    let roots: Vec<_> = roots
+        .iter()
+        .map(|root| root.trim_matches('/').to_owned())
+        .collect();
+    match roots.iter().any(String::is_empty) {
+        true => Vec::new(),
+        false => roots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_within_itself_and_what_is_above_it() {
+        assert!(
+            is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/") && is_within("/", "/")
+        );
+        assert!(!is_within("/ab", "/a") && !is_within("/", "/a"));
+        assert_eq!(dbs(&["/a/b/".to_owned()]), ["a/b"]);
+        assert_eq!(dbs(&["/a".to_owned(), "/".to_owned()]), [""; 0]);
+        assert_eq!([absolute("a/b/"), absolute("/")], ["/a/b", "/"]);
+    }
+}

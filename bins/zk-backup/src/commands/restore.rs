@@ -1,0 +1,239 @@
+//! `zk-backup restore`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use super::{dbs, plan};
+use crate::api::{Api, Job};
+use crate::exit::{Exit, Failure};
+use crate::jobs;
+use crate::text::{Look, Screen, clean};
+
+/// Later than any backup: the newest that has what is asked for.
+const LATEST: i64 = 253_402_300_799_000;
+
+/// What to restore, and how.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The backup, or `latest`: the newest valid one that has what is asked for
+    id: String,
+    /// Only this znode and what is below it; may be given several times
+    #[arg(long, value_name = "PATH")]
+    root: Vec<String>,
+    /// Bring A back as B; without --root only what is renamed is restored. May be given several times
+    #[arg(long, value_name = "A=B")]
+    rename: Vec<String>,
+    /// What may happen to znodes that exist
+    #[arg(long, value_enum, default_value_t = Policy::Replace)]
+    policy: Policy,
+    /// By which way
+    #[arg(long, value_enum, default_value_t = Strategy::Online)]
+    strategy: Strategy,
+    /// With --strategy files: begin above every epoch that is known
+    #[arg(long)]
+    raise_epoch: bool,
+    /// Only show the plan
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// The subtree ends equal to the backup: what the backup lacks is deleted
+    Replace,
+    /// Creates and changes, never deletes
+    Merge,
+    /// Creates what is absent, and touches nothing else
+    Missing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Strategy {
+    /// Through the client API, while the servers run: only what differs is written
+    Online,
+    /// By files that every server begins anew with: for an ensemble that is lost
+    Files,
+}
+
+impl Args {
+    /// The backup `id`, after asking unless `yes`.
+    pub(super) fn of(id: &str, root: &[String], dry_run: bool, yes: bool) -> Self {
+        Self {
+            id: id.to_owned(),
+            root: root.to_vec(),
+            rename: Vec::new(),
+            policy: Policy::Replace,
+            strategy: Strategy::Online,
+            raise_epoch: false,
+            dry_run,
+            yes,
+        }
+    }
+
+    fn body(&self) -> Result<Value, Failure> {
+        let mut body = json!({ "dry_run": true });
+        match &*self.id {
+            "latest" => body["before"] = LATEST.into(),
+            id => body["vault"] = id.into(),
+        }
+        let mut renames = Map::new();
+        for rename in &self.rename {
+            let (from, to) = pair(rename)?;
+            renames.insert(from, to.into());
+        }
+        let roots = match self.root.is_empty() {
+            true => renames.keys().cloned().collect(),
+            false => dbs(&self.root),
+        };
+        if !roots.is_empty() {
+            body["dbs"] = json!(roots);
+        }
+        if !renames.is_empty() {
+            body["changeDbNames"] = renames.into();
+        }
+        match self.policy {
+            Policy::Replace => {}
+            Policy::Merge => body["policy"] = "merge".into(),
+            Policy::Missing => body["policy"] = "missing".into(),
+        }
+        if self.strategy == Strategy::Files {
+            body["strategy"] = "files".into();
+        }
+        if self.raise_epoch {
+            body["raise_epoch"] = true.into();
+        }
+        Ok(body)
+    }
+}
+
+/// `A=B` as names of the API. Where a name has a `=` itself, both are told apart by B's slash.
+fn pair(rename: &str) -> Result<(String, String), Failure> {
+    let at = rename.find("=/").or_else(|| rename.find('='));
+    let (from, to) = at.map(|at| rename.split_at(at)).unwrap_or_default();
+    let (from, to) = (
+        from.trim_matches('/'),
+        to.trim_start_matches('=').trim_matches('/'),
+    );
+    match from.is_empty() || to.is_empty() {
+        true => Err(Failure::usage(format!(
+            "--rename {rename}: such as /config=/config-old is expected"
+        ))),
+        false => Ok((from.to_owned(), to.to_owned())),
+    }
+}
+
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
+    let mut body = args.body()?;
+    let job = api.start("/restore", &body)?;
+    let planned = jobs::follow(api, &job, quiet, None)?;
+    if screen.is_json() {
+        screen.json("plan", planned.json)?;
+    } else {
+        plan::show(&planned.view, "would be", screen)?;
+    }
+    jobs::check(api, &planned.view)?;
+    if args.dry_run {
+        return Ok(ended(&planned.view));
+    }
+    if args.strategy == Strategy::Online && plan::is_nothing(&planned.view.result) {
+        if !screen.is_json() {
+            screen.line(
+                "ZooKeeper is as in the backup: there is nothing to do",
+                Some(Look::Good),
+            )?;
+        }
+        return Ok(ended(&planned.view));
+    }
+    if !args.yes {
+        ask(
+            &format!("Restore {} as shown?", clean(&planned.view.vault)),
+            screen,
+        )?;
+    }
+    // What was shown is of this backup, though a newer one may have come meanwhile.
+    if let Some(body) = body.as_object_mut() {
+        body.remove("before");
+        body.insert("vault".to_owned(), planned.view.vault.clone().into());
+        body.insert("dry_run".to_owned(), false.into());
+    }
+    let job = api.start("/restore", &body)?;
+    let done = jobs::follow(api, &job, quiet, Some(screen))?;
+    if screen.is_json() {
+        screen.json("job", done.json)?;
+    } else {
+        plan::show(&done.view, "were", screen)?;
+    }
+    jobs::check(api, &done.view)?;
+    if !screen.is_json() {
+        screen.line(
+            &format!("restored from {}", clean(&done.view.vault)),
+            Some(Look::Good),
+        )?;
+    }
+    Ok(ended(&done.view))
+}
+
+/// Asks on the terminal.
+///
+/// # Errors
+/// The answer is no, or there is nobody to ask.
+pub(super) fn ask(question: &str, screen: &Screen<'_>) -> Result<(), Failure> {
+    let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if screen.is_json() || !is_there {
+        return Err(Failure::usage(
+            "nothing was changed: look at the plan, and add --yes",
+        ));
+    }
+    let mut err = std::io::stderr();
+    write!(err, "{question} [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("nothing was changed")),
+    }
+}
+
+/// A restore of a backup that lacks something is partial.
+fn ended(job: &Job) -> Exit {
+    match job.result.get("partial").and_then(Value::as_bool) {
+        Some(true) => Exit::Partial,
+        _ => Exit::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rename_is_two_paths() {
+        let of = |text| pair(text).ok();
+        let names = |a: &str, b: &str| Some((a.to_owned(), b.to_owned()));
+        assert_eq!(of("/a=/b"), names("a", "b"));
+        assert_eq!(of("a/x=y=/b"), names("a/x=y", "b"));
+        assert_eq!(of("a=b"), names("a", "b"));
+        assert_eq!(
+            [of("/a"), of("=/b"), of("/a="), of("/=/b")],
+            [None, None, None, None]
+        );
+    }
+
+    #[test]
+    fn without_roots_only_what_is_renamed_is_asked_for() {
+        let mut args = Args::of("latest", &[], false, false);
+        assert_eq!(args.body().unwrap(), json!({ "dry_run": true, "before": LATEST }));
+        args.rename = vec!["/a=/b".to_owned()];
+        let body = args.body().unwrap();
+        assert_eq!(
+            (&body["dbs"], &body["changeDbNames"]),
+            (&json!(["a"]), &json!({ "a": "b" }))
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! `zk-backup jobs` and `zk-backup watch`.
+
+use backup_engine::SystemClock;
+
+use super::show::flatten;
+use crate::api::{Api, Job};
+use crate::exit::{Exit, Failure};
+use crate::jobs;
+use crate::text::{Look, Screen, Table, age, clean, exact, parse_time};
+
+/// Which job.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Its id, which for a backup is the id of the backup
+    job: String,
+}
+
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
+    let job = jobs::follow(api, &args.job, quiet, Some(screen))?;
+    if screen.is_json() {
+        screen.json("job", job.json)?;
+        return Ok(ended(&job.view));
+    }
+    let view = &job.view;
+    let time = |text: &Option<String>| text.as_deref().and_then(parse_time).map(exact);
+    let mut facts = vec![
+        (view.kind.clone(), view.task_id.clone()),
+        ("state".to_owned(), view.status.clone()),
+        ("backup".to_owned(), view.vault.clone()),
+    ];
+    for (name, at) in [
+        ("created", &view.created_at),
+        ("started", &view.started_at),
+        ("ended", &view.finished_at),
+    ] {
+        facts.extend(time(at).map(|at| (name.to_owned(), at)));
+    }
+    facts.extend(view.message.clone().map(|why| ("why".to_owned(), why)));
+    flatten("result", &view.result, &mut facts);
+    let width = facts
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    for (name, fact) in facts {
+        let look = match &*name {
+            "state" => Some(if view.is_successful() {
+                Look::Good
+            } else {
+                Look::Bad
+            }),
+            _ => None,
+        };
+        screen.line(&format!("{name:width$}  {}", clean(&fact)), look)?;
+    }
+    Ok(ended(view))
+}
+
+fn ended(job: &Job) -> Exit {
+    match job.is_successful() {
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
+}
+
+pub(crate) fn list(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let jobs = api.jobs().map_err(|failure| match failure.code.as_deref() {
+        Some("no_such_endpoint") => Failure::failed(
+            "this server does not list its jobs: `zk-backup watch <job>` shows one, `zk-backup status` how many wait",
+        ),
+        _ => failure,
+    })?;
+    let mut table = Table::new(&["JOB", "TYPE", "STATE", "CREATED", "BACKUP", "WHY"], &[]);
+    let now = SystemClock::now();
+    for job in jobs {
+        if screen.is_json() {
+            screen.json("job", job.json)?;
+            continue;
+        }
+        let view = job.view;
+        let look = match &*view.status {
+            "Successful" => None,
+            "Queued" | "Processing" => Some(Look::Changed),
+            _ => Some(Look::Bad),
+        };
+        let created = view.created_at.as_deref().and_then(parse_time);
+        let cells = [
+            view.task_id,
+            view.kind,
+            view.status,
+            created.map_or_else(String::new, |created| age(created, now)),
+            view.vault,
+            view.message.unwrap_or_default(),
+        ];
+        table.row(cells.map(|cell| clean(&cell).into_owned()), look);
+    }
+    if !screen.is_json() {
+        table.write(screen)?;
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,151 @@
+//! Jobs, followed until they have ended.
+
+use std::io::IsTerminal as _;
+use std::thread::sleep;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::api::{Api, Job, Progress, Told};
+use crate::exit::Failure;
+use crate::interrupt;
+use crate::text::{Screen, bytes, clean, count, percent};
+
+/// How often a job is asked for: soon at first, as most are short.
+const SOON: Duration = Duration::from_millis(50);
+const LATER: Duration = Duration::from_secs(1);
+
+/// Follows a job until it has ended. On a terminal a bar shows how far it is; JSON lines are written as its state changes.
+///
+/// # Errors
+/// The server cannot be asked.
+pub(crate) fn follow(
+    api: &Api,
+    id: &str,
+    quiet: bool,
+    mut screen: Option<&mut Screen<'_>>,
+) -> Result<Told<Job>, Failure> {
+    interrupt::hint(Some(match api.is_here() {
+        true => "the job ended with it; what a restore has left unfinished, the next one finishes".to_owned(),
+        false => format!(
+            "the job goes on: `zk-backup watch {id}` follows it, `zk-backup cancel {id}` calls it off"
+        ),
+    }));
+    let is_json = screen.as_ref().is_some_and(|screen| screen.is_json());
+    let bar = (!quiet && !is_json && std::io::stderr().is_terminal()).then(bar);
+    let (mut pause, mut told) = (SOON, None);
+    let job = loop {
+        let job = api.job(id)?;
+        if job.view.is_over() {
+            break job;
+        }
+        if let Some(bar) = &bar {
+            show(bar, &job.view);
+        }
+        let state = (job.view.status.clone(), job.view.progress.clone());
+        if let Some(screen) = screen.as_mut().filter(|screen| screen.is_json())
+            && told.as_ref() != Some(&state)
+        {
+            screen.json("status", job.json)?;
+            told = Some(state);
+        }
+        sleep(pause);
+        pause = (pause * 2).min(LATER);
+    };
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    interrupt::hint(None);
+    Ok(job)
+}
+
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn show(bar: &ProgressBar, job: &Job) {
+    let progress = job.progress.clone().unwrap_or_default();
+    if let Some(expected) = progress.expected.filter(|expected| *expected > 0) {
+        bar.set_length(expected.max(progress.znodes));
+        bar.set_position(progress.znodes);
+        if let Ok(style) = ProgressStyle::with_template("{elapsed} [{bar:30}] {msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+    } else if let Ok(style) = ProgressStyle::with_template("{elapsed} {spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.set_message(line(job, &progress));
+}
+
+/// How far a job is, on a line.
+pub(crate) fn line(job: &Job, progress: &Progress) -> String {
+    let phase = match &*progress.phase {
+        "" => job.status.to_lowercase(),
+        phase => clean(phase).into_owned(),
+    };
+    if progress.znodes == 0 {
+        return format!("{} {phase}", job.kind);
+    }
+    let of = match progress.expected {
+        Some(expected) if expected > 0 => {
+            let percent = percent(progress.znodes, expected).min(100);
+            format!(" of about {} ({percent}%)", count(expected))
+        }
+        _ => String::new(),
+    };
+    let size = match progress.bytes {
+        0 => String::new(),
+        size => format!(", {}", bytes(size)),
+    };
+    format!(
+        "{} {phase}: {} znodes{of}{size}",
+        job.kind,
+        count(progress.znodes)
+    )
+}
+
+/// Makes a failure of a job that did not end well.
+///
+/// # Errors
+/// Why it failed.
+pub(crate) fn check(api: &Api, job: &Job) -> Result<(), Failure> {
+    if job.is_successful() {
+        return Ok(());
+    }
+    let (kind, id, state) = (&job.kind, &job.task_id, job.status.to_lowercase());
+    let why = job.message.as_deref().unwrap_or("no reason is known");
+    let next = match api.is_here() {
+        true => String::new(),
+        false => format!("; `zk-backup watch {id}` shows all of it"),
+    };
+    Err(Failure::failed(format!("{kind} {id} {state}: {why}{next}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(progress: &serde_json::Value) -> Job {
+        serde_json::from_value(json!({
+            "status": "Processing", "type": "restore", "task_id": "t", "vault": "v", "progress": progress,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn how_far_a_job_is_fits_on_a_line() {
+        let of = |progress| {
+            let job = job(&progress);
+            line(&job, &job.progress.clone().unwrap_or_default())
+        };
+        assert_eq!(of(json!(null)), "restore processing");
+        assert_eq!(
+            of(json!({"znodes": 1500, "bytes": 2048, "expected": 3000, "phase": "writing\u{1b}[2J"})),
+            "restore writing\\u{1b}[2J: 1 500 znodes of about 3 000 (50%), 2.0 KiB"
+        );
+    }
+}

@@ -1,0 +1,224 @@
+//! The server's API in this process, over a storage directory.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use backup_engine::{Client, Engine, EngineError, Ensemble, ZooKeeperEnsemble};
+use clap::Parser as _;
+use eviction_policy::{Backup, EvictionPolicy, Verdict};
+use health_metrics::ZooKeeperHealth;
+use time::OffsetDateTime;
+use uuid::Uuid;
+use vault_store::{FsStore, StoreError, VaultStore};
+use zk_backup_daemon::{Access, Credentials, ServeOptions, Settings, StartError, serve};
+use zk_snapshot::tree::ClientError;
+
+use crate::api::{Api, Http};
+use crate::exit::{Exit, Failure, about};
+
+/// What a command does with a storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// Nothing in it is changed, and no job is done.
+    Look,
+    /// Jobs are done, or backups removed. `waiting_too`: what waited there is done first.
+    Work {
+        /// Whether jobs that wait there may be done.
+        waiting_too: bool,
+    },
+}
+
+/// Opens the storage at `directory`, which no server may have, and serves it in this process.
+///
+/// # Errors
+/// [`Exit::InUse`] where a server has it; [`Exit::Usage`].
+pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> Result<Api, Failure> {
+    if !directory.is_dir() {
+        let why = format!(
+            "{} is no directory: --storage names the STORAGE of a server",
+            directory.display()
+        );
+        return Err(Failure::usage(why));
+    }
+    let Use::Work { waiting_too } = purpose else {
+        let store = FsStore::open(directory).map_err(|error| not_opened(directory, &error))?;
+        let settings = settings(directory, zookeeper)?;
+        let mut builder = match zookeeper {
+            Some(_) => Engine::builder(Arc::new(ensemble(&settings))),
+            None => Engine::builder(Arc::new(Nobody)),
+        };
+        if let Some(encryption) = settings.encryption {
+            builder = builder.around_vaults(|below| encryption.around(below));
+        }
+        let engine = builder.vaults(Arc::new(store)).build();
+        return begin(engine.map_err(|error| engine_failed(directory, &error))?, None);
+    };
+    check_owner(directory)?;
+    let settings = settings(directory, zookeeper)?;
+    let engine = zk_backup_daemon::builder(&settings)
+        .and_then(|builder| {
+            let keeps = Arc::new(KeepsAll);
+            let keeping = builder
+                .full_policy(Arc::clone(&keeps) as _)
+                .granular_policy(keeps);
+            Ok(keeping.build()?)
+        })
+        .map_err(|error| match error {
+            StartError::Engine(error) => engine_failed(directory, &error),
+            error => Failure::failed(error.to_string()),
+        })?;
+    begin(engine, Some(waiting_too))
+}
+
+/// Serves the ensemble at `zookeeper` in this process, with the vaults of `store`, and keeps jobs in memory.
+///
+/// # Errors
+/// [`Exit::Usage`] for hosts, or variables of the environment, that are none.
+pub(crate) fn over(zookeeper: &str, store: &Arc<dyn VaultStore>) -> Result<Api, Failure> {
+    let settings = settings(Path::new("."), Some(zookeeper))?;
+    let engine = Engine::builder(Arc::new(ensemble(&settings)))
+        .vaults(Arc::clone(store))
+        .consistency_rounds(settings.consistency_rounds)
+        .sequence_limit(settings.sequence_limit)
+        .full_policy(Arc::new(KeepsAll))
+        .granular_policy(Arc::new(KeepsAll))
+        .build();
+    begin(engine.map_err(|error| Failure::failed(error.to_string()))?, None)
+}
+
+/// The server's settings, as its variables have them, but for what is said here and what is about its HTTP and its timetable.
+fn settings(directory: &Path, zookeeper: Option<&str>) -> Result<Settings, Failure> {
+    let args = zk_backup_daemon::Args::try_parse_from(["zk-backup"]);
+    let args = zk_backup_daemon::Args {
+        storage: Some(directory.display().to_string()),
+        zookeeper_host: zookeeper.map(str::to_owned),
+        backup_schedule: Some("None".to_owned()),
+        verify_schedule: None,
+        restore_test_schedule: None,
+        s3_enabled: None,
+        eviction_policy: None,
+        granular_eviction_policy: None,
+        broadcast_address: None,
+        port: None,
+        tls_enabled: None,
+        ..args.map_err(|error| Failure::usage(error.to_string()))?
+    };
+    let environment = |name: &str| match name.starts_with("BACKUP_DAEMON_API_") {
+        true => None,
+        false => std::env::var_os(name),
+    };
+    Settings::new(&args, environment).map_err(|error| Failure::usage(error.to_string()))
+}
+
+fn ensemble(settings: &Settings) -> ZooKeeperEnsemble {
+    ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone())
+}
+
+/// Serves `engine` on a loopback port until this process ends, to whoever knows credentials that are made here.
+/// `waiting_too`: whether jobs that wait may be done; `None` where none can.
+fn begin(engine: Engine, waiting_too: Option<bool>) -> Result<Api, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(about("a port of this machine"))?;
+    let address = listener.local_addr().map_err(about("a port of this machine"))?;
+    let secret = Uuid::new_v4().to_string();
+    let options = ServeOptions::new(Access::new(Credentials::new("zk-backup", &secret), true));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(about("threads cannot be started"))?;
+    if waiting_too == Some(false) {
+        let waiting = runtime.block_on(engine.health()).queued_jobs;
+        if waiting > 0 {
+            return Err(Failure::new(
+                Exit::InUse,
+                format!(
+                    "{waiting} jobs of the server wait in this storage: start the server, or add --do-waiting to have them done \
+                     first"
+                ),
+            ));
+        }
+    }
+    std::thread::Builder::new()
+        .name("server".to_owned())
+        .spawn(move || {
+            // It ends with the process; that it cannot be reached is told to whoever asks.
+            let _ = runtime.block_on(serve(listener, engine, options, std::future::pending()));
+        })
+        .map_err(about("threads cannot be started"))?;
+    let http = Http::new(&format!("http://{address}"), Some(("zk-backup", &secret)), None)?;
+    Ok(Api::of_this_process(http))
+}
+
+/// Files that another user makes would be closed to the server.
+fn check_owner(directory: &Path) -> Result<(), Failure> {
+    let (Ok(storage), Ok(ours)) = (fs::metadata(directory), fs::metadata("/proc/self")) else {
+        return Ok(()); // what is wrong is told when it is opened
+    };
+    if storage.uid() == ours.uid() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} belongs to the user {}, and what is written here would be closed to its server: run this as that user (sudo -u '#{}')",
+        directory.display(),
+        storage.uid(),
+        storage.uid(),
+    )))
+}
+
+fn not_opened(directory: &Path, error: &StoreError) -> Failure {
+    match error {
+        StoreError::Locked(_) => Failure::new(
+            Exit::InUse,
+            format!(
+                "{}: the server has it: use ZK_BACKUP_URL, or stop the server",
+                directory.display()
+            ),
+        ),
+        error => Failure::failed(error.to_string()),
+    }
+}
+
+fn engine_failed(directory: &Path, error: &EngineError) -> Failure {
+    if let EngineError::Storage(cause) = error
+        && let Some(cause) = cause.downcast_ref::<StoreError>()
+    {
+        return not_opened(directory, cause);
+    }
+    Failure::failed(error.to_string())
+}
+
+/// Which policies the server has is not known here, so nothing goes by policy.
+#[derive(Debug)]
+struct KeepsAll;
+
+impl EvictionPolicy for KeepsAll {
+    fn judge(&self, backups: &[Backup], _: OffsetDateTime) -> Vec<Verdict> {
+        let keep = |_| Verdict::Keep("the server's policies are not known here".to_owned());
+        backups.iter().map(keep).collect()
+    }
+}
+
+/// No ensemble.
+#[derive(Debug)]
+struct Nobody;
+
+#[async_trait]
+impl Ensemble for Nobody {
+    fn name(&self) -> String {
+        String::new()
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
+        Err(ClientError::new(
+            "ZooKeeper",
+            "none is named: add --zookeeper HOSTS",
+        ))
+    }
+
+    async fn probe(&self) -> ZooKeeperHealth {
+        ZooKeeperHealth::default()
+    }
+}

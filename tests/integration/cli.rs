@@ -1,0 +1,259 @@
+//! The command line, as its users have it: what it prints, and what it does.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::cli::{Cli, lines};
+use crate::common::clients::observer;
+use crate::common::daemons::daemon;
+use crate::common::servers::server;
+use crate::common::trees::{assert_same, dump, plant};
+
+/// Back up, break, look, compare, restore: by a server, and without one. Both print the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_day_that_something_broke() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(
+        &outside,
+        &[
+            ("/config", b"retries=3\nurl=a\n"),
+            ("/config/deep", b"{\"a\":1}"),
+            ("/other", b"\x00\xff"),
+        ],
+    )
+    .await;
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&zookeeper.address(), storage.path(), &[]);
+    let cli = Cli::of_server(&served);
+
+    let queued = cli.ok(&["backup"]);
+    assert!(cli.ok(&["watch", queued.trim()]).contains("Successful"));
+    let before = dump(&outside).await;
+    let id = cli.back_up(&["--pin"]);
+    assert!(cli.ok(&["ls"]).contains(&id) && cli.ok(&["ls"]).contains("ok, pinned"));
+    assert_eq!(cli.json(&["ls", "-n", "1"])[0]["id"], *id);
+    assert!(cli.ok(&["status"]).starts_with("status     UP"));
+
+    outside
+        .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)
+        .await
+        .unwrap();
+    outside.delete("/config/deep", None).await.unwrap();
+    plant(&outside, &[("/new", b"")]).await;
+    let later = cli.back_up(&["--root", "/config"]);
+
+    let told = |cli: &Cli| {
+        [
+            cli.ok(&["show", &id, "--json"]),
+            cli.ok(&["browse", &id, "--json", "--depth", "9"]),
+            cli.ok(&["browse", &id, "/other", "--json"]),
+            cli.ok(&["diff", &id, &later, "--json"]),
+            cli.ok(&["diff", &id, "live", "--json"]),
+            cli.ok(&["history", "/config", "--json"]),
+            cli.ok(&["export", &id, "-o", "-"]),
+        ]
+    };
+    let by_server = told(&cli);
+    for text in &by_server {
+        assert!(!lines(text).is_empty());
+    }
+    let diff = cli.ok(&["diff", &id, "live"]);
+    for line in ["~ /config  (data)\n", "- /config/deep\n", "+ /new\n"] {
+        assert!(diff.contains(line), "{diff}");
+    }
+    assert_eq!(cli.ends(1, &["diff", &id, "live", "--exit-code"]).0, diff);
+    let below = cli.ok(&["diff", &id, "live", "--path", "/config/deep"]);
+    assert!(below.starts_with("- /config/deep\nin all: "), "{below}");
+    let texts = cli.ok(&["diff", &id, &later, "--data"]);
+    assert!(
+        texts.contains("    - retries=3\n    + retries=0\n") && !texts.contains("url"),
+        "{texts}"
+    );
+    let history = cli.json(&["history", "/config"]);
+    let changes: Vec<_> = history
+        .iter()
+        .map(|line| line["change"].as_str().unwrap())
+        .collect();
+    assert_eq!(changes, ["added", "data_changed"]);
+    assert!(
+        cli.ok(&["browse", &id, "/config/deep", "--as", "json"])
+            .contains("\"a\": 1")
+    );
+    assert!(cli.ok(&["browse", &id, "/other"]).contains("00000000  00 ff"));
+    assert_eq!(
+        cli.run(&["browse", &id, "/other", "--as", "raw"]).stdout,
+        b"\x00\xff"
+    );
+
+    // Nobody can be asked here, so nothing is done without --yes.
+    let broken = dump(&outside).await;
+    let (plan, why) = cli.ends(2, &["restore", &id]);
+    assert!(
+        plan.contains("+ /config/deep\n") && plan.contains("- /new\n") && why.contains("--yes"),
+        "{plan}\n{why}"
+    );
+    let plan = cli.ok(&["restore", &id, "--dry-run"]);
+    assert!(plan.contains("1 would be created"), "{plan}");
+    assert_same(&broken, &dump(&outside).await);
+    cli.ok(&["restore", &id, "--root", "/config", "--policy", "merge", "--yes"]);
+    let done = cli.ok(&["restore", &id, "--yes"]);
+    assert!(
+        done.contains("1 were deleted") || done.contains(" 1 deleted"),
+        "{done}"
+    );
+    assert_same(&before, &dump(&outside).await);
+    assert!(cli.ok(&["restore", &id, "--yes"]).contains("nothing to do"));
+    cli.ok(&["restore", "latest", "--rename", "/config=/config-old", "--yes"]);
+    assert_eq!(
+        outside.get_data("/config-old", false).await.unwrap().0,
+        b"retries=0\nurl=a\n"
+    );
+    assert_eq!(
+        outside.get_data("/config", false).await.unwrap().0,
+        b"retries=3\nurl=a\n"
+    );
+
+    // The server is gone; its storage is left, and ZooKeeper is broken as it was.
+    let (_, why) = Cli::of_storage(storage.path(), None).ends(11, &["ls"]);
+    assert!(why.contains("the server has it: use ZK_BACKUP_URL"), "{why}");
+    drop(served);
+    cli.ends(1, &["ls"]);
+    outside.delete("/config-old", None).await.unwrap();
+    outside
+        .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)
+        .await
+        .unwrap();
+    outside.delete("/config/deep", None).await.unwrap();
+    plant(&outside, &[("/new", b"")]).await;
+    let cli = Cli::of_storage(storage.path(), Some(&zookeeper.address()));
+    for (by_server, by_storage) in by_server.iter().zip(told(&cli)) {
+        // The server has checked the whole backup meanwhile, and noted that beside it.
+        let of = |text: &str| {
+            let mut lines = lines(text);
+            for line in &mut lines {
+                line["verified_at"] = Value::Null;
+                line["size"] = Value::Null;
+            }
+            lines
+        };
+        assert_eq!(of(by_server), of(&by_storage));
+    }
+    assert!(cli.ok(&["restore", &id, "--yes"]).contains("restored from"));
+    assert_same(&before, &dump(&outside).await);
+    let again = cli.back_up(&[]);
+    cli.ok(&["evict", &again]);
+    let (_, why) = cli.ends(10, &["show", &again]);
+    assert!(why.contains("zk-backup ls"), "{why}");
+    // Without ZooKeeper it can still be looked into.
+    let cli = Cli::of_storage(storage.path(), None);
+    cli.ok(&["show", "latest"]);
+    cli.ends(2, &["backup"]);
+    cli.ends(2, &["diff", &id, "live"]);
+    cli.ends(2, &["evict"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_znodes_do_not_reach_the_terminal() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let name = "/evil\u{202e}name";
+    let data = "\u{1b}[2J\u{9b}31m\u{202e}data".as_bytes();
+    plant(
+        &outside,
+        &[(name, data), ("/data", b"d"), ("/data/acl.json", b"clash")],
+    )
+    .await;
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&zookeeper.address(), storage.path(), &[]);
+    let cli = Cli::of_server(&served);
+    let id = cli.back_up(&[]);
+    outside.delete(name, None).await.unwrap();
+    let terminal = [
+        vec!["browse", &id],
+        vec!["browse", &id, name],
+        vec!["browse", &id, name, "--as", "text"],
+        vec!["browse", &id, name, "--json"],
+        vec!["diff", &id, "live"],
+        vec!["diff", &id, "live", "--json"],
+        vec!["history", name],
+        vec!["history", "/none\u{1b}[2J", "--json"],
+        vec!["restore", &id, "--dry-run"],
+        vec!["show", "\u{1b}[2J"],
+        vec!["export", &id, "-o", "-"],
+    ];
+    for args in terminal {
+        let output = cli.run(&args);
+        for text in [output.stdout, output.stderr] {
+            let text = String::from_utf8(text).unwrap();
+            let hostile = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+            assert!(!text.contains(hostile), "{args:?}: {text:?}");
+        }
+    }
+    assert!(cli.ok(&["diff", &id, "live"]).contains("- /evil\\u{202e}name\n"));
+
+    // A tar has them by names that cannot be taken for anything else.
+    let directory = tempfile::tempdir().unwrap();
+    let tar = directory.path().join("out.tar");
+    cli.ok(&["export", &id, "-o", tar.to_str().unwrap()]);
+    let (_, why) = cli.ends(2, &["export", &id, "-o", tar.to_str().unwrap()]);
+    assert!(why.contains("--force"), "{why}");
+    let extracted = Command::new("tar")
+        .arg("-xf")
+        .arg(&tar)
+        .current_dir(directory.path())
+        .status();
+    assert!(extracted.unwrap().success());
+    let read = |path: &str| fs::read(directory.path().join(path)).unwrap();
+    assert_eq!(read("%64ata/data"), b"d");
+    assert_eq!(read("%64ata/%61cl.json/data"), b"clash");
+    assert_eq!(read("evil%E2%80%AEname/data"), data);
+    let facts: Value = serde_json::from_slice(&read("%64ata/acl.json")).unwrap();
+    assert_eq!(
+        (&facts["path"], &facts["acl"][0]["id"]),
+        (&"/data".into(), &"anyone".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_ensemble_is_copied_into_another() {
+    let (from, to) = (server(), server());
+    let (source, target) = (observer(&from).await, observer(&to).await);
+    plant(
+        &source,
+        &[("/config", b"3"), ("/config/a", b"a"), ("/other", b"o")],
+    )
+    .await;
+    plant(&target, &[("/config", b"0"), ("/stays", b"s")]).await;
+    let cli = Cli::alone();
+    let ends = ["copy", "--from", &from.address(), "--to", &to.address()];
+    let (plan, why) = cli.ends(2, &[&ends[..], &["--root", "/config"]].concat());
+    assert!(
+        plan.contains("+ /config/a\n") && why.contains("--yes"),
+        "{plan}\n{why}"
+    );
+    assert_eq!(target.get_data("/config", false).await.unwrap().0, b"0");
+    cli.ok(&[&ends[..], &["--root", "/config", "--yes"]].concat());
+    let part = dump(&target).await;
+    assert_eq!(part["/config"].0, b"3");
+    assert!(part.contains_key("/config/a") && part.contains_key("/stays") && !part.contains_key("/other"));
+    cli.ok(&[&ends[..], &["--yes"]].concat());
+    assert_same(&dump(&source).await, &dump(&target).await);
+    cli.ends(2, &["copy", "--from", "zk1", "--to", "zk1"]);
+    let files = cli.json(&["inspect", from.data_directory().to_str().unwrap(), "--state"]);
+    assert!(files.iter().any(|line| line["path"] == "/config/a"));
+}
+
+#[test]
+fn shells_and_manuals_are_written() {
+    let cli = Cli::alone();
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(cli.ok(&["completions", shell]).contains("restoretest"));
+    }
+    assert!(cli.ok(&["man"]).starts_with(".ie"));
+    let pages = tempfile::tempdir().unwrap();
+    cli.ok(&["man", "--out", pages.path().to_str().unwrap()]);
+    assert!(pages.path().join("zk-backup-restore.1").exists());
+}
