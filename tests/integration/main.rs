@@ -19,6 +19,7 @@ mod ends;
 mod engine_faults;
 mod ensembles;
 mod faults;
+mod finding;
 mod guarded;
 mod hidden;
 mod known_acls;

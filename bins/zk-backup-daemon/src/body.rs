@@ -241,19 +241,45 @@ const FEWEST_MS: i64 = 100_000_000_000;
 
 /// A whole number, or a text that holds one.
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let wrong = || serde::de::Error::custom("a number of milliseconds since the Unix epoch is expected");
     let ms = match Value::deserialize(deserializer)? {
         Value::Null => return Ok(None),
-        Value::Number(number) => number.as_i64().ok_or_else(wrong)?,
-        Value::String(text) => text.trim().parse().map_err(|_| wrong())?,
-        _ => return Err(wrong()),
+        Value::String(text) => text,
+        other => other.to_string(),
     };
-    if ms < FEWEST_MS {
-        return Err(serde::de::Error::custom(format!(
+    time(&ms).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Milliseconds since the Unix epoch, or what is wrong with them.
+fn time(text: &str) -> Result<i64, String> {
+    match text.trim().parse() {
+        Err(_) => Err("a number of milliseconds since the Unix epoch is expected".to_owned()),
+        Ok(ms) if ms < FEWEST_MS => Err(format!(
             "{ms} is too small for milliseconds since the Unix epoch: are these seconds?"
-        )));
+        )),
+        Ok(ms) => Ok(ms),
     }
-    Ok(Some(ms))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FindBody {
+    #[serde(default, deserialize_with = "milliseconds")]
+    ts: Option<i64>,
+}
+
+/// A time, in ms since the Unix epoch: in the query, or in a body, where the predecessor's clients put it.
+pub(crate) fn find(body: &[u8], in_query: Option<&str>) -> Result<i64, ApiError> {
+    let in_body = parse::<FindBody>(body)?.ts;
+    let in_query = in_query.map(|text| time(text).map_err(|why| ApiError::invalid(format!("ts: {why}"))));
+    match (in_query.transpose()?, in_body) {
+        (Some(ts), None) | (None, Some(ts)) => Ok(ts),
+        (Some(_), Some(_)) => Err(ApiError::invalid(
+            "ts is given twice, in the query and in the body",
+        )),
+        (None, None) => Err(ApiError::invalid(
+            "ts is missing: a time, in ms since the Unix epoch",
+        )),
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,11 @@ use crate::api;
 use crate::body;
 use crate::query::{self, Asked};
 
+mod root;
+
 const NONE: &[&str] = &[];
+const TS: &[&str] = &["ts"];
+const PAGE: &[&str] = &["offset", "limit"];
 const EVICT: &[&str] = &["dry_run", "trust_clock"];
 const EVICT_ONE: &[&str] = &["dry_run"];
 const ZNODE: &[&str] = &["path"];
@@ -31,6 +35,9 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/evict", EVICT, web::post().to(evict)))
         .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
         .service(endpoint("/jobstatus/{id:.*}", NONE, read().to(job_status)))
+        .service(endpoint("/jobs", PAGE, read().to(jobs)))
+        .service(endpoint("/find", TS, read().to(find)))
+        .service(endpoint("/", NONE, read().to(root::places)))
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
         .service(data("/listbackups/{id}/znode", ZNODE, read().to(znode)))
@@ -160,15 +167,33 @@ async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResp
     ))
 }
 
+async fn jobs(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let page = page_of(&Asked::of(&request, PAGE)?, 100, 1_000)?;
+    Ok(HttpResponse::Ok().json(api::Jobs::from(engine.jobs(page).await?)))
+}
+
+async fn find(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    let asked = Asked::of(&request, TS)?;
+    let ts = body::find(&body::read(body).await?, asked.text("ts"))?;
+    Ok(engine.find(ts).await?.map_or_else(
+        || no_backup(&format!("at or after {ts} ms")),
+        |info| HttpResponse::Ok().json(api::Backup::from(info)),
+    ))
+}
+
 /// The most znodes in one answer, and how many if nothing is said.
 const MOST: usize = 100_000;
 const USUAL: usize = 1_000;
 
 fn page(query: &Asked) -> Result<Page, ApiError> {
+    page_of(query, USUAL, MOST)
+}
+
+fn page_of(query: &Asked, usual: usize, most: usize) -> Result<Page, ApiError> {
     let (offset, limit) = (query.number("offset")?, query.number("limit")?);
-    let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(USUAL));
-    if limit > MOST {
-        return Err(ApiError::invalid(format!("limit: at most {MOST}")));
+    let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(usual));
+    if limit > most {
+        return Err(ApiError::invalid(format!("limit: at most {most}")));
     }
     Ok(Page { offset, limit })
 }

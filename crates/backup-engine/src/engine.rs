@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
 use health_metrics::{Health, Metrics};
-use job_queue::{Clock, Runner};
+use job_queue::{Clock, Job, Runner};
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
 use zk_snapshot::archive::Comparison;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::blocking::blocking;
+use crate::clock::ms;
 use crate::error::{EngineError, parse_id};
 use crate::health::{self, Probes};
-use crate::info::{BackupInfo, JobInfo};
+use crate::info::{BackupInfo, JobInfo, JobPage};
 use crate::requests::{BackupRequest, Requests, RestoreRequest};
 use crate::site::Site;
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
-use crate::vaults::{Stored, Vaults, compare};
+use crate::vaults::{LATEST, Stored, Vaults, compare};
 use crate::watch::{JobWatch, look_up};
 use crate::work::{Running, with_live};
 
@@ -153,21 +154,42 @@ impl Engine {
         blocking(move || Ok(store.ids()?.iter().map(ToString::to_string).collect())).await
     }
 
-    /// What is known of a backup, finished or not; `None` if there is none, or its id is no id.
+    /// What is known of a backup, finished or not; `None` if there is none, or its id is no id. `latest` is the newest good one.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn describe(&self, id: &str) -> Result<Option<BackupInfo>, EngineError> {
-        let Ok(id) = id.parse::<VaultId>() else {
+        if id != LATEST && id.parse::<VaultId>().is_err() {
             return Ok(None);
-        };
-        let (store, requests) = (Arc::clone(&self.vaults.store), Arc::clone(&self.requests));
-        blocking(move || match Stored::read(&*store, &id) {
-            Err(StoreError::NotFound(_)) => {
-                let job = requests.pending(&id)?;
-                Ok(job.map(|job| BackupInfo::pending(id, job)))
+        }
+        let (vaults, _, requests) = self.rooms();
+        let asked = id.to_owned();
+        blocking(move || {
+            let id = match vaults.named(&asked) {
+                Err(EngineError::BackupNotFound(_)) => return Ok(None),
+                found => found?,
+            };
+            match Stored::read(&*vaults.store, &id) {
+                Err(StoreError::NotFound(_)) => {
+                    let job = requests.pending(&id)?;
+                    Ok(job.map(|job| BackupInfo::pending(id, job)))
+                }
+                outcome => Ok(Some(outcome?.into())),
             }
-            outcome => Ok(Some(outcome?.into())),
+        })
+        .await
+    }
+
+    /// The first good backup at or after a time, full or granular, in ms since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn find(&self, since: i64) -> Result<Option<BackupInfo>, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || {
+            let all = vaults.all()?.into_iter();
+            let found = vaults.first_good(all.filter(|stored| ms(stored.date()) >= since))?;
+            Ok(found.map(BackupInfo::from))
         })
         .await
     }
@@ -178,6 +200,26 @@ impl Engine {
     /// [`EngineError::Storage`].
     pub async fn job(&self, id: &str) -> Result<Option<JobInfo>, EngineError> {
         look_up(&self.requests, &self.running, id).await
+    }
+
+    /// Jobs, from the one that was queued last to the first.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn jobs(&self, page: Page) -> Result<JobPage, EngineError> {
+        let (requests, running) = (Arc::clone(&self.requests), Arc::clone(&self.running));
+        blocking(move || {
+            let listed = requests.jobs.list(page.offset, page.limit)?;
+            let told = |job: Job| {
+                let progress = running.of(&job.id);
+                JobInfo::new(job, progress)
+            };
+            Ok(JobPage {
+                total: listed.total,
+                jobs: listed.jobs.into_iter().map(told).collect(),
+            })
+        })
+        .await
     }
 
     /// Follows a job: each [`next`](JobWatch::next) is what has changed, in its state or in how far it is.
@@ -201,14 +243,18 @@ impl Engine {
         }
     }
 
-    /// The children of a znode in a backup, by name. The first call for a backup reads through it.
+    /// The children of a znode in a backup, by name. `latest` is the newest good backup. The first call for a backup reads through it.
     ///
     /// # Errors
     /// [`EngineError::BackupNotFound`], [`EngineError::ZnodeNotFound`]; [`EngineError::Invalid`] for a backup that
     /// failed; [`EngineError::Damaged`]; [`EngineError::Storage`].
     pub async fn znodes(&self, id: &str, path: ZnodePath, page: Page) -> Result<ZnodePage, EngineError> {
-        let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
-        blocking(move || vaults.catalogs.znodes(&*vaults.store, &id, &path, page)).await
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.znodes(&*vaults.store, &id, &path, page)
+        })
+        .await
     }
 
     /// A znode in a backup, with data and ACL.
@@ -216,21 +262,32 @@ impl Engine {
     /// # Errors
     /// As [`znodes`](Self::znodes).
     pub async fn znode(&self, id: &str, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
-        let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
-        blocking(move || vaults.catalogs.znode(&*vaults.store, &id, &path)).await
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.znode(&*vaults.store, &id, &path)
+        })
+        .await
     }
 
-    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`.
+    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`. `latest` is the newest good backup.
     ///
     /// # Errors
     /// As [`znodes`](Self::znodes); [`EngineError::ZooKeeper`].
     pub async fn compare(&self, from: &str, to: CompareWith, page: Page) -> Result<Comparison, EngineError> {
-        let (from, store) = (parse_id(from)?, Arc::clone(&self.vaults.store));
+        let (from, vaults) = (from.to_owned(), Arc::clone(&self.vaults));
         match to {
-            CompareWith::Live => with_live(store, Arc::clone(&self.site), &from, page, self.now()).await,
+            CompareWith::Live => {
+                let store = Arc::clone(&vaults.store);
+                let from = blocking(move || vaults.named(&from)).await?;
+                with_live(store, Arc::clone(&self.site), &from, page, self.now()).await
+            }
             CompareWith::Backup(to) => {
-                let to = parse_id(&to)?;
-                blocking(move || compare::between(&*store, &from, &to, page)).await
+                blocking(move || {
+                    let (from, to) = (vaults.named(&from)?, vaults.named(&to)?);
+                    compare::between(&*vaults.store, &from, &to, page)
+                })
+                .await
             }
         }
     }

@@ -104,6 +104,16 @@ pub struct JobInfo {
     pub result: Value,
 }
 
+/// Some of the jobs, from the one that was queued last to the first.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct JobPage {
+    /// How many are remembered in all.
+    pub total: usize,
+    /// Those asked for.
+    pub jobs: Vec<JobInfo>,
+}
+
 impl From<Stored> for BackupInfo {
     fn from(stored: Stored) -> Self {
         Self {

@@ -66,7 +66,7 @@ pub use ensemble::{
 #[cfg(feature = "batched-client")]
 pub use ensemble::{Driver, ZooKeeperEnsemble};
 pub use error::{Cause, EngineError, InvalidRequest};
-pub use info::{BackupInfo, BackupState, JobInfo};
+pub use info::{BackupInfo, BackupState, JobInfo, JobPage};
 pub use job_queue::JobState;
 pub use kind::JobKind;
 pub use plain::plain;

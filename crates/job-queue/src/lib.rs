@@ -36,4 +36,4 @@ pub use runner::{Clock, JobHandler, Runner, Waker};
 pub use schedule::{Schedule, ScheduleError, Ticker};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Opened, SqliteJobs};
-pub use store::{Counts, JobStore};
+pub use store::{Counts, JobStore, Listed};

@@ -11,7 +11,7 @@ pub(crate) use backups::Backup;
 pub(crate) use diff::Diff;
 pub(crate) use evictions::Eviction;
 pub(crate) use health::{Health, Live, Ready};
-pub(crate) use jobs::Job;
+pub(crate) use jobs::{Job, Jobs};
 pub(crate) use znodes::{Znode, Znodes};
 
 use time::OffsetDateTime;

@@ -26,7 +26,7 @@ pub struct BackupRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestoreSource {
-    /// The one with this id.
+    /// The one with this id; `latest` is the newest that is valid and has what is asked for.
     Vault(String),
     /// The first at or after this time, in ms since the Unix epoch, that is valid and has what is asked for.
     Since(i64),

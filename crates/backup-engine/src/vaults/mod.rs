@@ -15,9 +15,13 @@ use vault_store::{StoreError, VaultId, VaultStore, Verification};
 use self::browse::Catalogs;
 use self::known::{Known, all_anew};
 use crate::EngineError;
+use crate::error::parse_id;
 use crate::lock::lock;
 
 pub(crate) use self::stored::{Stored, Unreadable};
+
+/// What stands for the newest good backup wherever one is only read.
+pub(crate) const LATEST: &str = "latest";
 
 /// The store, with what keeps its vaults from being removed.
 pub(crate) struct Vaults {
@@ -49,6 +53,39 @@ impl Vaults {
     /// The same, with nothing taken as known: for what is removed, or said not to be.
     pub(crate) fn all_anew(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
         all_anew(&*self.store)
+    }
+
+    /// The vault of an id, whether it is there or not, or the newest good one where it is [`LATEST`]. Blocks.
+    pub(crate) fn named(&self, id: &str) -> Result<VaultId, EngineError> {
+        if id != LATEST {
+            return parse_id(id);
+        }
+        let good = self.first_good(self.all()?.into_iter().rev())?;
+        let good = good.ok_or_else(|| EngineError::BackupNotFound("that is good".to_owned()))?;
+        Ok(good.id)
+    }
+
+    /// The first good vault of these, looked at anew. Blocks.
+    pub(crate) fn first_good(
+        &self,
+        all: impl Iterator<Item = Arc<Stored>>,
+    ) -> Result<Option<Stored>, EngineError> {
+        for stored in all {
+            match &stored.manifest {
+                // It may be the one: another one must not stand in for it.
+                Err(unreadable) if unreadable.is_passing => {
+                    let why = format!("backup {}: {}", stored.id, unreadable.why);
+                    return Err(EngineError::Storage(why.into()));
+                }
+                _ if !stored.is_valid() => {}
+                _ => match Stored::read(&*self.store, &stored.id) {
+                    Ok(anew) if anew.is_valid() => return Ok(Some(anew)),
+                    Ok(_) | Err(StoreError::NotFound(_)) => {}
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        Ok(None)
     }
 
     /// Remembers the result of a check.

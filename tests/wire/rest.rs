@@ -1,0 +1,41 @@
+//! What was added to the API for clients of the predecessor, and for people: answers as in `main.rs`, in a file of their own.
+
+use serde_json::{Value, json};
+
+use crate::golden::{self, steady};
+use crate::server::Server;
+use crate::vaults;
+
+fn answers(server: &Server) -> Vec<(String, Value)> {
+    let mut all = Vec::new();
+    let mut ask = |method: &str, path: &str, body: &str| {
+        let answer = server.ask(method, path, body);
+        let line = format!("{method} {} {body}", steady(json!(path)).as_str().unwrap());
+        all.push((line.trim_end().to_owned(), answer.clone()));
+        answer["body"].clone()
+    };
+    let ids = vaults::ids();
+    ask("GET", "/", "");
+    ask("GET", "/listbackups/latest", "");
+    ask("GET", "/listbackups/latest/znodes?path=/", "");
+    ask("GET", &format!("/diff?from={}&to=latest", ids[0]), "");
+    ask("GET", "/find?ts=1763596800000", "");
+    ask("GET", "/find", r#"{"ts": "1795564800000"}"#);
+    ask("GET", "/find", "");
+    ask("GET", "/jobs", "");
+    let task = ask("POST", "/restore", r#"{"vault": "latest", "dry_run": true}"#);
+    server.work(&[task.as_str().unwrap()]);
+    ask("GET", "/jobs?limit=1", "");
+    all
+}
+
+#[test]
+fn the_answers_of_the_rest_are_what_they_were() {
+    let server = Server::start();
+    let found: serde_json::Map<String, Value> = answers(&server)
+        .into_iter()
+        .enumerate()
+        .map(|(index, (line, answer))| (format!("{index:02} {line}"), steady(answer)))
+        .collect();
+    golden::compare("rest.json", &Value::Object(found));
+}
