@@ -32,6 +32,7 @@ mod readme;
 mod recovery;
 mod redirects;
 mod renames;
+mod retention;
 mod round_trip;
 mod secured;
 mod shapes;

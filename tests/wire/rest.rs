@@ -26,6 +26,22 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
     let task = ask("POST", "/restore", r#"{"vault": "latest", "dry_run": true}"#);
     server.work(&[task.as_str().unwrap()]);
     ask("GET", "/jobs?limit=1", "");
+    ask("GET", "/evictionpolicy", "");
+    ask(
+        "POST",
+        "/evictionpolicy?dry_run=true",
+        r#"{"fullEvictionPolicy": "1/delete"}"#,
+    );
+    ask("POST", "/evictionpolicy", r#"{"fullEvictionPolicy": "1/delete"}"#);
+    ask(
+        "POST",
+        "/evictionpolicy",
+        r#"{"fullEvictionPolicy": "1w/delete"}"#,
+    );
+    ask("GET", "/evictionpolicy", "");
+    ask("POST", &format!("/listbackups/{}/pin", ids[0]), "");
+    ask("POST", "/listbackups/20000101T000000/unpin", "");
+    ask("POST", "/evict?dry_run=true", "");
     all
 }
 

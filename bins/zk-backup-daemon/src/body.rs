@@ -16,6 +16,10 @@ use zk_snapshot::tree::ZnodePath;
 use crate::answer::ApiError;
 use crate::truth::{WORDS, truth};
 
+mod policies;
+
+pub(crate) use self::policies::policies;
+
 /// The largest body that is read.
 const LARGEST: usize = 1 << 20;
 /// The longest that a client may take to send it.
@@ -271,15 +275,8 @@ struct FindBody {
 pub(crate) fn find(body: &[u8], in_query: Option<&str>) -> Result<i64, ApiError> {
     let in_body = parse::<FindBody>(body)?.ts;
     let in_query = in_query.map(|text| time(text).map_err(|why| ApiError::invalid(format!("ts: {why}"))));
-    match (in_query.transpose()?, in_body) {
-        (Some(ts), None) | (None, Some(ts)) => Ok(ts),
-        (Some(_), Some(_)) => Err(ApiError::invalid(
-            "ts is given twice, in the query and in the body",
-        )),
-        (None, None) => Err(ApiError::invalid(
-            "ts is missing: a time, in ms since the Unix epoch",
-        )),
-    }
+    once("ts", in_query.transpose()?, in_body)?
+        .ok_or_else(|| ApiError::invalid("ts is missing: a time, in ms since the Unix epoch"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -287,6 +284,24 @@ pub(crate) fn find(body: &[u8], in_query: Option<&str>) -> Result<i64, ApiError>
 struct EvictBody {
     #[serde(default, deserialize_with = "boolean")]
     dry_run: Option<bool>,
+}
+
+/// What is given in the query or in the body, and not in both.
+pub(crate) fn once<T>(key: &str, in_query: Option<T>, in_body: Option<T>) -> Result<Option<T>, ApiError> {
+    if in_query.is_some() && in_body.is_some() {
+        let message = format!("{key} is given twice, in the query and in the body");
+        return Err(ApiError::invalid(message));
+    }
+    Ok(in_query.or(in_body))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// That it has no key.
+pub(crate) fn nothing(body: &[u8]) -> Result<(), ApiError> {
+    parse::<Nothing>(body).map(|Nothing {}| ())
 }
 
 /// Whether it says `dry_run`.

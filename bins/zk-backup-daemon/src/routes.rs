@@ -16,6 +16,7 @@ use crate::api;
 use crate::body;
 use crate::query::{self, Asked};
 
+mod policies;
 mod root;
 
 const NONE: &[&str] = &[];
@@ -38,6 +39,13 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
         .service(endpoint("/find", TS, read().to(find)))
         .service(endpoint("/", NONE, read().to(root::places)))
+        .service(resource(
+            "/evictionpolicy",
+            policies::KEYS,
+            [web::post().to(policies::change), read().to(policies::told)],
+        ))
+        .service(endpoint("/listbackups/{id}/pin", NONE, web::post().to(pin)))
+        .service(endpoint("/listbackups/{id}/unpin", NONE, web::post().to(unpin)))
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
         .service(data("/listbackups/{id}/znode", ZNODE, read().to(znode)))
@@ -53,19 +61,19 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
 
 /// A path with its one method; others are told so.
 fn endpoint(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
-    resource(path, allowed, route)
+    resource(path, allowed, [route])
 }
 
 /// The same for what hands out data.
 fn data(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
     // What is wrapped around it last is asked first.
-    resource(path, allowed, route).wrap(from_fn(access::check_always))
+    resource(path, allowed, [route]).wrap(from_fn(access::check_always))
 }
 
 fn resource(
     path: &'static str,
     allowed: &'static [&'static str],
-    route: Route,
+    routes: impl IntoIterator<Item = Route>,
 ) -> Resource<
     impl ServiceFactory<
         ServiceRequest,
@@ -75,8 +83,9 @@ fn resource(
         InitError = (),
     >,
 > {
-    web::resource(path)
-        .route(route)
+    let methods = routes.into_iter();
+    methods
+        .fold(web::resource(path), Resource::route)
         .default_service(web::to(wrong_method))
         .wrap(from_fn(move |request, next| query::check(allowed, request, next)))
 }
@@ -100,11 +109,7 @@ async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, Ap
 async fn dry_run(request: &HttpRequest, body: Payload) -> Result<bool, ApiError> {
     let in_query = Asked::of(request, EVICT)?.truth("dry_run")?;
     let in_body = body::evict(&body::read(body).await?)?;
-    if in_query.is_some() && in_body.is_some() {
-        let message = "dry_run is given twice, in the query and in the body";
-        return Err(ApiError::invalid(message));
-    }
-    Ok(in_query.or(in_body).unwrap_or(false))
+    Ok(body::once("dry_run", in_query, in_body)?.unwrap_or(false))
 }
 
 async fn evict(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
@@ -179,6 +184,29 @@ async fn find(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Resu
         || no_backup(&format!("at or after {ts} ms")),
         |info| HttpResponse::Ok().json(api::Backup::from(info)),
     ))
+}
+
+async fn pin(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    change_pin(&engine, &request, body, true).await
+}
+
+async fn unpin(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    change_pin(&engine, &request, body, false).await
+}
+
+async fn change_pin(
+    engine: &Engine,
+    request: &HttpRequest,
+    body: Payload,
+    pinned: bool,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
+    let id = request.match_info().query("id");
+    match engine.pin(id, pinned).await {
+        Ok(info) => Ok(HttpResponse::Ok().json(api::Backup::from(info))),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The most znodes in one answer, and how many if nothing is said.

@@ -17,7 +17,7 @@ use crate::error::{EngineError, parse_id};
 use crate::health::{self, Probes};
 use crate::info::{BackupInfo, JobInfo, JobPage};
 use crate::requests::{BackupRequest, Requests, RestoreRequest};
-use crate::site::Site;
+use crate::site::{Policies, PolicyChange, PolicyOutcome, Site};
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::{LATEST, Stored, Vaults, compare};
 use crate::watch::{JobWatch, look_up};
@@ -145,6 +145,51 @@ impl Engine {
         blocking(move || site.retention.run(&vaults, &metrics, now, (dry_run, trust_clock))).await
     }
 
+    /// The policies by which backups are evicted, and where they come from.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn policies(&self) -> Result<Policies, EngineError> {
+        let site = Arc::clone(&self.site);
+        blocking(move || Ok(site.retention.policies.told()?)).await
+    }
+
+    /// Changes the policies, or with `dry_run` only tells what the new ones say of the backups that there are. The storage keeps them:
+    /// they count until the settings in whose place they are become others. Nothing is evicted before the next pass.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`]: what counted before does, or the new ones do.
+    pub async fn set_policies(
+        &self,
+        change: PolicyChange,
+        dry_run: bool,
+    ) -> Result<PolicyOutcome, EngineError> {
+        let (vaults, site, _) = self.rooms();
+        let now = self.now();
+        blocking(move || site.retention.change(&vaults, change, dry_run, now)).await
+    }
+
+    /// Pins a finished backup, so that no policy evicts it, or takes its pin away. Returns what is known of it then. `latest` is the
+    /// newest good one.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::InUse`] while it waits or is written; [`EngineError::Storage`].
+    pub async fn pin(&self, id: &str, pinned: bool) -> Result<BackupInfo, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let id = id.to_owned();
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            match vaults.pin(&id, pinned) {
+                Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
+                    Err(EngineError::InUse(id.to_string()))
+                }
+                Err(error) => Err(error),
+                Ok(()) => Ok(vaults.info(Stored::read(&*vaults.store, &id)?)),
+            }
+        })
+        .await
+    }
+
     /// The ids of all finished backups, oldest first.
     ///
     /// # Errors
@@ -174,7 +219,7 @@ impl Engine {
                     let job = requests.pending(&id)?;
                     Ok(job.map(|job| BackupInfo::pending(id, job)))
                 }
-                outcome => Ok(Some(outcome?.into())),
+                outcome => Ok(Some(vaults.info(outcome?))),
             }
         })
         .await
@@ -189,7 +234,7 @@ impl Engine {
         blocking(move || {
             let all = vaults.all()?.into_iter();
             let found = vaults.first_good(all.filter(|stored| ms(stored.date()) >= since))?;
-            Ok(found.map(BackupInfo::from))
+            Ok(found.map(|stored| vaults.info(stored)))
         })
         .await
     }

@@ -7,7 +7,7 @@ use vault_store::{Manifest, VaultId};
 
 use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
-use crate::vaults::{Stored, Unreadable};
+use crate::vaults::{Pins, Stored, Unreadable};
 use crate::work::{JobResult, ProgressInfo};
 
 /// What is known of a backup.
@@ -19,6 +19,8 @@ pub struct BackupInfo {
     pub bytes: u64,
     /// Where it is, and what it holds.
     pub state: BackupState,
+    /// Whether no policy may remove it; `None` where that cannot be told.
+    pub pinned: Option<bool>,
     /// What is known to keep it from being restored, without reading all of it.
     pub damage: Option<String>,
     /// When it was last read and compared with its checksums.
@@ -70,10 +72,10 @@ impl BackupInfo {
     }
 
     /// Whether eviction policies may remove it, now or when it is old enough: not while it is written, nor what is
-    /// pinned, damaged or cannot be told.
+    /// pinned, damaged or cannot be told, nor anything where pins cannot be told.
     #[must_use]
     pub fn is_evictable(&self) -> bool {
-        self.damage.is_none() && self.manifest().is_some_and(|manifest| !manifest.pinned)
+        self.damage.is_none() && self.manifest().is_some() && self.pinned == Some(false)
     }
 }
 
@@ -114,11 +116,15 @@ pub struct JobPage {
     pub jobs: Vec<JobInfo>,
 }
 
-impl From<Stored> for BackupInfo {
-    fn from(stored: Stored) -> Self {
+impl BackupInfo {
+    /// That of a vault, where what is pinned can be told or not.
+    pub(crate) fn stored(stored: Stored, pins: Option<&Pins>) -> Self {
+        let manifest = stored.manifest.as_ref().ok();
+        let pinned = manifest.and_then(|manifest| Some(pins?.pinned(manifest)));
         Self {
             id: stored.id,
             bytes: stored.bytes,
+            pinned,
             state: match stored.manifest {
                 Ok(manifest) => BackupState::Finished(Box::new(manifest)),
                 Err(Unreadable { format, why, .. }) => BackupState::Unreadable { format, why },
@@ -127,15 +133,15 @@ impl From<Stored> for BackupInfo {
             verified_at: stored.verified_at,
         }
     }
-}
 
-impl BackupInfo {
     /// That of a backup that waits or is being written.
     pub(crate) fn pending(id: VaultId, job: Job) -> Self {
+        let request: Option<BackupRequest> = serde_json::from_value(job.payload).ok();
         Self {
             id,
             bytes: 0,
-            state: BackupState::Pending(serde_json::from_value(job.payload).ok()),
+            pinned: request.as_ref().map(|request| request.pinned),
+            state: BackupState::Pending(request),
             damage: None,
             verified_at: None,
         }

@@ -71,7 +71,7 @@ pub use job_queue::JobState;
 pub use kind::JobKind;
 pub use plain::plain;
 pub use requests::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
-pub use site::{Recovery, SettingNames};
+pub use site::{NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOutcome, Recovery, SettingNames};
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use watch::JobWatch;

@@ -5,6 +5,7 @@ mod diff;
 mod evictions;
 mod health;
 mod jobs;
+mod policies;
 mod znodes;
 
 pub(crate) use backups::Backup;
@@ -12,6 +13,7 @@ pub(crate) use diff::Diff;
 pub(crate) use evictions::Eviction;
 pub(crate) use health::{Health, Live, Ready};
 pub(crate) use jobs::{Job, Jobs};
+pub(crate) use policies::Policies;
 pub(crate) use znodes::{Znode, Znodes};
 
 use time::OffsetDateTime;

@@ -3,6 +3,7 @@
 pub(crate) mod browse;
 pub(crate) mod compare;
 mod known;
+mod pins;
 pub(crate) mod records;
 mod stored;
 
@@ -14,10 +15,11 @@ use vault_store::{StoreError, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{Known, all_anew};
-use crate::EngineError;
 use crate::error::parse_id;
 use crate::lock::lock;
+use crate::{BackupInfo, EngineError};
 
+pub(crate) use self::pins::Pins;
 pub(crate) use self::stored::{Stored, Unreadable};
 
 /// What stands for the newest good backup wherever one is only read.
@@ -28,6 +30,8 @@ pub(crate) struct Vaults {
     pub(crate) store: Arc<dyn VaultStore>,
     /// Restores that wait need their vaults.
     jobs: Arc<dyn JobStore>,
+    /// Held while pins are changed, and while what has none is removed.
+    pinning: Mutex<()>,
     /// Vaults that are being read, and how often.
     read: Mutex<HashMap<VaultId, usize>>,
     known: Known,
@@ -39,6 +43,7 @@ impl Vaults {
         Self {
             store,
             jobs,
+            pinning: Mutex::default(),
             read: Mutex::default(),
             known: Known::default(),
             catalogs: Catalogs::default(),
@@ -86,6 +91,14 @@ impl Vaults {
             }
         }
         Ok(None)
+    }
+
+    /// What is to be told of a vault. Blocks.
+    pub(crate) fn info(&self, stored: Stored) -> BackupInfo {
+        let pins = self
+            .pins()
+            .inspect_err(|error| log::warn!("what is pinned is not known: {error}"));
+        BackupInfo::stored(stored, pins.ok().as_ref())
     }
 
     /// Remembers the result of a check.

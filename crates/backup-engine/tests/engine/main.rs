@@ -7,6 +7,7 @@ mod histories;
 mod holds;
 mod ids;
 mod queue;
+mod retention;
 mod standing;
 mod support;
 mod watching;
