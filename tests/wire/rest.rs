@@ -42,6 +42,33 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
     ask("POST", &format!("/listbackups/{}/pin", ids[0]), "");
     ask("POST", "/listbackups/20000101T000000/unpin", "");
     ask("POST", "/evict?dry_run=true", "");
+    ask("GET", "/history?path=/app/config", "");
+    ask("GET", "/history?path=/app/config&offset=2&limit=2", "");
+    ask("GET", "/backup/20000101T000000", "");
+    ask("POST", "/restore/backup", "");
+    ask("POST", "/external/restore", r#"{"externalBackupPath": "x"}"#);
+    ask("POST", "/external/restore", r#"{"vault": "latest"}"#);
+    ask("POST", "/incremental/restore", "");
+    ask("POST", "/api/v1/backup", r#"{"databases": ["app"]}"#);
+    let backup = ask(
+        "POST",
+        "/api/v1/backup",
+        r#"{"blobPath": "/b/", "storageName": "s", "databases": ["app"]}"#,
+    );
+    let backup = backup["backupId"].as_str().unwrap();
+    server.work(&[backup]);
+    ask("GET", &format!("/api/v1/backup/{backup}"), "");
+    ask("GET", &format!("/api/v1/backup/{}", ids[0]), "");
+    let restore = ask(
+        "POST",
+        &format!("/api/v1/restore/{backup}"),
+        r#"{"blobPath": "b", "databases": [{"previousDatabaseName": "app", "databaseName": "copy"}]}"#,
+    );
+    let restore = restore["restoreId"].as_str().unwrap();
+    server.work(&[restore]);
+    ask("GET", &format!("/api/v1/restore/{restore}"), "");
+    ask("DELETE", &format!("/api/v1/backup/{backup}?blobPath=b"), "");
+    ask("GET", &format!("/api/v1/restore/{backup}"), "");
     all
 }
 

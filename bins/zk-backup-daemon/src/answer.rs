@@ -35,7 +35,7 @@ impl From<EngineError> for ApiError {
             EngineError::BackupNotFound(_) | EngineError::JobNotFound(_) | EngineError::ZnodeNotFound(_) => {
                 StatusCode::NOT_FOUND
             }
-            EngineError::InUse(_) => StatusCode::CONFLICT,
+            EngineError::InUse(_) | EngineError::BackupExists(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) => StatusCode::BAD_REQUEST,
             EngineError::FullRestoreOff => StatusCode::FORBIDDEN,

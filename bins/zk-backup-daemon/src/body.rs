@@ -17,6 +17,7 @@ use crate::answer::ApiError;
 use crate::truth::{WORDS, truth};
 
 mod policies;
+pub(crate) mod v1;
 
 pub(crate) use self::policies::policies;
 
@@ -113,6 +114,8 @@ pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
 #[serde(deny_unknown_fields)]
 struct RestoreBody {
     vault: Option<String>,
+    #[serde(rename = "externalBackupPath")]
+    external: Option<String>,
     #[serde(default, deserialize_with = "milliseconds")]
     ts: Option<i64>,
     #[serde(default, deserialize_with = "milliseconds")]
@@ -130,19 +133,21 @@ struct RestoreBody {
     raise_epoch: Option<Value>,
 }
 
-pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
+/// What to restore, and the directory that it is in, where it is none of ours: no source is told then.
+pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), ApiError> {
     let body: RestoreBody = parse(body)?;
-    let source = match (body.vault, body.ts, body.before) {
-        (Some(vault), None, None) => RestoreSource::Vault(vault),
-        (None, Some(ts), None) => RestoreSource::Since(ts),
-        (None, None, Some(before)) => RestoreSource::Before(before),
-        (None, None, None) => {
+    let source = match (body.vault, body.ts, body.before, &body.external) {
+        (Some(vault), None, None, None) => RestoreSource::Vault(vault),
+        (None, Some(ts), None, None) => RestoreSource::Since(ts),
+        (None, None, Some(before), None) => RestoreSource::Before(before),
+        (None, None, None, Some(_)) => RestoreSource::Vault(String::new()),
+        (None, None, None, None) => {
             let message = "no backup is named: vault, ts or before is needed";
             return Err(ApiError::new(StatusCode::NOT_FOUND, "backup_not_found", message));
         }
         _ => {
             return Err(ApiError::invalid(
-                "vault, ts and before: only one of them can be given",
+                "vault, ts, before and externalBackupPath: only one of them can be given",
             ));
         }
     };
@@ -153,7 +158,7 @@ pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
             return Err(ApiError::invalid(format!("changeDbNames: {from} is given twice")));
         }
     }
-    Ok(RestoreRequest {
+    let request = RestoreRequest {
         source,
         roots: roots([
             ("dbs", body.dbs),
@@ -165,7 +170,8 @@ pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
         dry_run: body.dry_run.unwrap_or(false),
         strategy: body.strategy.unwrap_or_default(),
         raise_epoch: raise_epoch(body.raise_epoch)?,
-    })
+    };
+    Ok((request, body.external))
 }
 
 /// `true`, or an epoch that is known to have been given out.

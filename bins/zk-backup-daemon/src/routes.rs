@@ -16,8 +16,13 @@ use crate::api;
 use crate::body;
 use crate::query::{self, Asked};
 
+mod archives;
+mod external;
 mod policies;
 mod root;
+mod v1;
+
+pub(crate) use self::archives::Outside;
 
 const NONE: &[&str] = &[];
 const TS: &[&str] = &["ts"];
@@ -32,10 +37,33 @@ const DIFF: &[&str] = &["from", "to", "offset", "limit"];
 pub(crate) fn configure(config: &mut ServiceConfig) {
     config
         .service(endpoint("/backup", NONE, web::post().to(backup)))
+        .service(data("/backup/{id}", NONE, read().to(archives::download)))
+        .service(data(
+            "/restore/backup",
+            archives::KEYS,
+            web::post().to(archives::upload),
+        ))
+        .service(endpoint(
+            "/external/restore",
+            NONE,
+            web::post().to(external::external),
+        ))
+        .service(web::scope("/incremental").default_service(web::to(external::incremental)))
         .service(endpoint("/restore", NONE, web::post().to(restore)))
         .service(endpoint("/evict", EVICT, web::post().to(evict)))
         .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
         .service(endpoint("/jobstatus/{id:.*}", NONE, read().to(job_status)))
+        .service(endpoint("/api/v1/backup", NONE, web::post().to(v1::backup)))
+        .service(resource(
+            "/api/v1/backup/{id}",
+            v1::BLOB,
+            [read().to(v1::backup_status), web::delete().to(v1::remove)],
+        ))
+        .service(resource(
+            "/api/v1/restore/{id}",
+            NONE,
+            [web::post().to(v1::restore), read().to(v1::restore_status)],
+        ))
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
         .service(endpoint("/find", TS, read().to(find)))
         .service(endpoint("/", NONE, read().to(root::places)))
@@ -49,6 +77,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
         .service(data("/listbackups/{id}/znode", ZNODE, read().to(znode)))
+        .service(data("/history", ZNODES, read().to(history)))
         .service(data("/diff", DIFF, read().to(diff)))
         .service(endpoint("/listbackups/{id:.*}", NONE, read().to(describe)))
         .service(endpoint("/health", NONE, read().to(health)))
@@ -100,8 +129,15 @@ async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, Api
     Ok(bare_id(&id))
 }
 
-async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
-    let task = engine.restore(body::restore(&body::read(body).await?)?).await?;
+async fn restore(
+    engine: Data<Engine>,
+    outside: Data<Outside>,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let task = match body::restore(&body::read(body).await?)? {
+        (request, None) => engine.restore(request).await?,
+        (request, Some(path)) => external::restore(&engine, &outside, &path, request).await?,
+    };
     Ok(bare_id(&task))
 }
 
@@ -240,6 +276,12 @@ async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespons
     let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODE)?);
     let found = engine.znode(id, path(&query)?).await?;
     Ok(HttpResponse::Ok().json(api::Znode::from(found)))
+}
+
+async fn history(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let query = Asked::of(&request, ZNODES)?;
+    let found = engine.history(path(&query)?, page_of(&query, 20, 100)?).await?;
+    Ok(HttpResponse::Ok().json(api::History::from(found)))
 }
 
 async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -1,5 +1,7 @@
 //! The engine, as it is used.
 
+use std::io::{Read, Seek};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +15,14 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::blocking::blocking;
 use crate::clock::ms;
-use crate::error::{EngineError, parse_id};
+use crate::error::{EngineError, InvalidRequest, parse_id};
 use crate::health::{self, Probes};
 use crate::info::{BackupInfo, JobInfo, JobPage};
-use crate::requests::{BackupRequest, Requests, RestoreRequest};
+use crate::requests::{BackupRequest, Labels, Requests, RestoreRequest, RestoreSource};
 use crate::site::{Policies, PolicyChange, PolicyOutcome, Site};
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
+use crate::vaults::changes::ZnodeHistory;
+use crate::vaults::exchange::{self, Export, ImportOptions};
 use crate::vaults::{LATEST, Stored, Vaults, compare};
 use crate::watch::{JobWatch, look_up};
 use crate::work::{Running, with_live};
@@ -60,8 +64,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Invalid`], [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
     pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
+        self.backup_labelled(request, Labels::new()).await
+    }
+
+    /// The same, with what the job is called by whoever asks for it.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup).
+    pub async fn backup_labelled(
+        &self,
+        request: BackupRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let id = blocking(move || requests.backup(&vaults, &site, &request)).await?;
+        let id = blocking(move || requests.backup(&vaults, &site, &request, &labels)).await?;
         self.runner.waker().wake();
         Ok(id.to_string())
     }
@@ -71,8 +87,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BackupNotFound`]; [`EngineError::FullRestoreOff`]; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
     pub async fn restore(&self, request: RestoreRequest) -> Result<String, EngineError> {
+        self.restore_labelled(request, Labels::new()).await
+    }
+
+    /// The same, with what the job is called by whoever asks for it.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub async fn restore_labelled(
+        &self,
+        request: RestoreRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let id = blocking(move || requests.restore(&vaults, &site, &request)).await?;
+        let id = blocking(move || requests.restore(&vaults, &site, &request, &labels)).await?;
         self.runner.waker().wake();
         Ok(id)
     }
@@ -188,6 +216,66 @@ impl Engine {
             }
         })
         .await
+    }
+
+    /// Opens a finished backup to be written out. `latest` is the newest good one.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Storage`].
+    pub async fn export(&self, id: &str) -> Result<Export, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || Export::of(&vaults, &vaults.named(&id)?)).await
+    }
+
+    /// Takes a backup in that [`Export::write_zip`] has written, here or elsewhere, and returns its id. Everything in it is compared with its checksums
+    /// before it is there. What was pinned stays so; policies see its own date.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] if anything is off: nothing is changed then. [`EngineError::BackupExists`] without `overwrite`;
+    /// [`EngineError::InUse`]; [`EngineError::Storage`]: with `overwrite` the earlier one may be gone then.
+    pub async fn import(
+        &self,
+        archive: impl Read + Seek + Send + 'static,
+        options: ImportOptions,
+    ) -> Result<VaultId, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let now = self.now();
+        blocking(move || {
+            let mut archive = exchange::Archive::open(archive)
+                .map_err(|error| InvalidRequest::NoBackup(error.to_string()))?;
+            exchange::import(&vaults, &mut archive, &options, now, |id| {
+                Ok(requests.pending(id)?.is_some())
+            })
+        })
+        .await
+    }
+
+    /// Takes in the backup that lies in the directory `path` below `root`, as [`import`](Self::import) does, and queues a restore of it as `request`
+    /// says, whatever source that names. One that was taken in before is not copied again. Returns the id of the job.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], also where `path` leads out of `root`; [`EngineError::BackupExists`] for another backup with that id; those of
+    /// [`restore`](Self::restore).
+    pub async fn restore_external(
+        &self,
+        root: &Path,
+        path: &str,
+        request: RestoreRequest,
+        limit: u64,
+    ) -> Result<String, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let (root, path, now) = (root.to_owned(), path.to_owned(), self.now());
+        let full = request.roots.is_empty();
+        let id = blocking(move || {
+            requests.check_full(full)?;
+            let no_backup = |why: std::io::Error| InvalidRequest::NoBackup(format!("{path:?}: {why}"));
+            let mut directory = exchange::Directory::below(&root, &path).map_err(no_backup)?;
+            exchange::adopt(&vaults, &mut directory, limit, now, |id| {
+                Ok(requests.pending(id)?.is_some())
+            })
+        });
+        let source = RestoreSource::Vault(id.await?.to_string());
+        self.restore(RestoreRequest { source, ..request }).await
     }
 
     /// The ids of all finished backups, oldest first.
@@ -335,6 +423,16 @@ impl Engine {
                 .await
             }
         }
+    }
+
+    /// The backups in which a znode was another than in the one before. `page` counts the backups that are looked into, oldest first; after ten
+    /// seconds no further one is.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn history(&self, path: ZnodePath, page: Page) -> Result<ZnodeHistory, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || vaults.history(&path, page)).await
     }
 
     /// How everything is. Asks ZooKeeper, and waits for it a quarter of a second at most: what it said last comes with

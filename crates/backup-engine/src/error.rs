@@ -20,6 +20,9 @@ pub enum EngineError {
     /// The backup is being written or restored just now.
     #[error("backup {0} is in use by a running or waiting job")]
     InUse(String),
+    /// There is a backup with this id already.
+    #[error("backup {0} exists already")]
+    BackupExists(VaultId),
     /// As many jobs wait as may.
     #[error("{0} jobs are queued already, and no more may wait")]
     QueueFull(usize),
@@ -93,6 +96,9 @@ pub enum InvalidRequest {
         /// Why it failed.
         why: String,
     },
+    /// Files from outside are no backup that can be taken in.
+    #[error("it is no backup that can be taken in: {0}")]
+    NoBackup(String),
     /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
     #[error("{what} of all of ZooKeeper, and only what is below {chroot} is meant here")]
     BelowChroot {
@@ -111,6 +117,7 @@ impl EngineError {
             Self::BackupNotFound(_) => "backup_not_found",
             Self::JobNotFound(_) => "job_not_found",
             Self::InUse(_) => "backup_in_use",
+            Self::BackupExists(_) => "backup_exists",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
             Self::FullRestoreOff => "refused",
@@ -129,6 +136,7 @@ impl EngineError {
         match self {
             Self::InUse(_) | Self::QueueFull(_) | Self::ZooKeeper(_) | Self::Storage(_) => true,
             Self::BackupNotFound(_)
+            | Self::BackupExists(_)
             | Self::JobNotFound(_)
             | Self::Invalid(_)
             | Self::FullRestoreOff

@@ -1,12 +1,16 @@
 //! What is told of backups and jobs.
 
+use std::collections::BTreeMap;
+
 use job_queue::{Job, JobState};
+use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use vault_store::{Manifest, VaultId};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::kind::{self, JobKind};
-use crate::requests::BackupRequest;
+use crate::requests::{BackupRequest, Labels};
 use crate::vaults::{Pins, Stored, Unreadable};
 use crate::work::{JobResult, ProgressInfo};
 
@@ -88,6 +92,12 @@ pub struct JobInfo {
     pub kind: JobKind,
     /// The backup it is about.
     pub vault: String,
+    /// What whoever asked for it calls it.
+    pub labels: Labels,
+    /// The subtrees that were asked for; none means everything.
+    pub roots: Vec<ZnodePath>,
+    /// The subtrees that a restore brings back under another path.
+    pub renames: BTreeMap<ZnodePath, ZnodePath>,
     /// Where it is.
     pub status: JobState,
     /// Why it failed.
@@ -159,8 +169,20 @@ impl JobInfo {
 
     /// `running` is how far it is, if it is the one that is being done.
     pub(crate) fn new(job: Job, running: Option<ProgressInfo>) -> Self {
+        /// What is told of a payload, of whichever kind.
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Asked {
+            labels: Labels,
+            roots: Vec<ZnodePath>,
+            renames: BTreeMap<ZnodePath, ZnodePath>,
+        }
         let processing = job.state == JobState::Processing;
+        let asked: Asked = serde_json::from_value(job.payload.clone()).unwrap_or_default();
         Self {
+            labels: asked.labels,
+            roots: asked.roots,
+            renames: asked.renames,
             kind: JobKind::of(&job),
             vault: kind::vault(&job).to_owned(),
             id: job.id,

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use serde_json::json;
 
 /// What is read, and where. `docs/API.md` has all of it.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("health", "/health"),
     ("metrics", "/metrics"),
     ("backups", "/listbackups"),
@@ -12,6 +12,7 @@ const PLACES: [(&str, &str); 9] = [
     ("znodes", "/listbackups/{id}/znodes?path=/"),
     ("find", "/find?ts={ms}"),
     ("diff", "/diff?from={id}&to={id}|live"),
+    ("history", "/history?path=/"),
     ("jobs", "/jobs"),
     ("job", "/jobstatus/{id}"),
 ];

@@ -1,7 +1,9 @@
 //! What is kept: the vaults, who holds them, and what is known of them.
 
 pub(crate) mod browse;
+pub(crate) mod changes;
 pub(crate) mod compare;
+pub(crate) mod exchange;
 mod known;
 mod pins;
 pub(crate) mod records;

@@ -3,6 +3,7 @@
 
 mod commits;
 mod crashes;
+mod exchange;
 mod histories;
 mod holds;
 mod ids;
