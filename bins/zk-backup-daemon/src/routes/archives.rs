@@ -100,7 +100,8 @@ pub(super) async fn upload(
     };
     let mut fields = Multipart::new(request.headers(), body);
     while let Some(field) = in_time(fields.next()).await? {
-        form.take(field.map_err(unreadable)?, &uploads).await?;
+        form.take(field.map_err(|error| unreadable(&error))?, &uploads)
+            .await?;
     }
     let (name, file) = form
         .file
@@ -134,7 +135,7 @@ impl Form {
         let twice = || ApiError::invalid(format!("{name} is given twice"));
         match &*name {
             "type" if self.granular.is_none() => {
-                self.granular = Some(granular(&text(&mut field, &name).await?)?)
+                self.granular = Some(granular(&text(&mut field, &name).await?)?);
             }
             "allow_overwriting" if self.overwrite.is_none() => {
                 let given = text(&mut field, &name).await?;
@@ -174,7 +175,7 @@ fn granular(given: &str) -> Result<bool, ApiError> {
 async fn text(field: &mut Field, name: &str) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
     while let Some(piece) = in_time(field.next()).await? {
-        bytes.extend_from_slice(&piece.map_err(unreadable)?);
+        bytes.extend_from_slice(&piece.map_err(|error| unreadable(&error))?);
         if bytes.len() > FIELD {
             return Err(ApiError::invalid(format!("{name} has more than {FIELD} bytes")));
         }
@@ -188,7 +189,10 @@ async fn spool(field: &mut Field, uploads: &Outside) -> Result<File, ApiError> {
     let mut file = on_disk(move || tempfile::tempfile_in(directory)).await?;
     let (mut total, mut waits) = (0_u64, Vec::new());
     loop {
-        let piece = in_time(field.next()).await?.transpose().map_err(unreadable)?;
+        let piece = in_time(field.next())
+            .await?
+            .transpose()
+            .map_err(|error| unreadable(&error))?;
         let is_last = piece.is_none();
         if let Some(piece) = piece {
             total += piece.len() as u64;
@@ -234,6 +238,6 @@ async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, ApiError> {
     })
 }
 
-fn unreadable(error: actix_multipart::MultipartError) -> ApiError {
+fn unreadable(error: &actix_multipart::MultipartError) -> ApiError {
     ApiError::invalid(format!("the form cannot be read: {error}"))
 }

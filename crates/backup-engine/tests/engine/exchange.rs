@@ -150,7 +150,7 @@ async fn anything_that_is_off_is_refused_whole() {
         files
     };
     let flip = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
-    let cut = |bytes: &mut Vec<u8>| drop(bytes.pop());
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1);
     let bomb = |bytes: &mut Vec<u8>| *bytes = vec![0; 4 << 20];
     let many: Files = (0..70).map(|i| (format!("f{i}"), Vec::new())).collect();
     let cases = [
@@ -176,10 +176,7 @@ async fn anything_that_is_off_is_refused_whole() {
             with_manifest(&files, "\"version\": 2", "\"version\": 99"),
             "version 99",
         ),
-        (
-            with_manifest(&files, "\"length\": ", "\"length\": 9"),
-            "frame 0",
-        ),
+        (with_manifest(&files, "\"length\": ", "\"length\": 9"), "frame 0"),
         (with_manifest(&files, "\"offset\": 0", "\"offset\": 1"), "follow"),
     ];
     let empty = World::new();
@@ -298,7 +295,7 @@ async fn what_is_there_is_overwritten_only_where_that_is_said_and_nobody_needs_i
             matches!(failed, Err(EngineError::Storage(_))),
             "{call:?}: {failed:?}"
         );
-        assert_eq!(engine.list().await.unwrap(), [granular.clone()], "{call:?}");
+        assert_eq!(engine.list().await.unwrap(), [&*granular], "{call:?}");
         assert_eq!(take(&engine, archive.clone(), any()).await.unwrap(), id);
     }
     // An id that a job waits for is taken, and so is one that one may still ask for.

@@ -29,8 +29,8 @@ pub struct ImportOptions {
     pub limit: u64,
 }
 
-fn refused(what: impl ToString) -> EngineError {
-    InvalidRequest::NoBackup(what.to_string()).into()
+fn refused(what: String) -> EngineError {
+    InvalidRequest::NoBackup(what).into()
 }
 
 /// Takes a vault in. `is_pending` says whether a job waits to write one with that id. Blocks.
@@ -122,7 +122,7 @@ fn manifest_of(candidate: &mut dyn Candidate) -> Result<Manifest, EngineError> {
     }
     let Named { id } = serde_json::from_slice(&bytes)
         .map_err(|error| refused(format!("{MANIFEST} is not that of a backup: {error}")))?;
-    Manifest::parse(&id, &bytes).map_err(refused)
+    Manifest::parse(&id, &bytes).map_err(|error| refused(error.to_string()))
 }
 
 /// Everything that can be told before the files are read.
@@ -152,7 +152,7 @@ fn check(
         return Err(refused(format!("{} is dated in the future", manifest.id)));
     }
     let mut there = BTreeMap::new();
-    for (name, bytes) in candidate.files().map_err(refused)? {
+    for (name, bytes) in candidate.files().map_err(|error| refused(error.to_string()))? {
         if [MANIFEST, CHECKSUM, VERIFIED].contains(&&*name) {
             continue;
         }
