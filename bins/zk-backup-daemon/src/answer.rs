@@ -36,9 +36,10 @@ impl From<EngineError> for ApiError {
                 StatusCode::NOT_FOUND
             }
             EngineError::JobEnded { .. } => StatusCode::NOT_ACCEPTABLE,
-            EngineError::InUse(_) | EngineError::Retained { .. } | EngineError::Sealed(_) => {
-                StatusCode::CONFLICT
-            }
+            EngineError::InUse(_)
+            | EngineError::BackupExists(_)
+            | EngineError::Retained { .. }
+            | EngineError::Sealed(_) => StatusCode::CONFLICT,
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) | EngineError::NoLinks(_) => StatusCode::BAD_REQUEST,
             EngineError::FullRestoreOff => StatusCode::FORBIDDEN,

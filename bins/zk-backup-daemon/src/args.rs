@@ -117,6 +117,12 @@ pub struct Args {
     /// Whether a restore may be asked for without dbs (default: true)
     #[arg(long, env = "ENABLE_FULL_RESTORE", hide_env_values = true)]
     pub enable_full_restore: Option<String>,
+    /// The most bytes of a backup that is uploaded (default: 17179869184)
+    #[arg(long, env = "UPLOAD_LIMIT", hide_env_values = true)]
+    pub upload_limit: Option<String>,
+    /// The directory below which `externalBackupPath` names backups (default: none, and no such restores)
+    #[arg(long, env = "EXTERNAL_ROOT", hide_env_values = true)]
+    pub external_root: Option<String>,
     /// How many jobs may wait (default: 100)
     #[arg(long, env = "MAX_QUEUED_JOBS", hide_env_values = true)]
     pub max_queued_jobs: Option<String>,

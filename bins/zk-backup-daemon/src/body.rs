@@ -16,6 +16,11 @@ use zk_snapshot::tree::ZnodePath;
 use crate::answer::ApiError;
 use crate::truth::{WORDS, truth};
 
+mod policies;
+pub(crate) mod v1;
+
+pub(crate) use self::policies::policies;
+
 /// The largest body that is read.
 const LARGEST: usize = 1 << 20;
 /// The longest that a client may take to send it.
@@ -129,6 +134,8 @@ pub(crate) fn nothing(body: &[u8]) -> Result<(), ApiError> {
 #[serde(deny_unknown_fields)]
 struct RestoreBody {
     vault: Option<String>,
+    #[serde(rename = "externalBackupPath")]
+    external: Option<String>,
     #[serde(default, deserialize_with = "milliseconds")]
     ts: Option<i64>,
     #[serde(default, deserialize_with = "milliseconds")]
@@ -146,19 +153,21 @@ struct RestoreBody {
     raise_epoch: Option<Value>,
 }
 
-pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
+/// What to restore, and the directory that it is in, where it is none of ours: no source is told then.
+pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), ApiError> {
     let body: RestoreBody = parse(body)?;
-    let source = match (body.vault, body.ts, body.before) {
-        (Some(vault), None, None) => RestoreSource::Vault(vault),
-        (None, Some(ts), None) => RestoreSource::Since(ts),
-        (None, None, Some(before)) => RestoreSource::Before(before),
-        (None, None, None) => {
+    let source = match (body.vault, body.ts, body.before, &body.external) {
+        (Some(vault), None, None, None) => RestoreSource::Vault(vault),
+        (None, Some(ts), None, None) => RestoreSource::Since(ts),
+        (None, None, Some(before), None) => RestoreSource::Before(before),
+        (None, None, None, Some(_)) => RestoreSource::Vault(String::new()),
+        (None, None, None, None) => {
             let message = "no backup is named: vault, ts or before is needed";
             return Err(ApiError::new(StatusCode::NOT_FOUND, "backup_not_found", message));
         }
         _ => {
             return Err(ApiError::invalid(
-                "vault, ts and before: only one of them can be given",
+                "vault, ts, before and externalBackupPath: only one of them can be given",
             ));
         }
     };
@@ -169,7 +178,7 @@ pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
             return Err(ApiError::invalid(format!("changeDbNames: {from} is given twice")));
         }
     }
-    Ok(RestoreRequest {
+    let request = RestoreRequest {
         source,
         roots: roots([
             ("dbs", body.dbs),
@@ -181,7 +190,8 @@ pub(crate) fn restore(body: &[u8]) -> Result<RestoreRequest, ApiError> {
         dry_run: body.dry_run.unwrap_or(false),
         strategy: body.strategy.unwrap_or_default(),
         raise_epoch: raise_epoch(body.raise_epoch)?,
-    })
+    };
+    Ok((request, body.external))
 }
 
 /// `true`, or an epoch that is known to have been given out.
@@ -261,19 +271,38 @@ const FEWEST_MS: i64 = 100_000_000_000;
 
 /// A whole number, or a text that holds one.
 fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let wrong = || serde::de::Error::custom("a number of milliseconds since the Unix epoch is expected");
     let ms = match Value::deserialize(deserializer)? {
         Value::Null => return Ok(None),
-        Value::Number(number) => number.as_i64().ok_or_else(wrong)?,
-        Value::String(text) => text.trim().parse().map_err(|_| wrong())?,
-        _ => return Err(wrong()),
+        Value::String(text) => text,
+        other => other.to_string(),
     };
-    if ms < FEWEST_MS {
-        return Err(serde::de::Error::custom(format!(
+    time(&ms).map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Milliseconds since the Unix epoch, or what is wrong with them.
+fn time(text: &str) -> Result<i64, String> {
+    match text.trim().parse() {
+        Err(_) => Err("a number of milliseconds since the Unix epoch is expected".to_owned()),
+        Ok(ms) if ms < FEWEST_MS => Err(format!(
             "{ms} is too small for milliseconds since the Unix epoch: are these seconds?"
-        )));
+        )),
+        Ok(ms) => Ok(ms),
     }
-    Ok(Some(ms))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FindBody {
+    #[serde(default, deserialize_with = "milliseconds")]
+    ts: Option<i64>,
+}
+
+/// A time, in ms since the Unix epoch: in the query, or in a body, where the predecessor's clients put it.
+pub(crate) fn find(body: &[u8], in_query: Option<&str>) -> Result<i64, ApiError> {
+    let in_body = parse::<FindBody>(body)?.ts;
+    let in_query = in_query.map(|text| time(text).map_err(|why| ApiError::invalid(format!("ts: {why}"))));
+    once("ts", in_query.transpose()?, in_body)?
+        .ok_or_else(|| ApiError::invalid("ts is missing: a time, in ms since the Unix epoch"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -281,6 +310,15 @@ fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64
 struct EvictBody {
     #[serde(default, deserialize_with = "boolean")]
     dry_run: Option<bool>,
+}
+
+/// What is given in the query or in the body, and not in both.
+pub(crate) fn once<T>(key: &str, in_query: Option<T>, in_body: Option<T>) -> Result<Option<T>, ApiError> {
+    if in_query.is_some() && in_body.is_some() {
+        let message = format!("{key} is given twice, in the query and in the body");
+        return Err(ApiError::invalid(message));
+    }
+    Ok(in_query.or(in_body))
 }
 
 /// Whether it says `dry_run`.

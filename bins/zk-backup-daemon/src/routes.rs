@@ -23,7 +23,17 @@ use crate::api;
 use crate::body;
 use crate::query::{self, Asked};
 
+mod archives;
+mod external;
+mod policies;
+mod root;
+mod v1;
+
+pub(crate) use self::archives::Outside;
+
 const NONE: &[&str] = &[];
+const TS: &[&str] = &["ts"];
+const PAGE: &[&str] = &["offset", "limit"];
 const EVICT: &[&str] = &["dry_run", "trust_clock"];
 const EVICT_ONE: &[&str] = &["dry_run"];
 const ZNODE: &[&str] = &["path"];
@@ -37,6 +47,18 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     config
         .service(endpoint("/backup", NONE, web::post().to(backup)))
         .service(data("/backup/s3/{id:.*}", NONE, read().to(links)))
+        .service(data("/backup/{id}", NONE, read().to(archives::download)))
+        .service(data(
+            "/restore/backup",
+            archives::KEYS,
+            web::post().to(archives::upload),
+        ))
+        .service(endpoint(
+            "/external/restore",
+            NONE,
+            web::post().to(external::external),
+        ))
+        .service(web::scope("/incremental").default_service(web::to(external::incremental)))
         .service(endpoint("/restore", NONE, web::post().to(restore)))
         .service(endpoint("/verify", VERIFY, web::post().to(verify)))
         .service(endpoint("/verify/{id:.*}", NONE, web::post().to(verify_one)))
@@ -49,9 +71,31 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/evict/{id:.*}", EVICT_ONE, web::post().to(evict_one)))
         .service(endpoint("/terminate/{id:.*}", NONE, web::post().to(terminate)))
         .service(endpoint("/jobstatus/{id:.*}", NONE, read().to(job_status)))
+        .service(endpoint("/api/v1/backup", NONE, web::post().to(v1::backup)))
+        .service(resource(
+            "/api/v1/backup/{id}",
+            v1::BLOB,
+            [read().to(v1::backup_status), web::delete().to(v1::remove)],
+        ))
+        .service(resource(
+            "/api/v1/restore/{id}",
+            NONE,
+            [web::post().to(v1::restore), read().to(v1::restore_status)],
+        ))
+        .service(endpoint("/jobs", PAGE, read().to(jobs)))
+        .service(endpoint("/find", TS, read().to(find)))
+        .service(endpoint("/", NONE, read().to(root::places)))
+        .service(resource(
+            "/evictionpolicy",
+            policies::KEYS,
+            [web::post().to(policies::change), read().to(policies::told)],
+        ))
+        .service(endpoint("/listbackups/{id}/pin", NONE, web::post().to(pin)))
+        .service(endpoint("/listbackups/{id}/unpin", NONE, web::post().to(unpin)))
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
         .service(data("/listbackups/{id}/znode", ZNODE, read().to(znode)))
+        .service(data("/history", ZNODES, read().to(history)))
         .service(data("/diff", DIFF, read().to(diff)))
         .service(endpoint("/listbackups/{id:.*}", NONE, read().to(describe)))
         .service(endpoint("/health", NONE, read().to(health)))
@@ -64,19 +108,19 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
 
 /// A path with its one method; others are told so.
 fn endpoint(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
-    resource(path, allowed, route)
+    resource(path, allowed, [route])
 }
 
 /// The same for what hands out data.
 fn data(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
     // What is wrapped around it last is asked first.
-    resource(path, allowed, route).wrap(from_fn(access::check_always))
+    resource(path, allowed, [route]).wrap(from_fn(access::check_always))
 }
 
 fn resource(
     path: &'static str,
     allowed: &'static [&'static str],
-    route: Route,
+    routes: impl IntoIterator<Item = Route>,
 ) -> Resource<
     impl ServiceFactory<
         ServiceRequest,
@@ -86,8 +130,9 @@ fn resource(
         InitError = (),
     >,
 > {
-    web::resource(path)
-        .route(route)
+    let methods = routes.into_iter();
+    methods
+        .fold(web::resource(path), Resource::route)
         .default_service(web::to(wrong_method))
         .wrap(from_fn(move |request, next| query::check(allowed, request, next)))
 }
@@ -102,21 +147,24 @@ async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, Api
     Ok(bare_id(&id))
 }
 
-async fn restore(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
-    let task = engine.restore(body::restore(&body::read(body).await?)?).await?;
+async fn restore(
+    engine: Data<Engine>,
+    outside: Data<Outside>,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let task = match body::restore(&body::read(body).await?)? {
+        (request, None) => engine.restore(request).await?,
+        (request, Some(path)) => external::restore(&engine, &outside, &path, request).await?,
+    };
     Ok(bare_id(&task))
 }
 
 async fn verify(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
     let in_query = Asked::of(&request, VERIFY)?.text("share").map(str::to_owned);
     let in_body = body::verify(&body::read(body).await?)?;
-    let share = match (in_query, in_body) {
-        (Some(_), Some(_)) => {
-            let message = "share is given twice, in the query and in the body";
-            return Err(ApiError::invalid(message));
-        }
-        (None, None) => Share::ALL,
-        (Some(text), None) | (None, Some(text)) => text
+    let share = match body::once("share", in_query, in_body)? {
+        None => Share::ALL,
+        Some(text) => text
             .parse()
             .map_err(|error| ApiError::invalid(format!("share: {error}")))?,
     };
@@ -172,11 +220,7 @@ async fn restore_test(
 async fn dry_run(request: &HttpRequest, body: Payload) -> Result<bool, ApiError> {
     let in_query = Asked::of(request, EVICT)?.truth("dry_run")?;
     let in_body = body::evict(&body::read(body).await?)?;
-    if in_query.is_some() && in_body.is_some() {
-        let message = "dry_run is given twice, in the query and in the body";
-        return Err(ApiError::invalid(message));
-    }
-    Ok(in_query.or(in_body).unwrap_or(false))
+    Ok(body::once("dry_run", in_query, in_body)?.unwrap_or(false))
 }
 
 async fn evict(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
@@ -260,15 +304,56 @@ async fn links(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespons
     }
 }
 
+async fn jobs(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let page = page_of(&Asked::of(&request, PAGE)?, 100, 1_000)?;
+    Ok(HttpResponse::Ok().json(api::Jobs::from(engine.jobs(page).await?)))
+}
+
+async fn find(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    let asked = Asked::of(&request, TS)?;
+    let ts = body::find(&body::read(body).await?, asked.text("ts"))?;
+    Ok(engine.find(ts).await?.map_or_else(
+        || no_backup(&format!("at or after {ts} ms")),
+        |info| HttpResponse::Ok().json(api::Backup::from(info)),
+    ))
+}
+
+async fn pin(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    change_pin(&engine, &request, body, true).await
+}
+
+async fn unpin(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    change_pin(&engine, &request, body, false).await
+}
+
+async fn change_pin(
+    engine: &Engine,
+    request: &HttpRequest,
+    body: Payload,
+    pinned: bool,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
+    let id = request.match_info().query("id");
+    match engine.pin(id, pinned).await {
+        Ok(info) => Ok(HttpResponse::Ok().json(api::Backup::from(info))),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The most znodes in one answer, and how many if nothing is said.
 const MOST: usize = 100_000;
 const USUAL: usize = 1_000;
 
 fn page(query: &Asked) -> Result<Page, ApiError> {
+    page_of(query, USUAL, MOST)
+}
+
+fn page_of(query: &Asked, usual: usize, most: usize) -> Result<Page, ApiError> {
     let (offset, limit) = (query.number("offset")?, query.number("limit")?);
-    let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(USUAL));
-    if limit > MOST {
-        return Err(ApiError::invalid(format!("limit: at most {MOST}")));
+    let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(usual));
+    if limit > most {
+        return Err(ApiError::invalid(format!("limit: at most {most}")));
     }
     Ok(Page { offset, limit })
 }
@@ -287,6 +372,12 @@ async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespons
     let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODE)?);
     let found = engine.znode(id, path(&query)?).await?;
     Ok(HttpResponse::Ok().json(api::Znode::from(found)))
+}
+
+async fn history(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let query = Asked::of(&request, ZNODES)?;
+    let found = engine.history(path(&query)?, page_of(&query, 20, 100)?).await?;
+    Ok(HttpResponse::Ok().json(api::History::from(found)))
 }
 
 async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
-use crate::routes;
+use crate::routes::{self, Outside};
 
 /// The longest that a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(10);
@@ -31,10 +32,16 @@ pub struct ServeOptions {
     pub grace: Duration,
     /// How long a client may take nothing of its answer. Its connection is closed after twice that time at the latest.
     pub patience: Duration,
+    /// A directory where uploaded backups are kept while they are checked. They have no name there.
+    pub upload_directory: PathBuf,
+    /// The most bytes of a backup that is taken in.
+    pub upload_limit: u64,
+    /// The directory below which `externalBackupPath` names backups; without one there are none.
+    pub external_root: Option<PathBuf>,
 }
 
 impl ServeOptions {
-    /// HTTP, 30 seconds for a running job, and 20 for a client.
+    /// HTTP, 30 seconds for a running job, and 20 for a client; uploads of 16 GiB at most, in the directory for temporary files.
     #[must_use]
     pub fn new(access: Access) -> Self {
         Self {
@@ -42,6 +49,9 @@ impl ServeOptions {
             tls: None,
             grace: Duration::from_secs(30),
             patience: Duration::from_secs(20),
+            upload_directory: std::env::temp_dir(),
+            upload_limit: 16 << 30,
+            external_root: None,
         }
     }
 }
@@ -64,7 +74,15 @@ pub async fn serve(
         tls,
         grace,
         patience,
+        upload_directory,
+        upload_limit,
+        external_root,
     } = options;
+    let outside = Outside {
+        spool: upload_directory,
+        limit: upload_limit,
+        external: external_root,
+    };
     let served_engine = engine.clone();
     let connections = Connections::new();
     let counted = connections.clone();
@@ -72,6 +90,7 @@ pub async fn serve(
         App::new()
             .app_data(Data::new(served_engine.clone()))
             .app_data(Data::new(access.clone()))
+            .app_data(Data::new(outside.clone()))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
             .wrap(from_fn(connections::count))

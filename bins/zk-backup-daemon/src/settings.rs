@@ -71,6 +71,8 @@ pub struct Settings {
     pub eviction_policy: RulePolicy,
     pub granular_eviction_policy: RulePolicy,
     pub full_restore: bool,
+    pub upload_limit: u64,
+    pub external_root: Option<PathBuf>,
     pub max_queued_jobs: usize,
     pub shutdown_grace: Duration,
     pub log_level: log::LevelFilter,
@@ -169,6 +171,14 @@ impl Settings {
                 "7d/delete",
             )?,
             full_restore: flag("ENABLE_FULL_RESTORE", args.enable_full_restore.as_ref(), true)?,
+            upload_limit: number(
+                "UPLOAD_LIMIT",
+                args.upload_limit.as_ref(),
+                16 << 30,
+                "a number of bytes",
+                |_| true,
+            )?,
+            external_root: given(args.external_root.as_ref()).map(PathBuf::from),
             max_queued_jobs: number(
                 "MAX_QUEUED_JOBS",
                 args.max_queued_jobs.as_ref(),

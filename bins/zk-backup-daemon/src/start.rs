@@ -83,6 +83,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,
+        upload_directory: settings.storage.clone(),
+        upload_limit: settings.upload_limit,
+        external_root: settings.external_root.clone(),
         ..ServeOptions::new(settings.access)
     };
     serve(listener, engine, options, asked_to_stop()?).await?;

@@ -31,7 +31,7 @@ use crate::health::StateProbe;
 use crate::kind::{CHECKS, LANE, WORKER};
 use crate::requests::{Requests, Share};
 use crate::site::{
-    Checks, ClockWatch, History, Recovery, RestoreTests, Retention, Scheduled, SettingNames, Site,
+    Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled, SettingNames, Site,
     UnfinishedZnodes, Uptime, uptime,
 };
 use crate::vaults::Vaults;
@@ -224,13 +224,14 @@ impl EngineBuilder {
         self
     }
 
-    /// What full backups are evicted by; `1d/1d,7d/7d,1m/delete` if not said.
+    /// What full backups are evicted by, unless rules were set in its place ([`Engine::set_policies`]); `1d/1d,7d/7d,1m/delete` if not
+    /// said.
     pub fn full_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Self {
         self.full_policy = Some(policy);
         self
     }
 
-    /// What granular backups are evicted by; `7d/delete` if not said.
+    /// The same of granular backups; `7d/delete` if not said.
     pub fn granular_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Self {
         self.granular_policy = Some(policy);
         self
@@ -415,8 +416,11 @@ impl EngineBuilder {
                 tests: self.tests,
             },
             retention: Retention {
-                full: policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
-                granular: policy(self.granular_policy, "7d/delete")?,
+                policies: PolicyBook::new(
+                    Arc::clone(&vaults.store),
+                    policy(self.full_policy, "1d/1d,7d/7d,1m/delete")?,
+                    policy(self.granular_policy, "7d/delete")?,
+                ),
                 clock: watch,
             },
             history: History::new(

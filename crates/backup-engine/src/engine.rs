@@ -1,12 +1,14 @@
 //! The engine, as it is used.
 
+use std::io::{Read, Seek};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
 use futures::FutureExt as _;
 use health_metrics::{Health, Metrics};
-use job_queue::{Clock, JobState, QueueError, Runner};
+use job_queue::{Clock, Job, JobState, QueueError, Runner};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 #[cfg(feature = "object-store")]
@@ -16,13 +18,18 @@ use zk_snapshot::archive::Comparison;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::blocking::blocking;
-use crate::error::{EngineError, parse_id};
+use crate::clock::ms;
+use crate::error::{EngineError, InvalidRequest, parse_id};
 use crate::health::{self, Probes};
-use crate::info::{BackupInfo, JobInfo};
-use crate::requests::{BackupRequest, Requests, RestoreRequest, RestoreTestRequest, VerifyRequest};
-use crate::site::Site;
+use crate::info::{BackupInfo, JobInfo, JobPage};
+use crate::requests::{
+    BackupRequest, Labels, Requests, RestoreRequest, RestoreSource, RestoreTestRequest, VerifyRequest,
+};
+use crate::site::{Policies, PolicyChange, PolicyOutcome, Site};
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
-use crate::vaults::{Stored, Vaults, compare};
+use crate::vaults::changes::ZnodeHistory;
+use crate::vaults::exchange::{self, Export, ImportOptions};
+use crate::vaults::{LATEST, Stored, Vaults, compare};
 use crate::watch::{JobWatch, LONGEST_ID, look_up};
 use crate::work::{Running, with_live};
 
@@ -70,8 +77,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::Invalid`], [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
     pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
+        self.backup_labelled(request, Labels::new()).await
+    }
+
+    /// The same, with what the job is called by whoever asks for it.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup).
+    pub async fn backup_labelled(
+        &self,
+        request: BackupRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let id = blocking(move || requests.backup(&vaults, &site, &request)).await?;
+        let id = blocking(move || requests.backup(&vaults, &site, &request, &labels)).await?;
         self.runner.waker().wake();
         Ok(id.to_string())
     }
@@ -81,8 +100,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BackupNotFound`]; [`EngineError::FullRestoreOff`]; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
     pub async fn restore(&self, request: RestoreRequest) -> Result<String, EngineError> {
+        self.restore_labelled(request, Labels::new()).await
+    }
+
+    /// The same, with what the job is called by whoever asks for it.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub async fn restore_labelled(
+        &self,
+        request: RestoreRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let id = blocking(move || requests.restore(&vaults, &site, &request)).await?;
+        let id = blocking(move || requests.restore(&vaults, &site, &request, &labels)).await?;
         self.runner.waker().wake();
         Ok(id)
     }
@@ -180,6 +211,111 @@ impl Engine {
         blocking(move || site.retention.run(&vaults, &metrics, now, (dry_run, trust_clock))).await
     }
 
+    /// The policies by which backups are evicted, and where they come from.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn policies(&self) -> Result<Policies, EngineError> {
+        let site = Arc::clone(&self.site);
+        blocking(move || Ok(site.retention.policies.told()?)).await
+    }
+
+    /// Changes the policies, or with `dry_run` only tells what the new ones say of the backups that there are. The storage keeps them:
+    /// they count until the settings in whose place they are become others. Nothing is evicted before the next pass.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`]: what counted before does, or the new ones do.
+    pub async fn set_policies(
+        &self,
+        change: PolicyChange,
+        dry_run: bool,
+    ) -> Result<PolicyOutcome, EngineError> {
+        let (vaults, site, _) = self.rooms();
+        let now = self.now();
+        blocking(move || site.retention.change(&vaults, change, dry_run, now)).await
+    }
+
+    /// Pins a finished backup, so that no policy evicts it, or takes its pin away. Returns what is known of it then. `latest` is the
+    /// newest good one.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::InUse`] while it waits or is written; [`EngineError::Storage`].
+    pub async fn pin(&self, id: &str, pinned: bool) -> Result<BackupInfo, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let id = id.to_owned();
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            match vaults.pin(&id, pinned) {
+                Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
+                    Err(EngineError::InUse(id.to_string()))
+                }
+                Err(error) => Err(error),
+                Ok(()) => Ok(vaults.info(Stored::read(&*vaults.store, &id)?)),
+            }
+        })
+        .await
+    }
+
+    /// Opens a finished backup to be written out. `latest` is the newest good one.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Storage`].
+    pub async fn export(&self, id: &str) -> Result<Export, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || Export::of(&vaults, &vaults.named(&id)?)).await
+    }
+
+    /// Takes a backup in that [`Export::write_zip`] has written, here or elsewhere, and returns its id. Everything in it is compared with its checksums
+    /// before it is there. What was pinned stays so; policies see its own date.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] if anything is off: nothing is changed then. [`EngineError::BackupExists`] without `overwrite`;
+    /// [`EngineError::InUse`]; [`EngineError::Storage`]: with `overwrite` the earlier one may be gone then.
+    pub async fn import(
+        &self,
+        archive: impl Read + Seek + Send + 'static,
+        options: ImportOptions,
+    ) -> Result<VaultId, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let now = self.now();
+        blocking(move || {
+            let mut archive = exchange::Archive::open(archive)
+                .map_err(|error| InvalidRequest::NoBackup(error.to_string()))?;
+            exchange::import(&vaults, &mut archive, &options, now, |id| {
+                Ok(requests.pending(id)?.is_some())
+            })
+        })
+        .await
+    }
+
+    /// Takes in the backup that lies in the directory `path` below `root`, as [`import`](Self::import) does, and queues a restore of it as `request`
+    /// says, whatever source that names. One that was taken in before is not copied again. Returns the id of the job.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], also where `path` leads out of `root`; [`EngineError::BackupExists`] for another backup with that id; those of
+    /// [`restore`](Self::restore).
+    pub async fn restore_external(
+        &self,
+        root: &Path,
+        path: &str,
+        request: RestoreRequest,
+        limit: u64,
+    ) -> Result<String, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let (root, path, now) = (root.to_owned(), path.to_owned(), self.now());
+        let full = request.roots.is_empty();
+        let id = blocking(move || {
+            requests.check_full(full)?;
+            let no_backup = |why: std::io::Error| InvalidRequest::NoBackup(format!("{path:?}: {why}"));
+            let mut directory = exchange::Directory::below(&root, &path).map_err(no_backup)?;
+            exchange::adopt(&vaults, &mut directory, limit, now, |id| {
+                Ok(requests.pending(id)?.is_some())
+            })
+        });
+        let source = RestoreSource::Vault(id.await?.to_string());
+        self.restore(RestoreRequest { source, ..request }).await
+    }
+
     /// The ids of all finished backups, oldest first.
     ///
     /// # Errors
@@ -189,25 +325,42 @@ impl Engine {
         blocking(move || Ok(vaults.ids()?.iter().map(ToString::to_string).collect())).await
     }
 
-    /// What is known of a backup, finished or not; `None` if there is none, or its id is no id.
+    /// What is known of a backup, finished or not; `None` if there is none, or its id is no id. `latest` is the newest good one.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn describe(&self, id: &str) -> Result<Option<BackupInfo>, EngineError> {
-        let Ok(id) = id.parse::<VaultId>() else {
+        if id != LATEST && id.parse::<VaultId>().is_err() {
             return Ok(None);
-        };
-        let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
-        blocking(move || match Stored::read(&*vaults.store, &id) {
-            Err(StoreError::NotFound(_)) => {
-                let job = requests.pending(&id)?;
-                Ok(job.map(|job| BackupInfo::pending(id, job)))
+        }
+        let (vaults, _, requests) = self.rooms();
+        let asked = id.to_owned();
+        blocking(move || {
+            let id = match vaults.named(&asked) {
+                Err(EngineError::BackupNotFound(_)) => return Ok(None),
+                found => found?,
+            };
+            match Stored::read(&*vaults.store, &id) {
+                Err(StoreError::NotFound(_)) => {
+                    let job = requests.pending(&id)?;
+                    Ok(job.map(|job| BackupInfo::pending(id, job)))
+                }
+                outcome => Ok(Some(vaults.info(outcome?))),
             }
-            outcome => {
-                let locked_until = vaults.retained.until(&id);
-                let info = BackupInfo::from(outcome?);
-                Ok(Some(BackupInfo { locked_until, ..info }))
-            }
+        })
+        .await
+    }
+
+    /// The first good backup at or after a time, full or granular, in ms since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn find(&self, since: i64) -> Result<Option<BackupInfo>, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || {
+            let all = vaults.all()?.into_iter();
+            let found = vaults.first_good(all.filter(|stored| ms(stored.date()) >= since))?;
+            Ok(found.map(|stored| vaults.info(stored)))
         })
         .await
     }
@@ -218,6 +371,26 @@ impl Engine {
     /// [`EngineError::Storage`].
     pub async fn job(&self, id: &str) -> Result<Option<JobInfo>, EngineError> {
         look_up(&self.requests, &self.running, id).await
+    }
+
+    /// Jobs, from the one that was queued last to the first.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn jobs(&self, page: Page) -> Result<JobPage, EngineError> {
+        let (requests, running) = (Arc::clone(&self.requests), Arc::clone(&self.running));
+        blocking(move || {
+            let listed = requests.jobs.list(page.offset, page.limit)?;
+            let told = |job: Job| {
+                let progress = running.of(&job.id);
+                JobInfo::new(job, progress)
+            };
+            Ok(JobPage {
+                total: listed.total,
+                jobs: listed.jobs.into_iter().map(told).collect(),
+            })
+        })
+        .await
     }
 
     /// Follows a job: each [`next`](JobWatch::next) is what has changed, in its state or in how far it is.
@@ -259,14 +432,18 @@ impl Engine {
         }
     }
 
-    /// The children of a znode in a backup, by name. The first call for a backup reads through it.
+    /// The children of a znode in a backup, by name. `latest` is the newest good backup. The first call for a backup reads through it.
     ///
     /// # Errors
     /// [`EngineError::BackupNotFound`], [`EngineError::ZnodeNotFound`]; [`EngineError::Invalid`] for a backup that
     /// failed; [`EngineError::Damaged`]; [`EngineError::Storage`].
     pub async fn znodes(&self, id: &str, path: ZnodePath, page: Page) -> Result<ZnodePage, EngineError> {
-        let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
-        blocking(move || vaults.catalogs.znodes(&*vaults.store, &id, &path, page)).await
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.znodes(&*vaults.store, &id, &path, page)
+        })
+        .await
     }
 
     /// A znode in a backup, with data and ACL.
@@ -274,21 +451,32 @@ impl Engine {
     /// # Errors
     /// As [`znodes`](Self::znodes).
     pub async fn znode(&self, id: &str, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
-        let (id, vaults) = (parse_id(id)?, Arc::clone(&self.vaults));
-        blocking(move || vaults.catalogs.znode(&*vaults.store, &id, &path)).await
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.znode(&*vaults.store, &id, &path)
+        })
+        .await
     }
 
-    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`.
+    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`. `latest` is the newest good backup.
     ///
     /// # Errors
     /// As [`znodes`](Self::znodes); [`EngineError::ZooKeeper`].
     pub async fn compare(&self, from: &str, to: CompareWith, page: Page) -> Result<Comparison, EngineError> {
-        let (from, store) = (parse_id(from)?, Arc::clone(&self.vaults.store));
+        let (from, vaults) = (from.to_owned(), Arc::clone(&self.vaults));
         match to {
-            CompareWith::Live => with_live(store, Arc::clone(&self.site), &from, page, self.now()).await,
+            CompareWith::Live => {
+                let store = Arc::clone(&vaults.store);
+                let from = blocking(move || vaults.named(&from)).await?;
+                with_live(store, Arc::clone(&self.site), &from, page, self.now()).await
+            }
             CompareWith::Backup(to) => {
-                let to = parse_id(&to)?;
-                blocking(move || compare::between(&*store, &from, &to, page)).await
+                blocking(move || {
+                    let (from, to) = (vaults.named(&from)?, vaults.named(&to)?);
+                    compare::between(&*vaults.store, &from, &to, page)
+                })
+                .await
             }
         }
     }
@@ -311,6 +499,16 @@ impl Engine {
                 .collect())
         })
         .await
+    }
+
+    /// The backups in which a znode was another than in the one before. `page` counts the backups that are looked into, oldest first; after ten
+    /// seconds no further one is.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn history(&self, path: ZnodePath, page: Page) -> Result<ZnodeHistory, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || vaults.history(&path, page)).await
     }
 
     /// How everything is. Asks ZooKeeper, and waits for it a quarter of a second at most: what it said last comes with

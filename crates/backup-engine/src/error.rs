@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The storage has no addresses of its files to hand out.
     #[error("only backups in a bucket have links, and {0} is in none")]
     NoLinks(String),
+    /// There is a backup with this id already.
+    #[error("backup {0} exists already")]
+    BackupExists(VaultId),
     /// As many jobs wait as may.
     #[error("{0} jobs are queued already, and no more may wait")]
     QueueFull(usize),
@@ -133,6 +136,9 @@ pub enum InvalidRequest {
         /// Why it failed.
         why: String,
     },
+    /// Files from outside are no backup that can be taken in.
+    #[error("it is no backup that can be taken in: {0}")]
+    NoBackup(String),
     /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
     #[error("{what} of all of ZooKeeper, and only what is below {chroot} is meant here")]
     BelowChroot {
@@ -154,6 +160,7 @@ impl EngineError {
             Self::InUse(_) => "backup_in_use",
             Self::Retained { .. } => "backup_retained",
             Self::NoLinks(_) => "no_links",
+            Self::BackupExists(_) => "backup_exists",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
             Self::FullRestoreOff => "refused",
@@ -178,6 +185,7 @@ impl EngineError {
             | Self::Storage(_) => true,
             Self::BackupNotFound(_)
             | Self::NoLinks(_)
+            | Self::BackupExists(_)
             | Self::JobNotFound(_)
             | Self::JobEnded { .. }
             | Self::Invalid(_)

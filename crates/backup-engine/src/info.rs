@@ -1,13 +1,17 @@
 //! What is told of backups and jobs.
 
+use std::collections::BTreeMap;
+
 use job_queue::{Job, JobState};
+use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use vault_store::{Damage, Manifest, Tested, VaultId};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::kind::{self, JobKind};
-use crate::requests::BackupRequest;
-use crate::vaults::{Stored, Unreadable};
+use crate::requests::{BackupRequest, Labels};
+use crate::vaults::{Pins, Stored, Unreadable};
 use crate::work::{JobResult, ProgressInfo};
 
 /// What is known of a backup.
@@ -19,6 +23,8 @@ pub struct BackupInfo {
     pub bytes: u64,
     /// Where it is, and what it holds.
     pub state: BackupState,
+    /// Whether no policy may remove it; `None` where that cannot be told.
+    pub pinned: Option<bool>,
     /// What is known to keep it from being restored, without reading all of it.
     pub damage: Option<String>,
     /// When it was last read and compared with its checksums.
@@ -76,10 +82,10 @@ impl BackupInfo {
     }
 
     /// Whether eviction policies may remove it, now or when it is old enough: not while it is written, nor what is
-    /// pinned, damaged or cannot be told.
+    /// pinned, damaged or cannot be told, nor anything where pins cannot be told.
     #[must_use]
     pub fn is_evictable(&self) -> bool {
-        self.damage.is_none() && self.manifest().is_some_and(|manifest| !manifest.pinned)
+        self.damage.is_none() && self.manifest().is_some() && self.pinned == Some(false)
     }
 }
 
@@ -92,6 +98,12 @@ pub struct JobInfo {
     pub kind: JobKind,
     /// The backup it is about.
     pub vault: String,
+    /// What whoever asked for it calls it.
+    pub labels: Labels,
+    /// The subtrees that were asked for; none means everything.
+    pub roots: Vec<ZnodePath>,
+    /// The subtrees that a restore brings back under another path.
+    pub renames: BTreeMap<ZnodePath, ZnodePath>,
     /// Where it is.
     pub status: JobState,
     /// Why it failed.
@@ -110,16 +122,30 @@ pub struct JobInfo {
     pub result: Value,
 }
 
-impl From<Stored> for BackupInfo {
-    fn from(stored: Stored) -> Self {
+/// Some of the jobs, from the one that was queued last to the first.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct JobPage {
+    /// How many are remembered in all.
+    pub total: usize,
+    /// Those asked for.
+    pub jobs: Vec<JobInfo>,
+}
+
+impl BackupInfo {
+    /// That of a vault, where what is pinned can be told or not.
+    pub(crate) fn stored(stored: Stored, pins: Option<&Pins>) -> Self {
         let verified_at = stored.verified_at();
         let (found, tested) = stored
             .verification
             .map(|result| (result.damage, result.tested))
             .unwrap_or_default();
+        let manifest = stored.manifest.as_ref().ok();
+        let pinned = manifest.and_then(|manifest| Some(pins?.pinned(manifest)));
         Self {
             id: stored.id,
             bytes: stored.bytes,
+            pinned,
             state: match stored.manifest {
                 Ok(manifest) => BackupState::Finished(Box::new(manifest)),
                 Err(Unreadable { format, why, .. }) => BackupState::Unreadable { format, why },
@@ -131,15 +157,15 @@ impl From<Stored> for BackupInfo {
             tested,
         }
     }
-}
 
-impl BackupInfo {
     /// That of a backup that waits or is being written.
     pub(crate) fn pending(id: VaultId, job: Job) -> Self {
+        let request: Option<BackupRequest> = serde_json::from_value(job.payload).ok();
         Self {
             id,
             bytes: 0,
-            state: BackupState::Pending(serde_json::from_value(job.payload).ok()),
+            pinned: request.as_ref().map(|request| request.pinned),
+            state: BackupState::Pending(request),
             damage: None,
             verified_at: None,
             locked_until: None,
@@ -160,8 +186,20 @@ impl JobInfo {
 
     /// `running` is how far it is, if it is the one that is being done.
     pub(crate) fn new(job: Job, running: Option<ProgressInfo>) -> Self {
+        /// What is told of a payload, of whichever kind.
+        #[derive(Default, Deserialize)]
+        #[serde(default)]
+        struct Asked {
+            labels: Labels,
+            roots: Vec<ZnodePath>,
+            renames: BTreeMap<ZnodePath, ZnodePath>,
+        }
         let processing = job.state == JobState::Processing;
+        let asked: Asked = serde_json::from_value(job.payload.clone()).unwrap_or_default();
         Self {
+            labels: asked.labels,
+            roots: asked.roots,
+            renames: asked.renames,
             kind: JobKind::of(&job),
             vault: kind::vault(&job).to_owned(),
             id: job.id,

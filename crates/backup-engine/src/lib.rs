@@ -68,17 +68,21 @@ pub use ensemble::{
 #[cfg(feature = "batched-client")]
 pub use ensemble::{Driver, ZooKeeperEnsemble};
 pub use error::{Cause, EngineError, InvalidRequest};
-pub use info::{BackupInfo, BackupState, JobInfo};
+pub use info::{BackupInfo, BackupState, JobInfo, JobPage};
 pub use job_queue::JobState;
 pub use kind::JobKind;
 pub use plain::plain;
 pub use requests::{
-    BackupRequest, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share, ShareError,
+    BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share, ShareError,
     Strategy, VerifyRequest,
 };
-pub use site::{Recovery, RestoreTests, SettingNames, TestEnsemble};
+pub use site::{
+    NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOutcome, Recovery, RestoreTests, SettingNames, TestEnsemble,
+};
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
+pub use vaults::changes::{NotLooked, ZnodeAt, ZnodeHistory, ZnodeStep};
+pub use vaults::exchange::{Export, ImportOptions};
 pub use watch::JobWatch;
 pub use work::{
     DamagedVault, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,

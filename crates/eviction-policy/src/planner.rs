@@ -51,6 +51,11 @@ pub enum Verdict {
 pub trait EvictionPolicy: Send + Sync + Debug {
     /// Judges `backups`, which all were taken at or before `now`.
     fn judge(&self, backups: &[Backup], now: OffsetDateTime) -> Vec<Verdict>;
+
+    /// What people know it by, the same for policies that judge alike: rules are told as they are written.
+    fn describe(&self) -> String {
+        format!("{self:?}")
+    }
 }
 
 /// What is done with a backup.

@@ -80,6 +80,10 @@ impl EvictionPolicy for RulePolicy {
         }
         verdicts
     }
+
+    fn describe(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Rule {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
+use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, QueueError};
 
 /// A call to a [`JobStore`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum JobCall {
     Cancel,
     /// [`JobStore::get`].
     Get,
+    /// [`JobStore::list`].
+    List,
     /// [`JobStore::counts`].
     Counts,
     /// [`JobStore::greatest_id`].
@@ -183,6 +185,10 @@ impl JobStore for FaultyJobs {
 
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
         self.through(JobCall::Get, || self.store.get(id))
+    }
+
+    fn list(&self, offset: usize, limit: usize) -> Result<Listed, QueueError> {
+        self.through(JobCall::List, || self.store.list(offset, limit))
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {

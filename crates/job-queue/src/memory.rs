@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 use crate::table::JobTable;
-use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
+use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, QueueError};
 
 /// Jobs in memory, for embedding and tests. They end with the store.
 #[derive(Debug, Default)]
@@ -54,6 +54,12 @@ impl JobStore for MemoryJobs {
 
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
         Ok(self.lock().table.find(id).cloned())
+    }
+
+    fn list(&self, offset: usize, limit: usize) -> Result<Listed, QueueError> {
+        let state = self.lock();
+        let jobs = state.table.jobs.values().rev().skip(offset).take(limit).cloned();
+        Ok(Listed::new(state.table.jobs.len(), jobs.collect()))
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {

@@ -18,6 +18,24 @@ pub struct Counts {
     pub oldest_queued_at: Option<OffsetDateTime>,
 }
 
+/// Some of the jobs of a store.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Listed {
+    /// How many jobs the store has, ended ones included.
+    pub total: usize,
+    /// Those that were asked for, the one that was queued last first.
+    pub jobs: Vec<Job>,
+}
+
+impl Listed {
+    /// These of `total`.
+    #[must_use]
+    pub const fn new(total: usize, jobs: Vec<Job>) -> Self {
+        Self { total, jobs }
+    }
+}
+
 /// Where jobs are kept. Every call blocks; call it where that is fine. Calls may come from many threads and, where a store
 /// can be opened by several processes, from all of them: the rules hold for all together.
 ///
@@ -37,6 +55,7 @@ pub struct Counts {
 /// - **Claims are renewed by who has them**, and by nobody else.
 /// - **Recovery fails what was cut off**, and nothing that somebody else does.
 /// - **A job that is being done is called off by its worker**: the store only tells it.
+/// - **Lists begin with the job that was queued last**, whatever became of it.
 /// - **Pruning keeps the newest**, what has not ended, and the greatest id of each kind.
 /// - **Notes outlast their jobs**, until they are dropped.
 ///
@@ -87,6 +106,13 @@ pub trait JobStore: Send + Sync {
     /// # Errors
     /// [`QueueError::Storage`].
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError>;
+
+    /// `limit` jobs of all lanes after the first `offset`, from the one that was queued last to the first. Ended ones are among them
+    /// as long as they are kept, and those whose records cannot be read, as [`get`](Self::get) tells them.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`].
+    fn list(&self, offset: usize, limit: usize) -> Result<Listed, QueueError>;
 
     /// How many jobs are where, in all lanes.
     ///

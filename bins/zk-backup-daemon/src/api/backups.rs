@@ -23,6 +23,8 @@ pub(crate) struct Backup {
     size: String,
     /// Whether eviction policies may remove it.
     evictable: bool,
+    /// Whether no policy may remove it.
+    pinned: Option<bool>,
     /// Whether it is still being written.
     locked: bool,
     /// 0 if it did not fail; 1 if it failed; 2 if it lacks what could not be read.
@@ -109,6 +111,7 @@ impl From<BackupInfo> for Backup {
             id: info.id.to_string(),
             size: format!("{}b", info.bytes),
             evictable: info.is_evictable(),
+            pinned: info.pinned,
             valid: info.is_valid(),
             format: FORMAT_VERSION,
             verified_at: info.verified_at.and_then(rfc3339),

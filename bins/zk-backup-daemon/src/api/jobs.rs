@@ -1,6 +1,6 @@
-//! `GET /jobstatus/<id>` and `POST /terminate/<id>`.
+//! `GET /jobstatus/<id>`, `GET /jobs` and `POST /terminate/<id>`.
 
-use backup_engine::{JobInfo, JobKind, JobState, ProgressInfo};
+use backup_engine::{JobInfo, JobKind, JobPage, JobState, ProgressInfo};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -30,6 +30,27 @@ pub(crate) struct Job {
     /// What came of it.
     #[serde(skip_serializing_if = "Value::is_null")]
     result: Value,
+}
+
+/// Some of the jobs, the newest first. What came of each is told of one alone.
+#[derive(Debug, Serialize)]
+pub(crate) struct Jobs {
+    /// How many there are in all.
+    total: usize,
+    jobs: Vec<Job>,
+}
+
+impl From<JobPage> for Jobs {
+    fn from(page: JobPage) -> Self {
+        let without_result = |mut info: JobInfo| {
+            info.result = Value::Null;
+            Job::from(info)
+        };
+        Self {
+            total: page.total,
+            jobs: page.jobs.into_iter().map(without_result).collect(),
+        }
+    }
 }
 
 /// How far a job is.

@@ -4,14 +4,20 @@ mod backups;
 mod diff;
 mod evictions;
 mod health;
+mod history;
 mod jobs;
+mod policies;
+mod v1;
 mod znodes;
 
 pub(crate) use backups::Backup;
 pub(crate) use diff::Diff;
 pub(crate) use evictions::Eviction;
 pub(crate) use health::{Health, Live, Ready};
-pub(crate) use jobs::{Job, Terminated};
+pub(crate) use history::History;
+pub(crate) use jobs::{Job, Jobs, Terminated};
+pub(crate) use policies::Policies;
+pub(crate) use v1::JobV1;
 pub(crate) use znodes::{Znode, Znodes};
 
 use time::OffsetDateTime;

@@ -4,7 +4,7 @@ use job_queue::NewJob;
 use serde::{Deserialize, Serialize};
 use vault_store::{Manifest, Outcome, StoreError, VaultId};
 
-use super::{Requests, Share, payload};
+use super::{Labels, Requests, Share, payload};
 use crate::error::parse_id;
 use crate::kind::{CHECKS, JobKind, LANE};
 use crate::lock::lock;
@@ -110,10 +110,13 @@ impl Requests {
             RestoreTestPlace::Ensemble if is_live => LANE,
             RestoreTestPlace::Ensemble | RestoreTestPlace::Memory => CHECKS,
         };
-        let payload = payload(&RestoreTestPayload {
-            place,
-            by: request.by.clone(),
-        })?;
+        let payload = payload(
+            &RestoreTestPayload {
+                place,
+                by: request.by.clone(),
+            },
+            &Labels::new(),
+        )?;
         let task = uuid::Uuid::new_v4().to_string();
         let job = NewJob::new(&task, JobKind::RestoreTest.name())
             .in_lane(lane)
@@ -182,7 +185,7 @@ impl Requests {
 pub(crate) fn verification(share: Share) -> Result<NewJob, EngineError> {
     let task = uuid::Uuid::new_v4().to_string();
     let job = NewJob::new(&task, JobKind::Verify.name()).in_lane(CHECKS);
-    Ok(job.with_payload(payload(&VerifyPayload { share })?))
+    Ok(job.with_payload(payload(&VerifyPayload { share }, &Labels::new())?))
 }
 
 /// The newest valid full backup; where that is proved already, the one whose proof is the oldest, or that has none.

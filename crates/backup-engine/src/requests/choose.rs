@@ -7,12 +7,13 @@ use super::request::{RestoreRequest, RestoreSource, Strategy};
 use crate::clock::ms;
 use crate::error::parse_id;
 use crate::site::Site;
-use crate::vaults::{Stored, Vaults};
+use crate::vaults::{LATEST, Stored, Vaults};
 use crate::{EngineError, Mode};
 
 /// The backup that `request` names, or the one that it means by a time.
 pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> Result<VaultId, EngineError> {
     let (asked, before) = match &request.source {
+        RestoreSource::Vault(id) if id == LATEST => (i64::MAX, true),
         RestoreSource::Vault(id) => return named(vaults, site, id),
         RestoreSource::Since(ms) => (*ms, false),
         RestoreSource::Before(ms) => (*ms, true),
@@ -47,9 +48,13 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
             return Ok(stored.id.clone());
         }
     }
-    let when = if before { "before" } else { "after" };
+    let when = match before {
+        true if asked == i64::MAX => String::new(),
+        true => format!(", at or before {asked} ms,"),
+        false => format!(", at or after {asked} ms,"),
+    };
     Err(EngineError::BackupNotFound(format!(
-        "that is valid and has what is asked for, at or {when} {asked} ms,"
+        "that is valid and has what is asked for{when}"
     )))
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use job_queue::{Clock, Job, JobStore, NewJob};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use vault_store::{Mode, StoreError, VaultId};
 use zk_snapshot::restore::Policy;
@@ -24,8 +24,8 @@ use crate::{EngineError, InvalidRequest};
 use self::checks::LastChecks;
 pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
-pub(crate) use self::request::RestorePayload;
-pub use self::request::{BackupRequest, RestoreRequest, RestoreSource, Strategy};
+pub use self::request::{BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};
+pub(crate) use self::request::{LABELS, RestorePayload};
 pub use self::share::{Share, ShareError};
 
 /// Zxids of epochs from 2^31 are negative. The ensemble is to have some left.
@@ -71,6 +71,7 @@ impl Requests {
         vaults: &Vaults,
         site: &Site,
         request: &BackupRequest,
+        labels: &Labels,
     ) -> Result<VaultId, EngineError> {
         if request.mode == Mode::Transactional {
             if !request.roots.is_empty() {
@@ -78,7 +79,7 @@ impl Requests {
             }
             site.refuse_chroot("a transactional backup is")?;
         }
-        self.enqueue_backup(vaults, request, false)
+        self.enqueue_backup(vaults, payload(request, labels)?, false)
     }
 
     /// Queues a scheduled backup if one is due and none waits.
@@ -90,7 +91,8 @@ impl Requests {
         if !schedule.is_due(self.now(), waits) {
             return Ok(false);
         }
-        let queued = self.enqueue_backup(vaults, &BackupRequest::default(), true);
+        let queued = payload(&BackupRequest::default(), &Labels::new())
+            .and_then(|payload| self.enqueue_backup(vaults, payload, true));
         if queued.is_err() {
             schedule.miss();
         }
@@ -101,10 +103,9 @@ impl Requests {
     fn enqueue_backup(
         &self,
         vaults: &Vaults,
-        request: &BackupRequest,
+        payload: Value,
         scheduled: bool,
     ) -> Result<VaultId, EngineError> {
-        let payload = payload(request)?;
         let mut last = lock(&self.last_id);
         if last.is_none() {
             let queued = self
@@ -128,20 +129,27 @@ impl Requests {
         Ok(id)
     }
 
+    /// Whether a restore may be asked for that names no root znodes, if `full` says that none are named.
+    pub(crate) fn check_full(&self, full: bool) -> Result<(), EngineError> {
+        match full && !self.full_restore {
+            true => Err(EngineError::FullRestoreOff),
+            false => Ok(()),
+        }
+    }
+
     /// Queues a restore, unless it cannot be carried out, and returns the id of its job.
     pub(crate) fn restore(
         &self,
         vaults: &Vaults,
         site: &Site,
         request: &RestoreRequest,
+        labels: &Labels,
     ) -> Result<String, EngineError> {
         let id = choose::vault(vaults, site, request)?;
-        if request.roots.is_empty() && !self.full_restore {
-            return Err(EngineError::FullRestoreOff);
-        }
+        self.check_full(request.roots.is_empty())?;
         check_renames(request)?;
         check_strategy(vaults, &id, request)?;
-        let payload = payload(&RestorePayload::of(request))?;
+        let payload = payload(&RestorePayload::of(request), labels)?;
         let task = uuid::Uuid::new_v4().to_string();
         let job = NewJob::new(&task, JobKind::Restore.name())
             .in_lane(LANE)
@@ -163,8 +171,12 @@ impl Requests {
     }
 }
 
-fn payload(request: &impl Serialize) -> Result<Value, EngineError> {
-    serde_json::to_value(request).map_err(|error| EngineError::Internal(error.into()))
+fn payload(request: &impl Serialize, labels: &Labels) -> Result<Value, EngineError> {
+    let mut payload = serde_json::to_value(request).map_err(|error| EngineError::Internal(error.into()))?;
+    if !labels.is_empty() {
+        payload[LABELS] = json!(labels);
+    }
+    Ok(payload)
 }
 
 fn check_renames(request: &RestoreRequest) -> Result<(), InvalidRequest> {

@@ -7,6 +7,12 @@ use vault_store::Mode;
 use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
 
+/// What whoever asks for a job calls it, in its own words: only kept with it and told again.
+pub type Labels = BTreeMap<String, String>;
+
+/// The key of a payload under which labels are kept.
+pub(crate) const LABELS: &str = "labels";
+
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupRequest {
@@ -26,7 +32,7 @@ pub struct BackupRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestoreSource {
-    /// The one with this id.
+    /// The one with this id; `latest` is the newest that is valid and has what is asked for.
     Vault(String),
     /// The first at or after this time, in ms since the Unix epoch, that is valid and has what is asked for.
     Since(i64),

@@ -1,21 +1,21 @@
 //! Which backups are removed, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use eviction_policy::{Action, Backup, Decision, EvictionPolicy, Standing, plan};
+use eviction_policy::{Action, Backup, Decision, Standing, plan};
 use health_metrics::Metrics;
 use time::OffsetDateTime;
 use vault_store::Manifest;
 
 use super::clock_watch::ClockWatch;
+use super::policies::{Policy, PolicyBook, PolicyChange, PolicyOutcome};
 use crate::EngineError;
-use crate::vaults::{Stored, Vaults};
+use crate::vaults::{Pins, Stored, Vaults};
 
 /// The policies, and what tells whether ages can be relied on.
 pub(crate) struct Retention {
-    pub(crate) full: Arc<dyn EvictionPolicy>,
-    pub(crate) granular: Arc<dyn EvictionPolicy>,
+    pub(crate) policies: PolicyBook,
     pub(crate) clock: Arc<ClockWatch>,
 }
 
@@ -30,13 +30,14 @@ impl Retention {
         (dry_run, trust_clock): (bool, bool),
     ) -> Result<Vec<Decision>, EngineError> {
         self.clock.learn()?;
+        let (pins, policies) = (vaults.pins()?, self.policies.counting()?);
         // A dry run may go by what is known, and so may one that removes nothing; what is removed, and what stays since it is the last
         // good one, may not.
         let mut all = vaults.all()?;
-        let mut decisions = self.plan(&all, now);
+        let (mut decisions, _) = planned(&all, &pins, policies.clone(), now);
         if !dry_run && doomed(&mut decisions).next().is_some() {
             all = vaults.all_anew()?;
-            decisions = self.plan(&all, now);
+            (decisions, _) = planned(&all, &pins, policies, now);
         }
         let moved = if trust_clock { None } else { self.clock.moved(now) };
         if let Some(why) = &moved {
@@ -53,17 +54,19 @@ impl Retention {
             None if trust_clock => self.clock.trust(now),
             None => self.clock.keep(now),
         }
-        let ids: BTreeMap<_, _> = all
-            .iter()
-            .map(|stored| (stored.id.to_string(), &stored.id))
-            .collect();
+        let ids: BTreeMap<_, _> = all.iter().map(|stored| (stored.id.to_string(), stored)).collect();
         let mut failures = Vec::new();
         for decision in doomed(&mut decisions) {
-            let Some(id) = ids.get(&decision.id) else {
+            let Some(stored) = ids.get(&decision.id) else {
                 continue;
             };
-            match vaults.remove(id) {
-                Ok(()) => {
+            let id = &stored.id;
+            match vaults.remove_unpinned(stored.manifest.as_ref().ok(), id) {
+                Ok(false) => {
+                    decision.action = Action::Keep;
+                    "it is pinned".clone_into(&mut decision.reason);
+                }
+                Ok(true) => {
                     metrics.evicted(1);
                     log::info!("evicted {id}: {}", decision.reason);
                 }
@@ -86,17 +89,52 @@ impl Retention {
             Err(EngineError::Storage(failures.join("; ").into()))
         }
     }
+
+    /// Changes the policies, unless `dry_run`, and tells what the new ones say. Nothing is evicted by it.
+    pub(crate) fn change(
+        &self,
+        vaults: &Vaults,
+        change: PolicyChange,
+        dry_run: bool,
+        now: OffsetDateTime,
+    ) -> Result<PolicyOutcome, EngineError> {
+        self.policies.change(change, dry_run, now, |policies| {
+            let (decisions, good_evicted) = planned(&vaults.all()?, &vaults.pins()?, policies, now);
+            Ok(PolicyOutcome {
+                decisions,
+                good_evicted,
+            })
+        })
+    }
 }
 
-impl Retention {
-    fn plan(&self, all: &[Arc<Stored>], now: OffsetDateTime) -> Vec<Decision> {
-        let is_granular = |stored: &&Arc<Stored>| stored.manifest.as_ref().is_ok_and(Manifest::is_granular);
-        let (granular, full): (Vec<_>, Vec<_>) = all.iter().partition(is_granular);
-        let backups = |of: Vec<&Arc<Stored>>| of.into_iter().map(|stored| backup(stored)).collect::<Vec<_>>();
-        let mut decisions = plan(&*self.full, &backups(full), now);
-        decisions.extend(plan(&*self.granular, &backups(granular), now));
+/// What the policies say, for full backups first, and how many good ones go by it.
+fn planned(
+    all: &[Arc<Stored>],
+    pins: &Pins,
+    (full, granular): (Policy, Policy),
+    now: OffsetDateTime,
+) -> (Vec<Decision>, usize) {
+    let is_granular = |stored: &&Arc<Stored>| stored.manifest.as_ref().is_ok_and(Manifest::is_granular);
+    let (of_parts, of_all): (Vec<_>, Vec<_>) = all.iter().partition(is_granular);
+    let mut good_evicted = 0;
+    let mut judge = |policy: &Policy, of: Vec<&Arc<Stored>>| {
+        let backups: Vec<_> = of.into_iter().map(|stored| backup(stored, pins)).collect();
+        let decisions = plan(&**policy, &backups, now);
+        let good: BTreeSet<_> = backups
+            .iter()
+            .filter(|backup| backup.standing == Standing::Good)
+            .map(|backup| &*backup.id)
+            .collect();
+        good_evicted += decisions
+            .iter()
+            .filter(|decision| decision.action == Action::Evict && good.contains(&*decision.id))
+            .count();
         decisions
-    }
+    };
+    let mut decisions = judge(&full, of_all);
+    decisions.extend(judge(&granular, of_parts));
+    (decisions, good_evicted)
 }
 
 fn doomed(decisions: &mut [Decision]) -> impl Iterator<Item = &mut Decision> {
@@ -105,7 +143,7 @@ fn doomed(decisions: &mut [Decision]) -> impl Iterator<Item = &mut Decision> {
         .filter(|decision| decision.action == Action::Evict)
 }
 
-fn backup(stored: &Stored) -> Backup {
+fn backup(stored: &Stored, pins: &Pins) -> Backup {
     let manifest = stored.manifest.as_ref();
     let standing = match manifest {
         Ok(_) if stored.damage.is_some() => Standing::Unreadable,
@@ -117,7 +155,7 @@ fn backup(stored: &Stored) -> Backup {
         id: stored.id.to_string(),
         taken_at: stored.date(),
         standing,
-        pinned: manifest.is_ok_and(|manifest| manifest.pinned),
+        pinned: manifest.is_ok_and(|manifest| pins.pinned(manifest)),
         // Where an earlier version did not note it, a day more is little, and the only good backup is much.
         by_hand: manifest.is_ok_and(|manifest| manifest.scheduled != Some(true)),
     }

@@ -1,8 +1,11 @@
 //! What is kept: the vaults, who holds them, and what is known of them.
 
 pub(crate) mod browse;
+pub(crate) mod changes;
 pub(crate) mod compare;
+pub(crate) mod exchange;
 mod known;
+mod pins;
 pub(crate) mod records;
 mod remote;
 mod retained;
@@ -18,19 +21,25 @@ use self::browse::Catalogs;
 use self::known::{Known, all_anew};
 use self::remote::{Remote, Seen};
 use self::retained::Retained;
-use crate::EngineError;
+use crate::error::parse_id;
 use crate::lock::lock;
+use crate::{BackupInfo, EngineError};
 
+pub(crate) use self::pins::Pins;
 pub(crate) use self::stored::{Stored, Unreadable};
 
 /// So many vaults of a remote storage are looked at at a time.
 const AT_ONCE: usize = 16;
+/// What stands for the newest good backup wherever one is only read.
+pub(crate) const LATEST: &str = "latest";
 
 /// The store, with what keeps its vaults from being removed.
 pub(crate) struct Vaults {
     pub(crate) store: Arc<dyn VaultStore>,
     /// Restores that wait need their vaults.
     jobs: Arc<dyn JobStore>,
+    /// Held while pins are changed, and while what has none is removed.
+    pinning: Mutex<()>,
     /// Vaults that are being read, and how often.
     read: Mutex<HashMap<VaultId, usize>>,
     /// Held while what was found of a vault is recorded.
@@ -47,6 +56,7 @@ impl Vaults {
         Self {
             store,
             jobs,
+            pinning: Mutex::default(),
             read: Mutex::default(),
             recording: Mutex::default(),
             known: Known::default(),
@@ -103,6 +113,51 @@ impl Vaults {
     pub(crate) fn all_anew(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
         let at_once = if self.remote.is_some() { AT_ONCE } else { 1 };
         all_anew(&*self.store, at_once)
+    }
+
+    /// The vault of an id, whether it is there or not, or the newest good one where it is [`LATEST`]. Blocks.
+    pub(crate) fn named(&self, id: &str) -> Result<VaultId, EngineError> {
+        if id != LATEST {
+            return parse_id(id);
+        }
+        let good = self.first_good(self.all()?.into_iter().rev())?;
+        let good = good.ok_or_else(|| EngineError::BackupNotFound("that is good".to_owned()))?;
+        Ok(good.id)
+    }
+
+    /// The first good vault of these, looked at anew. Blocks.
+    pub(crate) fn first_good(
+        &self,
+        all: impl Iterator<Item = Arc<Stored>>,
+    ) -> Result<Option<Stored>, EngineError> {
+        for stored in all {
+            match &stored.manifest {
+                // It may be the one: another one must not stand in for it.
+                Err(unreadable) if unreadable.is_passing => {
+                    let why = format!("backup {}: {}", stored.id, unreadable.why);
+                    return Err(EngineError::Storage(why.into()));
+                }
+                _ if !stored.is_valid() => {}
+                _ => match Stored::read(&*self.store, &stored.id) {
+                    Ok(anew) if anew.is_valid() => return Ok(Some(anew)),
+                    Ok(_) | Err(StoreError::NotFound(_)) => {}
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is to be told of a vault. Blocks.
+    pub(crate) fn info(&self, stored: Stored) -> BackupInfo {
+        let locked_until = self.retained.until(&stored.id);
+        let pins = self
+            .pins()
+            .inspect_err(|error| log::warn!("what is pinned is not known: {error}"));
+        BackupInfo {
+            locked_until,
+            ..BackupInfo::stored(stored, pins.ok().as_ref())
+        }
     }
 
     /// Remembers the result of a check, and what is known of tests.

@@ -4,11 +4,13 @@
 mod checks;
 mod commits;
 mod crashes;
+mod exchange;
 mod histories;
 mod holds;
 mod ids;
 mod queue;
 mod remote;
+mod retention;
 mod standing;
 mod stopped;
 mod support;

@@ -33,6 +33,7 @@ pub fn all<S: JobStore>(empty: impl Fn() -> S) {
     recovery_fails_what_was_cut_off(&empty());
     lapsed_claims_are_recovered_by_others(&empty());
     jobs_are_called_off(&empty());
+    lists_begin_with_the_last_queued(&empty());
     pruning_keeps_the_newest(&empty());
     notes_outlast_their_jobs(&empty());
 }
@@ -244,6 +245,31 @@ pub fn the_bound_holds(store: &dyn JobStore) {
     ok(rule, put("c", MAIN_LANE));
     let counts = ok(rule, store.counts());
     same(rule, (counts.queued, counts.processing), (2, 1));
+}
+
+/// Pages of the jobs, from the one that was queued last to the first, whatever became of them.
+pub fn lists_begin_with_the_last_queued(store: &dyn JobStore) {
+    let rule = "Jobs must be listed from the one that was queued last to the first, and counted.";
+    let list = |offset, limit| {
+        let listed = ok(rule, store.list(offset, limit));
+        let ids: Vec<_> = listed.jobs.into_iter().map(|job| job.id).collect();
+        (listed.total, ids.join(" "))
+    };
+    same(rule, list(0, 10), (0, String::new()));
+    for id in ["9", "1", "5"] {
+        put(rule, store, id, 1);
+    }
+    claim_first(rule, store, "9", 2);
+    finish(rule, store, "9", 3);
+    claim_first(rule, store, "1", 4);
+    same(rule, list(0, 10), (3, "5 1 9".to_owned()));
+    same(rule, list(1, 1), (3, "1".to_owned()));
+    same(rule, list(2, usize::MAX), (3, "9".to_owned()));
+    same(rule, list(3, 10), (3, String::new()));
+    same(rule, list(0, 0), (3, String::new()));
+    let found = ok(rule, store.list(0, 10)).jobs;
+    let due = ["5", "1", "9"].map(|id| get(rule, store, id));
+    same(rule, found, due.to_vec());
 }
 
 /// The newest ended jobs, what has not ended, and the greatest id of each kind stay.

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use super::document::{Change, Document};
 use super::record::{Record, Records};
 use crate::table::{Ended, JobTable};
-use crate::{Job, QueueError};
+use crate::{Job, Listed, QueueError};
 
 /// Where they are, beside the document.
 const FOLDER: &str = "ended";
@@ -119,6 +119,41 @@ impl Archive {
             .map(Record::into_job)
             .transpose()
             .map_err(QueueError::storage)
+    }
+
+    /// How many jobs there are, and `limit` of them after the first `offset`, from the one that was queued last to the first.
+    pub(super) async fn list(
+        &self,
+        document: &Document<State>,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Listed, QueueError> {
+        let (state, ended) = loop {
+            let state = document.read().await?;
+            let (segments, ended) = self.ended(document).await?;
+            if segments == state.segments {
+                break (state, ended);
+            }
+        };
+        let mut places: Vec<_> = ended.iter().map(|(ended, name)| (ended.place, Some(name))).collect();
+        places.extend(state.table.jobs.keys().map(|place| (*place, None)));
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut loaded, mut jobs) = (HashMap::new(), Vec::new());
+        for (place, segment) in places.iter().skip(offset).take(limit) {
+            let Some(name) = segment else {
+                jobs.extend(state.table.jobs.get(place).cloned());
+                continue;
+            };
+            if !loaded.contains_key(name) {
+                // Where it is gone, all of it was pruned just now.
+                loaded.insert(*name, load(document, name).await?.unwrap_or_default());
+            }
+            let mut records = loaded.get(name).into_iter().flatten();
+            if let Some(record) = records.find(|record| record.place == *place) {
+                jobs.push(record.clone().into_job().map_err(QueueError::storage)?);
+            }
+        }
+        Ok(Listed::new(places.len(), jobs))
     }
 
     /// Moves ended jobs out of the document, if they take much there.

@@ -22,7 +22,7 @@ use self::document::{Change, Document, Random};
 pub use self::lease::{Holder, Lease, LeaseTiming, Uptime};
 use self::notes::{Chunks, NoteLog};
 use crate::millis::whole_millis;
-use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
+use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, QueueError};
 
 /// What has ended, and what was noted earlier, is moved out of the objects that change when it takes more than this, in bytes.
 const MOST: usize = 64 << 10;
@@ -303,6 +303,10 @@ impl JobStore for ObjectJobs {
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
         let id = id.to_owned();
         self.wait_for(|shared| async move { shared.get(&id).await })
+    }
+
+    fn list(&self, offset: usize, limit: usize) -> Result<Listed, QueueError> {
+        self.wait_for(move |shared| async move { shared.archive.list(&shared.jobs, offset, limit).await })
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {

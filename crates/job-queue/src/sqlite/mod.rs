@@ -14,10 +14,10 @@ use time::OffsetDateTime;
 
 use self::fault::Fault;
 use self::file::{move_aside, open_sound};
-use self::rows::{COLUMNS, UNREADABLE, fail_row, load, parse, storage};
+use self::rows::{COLUMNS, UNREADABLE, fail_row, load, parse, storage, told};
 use crate::millis::{from_millis, millis, whole_millis};
 use crate::store::{INTERRUPTED, check_cancel, check_end};
-use crate::{Counts, Job, JobState, JobStore, NewJob, Note, Outcome, QueueError};
+use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, QueueError};
 
 /// The states in SQL.
 const QUEUED: &str = JobState::Queued.name();
@@ -202,6 +202,21 @@ impl JobStore for SqliteJobs {
 
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
         load(&self.lock(), id)
+    }
+
+    fn list(&self, offset: usize, limit: usize) -> Result<Listed, QueueError> {
+        let connection = self.lock();
+        let total: i64 = connection
+            .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
+            .map_err(storage)?;
+        let find = format!("SELECT {COLUMNS} FROM job ORDER BY seq DESC LIMIT ?1 OFFSET ?2");
+        let [offset, limit] = [offset, limit].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        let mut find = connection.prepare_cached(&find).map_err(storage)?;
+        let jobs = find
+            .query_map([limit, offset], |row| Ok(told(row)))
+            .and_then(Iterator::collect)
+            .map_err(storage)?;
+        Ok(Listed::new(usize::try_from(total).map_err(storage)?, jobs))
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {

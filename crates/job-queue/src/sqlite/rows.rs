@@ -50,6 +50,17 @@ pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Job>, Que
         .map_err(storage)
 }
 
+/// A job, or what can be told of one whose row cannot be read, its id included.
+pub(super) fn told(row: &Row<'_>) -> Job {
+    parse(row).unwrap_or_else(|why| {
+        let id = row
+            .get_ref("id")
+            .ok()
+            .and_then(|id| id.as_bytes().ok().map(String::from_utf8_lossy));
+        unreadable_job(row, &id.unwrap_or_else(|| "?".into()), &why)
+    })
+}
+
 /// Fails every job whose row cannot be read, so that it stands in nobody's way.
 pub(super) fn fail_unreadable(connection: &mut Connection) -> Result<(), QueueError> {
     let t = connection

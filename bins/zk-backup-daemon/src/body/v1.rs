@@ -1,0 +1,85 @@
+//! The bodies of `/api/v1`.
+
+use std::collections::BTreeMap;
+
+use backup_engine::{BackupRequest, Labels, RestoreRequest};
+use serde::Deserialize;
+
+use super::{boolean, parse, path};
+use crate::answer::ApiError;
+
+/// The labels of a job.
+pub(crate) const STORAGE: &str = "storageName";
+pub(crate) const BLOB: &str = "blobPath";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct BackupBody {
+    storage_name: Option<String>,
+    blob_path: Option<String>,
+    databases: Option<Vec<String>>,
+}
+
+/// A backup, and what it is called.
+pub(crate) fn backup(body: &[u8]) -> Result<(BackupRequest, Labels), ApiError> {
+    let body: BackupBody = parse(body)?;
+    let databases = body.databases.unwrap_or_default();
+    let roots = databases.iter().map(|name| path("databases", name));
+    let request = BackupRequest {
+        roots: roots.collect::<Result<_, _>>()?,
+        ..BackupRequest::default()
+    };
+    Ok((request, labels(body.storage_name, body.blob_path)?))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct RestoreBody {
+    storage_name: Option<String>,
+    blob_path: Option<String>,
+    databases: Option<Vec<Renamed>>,
+    #[serde(default, deserialize_with = "boolean")]
+    dry_run: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Renamed {
+    previous_database_name: String,
+    database_name: String,
+}
+
+/// A restore of the backup `id`, and what it is called.
+pub(crate) fn restore(id: &str, body: &[u8]) -> Result<(RestoreRequest, Labels), ApiError> {
+    let body: RestoreBody = parse(body)?;
+    let (mut roots, mut renames) = (Vec::new(), BTreeMap::new());
+    for database in body.databases.unwrap_or_default() {
+        let from = path("previousDatabaseName", &database.previous_database_name)?;
+        let to = path("databaseName", &database.database_name)?;
+        if roots.contains(&from) {
+            let message = format!("databases: {from} is given twice");
+            return Err(ApiError::invalid(message));
+        }
+        if from != to {
+            renames.insert(from.clone(), to);
+        }
+        roots.push(from);
+    }
+    let request = RestoreRequest {
+        roots,
+        renames,
+        dry_run: body.dry_run.unwrap_or(false),
+        ..RestoreRequest::of(id)
+    };
+    Ok((request, labels(body.storage_name, body.blob_path)?))
+}
+
+fn labels(storage: Option<String>, blob: Option<String>) -> Result<Labels, ApiError> {
+    let blob = blob.unwrap_or_default();
+    let blob = blob.trim().trim_matches(['"', '\'']).trim().trim_matches('/');
+    if blob.is_empty() {
+        return Err(ApiError::invalid("blobPath is needed, and must not be empty"));
+    }
+    let labels = [(STORAGE, storage.unwrap_or_default()), (BLOB, blob.to_owned())];
+    Ok(labels.map(|(key, value)| (key.to_owned(), value)).into())
+}

@@ -1,0 +1,51 @@
+//! `POST /external/restore`, and what the predecessor has and we have not: `/incremental`.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use backup_engine::{Engine, RestoreRequest};
+
+use super::Outside;
+use crate::answer::{ApiError, bare_id};
+use crate::body;
+
+pub(super) async fn external(
+    engine: Data<Engine>,
+    outside: Data<Outside>,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    match body::restore(&body::read(body).await?)? {
+        (request, Some(path)) => Ok(bare_id(&restore(&engine, &outside, &path, request).await?)),
+        (_, None) => Err(ApiError::invalid("externalBackupPath is needed here")),
+    }
+}
+
+/// Queues a restore of a backup in a directory that is none of ours.
+pub(super) async fn restore(
+    engine: &Engine,
+    outside: &Outside,
+    path: &str,
+    request: RestoreRequest,
+) -> Result<String, ApiError> {
+    let Some(root) = &outside.external else {
+        let message =
+            "restoring from directories is turned off: EXTERNAL_ROOT names the one that they are below";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "refused", message));
+    };
+    Ok(engine
+        .restore_external(root, path, request, outside.limit)
+        .await?)
+}
+
+pub(super) async fn incremental(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let plain = request.path().trim_start_matches("/incremental");
+    let plain: String = plain.chars().take(100).collect();
+    let message = format!(
+        "there are no incremental backups: each one is whole, and a restore writes only what differs. Use {plain} instead"
+    );
+    Err(ApiError::new(
+        StatusCode::NOT_IMPLEMENTED,
+        "not_incremental",
+        message,
+    ))
+}

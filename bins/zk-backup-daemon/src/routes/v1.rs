@@ -1,0 +1,67 @@
+//! `/api/v1`, the API of the predecessor's Go version.
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use backup_engine::{Engine, EngineError, JobKind};
+use serde_json::json;
+
+use crate::answer::ApiError;
+use crate::query::Asked;
+use crate::{api, body};
+
+/// What the query of a removal may have.
+pub(super) const BLOB: &[&str] = &["blobPath"];
+
+pub(super) async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
+    let (request, labels) = body::v1::backup(&body::read(body).await?)?;
+    let id = engine.backup_labelled(request, labels).await?;
+    job(&engine, &id, JobKind::Backup).await
+}
+
+pub(super) async fn restore(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    let (request, labels) = body::v1::restore(id, &body::read(body).await?)?;
+    let task = engine.restore_labelled(request, labels).await?;
+    job(&engine, &task, JobKind::Restore).await
+}
+
+pub(super) async fn backup_status(
+    engine: Data<Engine>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    job(&engine, request.match_info().query("id"), JobKind::Backup).await
+}
+
+pub(super) async fn restore_status(
+    engine: Data<Engine>,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    job(&engine, request.match_info().query("id"), JobKind::Restore).await
+}
+
+/// What there is to say of a job; of a backup also where its job is forgotten.
+async fn job(engine: &Engine, id: &str, kind: JobKind) -> Result<HttpResponse, ApiError> {
+    if let Some(job) = engine.job(id).await?.filter(|job| job.kind == kind) {
+        return Ok(HttpResponse::Ok().json(api::JobV1::from(job)));
+    }
+    let id: String = id.chars().take(100).collect();
+    if kind == JobKind::Restore {
+        return Err(EngineError::JobNotFound(id).into());
+    }
+    match engine.describe(&id).await? {
+        Some(info) => Ok(HttpResponse::Ok().json(api::JobV1::from(info))),
+        None => Err(EngineError::BackupNotFound(id).into()),
+    }
+}
+
+pub(super) async fn remove(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    let asked = Asked::of(&request, BLOB)?;
+    engine.evict_one(id).await?;
+    let blob = asked.text("blobPath").unwrap_or_default();
+    Ok(HttpResponse::Ok().json(json!({ "message": "OK", "backupId": id, "blobPath": blob })))
+}

@@ -1,0 +1,222 @@
+//! A vault from outside: refused whole, or checked byte for byte and committed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use vault_store::{CHECKSUM, FileEntry, MANIFEST, Manifest, StoreError, VERIFIED, VaultId, Verification};
+
+use super::candidate::{Candidate, shown};
+use super::{hex, sha256};
+use crate::vaults::Vaults;
+use crate::{EngineError, InvalidRequest};
+
+/// No manifest is larger.
+const MANIFEST_BYTES: u64 = 64 << 20;
+
+/// What may be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// Whether it is to be a granular backup, or a full one; either if not said.
+    pub granular: Option<bool>,
+    /// Which one it is to be; any if not said.
+    pub named: Option<VaultId>,
+    /// Whether a backup with the same id is removed for it.
+    pub overwrite: bool,
+    /// The most bytes that its files may have together.
+    pub limit: u64,
+}
+
+fn refused(what: String) -> EngineError {
+    InvalidRequest::NoBackup(what).into()
+}
+
+/// Takes a vault in. `is_pending` says whether a job waits to write one with that id. Blocks.
+pub(crate) fn import(
+    vaults: &Vaults,
+    candidate: &mut dyn Candidate,
+    options: &ImportOptions,
+    now: OffsetDateTime,
+    is_pending: impl FnOnce(&VaultId) -> Result<bool, EngineError>,
+) -> Result<VaultId, EngineError> {
+    let manifest = manifest_of(candidate)?;
+    let id = &manifest.id;
+    check(&manifest, candidate, options, now)?;
+    if is_pending(id)? {
+        return Err(EngineError::InUse(id.to_string()));
+    }
+    let exists = vaults.store.ids()?.contains(id);
+    if exists {
+        if !options.overwrite {
+            return Err(EngineError::BackupExists(id.clone()));
+        }
+        // Nothing goes before it is known that what comes is whole.
+        for file in &manifest.files {
+            copy(candidate, file, &mut io::sink())?;
+        }
+        vaults.remove(id)?;
+    }
+    let mut stage = vaults.store.stage(id)?;
+    for file in &manifest.files {
+        let mut kept = stage.create(&file.name)?;
+        copy(candidate, file, &mut *kept)?;
+        kept.finish()?;
+    }
+    vaults.forget_pin(id)?;
+    stage.commit(&manifest)?;
+    let sound = Verification::new(now, Vec::new());
+    vaults.record_verification(id, &sound);
+    Ok(manifest.id)
+}
+
+/// Takes a vault in, unless the very same one is there. Blocks.
+pub(crate) fn adopt(
+    vaults: &Vaults,
+    candidate: &mut dyn Candidate,
+    limit: u64,
+    now: OffsetDateTime,
+    is_pending: impl FnOnce(&VaultId) -> Result<bool, EngineError>,
+) -> Result<VaultId, EngineError> {
+    let manifest = manifest_of(candidate)?;
+    match vaults.store.manifest(&manifest.id) {
+        Ok(there) if there == manifest => return Ok(manifest.id),
+        Ok(_) | Err(StoreError::NotFound(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let options = ImportOptions {
+        granular: None,
+        named: None,
+        overwrite: false,
+        limit,
+    };
+    import(vaults, candidate, &options, now, is_pending)
+}
+
+/// The manifest, which is what was written.
+fn manifest_of(candidate: &mut dyn Candidate) -> Result<Manifest, EngineError> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: VaultId,
+    }
+    let mut read = |name: &str, most: u64| {
+        let missing = |error: io::Error| refused(format!("{name} is missing or cannot be read: {error}"));
+        let mut bytes = Vec::new();
+        let file = candidate.open(name).map_err(missing)?;
+        file.take(most + 1).read_to_end(&mut bytes).map_err(missing)?;
+        match bytes.len() as u64 > most {
+            true => Err(refused(format!("{name} has more than {most} bytes"))),
+            false => Ok(bytes),
+        }
+    };
+    let bytes = read(MANIFEST, MANIFEST_BYTES)?;
+    let sum = read(CHECKSUM, 200)?;
+    if !sum.starts_with(sha256(&bytes).as_bytes()) {
+        return Err(refused(format!(
+            "the SHA-256 of {MANIFEST} is not the one in {CHECKSUM}"
+        )));
+    }
+    let Named { id } = serde_json::from_slice(&bytes)
+        .map_err(|error| refused(format!("{MANIFEST} is not that of a backup: {error}")))?;
+    Manifest::parse(&id, &bytes).map_err(|error| refused(error.to_string()))
+}
+
+/// Everything that can be told before the files are read.
+fn check(
+    manifest: &Manifest,
+    candidate: &mut dyn Candidate,
+    options: &ImportOptions,
+    now: OffsetDateTime,
+) -> Result<(), EngineError> {
+    let kind = |granular| if granular { "granular" } else { "full" };
+    if let Some(wanted) = options.granular
+        && wanted != manifest.is_granular()
+    {
+        let (is, wanted) = (kind(manifest.is_granular()), kind(wanted));
+        return Err(refused(format!(
+            "it is a {is} backup, and a {wanted} one was announced"
+        )));
+    }
+    if let Some(named) = options.named.as_ref().filter(|named| **named != manifest.id) {
+        return Err(refused(format!(
+            "it is backup {}, and {named} was announced",
+            manifest.id
+        )));
+    }
+    if manifest.id.time() >= now {
+        // All later ones would be dated after it.
+        return Err(refused(format!("{} is dated in the future", manifest.id)));
+    }
+    let mut there = BTreeMap::new();
+    for (name, bytes) in candidate.files().map_err(|error| refused(error.to_string()))? {
+        if [MANIFEST, CHECKSUM, VERIFIED].contains(&&*name) {
+            continue;
+        }
+        if there.insert(name.clone(), bytes).is_some() {
+            return Err(refused(format!("{} is there twice", shown(&name))));
+        }
+    }
+    let mut total = 0_u64;
+    for file in &manifest.files {
+        total = total.saturating_add(file.bytes);
+        match there.remove(file.name.as_str()) {
+            Some(bytes) if bytes == file.bytes => {}
+            Some(bytes) => {
+                let (name, due) = (&file.name, file.bytes);
+                return Err(refused(format!(
+                    "{name} has {bytes} bytes, and {due} are recorded"
+                )));
+            }
+            None => return Err(refused(format!("{} is missing, or recorded twice", file.name))),
+        }
+    }
+    if let Some((name, _)) = there.first_key_value() {
+        return Err(refused(format!("{} is not recorded in {MANIFEST}", shown(name))));
+    }
+    if total > options.limit {
+        return Err(refused(format!(
+            "it has {total} bytes, and {} are allowed",
+            options.limit
+        )));
+    }
+    Ok(())
+}
+
+/// Copies a file, whose frames must be those recorded.
+fn copy(candidate: &mut dyn Candidate, file: &FileEntry, out: &mut dyn Write) -> Result<(), EngineError> {
+    let name = &file.name;
+    let unreadable = |error: io::Error| refused(format!("{name} cannot be read: {error}"));
+    let mut from = candidate.open(name.as_str()).map_err(unreadable)?;
+    let mut piece = vec![0; 1 << 16];
+    let mut end = 0_u64;
+    for (index, frame) in file.frames.iter().enumerate() {
+        if frame.offset != end {
+            return Err(refused(format!(
+                "{name}, frame {index}: it does not follow the one before"
+            )));
+        }
+        end = end.saturating_add(frame.length);
+        let (mut left, mut hash) = (frame.length, Sha256::new());
+        while left > 0 {
+            let most = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
+            let count = from.read(&mut piece[..most]).map_err(unreadable)?;
+            if count == 0 {
+                return Err(refused(format!("{name}, frame {index}: it is cut")));
+            }
+            hash.update(&piece[..count]);
+            out.write_all(&piece[..count])
+                .map_err(|error| StoreError::io(name, error))?;
+            left -= count as u64;
+        }
+        if hex(&hash.finalize()) != frame.sha256 {
+            return Err(refused(format!(
+                "{name}, frame {index}: its SHA-256 is not the one recorded"
+            )));
+        }
+    }
+    if end != file.bytes || from.read(&mut piece[..1]).map_err(unreadable)? > 0 {
+        return Err(refused(format!("{name}: its frames do not cover it")));
+    }
+    Ok(())
+}

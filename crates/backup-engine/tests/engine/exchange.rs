@@ -1,0 +1,306 @@
+//! Backups that go away as archives and come back: whole, or not at all.
+
+use std::io::{Cursor, Read, Write};
+
+use backup_engine::{
+    BackupRequest, Engine, EngineError, ImportOptions, InvalidRequest, JobState, RestoreRequest,
+};
+use vault_store::{VaultCall, VaultFault};
+use zip::write::{SimpleFileOptions, ZipWriter};
+use zip::{CompressionMethod, ZipArchive};
+use zk_snapshot::tree::Acl;
+
+use super::support::{DAY, Running, World, backed_up, described, full, of, restored};
+
+type Files = Vec<(String, Vec<u8>)>;
+
+async fn exported(engine: &Engine, id: &str) -> Vec<u8> {
+    let export = engine.export(id).await.unwrap();
+    let mut bytes = Vec::new();
+    tokio::task::spawn_blocking(move || {
+        export.write_zip(&mut bytes).unwrap();
+        bytes
+    })
+    .await
+    .unwrap()
+}
+
+fn unpacked(archive: &[u8]) -> Files {
+    let mut archive = ZipArchive::new(Cursor::new(archive)).unwrap();
+    let mut files = Vec::new();
+    for index in 0..archive.len() {
+        let mut entry = archive.by_index(index).unwrap();
+        let name = entry.name().unwrap().into_owned();
+        assert_eq!(entry.compression(), CompressionMethod::Stored, "{name}");
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        files.push((name, bytes));
+    }
+    files
+}
+
+fn packed(files: &Files, method: CompressionMethod) -> Vec<u8> {
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in files {
+        let options = SimpleFileOptions::default().compression_method(method);
+        archive.start_file(name.as_str(), options).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap().into_inner()
+}
+
+fn any() -> ImportOptions {
+    ImportOptions {
+        granular: None,
+        named: None,
+        overwrite: false,
+        limit: 1 << 30,
+    }
+}
+
+async fn take(engine: &Engine, archive: Vec<u8>, options: ImportOptions) -> Result<String, EngineError> {
+    let taken = engine.import(Cursor::new(archive), options).await;
+    taken.map(|id| id.to_string())
+}
+
+/// Why nothing was taken in.
+async fn refusal(engine: &Engine, archive: Vec<u8>, options: ImportOptions) -> String {
+    match take(engine, archive, options).await {
+        Err(EngineError::Invalid(InvalidRequest::NoBackup(why))) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The manifest with one text in place of another, and its checksum.
+fn with_manifest(files: &Files, from: &str, to: &str) -> Files {
+    use sha2::{Digest, Sha256};
+    let mut files = files.clone();
+    let text = String::from_utf8(files[0].1.clone()).unwrap();
+    assert!(files[0].0 == "manifest.json" && text.contains(from), "{text}");
+    files[0].1 = text.replacen(from, to, 1).into_bytes();
+    let sum = Sha256::digest(&files[0].1)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    files[1].1 = format!("{sum}  manifest.json\n").into_bytes();
+    files
+}
+
+#[tokio::test]
+async fn a_backup_comes_back_elsewhere_as_it_was() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let there = world.znodes();
+    let id = full(&engine).await;
+    let archive = exported(&engine, &id).await;
+    let files = unpacked(&archive);
+    let names: Vec<_> = files.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names[..2], ["manifest.json", "manifest.json.sha256"]);
+    assert!(
+        names.contains(&"archive.zst") && names.contains(&"job.log"),
+        "{names:?}"
+    );
+    assert_eq!(exported(&engine, "latest").await, archive);
+    assert!(matches!(
+        engine.export("20200101T000000").await,
+        Err(EngineError::BackupNotFound(_))
+    ));
+
+    for method in [CompressionMethod::Stored, CompressionMethod::Deflated] {
+        let elsewhere = World::new();
+        elsewhere.pass(DAY);
+        elsewhere.tree.put("/more", b"", Acl::open()).unwrap();
+        let engine = elsewhere.start().engine;
+        let taken = take(&engine, packed(&files, method), any()).await.unwrap();
+        assert_eq!((&taken, engine.list().await.unwrap()), (&id, vec![id.clone()]));
+        let info = described(&engine, &id).await;
+        assert!(
+            info.is_valid() && info.verified_at == Some(elsewhere.now()),
+            "{info:?}"
+        );
+        let job = restored(&engine, &id).await;
+        assert_eq!(job.status, JobState::Successful, "{job:?}");
+        assert_eq!(elsewhere.znodes(), there);
+        assert!(full(&engine).await > id);
+    }
+}
+
+#[tokio::test]
+async fn anything_that_is_off_is_refused_whole() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    world.pass(DAY);
+    let archive = exported(&engine, &id).await;
+    let files = unpacked(&archive);
+    let place = |name: &str| files.iter().position(|(known, _)| known == name).unwrap();
+    let changed = |name: &str, change: &dyn Fn(&mut Vec<u8>)| {
+        let mut files = files.clone();
+        change(&mut files[place(name)].1);
+        files
+    };
+    let with = |name: &str, bytes: &[u8]| {
+        let mut files = files.clone();
+        files.push((name.to_owned(), bytes.to_vec()));
+        files
+    };
+    let without = |name: &str| {
+        let mut files = files.clone();
+        files.remove(place(name));
+        files
+    };
+    let flip = |bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1;
+    let cut = |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1);
+    let bomb = |bytes: &mut Vec<u8>| *bytes = vec![0; 4 << 20];
+    let many: Files = (0..70).map(|i| (format!("f{i}"), Vec::new())).collect();
+    let cases = [
+        (changed("archive.zst", &flip), "SHA-256"),
+        (changed("job.log", &flip), "SHA-256"),
+        (changed("archive.zst", &cut), "are recorded"),
+        (changed("archive.zst", &bomb), "more than 200 times"),
+        (changed("manifest.json", &flip), "manifest.json"),
+        (without("manifest.json"), "manifest.json is missing"),
+        (without("manifest.json.sha256"), "manifest.json.sha256 is missing"),
+        (without("archive.zst"), "archive.zst is missing"),
+        (with("more", b""), "more is not recorded"),
+        (with("../../evil", b"x"), "../../evil is not recorded"),
+        (with("dir/", b""), "no plain file"),
+        (many, "more than 64 files"),
+        (
+            vec![("znodes.zip".to_owned(), vec![1])],
+            "manifest.json is missing",
+        ),
+        (with_manifest(&files, &id, "20991231T235959"), "future"),
+        (with_manifest(&files, &id, "20991331T235959"), "backup id"),
+        (
+            with_manifest(&files, "\"version\": 2", "\"version\": 99"),
+            "version 99",
+        ),
+        (with_manifest(&files, "\"length\": ", "\"length\": 9"), "frame 0"),
+        (with_manifest(&files, "\"offset\": 0", "\"offset\": 1"), "follow"),
+    ];
+    let empty = World::new();
+    empty.pass(DAY);
+    let elsewhere = empty.start().engine;
+    // Also where it may take the place of what is there: that stays as it is.
+    let overwriting = ImportOptions {
+        overwrite: true,
+        ..any()
+    };
+    for (files, part) in cases {
+        let archive = packed(&files, CompressionMethod::Deflated);
+        for (engine, options) in [(&elsewhere, any()), (&engine, overwriting.clone())] {
+            let why = refusal(engine, archive.clone(), options).await;
+            assert!(why.contains(part), "{part}: {why}");
+        }
+    }
+    for length in [0, 1, 30, archive.len() / 2, archive.len() - 1] {
+        refusal(&elsewhere, archive[..length].to_vec(), any()).await;
+    }
+    for at in (0..archive.len()).step_by(archive.len() / 97) {
+        let mut archive = archive.clone();
+        archive[at] ^= 0x55;
+        // Names and lengths are there twice, and some bits mean nothing: what is taken in is the same all the same.
+        match take(&elsewhere, archive, any()).await {
+            Err(EngineError::Invalid(InvalidRequest::NoBackup(_))) => {}
+            Ok(taken) => {
+                assert_eq!(unpacked(&exported(&elsewhere, &taken).await), files, "byte {at}");
+                elsewhere.evict_one(&taken).await.unwrap();
+            }
+            Err(error) => panic!("byte {at}: {error}"),
+        }
+    }
+    let granular = ImportOptions {
+        granular: Some(true),
+        ..any()
+    };
+    assert!(
+        refusal(&elsewhere, archive.clone(), granular)
+            .await
+            .contains("full")
+    );
+    let small = ImportOptions { limit: 10, ..any() };
+    assert!(
+        refusal(&elsewhere, archive.clone(), small)
+            .await
+            .contains("allowed")
+    );
+    let named = ImportOptions {
+        named: Some("20200101T000000".parse().unwrap()),
+        ..any()
+    };
+    assert!(
+        refusal(&elsewhere, archive.clone(), named)
+            .await
+            .contains("announced")
+    );
+    assert!(elsewhere.list().await.unwrap().is_empty());
+    let before = unpacked(&archive);
+    assert_eq!(unpacked(&exported(&engine, &id).await), before);
+    assert_eq!(take(&elsewhere, archive, any()).await.unwrap(), id);
+}
+
+#[tokio::test]
+async fn what_is_there_is_overwritten_only_where_that_is_said_and_nobody_needs_it() {
+    let world = World::new();
+    let Running { engine, vaults, .. } = world.start();
+    let id = full(&engine).await;
+    let (granular, _) = backed_up(&engine, of(&["/a"])).await;
+    world.pass(DAY);
+    let archive = exported(&engine, &id).await;
+    let refused = take(&engine, archive.clone(), any()).await;
+    assert!(
+        matches!(refused, Err(EngineError::BackupExists(_))),
+        "{refused:?}"
+    );
+
+    let overwriting = ImportOptions {
+        overwrite: true,
+        ..any()
+    };
+    let task = engine.restore(RestoreRequest::of(&id)).await.unwrap();
+    let refused = take(&engine, archive.clone(), overwriting.clone()).await;
+    assert!(matches!(refused, Err(EngineError::InUse(_))), "{refused:?}");
+    super::support::done(&engine, &task).await;
+    engine.pin(&id, true).await.unwrap();
+    assert_eq!(
+        take(&engine, archive.clone(), overwriting.clone()).await.unwrap(),
+        id
+    );
+    assert_eq!(
+        described(&engine, &id).await.pinned,
+        Some(false),
+        "it is as it was made"
+    );
+    let part = exported(&engine, &granular).await;
+    engine.evict_one(&granular).await.unwrap();
+    let as_granular = ImportOptions {
+        granular: Some(true),
+        ..any()
+    };
+    assert_eq!(take(&engine, part, as_granular).await.unwrap(), granular);
+
+    // A storage that fails leaves nothing half, and it can be tried again.
+    for call in [
+        VaultCall::Stage,
+        VaultCall::Create,
+        VaultCall::Write,
+        VaultCall::Finish,
+        VaultCall::Commit,
+    ] {
+        engine.evict_one(&id).await.unwrap();
+        vaults.plan(call, 1, VaultFault::Fail);
+        let failed = take(&engine, archive.clone(), any()).await;
+        assert!(
+            matches!(failed, Err(EngineError::Storage(_))),
+            "{call:?}: {failed:?}"
+        );
+        assert_eq!(engine.list().await.unwrap(), [&*granular], "{call:?}");
+        assert_eq!(take(&engine, archive.clone(), any()).await.unwrap(), id);
+    }
+    // An id that a job waits for is taken, and so is one that one may still ask for.
+    let queued = engine.backup(BackupRequest::default()).await.unwrap();
+    let files = with_manifest(&unpacked(&archive), &id, &queued);
+    let refused = take(&engine, packed(&files, CompressionMethod::Stored), any()).await;
+    assert!(refused.is_err(), "{refused:?}");
+}
