@@ -67,7 +67,11 @@ impl Row {
     fn median(&self) -> f64 {
         let mut sorted = self.took.clone();
         sorted.sort();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default().as_secs_f64()
+        sorted
+            .get(sorted.len() / 2)
+            .copied()
+            .unwrap_or_default()
+            .as_secs_f64()
     }
 }
 

@@ -103,7 +103,10 @@ async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper, s3: Option<&S
     shell.get(&format!("/listbackups/{id}"), of_backup)?;
 
     if let Some(s3) = s3 {
-        let files: Vec<_> = files(&s3.bucket())?.iter().map(|key| row("key", &json!(key))).collect();
+        let files: Vec<_> = files(&s3.bucket())?
+            .iter()
+            .map(|key| row("key", &json!(key)))
+            .collect();
         println!("# What is in the bucket now:\n{}", table(&files));
     }
 

@@ -49,9 +49,13 @@ pub(crate) async fn alone(s3: &S3Server, bytes: usize) -> Outcome<(Duration, Dur
             .wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
-    let part: vault_store::object_store::PutPayload =
-        std::iter::repeat_with(byte).take(PART.min(bytes)).collect::<Vec<u8>>().into();
-    let keys: Vec<_> = (0..bytes.div_ceil(PART)).map(|i| Path::from(format!("alone/{i}"))).collect();
+    let part: vault_store::object_store::PutPayload = std::iter::repeat_with(byte)
+        .take(PART.min(bytes))
+        .collect::<Vec<u8>>()
+        .into();
+    let keys: Vec<_> = (0..bytes.div_ceil(PART))
+        .map(|i| Path::from(format!("alone/{i}")))
+        .collect();
     let begun = Instant::now();
     stream::iter(&keys)
         .map(|key| objects.put(key, part.clone()))

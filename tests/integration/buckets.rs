@@ -3,10 +3,14 @@
 use std::fs::{self, FileTimes};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use backup_engine::{Engine, MemoryEnsemble};
+use eviction_policy::{Action, RulePolicy};
 use serde_json::{Value, json};
-use zk_backup_testkit::{BUCKET, Daemon, Http, S3Server, S3Setup};
+use vault_store::{S3Config, S3Keys, S3Secret};
+use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup};
 
 use crate::common::buckets::in_bucket;
 use crate::common::clients::{as_super, observer};
@@ -62,7 +66,8 @@ async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
     let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
     s3.kill();
     let daemon = daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "zk/one"));
-    let away = |status: u16, ready: &Value| status == 503 && ready["problems"].to_string().contains("storage: ");
+    let away =
+        |status: u16, ready: &Value| status == 503 && ready["problems"].to_string().contains("storage: ");
     wait_until(&daemon, "/health/ready", away);
     s3.restart().unwrap();
     wait_until(&daemon, "/health/ready", |status, _| status == 200);
@@ -70,7 +75,10 @@ async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
     let health = wait_until(&daemon, "/health", |_, health| health["status"] == "UP");
     let room = &health["storage"];
     assert_eq!(room["where"], format!("{url}/{BUCKET}/zk/one"));
-    assert_eq!((room["dump_count"].clone(), &room["last"]["id"]), (json!(1), &json!(id)));
+    assert_eq!(
+        (room["dump_count"].clone(), &room["last"]["id"]),
+        (json!(1), &json!(id))
+    );
     assert!(room.get("free_space").is_none(), "{room}");
     let metrics = daemon.http.get("/metrics").unwrap().text;
     assert!(metrics.contains("backup_storage_dump_count 1"));
@@ -92,24 +100,65 @@ async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_bucket_keeps_stays_in_the_list_and_is_no_failure_of_an_eviction() {
-    let zookeeper = server();
     let setup = S3Setup {
         locked_days: Some(1),
         ..S3Setup::default()
     };
     let s3 = S3Server::start_with(&setup).unwrap();
-    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
-    let settings = [&in_bucket(&url, "")[..], &[("EVICTION_POLICY", "1/delete")]].concat();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let (zookeeper, storage, url) = (server(), tempfile::tempdir().unwrap(), s3.url());
+    let daemon = daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, ""));
     let ids = [back_up(&daemon, ""), back_up(&daemon, "")];
     assert!(daemon.describe(&ids[0]).unwrap().get("locked_until").is_none());
-    let evicted = daemon.http.post("/evict", "").unwrap();
-    assert_eq!(evicted.status, 200, "{}", evicted.text);
-    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
-    let kept = daemon.describe(&ids[0]).unwrap();
-    assert!(kept.get("locked_until").is_some() && kept["valid"] == true, "{kept}");
     let refused = daemon.http.post(&format!("/evict/{}", ids[0]), "").unwrap();
-    assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("backup_retained")));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (409, &json!("backup_retained"))
+    );
+    let kept = daemon.describe(&ids[0]).unwrap();
+    assert!(
+        kept.get("locked_until").is_some() && kept["valid"] == true,
+        "{kept}"
+    );
+    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
+    drop(daemon);
+
+    // Ten days later, by a policy that leaves only the newest.
+    let keys = S3Keys {
+        id: S3Secret::Text(KEY_ID.to_owned()),
+        secret: S3Secret::Text(KEY_SECRET.to_owned()),
+    };
+    let config = S3Config {
+        url: Some(url),
+        keys: Some(keys),
+        ..S3Config::new(BUCKET)
+    };
+    let policy: RulePolicy = "1/delete".parse().unwrap();
+    let later = Duration::from_secs(10 * 86_400);
+    let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::default())))
+        .objects(config.open().unwrap(), "a bucket")
+        .full_policy(Arc::new(policy))
+        .clock(Arc::new(move || {
+            time::OffsetDateTime::from(SystemTime::now()) + later
+        }))
+        .build()
+        .unwrap();
+    let decisions = engine.evict(false).await.unwrap();
+    assert_eq!(decisions.len(), 2);
+    let first = &decisions[0];
+    assert!(
+        first.action == Action::Keep && first.reason.contains("is kept by its storage"),
+        "{first:?}"
+    );
+    assert!(
+        engine
+            .describe(&ids[0])
+            .await
+            .unwrap()
+            .unwrap()
+            .locked_until
+            .is_some()
+    );
+    assert_eq!(engine.list().await.unwrap(), ids);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -126,7 +175,11 @@ async fn links_read_the_files_without_credentials_and_are_given_to_those_who_hav
     let link = links["job.log"].as_str().unwrap().strip_prefix(&url).unwrap();
     let anybody = Http::new(url.strip_prefix("http://").unwrap());
     let read = anybody.get(link).unwrap();
-    assert!(read.status == 200 && read.text.contains("backing up"), "{}", read.text);
+    assert!(
+        read.status == 200 && read.text.contains("backing up"),
+        "{}",
+        read.text
+    );
     let unsigned = link.split('?').next().unwrap();
     assert_eq!(anybody.get(unsigned).unwrap().status, 403);
     let nobody = daemon.http.clone().without_credentials();
@@ -202,7 +255,10 @@ async fn kills_leave_whole_backups_or_none(kills: usize) {
     assert_eq!(whole.len(), listed.len(), "what was cut short is listed");
     for id in whole {
         outside.delete("/fill/n17", None).await.unwrap();
-        outside.set_data("/small", b"spoilt".to_vec(), None).await.unwrap();
+        outside
+            .set_data("/small", b"spoilt".to_vec(), None)
+            .await
+            .unwrap();
         let (status, state) = restore(&last, id, "");
         assert_eq!(status, 200, "{state}");
         assert_same(&before, &dump(&outside).await);

@@ -359,10 +359,19 @@ mod tests {
             (|a| a.s3_enabled = Some("true".into()), "S3_BUCKET: it is needed"),
             (|a| a.s3_enabled = Some("perhaps".into()), "S3_ENABLED=perhaps"),
             (|a| s3(a).s3_url = Some("minio:9000".into()), "S3_URL: http://"),
-            (|a| s3(a).s3_url = Some("http://id:secret@minio".into()), "S3_URL: http://"),
+            (
+                |a| s3(a).s3_url = Some("http://id:secret@minio".into()),
+                "S3_URL: http://",
+            ),
             (|a| s3(a).s3_prefix = Some("a/../b".into()), "S3_PREFIX=a/../b"),
-            (|a| s3(a).s3_ssl_verify = Some("maybe".into()), "S3_SSL_VERIFY=maybe"),
-            (|a| s3(a).s3_certs_path = Some("/nowhere".into()), "S3_CERTS_PATH: there is no /nowhere"),
+            (
+                |a| s3(a).s3_ssl_verify = Some("maybe".into()),
+                "S3_SSL_VERIFY=maybe",
+            ),
+            (
+                |a| s3(a).s3_certs_path = Some("/nowhere".into()),
+                "S3_CERTS_PATH: there is no /nowhere",
+            ),
             (|a| a.max_queued_jobs = Some("0".into()), "MAX_QUEUED_JOBS=0"),
         ];
         for (change, expected) in cases {
@@ -387,7 +396,10 @@ mod tests {
         };
         assert!(bucket(&[], None).unwrap().keys.is_none());
         assert!(bucket(&keys[..1], None).unwrap_err().contains("S3_KEY_SECRET"));
-        assert!(matches!(bucket(&keys, None).unwrap().keys.unwrap().id, S3Secret::Text(_)));
+        assert!(matches!(
+            bucket(&keys, None).unwrap().keys.unwrap().id,
+            S3Secret::Text(_)
+        ));
         let directory = tempfile::tempdir().unwrap();
         for (name, value) in keys {
             std::fs::write(directory.path().join(name), value).unwrap();
@@ -398,7 +410,12 @@ mod tests {
         };
         assert_eq!(path, directory.path().join("S3_KEY_SECRET"));
         // Not asked for: then nothing of it is looked at.
-        assert!(settings(|a| a.s3_url = Some("nonsense".into()), &[]).unwrap().s3.is_none());
+        assert!(
+            settings(|a| a.s3_url = Some("nonsense".into()), &[])
+                .unwrap()
+                .s3
+                .is_none()
+        );
     }
 
     #[test]

@@ -34,7 +34,12 @@ pub(crate) fn shared() -> Option<&'static S3Server> {
 /// Nothing is dropped when a test process ends, so that somebody else has to wait for it.
 fn end_with_this_process(server: &S3Server) {
     let script = r#"while kill -0 "$0" 2>/dev/null; do sleep 0.5; done; kill -9 "$1"; rm -rf "$2""#;
-    let data = server.bucket().parent().and_then(Path::parent).unwrap().to_owned();
+    let data = server
+        .bucket()
+        .parent()
+        .and_then(Path::parent)
+        .unwrap()
+        .to_owned();
     Command::new("sh")
         .args(["-c", script])
         .arg(std::process::id().to_string())

@@ -21,7 +21,9 @@ pub(super) fn bucket(
         return Ok(None);
     }
     let Some(bucket) = given(args.s3_bucket.as_ref()) else {
-        return Err(SettingsError("S3_BUCKET: it is needed with S3_ENABLED=true".to_owned()));
+        return Err(SettingsError(
+            "S3_BUCKET: it is needed with S3_ENABLED=true".to_owned(),
+        ));
     };
     let read = |name: &str| key(name, secrets, &environment);
     let keys = match (read(ID)?, read(SECRET)?) {
@@ -61,7 +63,9 @@ fn url(args: &Args) -> Result<Option<String>, SettingsError> {
     let Some(url) = given(args.s3_url.as_ref()) else {
         return Ok(None);
     };
-    let address = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let address = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
     let address = address.map(|address| address.trim_end_matches('/'));
     match address {
         // Credentials in it would be told wherever the URL is.
@@ -79,7 +83,11 @@ fn prefix(args: &Args) -> Result<String, SettingsError> {
     if prefix.is_empty() || prefix.split('/').all(usable) {
         return Ok(prefix);
     }
-    Err(bad("S3_PREFIX", &prefix, "names with / between them, such as backups/zookeeper,"))
+    Err(bad(
+        "S3_PREFIX",
+        &prefix,
+        "names with / between them, such as backups/zookeeper,",
+    ))
 }
 
 fn certificates(args: &Args) -> Result<Option<PathBuf>, SettingsError> {
@@ -88,6 +96,9 @@ fn certificates(args: &Args) -> Result<Option<PathBuf>, SettingsError> {
     };
     match path.exists() {
         true => Ok(Some(path)),
-        false => Err(SettingsError(format!("S3_CERTS_PATH: there is no {}", path.display()))),
+        false => Err(SettingsError(format!(
+            "S3_CERTS_PATH: there is no {}",
+            path.display()
+        ))),
     }
 }
