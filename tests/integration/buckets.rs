@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use backup_engine::{Engine, MemoryEnsemble};
+use backup_engine::{Engine, MemoryEnsemble, SystemClock};
 use eviction_policy::{Action, RulePolicy};
 use serde_json::{Value, json};
 use vault_store::{S3Config, S3Keys, S3Secret};
@@ -137,9 +137,7 @@ async fn what_the_bucket_keeps_stays_in_the_list_and_is_no_failure_of_an_evictio
     let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::default())))
         .objects(config.open().unwrap(), "a bucket")
         .full_policy(Arc::new(policy))
-        .clock(Arc::new(move || {
-            time::OffsetDateTime::from(SystemTime::now()) + later
-        }))
+        .clock(Arc::new(move || SystemClock::now() + later))
         .build()
         .unwrap();
     let decisions = engine.evict(false).await.unwrap();
@@ -196,7 +194,7 @@ fn backups_on_a_disk_have_no_links() {
 }
 
 fn age(path: &Path) {
-    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let long_ago = SystemTime::from(SystemClock::now()) - Duration::from_secs(2 * 86_400);
     let file = fs::File::open(path).unwrap();
     file.set_times(FileTimes::new().set_modified(long_ago)).unwrap();
 }
