@@ -4,13 +4,17 @@
 //! `cargo run --release --example memory`
 #![allow(clippy::print_stdout)]
 
+#[path = "support/buckets.rs"]
+#[allow(dead_code)] // nothing is timed here
+mod buckets;
+
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use zk_backup_testkit::{Daemon, Distribution, SUPER_PASSWORD, ZooKeeper};
+use zk_backup_testkit::{Daemon, Distribution, S3Server, SUPER_PASSWORD, ZooKeeper};
 use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -25,12 +29,17 @@ const BOUND: u64 = 200;
 
 /// Measures against a ZooKeeper of its own.
 #[derive(Parser)]
-struct Args {}
+struct Args {
+    /// Keep the backups in a bucket
+    #[arg(long)]
+    s3: bool,
+}
 
 struct Bench {
     zookeeper: ZooKeeper,
     client: zk::Client,
     storage: tempfile::TempDir,
+    s3: Option<S3Server>,
 }
 
 #[global_allocator]
@@ -41,7 +50,7 @@ async fn main() -> Outcome<()> {
     if std::env::var_os(SERVE).is_some() {
         return Ok(zk_backup_daemon::run(zk_backup_daemon::Args::parse_from(["memory"])).await?);
     }
-    let Args {} = Args::parse();
+    let args = Args::parse();
     let zookeeper = ZooKeeper::start(&Distribution::locate()?)?;
     let identity = format!("super:{SUPER_PASSWORD}");
     let connector = zk::Client::connector()
@@ -52,6 +61,7 @@ async fn main() -> Outcome<()> {
         zookeeper,
         client,
         storage: tempfile::tempdir()?,
+        s3: args.s3.then(S3Server::start).transpose()?,
     };
     println!("{ZNODES} znodes of {BYTES} bytes: peak of the server's memory, MiB");
     let mut worst = 0;
@@ -106,6 +116,8 @@ impl Bench {
         let program = std::env::current_exe()?.display().to_string();
         let mut all = vec![(SERVE, "1")];
         all.extend(settings);
+        let url = self.s3.as_ref().map(S3Server::url);
+        all.extend(url.iter().flat_map(|url| buckets::in_bucket(url)));
         Ok(Daemon::start(
             &program,
             &self.zookeeper.address(),

@@ -3,10 +3,14 @@
 use std::fs::{self, FileTimes};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use backup_engine::{Engine, MemoryEnsemble, SystemClock};
+use eviction_policy::{Action, RulePolicy};
 use serde_json::{Value, json};
-use zk_backup_testkit::{BUCKET, Daemon, Http, S3Server, S3Setup};
+use vault_store::{S3Config, S3Keys, S3Secret};
+use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup};
 
 use crate::common::buckets::in_bucket;
 use crate::common::clients::{as_super, observer};
@@ -96,30 +100,63 @@ async fn a_bucket_that_is_away_is_told_and_all_goes_on_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_bucket_keeps_stays_in_the_list_and_is_no_failure_of_an_eviction() {
-    let zookeeper = server();
     let setup = S3Setup {
         locked_days: Some(1),
         ..S3Setup::default()
     };
     let s3 = S3Server::start_with(&setup).unwrap();
-    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
-    let settings = [&in_bucket(&url, "")[..], &[("EVICTION_POLICY", "1/delete")]].concat();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let (zookeeper, storage, url) = (server(), tempfile::tempdir().unwrap(), s3.url());
+    let daemon = daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, ""));
     let ids = [back_up(&daemon, ""), back_up(&daemon, "")];
     assert!(daemon.describe(&ids[0]).unwrap().get("locked_until").is_none());
-    let evicted = daemon.http.post("/evict", "").unwrap();
-    assert_eq!(evicted.status, 200, "{}", evicted.text);
-    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
-    let kept = daemon.describe(&ids[0]).unwrap();
-    assert!(
-        kept.get("locked_until").is_some() && kept["valid"] == true,
-        "{kept}"
-    );
     let refused = daemon.http.post(&format!("/evict/{}", ids[0]), "").unwrap();
     assert_eq!(
         (refused.status, &refused.json()["code"]),
         (409, &json!("backup_retained"))
     );
+    let kept = daemon.describe(&ids[0]).unwrap();
+    assert!(
+        kept.get("locked_until").is_some() && kept["valid"] == true,
+        "{kept}"
+    );
+    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
+    drop(daemon);
+
+    // Ten days later, by a policy that leaves only the newest.
+    let keys = S3Keys {
+        id: S3Secret::Text(KEY_ID.to_owned()),
+        secret: S3Secret::Text(KEY_SECRET.to_owned()),
+    };
+    let config = S3Config {
+        url: Some(url),
+        keys: Some(keys),
+        ..S3Config::new(BUCKET)
+    };
+    let policy: RulePolicy = "1/delete".parse().unwrap();
+    let later = Duration::from_secs(10 * 86_400);
+    let engine = Engine::builder(Arc::new(MemoryEnsemble::new(Arc::default())))
+        .objects(config.open().unwrap(), "a bucket")
+        .full_policy(Arc::new(policy))
+        .clock(Arc::new(move || SystemClock::now() + later))
+        .build()
+        .unwrap();
+    let decisions = engine.evict(false).await.unwrap();
+    assert_eq!(decisions.len(), 2);
+    let first = &decisions[0];
+    assert!(
+        first.action == Action::Keep && first.reason.contains("is kept by its storage"),
+        "{first:?}"
+    );
+    assert!(
+        engine
+            .describe(&ids[0])
+            .await
+            .unwrap()
+            .unwrap()
+            .locked_until
+            .is_some()
+    );
+    assert_eq!(engine.list().await.unwrap(), ids);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -157,7 +194,7 @@ fn backups_on_a_disk_have_no_links() {
 }
 
 fn age(path: &Path) {
-    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let long_ago = SystemTime::from(SystemClock::now()) - Duration::from_secs(2 * 86_400);
     let file = fs::File::open(path).unwrap();
     file.set_times(FileTimes::new().set_modified(long_ago)).unwrap();
 }

@@ -3,6 +3,7 @@
 use backup_engine::Driver;
 use serde_json::{Value, json};
 
+use crate::common::buckets::files_of;
 use crate::common::clients::{as_super, closed, connect, observer};
 use crate::common::daemons::{as_if_scheduled, daemon};
 use crate::common::servers::server;
@@ -86,7 +87,7 @@ async fn a_time_means_a_valid_backup_that_has_what_is_asked_for() {
     let first = take("", 200);
     let second = take("", 200);
     let damaged = take("", 200);
-    let archive = storage.path().join(&damaged).join("archive.zst");
+    let archive = files_of(storage.path(), &damaged).join("archive.zst");
     let bytes = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &bytes[..bytes.len() - 1]).unwrap();
     assert_eq!(daemon.describe(&damaged).unwrap()["valid"], false);

@@ -13,6 +13,7 @@ use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
 use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
+use crate::common::buckets::files_of;
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, connect, observer};
 use crate::common::daemons::{daemon, daemon_by, try_daemon};
@@ -178,7 +179,7 @@ async fn a_damaged_vault_is_never_restored(driver: Driver) {
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let (id, _) = daemon.do_job("/backup", "").unwrap();
-    let archive = storage.path().join(&id).join("archive.zst");
+    let archive = files_of(storage.path(), &id).join("archive.zst");
     let mut bytes = fs::read(&archive).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -48,6 +48,6 @@ mod strict;
 mod terminate;
 mod transactional;
 mod unfinished;
-mod verify;
 mod v1;
+mod verify;
 mod whole_tree;

@@ -11,15 +11,15 @@ use crate::SettingsError;
 /// So long the bucket has to answer; after that the server starts without.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What S3 and TLS call a mistake, and the settings that it is in.
+/// What the store and S3 call a mistake, and the setting that it is in.
 const MISTAKES: [(&str, &str); 8] = [
-    ("InvalidAccessKeyId", "S3_KEY_ID"),
-    ("SignatureDoesNotMatch", "S3_KEY_SECRET"),
-    ("NoSuchBucket", "S3_BUCKET"),
+    ("the key id is not known", "S3_KEY_ID"),
+    ("the secret is not that of the key id", "S3_KEY_SECRET"),
+    ("there is no such bucket", "S3_BUCKET"),
     ("AuthorizationHeaderMalformed", "S3_REGION"),
     ("PermanentRedirect", "S3_REGION"),
-    ("AccessDenied", "S3_KEY_ID"),
-    ("RequestTimeTooSkewed", "S3_ENABLED"),
+    ("the credentials may not do this", "S3_KEY_ID"),
+    ("the clock of this machine is off", "S3_ENABLED"),
     ("certificate", "S3_CERTS_PATH, S3_SSL_VERIFY"),
 ];
 
@@ -49,15 +49,11 @@ pub(crate) fn open(config: &S3Config) -> Result<ObjectVaults, SettingsError> {
     });
     match told.recv_timeout(PATIENCE) {
         Ok(Ok(())) => {}
-        Ok(Err(error)) if is_passing(&error) => log::warn!("{} cannot be reached: {error}", place(config)),
+        Ok(Err(error)) if error.is_transient() => log::warn!("{} cannot be reached: {error}", place(config)),
         Ok(Err(error)) => return Err(mistake(config, &error)),
         Err(_) => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
     }
     Ok(vaults)
-}
-
-fn is_passing(error: &StoreError) -> bool {
-    error.is_transient() && !error.to_string().contains("certificate")
 }
 
 fn mistake(config: &S3Config, error: &StoreError) -> SettingsError {

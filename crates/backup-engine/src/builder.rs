@@ -31,8 +31,8 @@ use crate::health::StateProbe;
 use crate::kind::{CHECKS, LANE, WORKER};
 use crate::requests::{Requests, Share};
 use crate::site::{
-    Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled, SettingNames, Site,
-    UnfinishedZnodes, Uptime, uptime,
+    Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled, SettingNames,
+    Site, UnfinishedZnodes, Uptime, uptime,
 };
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};

@@ -73,11 +73,12 @@ pub use job_queue::JobState;
 pub use kind::JobKind;
 pub use plain::plain;
 pub use requests::{
-    BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share, ShareError,
-    Strategy, VerifyRequest,
+    BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,
+    ShareError, Strategy, VerifyRequest,
 };
 pub use site::{
-    NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOutcome, Recovery, RestoreTests, SettingNames, TestEnsemble,
+    NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOutcome, Recovery, RestoreTests, SettingNames,
+    TestEnsemble,
 };
 pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};

@@ -32,6 +32,7 @@ pub(crate) fn shared() -> Option<&'static S3Server> {
 }
 
 /// Nothing is dropped when a test process ends, so that somebody else has to wait for it.
+#[allow(clippy::zombie_processes)] // it outlives this process
 fn end_with_this_process(server: &S3Server) {
     let script = r#"while kill -0 "$0" 2>/dev/null; do sleep 0.5; done; kill -9 "$1"; rm -rf "$2""#;
     let data = server

@@ -13,6 +13,8 @@ use crate::lock::lock;
 
 /// What was told is taken for so long as what is there. Others' backups are told that late.
 const FRESH: Duration = Duration::from_secs(10);
+/// What is older is not told without asking.
+const OLD: Duration = Duration::from_secs(60);
 /// So long an answer waits for a new one, where there is an earlier one.
 const PATIENCE: Duration = Duration::from_millis(60);
 /// And where there is none.
@@ -22,8 +24,8 @@ const SILENT: Duration = Duration::from_secs(5);
 /// So many vaults are looked at each time that the storage is asked: what was recorded of them, and how long their files are.
 const LOOKS: usize = 2;
 
-/// What is known, and when it was told. One question is under way at a time, however many ask, on a thread of its own: nobody has to wait for
-/// it.
+/// What is known, and when it was told. One question is under way at a time, however many ask, on a thread of its own: nobody has
+/// to wait for it.
 #[derive(Default)]
 pub(crate) struct Remote {
     state: Mutex<State>,
@@ -62,23 +64,17 @@ impl Remote {
     /// The same, once the storage has told it.
     pub(crate) fn all(self: &Arc<Self>, store: &Arc<dyn VaultStore>) -> Result<Vec<Arc<Stored>>, StoreError> {
         let state = self.wait(lock(&self.state), store, Duration::MAX);
-        match &state.failed {
-            Some(why) => Err(StoreError::failed("the vaults", true, why.clone())),
-            None => Ok(state.vaults.values().cloned().collect()),
-        }
+        Ok(state.known()?.values().cloned().collect())
     }
 
     /// The ids: at once where they are known, else once the storage has told them.
     pub(crate) fn ids(self: &Arc<Self>, store: &Arc<dyn VaultStore>) -> Result<Vec<VaultId>, StoreError> {
         let patience = match &*lock(&self.state) {
-            State { at: Some(at), .. } if at.elapsed() < FRESH * 6 => PATIENCE,
+            State { at: Some(at), .. } if at.elapsed() < OLD => PATIENCE,
             _ => Duration::MAX,
         };
         let state = self.wait(lock(&self.state), store, patience);
-        match (&state.failed, state.at) {
-            (Some(why), _) => Err(StoreError::failed("the vaults", true, why.clone())),
-            (None, _) => Ok(state.vaults.keys().cloned().collect()),
-        }
+        Ok(state.known()?.keys().cloned().collect())
     }
 
     /// Asks, unless that was done just now, and nobody waits for the answer.
@@ -189,6 +185,13 @@ impl Remote {
 impl State {
     fn is_fresh(&self) -> bool {
         self.failed.is_none() && self.at.is_some_and(|at| at.elapsed() < FRESH)
+    }
+
+    fn known(&self) -> Result<&BTreeMap<VaultId, Arc<Stored>>, StoreError> {
+        match &self.failed {
+            Some(why) => Err(StoreError::failed("the vaults", true, why.clone())),
+            None => Ok(&self.vaults),
+        }
     }
 
     /// Those that are to be looked at now: those whose turn it is, and one that is said to be damaged, which may have passed.

@@ -10,7 +10,7 @@ use vault_store::{
     FaultyObjects, FileName, Manifest, Mode, ObjectCall, ObjectVaults, Outcome, VaultId, VaultStore,
 };
 
-use super::support::{World, done};
+use super::support::{DAY, World, done};
 
 fn open(objects: &FaultyObjects) -> ObjectVaults {
     ObjectVaults::open(Arc::new(objects.clone()), "some/where").unwrap()
@@ -94,7 +94,8 @@ async fn what_this_process_writes_and_removes_is_told_at_once() {
     }
     engine.evict_one(&ids.remove(2)).await.unwrap();
     assert_eq!(engine.list().await.unwrap(), ids);
-    // The policy keeps nothing but the newest.
+    // The policy keeps nothing but the newest, a day after they were asked for.
+    world.pass(DAY * 2);
     engine.evict(false).await.unwrap();
     assert_eq!(engine.list().await.unwrap(), ids[3..]);
 }

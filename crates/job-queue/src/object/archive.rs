@@ -135,7 +135,10 @@ impl Archive {
                 break (state, ended);
             }
         };
-        let mut places: Vec<_> = ended.iter().map(|(ended, name)| (ended.place, Some(name))).collect();
+        let mut places: Vec<_> = ended
+            .iter()
+            .map(|(ended, name)| (ended.place, Some(name)))
+            .collect();
         places.extend(state.table.jobs.keys().map(|place| (*place, None)));
         places.sort_unstable_by(|a, b| b.cmp(a));
         let (mut loaded, mut jobs) = (HashMap::new(), Vec::new());
