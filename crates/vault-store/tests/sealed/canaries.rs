@@ -56,7 +56,7 @@ fn nothing_below_tells_paths_data_reasons_or_hashes_of_them() {
     // A server without an identity checks again, and leaves the test as it was sealed.
     let store = sealed(directory.path(), None);
     let shown = store.verification(&id(1)).unwrap().unwrap();
-    let (tested, proof) = (shown.tested.clone().unwrap(), found.tested.clone().unwrap());
+    let (tested, proof) = (shown.tested.clone().unwrap(), found.tested.unwrap());
     assert_eq!((tested.sha256.as_str(), tested.znodes), ("sealed", 3));
     assert!(!tested.is_proof());
     let again = Verification {
