@@ -15,6 +15,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod gauges;
 mod metrics;
 mod probe;
 mod problem;
