@@ -250,7 +250,7 @@ impl Engine {
                     Err(EngineError::InUse(id.to_string()))
                 }
                 Err(error) => Err(error),
-                Ok(()) => Ok(vaults.info(Stored::read(&*vaults.store, &id)?)),
+                Ok(()) => Ok(BackupInfo::of(&vaults, Stored::read(&*vaults.store, &id)?)),
             }
         })
         .await
@@ -345,7 +345,7 @@ impl Engine {
                     let job = requests.pending(&id)?;
                     Ok(job.map(|job| BackupInfo::pending(id, job)))
                 }
-                outcome => Ok(Some(vaults.info(outcome?))),
+                outcome => Ok(Some(BackupInfo::of(&vaults, outcome?))),
             }
         })
         .await
@@ -360,7 +360,7 @@ impl Engine {
         blocking(move || {
             let all = vaults.all()?.into_iter();
             let found = vaults.first_good(all.filter(|stored| ms(stored.date()) >= since))?;
-            Ok(found.map(|stored| vaults.info(stored)))
+            Ok(found.map(|stored| BackupInfo::of(&vaults, stored)))
         })
         .await
     }

@@ -11,7 +11,7 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::kind::{self, JobKind};
 use crate::requests::{BackupRequest, Labels};
-use crate::vaults::{Pins, Stored, Unreadable};
+use crate::vaults::{Pins, Stored, Unreadable, Vaults};
 use crate::work::{JobResult, ProgressInfo};
 
 /// What is known of a backup.
@@ -133,8 +133,20 @@ pub struct JobPage {
 }
 
 impl BackupInfo {
-    /// That of a vault, where what is pinned can be told or not.
-    pub(crate) fn stored(stored: Stored, pins: Option<&Pins>) -> Self {
+    /// That of a vault of `vaults`. Blocks.
+    pub(crate) fn of(vaults: &Vaults, stored: Stored) -> Self {
+        let locked_until = vaults.retained.until(&stored.id);
+        let pins = vaults
+            .pins()
+            .inspect_err(|error| log::warn!("what is pinned is not known: {error}"));
+        Self {
+            locked_until,
+            ..Self::stored(stored, pins.ok().as_ref())
+        }
+    }
+
+    /// The same, where what is pinned can be told or not.
+    fn stored(stored: Stored, pins: Option<&Pins>) -> Self {
         let verified_at = stored.verified_at();
         let (found, tested) = stored
             .verification

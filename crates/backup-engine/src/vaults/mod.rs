@@ -21,9 +21,9 @@ use self::browse::Catalogs;
 use self::known::{Known, all_anew};
 use self::remote::{Remote, Seen};
 use self::retained::Retained;
+use crate::EngineError;
 use crate::error::parse_id;
 use crate::lock::lock;
-use crate::{BackupInfo, EngineError};
 
 pub(crate) use self::pins::Pins;
 pub(crate) use self::stored::{Stored, Unreadable};
@@ -146,18 +146,6 @@ impl Vaults {
             }
         }
         Ok(None)
-    }
-
-    /// What is to be told of a vault. Blocks.
-    pub(crate) fn info(&self, stored: Stored) -> BackupInfo {
-        let locked_until = self.retained.until(&stored.id);
-        let pins = self
-            .pins()
-            .inspect_err(|error| log::warn!("what is pinned is not known: {error}"));
-        BackupInfo {
-            locked_until,
-            ..BackupInfo::stored(stored, pins.ok().as_ref())
-        }
     }
 
     /// Remembers the result of a check, and what is known of tests.
