@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
+use crate::peers::{self, Peers};
 use crate::routes;
 
 /// The longest that a client may take to send a request's head.
@@ -29,6 +30,8 @@ pub struct ServeOptions {
     pub tls: Option<rustls::ServerConfig>,
     /// How long a running job has to end after the shutdown began.
     pub grace: Duration,
+    /// The servers that share the bucket with this one, if there are others.
+    pub peers: Option<Peers>,
     /// How long a client may take nothing of its answer. Its connection is closed after twice that time at the latest.
     pub patience: Duration,
 }
@@ -40,6 +43,7 @@ impl ServeOptions {
         Self {
             access,
             tls: None,
+            peers: None,
             grace: Duration::from_secs(30),
             patience: Duration::from_secs(20),
         }
@@ -62,6 +66,7 @@ pub async fn serve(
     let ServeOptions {
         access,
         tls,
+        peers,
         grace,
         patience,
     } = options;
@@ -72,8 +77,10 @@ pub async fn serve(
         App::new()
             .app_data(Data::new(served_engine.clone()))
             .app_data(Data::new(access.clone()))
+            .app_data(Data::new(peers.clone()))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
+            .wrap(from_fn(peers::hand_on))
             .wrap(from_fn(connections::count))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))

@@ -15,6 +15,7 @@ use zk_snapshot::tree::ZnodePath;
 
 pub use self::checks::{Checks, TestPlace};
 pub use self::encryption::Encryption;
+pub use self::ha::Ha;
 use self::encryption::encryption;
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
@@ -24,6 +25,7 @@ use crate::{Access, Args, Credentials};
 
 mod checks;
 mod encryption;
+mod ha;
 mod s3;
 mod states;
 mod tls;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
     pub s3: Option<S3Config>,
+    /// What the servers that share the bucket know each other by, if there are several.
+    pub ha: Option<Ha>,
     /// The keys that backups are sealed to, and those that open them.
     pub encryption: Option<Encryption>,
     pub schedule: Option<Schedule>,
@@ -94,8 +98,9 @@ impl Settings {
         let digest = pair(secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
         let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper(args)?;
         let checks = checks::checks(args, &servers, zookeeper_port)?;
+        let ha = ha::ha(args)?;
         let zookeeper = BatchedConfig {
-            deadline: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
+            deadline: ha::deadline(args, ha.as_ref())?,
             digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
             sasl: pair(secret, "ZOOKEEPER_ADMIN_USERNAME", "ZOOKEEPER_ADMIN_PASSWORD")?,
             tls: zookeeper_tls(args)?,
@@ -156,6 +161,7 @@ impl Settings {
                 .into(),
             s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
             encryption: encryption(args)?,
+            ha,
             schedule: schedule(args.backup_schedule.as_ref())?,
             checks,
             eviction_policy: policy(

@@ -5,14 +5,14 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Leadership as _, Recovery, RestoreTests,
     SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
-use crate::bucket;
+use crate::{bucket, peers};
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
 /// The server did not start, or did not go on.
@@ -56,13 +56,21 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
-    let engine = builder(&settings)?.build()?;
+    let builder = builder(&settings)?;
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
         address: address.to_string(),
         source,
     })?;
     let address = listener.local_addr()?;
+    let (builder, peers) = match settings.ha.as_ref().zip(settings.s3.as_ref()) {
+        None => (builder, None),
+        Some(shared) => {
+            let (builder, peers) = peers::join(builder, &settings, shared, address)?;
+            (builder, Some(peers))
+        }
+    };
+    let engine = builder.build()?;
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");
     }
@@ -83,9 +91,22 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,
+        peers: peers.clone(),
         ..ServeOptions::new(settings.access)
     };
-    serve(listener, engine, options, asked_to_stop()?).await?;
+    let served = serve(listener, engine, options, asked_to_stop()?);
+    match peers {
+        None => served.await?,
+        Some(peers) => {
+            let lease = Arc::clone(&peers.lease);
+            let keeping = tokio::spawn(async move { lease.keep().await });
+            let served = served.await;
+            keeping.abort();
+            // A job that did not end in time writes nothing more from here on.
+            peers.lease.release().await;
+            served?;
+        }
+    }
     log::info!("stopped");
     Ok(())
 }

@@ -42,6 +42,9 @@ pub enum EngineError {
     /// The storage has no addresses of its files to hand out.
     #[error("only backups in a bucket have links, and {0} is in none")]
     NoLinks(String),
+    /// Only the one that leads may do that.
+    #[error("{0}")]
+    NotLeading(String),
     /// As many jobs wait as may.
     #[error("{0} jobs are queued already, and no more may wait")]
     QueueFull(usize),
@@ -154,6 +157,7 @@ impl EngineError {
             Self::InUse(_) => "backup_in_use",
             Self::Retained { .. } => "backup_retained",
             Self::NoLinks(_) => "no_links",
+            Self::NotLeading(_) => "no_leader",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
             Self::FullRestoreOff => "refused",
@@ -173,6 +177,7 @@ impl EngineError {
         match self {
             Self::InUse(_)
             | Self::Retained { .. }
+            | Self::NotLeading(_)
             | Self::QueueFull(_)
             | Self::ZooKeeper(_)
             | Self::Storage(_) => true,

@@ -307,6 +307,18 @@ impl Metrics {
                 approximate(schedule.missed),
             )?;
         }
+        if let Some(leadership) = &health.leadership {
+            gauge(
+                "zk_backup_leader",
+                "1 if this server leads, else 0.",
+                flag(leadership.leads),
+            )?;
+            gauge(
+                "zk_backup_leader_term",
+                "How often the leader has changed.",
+                approximate(leadership.term),
+            )?;
+        }
         let mut text = Vec::new();
         let encoder = TextEncoder::new();
         encoder.encode(&now.gather(), &mut text)?;

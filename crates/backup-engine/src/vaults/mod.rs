@@ -19,6 +19,7 @@ use self::known::{Known, all_anew};
 use self::remote::{Remote, Seen};
 use self::retained::Retained;
 use crate::EngineError;
+use crate::leadership::Leadership;
 use crate::lock::lock;
 
 pub(crate) use self::stored::{Stored, Unreadable};
@@ -36,6 +37,8 @@ pub(crate) struct Vaults {
     /// Held while what was found of a vault is recorded.
     recording: Mutex<()>,
     known: Known,
+    /// Who leads no more removes nothing.
+    leadership: Option<Arc<dyn Leadership>>,
     /// What is known where each question of the store is a request.
     remote: Option<Arc<Remote>>,
     pub(crate) retained: Retained,
@@ -43,13 +46,19 @@ pub(crate) struct Vaults {
 }
 
 impl Vaults {
-    pub(crate) fn new(store: Arc<dyn VaultStore>, jobs: Arc<dyn JobStore>, is_remote: bool) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn VaultStore>,
+        jobs: Arc<dyn JobStore>,
+        is_remote: bool,
+        leadership: Option<Arc<dyn Leadership>>,
+    ) -> Self {
         Self {
             store,
             jobs,
             read: Mutex::default(),
             recording: Mutex::default(),
             known: Known::default(),
+            leadership,
             remote: is_remote.then(Arc::default),
             retained: Retained::default(),
             catalogs: Catalogs::default(),
@@ -88,6 +97,13 @@ impl Vaults {
     pub(crate) fn refresh(&self) {
         if let Some(remote) = &self.remote {
             remote.refresh(&self.store);
+        }
+    }
+
+    /// Others have written and removed vaults: what is known is asked for anew.
+    pub(crate) fn forget_all(&self) {
+        if let Some(remote) = &self.remote {
+            remote.forget();
         }
     }
 
@@ -168,6 +184,9 @@ impl Vaults {
         // Held while removing, so that nobody begins to read it meanwhile.
         let read = lock(&self.read);
         self.is_free(id, &read)?;
+        if let Some(leadership) = &self.leadership {
+            leadership.may_write().map_err(EngineError::NotLeading)?;
+        }
         let removed = self.store.remove(id);
         if let Err(StoreError::Retained { until, .. }) = &removed {
             self.retained.note(id, *until);
