@@ -24,6 +24,7 @@ mod engine_faults;
 mod ensembles;
 mod faults;
 mod guarded;
+mod ha;
 mod hidden;
 mod known_acls;
 mod left_over;

@@ -15,8 +15,8 @@ use zk_snapshot::tree::ZnodePath;
 
 pub use self::checks::{Checks, TestPlace};
 pub use self::encryption::Encryption;
-pub use self::ha::Ha;
 use self::encryption::encryption;
+pub use self::ha::Ha;
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
 pub use self::values::SettingsError;

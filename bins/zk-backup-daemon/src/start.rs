@@ -5,15 +5,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Leadership as _, Recovery, RestoreTests,
-    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Leadership as _, Recovery,
+    RestoreTests, SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
-use crate::{bucket, peers};
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
+use crate::{bucket, peers};
 
 /// The server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]

@@ -334,7 +334,10 @@ impl Engine {
             let mut health = health::report(&probes, &vaults, &site, &requests, now, zookeeper);
             if let Some(leadership) = leadership.map(|leadership| leadership.told()) {
                 if !leadership.leads {
-                    health.schedule = site.schedule.as_ref().map(|schedule| schedule.report_of_standby(now));
+                    health.schedule = site
+                        .schedule
+                        .as_ref()
+                        .map(|schedule| schedule.report_of_standby(now));
                 }
                 health.leadership = Some(leadership);
             }
@@ -422,7 +425,9 @@ impl Engine {
         let follow = async {
             while ended.changed().await.is_ok() {
                 self.checker.waker().wake();
-                let Some(leadership) = &self.leadership else { continue };
+                let Some(leadership) = &self.leadership else {
+                    continue;
+                };
                 if self.failed_in_a_row.load(Ordering::Relaxed) >= PATIENCE {
                     self.failed_in_a_row.store(0, Ordering::Relaxed);
                     log::error!("{PATIENCE} backups failed one after another: somebody else may do better");

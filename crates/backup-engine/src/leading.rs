@@ -67,7 +67,10 @@ impl Engine {
         blocking(move || {
             let whenever = PrimitiveDateTime::MAX.assume_utc();
             for job in requests.jobs.recover(&worker, Some(whenever), now)? {
-                log::warn!("job {} was interrupted: the leader of before term {term} began it", job.id);
+                log::warn!(
+                    "job {} was interrupted: the leader of before term {term} began it",
+                    job.id
+                );
             }
             vaults.forget_all();
             site.unfinished.reload()?;
@@ -78,7 +81,10 @@ impl Engine {
 
     /// Whether it works, or could if it ran.
     pub(crate) fn leads(&self) -> bool {
-        let role = self.leadership.as_ref().map(|leadership| *leadership.role().borrow());
+        let role = self
+            .leadership
+            .as_ref()
+            .map(|leadership| *leadership.role().borrow());
         role.is_none_or(|role| role != Role::Standby)
     }
 }

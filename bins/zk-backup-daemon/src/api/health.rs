@@ -202,10 +202,13 @@ impl From<health_metrics::Health> for Health {
                 health_metrics::Status::Up => Status::Up,
                 health_metrics::Status::Warning => Status::Warning,
             },
-            role: health.leadership.as_ref().map(|leadership| match leadership.leads {
-                true => Role::Leader,
-                false => Role::Standby,
-            }),
+            role: health
+                .leadership
+                .as_ref()
+                .map(|leadership| match leadership.leads {
+                    true => Role::Leader,
+                    false => Role::Standby,
+                }),
             leader: health.leadership.and_then(|leadership| leadership.leader),
             backup_queue_size: health.queued_jobs,
             oldest_queued_seconds: health.oldest_wait.map(seconds),

@@ -27,12 +27,16 @@ pub(super) fn ha(args: &Args) -> Result<Option<Ha>, SettingsError> {
         return Ok(None);
     }
     if !flag("S3_ENABLED", args.s3_enabled.as_ref(), false)? {
-        let why = "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true is needed";
+        let why =
+            "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true is needed";
         return Err(SettingsError(why.to_owned()));
     }
     let ca = given(args.ha_ca_file.as_ref()).map(PathBuf::from);
     if let Some(file) = ca.as_ref().filter(|file| !file.is_file()) {
-        return Err(SettingsError(format!("HA_CA_FILE: there is no {}", file.display())));
+        return Err(SettingsError(format!(
+            "HA_CA_FILE: there is no {}",
+            file.display()
+        )));
     }
     Ok(Some(Ha {
         name: given(args.ha_name.as_ref()),
@@ -53,7 +57,11 @@ pub(super) fn deadline(args: &Args, ha: Option<&Ha>) -> Result<Duration, Setting
         None => Ok(timing.renew_every),
         Some(value) if deadline > timing.ttl / 2 => {
             let most = timing.ttl.as_secs() / 2;
-            Err(bad(name, &value, &format!("with HA=true, a number of seconds up to {most}")))
+            Err(bad(
+                name,
+                &value,
+                &format!("with HA=true, a number of seconds up to {most}"),
+            ))
         }
         Some(_) => Ok(deadline),
     }
@@ -63,7 +71,9 @@ fn address(args: &Args) -> Result<Option<String>, SettingsError> {
     let Some(url) = given(args.ha_address.as_ref()) else {
         return Ok(None);
     };
-    let address = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let address = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
     let address = address.map(|address| address.trim_end_matches('/'));
     match address {
         Some(address) if !address.is_empty() && !address.contains(['/', '?', '#', '@', ' ']) => {
