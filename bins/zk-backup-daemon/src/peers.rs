@@ -126,9 +126,12 @@ pub(crate) async fn hand_on<B: MessageBody + 'static>(
 impl Peers {
     async fn ask_leader(&self, request: &ServiceRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
         let leader = match self.lease.leader() {
-            Some(leader) if !request.headers().contains_key(HANDED_ON) => leader,
-            Some(_) | None => return Err(no_leader("no server leads just now")),
+            _ if request.headers().contains_key(HANDED_ON) => None,
+            // There may be one since the last look.
+            None => self.lease.look().await,
+            known => known,
         };
+        let leader = leader.ok_or_else(|| no_leader("no server leads just now"))?;
         let body = body::read(payload).await?;
         let asked = request.uri().path_and_query();
         let asked = asked.map_or(request.path(), |asked| asked.as_str());

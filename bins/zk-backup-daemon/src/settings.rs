@@ -408,6 +408,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
+        let alone = settings(|a| a.ha = Some("true".into()), &[]).unwrap_err();
+        assert!(alone.starts_with("HA=true: ") && alone.contains("S3_ENABLED=true"), "{alone}");
+        let ha = |timeout: Option<&str>, address: &str| {
+            let change = |a: &mut Args| {
+                s3(a).ha = Some("true".into());
+                a.zookeeper_timeout = timeout.map(str::to_owned);
+                a.ha_address = Some(address.into());
+            };
+            settings(change, &[])
+        };
+        assert_eq!(ha(None, "").unwrap().zookeeper.deadline, Duration::from_secs(10));
+        assert!(ha(Some("15"), "https://one:8443/").is_ok());
+        let late = ha(Some("16"), "").unwrap_err();
+        assert!(late.contains("ZOOKEEPER_TIMEOUT=16: with HA=true"), "{late}");
+        assert!(ha(None, "one:8080").unwrap_err().starts_with("HA_ADDRESS: "));
+    }
+
     fn s3(args: &mut Args) -> &mut Args {
         args.s3_enabled = Some("true".into());
         args.s3_bucket = Some("backups".into());

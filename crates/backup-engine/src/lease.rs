@@ -58,6 +58,14 @@ impl LeaderLease {
         self.lease.holder()
     }
 
+    /// Who leads now.
+    pub async fn look(&self) -> Option<Holder> {
+        if let Err(error) = self.lease.refresh().await {
+            log::warn!("who leads is not known: {error}");
+        }
+        self.leader()
+    }
+
     /// Whether this one leads now, by its own clock.
     #[must_use]
     pub fn is_held(&self) -> bool {
