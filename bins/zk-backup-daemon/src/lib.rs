@@ -39,7 +39,7 @@ mod truth;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
-pub use peers::Peers;
+pub use peers::{Peers, join};
 pub use server::{ServeOptions, serve};
 pub use settings::{Checks, Encryption, Ha, LogFormat, Settings, SettingsError, TestPlace};
 pub use start::{StartError, builder, run};

@@ -17,11 +17,9 @@ use backup_engine::{EngineBuilder, EngineError, LeaderLease};
 use job_queue::ObjectJobs;
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
-use vault_store::S3Config;
 
 use crate::answer::ApiError;
 use crate::body;
-use crate::settings::Ha;
 use crate::{Settings, SettingsError, StartError};
 
 /// Says that another server has handed the request on: it goes no further.
@@ -41,13 +39,19 @@ pub struct Peers {
     client: Client,
 }
 
-/// Makes the engine one of those that share the bucket. `listens` is the address of this server.
-pub(crate) fn join(
+/// Makes the engine one of those that share the bucket, if `settings` say that there are several. `listens` is the address of this server; what
+/// it is to know of the others is for [`ServeOptions::peers`](crate::ServeOptions::peers).
+///
+/// # Errors
+/// [`StartError`]: also where the bucket cannot be reached, as jobs are there.
+pub fn join(
     builder: EngineBuilder,
     settings: &Settings,
-    (ha, s3): (&Ha, &S3Config),
     listens: SocketAddr,
-) -> Result<(EngineBuilder, Peers), StartError> {
+) -> Result<(EngineBuilder, Option<Peers>), StartError> {
+    let Some((ha, s3)) = settings.ha.as_ref().zip(settings.s3.as_ref()) else {
+        return Ok((builder, None));
+    };
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let port = listens.port();
     let name = ha.name.clone().unwrap_or_else(|| format!("{host}:{port}"));
@@ -75,7 +79,7 @@ pub(crate) fn join(
         // Another one each time: what an earlier process was doing is failed by whoever leads.
         .worker(format!("{name}/{}", uuid::Uuid::new_v4()))
         .renewal(timing.renew_every, timing.ttl);
-    Ok((builder, Peers { lease, client }))
+    Ok((builder, Some(Peers { lease, client })))
 }
 
 fn client(ca: Option<&Path>, own: Option<&Path>) -> Result<Client, SettingsError> {

@@ -10,7 +10,7 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use actix_web_httpauth::extractors::basic;
-use backup_engine::Engine;
+use backup_engine::{Engine, Leadership as _};
 use tokio::sync::watch;
 
 use crate::access::{self, Access, REALM};
@@ -55,6 +55,8 @@ impl ServeOptions {
 /// Then no new request is taken, and a running job has the grace to end. One that has not ended by then is found
 /// interrupted when the engine is built again.
 ///
+/// Of several servers the one that leads gives the lead away at the end. Where the future is dropped, others wait until its lease has run out.
+///
 /// # Errors
 /// When the listener cannot be used.
 pub async fn serve(
@@ -71,6 +73,7 @@ pub async fn serve(
         patience,
     } = options;
     let served_engine = engine.clone();
+    let kept = peers.clone();
     let connections = Connections::new();
     let counted = connections.clone();
     let server = HttpServer::new(move || {
@@ -136,10 +139,22 @@ pub async fn serve(
             connections.look(begun.elapsed() < patience * 2);
         }
     };
-    tokio::select! {
+    let keeping = async {
+        match &kept {
+            Some(peers) => peers.lease.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
         (served, (), ()) = async { tokio::join!(serving, control, working) } => served,
         () = looking => Ok(()),
+        () = keeping => Ok(()),
+    };
+    if let Some(peers) = &kept {
+        // A job that did not end in time writes nothing more from here on.
+        peers.lease.release().await;
     }
+    served
 }
 
 /// One line for each request: no header, no query, no body, so no secret.

@@ -411,7 +411,10 @@ mod tests {
     #[test]
     fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
         let alone = settings(|a| a.ha = Some("true".into()), &[]).unwrap_err();
-        assert!(alone.starts_with("HA=true: ") && alone.contains("S3_ENABLED=true"), "{alone}");
+        assert!(
+            alone.starts_with("HA=true: ") && alone.contains("S3_ENABLED=true"),
+            "{alone}"
+        );
         let ha = |timeout: Option<&str>, address: &str| {
             let change = |a: &mut Args| {
                 s3(a).ha = Some("true".into());

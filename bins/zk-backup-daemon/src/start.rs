@@ -5,15 +5,16 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Leadership as _, Recovery,
-    RestoreTests, SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
+use crate::bucket;
+use crate::peers::join;
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
-use crate::{bucket, peers};
 
 /// The server did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
@@ -63,13 +64,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         source,
     })?;
     let address = listener.local_addr()?;
-    let (builder, peers) = match settings.ha.as_ref().zip(settings.s3.as_ref()) {
-        None => (builder, None),
-        Some(shared) => {
-            let (builder, peers) = peers::join(builder, &settings, shared, address)?;
-            (builder, Some(peers))
-        }
-    };
+    let (builder, peers) = join(builder, &settings, address)?;
     let engine = builder.build()?;
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");
@@ -91,22 +86,10 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,
-        peers: peers.clone(),
+        peers,
         ..ServeOptions::new(settings.access)
     };
-    let served = serve(listener, engine, options, asked_to_stop()?);
-    match peers {
-        None => served.await?,
-        Some(peers) => {
-            let lease = Arc::clone(&peers.lease);
-            let keeping = tokio::spawn(async move { lease.keep().await });
-            let served = served.await;
-            keeping.abort();
-            // A job that did not end in time writes nothing more from here on.
-            peers.lease.release().await;
-            served?;
-        }
-    }
+    serve(listener, engine, options, asked_to_stop()?).await?;
     log::info!("stopped");
     Ok(())
 }

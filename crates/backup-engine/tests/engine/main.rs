@@ -7,6 +7,7 @@ mod crashes;
 mod histories;
 mod holds;
 mod ids;
+mod leading;
 mod queue;
 mod remote;
 mod standing;
