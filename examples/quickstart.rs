@@ -3,25 +3,27 @@
 //! shows the answers as they are.
 //!
 //! Ends with exit code 0 only if every znode is, byte for byte, what it was. `-- --stay` leaves ZooKeeper and the
-//! server running until Ctrl-C. `-- --s3` keeps the backups in a bucket of a real S3 server.
+//! server running until Ctrl-C. `-- --s3` keeps the backups in a bucket of a real S3 server,
+//! and has two servers, one of which takes over when the other is gone.
 #![allow(clippy::print_stdout)]
-
-#[path = "support/buckets.rs"]
-#[allow(dead_code)] // nothing is measured here
-mod buckets;
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::OsString;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backup_engine::{Driver, Engine, ZooKeeperEnsemble};
 use clap::Parser;
 use serde_json::{Value, json};
-use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
-use zk_backup_testkit::{BUCKET, Distribution, Http, S3Server, SUPER_PASSWORD, ZooKeeper};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zk_backup_daemon::{Access, Credentials, ServeOptions, Settings, serve};
+use zk_backup_testkit::{
+    BUCKET, Distribution, Http, KEY_ID, KEY_SECRET, S3Server, SUPER_PASSWORD, ZooKeeper,
+};
 use zk_snapshot::client::BatchedConfig;
 use zookeeper_async::{Acl, CreateMode, Permission};
 
@@ -55,43 +57,138 @@ async fn main() -> Outcome<()> {
         ..BatchedConfig::new(zookeeper.address())
     };
     let s3 = args.s3.then(S3Server::start).transpose()?;
-    let builder = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)));
-    let builder = match &s3 {
-        None => builder.storage(storage.path())?,
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = Vec::new();
+    match &s3 {
+        None => {
+            let builder = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)));
+            let access = Access::new(Credentials::new("admin", "admin"), false);
+            let (listener, engine) = (listen()?, builder.storage(storage.path())?.build()?);
+            let address = listener.local_addr()?.to_string();
+            let serving = serve(listener, engine, ServeOptions::new(access), ends(stopped));
+            servers.push((address, tokio::spawn(serving)));
+        }
         Some(s3) => {
             println!("An S3 server serves at {}, with the bucket {BUCKET}", s3.url());
-            let bucket = buckets::config(s3).open()?;
-            let place = format!("{}/{BUCKET}", s3.url());
-            builder.local_state(storage.path())?.objects(bucket, place)
+            for name in ["one", "two"] {
+                let place = storage.path().join(name);
+                servers.push(one_of_several(name, &zookeeper, s3, &place, stopped.clone())?);
+                wait_to_lead(&servers[0].0)?; // the first one does
+            }
         }
-    };
-    let engine = builder.build()?;
-    let listener = TcpListener::bind("127.0.0.1:8080").or_else(|_| TcpListener::bind("127.0.0.1:0"))?;
-    let server = listener.local_addr()?.to_string();
-    let access = Access::new(Credentials::new("admin", "admin"), false);
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let shutdown = async {
-        let _ = stopped.await; // a sender that is gone is a stop too
-    };
-    let serving = tokio::spawn(serve(listener, engine, ServeOptions::new(access), shutdown));
+    }
+    let addresses: Vec<_> = servers.iter().map(|(address, _)| address.clone()).collect();
     println!(
-        "ZooKeeper serves at {}, zk-backup at http://{server}\n",
-        zookeeper.address()
+        "ZooKeeper serves at {}, zk-backup at http://{}\n",
+        zookeeper.address(),
+        addresses.join(" and http://")
     );
+    let server = addresses[0].clone();
 
     let shell = Shell {
         http: Http::new(&server).with_credentials("admin", "admin"),
         server,
         json: args.json,
     };
-    let told = story(&shell, &client, s3.as_ref()).await;
+    let mut told = story(&shell, &client, s3.as_ref()).await;
+    if let (Ok(()), [(_, first), (second, _)]) = (&told, &servers[..]) {
+        first.abort();
+        told = failover(second, args.json);
+    }
     if args.stay && told.is_ok() {
         println!("Both go on running; Ctrl-C ends them.");
         tokio::signal::ctrl_c().await?;
     }
-    let _ = stop.send(()); // it may have ended already
-    serving.await??;
+    stop.send_replace(true);
+    for (_, serving) in servers {
+        match serving.await {
+            Err(error) if error.is_cancelled() => {}
+            served => served??,
+        }
+    }
     told
+}
+
+fn listen() -> std::io::Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:8080").or_else(|_| TcpListener::bind("127.0.0.1:0"))
+}
+
+async fn ends(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await; // a sender that is gone is a stop too
+}
+
+type Serving = (String, JoinHandle<std::io::Result<()>>);
+
+/// A server of the settings, which shares the bucket with others.
+fn one_of_several(
+    name: &str,
+    zookeeper: &ZooKeeper,
+    s3: &S3Server,
+    storage: &Path,
+    stopped: watch::Receiver<bool>,
+) -> Outcome<Serving> {
+    let given = |text: &str| Some(text.to_owned());
+    let args = zk_backup_daemon::Args {
+        zookeeper_host: given(&zookeeper.address()),
+        zookeeper_timeout: given("3"),
+        storage: given(&storage.display().to_string()),
+        backup_schedule: given("None"),
+        s3_enabled: given("true"),
+        s3_url: given(&s3.url()),
+        s3_bucket: given(BUCKET),
+        ha: given("true"),
+        ha_name: given(name),
+        // 30 where nobody waits for the end of the story.
+        ha_lease_seconds: given("6"),
+        ..zk_backup_daemon::Args::default()
+    };
+    let secret = |name: &str| {
+        Some(OsString::from(match name {
+            "S3_KEY_ID" => KEY_ID,
+            "S3_KEY_SECRET" => KEY_SECRET,
+            "ZOOKEEPER_DIGEST_USERNAME" => "super",
+            "ZOOKEEPER_DIGEST_PASSWORD" => SUPER_PASSWORD,
+            "BACKUP_DAEMON_API_CREDENTIALS_USERNAME" | "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD" => "admin",
+            _ => return None,
+        }))
+    };
+    let settings = Settings::new(&args, secret)?;
+    let listener = listen()?;
+    let address = listener.local_addr()?;
+    let (builder, peers) = zk_backup_daemon::join(zk_backup_daemon::builder(&settings)?, &settings, address)?;
+    let options = ServeOptions {
+        peers,
+        ..ServeOptions::new(settings.access)
+    };
+    let serving = serve(listener, builder.build()?, options, ends(stopped));
+    Ok((address.to_string(), tokio::spawn(serving)))
+}
+
+fn wait_to_lead(server: &str) -> Outcome<()> {
+    let (http, begun) = (Http::new(server), Instant::now());
+    while http.get("/health")?.json()["role"] != "leader" {
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err(format!("{server} does not take the lead").into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// What becomes of it when the server that works is gone.
+fn failover(server: &str, json: bool) -> Outcome<()> {
+    println!("# 6. The server that works is gone, as by a crash. The other one takes over.");
+    let shell = Shell {
+        http: Http::new(server).with_credentials("admin", "admin"),
+        server: server.to_owned(),
+        json,
+    };
+    let begun = Instant::now();
+    wait_to_lead(server)?;
+    println!("# It works after {:.1} s.", begun.elapsed().as_secs_f64());
+    let id = shell.post("/backup", "")?;
+    shell.wait(&id)?;
+    shell.get("/listbackups", |ids| vec![row("backups", ids)])
 }
 
 async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper, s3: Option<&S3Server>) -> Outcome<()> {

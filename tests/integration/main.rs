@@ -26,6 +26,7 @@ mod exchange;
 mod faults;
 mod finding;
 mod guarded;
+mod ha;
 mod hidden;
 mod known_acls;
 mod left_over;

@@ -165,4 +165,19 @@ pub struct Args {
     /// A file of certificates (PEM), or a directory of such files, that the S3 server's may be signed by beside the system's
     #[arg(long, env = "S3_CERTS_PATH", hide_env_values = true)]
     pub s3_certs_path: Option<String>,
+    /// Whether several servers share the bucket, of which one works; all are told the same (default: false)
+    #[arg(long, env = "HA", hide_env_values = true)]
+    pub ha: Option<String>,
+    /// Where the other servers reach this one, such as `http://10.0.0.1:8080` (default: the address it listens on, or the host's name, with the port)
+    #[arg(long, env = "HA_ADDRESS", hide_env_values = true)]
+    pub ha_address: Option<String>,
+    /// What this server is called among them (default: the host's name with the port)
+    #[arg(long, env = "HA_NAME", hide_env_values = true)]
+    pub ha_name: Option<String>,
+    /// A file of certificates (PEM) that the other servers' are signed by (default: those of `CERTS_PATH`, and the system's)
+    #[arg(long, env = "HA_CA_FILE", hide_env_values = true)]
+    pub ha_ca_file: Option<String>,
+    /// Seconds that the lease of being the leader lasts; for tests
+    #[arg(long, env = "HA_LEASE_SECONDS", hide_env_values = true, hide = true)]
+    pub ha_lease_seconds: Option<String>,
 }

@@ -28,6 +28,7 @@ mod bucket;
 mod connections;
 mod guesses;
 mod logging;
+mod peers;
 mod query;
 mod routes;
 mod server;
@@ -38,8 +39,9 @@ mod truth;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
+pub use peers::{Peers, join};
 pub use server::{ServeOptions, serve};
-pub use settings::{Checks, Encryption, LogFormat, Settings, SettingsError, TestPlace};
+pub use settings::{Checks, Encryption, Ha, LogFormat, Settings, SettingsError, TestPlace};
 pub use start::{StartError, builder, run};
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
 /// `#[global_allocator]`, as the server's own does.

@@ -11,11 +11,12 @@ use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
 use actix_web_httpauth::extractors::basic;
-use backup_engine::Engine;
+use backup_engine::{Engine, Leadership as _};
 use tokio::sync::watch;
 
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
+use crate::peers::{self, Peers};
 use crate::routes::{self, Outside};
 
 /// The longest that a client may take to send a request's head.
@@ -30,6 +31,8 @@ pub struct ServeOptions {
     pub tls: Option<rustls::ServerConfig>,
     /// How long a running job has to end after the shutdown began.
     pub grace: Duration,
+    /// The servers that share the bucket with this one, if there are others.
+    pub peers: Option<Peers>,
     /// How long a client may take nothing of its answer. Its connection is closed after twice that time at the latest.
     pub patience: Duration,
     /// A directory where uploaded backups are kept while they are checked. They have no name there.
@@ -47,6 +50,7 @@ impl ServeOptions {
         Self {
             access,
             tls: None,
+            peers: None,
             grace: Duration::from_secs(30),
             patience: Duration::from_secs(20),
             upload_directory: std::env::temp_dir(),
@@ -61,6 +65,8 @@ impl ServeOptions {
 /// Then no new request is taken, and a running job has the grace to end. One that has not ended by then is found
 /// interrupted when the engine is built again.
 ///
+/// Of several servers the one that leads gives the lead away at the end. Where the future is dropped, others wait until its lease has run out.
+///
 /// # Errors
 /// When the listener cannot be used.
 pub async fn serve(
@@ -72,6 +78,7 @@ pub async fn serve(
     let ServeOptions {
         access,
         tls,
+        peers,
         grace,
         patience,
         upload_directory,
@@ -84,6 +91,7 @@ pub async fn serve(
         external: external_root,
     };
     let served_engine = engine.clone();
+    let kept = peers.clone();
     let connections = Connections::new();
     let counted = connections.clone();
     let server = HttpServer::new(move || {
@@ -91,8 +99,10 @@ pub async fn serve(
             .app_data(Data::new(served_engine.clone()))
             .app_data(Data::new(access.clone()))
             .app_data(Data::new(outside.clone()))
+            .app_data(Data::new(peers.clone()))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
+            .wrap(from_fn(peers::hand_on))
             .wrap(from_fn(connections::count))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
@@ -148,10 +158,22 @@ pub async fn serve(
             connections.look(begun.elapsed() < patience * 2);
         }
     };
-    tokio::select! {
+    let keeping = async {
+        match &kept {
+            Some(peers) => peers.lease.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
         (served, (), ()) = async { tokio::join!(serving, control, working) } => served,
         () = looking => Ok(()),
+        () = keeping => Ok(()),
+    };
+    if let Some(peers) = &kept {
+        // A job that did not end in time writes nothing more from here on.
+        peers.lease.release().await;
     }
+    served
 }
 
 /// One line for each request: no header, no query, no body, so no secret.

@@ -16,6 +16,7 @@ use zk_snapshot::tree::ZnodePath;
 pub use self::checks::{Checks, TestPlace};
 pub use self::encryption::Encryption;
 use self::encryption::encryption;
+pub use self::ha::Ha;
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
 pub use self::values::SettingsError;
@@ -24,6 +25,7 @@ use crate::{Access, Args, Credentials};
 
 mod checks;
 mod encryption;
+mod ha;
 mod s3;
 mod states;
 mod tls;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
     pub s3: Option<S3Config>,
+    /// What the servers that share the bucket know each other by, if there are several.
+    pub ha: Option<Ha>,
     /// The keys that backups are sealed to, and those that open them.
     pub encryption: Option<Encryption>,
     pub schedule: Option<Schedule>,
@@ -96,8 +100,9 @@ impl Settings {
         let digest = pair(secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
         let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper(args)?;
         let checks = checks::checks(args, &servers, zookeeper_port)?;
+        let ha = ha::ha(args)?;
         let zookeeper = BatchedConfig {
-            deadline: seconds("ZOOKEEPER_TIMEOUT", args.zookeeper_timeout.as_ref(), 1)?,
+            deadline: ha::deadline(args, ha.as_ref())?,
             digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
             sasl: pair(secret, "ZOOKEEPER_ADMIN_USERNAME", "ZOOKEEPER_ADMIN_PASSWORD")?,
             tls: zookeeper_tls(args)?,
@@ -158,6 +163,7 @@ impl Settings {
                 .into(),
             s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
             encryption: encryption(args)?,
+            ha,
             schedule: schedule(args.backup_schedule.as_ref())?,
             checks,
             eviction_policy: policy(
@@ -410,6 +416,28 @@ mod tests {
             let error = settings(change, &[]).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
+        let alone = settings(|a| a.ha = Some("true".into()), &[]).unwrap_err();
+        assert!(
+            alone.starts_with("HA=true: ") && alone.contains("S3_ENABLED=true"),
+            "{alone}"
+        );
+        let ha = |timeout: Option<&str>, address: &str| {
+            let change = |a: &mut Args| {
+                s3(a).ha = Some("true".into());
+                a.zookeeper_timeout = timeout.map(str::to_owned);
+                a.ha_address = Some(address.into());
+            };
+            settings(change, &[])
+        };
+        assert_eq!(ha(None, "").unwrap().zookeeper.deadline, Duration::from_secs(10));
+        assert!(ha(Some("15"), "https://one:8443/").is_ok());
+        let late = ha(Some("16"), "").unwrap_err();
+        assert!(late.contains("ZOOKEEPER_TIMEOUT=16: with HA=true"), "{late}");
+        assert!(ha(None, "one:8080").unwrap_err().starts_with("HA_ADDRESS: "));
     }
 
     fn s3(args: &mut Args) -> &mut Args {

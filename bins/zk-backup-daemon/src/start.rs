@@ -13,6 +13,7 @@ use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket;
+use crate::peers::join;
 use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
 
 /// The server did not start, or did not go on.
@@ -56,13 +57,15 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
-    let engine = builder(&settings)?.build()?;
+    let builder = builder(&settings)?;
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
         address: address.to_string(),
         source,
     })?;
     let address = listener.local_addr()?;
+    let (builder, peers) = join(builder, &settings, address)?;
+    let engine = builder.build()?;
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");
     }
@@ -86,6 +89,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         upload_directory: settings.storage.clone(),
         upload_limit: settings.upload_limit,
         external_root: settings.external_root.clone(),
+        peers,
         ..ServeOptions::new(settings.access)
     };
     serve(listener, engine, options, asked_to_stop()?).await?;

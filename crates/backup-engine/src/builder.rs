@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use eviction_policy::{EvictionPolicy, RulePolicy};
@@ -29,6 +30,7 @@ use crate::health::Probes;
 #[cfg(feature = "sqlite")]
 use crate::health::StateProbe;
 use crate::kind::{CHECKS, LANE, WORKER};
+use crate::leadership::Leadership;
 use crate::requests::{Requests, Share};
 use crate::site::{
     Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled, SettingNames,
@@ -82,6 +84,7 @@ pub struct EngineBuilder {
     tests: RestoreTests,
     names: SettingNames,
     permit: Arc<dyn Permit>,
+    leadership: Option<Arc<dyn Leadership>>,
     renewal: Option<(Duration, Duration)>,
     around_vaults: Option<AroundVaults>,
     worker: String,
@@ -122,6 +125,7 @@ impl EngineBuilder {
             tests: RestoreTests::default(),
             names: SettingNames::default(),
             permit: Arc::new(Unhindered),
+            leadership: None,
             renewal: None,
             around_vaults: None,
             worker: WORKER.to_owned(),
@@ -224,6 +228,27 @@ impl EngineBuilder {
         self
     }
 
+    /// Where several engines keep jobs together. What restores left unfinished, as the store noted that was set so far, is noted there from
+    /// now on; jobs that wait in it are not done any more, and are told in the log.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub fn shared_jobs(mut self, jobs: Arc<dyn JobStore>) -> Result<Self, EngineError> {
+        let notes = self.jobs.notes()?;
+        if !notes.is_empty() {
+            jobs.put_notes(&notes)?;
+        }
+        for note in notes {
+            self.jobs.drop_notes(&note.job, &[note.key])?;
+        }
+        match self.jobs.counts()?.queued {
+            0 => {}
+            queued => log::warn!("{queued} jobs that were queued on this server alone are not done"),
+        }
+        self.jobs = jobs;
+        Ok(self)
+    }
+
     /// What full backups are evicted by, unless rules were set in its place ([`Engine::set_policies`]); `1d/1d,7d/7d,1m/delete` if not
     /// said.
     pub fn full_policy(mut self, policy: Arc<dyn EvictionPolicy>) -> Self {
@@ -313,6 +338,14 @@ impl EngineBuilder {
         self
     }
 
+    /// Says whether this engine works, where several share vaults and jobs; it always does, if not said. It is the [`permit`](Self::permit),
+    /// too. Each engine needs a name of its own ([`worker`](Self::worker)), and jobs and vaults are to be shared.
+    pub fn leadership(mut self, leadership: Arc<dyn Leadership>) -> Self {
+        self.permit = Arc::clone(&leadership) as _;
+        self.leadership = Some(leadership);
+        self
+    }
+
     /// By which name it claims jobs; `engine` if not said. Where several engines share a queue no two that live may have the
     /// same: what one of that name was doing is failed when this one is built.
     pub fn worker(mut self, name: impl Into<String>) -> Self {
@@ -398,7 +431,12 @@ impl EngineBuilder {
         }
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
-        let vaults = Arc::new(Vaults::new(self.vaults, Arc::clone(&self.jobs), self.is_remote));
+        let vaults = Arc::new(Vaults::new(
+            self.vaults,
+            Arc::clone(&self.jobs),
+            self.is_remote,
+            self.leadership.clone(),
+        ));
         let scheduled = |schedule: Option<Schedule>| schedule.map(|schedule| Scheduled::new(schedule, now));
         let site = Arc::new(Site {
             ensemble: self.ensemble,
@@ -431,6 +469,7 @@ impl EngineBuilder {
             unfinished: Arc::new(unfinished),
         });
         let ending = watch::Sender::new(false);
+        let failed_in_a_row = Arc::<AtomicU32>::default();
         let worker = Worker {
             vaults: Arc::clone(&vaults),
             site: Arc::clone(&site),
@@ -439,6 +478,8 @@ impl EngineBuilder {
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&self.clock),
             permit: self.permit,
+            leadership: self.leadership.clone(),
+            failed_in_a_row: Arc::clone(&failed_in_a_row),
             ending: ending.subscribe(),
         };
         let worker = Arc::new(worker);
@@ -475,6 +516,9 @@ impl EngineBuilder {
             runner,
             checker,
             ending: Arc::new(ending),
+            leadership: self.leadership,
+            worker: self.worker.into(),
+            failed_in_a_row,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use eviction_policy::{Action, Decision};
@@ -22,6 +23,7 @@ use crate::clock::ms;
 use crate::error::{EngineError, InvalidRequest, parse_id};
 use crate::health::{self, Probes};
 use crate::info::{BackupInfo, JobInfo, JobPage};
+use crate::leadership::Leadership;
 use crate::requests::{
     BackupRequest, Labels, Requests, RestoreRequest, RestoreSource, RestoreTestRequest, VerifyRequest,
 };
@@ -35,6 +37,9 @@ use crate::work::{Running, with_live};
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+
+/// So many backups may fail one after another before somebody else is to lead.
+const PATIENCE: u32 = 3;
 
 /// Backs up, restores, evicts and tells of it. Clones share everything.
 ///
@@ -57,6 +62,12 @@ pub struct Engine {
     /// Does the checks.
     pub(crate) checker: Arc<Runner>,
     pub(crate) ending: Arc<watch::Sender<bool>>,
+    /// `None` where it works always.
+    pub(crate) leadership: Option<Arc<dyn Leadership>>,
+    /// By which name it claims jobs.
+    pub(crate) worker: Arc<str>,
+    /// Backups that failed one after another.
+    pub(crate) failed_in_a_row: Arc<AtomicU32>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -516,9 +527,19 @@ impl Engine {
     pub async fn health(&self) -> Health {
         let zookeeper = self.site.probed.health(&self.site.ensemble).await;
         let ((vaults, site, requests), probes) = (self.rooms(), Arc::clone(&self.probes));
-        let now = self.now();
+        let (now, leadership) = (self.now(), self.leadership.clone());
         let report = tokio::task::spawn_blocking(move || {
-            health::report(&probes, &vaults, &site, &requests, now, zookeeper)
+            let mut health = health::report(&probes, &vaults, &site, &requests, now, zookeeper);
+            if let Some(leadership) = leadership.map(|leadership| leadership.told()) {
+                if !leadership.leads {
+                    health.schedule = site
+                        .schedule
+                        .as_ref()
+                        .map(|schedule| schedule.report_of_standby(now));
+                }
+                health.leadership = Some(leadership);
+            }
+            health
         });
         report
             .await
@@ -545,7 +566,24 @@ impl Engine {
     }
 
     /// Does jobs and serves the schedules until `shutdown` is ready; a backup or restore that has begun is finished first, and a check is ended.
+    ///
+    /// With a [leadership](crate::EngineBuilder::leadership) it does so while it leads, and gives the lead away at the end.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let shutdown = shutdown.shared();
+        let work = async {
+            match &self.leadership {
+                None => self.work(shutdown).await,
+                Some(leadership) => self.work_while_leading(leadership, shutdown).await,
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = self.upkeep() => {}
+        }
+    }
+
+    /// Does jobs and serves the schedules.
+    pub(crate) async fn work(&self, shutdown: impl Future<Output = ()>) {
         self.ending.send_replace(false);
         let shutdown = async {
             shutdown.await;
@@ -585,12 +623,19 @@ impl Engine {
         let follow = async {
             while ended.changed().await.is_ok() {
                 self.checker.waker().wake();
+                let Some(leadership) = &self.leadership else {
+                    continue;
+                };
+                if self.failed_in_a_row.load(Ordering::Relaxed) >= PATIENCE {
+                    self.failed_in_a_row.store(0, Ordering::Relaxed);
+                    log::error!("{PATIENCE} backups failed one after another: somebody else may do better");
+                    leadership.step_down();
+                }
             }
         };
         tokio::select! {
             ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown)) } => {}
             () = schedule => {}
-            () = self.upkeep() => {}
             () = follow => {}
         }
     }
@@ -601,7 +646,7 @@ impl Engine {
         self.checker.waker().wake();
     }
 
-    fn rooms(&self) -> (Arc<Vaults>, Arc<Site>, Arc<Requests>) {
+    pub(crate) fn rooms(&self) -> (Arc<Vaults>, Arc<Site>, Arc<Requests>) {
         (
             Arc::clone(&self.vaults),
             Arc::clone(&self.site),

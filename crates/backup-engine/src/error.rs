@@ -45,6 +45,9 @@ pub enum EngineError {
     /// There is a backup with this id already.
     #[error("backup {0} exists already")]
     BackupExists(VaultId),
+    /// Only the one that leads may do that.
+    #[error("{0}")]
+    NotLeading(String),
     /// As many jobs wait as may.
     #[error("{0} jobs are queued already, and no more may wait")]
     QueueFull(usize),
@@ -161,6 +164,7 @@ impl EngineError {
             Self::Retained { .. } => "backup_retained",
             Self::NoLinks(_) => "no_links",
             Self::BackupExists(_) => "backup_exists",
+            Self::NotLeading(_) => "no_leader",
             Self::QueueFull(_) => "queue_full",
             Self::Invalid(_) => "invalid_request",
             Self::FullRestoreOff => "refused",
@@ -180,6 +184,7 @@ impl EngineError {
         match self {
             Self::InUse(_)
             | Self::Retained { .. }
+            | Self::NotLeading(_)
             | Self::QueueFull(_)
             | Self::ZooKeeper(_)
             | Self::Storage(_) => true,

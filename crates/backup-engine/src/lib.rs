@@ -44,6 +44,10 @@ mod error;
 mod health;
 mod info;
 mod kind;
+mod leadership;
+mod leading;
+#[cfg(feature = "object-store")]
+mod lease;
 mod lock;
 mod plain;
 mod requests;
@@ -71,6 +75,9 @@ pub use error::{Cause, EngineError, InvalidRequest};
 pub use info::{BackupInfo, BackupState, JobInfo, JobPage};
 pub use job_queue::JobState;
 pub use kind::JobKind;
+pub use leadership::{Leadership, Role};
+#[cfg(feature = "object-store")]
+pub use lease::LeaderLease;
 pub use plain::plain;
 pub use requests::{
     BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,

@@ -22,6 +22,9 @@ impl Engine {
         let mut swept: Option<OffsetDateTime> = None;
         loop {
             self.vaults.refresh();
+            if !self.leads() {
+                self.follow_notes();
+            }
             if !self.site.retention.clock.has_learned() {
                 let site = Arc::clone(&self.site);
                 thread::spawn(move || {
@@ -31,11 +34,21 @@ impl Engine {
                 });
             }
             #[cfg(feature = "object-store")]
-            if swept.is_none_or(|swept| self.now() - swept >= SWEPT_EVERY) && self.sweep() {
+            if self.leads() && swept.is_none_or(|swept| self.now() - swept >= SWEPT_EVERY) && self.sweep() {
                 swept = Some(self.now());
             }
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// Reads what the leader's restores leave unfinished.
+    fn follow_notes(&self) {
+        let site = Arc::clone(&self.site);
+        thread::spawn(move || {
+            if let Err(error) = site.unfinished.reload() {
+                log::warn!("what restores left unfinished is not known: {error}");
+            }
+        });
     }
 
     /// Has swept what belongs to no vault, and says whether that was begun: not while the clock cannot be relied on to say how old it is.

@@ -21,6 +21,7 @@ pub(crate) fn of(health: &Health) -> Result<Registry, prometheus::Error> {
     of_times(health, &gauge)?;
     of_checks(health, &gauge)?;
     of_the_ensemble(health, &gauge)?;
+    of_servers(health, &gauge)?;
     Ok(registry)
 }
 
@@ -175,6 +176,22 @@ fn of_the_ensemble(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> 
             "zk_backup_missed_runs",
             "Scheduled runs not made.",
             approximate(schedule.missed),
+        )?;
+    }
+    Ok(())
+}
+
+fn of_servers(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
+    if let Some(leadership) = &health.leadership {
+        gauge(
+            "zk_backup_leader",
+            "1 if this server leads, else 0.",
+            flag(leadership.leads),
+        )?;
+        gauge(
+            "zk_backup_leader_term",
+            "How often the leader has changed.",
+            approximate(leadership.term),
         )?;
     }
     Ok(())

@@ -26,4 +26,6 @@ pub use probe::{
     FixedStorage, FsProbe, Inodes, ProcessProbe, ProcessUsage, StorageProbe, StorageUsage, SystemProcess,
 };
 pub use problem::Problem;
-pub use report::{BackupOutcome, BackupSummary, Health, Schedule, Status, Storage, ZooKeeperHealth};
+pub use report::{
+    BackupOutcome, BackupSummary, Health, Leadership, Schedule, Status, Storage, ZooKeeperHealth,
+};

@@ -47,6 +47,8 @@ pub struct Health {
     pub last_verification: Option<OffsetDateTime>,
     /// How long ago a backup was restored for a test last, and nothing differed.
     pub since_last_proof: Option<Duration>,
+    /// Who leads, where several servers share a storage.
+    pub leadership: Option<Leadership>,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -71,6 +73,7 @@ impl Health {
             since_oldest_verification: None,
             last_verification: None,
             since_last_proof: None,
+            leadership: None,
             problems,
         }
     }
@@ -190,6 +193,17 @@ pub struct ZooKeeperHealth {
     pub error: Option<String>,
     /// How long ago that was found out.
     pub age: Duration,
+}
+
+/// Who leads, where several servers share a storage. Whoever leads builds this.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leadership {
+    /// Whether it is this one.
+    pub leads: bool,
+    /// The newest term that is known.
+    pub term: u64,
+    /// What the leader is called; `None` if there is none.
+    pub leader: Option<String>,
 }
 
 /// The schedule.

@@ -159,6 +159,13 @@ impl Runner {
         Ok(state)
     }
 
+    /// Tells the work on the job that is being done that its claim is lost, whatever the store says: somebody else ends it.
+    pub fn give_up(&self) {
+        if let Some((_, stopper)) = &*self.steps.current() {
+            stopper.tell(StopReason::Lost);
+        }
+    }
+
     /// Does the next job, if there is one, and says whether there was. A step that is dropped is done to its end all the
     /// same, and the next one waits for that.
     ///

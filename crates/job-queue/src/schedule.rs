@@ -105,6 +105,11 @@ impl Ticker {
         run
     }
 
+    /// Occurrences until `until` were somebody else's to run, and are not missed.
+    pub fn serve_from(&mut self, until: OffsetDateTime) {
+        self.served_until = self.served_until.max(until);
+    }
+
     /// Counts a run that could not be queued as missed.
     pub fn miss(&mut self) {
         self.missed += 1;

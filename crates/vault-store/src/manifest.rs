@@ -42,6 +42,9 @@ pub struct Manifest {
     /// Whether the schedule asked for it, and nobody by hand; `None` in vaults of versions that did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<bool>,
+    /// The term of the leader that wrote it, where several servers share a storage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub term: Option<u64>,
     /// When the work began.
     #[serde(with = "time::serde::rfc3339")]
     pub started_at: OffsetDateTime,
@@ -82,6 +85,7 @@ impl Manifest {
             pinned: false,
             sharded: false,
             scheduled: None,
+            term: None,
             started_at: at,
             finished_at: at,
             outcome,

@@ -17,6 +17,13 @@ enum Status {
     Warning,
 }
 
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Role {
+    Leader,
+    Standby,
+}
+
 /// The server answers.
 #[derive(Debug, Serialize)]
 pub(crate) struct Live {
@@ -36,6 +43,11 @@ pub(crate) struct Ready {
 #[derive(Debug, Serialize)]
 pub(crate) struct Health {
     status: Status,
+    /// What this server is among several, and who leads: absent where there is only one, and the latter where nobody leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader: Option<String>,
     /// Jobs that wait.
     backup_queue_size: usize,
     /// How long the oldest of them waits.
@@ -190,6 +202,14 @@ impl From<health_metrics::Health> for Health {
                 health_metrics::Status::Up => Status::Up,
                 health_metrics::Status::Warning => Status::Warning,
             },
+            role: health
+                .leadership
+                .as_ref()
+                .map(|leadership| match leadership.leads {
+                    true => Role::Leader,
+                    false => Role::Standby,
+                }),
+            leader: health.leadership.and_then(|leadership| leadership.leader),
             backup_queue_size: health.queued_jobs,
             oldest_queued_seconds: health.oldest_wait.map(seconds),
             storage: health.storage.into(),

@@ -28,6 +28,8 @@ pub use self::request::{BackupRequest, Labels, RestoreRequest, RestoreSource, St
 pub(crate) use self::request::{LABELS, RestorePayload};
 pub use self::share::{Share, ShareError};
 
+/// A check that was due longer ago than this when another process led was that one's.
+const LATE: time::Duration = time::Duration::MINUTE;
 /// Zxids of epochs from 2^31 are negative. The ensemble is to have some left.
 const GREATEST_EPOCH: u32 = 2_000_000_000;
 
@@ -57,6 +59,26 @@ impl Requests {
 
     fn now(&self) -> OffsetDateTime {
         (self.clock)()
+    }
+
+    /// Others have led, and queued, meanwhile. What they asked for by schedule is not asked for again.
+    pub(crate) fn take_over(&self, vaults: &Vaults, site: &Site) -> Result<(), EngineError> {
+        let mut last = lock(&self.last_id);
+        *last = self.newest_id(vaults)?;
+        if let (Some(schedule), Some(last)) = (&site.schedule, &*last) {
+            schedule.serve_from(last.time());
+        }
+        for schedule in [&site.checks.verify, &site.checks.test].into_iter().flatten() {
+            schedule.serve_from(self.now() - LATE);
+        }
+        Ok(())
+    }
+
+    /// The newest id that was given out.
+    fn newest_id(&self, vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
+        let queued = self.jobs.greatest_id(JobKind::Backup.name())?;
+        let queued = queued.and_then(|id| id.parse().ok());
+        Ok(vaults.store.ids()?.pop().max(queued))
     }
 
     /// The job that is a backup's, as long as it waits or is being done.
@@ -108,11 +130,7 @@ impl Requests {
     ) -> Result<VaultId, EngineError> {
         let mut last = lock(&self.last_id);
         if last.is_none() {
-            let queued = self
-                .jobs
-                .greatest_id(JobKind::Backup.name())?
-                .and_then(|id| id.parse().ok());
-            *last = vaults.store.ids()?.pop().max(queued);
+            *last = self.newest_id(vaults)?;
         }
         let now = VaultId::from_time(self.now());
         let id = now.max(last.as_ref().and_then(VaultId::next));

@@ -36,6 +36,20 @@ impl Scheduled {
         lock(&self.ticker).miss();
     }
 
+    /// What was due until then is somebody else's.
+    pub(crate) fn serve_from(&self, until: OffsetDateTime) {
+        lock(&self.ticker).serve_from(until);
+    }
+
+    /// What is to be said of it where somebody else serves it.
+    pub(crate) fn report_of_standby(&self, now: OffsetDateTime) -> health_metrics::Schedule {
+        let mut ticker = lock(&self.ticker).clone();
+        ticker.serve_from(now);
+        let mut report = health_metrics::Schedule::new(&self.cron);
+        (report.next, report.missed) = (ticker.next(), ticker.missed());
+        report
+    }
+
     /// What is to be said of it.
     pub(crate) fn report(&self) -> health_metrics::Schedule {
         let ticker = lock(&self.ticker);

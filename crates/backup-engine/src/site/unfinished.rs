@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -39,7 +40,7 @@ struct Begun {
 pub(crate) struct UnfinishedZnodes {
     jobs: Arc<dyn JobStore>,
     open: Mutex<BTreeMap<ZnodePath, (bool, Origin)>>,
-    is_incomplete: bool,
+    is_incomplete: AtomicBool,
 }
 
 impl UnfinishedZnodes {
@@ -67,26 +68,34 @@ impl UnfinishedZnodes {
                 move_aside(path).map_err(named)?;
             }
         }
+        let all = Self {
+            jobs,
+            open: Mutex::default(),
+            is_incomplete: AtomicBool::new(is_incomplete),
+        };
+        all.reload()?;
+        Ok(all)
+    }
+
+    /// Reads the notes anew: other processes may have written some. Not while a restore of this one runs.
+    pub(crate) fn reload(&self) -> Result<(), EngineError> {
         let mut open = BTreeMap::new();
-        for note in jobs.notes()? {
+        for note in self.jobs.notes()? {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
             let (Ok(path), Ok(Begun { created, vault })) = (path, begun) else {
                 // Others may keep notes there, too: only what is about a znode was ours, or a later version's.
                 if note.key.starts_with('/') {
                     let (job, key, value) = (plain(&note.job), plain(&note.key), plain(&note.value));
                     log::warn!("the note {value} of job {job} about {key} cannot be read");
-                    is_incomplete = true;
+                    self.is_incomplete.store(true, Ordering::Relaxed);
                 }
                 continue;
             };
             let restore = note.job;
             open.entry(path).or_insert((created, Origin { restore, vault }));
         }
-        Ok(Self {
-            jobs,
-            open: Mutex::new(open),
-            is_incomplete,
-        })
+        *lock(&self.open) = open;
+        Ok(())
     }
 
     /// What is open, and since which restore.
@@ -97,7 +106,7 @@ impl UnfinishedZnodes {
 
     /// Whether notes were lost, or could not be read, at the start.
     pub(crate) fn is_incomplete(&self) -> bool {
-        self.is_incomplete
+        self.is_incomplete.load(Ordering::Relaxed)
     }
 
     /// The ledger of one restore.

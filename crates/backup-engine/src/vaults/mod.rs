@@ -23,6 +23,7 @@ use self::remote::{Remote, Seen};
 use self::retained::Retained;
 use crate::EngineError;
 use crate::error::parse_id;
+use crate::leadership::Leadership;
 use crate::lock::lock;
 
 pub(crate) use self::pins::Pins;
@@ -45,6 +46,8 @@ pub(crate) struct Vaults {
     /// Held while what was found of a vault is recorded.
     recording: Mutex<()>,
     known: Known,
+    /// Who leads no more removes nothing.
+    leadership: Option<Arc<dyn Leadership>>,
     /// What is known where each question of the store is a request.
     remote: Option<Arc<Remote>>,
     pub(crate) retained: Retained,
@@ -52,7 +55,12 @@ pub(crate) struct Vaults {
 }
 
 impl Vaults {
-    pub(crate) fn new(store: Arc<dyn VaultStore>, jobs: Arc<dyn JobStore>, is_remote: bool) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn VaultStore>,
+        jobs: Arc<dyn JobStore>,
+        is_remote: bool,
+        leadership: Option<Arc<dyn Leadership>>,
+    ) -> Self {
         Self {
             store,
             jobs,
@@ -60,6 +68,7 @@ impl Vaults {
             read: Mutex::default(),
             recording: Mutex::default(),
             known: Known::default(),
+            leadership,
             remote: is_remote.then(Arc::default),
             retained: Retained::default(),
             catalogs: Catalogs::default(),
@@ -98,6 +107,13 @@ impl Vaults {
     pub(crate) fn refresh(&self) {
         if let Some(remote) = &self.remote {
             remote.refresh(&self.store);
+        }
+    }
+
+    /// Others have written and removed vaults: what is known is asked for anew.
+    pub(crate) fn forget_all(&self) {
+        if let Some(remote) = &self.remote {
+            remote.forget();
         }
     }
 
@@ -211,6 +227,9 @@ impl Vaults {
         // Held while removing, so that nobody begins to read it meanwhile.
         let read = lock(&self.read);
         self.is_free(id, &read)?;
+        if let Some(leadership) = &self.leadership {
+            leadership.may_write().map_err(EngineError::NotLeading)?;
+        }
         let removed = self.store.remove(id);
         if let Err(StoreError::Retained { until, .. }) = &removed {
             self.retained.note(id, *until);

@@ -82,6 +82,11 @@ impl Remote {
         drop(self.wait(lock(&self.state), store, Duration::ZERO));
     }
 
+    /// What is known is not taken for what is there.
+    pub(crate) fn forget(&self) {
+        lock(&self.state).at = None;
+    }
+
     /// Something of a vault was changed by this process.
     pub(crate) fn changed(&self, store: &dyn VaultStore, id: &VaultId) {
         lock(&self.state).changes += 1;

@@ -23,6 +23,8 @@ pub(super) struct JobContext {
     pub(super) stop: Stop,
     /// The engine's own.
     pub(super) permit: Arc<dyn Permit>,
+    /// In which the engine led when the job began, where there are several.
+    pub(super) term: Option<u64>,
 }
 
 impl JobContext {

@@ -14,6 +14,7 @@ mod stop;
 mod verify;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
@@ -27,6 +28,7 @@ use self::job_log::JobLog;
 use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
+use crate::leadership::{Leadership, Role};
 use crate::plain::plain;
 use crate::requests::verification;
 use crate::site::Site;
@@ -54,6 +56,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Clock,
     /// Whether restores may write.
     pub(crate) permit: Arc<dyn Permit>,
+    pub(crate) leadership: Option<Arc<dyn Leadership>>,
+    pub(crate) failed_in_a_row: Arc<AtomicU32>,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -74,6 +78,7 @@ impl JobHandler for Worker {
             job,
             stop: called_off,
             permit: Arc::clone(&self.permit),
+            term: self.term(),
         });
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
@@ -93,7 +98,10 @@ impl JobHandler for Worker {
             .as_ref()
             .map_or_else(|failure| !matches!(failure.result, JobResult::Nothing), |_| true);
         if kind == JobKind::Backup && stored {
+            self.failed_in_a_row.store(0, Ordering::Relaxed);
             self.after_backup(&context).await;
+        } else if kind == JobKind::Backup && context.stop.reason().is_none() {
+            self.failed_in_a_row.fetch_add(1, Ordering::Relaxed);
         }
         match done {
             Ok(result) => Outcome::success(result.stored()),
@@ -112,6 +120,14 @@ impl JobHandler for Worker {
 }
 
 impl Worker {
+    /// That in which the engine leads, where there are several.
+    fn term(&self) -> Option<u64> {
+        match *self.leadership.as_ref()?.role().borrow() {
+            Role::Leader { term } => Some(term),
+            Role::Standby | Role::Leaving => None,
+        }
+    }
+
     /// The verification, where one is to follow, and the eviction pass that follows every backup that was stored. Their failure is not the backup's.
     async fn after_backup(&self, context: &JobContext) {
         let (vaults, site, jobs) = (

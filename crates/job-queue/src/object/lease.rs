@@ -83,6 +83,15 @@ impl Lease {
         Ok(!self.remaining().is_zero())
     }
 
+    /// Looks who holds it, and takes nothing.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`].
+    pub async fn refresh(&self) -> Result<(), QueueError> {
+        let _one = self.asking.lock().await;
+        self.look().await
+    }
+
     /// Prolongs it, and says whether it is held then: not if somebody else has taken it.
     ///
     /// # Errors

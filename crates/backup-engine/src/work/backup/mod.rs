@@ -44,6 +44,7 @@ pub(super) async fn run(
     manifest.pinned = request.pinned;
     manifest.sharded = request.sharded;
     manifest.scheduled = Some(job.scheduled);
+    manifest.term = context.term;
     if !request.roots.is_empty() {
         manifest.roots = Some(request.roots.iter().map(ToString::to_string).collect());
     }

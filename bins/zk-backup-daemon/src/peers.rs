@@ -1,0 +1,186 @@
+//! Several servers over one bucket: joining them, and handing on what only the leader does.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::http::StatusCode;
+use actix_web::middleware::Next;
+use actix_web::web::{Data, Payload};
+use actix_web::{Error, HttpResponse, ResponseError as _};
+use backup_engine::{EngineBuilder, EngineError, LeaderLease};
+use job_queue::ObjectJobs;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client};
+
+use crate::answer::ApiError;
+use crate::body;
+use crate::{Settings, SettingsError, StartError};
+
+/// Says that another server has handed the request on: it goes no further.
+const HANDED_ON: &str = "x-zk-backup-handed-on";
+/// So long the leader has for its answer, and to take the connection.
+const ANSWER: Duration = Duration::from_secs(60);
+const CONNECT: Duration = Duration::from_secs(3);
+/// A request to the bucket that fails is sent again for so long; what waits for it has pauses and deadlines of its own.
+const RETRIES: Duration = Duration::from_secs(5);
+/// By then there usually is a leader, in seconds.
+const SOON: HeaderValue = HeaderValue::from_static("5");
+
+/// The servers that share a bucket, as one of them knows them. Clones know the same.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    pub(crate) lease: Arc<LeaderLease>,
+    client: Client,
+}
+
+/// Makes the engine one of those that share the bucket, if `settings` say that there are several. `listens` is the address of this server; what
+/// it is to know of the others is for [`ServeOptions::peers`](crate::ServeOptions::peers).
+///
+/// # Errors
+/// [`StartError`]: also where the bucket cannot be reached, as jobs are there.
+pub fn join(
+    builder: EngineBuilder,
+    settings: &Settings,
+    listens: SocketAddr,
+) -> Result<(EngineBuilder, Option<Peers>), StartError> {
+    let Some((ha, s3)) = settings.ha.as_ref().zip(settings.s3.as_ref()) else {
+        return Ok((builder, None));
+    };
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let port = listens.port();
+    let name = ha.name.clone().unwrap_or_else(|| format!("{host}:{port}"));
+    let address = ha.address.clone().unwrap_or_else(|| {
+        let scheme = if settings.tls.is_some() { "https" } else { "http" };
+        match listens.ip().is_unspecified() {
+            true => format!("{scheme}://{host}:{port}"),
+            false => format!("{scheme}://{listens}"),
+        }
+    });
+    let mut s3 = s3.clone();
+    s3.retry_for = RETRIES;
+    let objects = s3.objects().map_err(EngineError::from)?;
+    let deadline = settings.zookeeper.deadline;
+    let timing = ha.timing;
+    let known_by = (&*name, &*address);
+    let lease = LeaderLease::new(Arc::clone(&objects) as _, &s3.prefix, known_by, timing, deadline);
+    let lease = Arc::new(lease);
+    let jobs = ObjectJobs::open(&(objects as _), &s3.prefix).map_err(EngineError::from)?;
+    log::info!("{name} is one of several servers, and is reached at {address}");
+    let client = client(ha.ca.as_deref(), settings.tls.as_deref())?;
+    let builder = builder
+        .shared_jobs(Arc::new(jobs))?
+        .leadership(Arc::clone(&lease) as _)
+        // Another one each time: what an earlier process was doing is failed by whoever leads.
+        .worker(format!("{name}/{}", uuid::Uuid::new_v4()))
+        .renewal(timing.renew_every, timing.ttl);
+    Ok((builder, Some(Peers { lease, client })))
+}
+
+fn client(ca: Option<&Path>, own: Option<&Path>) -> Result<Client, SettingsError> {
+    let wrong = |why: &dyn std::fmt::Display| SettingsError::new(format!("HA_CA_FILE: {why}"));
+    let read = |file: &Path| {
+        let shown = |why: &dyn std::fmt::Display| wrong(&format!("{}: {why}", file.display()));
+        let bytes = fs::read(file).map_err(|error| shown(&error))?;
+        Certificate::from_pem_bundle(&bytes).map_err(|error| shown(&error))
+    };
+    let client = Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(ANSWER)
+        // Each thread of the server has a runtime of its own, and connections belong to one.
+        .pool_max_idle_per_host(0);
+    let client = match (ca, own) {
+        (Some(ca), _) => client.tls_certs_only(read(ca)?),
+        (None, Some(own)) => client.tls_certs_merge(read(&own.join("tls.crt"))?),
+        // Nothing is signed, and the machine may have no certificates.
+        (None, None) => client.tls_certs_only([]),
+    };
+    client.build().map_err(|error| wrong(&error))
+}
+
+/// Hands what may change something to the leader, unless that is this one.
+pub(crate) async fn hand_on<B: MessageBody + 'static>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let peers = request.app_data::<Data<Option<Peers>>>().cloned();
+    let peers = peers.as_ref().and_then(|peers| peers.as_ref().as_ref());
+    let Some(peers) = peers.filter(|peers| !request.method().is_safe() && !peers.lease.is_held()) else {
+        return Ok(next.call(request).await?.map_into_left_body());
+    };
+    let payload = request.extract::<Payload>().await?;
+    let answer = match peers.ask_leader(&request, payload).await {
+        Ok(answer) => answer,
+        Err(refusal) => {
+            let mut answer = refusal.error_response();
+            answer.headers_mut().insert(RETRY_AFTER, SOON);
+            answer
+        }
+    };
+    Ok(request.into_response(answer).map_into_right_body())
+}
+
+impl Peers {
+    async fn ask_leader(&self, request: &ServiceRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
+        let leader = match self.lease.leader() {
+            _ if request.headers().contains_key(HANDED_ON) => None,
+            // There may be one since the last look.
+            None => self.lease.look().await,
+            known => known,
+        };
+        let leader = leader.ok_or_else(|| no_leader("no server leads just now"))?;
+        let body = body::read(payload).await?;
+        let asked = request.uri().path_and_query();
+        let asked = asked.map_or(request.path(), |asked| asked.as_str());
+        let mut handed_on = self
+            .client
+            .post(format!("{}{asked}", leader.address))
+            .header(HANDED_ON, "1")
+            .body(body);
+        for name in [AUTHORIZATION, CONTENT_TYPE] {
+            if let Some(value) = request.headers().get(&name) {
+                handed_on = handed_on.header(name.as_str(), value.as_bytes());
+            }
+        }
+        let shown = |error: reqwest::Error| error.without_url().to_string();
+        let answer = match handed_on.send().await {
+            Ok(answer) => answer,
+            Err(error) if error.is_connect() => {
+                let why = format!("the leader {} cannot be reached: {}", leader.name, shown(error));
+                return Err(no_leader(why));
+            }
+            Err(error) => return Err(unanswered(&leader.name, shown(error))),
+        };
+        let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
+        let mut headers = HeaderMap::new();
+        for name in [CONTENT_TYPE, LOCATION, RETRY_AFTER] {
+            let value = answer.headers().get(name.as_str());
+            if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
+                headers.insert(name, value);
+            }
+        }
+        let bytes = answer.bytes().await;
+        let bytes = bytes.map_err(|error| unanswered(&leader.name, shown(error)))?;
+        let mut passed_on = HttpResponse::build(status).body(bytes);
+        for (name, value) in headers {
+            passed_on.headers_mut().insert(name, value);
+        }
+        Ok(passed_on)
+    }
+}
+
+fn no_leader(why: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", why)
+}
+
+fn unanswered(leader: &str, why: String) -> ApiError {
+    let why = format!("the leader {leader} has not answered, and may have done it all the same: {why}");
+    ApiError::new(StatusCode::BAD_GATEWAY, "leader_silent", why)
+}

@@ -1,0 +1,107 @@
+//! An engine that works while it leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::PrimitiveDateTime;
+use tokio::sync::watch;
+
+use crate::EngineError;
+use crate::blocking::blocking;
+use crate::engine::Engine;
+use crate::leadership::{Leadership, Role};
+
+/// After a failure to take over it is tried again so soon.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Work that is begun just when the lead is lost is told to stop so soon.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
+
+impl Engine {
+    /// Does jobs and serves the schedules whenever it leads, until `shutdown` is ready.
+    pub(crate) async fn work_while_leading(
+        &self,
+        leadership: &Arc<dyn Leadership>,
+        shutdown: impl Future<Output = ()> + Clone,
+    ) {
+        loop {
+            let term = tokio::select! {
+                biased;
+                () = shutdown.clone() => break,
+                term = leads(leadership.role()) => term,
+            };
+            if let Err(error) = self.take_over(term).await {
+                log::error!("this server leads and cannot begin: {error}");
+                tokio::time::sleep(AGAIN).await;
+                continue;
+            }
+            let until = async {
+                let is_over = |role: &Role| *role != Role::Leader { term };
+                tokio::select! {
+                    () = shutdown.clone() => {}
+                    () = becomes(leadership.role(), is_over) => {}
+                }
+            };
+            let lost = async {
+                let is_lost = |role: &Role| !matches!(role, Role::Leaving) && *role != Role::Leader { term };
+                becomes(leadership.role(), is_lost).await;
+                loop {
+                    self.runner.give_up();
+                    self.checker.give_up();
+                    tokio::time::sleep(TOLD_EVERY).await;
+                }
+            };
+            tokio::select! {
+                () = self.work(until) => {}
+                () = lost => {}
+            }
+            leadership.release().await;
+        }
+        leadership.release().await;
+    }
+
+    /// Whoever led before does nothing any more, and what this process knows may be of long ago: what was being done is failed as
+    /// interrupted, and what is kept in memory is read anew.
+    async fn take_over(&self, term: u64) -> Result<(), EngineError> {
+        let (vaults, site, requests) = self.rooms();
+        let (worker, now) = (Arc::clone(&self.worker), self.now());
+        blocking(move || {
+            let whenever = PrimitiveDateTime::MAX.assume_utc();
+            for job in requests.jobs.recover(&worker, Some(whenever), now)? {
+                log::warn!(
+                    "job {} was interrupted: the leader of before term {term} began it",
+                    job.id
+                );
+            }
+            vaults.forget_all();
+            site.unfinished.reload()?;
+            requests.take_over(&vaults, &site)
+        })
+        .await
+    }
+
+    /// Whether it works, or could if it ran.
+    pub(crate) fn leads(&self) -> bool {
+        let role = self
+            .leadership
+            .as_ref()
+            .map(|leadership| *leadership.role().borrow());
+        role.is_none_or(|role| role != Role::Standby)
+    }
+}
+
+/// Waits until the role is that of the leader, and says in which term.
+async fn leads(mut role: watch::Receiver<Role>) -> u64 {
+    loop {
+        if let Role::Leader { term } = *role.borrow_and_update() {
+            return term;
+        }
+        if role.changed().await.is_err() {
+            return std::future::pending().await; // nobody can say so any more
+        }
+    }
+}
+
+async fn becomes(mut role: watch::Receiver<Role>, is_so: impl Fn(&Role) -> bool) {
+    // Whoever could have said otherwise is gone: then nobody leads.
+    let _ = role.wait_for(is_so).await;
+}

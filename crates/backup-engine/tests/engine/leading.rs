@@ -1,0 +1,286 @@
+//! Several engines over one storage, of which one leads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backup_engine::{BackupRequest, EngineError, JobState, Leadership, RestoreRequest, Role};
+use job_queue::{JobStore, Note};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use vault_store::{VaultCall, VaultFault, VaultStore};
+use zk_snapshot::restore::Permit;
+
+use super::support::{HOUR, Nothing, Running, World, job};
+
+/// Who leads: the number of a seat. Nobody with a number that no seat has.
+#[derive(Debug)]
+struct Chair(AtomicUsize);
+
+const NOBODY: usize = usize::MAX;
+
+/// One of those that may lead. It is told later than it is so.
+#[derive(Debug)]
+struct Seat {
+    number: usize,
+    chair: Arc<Chair>,
+    role: watch::Sender<Role>,
+}
+
+impl Seat {
+    fn leads(&self) -> bool {
+        self.chair.0.load(Ordering::SeqCst) == self.number
+    }
+}
+
+impl Permit for Seat {
+    fn may_go_on(&self) -> Result<(), String> {
+        self.may_write()
+    }
+
+    fn may_write(&self) -> Result<(), String> {
+        self.leads().then_some(()).ok_or("another one leads".to_owned())
+    }
+}
+
+#[async_trait]
+impl Leadership for Seat {
+    fn role(&self) -> watch::Receiver<Role> {
+        self.role.subscribe()
+    }
+
+    fn told(&self) -> health_metrics::Leadership {
+        health_metrics::Leadership {
+            leads: self.leads(),
+            ..health_metrics::Leadership::default()
+        }
+    }
+
+    fn step_down(&self) {
+        self.role.send_replace(Role::Leaving);
+    }
+
+    async fn release(&self) {
+        let chair = &self.chair.0;
+        // It may be another's already.
+        let _ = chair.compare_exchange(self.number, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
+        self.role.send_replace(Role::Standby);
+    }
+}
+
+/// Engines over one world, that run.
+struct Group {
+    world: World,
+    chair: Arc<Chair>,
+    term: AtomicU64,
+    seats: Vec<(Arc<Seat>, Running, JoinHandle<()>)>,
+}
+
+impl Group {
+    fn of(count: usize) -> Self {
+        let (world, chair) = (World::new(), Arc::new(Chair(AtomicUsize::new(NOBODY))));
+        let seats = (0..count).map(|number| {
+            let seat = Arc::new(Seat {
+                number,
+                chair: Arc::clone(&chair),
+                role: watch::Sender::new(Role::Standby),
+            });
+            let running = world.start_with(|builder| {
+                builder
+                    .worker(format!("engine {number}"))
+                    .renewal(Duration::from_millis(20), Duration::from_secs(60))
+                    .schedule("0 * * * *".parse().unwrap())
+                    .full_policy(Arc::new(Nothing))
+                    .leadership(Arc::clone(&seat) as Arc<dyn Leadership>)
+            });
+            let engine = running.engine.clone();
+            let runs = tokio::spawn(async move { engine.run(std::future::pending()).await });
+            (seat, running, runs)
+        });
+        let seats = seats.collect();
+        Self {
+            world,
+            chair,
+            term: AtomicU64::new(0),
+            seats,
+        }
+    }
+
+    fn engine(&self, number: usize) -> &backup_engine::Engine {
+        &self.seats[number].1.engine
+    }
+
+    /// That one leads from now on; the one before hears of it `later`.
+    async fn lead(&self, number: usize, later: Duration) {
+        let term = self.term.fetch_add(1, Ordering::SeqCst) + 1;
+        let before = self.chair.0.swap(number, Ordering::SeqCst);
+        self.seats[number].0.role.send_replace(Role::Leader { term });
+        if before != number && before != NOBODY {
+            tokio::time::sleep(later).await;
+            self.seats[before].0.role.send_replace(Role::Standby);
+        }
+    }
+
+    async fn ended(&self, number: usize, id: &str) -> backup_engine::JobInfo {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.engine(number).wait(id));
+        ended.await.expect("it ends").unwrap()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for (_, _, runs) in &self.seats {
+            runs.abort();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_accepted_is_done_once_somebody_leads_and_who_does_not_removes_nothing() {
+    let group = Group::of(2);
+    let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    assert_eq!(job(group.engine(0), &id).await.status, JobState::Queued);
+    group.lead(1, Duration::ZERO).await;
+    assert_eq!(group.ended(0, &id).await.status, JobState::Successful);
+    let manifest = group.world.vaults.manifest(&id.parse().unwrap()).unwrap();
+    assert_eq!(manifest.term, Some(1));
+    let refused = group.engine(0).evict_one(&id).await;
+    assert!(matches!(refused, Err(EngineError::NotLeading(_))), "{refused:?}");
+    group.engine(1).evict_one(&id).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_is_overtaken_writes_no_more_and_the_next_knows_what_it_left() {
+    let group = Group::of(2);
+    group.lead(0, Duration::ZERO).await;
+    let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    group.ended(0, &id).await;
+    for path in ["/a", "/b", "/b/c"] {
+        let changed = zk_snapshot::tree::Acl::open();
+        group.world.tree.put(path, b"changed", changed).unwrap();
+    }
+    let (reached, go) = group.world.ensemble.hold_writes(1);
+    let restore = group.engine(0).restore(RestoreRequest::of(&id)).await.unwrap();
+    reached.await.unwrap();
+    let note = Note::new(&restore, "/b", format!(r#"{{"created":false,"vault":"{id}"}}"#));
+    group.world.jobs.put_notes(&[note]).unwrap();
+    // What has gone out may still come to its end.
+    group.lead(1, Duration::ZERO).await;
+    let told = group.ended(1, &restore).await;
+    assert_eq!(
+        (told.status, told.message.as_deref()),
+        (JobState::Failed, Some("interrupted"))
+    );
+    assert_eq!(group.engine(1).health().await.unfinished_znodes, 1);
+    drop(go);
+    let next = group.engine(1).backup(BackupRequest::default()).await.unwrap();
+    assert!(next > id);
+    assert_eq!(group.ended(1, &next).await.status, JobState::Successful);
+    assert_eq!(job(group.engine(0), &restore).await.status, JobState::Failed);
+}
+
+/// One that another leader has made is not made again, and one that was due when nobody led is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_scheduled_run_is_made_by_one() {
+    let group = Group::of(2);
+    group.lead(0, Duration::ZERO).await;
+    group.world.pass(HOUR);
+    let runs = || async { group.engine(0).list().await.unwrap() };
+    let wait_for = |count: usize| async move {
+        let all = async {
+            loop {
+                let all = runs().await;
+                if all.len() == count {
+                    return all;
+                }
+                // The schedule sleeps at most so long that a backup by hand shows that it was looked at.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), all)
+            .await
+            .expect("it is made")
+    };
+    // The first leader sleeps until an hour has passed by its own timer: the next looks at once.
+    group.lead(1, Duration::ZERO).await;
+    assert_eq!(wait_for(1).await, ["20261121T010000"]);
+    group.lead(0, Duration::ZERO).await;
+    let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    assert_eq!(id, "20261121T010001");
+    assert_eq!(group.ended(0, &id).await.status, JobState::Successful);
+    assert_eq!(group.engine(0).health().await.schedule.unwrap().missed, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_backups_that_fail_in_a_row_let_another_one_lead() {
+    let group = Group::of(2);
+    group.world.ensemble.deny("/");
+    group.lead(0, Duration::ZERO).await;
+    let (seat, running, _) = &group.seats[0];
+    for call in 1..=6 {
+        running.vaults.plan(VaultCall::Stage, call, VaultFault::Fail);
+    }
+    let mut role = seat.role();
+    for _ in 0..3 {
+        assert!(matches!(*role.borrow(), Role::Leader { .. }));
+        let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+        assert_eq!(group.ended(0, &id).await.status, JobState::Failed);
+    }
+    let left = role.wait_for(|role| *role == Role::Standby);
+    tokio::time::timeout(Duration::from_secs(60), left)
+        .await
+        .expect("it leaves")
+        .unwrap();
+    assert_eq!(group.chair.0.load(Ordering::SeqCst), NOBODY);
+}
+
+/// Three engines, of which now this one and now that one leads, and hears late that it does no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leads_no_accepted_job_is_lost_and_no_backup_is_made_twice() {
+    for seed in 1..=4_u64 {
+        let group = Group::of(3);
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut below = |end: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % end
+        };
+        let mut accepted = Vec::new();
+        for _ in 0..40 {
+            let number = usize::try_from(below(3)).unwrap();
+            match below(4) {
+                0 => group.lead(number, Duration::from_millis(below(30))).await,
+                1 => {
+                    let delay = Duration::from_millis(below(20));
+                    let late = VaultFault::Delay(Box::new(move || std::thread::sleep(delay)));
+                    group.seats[number].1.vaults.plan(VaultCall::Commit, 1, late);
+                }
+                _ => {
+                    // Refused where another engine has given that id out: nothing is queued then.
+                    if let Ok(id) = group.engine(number).backup(BackupRequest::default()).await {
+                        accepted.push(id);
+                    }
+                    tokio::time::sleep(Duration::from_millis(below(15))).await;
+                }
+            }
+        }
+        group.lead(0, Duration::ZERO).await;
+        let mut ids = accepted.clone();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), accepted.len(), "seed {seed}: an id was given twice");
+        for id in &accepted {
+            let job = group.ended(0, id).await;
+            let is_told = job.status == JobState::Successful || job.message.as_deref() == Some("interrupted");
+            assert!(is_told, "seed {seed}: {job:?}");
+        }
+        // What policies left is whole, and was asked for.
+        for id in group.engine(0).list().await.unwrap() {
+            assert!(accepted.contains(&id), "seed {seed}: {id}");
+            let described = group.engine(0).describe(&id).await.unwrap().unwrap();
+            assert!(described.is_valid(), "seed {seed}: {described:?}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Several servers over one bucket: who works, what is handed on, and what becomes of it when the leader is gone.
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use zk_backup_testkit::{Daemon, Proxy, S3Server};
+use zookeeper_async::Permission;
+
+use crate::common::buckets::in_bucket;
+use crate::common::clients::{as_super, digest, observer};
+use crate::common::daemons::{AS_SUPER, back_up, daemon};
+use crate::common::servers::{nobody, server};
+use crate::common::trees::{assert_same, dump, plant};
+use crate::crashes::fill;
+
+/// How long a lease lasts here; after a kill others wait for a sixth of it more.
+const LEASE: Duration = Duration::from_secs(9);
+
+/// Servers that share a bucket.
+struct Group {
+    s3: S3Server,
+    storages: Vec<TempDir>,
+}
+
+impl Group {
+    fn new() -> Self {
+        Self {
+            s3: S3Server::start().unwrap(),
+            storages: Vec::new(),
+        }
+    }
+
+    /// Another server, which waits until it knows who leads.
+    fn start(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
+        let storage = tempfile::tempdir().unwrap();
+        let (url, seconds) = (self.s3.url(), LEASE.as_secs().to_string());
+        let ha = [
+            ("HA", "true"),
+            ("HA_NAME", name),
+            ("HA_LEASE_SECONDS", &seconds),
+            ("ZOOKEEPER_TIMEOUT", "3"),
+        ];
+        let settings = [&in_bucket(&url, "zk")[..], &ha, more].concat();
+        let daemon = daemon(zookeeper, storage.path(), &settings);
+        self.storages.push(storage);
+        wait_until(|| health(&daemon).get("leader").is_some(), || daemon.said());
+        daemon
+    }
+}
+
+fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{}", otherwise());
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+fn health(daemon: &Daemon) -> Value {
+    daemon.http.get("/health").unwrap().json()
+}
+
+fn leads(daemon: &Daemon) -> bool {
+    health(daemon)["role"] == "leader"
+}
+
+/// Waits until it leads, and says how long that took.
+fn wait_to_lead(daemon: &Daemon) -> Duration {
+    let begun = Instant::now();
+    wait_until(|| leads(daemon), || daemon.said());
+    begun.elapsed()
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([name, &process.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader_hands_over() {
+    let zookeeper = server();
+    let mut group = Group::new();
+    let mut one = group.start(&zookeeper.address(), "one", &[]);
+    let two = group.start(&zookeeper.address(), "two", &[]);
+    for (daemon, role, flag) in [(&one, "leader", 1), (&two, "standby", 0)] {
+        let health = health(daemon);
+        assert_eq!(
+            (&health["role"], &health["leader"]),
+            (&json!(role), &json!("one")),
+            "{health}"
+        );
+        assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
+        let metrics = daemon.http.get("/metrics").unwrap().text;
+        assert!(
+            metrics.contains(&format!("\nzk_backup_leader {flag}\n")),
+            "{metrics}"
+        );
+        assert!(metrics.contains("\nzk_backup_leader_term 1\n"), "{metrics}");
+    }
+    // Asked for there, done here, seen by both.
+    let id = back_up(&two, r#"{"allow_eviction": "no"}"#);
+    assert!(one.said().contains("POST /backup 200"), "{}", one.said());
+    let described = two.describe(&id).unwrap();
+    assert_eq!(described["valid"], true, "{described}");
+    wait_until(
+        || two.http.get("/listbackups").unwrap().json() == json!([id]),
+        || two.said(),
+    );
+    let manifest = group.s3.bucket().join(format!("zk/manifests/{id}.json"));
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    assert!(
+        manifest.contains(r#""term": 1"#) || manifest.contains(r#""term":1"#),
+        "{manifest}"
+    );
+    // The leader's refusals come back as they are, and those without credentials go nowhere.
+    let refused = two.http.post("/backup?x=y", "").unwrap();
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (400, &json!("invalid_request"))
+    );
+    let refused = two
+        .http
+        .post("/restore", r#"{"vault": "20190321T080000"}"#)
+        .unwrap();
+    assert_eq!(refused.status, 404, "{}", refused.text);
+    let nobody = two.http.clone().without_credentials();
+    assert_eq!(nobody.post("/backup", "").unwrap().status, 401);
+    assert!(!one.said().contains("POST /backup 401"));
+    // What was handed on goes no further.
+    let authorization = format!(
+        "Basic {}",
+        base64::Engine::encode(
+            &base64::engine::general_purpose::STANDARD,
+            format!("{}:{}", zk_backup_testkit::USER, zk_backup_testkit::PASSWORD)
+        )
+    );
+    let answer = ureq::Agent::new_with_config(
+        ureq::config::Config::builder()
+            .http_status_as_error(false)
+            .build(),
+    )
+    .post(format!("http://{}/backup", two.address))
+    .header("Authorization", authorization)
+    .header("x-zk-backup-handed-on", "1")
+    .send_empty()
+    .unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+
+    let begun = Instant::now();
+    signal(one.id(), "-TERM");
+    wait_to_lead(&two);
+    assert!(begun.elapsed() < LEASE / 2, "it took {:?}", begun.elapsed());
+    one.wait_for_end().unwrap();
+    assert!(back_up(&two, "") > id);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_is_told_as_interrupted() {
+    let zookeeper = server();
+    fill(&as_super(&zookeeper), 30_000).await;
+    let mut group = Group::new();
+    // The first bytes of the backup go through, and the rest never comes.
+    let is_stuck = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_stuck);
+    let (proxy, armed) = once_so_much_is_sent(&zookeeper.address(), 100_000, move || {
+        told.store(true, Ordering::SeqCst);
+        loop {
+            std::thread::park();
+        }
+    });
+    armed.store(true, Ordering::SeqCst);
+    let mut one = group.start(proxy.address(), "one", &[]);
+    let others = [
+        group.start(&zookeeper.address(), "two", &[]),
+        group.start(&zookeeper.address(), "three", &[]),
+    ];
+    let interrupted = others[0].http.post("/backup", "").unwrap().text;
+    wait_until(|| is_stuck.load(Ordering::SeqCst), || one.said());
+    let waiting = others[1].http.post("/backup", r#"{"dbs": ["fill"]}"#).unwrap();
+    assert_eq!(waiting.status, 200, "{}", waiting.text);
+    one.kill();
+    let begun = Instant::now();
+    // Nobody leads for a while.
+    let refused = others[0].http.post("/backup", "").unwrap();
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (503, &json!("no_leader"))
+    );
+    assert_eq!(refused.header("retry-after"), "5");
+    wait_until(|| others.iter().any(leads), || others[0].said());
+    assert!(begun.elapsed() < LEASE * 3 / 2, "it took {:?}", begun.elapsed());
+    assert!(!others.iter().all(leads));
+    assert_eq!(others[0].wait_for_job(&waiting.text).unwrap().status, 200);
+    let told = others[1].http.get(&format!("/jobstatus/{interrupted}")).unwrap();
+    assert_eq!(told.status, 500, "the kill came too late: {}", told.text);
+    assert!(told.text.contains("interrupted"), "{}", told.text);
+    for daemon in &others {
+        let is_listed = || daemon.http.get("/listbackups").unwrap().json() == json!([waiting.text]);
+        wait_until(is_listed, || daemon.said());
+    }
+    assert!(back_up(&others[1], "") > waiting.text);
+    std::mem::forget(proxy); // it is stuck until the process ends
+}
+
+/// Does `what` once, when so many bytes have gone to the server after it was armed.
+fn once_so_much_is_sent(
+    zookeeper: &str,
+    bytes: usize,
+    what: impl Fn() + Send + Sync + 'static,
+) -> (Proxy, Arc<AtomicBool>) {
+    let is_armed = Arc::new(AtomicBool::new(false));
+    let (armed, seen, done) = (Arc::clone(&is_armed), AtomicUsize::new(0), AtomicBool::new(false));
+    let watch = move |sent: &[u8]| {
+        let counts = armed.load(Ordering::SeqCst);
+        if counts
+            && seen.fetch_add(sent.len(), Ordering::SeqCst) > bytes
+            && !done.swap(true, Ordering::SeqCst)
+        {
+            what();
+        }
+    };
+    (Proxy::start_with(zookeeper, watch).unwrap(), is_armed)
+}
+
+/// A leader whose restore has come half of its way when `name` is sent to it; the other; the restore.
+async fn in_mid_restore(name: &'static str) -> (Group, zk_backup_testkit::ZooKeeper, Daemon, Daemon, String) {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/other", b"kept")]).await;
+    fill(&as_super(&zookeeper), 20_000).await;
+    // What stays under a working ACL until its children are there is noted.
+    let guarded = vec![digest(Permission::ALL, "app:ZUmrOH+NqIBTBJgKHGgQPRrLd34=")];
+    outside.set_acl("/fill", guarded, None).await.unwrap();
+    let mut group = Group::new();
+    let process = Arc::new(std::sync::OnceLock::new());
+    let whose = Arc::clone(&process);
+    let (proxy, armed) = once_so_much_is_sent(&zookeeper.address(), 300_000, move || {
+        signal(*whose.get().unwrap(), name);
+    });
+    let one = group.start(proxy.address(), "one", &AS_SUPER);
+    process.set(one.id()).unwrap();
+    let two = group.start(&zookeeper.address(), "two", &AS_SUPER);
+    let id = back_up(&one, "");
+    armed.store(true, Ordering::SeqCst);
+    let body = json!({"vault": id, "dbs": ["fill"], "changeDbNames": {"fill": "copy"}});
+    let task = two.http.post("/restore", &body.to_string()).unwrap();
+    assert_eq!(task.status, 200, "{}", task.text);
+    std::mem::forget(proxy); // it goes on until the process ends
+    (group, zookeeper, one, two, task.text)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_of_a_killed_leader_is_told_as_interrupted_and_what_it_left_is_known() {
+    let (_group, zookeeper, _one, two, task) = in_mid_restore("-KILL").await;
+    wait_to_lead(&two);
+    let told = two.wait_for_job(&task).unwrap();
+    assert!(
+        told.status == 500 && told.text.contains("interrupted"),
+        "{}",
+        told.text
+    );
+    let health = health(&two);
+    assert!(health["unfinished_znodes"].as_u64() > Some(0), "{health}");
+    // The next one finishes it.
+    let outside = observer(&zookeeper).await;
+    let id = two.http.get("/listbackups").unwrap().json()[0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let body = json!({"vault": id, "dbs": ["fill"], "changeDbNames": {"fill": "copy"}});
+    let (_, state) = two.do_job("/restore", &body.to_string()).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert!(self::health(&two).get("unfinished_znodes").is_none());
+    assert_eq!(outside.get_children("/copy", false).await.unwrap().len(), 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_when_it_goes_on() {
+    let (_group, zookeeper, mut one, two, task) = in_mid_restore("-STOP").await;
+    wait_to_lead(&two);
+    let told = two.wait_for_job(&task).unwrap();
+    assert!(
+        told.status == 500 && told.text.contains("interrupted"),
+        "{}",
+        told.text
+    );
+    let outside = observer(&zookeeper).await;
+    let before = dump(&outside).await;
+    let copied = before.keys().filter(|path| path.starts_with("/copy/")).count();
+    assert!((1..20_000).contains(&copied), "{copied} znodes were written");
+    signal(one.id(), "-CONT");
+    one.wait_for_line("was somebody else's to end").unwrap();
+    assert_same(&before, &dump(&outside).await);
+    // Both go on, each as what it is.
+    assert!(!leads(&one) && leads(&two));
+    back_up(&one, "");
+    assert!(two.said().contains("POST /backup 200"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_cannot_back_up_lets_another_one_try() {
+    let zookeeper = server();
+    let mut group = Group::new();
+    let one = group.start(&nobody(), "one", &[]);
+    let two = group.start(&zookeeper.address(), "two", &[]);
+    let asked: Vec<_> = (0..3)
+        .map(|_| two.http.post("/backup", "").unwrap().text)
+        .collect();
+    for id in &asked {
+        assert_eq!(two.wait_for_job(id).unwrap().status, 500);
+    }
+    wait_to_lead(&two);
+    back_up(&one, "");
+}
