@@ -139,9 +139,11 @@ impl Peers {
         let body = body::read(payload).await?;
         let asked = request.uri().path_and_query();
         let asked = asked.map_or(request.path(), |asked| asked.as_str());
+        let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())
+            .map_err(|error| ApiError::invalid(error.to_string()))?;
         let mut handed_on = self
             .client
-            .post(format!("{}{asked}", leader.address))
+            .request(method, format!("{}{asked}", leader.address))
             .header(HANDED_ON, "1")
             .body(body);
         for name in [AUTHORIZATION, CONTENT_TYPE] {
