@@ -23,6 +23,7 @@ use crate::clock::ms;
 use crate::error::{EngineError, InvalidRequest, parse_id};
 use crate::health::{self, Probes};
 use crate::info::{BackupInfo, JobInfo, JobPage};
+use crate::kind::CHECKS;
 use crate::leadership::Leadership;
 use crate::requests::{
     BackupRequest, Labels, Requests, RestoreRequest, RestoreSource, RestoreTestRequest, VerifyRequest,
@@ -421,7 +422,13 @@ impl Engine {
         if id.len() > LONGEST_ID {
             return Err(EngineError::JobNotFound(id.to_owned()));
         }
-        self.runner.cancel(id).await.map_err(|error| match error {
+        let (requests, asked) = (Arc::clone(&self.requests), id.to_owned());
+        let job = blocking(move || Ok(requests.jobs.get(&asked)?)).await?;
+        let runner = match job {
+            Some(job) if job.lane == CHECKS => &self.checker,
+            Some(_) | None => &self.runner,
+        };
+        runner.cancel(id).await.map_err(|error| match error {
             QueueError::NotFound(id) => EngineError::JobNotFound(id),
             QueueError::Illegal { id, from, .. } => EngineError::JobEnded { id, state: from },
             error => error.into(),
@@ -618,6 +625,11 @@ impl Engine {
                 }
             }
         };
+        // Also while both lanes are busy, and neither asks: a check is told at once.
+        let told = async {
+            shutdown.clone().await;
+            std::future::pending::<()>().await;
+        };
         // A backup may have left something to be checked.
         let mut ended = self.runner.ended();
         let follow = async {
@@ -634,7 +646,8 @@ impl Engine {
             }
         };
         tokio::select! {
-            ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown)) } => {}
+            ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown.clone())) } => {}
+            () = told => {}
             () = schedule => {}
             () = follow => {}
         }

@@ -101,8 +101,13 @@ impl Requests {
                 outcome: Outcome::Failed { reason: why },
                 ..
             }) => return Err(InvalidRequest::HoldsNothing { id, why }.into()),
-            Ok(manifest) if place == RestoreTestPlace::Memory => tests.check_memory(&manifest)?,
-            Ok(_) | Err(_) => {}
+            Ok(manifest) => {
+                manifest.require_open()?;
+                if place == RestoreTestPlace::Memory {
+                    tests.check_memory(&manifest)?;
+                }
+            }
+            Err(_) => {}
         }
         // In the ensemble that is backed up it must not run together with a backup, or a restore.
         let is_live = tests.ensemble.as_ref().is_some_and(|ensemble| ensemble.is_live);
@@ -134,8 +139,8 @@ impl Requests {
                 .map(Some)
         })?;
         let test = self.if_due(site.checks.test.as_ref(), &mut last.test, || {
-            let Some(vault) = to_test(vaults)? else {
-                log::warn!("there is no valid full backup to restore for a test");
+            let Some(vault) = to_test(vaults, site)? else {
+                log::warn!("there is no valid full backup that can be restored for a test");
                 return Ok(None);
             };
             let request = RestoreTestRequest {
@@ -188,19 +193,18 @@ pub(crate) fn verification(share: Share) -> Result<NewJob, EngineError> {
     Ok(job.with_payload(payload(&VerifyPayload { share }, &Labels::new())?))
 }
 
-/// The newest valid full backup; where that is proved already, the one whose proof is the oldest, or that has none.
-fn to_test(vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
-    let mut all = vaults.all()?;
-    let full = |stored: &Stored| {
-        stored.is_valid()
-            && stored
-                .manifest
-                .as_ref()
-                .is_ok_and(|manifest| !manifest.is_granular())
+/// Of the valid full backups that can be restored for a test the newest; where that was, with whatever outcome, the one that was not for longest.
+fn to_test(vaults: &Vaults, site: &Site) -> Result<Option<VaultId>, EngineError> {
+    let tests = &site.checks.tests;
+    let can_be = |manifest: &Manifest| {
+        let fits = || tests.ensemble.is_some() || tests.check_memory(manifest).is_ok();
+        !manifest.is_granular() && manifest.sealed.is_none() && fits()
     };
-    all.retain(|stored| full(stored));
-    let newest = all.last().filter(|newest| newest.tested_at().is_none());
+    let mut all = vaults.all()?;
+    all.retain(|stored| stored.is_valid() && stored.manifest.as_ref().is_ok_and(can_be));
+    let last = |stored: &Stored| Some(stored.verification.as_ref()?.tested.as_ref()?.at);
+    let newest = all.last().filter(|newest| last(newest).is_none());
     // The newest of those that are alike.
-    let chosen = newest.or_else(|| all.iter().rev().min_by_key(|stored| stored.tested_at()));
+    let chosen = newest.or_else(|| all.iter().rev().min_by_key(|stored| last(stored)));
     Ok(chosen.map(|stored| stored.id.clone()))
 }

@@ -43,11 +43,16 @@ impl Default for RestoreTests {
     }
 }
 
+/// What so many znodes with so many bytes of data take in memory, about.
+pub(crate) fn memory(znodes: u64, bytes: u64) -> u64 {
+    bytes.saturating_add(znodes.saturating_mul(BESIDE))
+}
+
 impl RestoreTests {
     /// Refuses what would take more memory than it may.
     pub(crate) fn check_memory(&self, manifest: &Manifest) -> Result<(), InvalidRequest> {
         let captured = manifest.contents.as_ref().map(Contents::captured);
-        let needs = captured.map_or(0, |captured| captured.bytes + captured.znodes * BESIDE);
+        let needs = captured.map_or(0, |captured| memory(captured.znodes, captured.bytes));
         if needs <= self.memory {
             return Ok(());
         }

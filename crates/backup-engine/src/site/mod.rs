@@ -19,7 +19,7 @@ use vault_store::Manifest;
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
 
-pub(crate) use self::checks::Checks;
+pub(crate) use self::checks::{Checks, memory};
 pub use self::checks::{RestoreTests, TestEnsemble};
 pub(crate) use self::clock_watch::{ClockWatch, Uptime, uptime};
 pub(crate) use self::history::History;

@@ -172,6 +172,20 @@ impl Vaults {
         });
     }
 
+    /// The same of a check that has compared checksums alone: where these are right it does not forget what somebody else has found deeper meanwhile.
+    pub(crate) fn record_checksums(&self, id: &VaultId, result: &Verification) {
+        self.record(id, |before| {
+            let mut now = result.clone();
+            if let Some(before) = before {
+                if now.is_sound() {
+                    now.damage = before.damage;
+                }
+                now.tested = before.tested;
+            }
+            now
+        });
+    }
+
     /// Remembers what came of a test, and the last check.
     pub(crate) fn record_test(&self, id: &VaultId, tested: Tested) {
         self.record(id, |before| {

@@ -20,10 +20,14 @@ const TRIES: usize = 5;
 pub(crate) struct Pins(BTreeMap<VaultId, bool>);
 
 impl Pins {
+    /// What was said of the pin of a vault after it was backed up.
+    pub(super) fn said(&self, id: &VaultId) -> Option<bool> {
+        self.0.get(id).copied()
+    }
+
     /// Whether a vault is pinned.
     pub(crate) fn pinned(&self, manifest: &Manifest) -> bool {
-        let changed = self.0.get(&manifest.id).copied();
-        changed.unwrap_or(manifest.pinned)
+        self.said(&manifest.id).unwrap_or(manifest.pinned)
     }
 }
 

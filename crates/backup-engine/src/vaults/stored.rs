@@ -1,7 +1,7 @@
 //! What can be told of one vault without reading all of it.
 
 use time::OffsetDateTime;
-use vault_store::{FORMAT_VERSION, Manifest, StoreError, VaultId, VaultStore, Verification};
+use vault_store::{Damage, FORMAT_VERSION, Manifest, StoreError, VaultId, VaultStore, Verification};
 
 use super::records;
 
@@ -38,7 +38,7 @@ impl Stored {
         let verification = store.verification(id)?;
         let (manifest, damage) = match store.manifest(id) {
             Ok(manifest) => {
-                let damage = damage(store, &manifest, verification.as_ref());
+                let damage = damage(store, &manifest, verification.as_ref())?;
                 (Ok(manifest), damage)
             }
             Err(error @ StoreError::Unsupported { version, .. }) => {
@@ -150,32 +150,40 @@ pub(super) fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
     }
 }
 
-fn damage(store: &dyn VaultStore, manifest: &Manifest, verified: Option<&Verification>) -> Option<String> {
-    verified
-        .and_then(records::spoiling)
-        .map(|damage| {
+fn damage(
+    store: &dyn VaultStore,
+    manifest: &Manifest,
+    verified: Option<&Verification>,
+) -> Result<Option<String>, StoreError> {
+    match verified.and_then(records::spoiling) {
+        Some(damage) => {
             let place = damage
                 .frame
                 .map_or(String::new(), |frame| format!(" in frame {frame}"));
-            format!("{} is damaged{place}: {}", damage.file, damage.what)
-        })
-        .or_else(|| wrong_length(store, manifest))
+            let Damage { file, what, .. } = damage;
+            Ok(Some(format!("{file} is damaged{place}: {what}")))
+        }
+        None => wrong_length(store, manifest),
+    }
 }
 
 /// What can be seen without reading everything: a file that is missing, cut, or longer than it was.
-fn wrong_length(store: &dyn VaultStore, manifest: &Manifest) -> Option<String> {
-    let mut needed = manifest
-        .files
-        .iter()
-        .filter(|file| records::is_needed(file.name.as_str()));
-    needed.find_map(
-        |file| match store.open(&manifest.id, &file.name).map(|open| open.size()) {
-            Ok(length) if length == file.bytes => None,
-            Ok(length) => Some(format!(
-                "{} is damaged: {length} bytes of {} are there",
-                file.name, file.bytes
-            )),
-            Err(error) => Some(error.to_string()),
-        },
-    )
+fn wrong_length(store: &dyn VaultStore, manifest: &Manifest) -> Result<Option<String>, StoreError> {
+    for file in &manifest.files {
+        if !records::is_needed(file.name.as_str()) {
+            continue;
+        }
+        match store.open(&manifest.id, &file.name).map(|open| open.size()) {
+            Ok(length) if length == file.bytes => {}
+            Ok(length) => {
+                let (name, due) = (&file.name, file.bytes);
+                return Ok(Some(format!(
+                    "{name} is damaged: {length} bytes of {due} are there"
+                )));
+            }
+            Err(error @ StoreError::Damaged { .. }) => return Ok(Some(error.to_string())),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
 }

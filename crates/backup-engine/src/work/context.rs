@@ -11,6 +11,7 @@ use super::failure::Cause;
 use super::job_log::JobLog;
 use super::permit::OfJob;
 use super::progress::Progress;
+use super::stop::Stopped;
 
 /// A job that is being done, and where it says what it does.
 pub(super) struct JobContext {
@@ -46,6 +47,12 @@ impl JobContext {
         self.stop
             .reason()
             .map_or(Ok(()), |why| Err(Cause::Stopped(why.into())))
+    }
+
+    /// What tells work on another thread that the job is to end early.
+    pub(super) fn stopped(&self) -> impl Fn() -> Result<(), Stopped> + use<> {
+        let stop = self.stop.clone();
+        move || stop.reason().map_or(Ok(()), |why| Err(why.into()))
     }
 
     /// Does `work`, or drops it when the job is to end early.

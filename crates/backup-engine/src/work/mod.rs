@@ -109,6 +109,8 @@ impl JobHandler for Worker {
                 let why = cause.to_string();
                 let outcome = match context.stop.reason() {
                     None => Outcome::failure(why),
+                    // It was called off too late.
+                    Some(_) if kind == JobKind::Backup && stored => Outcome::failure(why),
                     Some(_) => Outcome::canceled().with_message(why),
                 };
                 outcome

@@ -9,7 +9,6 @@ use backup_engine::{
     RestoreTestPlace, RestoreTestRequest, RestoreTests, Share, TestEnsemble, VerifyRequest,
 };
 use health_metrics::{Problem, Status};
-use job_queue::JobStore;
 use vault_store::{FsStore, VaultStore};
 use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, Frame, RecordSource};
 use zk_snapshot::tree::{Acl, MemoryTree};
@@ -332,10 +331,7 @@ async fn a_verification_keeps_its_vault_and_holds_up_no_backup() {
     assert_eq!(job.status, JobState::Successful, "beside it");
     assert!(matches!(engine.evict_one(&id).await, Err(EngineError::InUse(_))));
     // It is called off between two frames.
-    assert_eq!(
-        world.jobs.cancel(&task, world.now()).unwrap(),
-        JobState::Processing
-    );
+    assert_eq!(engine.cancel(&task).await.unwrap(), JobState::Processing);
     drop(gate);
     let job = engine.wait(&task).await.unwrap();
     assert_eq!(job.status, JobState::Canceled, "{job:?}");

@@ -56,6 +56,9 @@ async fn a_commit_whose_answer_is_lost_leaves_a_whole_backup_and_a_job_that_tell
     running.vaults.plan(VaultCall::Commit, 1, VaultFault::LoseAnswer);
     let there = world.znodes();
     let id = is_failed(engine, "Commit").await;
+    let told = super::support::job(engine, &id).await;
+    assert!(told.message.unwrap().contains("stored all the same"));
+    assert!(!told.result.is_null());
     assert_eq!(engine.list().await.unwrap(), [&*id]);
     let parsed = id.parse().unwrap();
     assert!(verify(&world.vaults, &parsed, world.now()).unwrap().is_sound());

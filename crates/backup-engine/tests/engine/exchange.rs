@@ -269,8 +269,8 @@ async fn what_is_there_is_overwritten_only_where_that_is_said_and_nobody_needs_i
     );
     assert_eq!(
         described(&engine, &id).await.pinned,
-        Some(false),
-        "it is as it was made"
+        Some(true),
+        "what was said of its pin stays"
     );
     let part = exported(&engine, &granular).await;
     engine.evict_one(&granular).await.unwrap();

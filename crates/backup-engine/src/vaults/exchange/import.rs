@@ -47,6 +47,7 @@ pub(crate) fn import(
     if is_pending(id)? {
         return Err(EngineError::InUse(id.to_string()));
     }
+    let mut pin = None;
     let exists = vaults.store.ids()?.contains(id);
     if exists {
         if !options.overwrite {
@@ -56,6 +57,7 @@ pub(crate) fn import(
         for file in &manifest.files {
             copy(candidate, file, &mut io::sink())?;
         }
+        pin = vaults.pins()?.said(id);
         vaults.remove(id)?;
     }
     let mut stage = vaults.store.stage(id)?;
@@ -64,8 +66,13 @@ pub(crate) fn import(
         copy(candidate, file, &mut *kept)?;
         kept.finish()?;
     }
-    vaults.forget_pin(id)?;
+    if pin.is_none() {
+        vaults.forget_pin(id)?;
+    }
     stage.commit(&manifest)?;
+    if let Some(pinned) = pin {
+        vaults.pin(id, pinned)?; // it may have been forgotten while there was none
+    }
     let sound = Verification::new(now, Vec::new());
     vaults.record_verification(id, &sound);
     Ok(manifest.id)

@@ -73,7 +73,7 @@ pub(super) async fn run(
         }
     };
     let done = match staged {
-        Ok(staged) => finish(context, staged, manifest.clone()).await,
+        Ok(staged) => finish(vaults, context, staged, manifest.clone()).await,
         Err(failure) => Err(failure),
     };
     let finished = match done {
@@ -81,11 +81,14 @@ pub(super) async fn run(
         Err(failure) => {
             let reason = failure.cause.to_string();
             log.error(&reason);
-            if context.stop.reason().is_some() {
+            let is_stored = !matches!(failure.result, JobResult::Nothing);
+            if context.stop.reason().is_some() && !is_stored {
                 return Err(failure); // its stage is gone, and nothing is left of it
             }
             metrics.backup_ended(mode, true, 0.0, 0, 0);
-            leave_a_failed_vault(vaults, context, manifest, reason).await;
+            if !is_stored {
+                leave_a_failed_vault(vaults, context, manifest, reason).await;
+            }
             return Err(failure);
         }
     };
@@ -139,7 +142,13 @@ fn znodes_of_the_last(vaults: &Vaults, roots: Option<&Vec<String>>) -> Option<u6
     Some(last.contents.as_ref()?.captured().znodes)
 }
 
-async fn finish(context: &JobContext, staged: Staged, mut manifest: Manifest) -> Result<Manifest, Failure> {
+/// Commits what is staged. A failure has a result where it was stored all the same.
+async fn finish(
+    vaults: &Arc<Vaults>,
+    context: &JobContext,
+    staged: Staged,
+    mut manifest: Manifest,
+) -> Result<Manifest, Failure> {
     context.check_stop()?;
     context.progress.phase("committing");
     let Staged {
@@ -155,11 +164,21 @@ async fn finish(context: &JobContext, staged: Staged, mut manifest: Manifest) ->
     manifest.contents = Some(contents);
     manifest.outcome = outcome;
     manifest.files.extend(files);
-    let text = context.log.text();
+    let (text, vaults) = (context.log.text(), Arc::clone(vaults));
     tokio::task::spawn_blocking(move || {
         add_log(&mut *stage, &mut manifest, &text)?;
-        stage.commit(&manifest)?;
-        Ok(manifest)
+        let Err(error) = stage.commit(&manifest) else {
+            return Ok(manifest);
+        };
+        // The answer alone may have been lost.
+        vaults.changed(&manifest.id);
+        match (vaults.store.manifest(&manifest.id), manifest.contents) {
+            (Ok(_), Some(contents)) => Err(Failure {
+                cause: Cause::Said(format!("{error}; it was stored all the same")),
+                result: JobResult::Backup(Box::new(contents)),
+            }),
+            _ => Err(error.into()),
+        }
     })
     .await?
 }

@@ -18,7 +18,7 @@ use crate::vaults::Vaults;
 use crate::vaults::records::SNAPSHOT;
 use crate::work::context::JobContext;
 use crate::work::failure::Failure;
-use crate::work::result::{PlacedFiles, RestoreResult, RestoredFiles};
+use crate::work::result::{JobResult, PlacedFiles, RestoreResult, RestoredFiles};
 
 /// Places the files of a vault, and has the ensemble begin anew with them.
 pub(super) async fn run(
@@ -36,7 +36,8 @@ pub(super) async fn run(
         .ok_or("restores by files need a storage directory")?;
     progress.phase("verifying");
     let (kept, vault, now) = (Arc::clone(vaults), id.clone(), context.now());
-    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now));
+    let stopped = context.stopped();
+    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now, &stopped));
     let (manifest, opened) = context.unless_stopped(opening).await???;
     let plan = Plan::new(site, &recovery, &manifest, payload).await?;
     if manifest.consistency() == Some(Consistency::Fuzzy) {
@@ -66,14 +67,20 @@ pub(super) async fn run(
         command,
         environment: &recovery.environment,
     };
+    context.permit().may_write()?; // placing takes its time
     restart::run(&command, &recovery.directory, deadline).await?;
     // Backups that were begun before the servers were stopped are of the time before, too.
     let (here, now) = (Arc::clone(site), context.now());
     tokio::task::spawn_blocking(move || here.history.break_off(now)).await??;
     progress.phase("comparing");
     let mut comparing = Comparing::new(context, &opened.records, deadline);
-    compare(site, &mut comparing).await?;
+    let compared = compare(site, &mut comparing).await;
     let Comparing { verified, gone, .. } = comparing;
+    if let Err(Failure { cause, .. }) = compared {
+        let done = plan.placed(verified, gone, Vec::new());
+        let result = JobResult::Restore(Box::new(done));
+        return Err(Failure { cause, result });
+    }
     let mut notes = Vec::new();
     if gone > 0 {
         notes.push(format!(
@@ -179,10 +186,10 @@ async fn place_files(
     let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
     let (vault, file, epoch) = (id.clone(), plan.snapshot.clone(), plan.epoch);
     let (place_at, readme) = (directory.clone(), plan.steps.join("\n") + "\n");
-    let now = context.now();
+    let (now, permit) = (context.now(), context.permit());
     tokio::task::spawn_blocking(move || {
         here.history.break_off(now)?;
-        place(&*store, &vault, &file, &place_at, epoch, &readme)
+        place(&*store, &vault, &file, &place_at, epoch, &readme, &*permit)
     })
     .await??;
     context

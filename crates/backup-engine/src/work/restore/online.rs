@@ -31,8 +31,9 @@ pub(super) async fn run(
     progress.phase("verifying");
     let (kept, here) = (Arc::clone(vaults), Arc::clone(site));
     let (vault, now) = (id.clone(), context.now());
+    let stopped = context.stopped();
     let opening = tokio::task::spawn_blocking(move || {
-        let (manifest, opened) = open_sound(&kept, &vault, now)?;
+        let (manifest, opened) = open_sound(&kept, &vault, now, &stopped)?;
         let znodes = manifest
             .contents
             .as_ref()

@@ -6,11 +6,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use vault_store::{FileName, Reader, VaultId, VaultStore};
+use zk_snapshot::restore::Permit;
 
 use super::private_files;
 use crate::work::failure::Failure;
 
-/// Places the file `name` of a vault, with `readme` beside it and, where the epoch is raised, the files that say so.
+/// Places the file `name` of a vault, with `readme` beside it and, where the epoch is raised, the files that say so. Where `permit` ends before all
+/// of it is written nothing is placed.
 pub(super) fn place(
     store: &dyn VaultStore,
     id: &VaultId,
@@ -18,12 +20,15 @@ pub(super) fn place(
     directory: &Path,
     epoch: Option<i64>,
     readme: &str,
+    permit: &dyn Permit,
 ) -> Result<(), Failure> {
     // All of it appears at once, so that nobody takes what was cut short.
     let new = directory.with_extension("new");
     remove(&new)?;
     fs::DirBuilder::new().mode(0o700).recursive(true).create(&new)?;
     let filled = fill(store, id, name, &new, epoch, readme);
+    // What was placed by whoever has the claim now is left as it is.
+    let filled = filled.and_then(|()| Ok(permit.may_write()?));
     if let Err(failure) = filled {
         remove(&new)?;
         return Err(failure);

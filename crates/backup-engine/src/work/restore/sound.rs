@@ -1,18 +1,20 @@
 //! A vault that is read and checked before anything is written.
 
 use time::OffsetDateTime;
-use vault_store::{Manifest, Outcome, VaultId, verify};
+use vault_store::{Manifest, Outcome, VaultId, verify_while};
 
 use crate::vaults::Vaults;
 use crate::vaults::records::{self, Opened};
 use crate::work::failure::Failure;
-use crate::work::verify::thorough;
+use crate::work::stop::Stopped;
+use crate::work::verify::{Step, thorough};
 
-/// The records of a vault that was read and checked.
+/// The records of a vault that was read and checked. `stopped` is asked between two frames.
 pub(in crate::work) fn open_sound(
     vaults: &Vaults,
     id: &VaultId,
     now: OffsetDateTime,
+    stopped: &dyn Fn() -> Result<(), Stopped>,
 ) -> Result<(Manifest, Opened), Failure> {
     let store = &*vaults.store;
     let manifest = store.manifest(id)?;
@@ -20,17 +22,25 @@ pub(in crate::work) fn open_sound(
     if let Outcome::Failed { reason } = &manifest.outcome {
         return Err(format!("backup {id} failed and holds nothing to restore: {reason}").into());
     }
+    let mut why = None;
+    let mut go_on = |_: Step| {
+        why = stopped().err();
+        why.is_none()
+    };
     // What lies deeper than checksums is looked for where something was found before.
     let before = store.verification(id)?;
-    let result = match before.is_some_and(|before| !before.is_sound()) {
-        true => thorough(store, id, now, &mut |_| true)?,
-        false => None,
+    let is_thorough = before.is_some_and(|before| !before.is_sound());
+    let result = match is_thorough {
+        true => thorough(store, id, now, &mut go_on)?,
+        false => verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?,
     };
-    let result = match result {
-        Some(result) => result,
-        None => verify(store, id, now)?,
+    let Some(result) = result else {
+        return Err(why.unwrap_or(Stopped::Ending).into());
     };
-    vaults.record_verification(id, &result);
+    match is_thorough {
+        true => vaults.record_verification(id, &result),
+        false => vaults.record_checksums(id, &result),
+    }
     for damage in result
         .damage
         .iter()

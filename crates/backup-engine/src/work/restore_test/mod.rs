@@ -1,14 +1,17 @@
 //! A restore for a test: to a place of its own, and compared with the backup znode by znode.
 
+mod bounded;
 mod compare;
 mod scratch;
 
 use std::sync::Arc;
 
 use vault_store::{Tested, VaultId};
+use zk_snapshot::archive::RecordSource;
 use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 use zk_snapshot::tree::MemoryTree;
 
+use self::bounded::Bounded;
 use self::compare::{Compared, compare};
 use self::scratch::{Scratch, sweep};
 use super::context::JobContext;
@@ -21,7 +24,7 @@ use crate::requests::RestoreTestPayload;
 use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::vaults::records::Opened;
-use crate::{RestoreTestPlace, TestEnsemble};
+use crate::{InvalidRequest, RestoreTestPlace, TestEnsemble};
 
 const IN_MEMORY: &str = "memory";
 
@@ -30,6 +33,8 @@ struct Proof {
     report: RestoreReport,
     compared: Compared,
     place: String,
+    /// Whether it has left nothing where it was restored to.
+    removed: Result<(), Cause>,
 }
 
 /// Restores a vault for a test, and records what came of it.
@@ -59,8 +64,8 @@ async fn prove(
     let _held = vaults.hold(&id);
     let begun = context.now();
     progress.phase("verifying");
-    let (kept, vault) = (Arc::clone(vaults), id.clone());
-    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun));
+    let (kept, vault, asked) = (Arc::clone(vaults), id.clone(), Arc::clone(stop));
+    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun, &|| asked.check()));
     let (manifest, opened) = opening.await??;
     let test = Test {
         site,
@@ -74,15 +79,17 @@ async fn prove(
             return Err(Cause::from("no ensemble is set for tests of restores").into());
         }
         (RestoreTestPlace::Memory, _) => {
-            let fits = site.checks.tests.check_memory(&manifest);
+            let tests = &site.checks.tests;
+            let fits = tests.check_memory(&manifest);
             fits.map_err(|error| error.to_string())?;
-            test.in_memory().await?
+            test.in_memory(&id, tests.memory).await?
         }
     };
     let Proof {
         report,
         compared,
         place,
+        removed,
     } = proof;
     let mut difference = compared.told();
     if difference.is_none() && compared.counters_behind > report.counters_left {
@@ -120,12 +127,15 @@ async fn prove(
         counters_left: report.counters_left,
         failures: report.failures,
     }));
-    match difference {
+    let cause = match difference {
+        None => removed.err(),
+        Some(what) => Some(Cause::Said(format!(
+            "the restore of backup {id} was not exact: {what}"
+        ))),
+    };
+    match cause {
         None => Ok(result),
-        Some(what) => Err(Failure {
-            cause: Cause::Said(format!("the restore of backup {id} was not exact: {what}")),
-            result,
-        }),
+        Some(cause) => Err(Failure { cause, result }),
     }
 }
 
@@ -137,16 +147,25 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    async fn in_memory(&self) -> Result<Proof, Failure> {
+    /// The manifest said that it fits; what is read may say otherwise.
+    async fn in_memory(&self, id: &VaultId, allowed: u64) -> Result<Proof, Failure> {
         let ensemble = MemoryEnsemble::new(Arc::new(MemoryTree::new()));
-        let restoring = self.restore(&ensemble);
-        let report = self.unless_stopped(restoring).await?;
+        let records = Arc::new(Bounded::new(Arc::clone(&self.opened.records), allowed));
+        let restoring = self.restore(Arc::clone(&records) as _, &ensemble, self.options());
+        let restored = self.unless_stopped(restoring).await;
+        if let Some(needs) = records.above() {
+            let id = id.clone();
+            let error = InvalidRequest::TooLargeForMemory { id, needs, allowed };
+            return Err(error.to_string().into());
+        }
+        let report = restored?;
         let comparing = self.compare(&ensemble);
         let compared = self.unless_stopped(comparing).await?;
         Ok(Proof {
             report,
             compared,
             place: IN_MEMORY.to_owned(),
+            removed: Ok(()),
         })
     }
 
@@ -158,21 +177,33 @@ impl Test<'_> {
         progress.phase("sweeping");
         sweep(place, self.stop.jobs(), log).await?;
         let scratch = Scratch::make(place, &job.id, to.never.as_deref()).await?;
-        let done = self.unless_stopped(self.in_scratch(&scratch)).await;
+        let done = self.unless_stopped(self.in_scratch(&scratch, to.is_live)).await;
         progress.phase("removing");
         let removed = scratch.remove().await;
+        if let Err(why) = &removed {
+            log.error(&why.to_string());
+        }
         let (report, compared) = done?;
-        removed?;
         Ok(Proof {
             report,
             compared,
             place: place.name(),
+            removed,
         })
     }
 
-    async fn in_scratch(&self, scratch: &Scratch<'_>) -> Result<(RestoreReport, Compared), Cause> {
+    async fn in_scratch(
+        &self,
+        scratch: &Scratch<'_>,
+        is_live: bool,
+    ) -> Result<(RestoreReport, Compared), Cause> {
+        let mut options = self.options();
+        if is_live {
+            options.permit = self.context.permit();
+        }
         let client = scratch.connect().await?;
-        let report = self.restore(&client).await;
+        let records = Arc::clone(&self.opened.records);
+        let report = self.restore(records, &client, options).await;
         Box::new(client).close().await;
         let report = report?;
         let client = scratch.connect().await?;
@@ -181,15 +212,23 @@ impl Test<'_> {
         Ok((report, compared?))
     }
 
-    async fn restore(&self, client: &dyn Client) -> Result<RestoreReport, Cause> {
-        self.context.progress.phase("restoring");
-        let options = RestoreOptions {
+    fn options(&self) -> RestoreOptions {
+        RestoreOptions {
             sequence_limit: self.site.sequence_limit,
             counters_known: self.opened.counters_known,
             now: self.context.now().unix_timestamp() * 1_000,
             ..RestoreOptions::default()
-        };
-        Ok(restore(Arc::clone(&self.opened.records), client, &options).await?)
+        }
+    }
+
+    async fn restore(
+        &self,
+        records: Arc<dyn RecordSource>,
+        client: &dyn Client,
+        options: RestoreOptions,
+    ) -> Result<RestoreReport, Cause> {
+        self.context.progress.phase("restoring");
+        Ok(restore(records, client, &options).await?)
     }
 
     async fn compare(&self, client: &dyn Client) -> Result<Compared, Cause> {

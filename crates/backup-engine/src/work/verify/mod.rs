@@ -94,7 +94,8 @@ struct Run {
 }
 
 impl Run {
-    /// Those that were not verified for longest, until `share` of all bytes is done; one at least.
+    /// Those that were not verified for longest, until `share` of all bytes is done. What could not be read counts as done, but one at least is
+    /// verified: one that can never be read keeps none of the others from it.
     fn some(&mut self, share: Share) -> Result<(), Cause> {
         let mut all = self.vaults.all_anew().map_err(EngineError::from)?;
         all.retain(|stored| stored.manifest.is_ok() || stored.damage.is_some());
@@ -104,17 +105,18 @@ impl Run {
         let mut gone_through = 0;
         let mut passing = None;
         for stored in all {
-            if gone_through >= wanted && gone_through > 0 {
+            if gone_through >= wanted && self.done.vaults > 0 {
                 break;
             }
             match self.one(&stored.id) {
-                Ok(()) => gone_through += stored.bytes.max(1),
+                Ok(()) => gone_through += stored.bytes,
                 Err(Cause::Engine(EngineError::BackupNotFound(_))) => {} // evicted meanwhile
                 Err(stopped @ Cause::Stopped(_)) => return Err(stopped),
                 Err(cause) => {
                     let why = format!("backup {} could not be verified: {cause}", stored.id);
                     self.context.log.error(&why);
                     passing.get_or_insert(why);
+                    gone_through += stored.bytes;
                 }
             }
         }

@@ -7,7 +7,7 @@ use vault_store::{
 use vault_store::{VaultId, VaultStore, Verification, verify_while};
 use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
 use zk_snapshot::capture::AclIndex;
-use zk_snapshot::files::SnapshotFile;
+use zk_snapshot::files::{Fault, SnapshotFile};
 
 use crate::EngineError;
 use crate::vaults::records::{self, ACLS, AMENDMENTS, ARCHIVE, Opened, SNAPSHOT};
@@ -25,7 +25,8 @@ pub(crate) enum Step {
 
 /// Compares every byte of a vault with its checksums; where these are right, decodes every frame, and compares what is in it with what
 /// the vault says it holds: counts, the order of parents, ACLs, and of a snapshot all that a server would find at its start. `go_on` says between two
-/// frames whether to go on; `None` if not. Blocks. Holds some thirty bytes for each znode.
+/// frames whether to go on; `None` if not. Of a sealed vault that cannot be opened the checksums are all that is compared, and what was found in it
+/// before, which may lie deeper, is told again. Blocks. Holds some thirty bytes for each znode.
 ///
 /// # Errors
 /// Those of a storage that cannot be read just now. Damage is no error but the result.
@@ -44,6 +45,14 @@ pub(crate) fn thorough(
     }
     let manifest = store.manifest(id)?;
     if matches!(manifest.outcome, Outcome::Failed { .. }) {
+        return Ok(Some(found));
+    }
+    if manifest.sealed.is_some() {
+        if found.is_sound()
+            && let Some(before) = store.verification(id)?
+        {
+            found.damage = before.damage;
+        }
         return Ok(Some(found));
     }
     let mut check = Check {
@@ -70,7 +79,9 @@ impl Check<'_> {
         index_is_sound: bool,
     ) -> Result<bool, EngineError> {
         if let Some(Contents::Transactional(of)) = &self.manifest.contents {
-            self.load(of)?;
+            if !self.load(of, go_on)? {
+                return Ok(false);
+            }
             if of.taken_from.old_names > 0 {
                 return Ok(true); // clients cannot be sent these names, and records have none of them
             }
@@ -231,18 +242,24 @@ impl Check<'_> {
         }
     }
 
-    /// Loads the snapshot as a server does it.
-    fn load(&mut self, of: &Transactional) -> Result<(), EngineError> {
+    /// Loads the snapshot as a server does it, unless it is not to go on: whether it did.
+    fn load(&mut self, of: &Transactional, go_on: &mut dyn FnMut(Step) -> bool) -> Result<bool, EngineError> {
         let Some(name) = self.snapshot().map(|snapshot| snapshot.name.clone()) else {
             self.note(SNAPSHOT, None, "there is no snapshot");
-            return Ok(());
+            return Ok(true);
         };
+        if !go_on(Step::Decoded(0)) {
+            return Ok(false);
+        }
         let file = Reader::new(self.store.open(&self.manifest.id, &name)?);
         let loaded = match SnapshotFile::over(name.as_str(), file).load() {
             Ok(loaded) => loaded,
+            Err(error) if matches!(error.fault, Fault::Io(_)) => {
+                return Err(EngineError::Storage(error.into()));
+            }
             Err(error) => {
                 self.note(name.to_string(), None, error.to_string());
-                return Ok(());
+                return Ok(true);
             }
         };
         if loaded.digest_agrees == Some(false) {
@@ -265,6 +282,6 @@ impl Check<'_> {
             let what = "its znodes are not of the kinds that were written";
             self.note(name.to_string(), None, what);
         }
-        Ok(())
+        Ok(true)
     }
 }
