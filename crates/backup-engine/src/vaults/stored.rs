@@ -94,6 +94,15 @@ impl Stored {
         }
     }
 
+    /// With what was recorded of it, and the damage that this tells.
+    pub(super) fn with_record(self, verification: Option<Verification>) -> Self {
+        Self {
+            damage: verification.as_ref().and_then(spoiled),
+            verification,
+            ..self
+        }
+    }
+
     /// Without the list of files, which is as long as the backup is large.
     pub(super) fn without_files(mut self) -> Self {
         if let Ok(manifest) = &mut self.manifest {
@@ -152,14 +161,17 @@ pub(super) fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
 
 fn damage(store: &dyn VaultStore, manifest: &Manifest, verified: Option<&Verification>) -> Option<String> {
     verified
-        .and_then(records::spoiling)
-        .map(|damage| {
-            let place = damage
-                .frame
-                .map_or(String::new(), |frame| format!(" in frame {frame}"));
-            format!("{} is damaged{place}: {}", damage.file, damage.what)
-        })
+        .and_then(spoiled)
         .or_else(|| wrong_length(store, manifest))
+}
+
+/// What keeps a vault from being restored, of what a check found.
+fn spoiled(verified: &Verification) -> Option<String> {
+    let damage = records::spoiling(verified)?;
+    let place = damage
+        .frame
+        .map_or(String::new(), |frame| format!(" in frame {frame}"));
+    Some(format!("{} is damaged{place}: {}", damage.file, damage.what))
 }
 
 /// What can be seen without reading everything: a file that is missing, cut, or longer than it was.
