@@ -12,12 +12,11 @@ use crate::SettingsError;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store and S3 call a mistake, and the setting that it is in.
-const MISTAKES: [(&str, &str); 8] = [
+const MISTAKES: [(&str, &str); 7] = [
     ("the key id is not known", "S3_KEY_ID"),
     ("the secret is not that of the key id", "S3_KEY_SECRET"),
     ("there is no such bucket", "S3_BUCKET"),
-    ("AuthorizationHeaderMalformed", "S3_REGION"),
-    ("PermanentRedirect", "S3_REGION"),
+    ("the region is not that of the bucket", "S3_REGION"),
     ("the credentials may not do this", "S3_KEY_ID"),
     ("the clock of this machine is off", "S3_ENABLED"),
     ("certificate", "S3_CERTS_PATH, S3_SSL_VERIFY"),

@@ -79,16 +79,25 @@ impl State {
     }
 }
 
-/// Looks at everything anew, however long that takes; nobody waits for it. So many are looked `at_once`.
-pub(super) fn all_anew(store: &dyn VaultStore, at_once: usize) -> Result<Vec<Arc<Stored>>, StoreError> {
-    let ids = store.ids()?;
-    let share = ids.len().div_ceil(at_once).max(1);
-    let look_at = |ids: &[VaultId]| -> Vec<_> { ids.iter().filter_map(|id| look(store, id)).collect() };
-    let looked = thread::scope(|scope| {
-        let shares = ids.chunks(share).map(|ids| scope.spawn(move || look_at(ids)));
-        let shares: Vec<_> = shares.collect();
-        let looked: Result<Vec<_>, _> = shares.into_iter().map(ScopedJoinHandle::join).collect();
-        looked.map_err(|_| StoreError::failed("the vaults", true, "looking at them failed"))
-    })?;
+/// Looks at everything anew, however long that takes; nobody waits for it. So many `at_a_time`.
+pub(super) fn all_anew(store: &dyn VaultStore, at_a_time: usize) -> Result<Vec<Arc<Stored>>, StoreError> {
+    let looked = at_once(&store.ids()?, at_a_time, |id| look(store, id))?;
     Ok(looked.into_iter().flatten().map(Arc::new).collect())
+}
+
+/// What `ask` answers of each, in their order; so many are asked for `at_a_time`.
+pub(super) fn at_once<T: Send>(
+    ids: &[VaultId],
+    at_a_time: usize,
+    ask: impl Fn(&VaultId) -> T + Sync,
+) -> Result<Vec<T>, StoreError> {
+    let share = ids.len().div_ceil(at_a_time).max(1);
+    let ask_of = &|ids: &[VaultId]| -> Vec<T> { ids.iter().map(&ask).collect() };
+    let answers = thread::scope(|scope| {
+        let shares = ids.chunks(share).map(|ids| scope.spawn(move || ask_of(ids)));
+        let shares: Vec<_> = shares.collect();
+        let answers: Result<Vec<_>, _> = shares.into_iter().map(ScopedJoinHandle::join).collect();
+        answers.map_err(|_| StoreError::failed("the vaults", true, "looking at them failed"))
+    })?;
+    Ok(answers.into_iter().flatten().collect())
 }

@@ -1,7 +1,7 @@
 //! What can be told of one vault without reading all of it.
 
 use time::OffsetDateTime;
-use vault_store::{Damage, FORMAT_VERSION, Manifest, StoreError, VaultId, VaultStore, Verification};
+use vault_store::{FORMAT_VERSION, Manifest, StoreError, VaultId, VaultStore, Verification};
 
 use super::records;
 
@@ -94,6 +94,15 @@ impl Stored {
         }
     }
 
+    /// With what was recorded of it, and the damage that this tells.
+    pub(super) fn with_record(self, verification: Option<Verification>) -> Self {
+        Self {
+            damage: verification.as_ref().and_then(spoiled),
+            verification,
+            ..self
+        }
+    }
+
     /// Without the list of files, which is as long as the backup is large.
     pub(super) fn without_files(mut self) -> Self {
         if let Ok(manifest) = &mut self.manifest {
@@ -155,16 +164,19 @@ fn damage(
     manifest: &Manifest,
     verified: Option<&Verification>,
 ) -> Result<Option<String>, StoreError> {
-    match verified.and_then(records::spoiling) {
-        Some(damage) => {
-            let place = damage
-                .frame
-                .map_or(String::new(), |frame| format!(" in frame {frame}"));
-            let Damage { file, what, .. } = damage;
-            Ok(Some(format!("{file} is damaged{place}: {what}")))
-        }
+    match verified.and_then(spoiled) {
         None => wrong_length(store, manifest),
+        spoiled => Ok(spoiled),
     }
+}
+
+/// What keeps a vault from being restored, of what a check found.
+fn spoiled(verified: &Verification) -> Option<String> {
+    let damage = records::spoiling(verified)?;
+    let place = damage
+        .frame
+        .map_or(String::new(), |frame| format!(" in frame {frame}"));
+    Some(format!("{} is damaged{place}: {}", damage.file, damage.what))
 }
 
 /// What can be seen without reading everything: a file that is missing, cut, or longer than it was.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
@@ -10,12 +11,15 @@ use super::locked;
 use super::place::Place;
 use super::sealed::{Head, Sealed};
 use super::told::{is_missing, told};
+use crate::manifest::MAX_MANIFEST;
 use crate::{StoreError, VaultId};
 
 /// So many manifests are read at a time that were not known.
 const AT_ONCE: usize = 64;
 /// Larger manifests are read when they are asked for.
 const SMALL: u64 = 1 << 20;
+/// Larger ones are not read: more than any manifest has, with a line about it.
+const LARGEST: u64 = (MAX_MANIFEST + (1 << 10)) as u64;
 /// So many bytes of manifests are kept at most, and at least half as many, those of the latest vaults.
 const KEPT: u64 = 64 << 20;
 
@@ -88,10 +92,14 @@ impl Known {
         let key = place.manifest(id);
         let read = async {
             let found = place.objects().get(&key).await?;
-            let tag = tag(&found.meta);
-            Ok((tag, found.bytes().await?))
+            let (tag, size) = (tag(&found.meta), found.meta.size);
+            let bytes = match size {
+                0..=LARGEST => found.bytes().await?,
+                _ => Bytes::new(),
+            };
+            Ok((tag, size, bytes))
         };
-        let (tag, bytes) = match read.await {
+        let (tag, size, bytes) = match read.await {
             Ok(found) => found,
             Err(error) if is_missing(&error) => {
                 self.forget(id);
@@ -103,7 +111,8 @@ impl Known {
             Some(found) => found,
             None => (only_stage(place, id).await?, &bytes[..]),
         };
-        let sealed = Arc::new(Sealed::read(id, head, text, bytes.len() as u64));
+        // One that is too large was not read, and is as damaged as one without its first line.
+        let sealed = Arc::new(Sealed::read(id, head, text, size));
         let mut state = locked(&self.0);
         if state.removals == removals {
             let kept = sealed.is_sound().then(|| Arc::clone(&sealed));

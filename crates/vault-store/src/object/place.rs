@@ -17,6 +17,8 @@ use crate::{FileName, StoreError, VaultId};
 
 /// The threads make requests and hash what they send.
 const THREADS: usize = 2;
+/// What is read whole has no more bytes: notes, and what was recorded of vaults.
+const LARGEST: u64 = 64 << 20;
 /// So many objects are deleted at a time.
 const DELETIONS: usize = 16;
 
@@ -182,12 +184,26 @@ impl Place {
         })
     }
 
-    /// The bytes of an object; `None` if there is none.
+    /// The bytes of an object; `None` if there is none. One of more than 64 MiB is none of ours, and is not read.
     pub(super) fn get(&self, key: Path) -> Result<Option<bytes::Bytes>, StoreError> {
         let objects = self.objects();
         self.wait(async move {
-            let bytes = async { objects.get(&key).await?.bytes().await };
-            match bytes.await {
+            let bytes = async {
+                let found = objects.get(&key).await?;
+                match found.meta.size {
+                    0..=LARGEST => found.bytes().await.map(Ok),
+                    bytes => Ok(Err(bytes)),
+                }
+            };
+            let bytes = match bytes.await {
+                Ok(Err(bytes)) => {
+                    let what = format!("it has {bytes} bytes, and {LARGEST} are read");
+                    return Err(StoreError::failed(&key, false, what));
+                }
+                Ok(Ok(bytes)) => Ok(bytes),
+                Err(error) => Err(error),
+            };
+            match bytes {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if is_missing(&error) => Ok(None),
                 Err(error) => Err(told(&key, &error)),

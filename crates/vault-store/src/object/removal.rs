@@ -74,30 +74,36 @@ pub(super) fn sweep(vaults: &ObjectVaults, now: OffsetDateTime) -> Result<Vec<St
         Ok(newest)
     })?;
     let oldest = (now - SWEPT_AFTER).unix_timestamp();
-    let old = newest.into_iter().filter(|(_, latest)| *latest < oldest);
-    let old: Vec<_> = old.map(|(stage, _)| stage).collect();
+    let is_old = |(_, latest): &(&(VaultId, String), &i64)| **latest < oldest;
+    let old: Vec<_> = newest.iter().filter(is_old).map(|(stage, _)| stage).collect();
     if old.is_empty() {
         return Ok(Vec::new());
     }
     // So that the manifests are read many at a time.
     vaults.ids()?;
-    let mut swept = Vec::new();
+    let (mut swept, mut failed) = (Vec::new(), None);
     for (id, stage) in old {
-        let is_ours = locked(&vaults.staging).get(&id) == Some(&stage);
-        let belongs = match vaults.head(&id) {
-            Ok(head) => head.stage.is_empty() || head.stage == stage,
+        let is_ours = locked(&vaults.staging).get(id) == Some(stage);
+        let belongs = match vaults.head(id) {
+            // Where its own files are not there, what it names is not to be relied on: any of them may be its.
+            Ok(head) => head.stage == *stage || !newest.contains_key(&(id.clone(), head.stage)),
             Err(StoreError::NotFound(_)) => false,
             Err(error) => return Err(error),
         };
         if is_ours || belongs {
             continue;
         }
-        let (objects, prefix) = (vaults.place.objects(), vaults.place.stage(&id, &stage));
-        swept.push(prefix.to_string());
-        vaults.place.wait(async move {
+        let (objects, prefix) = (vaults.place.objects(), vaults.place.stage(id, stage));
+        let name = prefix.to_string();
+        let deleted = vaults.place.wait(async move {
             let deleted = delete_below(&*objects, &prefix).await;
             deleted.map_err(|error| told(&prefix, &error))
-        })?;
+        });
+        match deleted {
+            Ok(()) => swept.push(name),
+            // The others are swept all the same.
+            Err(error) => drop(failed.get_or_insert(error)),
+        }
     }
-    Ok(swept)
+    failed.map_or(Ok(swept), Err)
 }

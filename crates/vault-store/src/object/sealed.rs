@@ -13,7 +13,7 @@ use crate::{MANIFEST, Manifest, StoreError, VaultId};
 pub(super) struct Head {
     /// Where the files are.
     pub(super) stage: String,
-    /// SHA-256 of what follows the line.
+    /// SHA-256 of the stage, a line break, and what follows this line.
     sha256: String,
 }
 
@@ -36,13 +36,22 @@ pub(super) fn seal(stage: &str, manifest: &Manifest) -> Result<Vec<u8>, StoreErr
     let text = manifest.to_bytes()?;
     let head = Head {
         stage: stage.to_owned(),
-        sha256: hex(&Sha256::digest(&text)),
+        sha256: checksum(stage, &text),
     };
     let mut bytes =
         serde_json::to_vec(&head).map_err(|error| StoreError::failed(&manifest.id, false, error))?;
     bytes.push(b'\n');
     bytes.extend(text);
     Ok(bytes)
+}
+
+/// A line that names another stage than the one that was written is as damaged as what follows it.
+fn checksum(stage: &str, text: &[u8]) -> String {
+    let hash = Sha256::new()
+        .chain_update(stage)
+        .chain_update(b"\n")
+        .chain_update(text);
+    hex(&hash.finalize())
 }
 
 impl Head {
@@ -62,12 +71,12 @@ impl Head {
 
 impl Sealed {
     pub(super) fn read(id: &VaultId, head: Head, text: &[u8], bytes: u64) -> Self {
-        let manifest = match hex(&Sha256::digest(text)) == head.sha256 {
+        let manifest = match checksum(&head.stage, text) == head.sha256 {
             true => Manifest::parse(id, text),
             false => Err(StoreError::damaged(
                 id,
                 MANIFEST,
-                "its SHA-256 differs from the one recorded in its first line",
+                "its SHA-256 and that of its stage differ from the one recorded in its first line",
             )),
         };
         let sum = |manifest: &Manifest| manifest.files.iter().map(|file| file.bytes).sum();

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::locked;
 use super::place::{Place, delete_below};
@@ -32,7 +33,8 @@ pub(super) struct ObjectStage {
     token: String,
     staged: Staged,
     over: Arc<AtomicBool>,
-    begun: Instant,
+    /// Of the time that the machine is up, suspended or not.
+    begun: Duration,
     /// Whether its objects are those of a vault, or may be.
     keep: bool,
 }
@@ -57,7 +59,7 @@ impl ObjectStage {
             token,
             staged: Staged::new(id),
             over: Arc::default(),
-            begun: Instant::now(),
+            begun: uptime(),
             keep: false,
         })
     }
@@ -74,7 +76,7 @@ impl Stage for ObjectStage {
     fn commit(mut self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
         self.staged.check(manifest)?;
         let bytes = seal(&self.token, manifest)?;
-        if self.begun.elapsed() > LIMIT {
+        if uptime().saturating_sub(self.begun) > LIMIT {
             let what = "it took longer than 20 hours, and may be swept";
             return Err(StoreError::failed(&self.id, false, what));
         }
@@ -95,6 +97,15 @@ impl Stage for ObjectStage {
             Committed::Unknown(error) => Err(error),
         }
     }
+}
+
+/// Since the machine was started, with the time that it was suspended.
+fn uptime() -> Duration {
+    let since = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        since.tv_sec.try_into().unwrap_or_default(),
+        since.tv_nsec.try_into().unwrap_or_default(),
+    )
 }
 
 /// What came of a commit.
@@ -121,9 +132,16 @@ async fn put_manifest(
         let Err(error) = put else {
             return Committed::Ours;
         };
-        let there = async { objects.get(key).await?.bytes().await };
+        let there = async {
+            let found = objects.get(key).await?;
+            // Ours has as many bytes.
+            match found.meta.size == bytes.content_length() as u64 {
+                true => found.bytes().await.map(Some),
+                false => Ok(None),
+            }
+        };
         match there.await {
-            Ok(there) => match Head::split(&there) {
+            Ok(there) => match there.as_deref().and_then(Head::split) {
                 Some((head, _)) if head.stage == token => return Committed::Ours,
                 _ => return Committed::Not(StoreError::AlreadyExists(id.clone())),
             },

@@ -15,6 +15,8 @@ pub(super) fn is_missing(error: &Error) -> bool {
         )
 }
 
+const WRONG_REGION: &str = "the region is not that of the bucket";
+
 /// Tells what failed, and whether the same may succeed later.
 pub(super) fn told(what: impl Display, error: &Error) -> StoreError {
     let text = with_cause(error);
@@ -36,6 +38,9 @@ pub(super) fn told(what: impl Display, error: &Error) -> StoreError {
         "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted" => {
             ("the storage is busy", true)
         }
+        "AuthorizationHeaderMalformed" | "PermanentRedirect" => (WRONG_REGION, false),
+        // As some answer who was asked in another region than theirs.
+        _ if text.contains("Received redirect without LOCATION") => (WRONG_REGION, false),
         _ if text.contains("invalid peer certificate") => {
             ("the certificate of the server is not trusted", false)
         }
@@ -77,9 +82,18 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> Option<&'a str> {
     Some(rest.split_once(end)?.0)
 }
 
-/// Whether a deletion was refused because the object is under retention or a legal hold.
+/// Whether a deletion was refused because the object is under retention or a legal hold. Only the server's own words tell it: buckets and keys
+/// are named as people like.
 pub(super) fn is_retained(error: &Error) -> bool {
-    let text = error.to_string().to_lowercase();
+    let text = error.to_string();
+    let Some(400 | 403 | 409) = status(&text) else {
+        return false;
+    };
+    let code = between(&text, "<Code>", "<").unwrap_or_default();
+    let message = between(&text, "<Message>", "<").unwrap_or_default();
+    let words = message.split_whitespace().filter(|word| !word.contains("arn:"));
+    let said: Vec<_> = std::iter::once(code).chain(words).collect();
+    let said = said.join(" ").to_lowercase();
     [
         "object lock",
         "objectlock",
@@ -89,5 +103,66 @@ pub(super) fn is_retained(error: &Error) -> bool {
         "immutable",
     ]
     .iter()
-    .any(|word| text.contains(word))
+    .any(|word| said.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a request fails whose URL has these words.
+    fn failed(answer: &str) -> Error {
+        let url = "https://s3.example/retention/immutable/manifests/20261123T140000.json";
+        Error::Generic {
+            store: "S3",
+            source: format!("Error performing DELETE {url} in 1ms - {answer}").into(),
+        }
+    }
+
+    fn refused(status: &str, code: &str, message: &str) -> Error {
+        failed(&format!(
+            "Server returned non-2xx status code: {status}: <Error><Code>{code}</Code><Message>{message}</Message></Error>"
+        ))
+    }
+
+    #[test]
+    fn a_failed_deletion_where_something_is_named_retention_is_not_one_that_is_retained() {
+        let denied = "User: arn:aws:iam::1:user/retention is not authorized to perform: s3:DeleteObject on \
+                      arn:aws:s3:::immutable-backups/retention";
+        for error in [
+            failed("HTTP error: connection closed before message completed"),
+            refused("403 Forbidden", "AccessDenied", "Access Denied"),
+            refused("403 Forbidden", "AccessDenied", denied),
+            refused("503 Service Unavailable", "SlowDown", "look at the retention"),
+        ] {
+            assert!(!is_retained(&error), "{error}");
+        }
+        for error in [
+            refused(
+                "403 Forbidden",
+                "AccessDenied",
+                "Access Denied because object protected by object lock.",
+            ),
+            refused(
+                "400 Bad Request",
+                "InvalidRequest",
+                "Object is WORM protected and cannot be overwritten",
+            ),
+            refused("409 Conflict", "ObjectImmutable", "no"),
+        ] {
+            assert!(is_retained(&error), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_region_does_not_pass() {
+        let redirect =
+            "Received redirect without LOCATION, this normally indicates an incorrectly configured region";
+        let error = told("manifests", &failed(redirect));
+        assert!(
+            !error.is_transient() && error.to_string().contains("the region is not that of the bucket"),
+            "{error}"
+        );
+        assert!(told("manifests", &failed("HTTP error: timed out")).is_transient());
+    }
 }
