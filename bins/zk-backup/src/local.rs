@@ -44,8 +44,15 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         );
         return Err(Failure::usage(why));
     }
+    check_owner(directory)?;
+    if !FsStore::is_at(directory).map_err(|error| not_opened(directory, &error))? {
+        return Err(Failure::usage(format!(
+            "{} is no storage of a server: there is no backup in it, and no server has used it",
+            directory.display()
+        )));
+    }
     let Use::Work { waiting_too } = purpose else {
-        let store = FsStore::open(directory).map_err(|error| not_opened(directory, &error))?;
+        let store = FsStore::open_existing(directory).map_err(|error| not_opened(directory, &error))?;
         let settings = settings(directory, zookeeper)?;
         let mut builder = match zookeeper {
             Some(_) => Engine::builder(Arc::new(ensemble(&settings))),
@@ -57,7 +64,6 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         let engine = builder.vaults(Arc::new(store)).build();
         return begin(engine.map_err(|error| engine_failed(directory, &error))?, None);
     };
-    check_owner(directory)?;
     let settings = settings(directory, zookeeper)?;
     let engine = zk_backup_daemon::builder(&settings)
         .and_then(|builder| {
@@ -161,7 +167,7 @@ fn check_owner(directory: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{} belongs to the user {}, and what is written here would be closed to its server: run this as that user (sudo -u '#{}')",
+        "{} belongs to the user {}, and what another user writes there would be closed to its server: run this as that user (sudo -u '#{}')",
         directory.display(),
         storage.uid(),
         storage.uid(),
@@ -220,5 +226,27 @@ impl Ensemble for Nobody {
 
     async fn probe(&self) -> ZooKeeperHealth {
         ZooKeeperHealth::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_that_is_no_storage_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("notes.txt");
+        fs::write(&file, b"mine").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        for purpose in [Use::Look, Use::Work { waiting_too: true }] {
+            let refused = open(directory.path(), None, purpose).err().unwrap();
+            assert_eq!(refused.exit, Exit::Usage);
+            assert!(refused.message.contains("is no storage"), "{}", refused.message);
+        }
+        let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode, fs::read_dir(directory.path()).unwrap().count()), (0o644, 1));
     }
 }
