@@ -127,12 +127,18 @@ fn a_storage_is_looked_into_as_it_is() {
     fs::set_permissions(&note, fs::Permissions::from_mode(0o644)).unwrap();
     let error = FsStore::open_existing(directory.path()).unwrap_err().to_string();
     assert!(error.contains("it is no storage"), "{error}");
-    assert_eq!((mode(&note), fs::read_dir(directory.path()).unwrap().count()), (0o644, 1));
+    assert_eq!(
+        (mode(&note), fs::read_dir(directory.path()).unwrap().count()),
+        (0o644, 1)
+    );
 
     let storage = directory.path().join("storage");
     let store = FsStore::open(&storage).unwrap();
     put(&store, &id());
-    assert!(matches!(FsStore::open_existing(&storage), Err(StoreError::Locked(_))));
+    assert!(matches!(
+        FsStore::open_existing(&storage),
+        Err(StoreError::Locked(_))
+    ));
     drop(store);
     fs::write(storage.join(".staging/half"), b"").unwrap();
     fs::set_permissions(&storage, fs::Permissions::from_mode(0o755)).unwrap();
