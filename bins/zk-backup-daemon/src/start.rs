@@ -57,6 +57,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         log::info!("{encryption}");
     }
     let engine = builder(&settings)?.build()?;
+    if let Err(error) = engine.forget_overruled_policies().await {
+        log::warn!("whether policies were overruled is not known: {error}");
+    }
     let address = std::net::SocketAddr::new(settings.address, settings.port);
     let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
         address: address.to_string(),

@@ -254,3 +254,28 @@ async fn pins_that_could_not_be_kept_or_read_evict_nothing() {
     let info = described(&engine, &old).await;
     assert!(info.pinned.is_none() && !info.is_evictable() && info.is_valid());
 }
+
+/// A setting that changes overrules what was set before it, for good.
+#[tokio::test]
+async fn what_was_overruled_does_not_come_back_with_an_earlier_setting() {
+    let world = World::new();
+    let started = async |setting| {
+        let engine = world.start_with(with_setting(setting)).engine;
+        engine.forget_overruled_policies().await.unwrap();
+        engine
+    };
+    let engine = started("9y/delete").await;
+    engine.set_policies(for_full("2/delete"), false).await.unwrap();
+    assert_eq!(
+        counting(&started("9y/delete").await).await,
+        ("2/delete".to_owned(), true)
+    );
+    assert_eq!(
+        counting(&started("8y/delete").await).await,
+        ("8y/delete".to_owned(), false)
+    );
+    assert_eq!(
+        counting(&started("9y/delete").await).await,
+        ("9y/delete".to_owned(), false)
+    );
+}
