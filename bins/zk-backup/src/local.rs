@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_engine::{Client, Engine, EngineError, Ensemble, ZooKeeperEnsemble};
+use backup_engine::{Client, Engine, EngineError, Ensemble, VAULTS_ELSEWHERE, ZooKeeperEnsemble};
 use clap::Parser as _;
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
 use health_metrics::ZooKeeperHealth;
@@ -45,6 +45,7 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         return Err(Failure::usage(why));
     }
     check_owner(directory)?;
+    check_place(directory, std::env::var("S3_ENABLED").ok().as_deref())?;
     if !FsStore::is_at(directory).map_err(|error| not_opened(directory, &error))? {
         return Err(Failure::usage(format!(
             "{} is no storage of a server: there is no backup in it, and no server has used it",
@@ -174,6 +175,21 @@ fn check_owner(directory: &Path) -> Result<(), Failure> {
     )))
 }
 
+/// Where the backups are in a bucket, the directory has none of them, and what is written there the server would not see.
+/// `s3_enabled`: the server's variable.
+fn check_place(directory: &Path, s3_enabled: Option<&str>) -> Result<(), Failure> {
+    let is_false = |text: &str| ["", "false", "0", "f", "n", "no"].contains(&&*text.trim().to_lowercase());
+    let asked = s3_enabled.is_some_and(|text| !is_false(text));
+    if !asked && !directory.join(VAULTS_ELSEWHERE).exists() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "the backups of the server with the storage {} are in a bucket, which --storage does not reach: start a server with its \
+         settings, and use ZK_BACKUP_URL",
+        directory.display()
+    )))
+}
+
 fn not_opened(directory: &Path, error: &StoreError) -> Failure {
     match error {
         StoreError::Locked(_) => Failure::new(
@@ -236,6 +252,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_storage_whose_backups_are_in_a_bucket_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = |s3: Option<&str>| check_place(directory.path(), s3).is_err();
+        assert!(!refused(None) && !refused(Some("")) && !refused(Some("No")));
+        assert!(refused(Some("true")) && refused(Some("Y")) && refused(Some("perhaps")));
+
+        let builder = || Engine::builder(Arc::new(Nobody));
+        drop(builder().local_state(directory.path()).unwrap());
+        assert!(refused(None));
+        drop(builder().storage(directory.path()).unwrap());
+        assert!(!refused(None), "the server keeps them there again");
+    }
+
+    #[test]
     fn a_directory_that_is_no_storage_is_left_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("notes.txt");
@@ -247,6 +277,9 @@ mod tests {
             assert!(refused.message.contains("is no storage"), "{}", refused.message);
         }
         let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode, fs::read_dir(directory.path()).unwrap().count()), (0o644, 1));
+        assert_eq!(
+            (mode, fs::read_dir(directory.path()).unwrap().count()),
+            (0o644, 1)
+        );
     }
 }
