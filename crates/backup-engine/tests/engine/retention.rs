@@ -202,7 +202,11 @@ async fn a_pin_holds_until_it_is_taken_away() {
         Err(EngineError::InUse(_))
     ));
     assert_eq!(described(&engine, &queued).await.pinned, Some(false));
-    assert_eq!(engine.pin("latest", true).await.unwrap().id.to_string(), new);
+    assert!(matches!(
+        engine.pin("latest", true).await,
+        Err(EngineError::BackupNotFound(_))
+    ));
+    assert_eq!(described(&engine, &new).await.pinned, Some(false));
 }
 
 #[tokio::test]
