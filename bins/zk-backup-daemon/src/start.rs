@@ -66,6 +66,9 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
     let engine = builder.build()?;
+    if let Err(error) = engine.forget_overruled_policies().await {
+        log::warn!("whether policies were overruled is not known: {error}");
+    }
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");
     }

@@ -44,6 +44,8 @@ pub struct Failure {
     pub message: String,
     /// The server's own name for the kind of error, where it gave one.
     pub code: Option<String>,
+    /// Whether asking again may do: the server was not reached, or answered with 5xx.
+    pub may_pass: bool,
 }
 
 impl Failure {
@@ -53,6 +55,7 @@ impl Failure {
             exit,
             message: message.into(),
             code: None,
+            may_pass: false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,6 +14,8 @@ use crate::text::{Screen, bytes, clean, count, percent};
 /// How often a job is asked for: soon at first, as most are short.
 const SOON: Duration = Duration::from_millis(50);
 const LATER: Duration = Duration::from_secs(1);
+/// So long a server may be away, as one is that is started again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Follows a job until it has ended. On a terminal a bar shows how far it is; JSON lines are written as its state changes.
 ///
@@ -35,7 +37,7 @@ pub(crate) fn follow(
     let bar = (!quiet && !is_json && std::io::stderr().is_terminal()).then(bar);
     let (mut pause, mut told) = (SOON, None);
     let job = loop {
-        let job = api.job(id)?;
+        let job = patiently(PATIENCE, || api.job(id)).map_err(|failure| lost(failure, api.is_here(), id))?;
         if job.view.is_over() {
             break job;
         }
@@ -57,6 +59,33 @@ pub(crate) fn follow(
     }
     interrupt::hint(None);
     Ok(job)
+}
+
+/// Asks until there is an answer, as long as another one may come within `patience`.
+fn patiently<T>(patience: Duration, ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let (begun, mut pause) = (Instant::now(), SOON);
+    loop {
+        match ask() {
+            Err(failure) if failure.may_pass && begun.elapsed() + pause < patience => {}
+            answer => return answer,
+        }
+        sleep(pause);
+        pause = (pause * 2).min(LATER);
+    }
+}
+
+/// What it means for a job that its server does not answer any more.
+fn lost(failure: Failure, is_here: bool, id: &str) -> Failure {
+    if is_here || !failure.may_pass {
+        return failure;
+    }
+    Failure {
+        message: format!(
+            "{}; the job may go on: `zk-backup watch {id}` tells, once the server answers",
+            failure.message
+        ),
+        ..failure
+    }
 }
 
 fn bar() -> ProgressBar {
@@ -134,6 +163,34 @@ mod tests {
             "status": "Processing", "type": "restore", "task_id": "t", "vault": "v", "progress": progress,
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_server_that_is_away_for_a_moment_is_asked_again() {
+        use std::cell::Cell;
+
+        let away = || Failure {
+            may_pass: true,
+            ..Failure::failed("connection refused")
+        };
+        let asked = Cell::new(0);
+        let third = || {
+            asked.set(asked.get() + 1);
+            if asked.get() < 3 { Err(away()) } else { Ok(()) }
+        };
+        assert_eq!((patiently(PATIENCE, third), asked.get()), (Ok(()), 3));
+        let gone = Cell::new(0);
+        let unknown = || -> Result<(), Failure> {
+            gone.set(gone.get() + 1);
+            Err(Failure::failed("no such job"))
+        };
+        assert!(patiently(PATIENCE, unknown).is_err() && gone.get() == 1);
+        let never = patiently(SOON * 2, || -> Result<(), Failure> { Err(away()) });
+        let told = lost(never.unwrap_err(), false, "7");
+        assert!(
+            told.message.contains("the job may go on: `zk-backup watch 7`"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_engine::{Client, Engine, EngineError, Ensemble, ZooKeeperEnsemble};
+use backup_engine::{Client, Engine, EngineError, Ensemble, VAULTS_ELSEWHERE, ZooKeeperEnsemble};
 use clap::Parser as _;
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
 use health_metrics::ZooKeeperHealth;
@@ -44,8 +44,16 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         );
         return Err(Failure::usage(why));
     }
+    check_owner(directory)?;
+    check_place(directory, std::env::var("S3_ENABLED").ok().as_deref())?;
+    if !FsStore::is_at(directory).map_err(|error| not_opened(directory, &error))? {
+        return Err(Failure::usage(format!(
+            "{} is no storage of a server: there is no backup in it, and no server has used it",
+            directory.display()
+        )));
+    }
     let Use::Work { waiting_too } = purpose else {
-        let store = FsStore::open(directory).map_err(|error| not_opened(directory, &error))?;
+        let store = FsStore::open_existing(directory).map_err(|error| not_opened(directory, &error))?;
         let settings = settings(directory, zookeeper)?;
         let mut builder = match zookeeper {
             Some(_) => Engine::builder(Arc::new(ensemble(&settings))),
@@ -57,7 +65,6 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         let engine = builder.vaults(Arc::new(store)).build();
         return begin(engine.map_err(|error| engine_failed(directory, &error))?, None);
     };
-    check_owner(directory)?;
     let settings = settings(directory, zookeeper)?;
     let engine = zk_backup_daemon::builder(&settings)
         .and_then(|builder| {
@@ -161,10 +168,25 @@ fn check_owner(directory: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{} belongs to the user {}, and what is written here would be closed to its server: run this as that user (sudo -u '#{}')",
+        "{} belongs to the user {}, and what another user writes there would be closed to its server: run this as that user (sudo -u '#{}')",
         directory.display(),
         storage.uid(),
         storage.uid(),
+    )))
+}
+
+/// Where the backups are in a bucket, the directory has none of them, and what is written there the server would not see.
+/// `s3_enabled`: the server's variable.
+fn check_place(directory: &Path, s3_enabled: Option<&str>) -> Result<(), Failure> {
+    let is_false = |text: &str| ["", "false", "0", "f", "n", "no"].contains(&&*text.trim().to_lowercase());
+    let asked = s3_enabled.is_some_and(|text| !is_false(text));
+    if !asked && !directory.join(VAULTS_ELSEWHERE).exists() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "the backups of the server with the storage {} are in a bucket, which --storage does not reach: start a server with its \
+         settings, and use ZK_BACKUP_URL",
+        directory.display()
     )))
 }
 
@@ -220,5 +242,44 @@ impl Ensemble for Nobody {
 
     async fn probe(&self) -> ZooKeeperHealth {
         ZooKeeperHealth::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_storage_whose_backups_are_in_a_bucket_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let refused = |s3: Option<&str>| check_place(directory.path(), s3).is_err();
+        assert!(!refused(None) && !refused(Some("")) && !refused(Some("No")));
+        assert!(refused(Some("true")) && refused(Some("Y")) && refused(Some("perhaps")));
+
+        let builder = || Engine::builder(Arc::new(Nobody));
+        drop(builder().local_state(directory.path()).unwrap());
+        assert!(refused(None));
+        drop(builder().storage(directory.path()).unwrap());
+        assert!(!refused(None), "the server keeps them there again");
+    }
+
+    #[test]
+    fn a_directory_that_is_no_storage_is_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("notes.txt");
+        fs::write(&file, b"mine").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        for purpose in [Use::Look, Use::Work { waiting_too: true }] {
+            let refused = open(directory.path(), None, purpose).err().unwrap();
+            assert_eq!(refused.exit, Exit::Usage);
+            assert!(refused.message.contains("is no storage"), "{}", refused.message);
+        }
+        let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode, fs::read_dir(directory.path()).unwrap().count()),
+            (0o644, 1)
+        );
     }
 }

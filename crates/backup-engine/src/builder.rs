@@ -17,6 +17,8 @@ use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule};
 use tokio::sync::watch;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
+#[cfg(feature = "sqlite")]
+use vault_store::{FileName, StoreError};
 use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
@@ -48,6 +50,10 @@ impl Engine {
 
 /// So long the storage has to tell what it knows of the clock; after that the engine begins without.
 const FIRST_CONTACT: Duration = Duration::from_secs(5);
+
+/// What lies in a directory of [`EngineBuilder::local_state`], so that nobody takes it for one with vaults.
+#[cfg(feature = "sqlite")]
+pub const VAULTS_ELSEWHERE: &str = "vaults-elsewhere";
 
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
 #[must_use]
@@ -140,6 +146,13 @@ impl EngineBuilder {
     #[cfg(feature = "sqlite")]
     pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
         let vaults = self.open(root)?;
+        let elsewhere = root.join(VAULTS_ELSEWHERE);
+        match std::fs::remove_file(&elsewhere) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io(elsewhere.display(), error).into());
+            }
+            _ => {} // they were elsewhere before, or never
+        }
         self.vaults = Arc::new(vaults);
         self.storage_probe = Arc::new(FsProbe::new(root));
         Ok(self)
@@ -159,6 +172,7 @@ impl EngineBuilder {
                 root.display()
             ),
         }
+        state.keep_note(&FileName::from_static(VAULTS_ELSEWHERE), b"")?;
         self.local_state = Some(Arc::new(state));
         self.storage_probe = Arc::new(StateProbe(FsProbe::new(root)));
         Ok(self)

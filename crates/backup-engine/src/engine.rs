@@ -232,6 +232,16 @@ impl Engine {
         blocking(move || Ok(site.retention.policies.told()?)).await
     }
 
+    /// Forgets what [`set_policies`](Self::set_policies) has set in place of settings that are others now, so that it does not count again
+    /// where they come back. To be called at the start by whoever knows that this engine has the settings.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn forget_overruled_policies(&self) -> Result<(), EngineError> {
+        let site = Arc::clone(&self.site);
+        blocking(move || Ok(site.retention.policies.forget_overruled()?)).await
+    }
+
     /// Changes the policies, or with `dry_run` only tells what the new ones say of the backups that there are. The storage keeps them:
     /// they count until the settings in whose place they are become others. Nothing is evicted before the next pass.
     ///
@@ -247,23 +257,20 @@ impl Engine {
         blocking(move || site.retention.change(&vaults, change, dry_run, now)).await
     }
 
-    /// Pins a finished backup, so that no policy evicts it, or takes its pin away. Returns what is known of it then. `latest` is the
-    /// newest good one.
+    /// Pins a finished backup, so that no policy evicts it, or takes its pin away. Returns what is known of it then.
+    /// `latest` is not taken: another one may have come since it was looked at.
     ///
     /// # Errors
     /// [`EngineError::BackupNotFound`]; [`EngineError::InUse`] while it waits or is written; [`EngineError::Storage`].
     pub async fn pin(&self, id: &str, pinned: bool) -> Result<BackupInfo, EngineError> {
+        let id = parse_id(id)?;
         let (vaults, _, requests) = self.rooms();
-        let id = id.to_owned();
-        blocking(move || {
-            let id = vaults.named(&id)?;
-            match vaults.pin(&id, pinned) {
-                Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
-                    Err(EngineError::InUse(id.to_string()))
-                }
-                Err(error) => Err(error),
-                Ok(()) => Ok(BackupInfo::of(&vaults, Stored::read(&*vaults.store, &id)?)),
+        blocking(move || match vaults.pin(&id, pinned) {
+            Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
+                Err(EngineError::InUse(id.to_string()))
             }
+            Err(error) => Err(error),
+            Ok(()) => Ok(BackupInfo::of(&vaults, Stored::read(&*vaults.store, &id)?)),
         })
         .await
     }

@@ -61,6 +61,8 @@ mod work;
 pub use {eviction_policy, health_metrics, job_queue, vault_store, zk_snapshot};
 
 pub use builder::EngineBuilder;
+#[cfg(feature = "sqlite")]
+pub use builder::VAULTS_ELSEWHERE;
 pub use clock::SystemClock;
 pub use engine::Engine;
 #[cfg(feature = "admin-source")]

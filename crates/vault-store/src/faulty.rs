@@ -123,8 +123,18 @@ impl VaultStore for FaultyVaults {
         self.through(VaultCall::Manifest, || self.store.manifest(id))
     }
 
+    fn manifest_as_is(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.through(VaultCall::Manifest, || self.store.manifest_as_is(id))
+    }
+
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         let stage = self.through(VaultCall::Stage, || self.store.stage(id))?;
+        let faults = self.clone();
+        Ok(Box::new(FaultyStage { stage, faults }))
+    }
+
+    fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        let stage = self.through(VaultCall::Stage, || self.store.stage_as_is(id))?;
         let faults = self.clone();
         Ok(Box::new(FaultyStage { stage, faults }))
     }

@@ -61,11 +61,29 @@ pub trait VaultStore: Send + Sync {
     /// [`StoreError::Unsupported`], as [`Manifest::parse`] tells them.
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError>;
 
+    /// The manifest as it lies in the lowest store: of a sealed vault the clear part, also where it could be opened. A store around another
+    /// one passes it on.
+    ///
+    /// # Errors
+    /// As [`manifest`](Self::manifest).
+    fn manifest_as_is(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.manifest(id)
+    }
+
     /// Begins a vault. Dropping the stage leaves nothing of it.
     ///
     /// # Errors
     /// [`StoreError::AlreadyExists`] if the id is taken by a vault, full or granular, or by a stage; [`StoreError::Failed`].
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError>;
+
+    /// Begins a vault whose files are stored as they are given, for one that [is sealed](Manifest::sealed) already. A store around another
+    /// one passes it on.
+    ///
+    /// # Errors
+    /// As [`stage`](Self::stage).
+    fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        self.stage(id)
+    }
 
     /// Opens a file of a vault, to be read by any number of threads. [`Reader`](crate::Reader) is a
     /// [`Read`](std::io::Read) and [`Seek`](std::io::Seek) over it.

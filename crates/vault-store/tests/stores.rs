@@ -117,6 +117,49 @@ fn a_second_holder_is_refused_and_told_which_storage() {
 }
 
 #[test]
+fn a_storage_is_looked_into_as_it_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let directory = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let note = directory.path().join("note");
+    fs::write(&note, b"mine").unwrap();
+    fs::set_permissions(&note, fs::Permissions::from_mode(0o644)).unwrap();
+    let error = FsStore::open_existing(directory.path()).unwrap_err().to_string();
+    assert!(error.contains("it is no storage"), "{error}");
+    assert_eq!(
+        (mode(&note), fs::read_dir(directory.path()).unwrap().count()),
+        (0o644, 1)
+    );
+
+    let storage = directory.path().join("storage");
+    let store = FsStore::open(&storage).unwrap();
+    put(&store, &id());
+    assert!(matches!(
+        FsStore::open_existing(&storage),
+        Err(StoreError::Locked(_))
+    ));
+    drop(store);
+    fs::write(storage.join(".staging/half"), b"").unwrap();
+    fs::set_permissions(&storage, fs::Permissions::from_mode(0o755)).unwrap();
+    let looked = FsStore::open_existing(&storage).unwrap();
+    assert_eq!(looked.ids().unwrap(), [id()]);
+    assert!(matches!(FsStore::open(&storage), Err(StoreError::Locked(_))));
+    assert!(storage.join(".staging/half").exists() && mode(&storage) == 0o755);
+    drop(looked);
+
+    // A copy with nothing but vaults.
+    for left in [".lock", ".staging/half"] {
+        fs::remove_file(storage.join(left)).unwrap();
+    }
+    for left in [".staging", "granular"] {
+        fs::remove_dir(storage.join(left)).unwrap();
+    }
+    assert_eq!(FsStore::open_existing(&storage).unwrap().ids().unwrap(), [id()]);
+    assert_eq!(fs::read_dir(&storage).unwrap().count(), 1);
+}
+
+#[test]
 fn what_a_crash_left_is_swept_and_never_listed() {
     let directory = tempfile::tempdir().unwrap();
     let store = FsStore::open(directory.path()).unwrap();

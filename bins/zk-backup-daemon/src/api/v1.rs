@@ -45,6 +45,20 @@ struct Database {
     status: Status,
 }
 
+impl JobV1 {
+    /// A backup that was made well. `lost`: why it is no good any more.
+    pub(crate) fn of_backup(job: JobInfo, lost: Option<String>) -> Self {
+        match lost {
+            None => Self::from(job),
+            Some(why) => Self::from(JobInfo {
+                status: JobState::Failed,
+                message: Some(why),
+                ..job
+            }),
+        }
+    }
+}
+
 impl From<JobInfo> for JobV1 {
     fn from(job: JobInfo) -> Self {
         let status = match job.status {

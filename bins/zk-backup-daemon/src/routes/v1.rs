@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use backup_engine::{Engine, EngineError, JobKind};
+use backup_engine::{Engine, EngineError, JobKind, JobState};
 use serde_json::json;
 
 use crate::answer::ApiError;
@@ -46,6 +46,16 @@ pub(super) async fn restore_status(
 /// What there is to say of a job; of a backup also where its job is forgotten.
 async fn job(engine: &Engine, id: &str, kind: JobKind) -> Result<HttpResponse, ApiError> {
     if let Some(job) = engine.job(id).await?.filter(|job| job.kind == kind) {
+        // What was made well may have been evicted, or damaged, since.
+        if kind == JobKind::Backup && job.status == JobState::Successful {
+            match engine.describe(id).await? {
+                None => return Err(EngineError::BackupNotFound(job.id).into()),
+                Some(info) => {
+                    let lost = (!info.is_valid()).then(|| info.damage.clone().unwrap_or_default());
+                    return Ok(HttpResponse::Ok().json(api::JobV1::of_backup(job, lost)));
+                }
+            }
+        }
         return Ok(HttpResponse::Ok().json(api::JobV1::from(job)));
     }
     let id: String = id.chars().take(100).collect();

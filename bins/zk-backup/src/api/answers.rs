@@ -38,6 +38,8 @@ pub(crate) struct Backup {
     pub spent_time: String,
     pub size: String,
     pub db_list: Value,
+    #[serde(default)]
+    pub is_granular: bool,
     pub evictable: bool,
     pub locked: bool,
     pub exit_code: i32,
@@ -71,6 +73,16 @@ impl Backup {
         roots
             .map(|root| format!("/{}", root.trim_start_matches('/')))
             .collect()
+    }
+
+    /// Of what it is, for people who see it after [`clean`](crate::text::clean). A sealed one that nobody opens does not tell.
+    #[must_use]
+    pub(crate) fn extent(&self) -> String {
+        match self.roots() {
+            roots if !roots.is_empty() => roots.join(" "),
+            _ if self.is_granular => "subtrees (sealed)".to_owned(),
+            _ => "everything".to_owned(),
+        }
     }
 
     /// How it is, in a word.
@@ -231,4 +243,26 @@ pub(crate) struct Eviction {
     pub id: String,
     pub action: String,
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_sealed_granular_backup_is_not_of_everything() {
+        let of = |roots: Value, is_granular: bool| {
+            let json = json!({
+                "id": "20261123T140000", "ts": 0, "spent_time": "1ms", "size": "1b", "db_list": roots, "evictable": true,
+                "locked": false, "exit_code": 0, "valid": true, "mode": "hierarchical", "is_granular": is_granular,
+            });
+            Told::<Backup>::of(json).unwrap().view.extent()
+        };
+        assert_eq!(of(json!([]), false), "everything");
+        assert_eq!(of(json!(["a", "b"]), true), "/a /b");
+        assert_eq!(of(json!([]), true), "subtrees (sealed)");
+        assert_eq!(of(json!("full backup"), true), "subtrees (sealed)");
+    }
 }

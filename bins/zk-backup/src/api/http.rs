@@ -131,8 +131,9 @@ impl Http {
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<(u16, String), Failure> {
-        let unreachable = |error: ureq::Error| {
-            Failure::failed(format!(
+        let unreachable = |error: ureq::Error| Failure {
+            may_pass: true,
+            ..Failure::failed(format!(
                 "{}: {error}; does the server run there? (--url or ZK_BACKUP_URL names another, --storage DIR does without)",
                 self.base
             ))
@@ -164,7 +165,12 @@ impl Http {
             "" => said,
             next => format!("{said}: {next}"),
         };
-        Err(Failure { exit, message, code })
+        Err(Failure {
+            exit,
+            message,
+            code,
+            may_pass: (500..600).contains(&status),
+        })
     }
 
     /// What a refusal means for the caller, and what to do next.

@@ -65,13 +65,14 @@ impl Api {
         if id != "latest" {
             return Ok(id.to_owned());
         }
-        for id in self.list()?.into_iter().rev() {
-            if self.describe(&id)?.view.valid {
-                return Ok(id);
+        match self.describe(id) {
+            Ok(newest) => Ok(newest.view.id),
+            Err(failure) if failure.exit == Exit::NotFound => {
+                let why = "there is no valid backup: take one with `zk-backup backup --wait`";
+                Err(Failure::new(Exit::NotFound, why))
             }
+            Err(failure) => Err(failure),
         }
-        let why = "there is no valid backup: take one with `zk-backup backup --wait`";
-        Err(Failure::new(Exit::NotFound, why))
     }
 
     /// Some of the children of a znode in a backup, from the `offset`th on.

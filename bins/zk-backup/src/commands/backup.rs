@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     let mut body = json!({
         "mode": mode, "allow_eviction": !args.pin, "allow_partial": args.allow_partial,
     });
-    let dbs = dbs(&args.root);
+    let dbs = dbs(&args.root)?;
     if !dbs.is_empty() {
         body["dbs"] = json!(dbs);
     }

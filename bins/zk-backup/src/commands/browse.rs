@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
-use serde_json::Value;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::absolute;
@@ -105,7 +105,9 @@ fn tree(
         }
         if is_last {
             let left = page.total.saturating_sub(offset);
-            if left > 0 && !screen.is_json() {
+            if left > 0 && screen.is_json() {
+                screen.json("more", json!({ "path": path, "left": left }))?;
+            } else if left > 0 {
                 let more = format!("{indent}… {} more (--limit)", count(left as u64));
                 screen.line(&more, Some(Look::Dim))?;
             }

@@ -40,8 +40,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             continue;
         }
         let (state, size, version) = match api.znode(&id, &path) {
-            Err(failure) if failure.code.as_deref() == Some("znode_not_found") => (State::Absent, 0, 0),
-            Err(failure) if failure.exit == Exit::NotFound => continue,
+            Err(failure) if failure.code.as_deref() == Some("znode_not_found") => {
+                if is_below_unread(api, &backup, &path)? {
+                    continue;
+                }
+                (State::Absent, 0, 0)
+            }
+            Err(failure) if failure.exit == Exit::NotFound || is_sealed(&failure) => continue,
             found => {
                 let znode = found?.view;
                 if znode.role != "captured" {
@@ -86,6 +91,33 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     Ok(Exit::Done)
 }
 
+/// Whether nobody can open the backup.
+fn is_sealed(failure: &Failure) -> bool {
+    failure.code.as_deref() == Some("backup_sealed")
+}
+
+/// Whether a partial backup lacks the znode because it could not read one above it.
+fn is_below_unread(api: &Api, backup: &Backup, path: &str) -> Result<bool, Failure> {
+    if backup.standing() != "partial" {
+        return Ok(false);
+    }
+    for above in above(path) {
+        match api.znode(&backup.id, above) {
+            Ok(znode) => return Ok(znode.view.role == "unreadable"),
+            Err(failure) if failure.code.as_deref() == Some("znode_not_found") => {}
+            Err(failure) if failure.exit == Exit::NotFound => return Ok(true), // evicted meanwhile: it tells nothing
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(false)
+}
+
+/// The znodes above `path`, the nearest first.
+fn above(path: &str) -> impl Iterator<Item = &str> {
+    let cut = path.rmatch_indices('/').map(|(at, _)| &path[..at.max(1)]);
+    cut.filter(move |above| *above != path)
+}
+
 /// Whether the backup would have the znode if it was there.
 fn covers(backup: &Backup, path: &str) -> bool {
     let roots = backup.roots();
@@ -123,6 +155,13 @@ mod tests {
             data: data.to_owned(),
             acl: Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_nearest_above_comes_first() {
+        assert_eq!(above("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        assert_eq!(above("/a").collect::<Vec<_>>(), ["/"]);
+        assert_eq!(above("/").count(), 0);
     }
 
     #[test]

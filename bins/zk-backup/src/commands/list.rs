@@ -20,13 +20,16 @@ pub struct Args {
 
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let ids = api.list()?;
-    let skipped = args.last.map_or(0, |last| ids.len().saturating_sub(last));
     let mut table = Table::new(
         &["ID", "AGE", "SIZE", "ZNODES", "STATE", "MODE", "OF"],
         &[1, 2, 3],
     );
-    let (now, mut rows) = (SystemClock::now(), 0);
-    for id in ids.iter().skip(skipped) {
+    let (now, last) = (SystemClock::now(), args.last.unwrap_or(usize::MAX));
+    let mut found = Vec::new();
+    for id in ids.iter().rev() {
+        if found.len() == last {
+            break;
+        }
         let backup = match api.describe(id) {
             // It was evicted meanwhile.
             Err(failure) if failure.exit == Exit::NotFound => continue,
@@ -35,7 +38,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         if args.valid && !backup.view.valid {
             continue;
         }
-        rows += 1;
+        found.push(backup);
+    }
+    let rows = found.len();
+    for backup in found.into_iter().rev() {
         if screen.is_json() {
             screen.json("backup", backup.json)?;
         } else {
@@ -57,10 +63,6 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
     } else {
         ", pinned"
     };
-    let roots = match backup.roots() {
-        roots if roots.is_empty() => "everything".to_owned(),
-        roots => clean(&roots.join(" ")).into_owned(),
-    };
     [
         clean(&backup.id).into_owned(),
         age(date(backup), now),
@@ -68,7 +70,7 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
         backup.znodes.map_or_else(|| "-".to_owned(), count),
         format!("{}{pinned}", backup.standing()),
         clean(&backup.mode).into_owned(),
-        roots,
+        clean(&backup.extent()).into_owned(),
     ]
 }
 

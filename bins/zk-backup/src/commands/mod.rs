@@ -18,6 +18,8 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod watch;
 
+use crate::exit::Failure;
+
 /// A path of a znode, with its slash in front.
 pub(crate) fn absolute(path: &str) -> String {
     format!("/{}", path.trim_matches('/'))
@@ -30,20 +32,29 @@ pub(crate) fn is_within(path: &str, root: &str) -> bool {
 }
 
 /// Paths as the API takes them, without the slash in front. The root is everything, and so is nothing.
-pub(crate) fn dbs(roots: &[String]) -> Vec<String> {
+///
+/// # Errors
+/// [`Exit::Usage`](crate::exit::Exit::Usage) for an empty one: a variable that is not set must not mean everything.
+pub(crate) fn dbs(roots: &[String]) -> Result<Vec<String>, Failure> {
+    if roots.iter().any(|root| root.trim().is_empty()) {
+        return Err(Failure::usage(
+            "--root is empty: name a znode, or / for everything",
+        ));
+    }
     let roots: Vec<_> = roots
         .iter()
         .map(|root| root.trim_matches('/').to_owned())
         .collect();
-    match roots.iter().any(String::is_empty) {
+    Ok(match roots.iter().any(String::is_empty) {
         true => Vec::new(),
         false => roots,
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exit::Exit;
 
     #[test]
     fn a_path_is_within_itself_and_what_is_above_it() {
@@ -51,8 +62,12 @@ mod tests {
             is_within("/a/b", "/a") && is_within("/a", "/a") && is_within("/a", "/") && is_within("/", "/")
         );
         assert!(!is_within("/ab", "/a") && !is_within("/", "/a"));
-        assert_eq!(dbs(&["/a/b/".to_owned()]), ["a/b"]);
-        assert_eq!(dbs(&["/a".to_owned(), "/".to_owned()]), [""; 0]);
+        let of = |roots: &[&str]| dbs(&roots.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(of(&["/a/b/"]).unwrap(), ["a/b"]);
+        assert_eq!(of(&["/a", "/"]).unwrap(), [""; 0]);
+        for roots in [&[""][..], &["/a", ""], &[" "]] {
+            assert_eq!(of(roots).unwrap_err().exit, Exit::Usage);
+        }
         assert_eq!([absolute("a/b/"), absolute("/")], ["/a/b", "/"]);
     }
 }

@@ -84,11 +84,15 @@ impl Args {
         let mut renames = Map::new();
         for rename in &self.rename {
             let (from, to) = pair(rename)?;
-            renames.insert(from, to.into());
+            if renames.insert(from, to.into()).is_some() {
+                return Err(Failure::usage(format!(
+                    "--rename {rename}: the znode is renamed twice, and can only come back under one name"
+                )));
+            }
         }
         let roots = match self.root.is_empty() {
             true => renames.keys().cloned().collect(),
-            false => dbs(&self.root),
+            false => dbs(&self.root)?,
         };
         if !roots.is_empty() {
             body["dbs"] = json!(roots);
@@ -235,5 +239,9 @@ mod tests {
             (&body["dbs"], &body["changeDbNames"]),
             (&json!(["a"]), &json!({ "a": "b" }))
         );
+        args.rename.push("a/=/c".to_owned());
+        assert!(args.body().unwrap_err().message.contains("renamed twice"));
+        let empty = Args::of("latest", &[String::new()], false, false);
+        assert_eq!(empty.body().unwrap_err().exit, Exit::Usage);
     }
 }

@@ -59,13 +59,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             "size".to_owned(),
             format!("{} ({} bytes)", bytes(view.bytes()), count(view.bytes())),
         ),
-        (
-            "of".to_owned(),
-            match view.roots() {
-                roots if roots.is_empty() => "everything".to_owned(),
-                roots => clean(&roots.join(" ")).into_owned(),
-            },
-        ),
+        ("of".to_owned(), clean(&view.extent()).into_owned()),
         (
             "policies".to_owned(),
             if view.evictable {

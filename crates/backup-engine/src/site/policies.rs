@@ -105,6 +105,28 @@ impl PolicyBook {
         self.after(&self.noted()?)
     }
 
+    /// Forgets what was set in place of settings that are others now: somebody has decided anew, also where the earlier setting comes
+    /// back. Blocks.
+    pub(crate) fn forget_overruled(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = lock(&self.changing);
+        let mut noted = self.noted()?;
+        let mut overruled = false;
+        for (set, setting) in [
+            (&mut noted.full, &self.full),
+            (&mut noted.granular, &self.granular),
+        ] {
+            if set.is_some() && in_place(set, setting).is_none() {
+                *set = None;
+                overruled = true;
+            }
+        }
+        if overruled {
+            let bytes = serde_json::to_vec_pretty(&noted).map_err(unreadable)?;
+            self.store.keep_note(&POLICIES, &bytes)?;
+        }
+        Ok(())
+    }
+
     /// What there is to say of them. Blocks.
     pub(crate) fn told(&self) -> Result<Policies, StoreError> {
         let noted = self.noted()?;

@@ -1,7 +1,7 @@
 //! Looking into backups.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, Weak};
 
 use vault_store::{VaultId, VaultStore};
 use zk_snapshot::archive::{ArchiveError, Catalog, Entry, Role};
@@ -19,29 +19,59 @@ const BESIDE: usize = 320;
 
 /// Vaults that were looked into, the last one first.
 #[derive(Default)]
-pub(crate) struct Catalogs(Mutex<VecDeque<(VaultId, Arc<Look>)>>);
+pub(crate) struct Catalogs {
+    open: Mutex<VecDeque<(VaultId, Arc<Look>)>>,
+    /// Held by whoever looks into a vault for the first time, which reads all of it.
+    looking: Mutex<HashMap<VaultId, Weak<Mutex<()>>>>,
+}
 
 impl Catalogs {
     /// Closes what was looked into of `id`, which would keep its disk space.
     pub(super) fn forget(&self, id: &VaultId) {
-        lock(&self.0).retain(|(known, _)| known != id);
+        lock(&self.open).retain(|(known, _)| known != id);
+    }
+
+    fn known(&self, id: &VaultId) -> Option<Arc<Look>> {
+        let open = lock(&self.open);
+        let known = open.iter().find(|(known, _)| known == id);
+        known.map(|(_, look)| Arc::clone(look))
+    }
+
+    /// What lets one at a time look into `id` for the first time.
+    fn turn(&self, id: &VaultId) -> Arc<Mutex<()>> {
+        let mut looking = lock(&self.looking);
+        looking.retain(|_, turn| turn.strong_count() > 0);
+        if let Some(turn) = looking.get(id).and_then(Weak::upgrade) {
+            return turn;
+        }
+        let turn = Arc::default();
+        looking.insert(id.clone(), Arc::downgrade(&turn));
+        turn
     }
 
     fn look(&self, store: &dyn VaultStore, id: &VaultId) -> Result<Arc<Look>, EngineError> {
         let manifest = store.manifest(id)?; // whatever was looked into before, it may have been removed
-        let known = lock(&self.0)
-            .iter()
-            .find(|(known, _)| known == id)
-            .map(|(_, look)| Arc::clone(look));
-        if let Some(known) = known {
+        if let Some(known) = self.known(id) {
+            return Ok(known);
+        }
+        let turn = self.turn(id);
+        let _turn = lock(&turn);
+        if let Some(known) = self.known(id) {
             return Ok(known);
         }
         let opened = records::open(store, &manifest)?;
         let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(id, error))?;
         let look = Arc::new(Look { opened, catalog });
-        let mut catalogs = lock(&self.0);
-        catalogs.truncate(OPEN - 1);
-        catalogs.push_front((id.clone(), Arc::clone(&look)));
+        let mut open = lock(&self.open);
+        open.retain(|(known, _)| known != id);
+        open.truncate(OPEN - 1);
+        open.push_front((id.clone(), Arc::clone(&look)));
+        drop(open);
+        // It may have been removed meanwhile, or another one put in its place: nobody would close this one. Asked for last, as what is removed
+        // later is forgotten then.
+        if !store.manifest(id).is_ok_and(|there| there == manifest) {
+            self.forget(id);
+        }
         Ok(look)
     }
 

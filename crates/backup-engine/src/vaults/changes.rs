@@ -137,6 +137,9 @@ impl Vaults {
             Ok(manifest) => manifest,
             Err(unreadable) => return Ok(Told::Nothing(unreadable.why.clone())),
         };
+        if let Err(sealed) = manifest.require_open() {
+            return Ok(Told::Nothing(sealed.to_string()));
+        }
         if !covers(manifest, path) {
             return Ok(Told::Nothing("it was not asked for it".to_owned()));
         }
@@ -145,16 +148,37 @@ impl Vaults {
                 Ok(Told::Nothing("it could not read it".to_owned()))
             }
             Ok(znode) => Ok(Told::There(Box::new(znode))),
-            Err(EngineError::ZnodeNotFound(_)) => Ok(Told::Absent),
-            // Evicted meanwhile, failed, or damaged.
-            Err(
-                error @ (EngineError::BackupNotFound(_)
-                | EngineError::Invalid(_)
-                | EngineError::Damaged { .. }
-                | EngineError::Storage(_)),
-            ) => Ok(Told::Nothing(error.to_string())),
-            Err(error) => Err(error),
+            Err(EngineError::ZnodeNotFound(_)) => self.absent(stored, path),
+            Err(error) => not_told(error),
         }
+    }
+
+    /// What it means that a backup lacks the znode: nothing below a znode that could not be read is in it.
+    fn absent(&self, stored: &Arc<Stored>, path: &ZnodePath) -> Result<Told, EngineError> {
+        let mut above = path.parent();
+        while let Some(parent) = above {
+            match self.catalogs.znode(&*self.store, &stored.id, &parent) {
+                Ok(znode) if znode.info.role == Role::Unreadable => {
+                    return Ok(Told::Nothing("it could not read what is above it".to_owned()));
+                }
+                Ok(_) => break,
+                Err(EngineError::ZnodeNotFound(_)) => above = parent.parent(),
+                Err(error) => return not_told(error),
+            }
+        }
+        Ok(Told::Absent)
+    }
+}
+
+/// A backup that was evicted meanwhile, failed, is damaged, or cannot be opened.
+fn not_told(error: EngineError) -> Result<Told, EngineError> {
+    match error {
+        EngineError::BackupNotFound(_)
+        | EngineError::Invalid(_)
+        | EngineError::Damaged { .. }
+        | EngineError::Sealed(_)
+        | EngineError::Storage(_) => Ok(Told::Nothing(error.to_string())),
+        error => Err(error),
     }
 }
 

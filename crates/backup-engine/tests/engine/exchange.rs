@@ -1,11 +1,12 @@
 //! Backups that go away as archives and come back: whole, or not at all.
 
 use std::io::{Cursor, Read, Write};
+use std::sync::Arc;
 
 use backup_engine::{
     BackupRequest, Engine, EngineError, ImportOptions, InvalidRequest, JobState, RestoreRequest,
 };
-use vault_store::{VaultCall, VaultFault};
+use vault_store::{Identities, Recipients, SealedStore, VaultCall, VaultFault};
 use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, ZipArchive};
 use zk_snapshot::tree::Acl;
@@ -303,4 +304,71 @@ async fn what_is_there_is_overwritten_only_where_that_is_said_and_nobody_needs_i
     let files = with_manifest(&unpacked(&archive), &id, &queued);
     let refused = take(&engine, packed(&files, CompressionMethod::Stored), any()).await;
     assert!(refused.is_err(), "{refused:?}");
+}
+
+/// An engine that seals its backups, and opens them with an identity or not.
+fn sealing(world: &World, opens: bool) -> Engine {
+    let public = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+    let secret = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+    let recipients: Recipients = public.parse().unwrap();
+    let identities: Option<Identities> = opens.then(|| secret.parse().unwrap());
+    let seal = move |below| Arc::new(SealedStore::new(below, recipients, identities)) as _;
+    world.start_with(|builder| builder.around_vaults(seal)).engine
+}
+
+#[tokio::test]
+async fn a_sealed_backup_comes_back_sealed_also_in_place_of_itself() {
+    let world = World::new();
+    let id = full(&sealing(&world, false)).await;
+    world.pass(DAY);
+    let archive = exported(&sealing(&world, false), &id).await;
+    assert!(unpacked(&archive).iter().any(|(name, _)| name == "manifest.age"));
+    let overwriting = ImportOptions {
+        overwrite: true,
+        ..any()
+    };
+    for opens in [false, true] {
+        let engine = sealing(&world, opens);
+        let taken = take(&engine, archive.clone(), overwriting.clone()).await;
+        assert_eq!(taken.unwrap(), id);
+        assert_eq!(
+            unpacked(&exported(&sealing(&world, false), &id).await),
+            unpacked(&archive),
+            "it is sealed once"
+        );
+    }
+    let engine = sealing(&world, true);
+    let job = restored(&engine, &id).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+
+    // The very same one, unpacked beside: it is not copied again, and can be restored.
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("copy")).unwrap();
+    for (name, bytes) in unpacked(&archive) {
+        std::fs::write(root.path().join("copy").join(name), bytes).unwrap();
+    }
+    let task = engine
+        .restore_external(root.path(), "copy", RestoreRequest::of(&id), 1 << 30)
+        .await
+        .unwrap();
+    let job = super::support::done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+}
+
+/// The end of an archive is its last 22 bytes; the same four bytes may stand in any file before it.
+#[tokio::test]
+async fn what_looks_like_an_end_within_a_file_is_none() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    world.pass(DAY);
+    let mut files = unpacked(&exported(&engine, &id).await);
+    // Of what a verification found nothing is taken in, so anything may stand in there.
+    let signs = [&b"PK\x05\x06"[..], &[0xff; 40], b"PK\x06\x06", &[0xff; 60]].concat();
+    files.push(("verified.json".to_owned(), signs));
+    let archive = packed(&files, CompressionMethod::Stored);
+    engine.evict_one(&id).await.unwrap();
+    let behind = [&archive[..], b"more"].concat();
+    assert!(refusal(&engine, behind, any()).await.contains("no zip archive"));
+    assert_eq!(take(&engine, archive, any()).await.unwrap(), id);
 }

@@ -202,7 +202,11 @@ async fn a_pin_holds_until_it_is_taken_away() {
         Err(EngineError::InUse(_))
     ));
     assert_eq!(described(&engine, &queued).await.pinned, Some(false));
-    assert_eq!(engine.pin("latest", true).await.unwrap().id.to_string(), new);
+    assert!(matches!(
+        engine.pin("latest", true).await,
+        Err(EngineError::BackupNotFound(_))
+    ));
+    assert_eq!(described(&engine, &new).await.pinned, Some(false));
 }
 
 #[tokio::test]
@@ -253,4 +257,29 @@ async fn pins_that_could_not_be_kept_or_read_evict_nothing() {
     assert_eq!(engine.list().await.unwrap(), [old.clone(), new]);
     let info = described(&engine, &old).await;
     assert!(info.pinned.is_none() && !info.is_evictable() && info.is_valid());
+}
+
+/// A setting that changes overrules what was set before it, for good.
+#[tokio::test]
+async fn what_was_overruled_does_not_come_back_with_an_earlier_setting() {
+    let world = World::new();
+    let started = async |setting| {
+        let engine = world.start_with(with_setting(setting)).engine;
+        engine.forget_overruled_policies().await.unwrap();
+        engine
+    };
+    let engine = started("9y/delete").await;
+    engine.set_policies(for_full("2/delete"), false).await.unwrap();
+    assert_eq!(
+        counting(&started("9y/delete").await).await,
+        ("2/delete".to_owned(), true)
+    );
+    assert_eq!(
+        counting(&started("8y/delete").await).await,
+        ("8y/delete".to_owned(), false)
+    );
+    assert_eq!(
+        counting(&started("9y/delete").await).await,
+        ("9y/delete".to_owned(), false)
+    );
 }

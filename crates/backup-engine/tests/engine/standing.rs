@@ -1,7 +1,11 @@
 //! What failed and partial backups are worth to whoever lists, chooses, evicts or goes on from them.
 
-use backup_engine::{BackupRequest, Engine, EngineError, JobState, Page, RestoreRequest, RestoreSource};
-use vault_store::{Outcome, VaultCall, VaultFault};
+use std::sync::Arc;
+
+use backup_engine::{
+    BackupRequest, Engine, EngineError, JobState, Page, RestoreRequest, RestoreSource, ZnodeStep,
+};
+use vault_store::{Outcome, Recipients, SealedStore, VaultCall, VaultFault};
 use zk_snapshot::tree::{Acl, ZnodePath};
 
 use super::support::{DAY, HOUR, Running, World, backed_up, described, done, full, ms, of, restored, walked};
@@ -126,4 +130,38 @@ async fn what_failed_or_lacks_something_stands_in_for_no_good_one() {
     assert!(!described(&engine, &kept).await.is_evictable());
     engine.evict(false).await.unwrap();
     assert_eq!(engine.list().await.unwrap(), [good, kept]);
+}
+
+/// What a backup could not read, or nobody can open, is not told to be removed.
+#[tokio::test]
+async fn a_history_tells_of_no_removal_that_nobody_has_seen() {
+    let world = World::new();
+    let engine = world.start().engine;
+    full(&engine).await;
+    world.pass(HOUR);
+    world.ensemble.deny("/b");
+    let request = BackupRequest {
+        allow_partial: true,
+        ..BackupRequest::default()
+    };
+    let (partial, job) = backed_up(&engine, request).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    world.pass(HOUR);
+    let recipients: Recipients = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
+        .parse()
+        .unwrap();
+    let seal = |below| Arc::new(SealedStore::new(below, recipients, None)) as _;
+    let engine = world.start_with(|builder| builder.around_vaults(seal)).engine;
+    let (sealed, _) = backed_up(&engine, of(&["/a"])).await;
+
+    let path = ZnodePath::parse("/b/c").unwrap();
+    let history = engine.history(path, Page { offset: 0, limit: 9 }).await.unwrap();
+    let steps: Vec<_> = history.changes.iter().map(|at| at.change).collect();
+    assert_eq!(steps, [ZnodeStep::First]);
+    let [unread, closed] = &history.not_looked[..] else {
+        panic!("{history:?}")
+    };
+    assert_eq!((unread.id.to_string(), closed.id.to_string()), (partial, sealed));
+    assert_eq!(unread.why, "it could not read what is above it");
+    assert!(closed.why.contains("is sealed"), "{}", closed.why);
 }

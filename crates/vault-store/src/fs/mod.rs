@@ -33,8 +33,8 @@ pub struct FsStore {
     shared: Arc<Shared>,
     swept: Vec<String>,
     tightened: Tightened,
-    /// Holds the exclusive lock as long as it is open.
-    _lock: File,
+    /// Holds the exclusive lock as long as it is open; `None` where a copy came without its lock file.
+    _lock: Option<File>,
 }
 
 impl FsStore {
@@ -52,10 +52,7 @@ impl FsStore {
             .mode(0o600)
             .open(&path)
             .map_err(io_at(&path))?;
-        lock.try_lock_exclusive().map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => StoreError::Locked(root.display().to_string()),
-            _ => io_at(&path)(error),
-        })?;
+        take(&lock, &root)?;
         for folder in [STAGING, GRANULAR] {
             let path = root.join(folder);
             match private::create_directory(&path) {
@@ -76,8 +73,62 @@ impl FsStore {
             }),
             swept,
             tightened,
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the storage at `root` to be looked into. It is locked if it has a lock file; nothing is made, swept or closed to
+    /// others, so that a copy on a read-only filesystem will do.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Failed`], also where it
+    /// [is none](Self::is_at).
+    pub fn open_existing(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root = root.into();
+        if !Self::is_at(&root)? {
+            return Err(io_at(&root)(io::Error::other("it is no storage")));
+        }
+        let path = root.join(LOCK);
+        let lock = match open_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened.map_err(io_at(&path))?),
+        };
+        if let Some(lock) = &lock {
+            take(lock, &root)?;
+        }
+        Ok(Self {
+            shared: Arc::new(Shared {
+                root,
+                taking: Mutex::new(()),
+            }),
+            swept: Vec::new(),
+            tightened: Tightened::default(),
             _lock: lock,
         })
+    }
+
+    /// Whether a storage is in the directory `root`: one that was opened there, or a copy with at least one vault.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] where the directory cannot be read.
+    pub fn is_at(root: &Path) -> Result<bool, StoreError> {
+        if root.join(LOCK).is_file() && is_directory(&root.join(STAGING)) {
+            return Ok(true);
+        }
+        for home in [root.to_owned(), root.join(GRANULAR)] {
+            if home != root && !is_directory(&home) {
+                continue;
+            }
+            for entry in fs::read_dir(&home).map_err(io_at(&home))? {
+                let path = entry.map_err(io_at(&home))?.path();
+                let name = path.file_name().and_then(|name| name.to_str());
+                let is_id = name.is_some_and(|name| name.parse::<VaultId>().is_ok());
+                if is_id && is_directory(&path) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The names of what was swept when the store was opened: stages of vaults never committed, and vaults whose
@@ -223,6 +274,13 @@ impl VaultStore for FsStore {
         let _one_at_a_time = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         replace(&self.shared.root, name.as_str(), bytes)
     }
+}
+
+fn take(lock: &File, root: &Path) -> Result<(), StoreError> {
+    lock.try_lock_exclusive().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StoreError::Locked(root.display().to_string()),
+        _ => io_at(&root.join(LOCK))(error),
+    })
 }
 
 fn sweep(staging: &Path) -> Result<Vec<String>, StoreError> {

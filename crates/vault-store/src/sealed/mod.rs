@@ -88,9 +88,17 @@ impl VaultStore for SealedStore {
         }
     }
 
+    fn manifest_as_is(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.below.manifest_as_is(id)
+    }
+
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         let stage = SealedStage::new(id, self.below.stage(id)?, Arc::clone(&self.recipients));
         Ok(Box::new(stage))
+    }
+
+    fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        self.below.stage_as_is(id)
     }
 
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {

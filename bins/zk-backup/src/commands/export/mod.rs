@@ -2,9 +2,7 @@
 
 mod tar;
 
-use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::absolute;
@@ -46,10 +44,15 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         }
     };
     let (id, path) = (api.resolve(&args.id)?, absolute(&args.path));
+    // What the backup lacks the export lacks.
+    let exit = match api.describe(&id)?.view.standing() {
+        "partial" => Exit::Partial,
+        _ => Exit::Done,
+    };
     if args.output.as_os_str() == "-" {
         let mut lines = OnScreen(screen);
         walk(api, &id, &path, &mut lines)?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let at = args.output.display().to_string();
     let at = clean(&at);
@@ -58,31 +61,20 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             "{at} is there already: add --force to replace it"
         )));
     }
-    let part = beside(&args.output);
-    let mut options = OpenOptions::new();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&part);
-    let file = BufWriter::new(file.map_err(about(part.display()))?);
+    // For this user alone, under a name that nobody else has; it goes with what is dropped.
+    let part = tempfile::NamedTempFile::new_in(beside(&args.output)).map_err(about(args.output.display()))?;
+    let file = BufWriter::new(part.reopen().map_err(about(args.output.display()))?);
     let mut sink: Box<dyn Sink> = match is_tar {
         true => Box::new(tar::Tar::new(file)),
         false => Box::new(Lines(file)),
     };
-    let written = walk(api, &id, &path, &mut *sink).and_then(|znodes| {
-        sink.finish()?;
-        fs::rename(&part, &args.output).map_err(about(args.output.display()))?;
-        Ok(znodes)
-    });
-    let znodes = match written {
-        Ok(znodes) => znodes,
-        Err(failure) => {
-            let _ = fs::remove_file(&part); // the first failure is the one to tell
-            return Err(failure);
-        }
-    };
+    let znodes = walk(api, &id, &path, &mut *sink)?;
+    sink.finish()?;
+    match args.force {
+        true => part.persist(&args.output),
+        false => part.persist_noclobber(&args.output),
+    }
+    .map_err(about(args.output.display()))?;
     match screen.is_json() {
         true => screen.json(
             "exported",
@@ -93,14 +85,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             None,
         )?,
     }
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
-/// Where a file is written until it is whole.
-fn beside(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+/// The directory where a file is written until it is whole: that of `output`.
+fn beside(output: &Path) -> &Path {
+    let parent = output.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
 
 /// Hands every znode at and below `path` to `sink`, parents first, and counts them. What the backup only knows to be

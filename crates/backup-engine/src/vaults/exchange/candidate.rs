@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags};
 use zip::ZipArchive;
 
 /// More files than any vault has.
-const ENTRIES: usize = 64;
+const ENTRIES: u64 = 64;
 /// So many bytes the list of an archive may take.
 const LIST: u64 = 64 << 10;
 /// So much longer than in the archive a file may be, where it is longer than this.
@@ -29,8 +29,12 @@ pub(crate) struct Archive<R>(ZipArchive<R>);
 
 impl<R: Read + Seek> Archive<R> {
     pub(crate) fn open(mut file: R) -> io::Result<Self> {
-        check_list(&mut file)?;
-        Ok(Self(ZipArchive::new(file)?))
+        let entries = check_list(&mut file)?;
+        let archive = ZipArchive::new(file)?;
+        match archive.len() as u64 == entries {
+            true => Ok(Self(archive)),
+            false => Err(io::Error::other("its list is not what its end says")),
+        }
     }
 }
 
@@ -60,45 +64,62 @@ impl<R: Read + Seek> Candidate for Archive<R> {
     }
 }
 
-/// What the end of an archive says of its list, before anything is made of it: an entry takes more memory than its line.
-fn check_list(file: &mut (impl Read + Seek)) -> io::Result<()> {
-    const END: [u8; 4] = *b"PK\x05\x06";
-    const END_64: [u8; 4] = *b"PK\x06\x06";
-    let length = file.seek(SeekFrom::End(0))?;
-    let tail = length.min((1 << 16) + 22 + 20 + 56);
-    file.seek(SeekFrom::Start(length - tail))?;
-    let mut bytes = Vec::new();
-    file.by_ref().take(tail).read_to_end(&mut bytes)?;
-    file.seek(SeekFrom::Start(0))?;
-    let number = |at: usize, width: usize| {
-        let field = bytes.get(at..at + width)?;
-        Some(
-            field
-                .iter()
-                .rev()
-                .fold(0_u64, |number, byte| number << 8 | u64::from(*byte)),
-        )
+/// How many files the end of an archive says that there are, before anything is made of their list: an entry takes more memory than its line.
+///
+/// The end is the last that there is, without a comment, and the list is right before it. Then no reader looks for another one,
+/// whatever the files have in them.
+fn check_list(file: &mut (impl Read + Seek)) -> io::Result<u64> {
+    const END: u64 = 22;
+    const LOCATOR: u64 = 20;
+    const END_64: u64 = 56;
+    let none = || io::Error::other("it is no zip archive, is cut, or has something behind its list");
+    let at = file.seek(SeekFrom::End(0))?.checked_sub(END).ok_or_else(none)?;
+    let end = piece(file, at, END)?;
+    if !end.starts_with(b"PK\x05\x06") || number(&end[20..]) != 0 {
+        return Err(none());
+    }
+    let told = [number(&end[10..12]), number(&end[12..16]), number(&end[16..20])];
+    let locator = match at.checked_sub(LOCATOR) {
+        Some(at) => Some(piece(file, at, LOCATOR)?).filter(|bytes| bytes.starts_with(b"PK\x06\x07")),
+        None => None,
     };
-    let begins = |with: [u8; 4]| {
-        let at = bytes.windows(4).enumerate();
-        at.filter(move |(_, four)| *four == with).map(|(at, _)| at)
-    };
-    // Whichever of them a reader takes for the end.
-    let ends = begins(END).map(|at| (number(at + 10, 2), number(at + 12, 4)));
-    let ends_64 = begins(END_64).map(|at| (number(at + 32, 8), number(at + 40, 8)));
-    let mut any = false;
-    for (entries, list) in ends.chain(ends_64) {
-        any = true;
-        if entries.is_none_or(|entries| entries > ENTRIES as u64) || list.is_none_or(|list| list > LIST) {
-            return Err(io::Error::other(format!(
-                "it has more than {ENTRIES} files, or is cut"
-            )));
+    let ([entries, list, begin], end) = match locator {
+        None => (told, at),
+        Some(locator) => {
+            let at = number(&locator[8..16]);
+            let end = piece(file, at, END_64).map_err(|_| none())?;
+            let told_64 = [number(&end[32..40]), number(&end[40..48]), number(&end[48..56])];
+            let full = [u64::from(u16::MAX), u64::from(u32::MAX), u64::from(u32::MAX)];
+            let agree = (0..3).all(|field| [full[field], told_64[field]].contains(&told[field]));
+            if !end.starts_with(b"PK\x06\x06") || !agree {
+                return Err(none());
+            }
+            (told_64, at)
         }
+    };
+    if entries > ENTRIES || list > LIST {
+        return Err(io::Error::other(format!("it has more than {ENTRIES} files")));
     }
-    match any {
-        true => Ok(()),
-        false => Err(io::Error::other("it is no zip archive")),
+    match begin.checked_add(list) == Some(end) {
+        true => Ok(entries),
+        false => Err(none()),
     }
+}
+
+fn piece(file: &mut (impl Read + Seek), at: u64, length: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(at))?;
+    let mut bytes = Vec::new();
+    file.by_ref().take(length).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 == length {
+        true => Ok(bytes),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// A number as archives have it, the lowest byte first.
+fn number(field: &[u8]) -> u64 {
+    let digits = field.iter().rev();
+    digits.fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A directory. Links in it are not followed.
@@ -127,7 +148,7 @@ impl Candidate for Directory {
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if files.len() == ENTRIES {
+            if files.len() as u64 == ENTRIES {
                 return Err(io::Error::other(format!("it has more than {ENTRIES} files")));
             }
             let file = open_file(&self.0.join(&name))

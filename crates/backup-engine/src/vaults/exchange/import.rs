@@ -60,7 +60,10 @@ pub(crate) fn import(
         pin = vaults.pins()?.said(id);
         vaults.remove(id)?;
     }
-    let mut stage = vaults.store.stage(id)?;
+    let mut stage = match manifest.sealed {
+        None => vaults.store.stage(id)?,
+        Some(_) => vaults.store.stage_as_is(id)?,
+    };
     for file in &manifest.files {
         let mut kept = stage.create(&file.name)?;
         copy(candidate, file, &mut *kept)?;
@@ -87,7 +90,11 @@ pub(crate) fn adopt(
     is_pending: impl FnOnce(&VaultId) -> Result<bool, EngineError>,
 ) -> Result<VaultId, EngineError> {
     let manifest = manifest_of(candidate)?;
-    match vaults.store.manifest(&manifest.id) {
+    let there = match manifest.sealed {
+        None => vaults.store.manifest(&manifest.id),
+        Some(_) => vaults.store.manifest_as_is(&manifest.id),
+    };
+    match there {
         Ok(there) if there == manifest => return Ok(manifest.id),
         Ok(_) | Err(StoreError::NotFound(_)) => {}
         Err(error) => return Err(error.into()),
