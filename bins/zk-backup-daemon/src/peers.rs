@@ -158,7 +158,7 @@ impl Peers {
                 let why = format!("the leader {} cannot be reached: {}", leader.name, shown(error));
                 return Err(no_leader(why));
             }
-            Err(error) => return Err(unanswered(&leader.name, shown(error))),
+            Err(error) => return Err(unanswered(&leader.name, &shown(error))),
         };
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut headers = HeaderMap::new();
@@ -169,7 +169,7 @@ impl Peers {
             }
         }
         let bytes = answer.bytes().await;
-        let bytes = bytes.map_err(|error| unanswered(&leader.name, shown(error)))?;
+        let bytes = bytes.map_err(|error| unanswered(&leader.name, &shown(error)))?;
         let mut passed_on = HttpResponse::build(status).body(bytes);
         for (name, value) in headers {
             passed_on.headers_mut().insert(name, value);
@@ -182,7 +182,7 @@ fn no_leader(why: impl Into<String>) -> ApiError {
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "no_leader", why)
 }
 
-fn unanswered(leader: &str, why: String) -> ApiError {
+fn unanswered(leader: &str, why: &str) -> ApiError {
     let why = format!("the leader {leader} has not answered, and may have done it all the same: {why}");
     ApiError::new(StatusCode::BAD_GATEWAY, "leader_silent", why)
 }

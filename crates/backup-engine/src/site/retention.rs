@@ -80,6 +80,7 @@ impl Retention {
                     decision.action = Action::Keep;
                     decision.reason = format!("{why}; the policy says: {}", decision.reason);
                 }
+                Err(error @ EngineError::NotLeading(_)) => return Err(error), // of all that follow, too
                 Err(error) => failures.push(format!("{id}: {error}")),
             }
         }
