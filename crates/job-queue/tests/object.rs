@@ -254,6 +254,11 @@ async fn what_a_newer_program_wrote_is_refused_and_what_was_deleted_is_told() {
         .unwrap_err()
         .to_string();
     assert!(told.contains("deleted"), "{told}");
+    // It does not begin anew.
+    let told = jobs.counts().unwrap_err().to_string();
+    assert!(told.contains("deleted"), "{told}");
+    jobs.enqueue(NewJob::new("b", "kind"), now(), 9).unwrap_err();
+    assert!(store.head(&path).await.is_err());
 }
 
 /// A restore of 100,000 znodes, whose notes are put 128 at once, and dropped in the end.

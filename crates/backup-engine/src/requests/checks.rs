@@ -1,5 +1,7 @@
 //! Checks of what is stored: verifications, and restores for a test.
 
+use std::sync::Arc;
+
 use job_queue::NewJob;
 use serde::{Deserialize, Serialize};
 use vault_store::{Manifest, Outcome, StoreError, VaultId};
@@ -67,7 +69,11 @@ pub(super) struct LastChecks {
 
 impl Requests {
     /// Queues a verification, and returns the id of its job.
-    pub(crate) fn verify(&self, vaults: &Vaults, request: &VerifyRequest) -> Result<String, EngineError> {
+    pub(crate) fn verify(
+        &self,
+        vaults: &Arc<Vaults>,
+        request: &VerifyRequest,
+    ) -> Result<String, EngineError> {
         let job = verification(request.share)?;
         let task = job.id.clone();
         match &request.vault {
@@ -82,7 +88,7 @@ impl Requests {
     /// Queues a restore for a test, unless it cannot be carried out, and returns the id of its job.
     pub(crate) fn restore_test(
         &self,
-        vaults: &Vaults,
+        vaults: &Arc<Vaults>,
         site: &Site,
         request: &RestoreTestRequest,
     ) -> Result<String, EngineError> {
@@ -131,7 +137,7 @@ impl Requests {
     }
 
     /// Queues the checks that are due and do not wait, and says whether there are any.
-    pub(crate) fn checks_if_due(&self, vaults: &Vaults, site: &Site) -> Result<bool, EngineError> {
+    pub(crate) fn checks_if_due(&self, vaults: &Arc<Vaults>, site: &Site) -> Result<bool, EngineError> {
         let mut last = lock(&self.last_checks);
         let verify = self.if_due(site.checks.verify.as_ref(), &mut last.verify, || {
             let share = site.checks.share;

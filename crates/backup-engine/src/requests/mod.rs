@@ -158,7 +158,7 @@ impl Requests {
     /// Queues a restore, unless it cannot be carried out, and returns the id of its job.
     pub(crate) fn restore(
         &self,
-        vaults: &Vaults,
+        vaults: &Arc<Vaults>,
         site: &Site,
         request: &RestoreRequest,
         labels: &Labels,
@@ -177,15 +177,14 @@ impl Requests {
     }
 
     /// Queues a job that needs a vault, which is not removed in between.
-    fn enqueue_needing(&self, vaults: &Vaults, id: &VaultId, job: NewJob) -> Result<(), EngineError> {
+    fn enqueue_needing(&self, vaults: &Arc<Vaults>, id: &VaultId, job: NewJob) -> Result<(), EngineError> {
         let job = job.needing(id.as_str());
-        vaults.while_all_stay(|| {
-            if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(id) {
-                return Err(error.into());
-            }
-            self.jobs.enqueue(job, self.now(), self.max_queued)?;
-            Ok(())
-        })
+        let _held = vaults.hold(id);
+        if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(id) {
+            return Err(error.into());
+        }
+        self.jobs.enqueue(job, self.now(), self.max_queued)?;
+        Ok(())
     }
 }
 

@@ -11,8 +11,8 @@ mod remote;
 mod retained;
 mod stored;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use job_queue::JobStore;
 use vault_store::{StoreError, Tested, VaultId, VaultStore, Verification};
@@ -41,8 +41,9 @@ pub(crate) struct Vaults {
     jobs: Arc<dyn JobStore>,
     /// Held while pins are changed, and while what has none is removed.
     pinning: Mutex<()>,
-    /// Vaults that are being read, and how often.
-    read: Mutex<HashMap<VaultId, usize>>,
+    in_use: Mutex<InUse>,
+    /// A removal has ended.
+    removed: Condvar,
     /// Held while what was found of a vault is recorded.
     recording: Mutex<()>,
     known: Known,
@@ -52,6 +53,14 @@ pub(crate) struct Vaults {
     remote: Option<Arc<Remote>>,
     pub(crate) retained: Retained,
     pub(crate) catalogs: Catalogs,
+}
+
+#[derive(Default)]
+struct InUse {
+    /// Vaults that are being read, and how often.
+    read: HashMap<VaultId, usize>,
+    /// Vaults that are being removed, which can take minutes: nobody else's wait for that.
+    removing: HashSet<VaultId>,
 }
 
 impl Vaults {
@@ -65,7 +74,8 @@ impl Vaults {
             store,
             jobs,
             pinning: Mutex::default(),
-            read: Mutex::default(),
+            in_use: Mutex::default(),
+            removed: Condvar::new(),
             recording: Mutex::default(),
             known: Known::default(),
             leadership,
@@ -209,24 +219,25 @@ impl Vaults {
         self.changed(id);
     }
 
-    /// Keeps a vault from being removed until the guard is dropped.
+    /// Keeps a vault from being removed until the guard is dropped. Blocks while it is being removed.
     pub(crate) fn hold(self: &Arc<Self>, id: &VaultId) -> Held {
-        *lock(&self.read).entry(id.clone()).or_default() += 1;
+        *self.once_not_removed(id).read.entry(id.clone()).or_default() += 1;
         Held {
             vaults: Arc::clone(self),
             id: id.clone(),
         }
     }
 
-    /// Does `work` while nothing is removed.
-    pub(crate) fn while_all_stay<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _read = lock(&self.read);
-        work()
+    fn once_not_removed(&self, id: &VaultId) -> MutexGuard<'_, InUse> {
+        let waited = self
+            .removed
+            .wait_while(lock(&self.in_use), |in_use| in_use.removing.contains(id));
+        waited.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An error for a vault that is being read, or that a restore waits for.
     pub(crate) fn check_free(&self, id: &VaultId) -> Result<(), EngineError> {
-        self.is_free(id, &lock(&self.read))
+        self.is_free(id, &lock(&self.in_use).read)
     }
 
     fn is_free(&self, id: &VaultId, read: &HashMap<VaultId, usize>) -> Result<(), EngineError> {
@@ -238,18 +249,21 @@ impl Vaults {
 
     /// Removes a vault, unless it is being read, or a restore of it waits.
     pub(crate) fn remove(&self, id: &VaultId) -> Result<(), EngineError> {
-        // Held while removing, so that nobody begins to read it meanwhile.
-        let read = lock(&self.read);
-        self.is_free(id, &read)?;
-        if let Some(leadership) = &self.leadership {
-            leadership.may_write().map_err(EngineError::NotLeading)?;
-        }
+        let removing = {
+            let mut in_use = self.once_not_removed(id);
+            self.is_free(id, &in_use.read)?;
+            if let Some(leadership) = &self.leadership {
+                leadership.may_write().map_err(EngineError::NotLeading)?;
+            }
+            in_use.removing.insert(id.clone());
+            Removing { vaults: self, id }
+        };
         let removed = self.store.remove(id);
         if let Err(StoreError::Retained { until, .. }) = &removed {
             self.retained.note(id, *until);
         }
         removed?;
-        drop(read);
+        drop(removing);
         self.retained.forget(id);
         self.changed(id);
         self.catalogs.forget(id);
@@ -265,12 +279,25 @@ pub(crate) struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut read = lock(&self.vaults.read);
+        let read = &mut lock(&self.vaults.in_use).read;
         if let Some(count) = read.get_mut(&self.id) {
             *count -= 1;
             if *count == 0 {
                 read.remove(&self.id);
             }
         }
+    }
+}
+
+/// Nobody begins to read the vault as long as this is there.
+struct Removing<'a> {
+    vaults: &'a Vaults,
+    id: &'a VaultId,
+}
+
+impl Drop for Removing<'_> {
+    fn drop(&mut self) {
+        lock(&self.vaults.in_use).removing.remove(self.id);
+        self.vaults.removed.notify_all();
     }
 }

@@ -1,6 +1,7 @@
 //! One object that several processes change, each change on top of the last.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use object_store::path::Path;
@@ -44,6 +45,8 @@ pub(super) struct Document<T> {
     random: Random,
     /// What is known of it, by a read or a write of ours. Held while a call is done: those of one process come one by one.
     known: Mutex<Option<Known<T>>>,
+    /// Whether there was one. It does not begin anew when somebody has deleted it.
+    existed: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -82,6 +85,7 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
             patience,
             random,
             known: Mutex::new(None),
+            existed: AtomicBool::new(false),
         }
     }
 
@@ -161,11 +165,12 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
             let had = last.and_then(|known| known.version.clone());
             match in_time(deadline, self.get(had.as_ref())).await {
                 Ok((version, bytes)) => {
+                    self.existed.store(true, Ordering::Relaxed);
                     **known = Some(self.parse(version, &bytes)?);
                     return Ok(());
                 }
                 Err(Error::NotModified { .. }) if had.is_some() => return Ok(()),
-                Err(Error::NotFound { .. }) if had.is_none() => {
+                Err(error) if is_missing(&error) && !self.existed.load(Ordering::Relaxed) => {
                     **known = Some(Known {
                         version: None,
                         tokens: Vec::new(),
@@ -237,6 +242,7 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
             let put = self.store.put_opts(&self.path, payload.clone(), options);
             let error = match in_time(deadline, put).await {
                 Ok(put) => {
+                    self.existed.store(true, Ordering::Relaxed);
                     **known = Some(Known {
                         version: Some(put.into()),
                         tokens: body.tokens,
@@ -329,7 +335,7 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
             let got = in_time(deadline, async { self.store.get(&path).await?.bytes().await });
             match got.await {
                 Ok(bytes) => return Ok(Some(bytes.into())),
-                Err(Error::NotFound { .. }) => return Ok(None),
+                Err(error) if is_missing(&error) => return Ok(None),
                 Err(error) if may_pass(&error) => self
                     .wait(&mut pause, deadline)
                     .await
@@ -381,9 +387,16 @@ fn may_pass(error: &Error) -> bool {
     )
 }
 
+/// Whether there is no such object. A bucket that is not there is another matter, which has the same status.
+fn is_missing(error: &Error) -> bool {
+    matches!(error, Error::NotFound { .. }) && !error.to_string().contains("<Code>NoSuchBucket<")
+}
+
 fn failed(path: &Path, error: Error) -> QueueError {
     match error {
-        Error::NotFound { .. } => QueueError::storage(format!("{path} is gone: somebody has deleted it")),
+        error if is_missing(&error) => {
+            QueueError::storage(format!("{path} is gone: somebody has deleted it"))
+        }
         error => QueueError::storage(error),
     }
 }

@@ -12,6 +12,9 @@ use super::rows::{fail_unreadable, storage};
 use super::schema;
 use crate::QueueError;
 
+/// What SQLite keeps beside a database.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
+
 pub(super) fn open_sound(path: &Path) -> Result<Connection, Fault> {
     let path = own_place(path).map_err(|error| Fault::Other(storage(error)))?;
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
@@ -91,24 +94,39 @@ pub(super) fn succeed(path: &Path) -> Result<(), QueueError> {
         .map_err(storage)
 }
 
-/// Does what a crash kept from being done: the damaged one was moved aside, and its successor is ready.
+/// Does what a crash kept from being done: the damaged one was moved aside, perhaps without what SQLite kept beside it, and its successor is ready.
 pub(super) fn finish_succession(path: &Path) -> Result<(), QueueError> {
     let is_there = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
-    match !is_there(path) && is_there(&beside(path, ".new")) {
-        true => succeed(path),
-        false => Ok(()),
+    if is_there(path) || !is_there(&beside(path, ".new")) {
+        return Ok(());
     }
+    // Its log would be taken for that of the successor.
+    let last = (1..)
+        .map(corrupt)
+        .take_while(|suffix| beside(path, suffix).exists())
+        .last();
+    move_to(path, &last.unwrap_or_else(|| corrupt(1)), &BESIDE)?;
+    succeed(path)
 }
 
-/// Renames the database and what SQLite keeps beside it, and returns where the database now is.
+/// Renames the database and what SQLite keeps beside it, and returns where the database now is. The database goes first: without its log it
+/// would be opened as an earlier one.
 pub(super) fn move_aside(path: &Path) -> Result<PathBuf, QueueError> {
-    let with = |suffix: &str| beside(path, suffix);
-    let free = (1..)
-        .map(|n| format!(".corrupt-{n}"))
-        .find(|suffix| !with(suffix).exists());
+    let free = (1..).map(corrupt).find(|suffix| !beside(path, suffix).exists());
     let suffix = free.unwrap_or_default();
-    for part in ["-wal", "-shm", ""] {
-        let (from, to) = (with(part), with(&format!("{suffix}{part}")));
+    move_to(path, &suffix, &[""])?;
+    move_to(path, &suffix, &BESIDE)?;
+    Ok(beside(path, &suffix))
+}
+
+/// What the `n`th damaged one is called by.
+fn corrupt(n: u32) -> String {
+    format!(".corrupt-{n}")
+}
+
+fn move_to(path: &Path, suffix: &str, parts: &[&str]) -> Result<(), QueueError> {
+    for part in parts {
+        let (from, to) = (beside(path, part), beside(path, &format!("{suffix}{part}")));
         match fs::rename(&from, &to) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let what = format!("{} cannot be moved aside: {error}", from.display());
@@ -117,5 +135,32 @@ pub(super) fn move_aside(path: &Path) -> Result<PathBuf, QueueError> {
             _ => {}
         }
     }
-    Ok(with(&suffix))
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_between_two_renames_leaves_no_log_beside_the_successor() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("jobs.db");
+        let read = |suffix: &str| fs::read_to_string(beside(&path, suffix)).ok();
+        for (suffix, text) in [
+            (".corrupt-1", "old"),
+            ("-wal", "log"),
+            ("-shm", "index"),
+            (".new", "new"),
+        ] {
+            fs::write(beside(&path, suffix), text).unwrap();
+        }
+        finish_succession(&path).unwrap();
+        assert_eq!(
+            (read("").as_deref(), read("-wal"), read("-shm")),
+            (Some("new"), None, None)
+        );
+        assert_eq!(read(".corrupt-1").as_deref(), Some("old"));
+        assert_eq!(read(".corrupt-1-wal").as_deref(), Some("log"));
+    }
 }

@@ -139,9 +139,7 @@ fn whoever_needs_an_answer_is_told_that_there_is_none() {
     let (slow, store, _, remote) = storage(1);
     let (go, wait) = channel::<()>();
     let wait: Mutex<Receiver<()>> = Mutex::new(wait);
-    *lock(&slow.listed) = Some(Box::new(move || {
-        let _ = lock(&wait).recv();
-    }));
+    *lock(&slow.listed) = Some(Box::new(move || assert!(lock(&wait).recv().is_err())));
     let error = remote
         .told_within(&store, Duration::from_millis(100))
         .map(drop)
@@ -173,7 +171,7 @@ fn manifests_are_read_many_at_a_time_and_what_was_told_is_kept() {
             thread::yield_now();
         }
         if count.fetch_add(1, Ordering::SeqCst) >= PIECE {
-            let _ = lock(&wait).recv();
+            assert!(lock(&wait).recv().is_err());
         }
         now.fetch_sub(1, Ordering::SeqCst);
     });

@@ -73,7 +73,8 @@ async fn bring_back(
         "restoring"
     };
     context.log.info(&format!("{doing} backup {id}"));
-    let _held = vaults.hold(&id);
+    let (kept, vault) = (Arc::clone(vaults), id.clone());
+    let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     match payload.strategy {
         Strategy::Online => online::run(vaults, site, context, &id, &payload).await,
         Strategy::Files => by_files::run(vaults, site, context, &id, &payload).await,

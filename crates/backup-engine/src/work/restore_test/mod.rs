@@ -61,7 +61,8 @@ async fn prove(
     let JobContext { log, progress, .. } = context;
     let id: VaultId = crate::kind::vault(&context.job).parse()?;
     let payload: RestoreTestPayload = serde_json::from_value(context.job.payload.clone())?;
-    let _held = vaults.hold(&id);
+    let (kept, vault) = (Arc::clone(vaults), id.clone());
+    let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     let begun = context.now();
     progress.phase("verifying");
     let (kept, vault, asked) = (Arc::clone(vaults), id.clone(), Arc::clone(stop));
