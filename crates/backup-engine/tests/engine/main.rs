@@ -8,6 +8,7 @@ mod exchange;
 mod histories;
 mod holds;
 mod ids;
+mod meetings;
 mod queue;
 mod remote;
 mod retention;
