@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use backup_engine::{
     BackupRequest, CompareWith, Engine, EngineBuilder, FilesSource, JobState, Mode, Page, Recovery,
-    RestoreRequest, Strategy,
+    RestoreRequest, Share, Strategy, VerifyRequest,
 };
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::{Acl, ZnodePath};
 
-use super::support::{HOUR, World, backed_up, described, done, full, walked};
+use super::stopped::SoMany;
+use super::support::{HOUR, Running, World, backed_up, described, done, full, walked};
 
 const PAGE: Page = Page { offset: 0, limit: 9 };
 
@@ -133,4 +136,108 @@ async fn a_restore_by_files_ends_the_history_of_the_backups_before_it() {
     assert_eq!(reused(&engine).await.1, 0);
     world.pass(HOUR);
     assert_eq!(reused(&engine).await.1, 3);
+}
+
+/// An engine that recovers with this command, and the id of a transactional backup.
+async fn to_recover(
+    world: &World,
+    directory: &Path,
+    command: &str,
+    more: impl FnOnce(EngineBuilder) -> EngineBuilder,
+) -> (Running, String) {
+    let recovery = Recovery {
+        environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
+        directory: directory.join("recover"),
+        command: Some(command.to_owned()),
+        patience: HOUR,
+    };
+    let states = vec![Arc::new(files()) as _];
+    let running = world.start_with(|builder| more(builder.recovery(recovery).states(states)));
+    let request = BackupRequest {
+        mode: Mode::Transactional,
+        ..BackupRequest::default()
+    };
+    let (id, job) = backed_up(&running.engine, request).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    (running, id)
+}
+
+fn by_files(id: &str) -> RestoreRequest {
+    RestoreRequest {
+        strategy: Strategy::Files,
+        ..RestoreRequest::of(id)
+    }
+}
+
+#[tokio::test]
+async fn without_the_permit_nothing_is_placed_and_no_server_is_restarted() {
+    // It is asked for at the beginning, once all is written, and before the command.
+    for (writes, is_placed) in [(0, false), (1, false), (2, true)] {
+        let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+        let ran = directory.path().join("ran");
+        let command = format!("touch {}; exit 1", ran.display());
+        let permit = Arc::new(SoMany(AtomicUsize::new(writes)));
+        let more = |builder: EngineBuilder| builder.permit(permit);
+        let (running, id) = to_recover(&world, directory.path(), &command, more).await;
+        let engine = running.engine;
+        let task = engine.restore(by_files(&id)).await.unwrap();
+        let job = done(&engine, &task).await;
+        assert!(job.message.unwrap().contains("the lease has run out"), "{writes}");
+        assert_eq!(directory.path().join("recover").exists(), is_placed, "{writes}");
+        assert!(!directory.path().join("recover.new").exists(), "{writes}");
+        assert!(!ran.exists(), "{writes}");
+    }
+}
+
+#[tokio::test]
+async fn a_restore_by_files_that_is_called_off_while_it_compares_tells_what_it_has_placed() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let (running, id) = to_recover(&world, directory.path(), "true", |builder| builder).await;
+    let engine = running.engine;
+    let task = engine.restore(by_files(&id)).await.unwrap();
+    let runs = engine.clone();
+    let step = tokio::spawn(async move { runs.step().await });
+    loop {
+        let job = engine.job(&task).await.unwrap().unwrap();
+        assert!(!job.status.is_final(), "{job:?}");
+        if job.progress.is_some_and(|progress| progress.phase == "comparing") {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    engine.cancel(&task).await.unwrap();
+    step.await.unwrap().unwrap();
+    let job = engine.job(&task).await.unwrap().unwrap();
+    assert_eq!(job.status, JobState::Canceled, "{job:?}");
+    assert_eq!(job.result["zxid"], "0x18", "{}", job.result);
+}
+
+/// Wherever it is by then.
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_read_just_now_is_not_damaged() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let (running, id) = to_recover(&world, directory.path(), "true", |builder| builder).await;
+    let engine = running.engine;
+    for nth in 1.. {
+        running
+            .vaults
+            .plan(vault_store::VaultCall::ReadAt, nth, vault_store::VaultFault::Fail);
+        let request = VerifyRequest {
+            vault: Some(id.clone()),
+            share: Share::ALL,
+        };
+        let task = engine.verify(request).await.unwrap();
+        let job = done(&engine, &task).await;
+        if running.vaults.left() > 0 {
+            assert!(nth > 3, "{nth}");
+            assert_eq!(job.status, JobState::Successful, "{job:?}");
+            break;
+        }
+        assert_eq!(job.status, JobState::Failed, "{nth}");
+        assert!(
+            job.result["damaged"].as_array().is_none_or(Vec::is_empty),
+            "{nth}: {job:?}"
+        );
+        assert!(described(&engine, &id).await.is_valid(), "{nth}");
+    }
 }

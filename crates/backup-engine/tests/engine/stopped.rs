@@ -170,7 +170,7 @@ async fn a_job_that_is_lost_to_somebody_else_stops_and_ends_as_he_says() {
 
 /// Lets so many requests out that write.
 #[derive(Debug)]
-struct SoMany(AtomicUsize);
+pub(crate) struct SoMany(pub(crate) AtomicUsize);
 
 impl Permit for SoMany {
     fn may_go_on(&self) -> Result<(), String> {

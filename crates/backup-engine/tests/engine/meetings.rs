@@ -1,0 +1,298 @@
+//! Checks that meet what else there is: sealed vaults, storages that fail, restores, and those who call them off.
+
+use std::io::Read;
+use std::time::Duration;
+
+use backup_engine::{
+    BackupRequest, Engine, EngineError, JobState, RestoreRequest, RestoreSource, RestoreTestPlace,
+    RestoreTestRequest, RestoreTests, Share, VerifyRequest,
+};
+use vault_store::{
+    Contents, Damage, FileName, Manifest, Reader, Sealed, VaultCall, VaultFault, VaultId, VaultStore,
+    Verification,
+};
+use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, Frame, RecordSource};
+
+use super::support::{HOUR, World, described, done, full, gate, job};
+
+const ARCHIVE: FileName = FileName::from_static("archive.zst");
+
+/// A copy of a vault, an hour later, with another manifest and another archive.
+fn copied(
+    world: &World,
+    id: &str,
+    other: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    change: impl FnOnce(&mut Manifest),
+) -> VaultId {
+    let id: VaultId = id.parse().unwrap();
+    let mut manifest = world.vaults.manifest(&id).unwrap();
+    let frame = manifest.files[0].frames[0].clone();
+    let mut bytes = Vec::new();
+    let file = world.vaults.open(&id, &ARCHIVE).unwrap();
+    Reader::new(file).read_to_end(&mut bytes).unwrap();
+    manifest.id = id.next().unwrap();
+    let mut stage = world.vaults.stage(&manifest.id).unwrap();
+    let mut entry = stage.put(&ARCHIVE, &other(bytes)).unwrap();
+    entry.frames[0].records = frame.records;
+    manifest.files = vec![entry];
+    change(&mut manifest);
+    stage.commit(&manifest).unwrap();
+    manifest.id
+}
+
+/// The same archive with its records the other way round.
+fn turned(bytes: Vec<u8>, of: &World, id: &str) -> Vec<u8> {
+    drop(bytes);
+    let id: VaultId = id.parse().unwrap();
+    let frame = of.vaults.manifest(&id).unwrap().files[0].frames[0].clone();
+    let file = Reader::new(of.vaults.open(&id, &ARCHIVE).unwrap());
+    let (offset, length, records, sha256) = (frame.offset, frame.length, frame.records, frame.sha256);
+    let frame = Frame {
+        offset,
+        length,
+        records,
+        sha256,
+    };
+    let found = ArchiveFile::new(file, vec![frame]).frame(0).unwrap();
+    let mut bytes = Vec::new();
+    let mut writer = ArchiveWriter::new(&mut bytes);
+    found.iter().rev().for_each(|record| writer.push(record).unwrap());
+    writer.finish().unwrap();
+    bytes
+}
+
+fn sealed(manifest: &mut Manifest) {
+    manifest.sealed = Some(Sealed {
+        recipients: vec!["age1nobody".to_owned()],
+        allow_partial: false,
+    });
+}
+
+fn verifying(vault: Option<&str>, share: Share) -> VerifyRequest {
+    let vault = vault.map(str::to_owned);
+    VerifyRequest { vault, share }
+}
+
+fn testing(vault: &str) -> RestoreTestRequest {
+    RestoreTestRequest {
+        vault: vault.to_owned(),
+        place: Some(RestoreTestPlace::Memory),
+        by: "ann".to_owned(),
+    }
+}
+
+/// Runs until what is returned first is dropped.
+fn running(engine: &Engine) -> (tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let runs = engine.clone();
+    let run = tokio::spawn(async move {
+        runs.run(async {
+            let _ = stopped.await;
+        })
+        .await;
+    });
+    (stop, run)
+}
+
+#[tokio::test]
+async fn of_what_cannot_be_opened_the_checksums_are_verified_and_no_test_is_made() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    let closed = copied(&world, &id, |bytes| bytes, sealed);
+    let task = engine.verify(verifying(None, Share::ALL)).await.unwrap();
+    let job = done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    assert_eq!(job.result["vaults"], 2);
+    assert_eq!(
+        described(&engine, closed.as_str()).await.verified_at,
+        Some(world.now())
+    );
+    let refused = engine.restore_test(testing(closed.as_str())).await;
+    assert!(matches!(refused, Err(EngineError::Sealed(_))), "{refused:?}");
+    // What somebody who can open it has found in it stays known.
+    let damage = Damage {
+        file: ARCHIVE.to_string(),
+        frame: Some(0),
+        what: "it is deeper".to_owned(),
+    };
+    let found = Verification::new(world.now(), vec![damage]);
+    world.vaults.record_verification(&closed, &found).unwrap();
+    let task = engine
+        .verify(verifying(Some(closed.as_str()), Share::ALL))
+        .await
+        .unwrap();
+    let job = done(&engine, &task).await;
+    assert!(job.message.unwrap().contains("it is deeper"));
+    assert!(!described(&engine, closed.as_str()).await.is_valid());
+}
+
+#[tokio::test]
+async fn no_older_backup_stands_in_for_one_that_cannot_be_looked_at() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    full(engine).await;
+    world.pass(HOUR);
+    let new = full(engine).await;
+    let latest = || RestoreRequest {
+        source: RestoreSource::Vault("latest".to_owned()),
+        ..RestoreRequest::of(&new)
+    };
+    // The archive of the newer one: when all are looked at, and when it is looked at anew.
+    for nth in [2, 3] {
+        running.vaults.plan(VaultCall::Open, nth, VaultFault::Fail);
+        let refused = engine.restore(latest()).await;
+        assert!(
+            matches!(refused, Err(EngineError::Storage(_))),
+            "{nth}: {refused:?}"
+        );
+        assert_eq!(running.vaults.left(), 0);
+        running.vaults.plan(VaultCall::Open, nth, VaultFault::Fail);
+        let refused = engine.describe("latest").await;
+        assert!(
+            matches!(refused, Err(EngineError::Storage(_))),
+            "{nth}: {refused:?}"
+        );
+        assert_eq!(running.vaults.left(), 0);
+    }
+    let info = engine.describe("latest").await.unwrap().unwrap();
+    assert_eq!(info.id.as_str(), new);
+}
+
+#[tokio::test]
+async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
+    let world = World::new();
+    let over = world.start();
+    let engine = &over.engine;
+    full(engine).await;
+    let (mut gate, delay) = gate();
+    over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
+    let check = engine.verify(verifying(None, Share::ALL)).await.unwrap();
+    let (stop, run) = running(engine);
+    gate.reached().await;
+    world.ensemble.keep_waiting(true);
+    let backup = engine.backup(BackupRequest::default()).await.unwrap();
+    while job(engine, &backup).await.status != JobState::Processing {
+        tokio::task::yield_now().await;
+    }
+    stop.send(()).unwrap();
+    for _ in 0..10 {
+        tokio::task::yield_now().await; // one thread: the run is told before the gate opens
+    }
+    drop(gate);
+    let waiting = tokio::time::timeout(Duration::from_secs(60), engine.wait(&check));
+    let ended = waiting.await.expect("it waits for the backup").unwrap();
+    assert_eq!(ended.status, JobState::Failed, "{ended:?}");
+    assert!(ended.message.unwrap().contains("stopped"));
+    engine.cancel(&backup).await.unwrap();
+    run.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_test_is_called_off_while_it_verifies() {
+    let world = World::new();
+    let over = world.start();
+    let engine = &over.engine;
+    let id = full(engine).await;
+    let (mut gate, delay) = gate();
+    over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
+    let task = engine.restore_test(testing(&id)).await.unwrap();
+    let (stop, run) = running(engine);
+    gate.reached().await;
+    assert_eq!(engine.cancel(&task).await.unwrap(), JobState::Processing);
+    drop(gate);
+    assert_eq!(engine.wait(&task).await.unwrap().status, JobState::Canceled);
+    assert_eq!(described(engine, &id).await.verified_at, None, "it was cut");
+    drop(stop);
+    run.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restore_does_not_forget_what_a_check_finds_meanwhile() {
+    let world = World::new();
+    let over = world.start();
+    let engine = &over.engine;
+    let id = full(engine).await;
+    let other = copied(&world, &id, |bytes| turned(bytes, &world, &id), |_| {});
+    let restore = engine.restore(RestoreRequest::of(other.as_str())).await.unwrap();
+    let (mut gate, delay) = gate();
+    over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
+    let (stop, run) = running(engine);
+    gate.reached().await;
+    let check = engine
+        .verify(verifying(Some(other.as_str()), Share::ALL))
+        .await
+        .unwrap();
+    assert_eq!(engine.wait(&check).await.unwrap().status, JobState::Failed);
+    drop(gate);
+    engine.wait(&restore).await.unwrap();
+    assert!(!described(engine, other.as_str()).await.is_valid());
+    drop(stop);
+    run.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_partial_backup_that_is_called_off_while_it_is_committed_has_failed() {
+    let world = World::new();
+    let over = world.start();
+    let engine = &over.engine;
+    world.ensemble.deny("/b/c");
+    let (mut gate, delay) = gate();
+    over.vaults.plan(VaultCall::Commit, 1, VaultFault::Delay(delay));
+    let id = engine.backup(BackupRequest::default()).await.unwrap();
+    let (stop, run) = running(engine);
+    gate.reached().await;
+    engine.cancel(&id).await.unwrap();
+    drop(gate);
+    assert_eq!(engine.wait(&id).await.unwrap().status, JobState::Failed);
+    assert_eq!(engine.list().await.unwrap(), [id]);
+    drop(stop);
+    run.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_test_takes_no_more_memory_than_it_may_whatever_the_manifest_says() {
+    let world = World::new();
+    let tests = RestoreTests {
+        ensemble: None,
+        memory: 1_000,
+    };
+    let engine = world.start_with(|builder| builder.restore_tests(tests)).engine;
+    let id = full(&engine).await;
+    let saying = |znodes| {
+        move |manifest: &mut Manifest| match &mut manifest.contents {
+            Some(Contents::Hierarchical(contents)) => contents.captured.znodes = znodes,
+            other => panic!("{other:?}"),
+        }
+    };
+    let large = copied(&world, &id, |bytes| bytes, saying(u64::MAX));
+    let refused = engine.restore_test(testing(large.as_str())).await;
+    assert!(matches!(refused, Err(EngineError::Invalid(_))), "{refused:?}");
+    let small = copied(&world, large.as_str(), |bytes| bytes, saying(1));
+    let task = engine.restore_test(testing(small.as_str())).await.unwrap();
+    let job = done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Failed, "{job:?}");
+    assert!(job.message.unwrap().contains("1000 are allowed"));
+}
+
+#[tokio::test]
+async fn a_backup_whose_test_fails_or_that_cannot_be_tested_keeps_no_other_from_it() {
+    let world = World::new();
+    let engine = world
+        .start_with(|builder| builder.restore_test_schedule("0 * * * *".parse().unwrap()))
+        .engine;
+    let old = full(&engine).await;
+    let closed = copied(&world, &old, |bytes| bytes, sealed);
+    world.pass(HOUR);
+    let (stop, run) = running(&engine);
+    let waiting = tokio::time::timeout(Duration::from_secs(60), async {
+        while described(&engine, &old).await.tested.is_none() {
+            tokio::task::yield_now().await;
+        }
+    });
+    waiting.await.expect("it is never tested");
+    assert_eq!(described(&engine, closed.as_str()).await.tested, None);
+    drop(stop);
+    run.await.unwrap();
+}
