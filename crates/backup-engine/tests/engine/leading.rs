@@ -122,6 +122,18 @@ impl Group {
         }
     }
 
+    /// The same where one that led may have claimed the job when it did no more: so much time passes that it counts as left.
+    async fn ended_or_left(&self, number: usize, id: &str) -> backup_engine::JobInfo {
+        for _ in 0..20 {
+            let ended = tokio::time::timeout(Duration::from_secs(3), self.engine(number).wait(id));
+            if let Ok(ended) = ended.await {
+                return ended.unwrap();
+            }
+            self.world.pass(Duration::from_secs(100));
+        }
+        panic!("{id} does not end: {:?}", job(self.engine(number), id).await)
+    }
+
     async fn ended(&self, number: usize, id: &str) -> backup_engine::JobInfo {
         let ended = tokio::time::timeout(Duration::from_secs(60), self.engine(number).wait(id));
         ended.await.expect("it ends").unwrap()
@@ -151,7 +163,6 @@ async fn what_is_accepted_is_done_once_somebody_leads_and_who_does_not_removes_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "does not pass yet: whether the test or the engine is wrong is open"]
 async fn a_leader_that_is_overtaken_writes_no_more_and_the_next_knows_what_it_left() {
     let group = Group::of(2);
     group.lead(0, Duration::ZERO).await;
@@ -161,7 +172,7 @@ async fn a_leader_that_is_overtaken_writes_no_more_and_the_next_knows_what_it_le
         let changed = zk_snapshot::tree::Acl::open();
         group.world.tree.put(path, b"changed", changed).unwrap();
     }
-    let (reached, go) = group.world.ensemble.hold_writes(1);
+    let (reached, go) = group.world.ensemble.hold_writes(0);
     let restore = group.engine(0).restore(RestoreRequest::of(&id)).await.unwrap();
     reached.await.unwrap();
     let note = Note::new(&restore, "/b", format!(r#"{{"created":false,"vault":"{id}"}}"#));
@@ -238,7 +249,6 @@ async fn three_backups_that_fail_in_a_row_let_another_one_lead() {
 
 /// Three engines, of which now this one and now that one leads, and hears late that it does no more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "does not pass yet: whether the test or the engine is wrong is open"]
 async fn whoever_leads_no_accepted_job_is_lost_and_no_backup_is_made_twice() {
     for seed in 1..=4_u64 {
         let group = Group::of(3);
@@ -274,7 +284,7 @@ async fn whoever_leads_no_accepted_job_is_lost_and_no_backup_is_made_twice() {
         ids.dedup();
         assert_eq!(ids.len(), accepted.len(), "seed {seed}: an id was given twice");
         for id in &accepted {
-            let job = group.ended(0, id).await;
+            let job = group.ended_or_left(0, id).await;
             let is_told = job.status == JobState::Successful || job.message.as_deref() == Some("interrupted");
             assert!(is_told, "seed {seed}: {job:?}");
         }
