@@ -62,6 +62,10 @@ impl Leadership for Seat {
     }
 
     async fn release(&self) {
+        // It was made the leader anew before it had ended what it did as the one before.
+        if matches!(*self.role.borrow(), Role::Leader { .. }) {
+            return;
+        }
         let chair = &self.chair.0;
         // It may be another's already.
         let _ = chair.compare_exchange(self.number, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
