@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -12,6 +13,9 @@ use super::candidate::{Candidate, shown};
 use super::{hex, sha256};
 use crate::vaults::Vaults;
 use crate::{EngineError, InvalidRequest};
+
+/// Ids run ahead of the clock by a second for each further backup of the same second, and clocks differ.
+const AHEAD: Duration = Duration::from_secs(60);
 
 /// No manifest is larger.
 const MANIFEST_BYTES: u64 = 64 << 20;
@@ -158,7 +162,7 @@ fn check(
             manifest.id
         )));
     }
-    if manifest.id.time() >= now {
+    if manifest.id.time() >= now + AHEAD {
         // All later ones would be dated after it.
         return Err(refused(format!("{} is dated in the future", manifest.id)));
     }
