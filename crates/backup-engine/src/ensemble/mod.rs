@@ -1,6 +1,5 @@
 //! What is backed up, and how it is reached.
 
-#[cfg(feature = "batched-client")]
 mod below;
 mod connect_string;
 #[cfg(feature = "batched-client")]
