@@ -34,6 +34,7 @@ mod routes;
 mod server;
 mod settings;
 mod start;
+mod start_error;
 mod tls;
 mod truth;
 
@@ -42,7 +43,8 @@ pub use args::Args;
 pub use peers::{Peers, join};
 pub use server::{ServeOptions, serve};
 pub use settings::{Checks, Encryption, Ha, LogFormat, Settings, SettingsError, TestPlace};
-pub use start::{StartError, builder, run};
+pub use start::{builder, run};
+pub use start_error::StartError;
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
 /// `#[global_allocator]`, as the server's own does.
 #[cfg(feature = "jemalloc")]

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
-    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, Ensemble, FilesSource, Recovery, RestoreTests, SettingNames,
+    StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use zk_snapshot::client::BatchedConfig;
@@ -14,32 +14,7 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket;
 use crate::peers::join;
-use crate::{Args, ServeOptions, Settings, SettingsError, logging, serve, tls};
-
-/// The server did not start, or did not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A setting cannot be used.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The storage cannot be used.
-    #[error("storage: {0}")]
-    Engine(#[from] EngineError),
-    /// A certificate or its key cannot be used.
-    #[error("TLS: {0}")]
-    Tls(String),
-    /// The address cannot be listened on.
-    #[error("{address}: {source}")]
-    Listen {
-        /// Address and port.
-        address: String,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// Signals cannot be waited for, or the listener failed.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-}
+use crate::{Args, ServeOptions, Settings, StartError, logging, serve, tls};
 
 /// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
 ///

@@ -1,5 +1,7 @@
 //! From what was typed to what does it.
 
+use clap::CommandFactory as _;
+
 use crate::api::{Api, Http};
 use crate::args::{Cli, Command, Global};
 use crate::commands::{
@@ -48,8 +50,8 @@ pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Export(args) => export::run(args, &api(Needs::STORAGE)?, screen),
         Command::Inspect(args) => inspect::run(args, screen),
         Command::Copy(args) => copy::run(args, screen, quiet),
-        Command::Completions(args) => completions::run(args, screen),
-        Command::Man(args) => completions::man(args, screen),
+        Command::Completions(args) => completions::run(args, Cli::command(), screen),
+        Command::Man(args) => completions::man(args, Cli::command(), screen),
     }
 }
 

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man as Page;
 
-use crate::args::Cli;
 use crate::exit::{Exit, Failure, about};
 use crate::text::Screen;
 
@@ -26,21 +25,22 @@ pub struct Man {
     out: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+/// `command` is the whole command line.
+pub(crate) fn run(args: &Args, mut command: Command, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "zk-backup", &mut script);
+    clap_complete::generate(args.shell, &mut command, "zk-backup", &mut script);
     screen.raw(&script)?;
     Ok(Exit::Done)
 }
 
-pub(crate) fn man(args: &Man, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+pub(crate) fn man(args: &Man, command: Command, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     match &args.out {
         Some(directory) => {
-            clap_mangen::generate_to(Cli::command(), directory).map_err(about(directory.display()))?;
+            clap_mangen::generate_to(command, directory).map_err(about(directory.display()))?;
         }
         None => {
             let mut page = Vec::new();
-            Page::new(Cli::command()).render(&mut page)?;
+            Page::new(command).render(&mut page)?;
             screen.raw(&page)?;
         }
     }

@@ -60,13 +60,6 @@ pub(crate) struct RestoreTestPayload {
     pub(crate) by: String,
 }
 
-/// The checks that schedules asked for last.
-#[derive(Debug, Default)]
-pub(super) struct LastChecks {
-    verify: Option<String>,
-    test: Option<String>,
-}
-
 impl Requests {
     /// Queues a verification, and returns the id of its job.
     pub(crate) fn verify(

@@ -2,6 +2,7 @@
 
 mod checks;
 mod choose;
+mod last_checks;
 mod request;
 mod share;
 
@@ -21,9 +22,9 @@ use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::{EngineError, InvalidRequest};
 
-use self::checks::LastChecks;
 pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
+use self::last_checks::LastChecks;
 pub use self::request::{BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};
 pub(crate) use self::request::{LABELS, RestorePayload};
 pub use self::share::{Share, ShareError};

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use vault_store::{StoreError, VaultId, VaultStore};
 
-use super::Stored;
-use super::stored::look;
+use super::stored::{Stored, look};
 use crate::lock::lock;
 
 /// So long each answer looks again at what is known. That is all of a few hundred vaults, each time; of more than
@@ -16,6 +15,8 @@ use crate::lock::lock;
 const LOOKING: Duration = Duration::from_millis(8);
 /// So many of the newest are looked at each time.
 const NEWEST: usize = 8;
+/// So many vaults of a remote storage are looked at at a time.
+pub(super) const AT_ONCE: usize = 16;
 
 /// Manifests never change. What can change is told late at worst: a file that is damaged from outside, and another
 /// process's verification. What is not sound is never taken as known.

@@ -18,7 +18,7 @@ use job_queue::JobStore;
 use vault_store::{StoreError, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
-use self::known::{Known, all_anew};
+use self::known::{AT_ONCE, Known, all_anew};
 use self::remote::{Remote, Seen};
 use self::retained::Retained;
 use crate::EngineError;
@@ -29,8 +29,6 @@ use crate::lock::lock;
 pub(crate) use self::pins::Pins;
 pub(crate) use self::stored::{Stored, Unreadable};
 
-/// So many vaults of a remote storage are looked at at a time.
-const AT_ONCE: usize = 16;
 /// What stands for the newest good backup wherever one is only read.
 pub(crate) const LATEST: &str = "latest";
 

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use vault_store::{StoreError, VaultId, VaultStore, Verification};
 
-use super::known::at_once;
-use super::stored::look;
-use super::{AT_ONCE, Stored};
+use super::known::{AT_ONCE, at_once};
+use super::stored::{Stored, look};
 use crate::lock::lock;
 
 /// What was told is taken for so long as what is there. Others' backups are told that late.

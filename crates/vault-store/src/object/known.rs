@@ -7,8 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
-use super::locked;
-use super::place::Place;
+use super::place::{Place, locked};
 use super::sealed::{Head, Sealed};
 use super::told::{is_missing, told};
 use crate::manifest::MAX_MANIFEST;

@@ -14,7 +14,7 @@ mod told;
 mod upload;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use object_store::path::Path;
 #[cfg(feature = "s3")]
@@ -23,7 +23,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use time::OffsetDateTime;
 
 use self::known::Known;
-use self::place::Place;
+use self::place::{Place, locked};
 use self::read::ObjectRead;
 #[cfg(feature = "s3")]
 pub use self::s3::{S3Config, S3Keys, S3Secret};
@@ -200,8 +200,4 @@ impl fmt::Debug for ObjectVaults {
             .field("place", &self.place)
             .finish_non_exhaustive()
     }
-}
-
-fn locked<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -19,6 +19,8 @@ use crate::{FileName, StoreError, VaultId};
 const THREADS: usize = 2;
 /// What is read whole has no more bytes: notes, and what was recorded of vaults.
 const LARGEST: u64 = 64 << 20;
+/// What is dropped waits so long for its remains to be cleared away.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// So many objects are deleted at a time.
 const DELETIONS: usize = 16;
 
@@ -241,4 +243,8 @@ impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} below {:?}", self.objects, self.prefix.as_ref())
     }
+}
+
+pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
-use super::locked;
-use super::place::{Pending, Place};
+use super::place::{Pending, Place, locked};
 use super::told::{is_missing, told};
 use crate::{StoreError, VaultId, VaultRead};
 

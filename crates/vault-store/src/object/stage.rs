@@ -8,15 +8,12 @@ use std::time::Duration;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::locked;
-use super::place::{Place, delete_below};
+use super::place::{PATIENCE, Place, delete_below, locked};
 use super::sealed::{Head, seal};
 use super::told::{is_missing, told};
 use super::upload::ObjectFile;
 use crate::{FileName, Manifest, Stage, Staged, StoreError, VaultFile, VaultId};
 
-/// What is dropped waits so long for its remains to be cleared away.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// A stage is not committed when it is older: what is older than a day is swept, also by other machines, whose clocks may differ.
 const LIMIT: Duration = Duration::from_secs(20 * 3600);
 /// How often the manifest is put before its commit has failed.

@@ -8,8 +8,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _};
 use tokio::task::JoinSet;
 
-use super::place::Place;
-use super::stage::PATIENCE;
+use super::place::{PATIENCE, Place};
 use super::told::told;
 use crate::{FileName, Staged, StoreError, VaultFile};
 
