@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use job_queue::LeaseTiming;
 
-use super::values::{SettingsError, bad, flag, given, number, seconds};
+use super::values::{SettingsError, bad, flag, given, is_origin, number, seconds};
 use crate::Args;
 
 /// What servers that share a bucket know each other by.
@@ -71,15 +71,9 @@ fn address(args: &Args) -> Result<Option<String>, SettingsError> {
     let Some(url) = given(args.ha_address.as_ref()) else {
         return Ok(None);
     };
-    let address = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
-    let address = address.map(|address| address.trim_end_matches('/'));
-    match address {
-        Some(address) if !address.is_empty() && !address.contains(['/', '?', '#', '@', ' ']) => {
-            Ok(Some(url.trim_end_matches('/').to_owned()))
-        }
-        _ => Err(SettingsError(
+    match is_origin(&url) {
+        true => Ok(Some(url.trim_end_matches('/').to_owned())),
+        false => Err(SettingsError(
             "HA_ADDRESS: http:// or https:// with a host, and a port if need be, is expected".to_owned(),
         )),
     }

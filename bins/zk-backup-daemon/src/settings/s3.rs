@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use vault_store::{S3Config, S3Keys, S3Secret};
 
-use super::values::{SettingsError, bad, flag, given, secret};
+use super::values::{SettingsError, bad, flag, given, is_origin, secret};
 use crate::Args;
 
 const ID: &str = "S3_KEY_ID";
@@ -63,14 +63,9 @@ fn url(args: &Args) -> Result<Option<String>, SettingsError> {
     let Some(url) = given(args.s3_url.as_ref()) else {
         return Ok(None);
     };
-    let address = url
-        .strip_prefix("https://")
-        .or_else(|| url.strip_prefix("http://"));
-    let address = address.map(|address| address.trim_end_matches('/'));
-    match address {
-        // Credentials in it would be told wherever the URL is.
-        Some(address) if !address.is_empty() && !address.contains(['/', '?', '#', '@', ' ']) => Ok(Some(url)),
-        _ => Err(SettingsError(
+    match is_origin(&url) {
+        true => Ok(Some(url)),
+        false => Err(SettingsError(
             "S3_URL: http:// or https:// with a host, and a port if need be, is expected; the bucket is S3_BUCKET".to_owned(),
         )),
     }

@@ -103,3 +103,12 @@ pub(super) fn flag(name: &str, value: Option<&String>, default: bool) -> Result<
     };
     truth(&text).ok_or_else(|| bad(name, &text, "true or false"))
 }
+
+/// Whether it is `http://` or `https://` with a host, and no more than a port: credentials in it would be told wherever it is.
+pub(super) fn is_origin(url: &str) -> bool {
+    let address = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    let address = address.map(|address| address.trim_end_matches('/'));
+    address.is_some_and(|address| !address.is_empty() && !address.contains(['/', '?', '#', '@', ' ']))
+}
