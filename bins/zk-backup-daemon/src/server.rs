@@ -3,10 +3,11 @@
 use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
@@ -75,28 +76,65 @@ pub async fn serve(
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
+    let connections = Connections::new();
+    let server = http_server(listener, &engine, &options, &connections)?;
     let ServeOptions {
-        access,
-        tls,
         peers,
         grace,
         patience,
-        upload_directory,
-        upload_limit,
-        external_root,
+        ..
     } = options;
-    let outside = Outside {
-        spool: upload_directory,
-        limit: upload_limit,
-        external: external_root,
+    let (stop, stopped) = watch::channel(false);
+    let handle = server.handle();
+    let control = async {
+        tokio::select! {
+            () = shutdown => {}
+            () = is_set(stopped.clone()) => {}
+        }
+        stop.send_replace(true);
+        handle.stop(true).await;
     };
-    let served_engine = engine.clone();
-    let kept = peers.clone();
-    let connections = Connections::new();
-    let counted = connections.clone();
+    let serving = async {
+        let outcome = server.await;
+        stop.send_replace(true);
+        outcome
+    };
+    let working = work(&engine, &stopped, grace);
+    let keeping = async {
+        match &peers {
+            Some(peers) => peers.lease.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
+        (served, (), ()) = async { tokio::join!(serving, control, working) } => served,
+        () = give_up_clients(&connections, patience) => Ok(()),
+        () = keeping => Ok(()),
+    };
+    if let Some(peers) = &peers {
+        // A job that did not end in time writes nothing more from here on.
+        peers.lease.release().await;
+    }
+    served
+}
+
+/// What answers requests, until it is told to stop.
+fn http_server(
+    listener: TcpListener,
+    engine: &Engine,
+    options: &ServeOptions,
+    connections: &Arc<Connections>,
+) -> io::Result<Server> {
+    let outside = Outside {
+        spool: options.upload_directory.clone(),
+        limit: options.upload_limit,
+        external: options.external_root.clone(),
+    };
+    let (engine, access, peers) = (engine.clone(), options.access.clone(), options.peers.clone());
+    let counted = Arc::clone(connections);
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(Data::new(served_engine.clone()))
+            .app_data(Data::new(engine.clone()))
             .app_data(Data::new(access.clone()))
             .app_data(Data::new(outside.clone()))
             .app_data(Data::new(peers.clone()))
@@ -112,68 +150,41 @@ pub async fn serve(
     .max_connections(connections.of_one_worker())
     .on_connect(move |connection, data| counted.came(connection, data))
     .client_request_timeout(HEAD)
-    .client_disconnect_timeout(patience)
+    .client_disconnect_timeout(options.patience)
     .shutdown_timeout(5)
     .disable_signals();
-    let server = match tls {
+    let server = match options.tls.clone() {
         Some(config) => server.listen_rustls_0_23(listener, config)?,
         None => server.listen(listener)?,
-    }
-    .run();
+    };
+    Ok(server.run())
+}
 
-    let (stop, stopped) = watch::channel(false);
-    let wait = |mut stopped: watch::Receiver<bool>| async move {
-        // An error means that the sender is gone, which is a stop too.
-        let _ = stopped.wait_for(|stop| *stop).await;
+async fn is_set(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop too.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+/// Does the engine's jobs until it is `stopped`, and waits for the running one as long as `grace`.
+async fn work(engine: &Engine, stopped: &watch::Receiver<bool>, grace: Duration) {
+    let out_of_patience = async {
+        is_set(stopped.clone()).await;
+        tokio::time::sleep(grace).await;
     };
-    let handle = server.handle();
-    let control = async {
-        tokio::select! {
-            () = shutdown => {}
-            () = wait(stopped.clone()) => {}
-        }
-        stop.send_replace(true);
-        handle.stop(true).await;
-    };
-    let serving = async {
-        let outcome = server.await;
-        stop.send_replace(true);
-        outcome
-    };
-    let working = async {
-        let out_of_patience = async {
-            wait(stopped.clone()).await;
-            tokio::time::sleep(grace).await;
-        };
-        tokio::select! {
-            () = engine.run(wait(stopped.clone())) => {}
-            () = out_of_patience => log::warn!("a job did not end in time and is left interrupted"),
-        }
-    };
-    let looking = async {
-        loop {
-            let begun = Instant::now();
-            tokio::time::sleep(patience).await;
-            // Where the whole process was stopped meanwhile nobody could take anything.
-            connections.look(begun.elapsed() < patience * 2);
-        }
-    };
-    let keeping = async {
-        match &kept {
-            Some(peers) => peers.lease.keep().await,
-            None => std::future::pending().await,
-        }
-    };
-    let served = tokio::select! {
-        (served, (), ()) = async { tokio::join!(serving, control, working) } => served,
-        () = looking => Ok(()),
-        () = keeping => Ok(()),
-    };
-    if let Some(peers) = &kept {
-        // A job that did not end in time writes nothing more from here on.
-        peers.lease.release().await;
+    tokio::select! {
+        () = engine.run(is_set(stopped.clone())) => {}
+        () = out_of_patience => log::warn!("a job did not end in time and is left interrupted"),
     }
-    served
+}
+
+/// Closes connections of clients that took nothing of their answers for as long as `patience`. It never ends.
+async fn give_up_clients(connections: &Connections, patience: Duration) {
+    loop {
+        let begun = Instant::now();
+        tokio::time::sleep(patience).await;
+        // Where the whole process was stopped meanwhile nobody could take anything.
+        connections.look(begun.elapsed() < patience * 2);
+    }
 }
 
 /// One line for each request: no header, no query, no body, so no secret.

@@ -1,0 +1,211 @@
+//! What settings are taken, and how others are refused.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::Settings;
+use crate::Args;
+
+fn settings(change: impl FnOnce(&mut Args), secrets: &[(&str, &str)]) -> Result<Settings, String> {
+    let mut args = Args::default();
+    change(&mut args);
+    let find = |name: &str| secrets.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).into());
+    Settings::new(&args, find).map_err(|error| error.to_string())
+}
+
+const CREDENTIALS: [(&str, &str); 2] = [
+    ("BACKUP_DAEMON_API_CREDENTIALS_USERNAME", "u"),
+    ("BACKUP_DAEMON_API_CREDENTIALS_PASSWORD", "p"),
+];
+
+#[test]
+fn without_credentials_only_loopback_is_served() {
+    assert!(settings(|_| {}, &[]).unwrap().address.is_loopback());
+    assert!(settings(|_| {}, &CREDENTIALS).unwrap().address.is_unspecified());
+    let refused = settings(|a| a.broadcast_address = Some("0.0.0.0".into()), &[]).unwrap_err();
+    assert!(
+        refused.contains("BACKUP_DAEMON_API_CREDENTIALS_USERNAME"),
+        "{refused}"
+    );
+    let open = |a: &mut Args| {
+        a.broadcast_address = Some("::".into());
+        a.allow_anonymous = Some("true".into());
+    };
+    assert!(settings(open, &[]).unwrap().address.is_ipv6());
+    assert!(settings(|_| {}, &CREDENTIALS[..1]).is_err());
+}
+
+#[test]
+fn a_secret_file_that_is_empty_gives_nothing_and_opens_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name, text| std::fs::write(directory.path().join(name), text).unwrap();
+    let there = |a: &mut Args| a.secrets_dir = Some(directory.path().display().to_string());
+    for (name, _) in CREDENTIALS {
+        write(name, "\n");
+    }
+    let closed = settings(there, &[]).unwrap();
+    assert!(closed.address.is_loopback() && closed.access.is_anonymous());
+    assert!(settings(there, &CREDENTIALS).unwrap().address.is_unspecified());
+    write(CREDENTIALS[0].0, "u\n");
+    assert!(settings(there, &[]).is_err());
+}
+
+#[test]
+fn a_secret_that_is_no_text_stops_the_start() {
+    use std::os::unix::ffi::OsStringExt;
+    let environment = |_: &str| Some(OsString::from_vec(vec![b'p', 0xff]));
+    let refused = Settings::new(&Args::default(), environment).unwrap_err();
+    assert!(
+        refused
+            .to_string()
+            .contains("_CREDENTIALS_USERNAME: it is no UTF-8")
+    );
+}
+
+#[test]
+fn a_bad_value_is_named_with_what_is_allowed() {
+    type Change = fn(&mut Args);
+    let cases: [(Change, &str); 22] = [
+        (
+            |a| a.zookeeper_driver = Some("fast".into()),
+            "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
+        ),
+        (
+            |a| a.consistency_rounds = Some("-1".into()),
+            "CONSISTENCY_ROUNDS=-1",
+        ),
+        (
+            |a| {
+                a.zookeeper_enable_ssl = Some("true".into());
+                a.zookeeper_tls_path = Some("/nowhere".into());
+            },
+            "there is no /nowhere/ca.crt",
+        ),
+        (
+            |a| a.port = Some("70000".into()),
+            "PORT=70000: a port up to 65535",
+        ),
+        (|a| a.backup_schedule = Some("* * *".into()), "BACKUP_SCHEDULE"),
+        (
+            |a| a.eviction_policy = Some("1x/delete".into()),
+            "EVICTION_POLICY: eviction policy \"1x/delete\", at character 2",
+        ),
+        (|a| a.log_level = Some("LOUD".into()), "LOG_LEVEL=LOUD"),
+        (|a| a.verify_schedule = Some("daily".into()), "VERIFY_SCHEDULE"),
+        (|a| a.verify_share = Some("5".into()), "VERIFY_SHARE: \"5\""),
+        (
+            |a| a.restore_test_schedule = Some("* *".into()),
+            "RESTORE_TEST_SCHEDULE",
+        ),
+        (
+            |a| a.restore_test_host = Some("127.0.0.1".into()),
+            "RESTORE_TEST_HOST=127.0.0.1: it is the ensemble that is backed up",
+        ),
+        (
+            |a| a.restore_test_memory = Some("0".into()),
+            "RESTORE_TEST_MEMORY=0",
+        ),
+        (
+            |a| a.enable_full_restore = Some("maybe".into()),
+            "ENABLE_FULL_RESTORE=maybe",
+        ),
+        (|a| a.zookeeper_timeout = Some("0".into()), "ZOOKEEPER_TIMEOUT=0"),
+        (|a| a.s3_enabled = Some("true".into()), "S3_BUCKET: it is needed"),
+        (|a| a.s3_enabled = Some("perhaps".into()), "S3_ENABLED=perhaps"),
+        (|a| s3(a).s3_url = Some("minio:9000".into()), "S3_URL: http://"),
+        (
+            |a| s3(a).s3_url = Some("http://id:secret@minio".into()),
+            "S3_URL: http://",
+        ),
+        (|a| s3(a).s3_prefix = Some("a/../b".into()), "S3_PREFIX=a/../b"),
+        (
+            |a| s3(a).s3_ssl_verify = Some("maybe".into()),
+            "S3_SSL_VERIFY=maybe",
+        ),
+        (
+            |a| s3(a).s3_certs_path = Some("/nowhere".into()),
+            "S3_CERTS_PATH: there is no /nowhere",
+        ),
+        (|a| a.max_queued_jobs = Some("0".into()), "MAX_QUEUED_JOBS=0"),
+    ];
+    for (change, expected) in cases {
+        let error = settings(change, &[]).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
+    let alone = settings(|a| a.ha = Some("true".into()), &[]).unwrap_err();
+    assert!(
+        alone.starts_with("HA=true: ") && alone.contains("S3_ENABLED=true"),
+        "{alone}"
+    );
+    let ha = |timeout: Option<&str>, address: &str| {
+        let change = |a: &mut Args| {
+            s3(a).ha = Some("true".into());
+            a.zookeeper_timeout = timeout.map(str::to_owned);
+            a.ha_address = Some(address.into());
+        };
+        settings(change, &[])
+    };
+    assert_eq!(ha(None, "").unwrap().zookeeper.deadline, Duration::from_secs(10));
+    assert!(ha(Some("15"), "https://one:8443/").is_ok());
+    let late = ha(Some("16"), "").unwrap_err();
+    assert!(late.contains("ZOOKEEPER_TIMEOUT=16: with HA=true"), "{late}");
+    assert!(ha(None, "one:8080").unwrap_err().starts_with("HA_ADDRESS: "));
+}
+
+fn s3(args: &mut Args) -> &mut Args {
+    args.s3_enabled = Some("true".into());
+    args.s3_bucket = Some("backups".into());
+    args
+}
+
+#[test]
+fn keys_of_a_bucket_are_both_given_or_the_environments_and_a_file_stays_one() {
+    use vault_store::S3Secret;
+    let keys = [("S3_KEY_ID", "id"), ("S3_KEY_SECRET", "secret")];
+    let bucket = |keys: &[_], directory: Option<String>| {
+        let change = |a: &mut Args| s3(a).secrets_dir = directory;
+        settings(change, keys).map(|settings| settings.s3.unwrap())
+    };
+    assert!(bucket(&[], None).unwrap().keys.is_none());
+    assert!(bucket(&keys[..1], None).unwrap_err().contains("S3_KEY_SECRET"));
+    assert!(matches!(
+        bucket(&keys, None).unwrap().keys.unwrap().id,
+        S3Secret::Text(_)
+    ));
+    let directory = tempfile::tempdir().unwrap();
+    for (name, value) in keys {
+        std::fs::write(directory.path().join(name), value).unwrap();
+    }
+    let found = bucket(&[], Some(directory.path().display().to_string())).unwrap();
+    let S3Secret::File(path) = found.keys.unwrap().secret else {
+        panic!("it is read once");
+    };
+    assert_eq!(path, directory.path().join("S3_KEY_SECRET"));
+    // Not asked for: then nothing of it is looked at.
+    assert!(
+        settings(|a| a.s3_url = Some("nonsense".into()), &[])
+            .unwrap()
+            .s3
+            .is_none()
+    );
+}
+
+#[test]
+fn empty_values_are_not_given_and_hosts_get_the_port() {
+    let change = |a: &mut Args| {
+        a.port = Some(String::new());
+        a.zookeeper_host = Some("zk1, zk2:2182,::1,[::2]:2183".into());
+        a.backup_schedule = Some("None".into());
+    };
+    let settings = settings(change, &[("ZOOKEEPER_ADMIN_USERNAME", "")]).unwrap();
+    assert_eq!(settings.port, 8080);
+    assert_eq!(
+        settings.zookeeper.address,
+        "zk1:2181,zk2:2182,[::1]:2181,[::2]:2183"
+    );
+    assert!(settings.schedule.is_none());
+}
