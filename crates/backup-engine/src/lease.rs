@@ -8,7 +8,7 @@ use job_queue::{Holder, Lease, LeaseTiming};
 use object_store::ObjectStore;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use zk_snapshot::restore::Permit;
+use zk_snapshot::restore::{NotPermitted, Permit};
 
 use crate::leadership::{Leadership, Role};
 use crate::lock::lock;
@@ -142,17 +142,19 @@ impl LeaderLease {
 }
 
 impl Permit for LeaderLease {
-    fn may_go_on(&self) -> Result<(), String> {
+    fn may_go_on(&self) -> Result<(), NotPermitted> {
         match self.is_held() {
             true => Ok(()),
-            false => Err("this server leads no more".to_owned()),
+            false => Err(NotPermitted::new("this server leads no more")),
         }
     }
 
-    fn may_write(&self) -> Result<(), String> {
+    fn may_write(&self) -> Result<(), NotPermitted> {
         match self.lease.remaining() >= self.deadline {
             true => Ok(()),
-            false => Err("this server leads no more, or may not for as long as a request takes".to_owned()),
+            false => Err(NotPermitted::new(
+                "this server leads no more, or may not for as long as a request takes",
+            )),
         }
     }
 }

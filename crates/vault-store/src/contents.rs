@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How a backup is taken.
@@ -275,14 +275,20 @@ fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
     })
 }
 
+/// What tells contents of one mode from those of the other.
+#[derive(Deserialize)]
+struct Source {
+    taken_from: Option<IgnoredAny>,
+}
+
 impl<'de> Deserialize<'de> for Contents {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = serde_json::Value::deserialize(deserializer)?;
         // Only these name their source, and they always did.
-        if value.get("taken_from").is_some() {
-            serde_json::from_value(value).map(Self::Transactional)
-        } else {
-            serde_json::from_value(value).map(Self::Hierarchical)
+        let source = Source::deserialize(&value).map_err(D::Error::custom)?;
+        match source.taken_from {
+            Some(_) => serde_json::from_value(value).map(Self::Transactional),
+            None => serde_json::from_value(value).map(Self::Hierarchical),
         }
         .map_err(D::Error::custom)
     }

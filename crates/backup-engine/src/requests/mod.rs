@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use job_queue::{Clock, Job, JobStore, NewJob};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 use vault_store::{Mode, StoreError, VaultId};
 use zk_snapshot::restore::Policy;
@@ -25,8 +25,8 @@ use crate::{EngineError, InvalidRequest};
 pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
 use self::last_checks::LastChecks;
+pub(crate) use self::request::RestorePayload;
 pub use self::request::{BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};
-pub(crate) use self::request::{LABELS, RestorePayload};
 pub use self::share::{Share, ShareError};
 
 /// A check that was due longer ago than this when another process led was that one's.
@@ -189,12 +189,18 @@ impl Requests {
     }
 }
 
+/// What a job keeps: its request, and what it is called by whoever asks for it.
+#[derive(Serialize)]
+struct Payload<'a, R> {
+    #[serde(flatten)]
+    request: &'a R,
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    labels: &'a Labels,
+}
+
 fn payload(request: &impl Serialize, labels: &Labels) -> Result<Value, EngineError> {
-    let mut payload = serde_json::to_value(request).map_err(|error| EngineError::Internal(error.into()))?;
-    if !labels.is_empty() {
-        payload[LABELS] = json!(labels);
-    }
-    Ok(payload)
+    let payload = serde_json::to_value(Payload { request, labels });
+    payload.map_err(|error| EngineError::Internal(error.into()))
 }
 
 fn check_renames(request: &RestoreRequest) -> Result<(), InvalidRequest> {

@@ -10,9 +10,6 @@ use zk_snapshot::tree::ZnodePath;
 /// What whoever asks for a job calls it, in its own words: only kept with it and told again.
 pub type Labels = BTreeMap<String, String>;
 
-/// The key of a payload under which labels are kept.
-pub(crate) const LABELS: &str = "labels";
-
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupRequest {

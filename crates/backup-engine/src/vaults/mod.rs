@@ -251,7 +251,9 @@ impl Vaults {
             let mut in_use = self.once_not_removed(id);
             self.is_free(id, &in_use.read)?;
             if let Some(leadership) = &self.leadership {
-                leadership.may_write().map_err(EngineError::NotLeading)?;
+                leadership
+                    .may_write()
+                    .map_err(|why| EngineError::NotLeading(why.to_string()))?;
             }
             in_use.removing.insert(id.clone());
             Removing { vaults: self, id }

@@ -15,6 +15,8 @@ pub(super) enum Cause {
     #[error(transparent)]
     Archive(#[from] zk_snapshot::archive::ArchiveError),
     #[error(transparent)]
+    NotPermitted(#[from] zk_snapshot::restore::NotPermitted),
+    #[error(transparent)]
     Restore(#[from] zk_snapshot::restore::RestoreError),
     #[error(transparent)]
     Store(#[from] vault_store::StoreError),

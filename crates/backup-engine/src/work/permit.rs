@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use job_queue::{Stop, StopReason};
-use zk_snapshot::restore::Permit;
+use zk_snapshot::restore::{NotPermitted, Permit};
 
 use super::stop::Stopped;
 
@@ -16,17 +16,17 @@ pub(super) struct OfJob {
 }
 
 impl Permit for OfJob {
-    fn may_go_on(&self) -> Result<(), String> {
+    fn may_go_on(&self) -> Result<(), NotPermitted> {
         match self.stop.reason() {
             None => self.engine.may_go_on(),
-            Some(why) => Err(Stopped::from(why).to_string()),
+            Some(why) => Err(NotPermitted::new(Stopped::from(why).to_string())),
         }
     }
 
-    fn may_write(&self) -> Result<(), String> {
+    fn may_write(&self) -> Result<(), NotPermitted> {
         match self.stop.reason() {
             None | Some(StopReason::Canceled) => self.engine.may_write(),
-            Some(lost) => Err(Stopped::from(lost).to_string()),
+            Some(lost) => Err(NotPermitted::new(Stopped::from(lost).to_string())),
         }
     }
 }

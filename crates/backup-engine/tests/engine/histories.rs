@@ -81,10 +81,7 @@ async fn where_files_lie_ready_no_earlier_backup_is_relied_on_until_there_is_a_l
 /// The files of a server that are kept for the tests of `zk-snapshot`.
 fn files() -> FilesSource {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../zk-snapshot/tests/golden/3.9.5");
-    FilesSource(DataDirs {
-        data: golden.clone(),
-        log: golden,
-    })
+    FilesSource(DataDirs::same(golden))
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use job_queue::{JobStore, Note};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vault_store::{VaultCall, VaultFault, VaultStore};
-use zk_snapshot::restore::Permit;
+use zk_snapshot::restore::{NotPermitted, Permit};
 
 use super::support::{HOUR, Nothing, Running, World, job};
 
@@ -35,12 +35,14 @@ impl Seat {
 }
 
 impl Permit for Seat {
-    fn may_go_on(&self) -> Result<(), String> {
+    fn may_go_on(&self) -> Result<(), NotPermitted> {
         self.may_write()
     }
 
-    fn may_write(&self) -> Result<(), String> {
-        self.leads().then_some(()).ok_or("another one leads".to_owned())
+    fn may_write(&self) -> Result<(), NotPermitted> {
+        self.leads()
+            .then_some(())
+            .ok_or_else(|| NotPermitted::new("another one leads"))
     }
 }
 

@@ -12,6 +12,7 @@ mod leading;
 mod meetings;
 mod queue;
 mod remote;
+mod restore_tests;
 mod retention;
 mod standing;
 mod stopped;

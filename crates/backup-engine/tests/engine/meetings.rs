@@ -1,65 +1,14 @@
 //! Checks that meet what else there is: sealed vaults, storages that fail, restores, and those who call them off.
 
-use std::io::Read;
 use std::time::Duration;
 
 use backup_engine::{
-    BackupRequest, Engine, EngineError, JobState, RestoreRequest, RestoreSource, RestoreTestPlace,
+    BackupRequest, EngineError, JobState, RestoreRequest, RestoreSource, RestoreTestPlace,
     RestoreTestRequest, RestoreTests, Share, VerifyRequest,
 };
-use vault_store::{
-    Contents, Damage, FileName, Manifest, Reader, Sealed, VaultCall, VaultFault, VaultId, VaultStore,
-    Verification,
-};
-use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, Frame, RecordSource};
+use vault_store::{Contents, Damage, Manifest, Sealed, VaultCall, VaultFault, VaultStore, Verification};
 
-use super::support::{HOUR, World, described, done, full, gate, job};
-
-const ARCHIVE: FileName = FileName::from_static("archive.zst");
-
-/// A copy of a vault, an hour later, with another manifest and another archive.
-fn copied(
-    world: &World,
-    id: &str,
-    other: impl FnOnce(Vec<u8>) -> Vec<u8>,
-    change: impl FnOnce(&mut Manifest),
-) -> VaultId {
-    let id: VaultId = id.parse().unwrap();
-    let mut manifest = world.vaults.manifest(&id).unwrap();
-    let frame = manifest.files[0].frames[0].clone();
-    let mut bytes = Vec::new();
-    let file = world.vaults.open(&id, &ARCHIVE).unwrap();
-    Reader::new(file).read_to_end(&mut bytes).unwrap();
-    manifest.id = id.next().unwrap();
-    let mut stage = world.vaults.stage(&manifest.id).unwrap();
-    let mut entry = stage.put(&ARCHIVE, &other(bytes)).unwrap();
-    entry.frames[0].records = frame.records;
-    manifest.files = vec![entry];
-    change(&mut manifest);
-    stage.commit(&manifest).unwrap();
-    manifest.id
-}
-
-/// The same archive with its records the other way round.
-fn turned(bytes: Vec<u8>, of: &World, id: &str) -> Vec<u8> {
-    drop(bytes);
-    let id: VaultId = id.parse().unwrap();
-    let frame = of.vaults.manifest(&id).unwrap().files[0].frames[0].clone();
-    let file = Reader::new(of.vaults.open(&id, &ARCHIVE).unwrap());
-    let (offset, length, records, sha256) = (frame.offset, frame.length, frame.records, frame.sha256);
-    let frame = Frame {
-        offset,
-        length,
-        records,
-        sha256,
-    };
-    let found = ArchiveFile::new(file, vec![frame]).frame(0).unwrap();
-    let mut bytes = Vec::new();
-    let mut writer = ArchiveWriter::new(&mut bytes);
-    found.iter().rev().for_each(|record| writer.push(record).unwrap());
-    writer.finish().unwrap();
-    bytes
-}
+use super::support::{ARCHIVE, HOUR, World, copied, described, done, full, gate, job, reversed, run};
 
 fn sealed(manifest: &mut Manifest) {
     manifest.sealed = Some(Sealed {
@@ -81,25 +30,12 @@ fn testing(vault: &str) -> RestoreTestRequest {
     }
 }
 
-/// Runs until what is returned first is dropped.
-fn running(engine: &Engine) -> (tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let runs = engine.clone();
-    let run = tokio::spawn(async move {
-        runs.run(async {
-            let _ = stopped.await;
-        })
-        .await;
-    });
-    (stop, run)
-}
-
 #[tokio::test]
 async fn of_what_cannot_be_opened_the_checksums_are_verified_and_no_test_is_made() {
     let world = World::new();
     let engine = world.start().engine;
     let id = full(&engine).await;
-    let closed = copied(&world, &id, |bytes| bytes, sealed);
+    let closed = copied(&world.vaults, &id, |bytes| bytes, sealed);
     let task = engine.verify(verifying(None, Share::ALL)).await.unwrap();
     let job = done(&engine, &task).await;
     assert_eq!(job.status, JobState::Successful, "{job:?}");
@@ -169,7 +105,7 @@ async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
     let (mut gate, delay) = gate();
     over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
     let check = engine.verify(verifying(None, Share::ALL)).await.unwrap();
-    let (stop, run) = running(engine);
+    let (stop, running) = run(engine);
     gate.reached().await;
     world.ensemble.keep_waiting(true);
     let backup = engine.backup(BackupRequest::default()).await.unwrap();
@@ -186,7 +122,7 @@ async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
     assert_eq!(ended.status, JobState::Failed, "{ended:?}");
     assert!(ended.message.unwrap().contains("stopped"));
     engine.cancel(&backup).await.unwrap();
-    run.await.unwrap();
+    running.await.unwrap();
 }
 
 #[tokio::test]
@@ -198,14 +134,14 @@ async fn a_test_is_called_off_while_it_verifies() {
     let (mut gate, delay) = gate();
     over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
     let task = engine.restore_test(testing(&id)).await.unwrap();
-    let (stop, run) = running(engine);
+    let (stop, running) = run(engine);
     gate.reached().await;
     assert_eq!(engine.cancel(&task).await.unwrap(), JobState::Processing);
     drop(gate);
     assert_eq!(engine.wait(&task).await.unwrap().status, JobState::Canceled);
     assert_eq!(described(engine, &id).await.verified_at, None, "it was cut");
     drop(stop);
-    run.await.unwrap();
+    running.await.unwrap();
 }
 
 #[tokio::test]
@@ -214,11 +150,11 @@ async fn a_restore_does_not_forget_what_a_check_finds_meanwhile() {
     let over = world.start();
     let engine = &over.engine;
     let id = full(engine).await;
-    let other = copied(&world, &id, |bytes| turned(bytes, &world, &id), |_| {});
+    let other = copied(&world.vaults, &id, |_| reversed(&world.vaults, &id), |_| {});
     let restore = engine.restore(RestoreRequest::of(other.as_str())).await.unwrap();
     let (mut gate, delay) = gate();
     over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
-    let (stop, run) = running(engine);
+    let (stop, running) = run(engine);
     gate.reached().await;
     let check = engine
         .verify(verifying(Some(other.as_str()), Share::ALL))
@@ -229,7 +165,7 @@ async fn a_restore_does_not_forget_what_a_check_finds_meanwhile() {
     engine.wait(&restore).await.unwrap();
     assert!(!described(engine, other.as_str()).await.is_valid());
     drop(stop);
-    run.await.unwrap();
+    running.await.unwrap();
 }
 
 #[tokio::test]
@@ -241,14 +177,14 @@ async fn a_partial_backup_that_is_called_off_while_it_is_committed_has_failed() 
     let (mut gate, delay) = gate();
     over.vaults.plan(VaultCall::Commit, 1, VaultFault::Delay(delay));
     let id = engine.backup(BackupRequest::default()).await.unwrap();
-    let (stop, run) = running(engine);
+    let (stop, running) = run(engine);
     gate.reached().await;
     engine.cancel(&id).await.unwrap();
     drop(gate);
     assert_eq!(engine.wait(&id).await.unwrap().status, JobState::Failed);
     assert_eq!(engine.list().await.unwrap(), [id]);
     drop(stop);
-    run.await.unwrap();
+    running.await.unwrap();
 }
 
 #[tokio::test]
@@ -266,10 +202,10 @@ async fn a_test_takes_no_more_memory_than_it_may_whatever_the_manifest_says() {
             other => panic!("{other:?}"),
         }
     };
-    let large = copied(&world, &id, |bytes| bytes, saying(u64::MAX));
+    let large = copied(&world.vaults, &id, |bytes| bytes, saying(u64::MAX));
     let refused = engine.restore_test(testing(large.as_str())).await;
     assert!(matches!(refused, Err(EngineError::Invalid(_))), "{refused:?}");
-    let small = copied(&world, large.as_str(), |bytes| bytes, saying(1));
+    let small = copied(&world.vaults, large.as_str(), |bytes| bytes, saying(1));
     let task = engine.restore_test(testing(small.as_str())).await.unwrap();
     let job = done(&engine, &task).await;
     assert_eq!(job.status, JobState::Failed, "{job:?}");
@@ -283,9 +219,9 @@ async fn a_backup_whose_test_fails_or_that_cannot_be_tested_keeps_no_other_from_
         .start_with(|builder| builder.restore_test_schedule("0 * * * *".parse().unwrap()))
         .engine;
     let old = full(&engine).await;
-    let closed = copied(&world, &old, |bytes| bytes, sealed);
+    let closed = copied(&world.vaults, &old, |bytes| bytes, sealed);
     world.pass(HOUR);
-    let (stop, run) = running(&engine);
+    let (stop, running) = run(&engine);
     let waiting = tokio::time::timeout(Duration::from_secs(60), async {
         while described(&engine, &old).await.tested.is_none() {
             tokio::task::yield_now().await;
@@ -294,5 +230,5 @@ async fn a_backup_whose_test_fails_or_that_cannot_be_tested_keeps_no_other_from_
     waiting.await.expect("it is never tested");
     assert_eq!(described(&engine, closed.as_str()).await.tested, None);
     drop(stop);
-    run.await.unwrap();
+    running.await.unwrap();
 }

@@ -8,7 +8,7 @@ use backup_engine::{BackupRequest, Engine, EngineError, JobInfo, JobState, Resto
 use job_queue::{JobCall, JobFault, JobStore};
 use tokio::task::JoinHandle;
 use vault_store::{VaultCall, VaultFault, VaultStore};
-use zk_snapshot::restore::Permit;
+use zk_snapshot::restore::{NotPermitted, Permit};
 use zk_snapshot::tree::Acl;
 
 use super::support::{World, backed_up, done, full, gate, goes_on, job, restored};
@@ -173,14 +173,15 @@ async fn a_job_that_is_lost_to_somebody_else_stops_and_ends_as_he_says() {
 pub(crate) struct SoMany(pub(crate) AtomicUsize);
 
 impl Permit for SoMany {
-    fn may_go_on(&self) -> Result<(), String> {
+    fn may_go_on(&self) -> Result<(), NotPermitted> {
         Ok(())
     }
 
-    fn may_write(&self) -> Result<(), String> {
+    fn may_write(&self) -> Result<(), NotPermitted> {
         let one_less = |left: usize| left.checked_sub(1);
         let had = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less);
-        had.map(drop).map_err(|_| "the lease has run out".to_owned())
+        had.map(drop)
+            .map_err(|_| NotPermitted::new("the lease has run out"))
     }
 }
 

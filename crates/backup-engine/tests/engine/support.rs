@@ -1,24 +1,24 @@
 //! A world in which an engine can be started, stopped and started again, and what is done with it again and again.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod checks;
+mod guarded;
+
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use backup_engine::{
-    BackupInfo, BackupRequest, Client, Engine, EngineBuilder, Ensemble, JobInfo, JobState, MemoryEnsemble,
-    RestoreRequest,
+    BackupInfo, BackupRequest, Engine, EngineBuilder, Ensemble, JobInfo, JobState, RestoreRequest,
 };
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
-use health_metrics::ZooKeeperHealth;
 use job_queue::{FaultyJobs, JobStore, MemoryJobs};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use vault_store::{Contents, FaultyVaults, Hierarchical, MemoryStore};
-use zk_snapshot::tree::{
-    Acl, AclFound, ClientError, History, MemoryTree, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter,
-};
+use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
+
+pub(crate) use self::checks::{ARCHIVE, copied, reversed, tested, verified};
+pub(crate) use self::guarded::Guarded;
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
@@ -49,10 +49,7 @@ impl World {
             tree.put(path, b"one", Acl::open()).unwrap();
         }
         Self {
-            ensemble: Arc::new(Guarded {
-                tree: MemoryEnsemble::new(Arc::clone(&tree)),
-                rules: Arc::default(),
-            }),
+            ensemble: Arc::new(Guarded::new(&tree)),
             tree,
             vaults: MemoryStore::new(),
             jobs: Arc::default(),
@@ -114,160 +111,6 @@ impl EvictionPolicy for Nothing {
     }
 }
 
-/// The tree, of which some may not be read, or shows another ACL with all else alike.
-#[derive(Clone)]
-pub(crate) struct Guarded {
-    tree: MemoryEnsemble,
-    rules: Arc<Mutex<Rules>>,
-}
-
-#[derive(Default)]
-struct Rules {
-    denied: BTreeSet<String>,
-    acls: BTreeMap<String, Acl>,
-    /// How many calls that write come before one that tells and waits.
-    held: Option<Held>,
-    /// Whoever connects waits for ever.
-    no_connections: bool,
-    every_acl: Option<Acl>,
-}
-
-type Held = (usize, oneshot::Sender<()>, oneshot::Receiver<()>);
-
-impl Guarded {
-    pub(crate) fn deny(&self, path: &str) {
-        self.rules.lock().unwrap().denied.insert(path.to_owned());
-    }
-
-    /// Has the call that writes after the next `calls` wait, once it has told, until what is returned is dropped.
-    pub(crate) fn hold_writes(&self, calls: usize) -> (oneshot::Receiver<()>, oneshot::Sender<()>) {
-        let ((tell, told), (go, wait)) = (oneshot::channel(), oneshot::channel());
-        self.rules.lock().unwrap().held = Some((calls, tell, wait));
-        (told, go)
-    }
-
-    /// Has whoever connects wait for ever, or not any more.
-    pub(crate) fn keep_waiting(&self, waits: bool) {
-        self.rules.lock().unwrap().no_connections = waits;
-    }
-
-    pub(crate) fn show_acl(&self, path: &str, acl: Acl) {
-        self.rules.lock().unwrap().acls.insert(path.to_owned(), acl);
-    }
-
-    /// Of whatever no other one is told.
-    pub(crate) fn show_every_acl(&self, acl: Acl) {
-        self.rules.lock().unwrap().every_acl = Some(acl);
-    }
-}
-
-#[async_trait]
-impl ZnodeReader for Guarded {
-    async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
-        let mut readings = self.tree.read_many(paths, history).await?;
-        let rules = self.rules.lock().unwrap();
-        for (reading, path) in readings.iter_mut().zip(paths) {
-            if rules.denied.contains(path.as_str()) {
-                *reading = Reading::Denied;
-            }
-        }
-        Ok(readings)
-    }
-
-    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
-        let mut readings = self.tree.read_acls(paths).await?;
-        let rules = self.rules.lock().unwrap();
-        for (reading, path) in readings.iter_mut().zip(paths) {
-            let shown = rules.acls.get(path.as_str()).or(rules.every_acl.as_ref());
-            if let (Reading::Found(found), Some(acl)) = (reading, shown) {
-                found.acl = acl.clone();
-            }
-        }
-        Ok(readings)
-    }
-
-    fn batch_size(&self) -> usize {
-        self.tree.batch_size()
-    }
-
-    fn batches_in_flight(&self) -> usize {
-        self.tree.batches_in_flight()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.tree.epoch()
-    }
-
-    async fn sync(&self) -> Result<bool, ClientError> {
-        self.tree.sync().await
-    }
-
-    async fn reads_everything(&self) -> Result<bool, ClientError> {
-        self.tree.reads_everything().await
-    }
-
-    async fn watch(
-        &self,
-        roots: &[ZnodePath],
-    ) -> Result<Option<Box<dyn zk_snapshot::tree::TreeWatch>>, ClientError> {
-        self.tree.watch(roots).await
-    }
-}
-
-#[async_trait]
-impl ZnodeWriter for Guarded {
-    async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
-        let held = {
-            let mut rules = self.rules.lock().unwrap();
-            match &mut rules.held {
-                Some((0, ..)) => rules.held.take(),
-                Some((left, ..)) => {
-                    *left -= 1;
-                    None
-                }
-                None => None,
-            }
-        };
-        if let Some((_, tell, wait)) = held {
-            tell.send(()).unwrap();
-            let _ = wait.await; // an error: it was let go
-        }
-        self.tree.write_many(ops).await
-    }
-
-    fn keeps_order(&self) -> bool {
-        self.tree.keeps_order()
-    }
-
-    fn working_acl(&self) -> Acl {
-        self.tree.working_acl()
-    }
-}
-
-#[async_trait]
-impl Client for Guarded {
-    async fn close(self: Box<Self>) {}
-}
-
-#[async_trait]
-impl Ensemble for Guarded {
-    fn name(&self) -> String {
-        "zk1:2181".to_owned()
-    }
-
-    async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
-        let waits = self.rules.lock().unwrap().no_connections;
-        if waits {
-            std::future::pending::<()>().await;
-        }
-        Ok(Box::new(self.clone()))
-    }
-
-    async fn probe(&self) -> ZooKeeperHealth {
-        self.tree.probe().await
-    }
-}
-
 /// Where a call waits, once it has come to it, until this is dropped.
 pub(crate) struct Gate {
     reached: Option<oneshot::Receiver<()>>,
@@ -302,6 +145,14 @@ pub(crate) fn of(roots: &[&str]) -> BackupRequest {
         roots: roots.iter().map(|root| ZnodePath::parse(root).unwrap()).collect(),
         ..BackupRequest::default()
     }
+}
+
+/// Runs until what is returned first is sent to, or dropped.
+pub(crate) fn run(engine: &Engine) -> (oneshot::Sender<()>, JoinHandle<()>) {
+    let (stop, stopped) = oneshot::channel();
+    let engine = engine.clone();
+    let running = async move { engine.run(async { drop(stopped.await) }).await };
+    (stop, tokio::spawn(running))
 }
 
 /// Does all that is queued, and tells how the job `id` has ended.

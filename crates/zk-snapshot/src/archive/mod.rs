@@ -41,7 +41,7 @@ pub use amendment::{Amended, Amendment};
 pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
-pub use order::TreeOrder;
+pub use order::{Misplaced, TreeOrder};
 pub use record::{Outline, Record, Role};
 
 use crate::tree::ZnodePath;

@@ -13,6 +13,23 @@ const AWAITED: usize = 1_000;
 /// What each znode in the table is.
 const THERE: u32 = 1;
 
+/// What does not hold of a record's place among the others.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misplaced {
+    /// It was there before.
+    #[error("{0} is there twice")]
+    Twice(ZnodePath),
+    /// It comes after one that is below it.
+    #[error("{path} comes after {child}, which is below it")]
+    AfterChild {
+        /// The record's.
+        path: ZnodePath,
+        /// The first one that has come before it.
+        child: ZnodePath,
+    },
+}
+
 /// Looks at all records of a backup, in their order: each znode comes once, and after its parent. Holds sixteen bytes for each znode.
 pub struct TreeOrder {
     keys: Keys,
@@ -44,12 +61,15 @@ impl TreeOrder {
         }
     }
 
-    /// Looks at the next record, and says what does not hold, in plain words.
-    pub fn see(&mut self, record: &Record) -> Result<(), String> {
+    /// Looks at the next record.
+    ///
+    /// # Errors
+    /// [`Misplaced`]: what does not hold of it. The next ones can be looked at all the same.
+    pub fn see(&mut self, record: &Record) -> Result<(), Misplaced> {
         let path = &record.path;
         let key = self.keys.path(path);
         if self.seen.get(&key) == THERE {
-            return Err(format!("{path} is there twice"));
+            return Err(Misplaced::Twice(path.clone()));
         }
         self.seen.set(key, THERE);
         if record.role == Role::Captured {
@@ -67,7 +87,10 @@ impl TreeOrder {
             None => Ok(()),
             Some((_, child)) => {
                 self.awaited.retain(|(parent, _)| parent != path);
-                Err(format!("{path} comes after {child}, which is below it"))
+                Err(Misplaced::AfterChild {
+                    path: path.clone(),
+                    child,
+                })
             }
         }
     }
@@ -108,6 +131,7 @@ mod tests {
         let wrong = paths
             .iter()
             .filter_map(|path| order.see(&record(path)).err())
+            .map(|wrong| wrong.to_string())
             .collect();
         (order, wrong)
     }

@@ -16,6 +16,16 @@ pub struct DataDirs {
 }
 
 impl DataDirs {
+    /// One directory for both, as a server without a `dataLogDir` has it.
+    #[must_use]
+    pub fn same(directory: impl Into<PathBuf>) -> Self {
+        let data = directory.into();
+        Self {
+            log: data.clone(),
+            data,
+        }
+    }
+
     /// The snapshots, oldest first, each with the zxid at which it was begun.
     ///
     /// # Errors

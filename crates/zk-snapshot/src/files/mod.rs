@@ -11,7 +11,7 @@
 //! ```
 //! use zk_snapshot::files::{DataDirs, FileError, LogFile, Operation, gather};
 //!
-//! let dirs = DataDirs { data: "tests/golden/3.9.5".into(), log: "tests/golden/3.9.5".into() };
+//! let dirs = DataDirs::same("tests/golden/3.9.5");
 //! let state = gather(&dirs, None)?;
 //! assert_eq!(state.report.digest_agrees, Some(true));
 //!

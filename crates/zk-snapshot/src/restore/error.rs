@@ -1,6 +1,6 @@
 //! Why a restore ended early.
 
-use super::RestoreReport;
+use super::{NotPermitted, RestoreReport};
 use crate::archive::ArchiveError;
 use crate::tree::{ClientError, ZnodePath};
 
@@ -9,7 +9,7 @@ pub(super) enum Stop {
     Archive(ArchiveError),
     Client(ClientError),
     Ledger(std::io::Error),
-    NoPermit(String),
+    NotPermitted(NotPermitted),
 }
 
 impl Stop {
@@ -19,7 +19,10 @@ impl Stop {
             Self::Archive(cause) => RestoreError::Archive { cause, report },
             Self::Client(cause) => RestoreError::Client { cause, report },
             Self::Ledger(cause) => RestoreError::Ledger { cause, report },
-            Self::NoPermit(why) => RestoreError::Stopped { why, report },
+            Self::NotPermitted(why) => RestoreError::Stopped {
+                why: why.to_string(),
+                report,
+            },
         }
     }
 }

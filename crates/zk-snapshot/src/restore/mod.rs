@@ -47,7 +47,7 @@ mod writer;
 pub use error::RestoreError;
 pub use ledger::{Ledger, MemoryLedger, Unfinished};
 pub use options::{Policy, RestoreOptions};
-pub use permit::{Permit, Unhindered};
+pub use permit::{NotPermitted, Permit, Unhindered};
 pub use report::{Change, Difference, Failure, RestoreReport};
 pub use run::restore;
 pub use scope::check_restore;

@@ -232,7 +232,7 @@ async fn deleted<T: ZnodeWriter + ?Sized>(
 ) -> Result<(), WriteError> {
     let mut outcome = Ok(());
     for _ in 0..ATTEMPTS {
-        permit.may_write().map_err(WriteError::Refused)?;
+        permit.may_write()?;
         outcome = live
             .write_many(std::slice::from_ref(delete))
             .await
@@ -262,19 +262,19 @@ async fn step<T: ZnodeWriter + ?Sized>(
     };
     let mut left = steps;
     while left > 0 {
-        permit.may_go_on().map_err(WriteError::Refused)?;
+        permit.may_go_on()?;
         let pairs = left.min(per_call);
         let ops: Vec<_> = (0..pairs)
             .flat_map(|_| [create.clone(), delete.clone()])
             .collect();
         if live.keeps_order() {
-            permit.may_write().map_err(WriteError::Refused)?;
+            permit.may_write()?;
             for outcome in live.write_many(&ops).await {
                 outcome?;
             }
         } else {
             for op in &ops {
-                permit.may_write().map_err(WriteError::Refused)?;
+                permit.may_write()?;
                 for outcome in live.write_many(std::slice::from_ref(op)).await {
                     outcome?;
                 }

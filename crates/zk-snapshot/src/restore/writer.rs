@@ -13,7 +13,7 @@ use super::ledger::{Ledger, Unfinished};
 use super::places::Places;
 use super::plan::{Hint, Step};
 use super::surprise::Surprise;
-use super::{Change, Permit, RestoreOptions, RestoreReport};
+use super::{Change, NotPermitted, Permit, RestoreOptions, RestoreReport};
 use crate::tree::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Calls in flight together.
@@ -35,7 +35,7 @@ pub(super) struct UnderWay {
 type Outcomes = (
     Vec<WriteOp>,
     Vec<UnderWay>,
-    Result<Vec<Result<(), WriteError>>, String>,
+    Result<Vec<Result<(), WriteError>>, NotPermitted>,
 );
 
 /// Sends operations in batches, several at a time, and counts what became of them.
@@ -46,7 +46,7 @@ pub(super) struct Writer<'a, T: ?Sized> {
     ledger: &'a Arc<dyn Ledger>,
     permit: &'a Arc<dyn Permit>,
     /// Why a call was not made.
-    not_permitted: Option<String>,
+    not_permitted: Option<NotPermitted>,
     /// Where what is renamed goes.
     targets: &'a BTreeMap<ZnodePath, ZnodePath>,
     pub(super) report: RestoreReport,
@@ -108,14 +108,14 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     /// Ends the restore where it may not go on, or could not write.
     pub(super) fn check_permit(&mut self) -> Result<(), Stop> {
         self.check_refusal()?;
-        self.permit.may_go_on().map_err(Stop::NoPermit)
+        self.permit.may_go_on().map_err(Stop::NotPermitted)
     }
 
     /// Ends the restore where it could not write.
     pub(super) fn check_refusal(&mut self) -> Result<(), Stop> {
         self.not_permitted
             .take()
-            .map_or(Ok(()), |why| Err(Stop::NoPermit(why)))
+            .map_or(Ok(()), |why| Err(Stop::NotPermitted(why)))
     }
 
     pub(super) fn hint(&self, path: &ZnodePath) -> Hint {

@@ -110,10 +110,10 @@ impl AdminSource {
         let mut settling = Reconciler::new(reader);
         let (mut taken, mut bytes, mut trouble) = (0, 0, None);
         while taken < FEWEST || taken < MOST && bytes < MOST_BYTES {
-            match self.handout(ensemble, &mut settling).await {
-                Ok((handout, size, session)) => {
+            match self.received_snapshot(ensemble, &mut settling).await {
+                Ok((snapshot, size, session)) => {
                     (taken, bytes) = (taken + 1, bytes + size);
-                    if let Some(settled) = settling.add(handout, session).await {
+                    if let Some(settled) = settling.add(snapshot, session).await {
                         return Ok((settled, None));
                     }
                 }
@@ -131,7 +131,7 @@ impl AdminSource {
     }
 
     /// A snapshot, its length, and a session that had begun before it.
-    async fn handout(
+    async fn received_snapshot(
         &self,
         ensemble: &dyn Ensemble,
         settling: &mut Reconciler<'_>,
@@ -145,8 +145,8 @@ impl AdminSource {
         let (session, answer) = (session.map_err(|error| error.to_string())?, answer?);
         // It has been written now, and only has to come.
         let receive = blocking(move || receiving.receive(answer));
-        let (handout, size) = tokio::join!(receive, settling.read_changes()).0?;
-        Ok((handout, size, session))
+        let (snapshot, size) = tokio::join!(receive, settling.read_changes()).0?;
+        Ok((snapshot, size, session))
     }
 
     fn command(&self) -> String {
@@ -193,8 +193,8 @@ impl AdminSource {
             return Err(fail(format!("{came} bytes of {size} came")));
         }
         let name = format!("snapshot.{zxid:x}");
-        let handout = ReceivedSnapshot::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
-        Ok((handout, size))
+        let snapshot = ReceivedSnapshot::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
+        Ok((snapshot, size))
     }
 
     /// Bytes that may still be written where snapshots are kept.

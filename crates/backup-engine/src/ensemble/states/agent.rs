@@ -181,11 +181,7 @@ impl StateSource for AgentSource {
             let gathered = ask(&url, SAYING).map_err(StateError::from).and_then(|()| {
                 let directory = within(&copy);
                 refuse_links(&copy)?;
-                let dirs = DataDirs {
-                    data: directory.clone(),
-                    log: directory,
-                };
-                Ok(gather(&dirs, committed)?)
+                Ok(gather(&DataDirs::same(directory), committed)?)
             });
             clear(&copy)?;
             gathered

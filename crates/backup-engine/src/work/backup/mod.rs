@@ -34,81 +34,87 @@ pub(super) async fn run(
     site: &Arc<Site>,
     context: &JobContext,
 ) -> Result<JobResult, Failure> {
-    let JobContext {
-        job, log, metrics, ..
-    } = context;
-    let id: VaultId = kind::vault(job).parse()?;
-    let request: BackupRequest = serde_json::from_value(job.payload.clone())?;
-    let mode = request.mode.as_str();
-    let mut manifest = Manifest::new(&id, request.mode, context.now(), Outcome::Complete);
+    let id: VaultId = kind::vault(&context.job).parse()?;
+    let request: BackupRequest = serde_json::from_value(context.job.payload.clone())?;
+    let manifest = begun(&id, &request, context);
+    let roots = manifest.roots.as_ref();
+    let what = roots.map_or("everything".to_owned(), |roots| roots.join(", "));
+    context.log.info(&format!("backing up {what}"));
+    let done = match stage(vaults, site, context, &manifest, &request).await {
+        Ok(staged) => commit(vaults, context, staged, manifest.clone()).await,
+        Err(failure) => Err(failure),
+    };
+    match done {
+        Ok(committed) => judge(vaults, context, &request, committed).await,
+        Err(failure) => {
+            tell_failure(vaults, context, manifest, &failure).await;
+            Err(failure)
+        }
+    }
+}
+
+/// What a manifest says from the start.
+fn begun(id: &VaultId, request: &BackupRequest, context: &JobContext) -> Manifest {
+    let mut manifest = Manifest::new(id, request.mode, context.now(), Outcome::Complete);
     manifest.pinned = request.pinned;
     manifest.sharded = request.sharded;
-    manifest.scheduled = Some(job.scheduled);
+    manifest.scheduled = Some(context.job.scheduled);
     manifest.term = context.term;
     if !request.roots.is_empty() {
         manifest.roots = Some(request.roots.iter().map(ToString::to_string).collect());
     }
-    log.info(&format!(
-        "backing up {}",
-        manifest
-            .roots
-            .as_ref()
-            .map_or("everything".to_owned(), |r| r.join(", "))
-    ));
-    let (blocking, now) = (Arc::clone(site), context.now());
+    manifest
+}
+
+async fn stage(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    manifest: &Manifest,
+    request: &BackupRequest,
+) -> Result<Staged, Failure> {
+    let (here, now) = (Arc::clone(site), context.now());
     let (kept, roots) = (Arc::clone(vaults), manifest.roots.clone());
     let prepared = tokio::task::spawn_blocking(move || {
-        let noted = note_files_that_lie_ready(&blocking, now);
+        let noted = note_files_that_lie_ready(&here, now);
         (noted, znodes_of_the_last(&kept, roots.as_ref()))
     });
     let (noted, expected) = prepared.await?;
     if let Some(expected) = expected {
         context.progress.expect(expected);
     }
-    let staged = match (noted, request.mode) {
-        (Err(error), _) => Err(error.into()),
-        (Ok(()), Mode::Hierarchical) => hierarchical::stage(vaults, site, context, &manifest, &request).await,
-        (Ok(()), Mode::Transactional) => {
-            transactional::stage(vaults, site, context, &manifest, &request).await
-        }
-    };
-    let done = match staged {
-        Ok(staged) => finish(vaults, context, staged, manifest.clone()).await,
-        Err(failure) => Err(failure),
-    };
-    let finished = match done {
-        Ok(finished) => finished,
-        Err(failure) => {
-            let reason = failure.cause.to_string();
-            log.error(&reason);
-            let is_stored = !matches!(failure.result, JobResult::Nothing);
-            if context.stop.reason().is_some() && !is_stored {
-                return Err(failure); // its stage is gone, and nothing is left of it
-            }
-            metrics.backup_ended(mode, true, 0.0, 0, 0);
-            if !is_stored {
-                leave_a_failed_vault(vaults, context, manifest, reason).await;
-            }
-            return Err(failure);
-        }
-    };
-    let kept = Arc::clone(vaults);
+    noted?;
+    match request.mode {
+        Mode::Hierarchical => hierarchical::stage(vaults, site, context, manifest, request).await,
+        Mode::Transactional => transactional::stage(vaults, site, context, manifest, request).await,
+    }
+}
+
+/// What is told of a backup that was committed. It is a failure where it lacks something that it may not.
+async fn judge(
+    vaults: &Arc<Vaults>,
+    context: &JobContext,
+    request: &BackupRequest,
+    committed: Manifest,
+) -> Result<JobResult, Failure> {
+    let (kept, id) = (Arc::clone(vaults), committed.id.clone());
     let size = tokio::task::spawn_blocking(move || {
         kept.changed(&id);
         kept.store.size(&id).unwrap_or(0)
     });
     let size = size.await?;
-    let seconds = (finished.finished_at - finished.started_at).as_seconds_f64();
-    let znodes = finished
-        .contents
-        .as_ref()
-        .map_or(0, |contents| contents.captured().znodes);
-    let failure = match &finished.outcome {
-        Outcome::Partial { reason } if !request.allow_partial => Some(reason.clone()),
+    let seconds = (committed.finished_at - committed.started_at).as_seconds_f64();
+    let contents = committed.contents.as_ref();
+    let znodes = contents.map_or(0, |contents| contents.captured().znodes);
+    let failure = match committed.outcome {
+        Outcome::Partial { reason } if !request.allow_partial => Some(reason),
         _ => None,
     };
-    metrics.backup_ended(mode, failure.is_some(), seconds, size, znodes);
-    let result = finished.contents.map_or(JobResult::Nothing, |contents| {
+    let mode = request.mode.as_str();
+    context
+        .metrics
+        .backup_ended(mode, failure.is_some(), seconds, size, znodes);
+    let result = committed.contents.map_or(JobResult::Nothing, |contents| {
         JobResult::Backup(Box::new(contents))
     });
     match failure {
@@ -117,6 +123,21 @@ pub(super) async fn run(
             cause: Cause::Said(reason),
             result,
         }),
+    }
+}
+
+/// Tells of a backup that was not committed, or may not have been. One that was stopped has left nothing to be told of.
+async fn tell_failure(vaults: &Arc<Vaults>, context: &JobContext, manifest: Manifest, failure: &Failure) {
+    let reason = failure.cause.to_string();
+    context.log.error(&reason);
+    let is_stored = !matches!(failure.result, JobResult::Nothing);
+    if context.stop.reason().is_some() && !is_stored {
+        return;
+    }
+    let mode = manifest.mode.as_str();
+    context.metrics.backup_ended(mode, true, 0.0, 0, 0);
+    if !is_stored {
+        leave_a_failed_vault(vaults, context, manifest, reason).await;
     }
 }
 
@@ -143,7 +164,7 @@ fn znodes_of_the_last(vaults: &Vaults, roots: Option<&Vec<String>>) -> Option<u6
 }
 
 /// Commits what is staged. A failure has a result where it was stored all the same.
-async fn finish(
+async fn commit(
     vaults: &Arc<Vaults>,
     context: &JobContext,
     staged: Staged,

@@ -14,10 +14,21 @@ use crate::ensemble::Client;
 use crate::requests::RestorePayload;
 use crate::site::Site;
 use crate::vaults::Vaults;
+use crate::vaults::records::Opened;
 use crate::work::context::JobContext;
 use crate::work::failure::{Cause, Failure};
+use crate::work::job_log::JobLog;
 use crate::work::progress::Counted;
 use crate::work::result::{JobResult, RestoreResult};
+
+/// What is restored from, verified.
+struct Sound {
+    opened: Opened,
+    /// Whether it is of this ensemble, which has gone on since.
+    same_ensemble: bool,
+    /// How many are in it, where that is known.
+    znodes: Option<u64>,
+}
 
 /// Writes what differs.
 pub(super) async fn run(
@@ -27,20 +38,8 @@ pub(super) async fn run(
     id: &VaultId,
     payload: &RestorePayload,
 ) -> Result<RestoreResult, Failure> {
-    let JobContext { log, progress, .. } = context;
-    progress.phase("verifying");
-    let (kept, here) = (Arc::clone(vaults), Arc::clone(site));
-    let (vault, now) = (id.clone(), context.now());
-    let stopped = context.stopped();
-    let opening = tokio::task::spawn_blocking(move || {
-        let (manifest, opened) = open_sound(&kept, &vault, now, &stopped)?;
-        let znodes = manifest
-            .contents
-            .as_ref()
-            .map(|contents| contents.captured().znodes);
-        Ok::<_, Failure>((opened, here.has_gone_on_since(&manifest, now), znodes))
-    });
-    let (opened, same_ensemble, znodes) = context.unless_stopped(opening).await???;
+    let progress = &context.progress;
+    let sound = verified(vaults, site, context, id).await?;
     progress.phase("connecting");
     let client = context.unless_stopped(site.ensemble.connect()).await??;
     progress.phase("restoring");
@@ -49,18 +48,18 @@ pub(super) async fn run(
         renames: payload.renames.clone(),
         policy: payload.policy,
         dry_run,
-        same_ensemble,
+        same_ensemble: sound.same_ensemble,
         sequence_limit: site.sequence_limit,
-        counters_known: opened.counters_known,
+        counters_known: sound.opened.counters_known,
         now: context.now().unix_timestamp() * 1_000,
         permit: context.permit(),
         ledger: site.unfinished.of(&context.job.id, id.as_str()),
         ..RestoreOptions::default()
     };
-    if let Some(znodes) = znodes {
+    if let Some(znodes) = sound.znodes {
         progress.expect(znodes);
     }
-    let records = Arc::new(Counted::new(opened.records, progress));
+    let records = Arc::new(Counted::new(sound.opened.records, progress));
     let done = restore_all(records, &*client, &payload.roots, &options).await;
     client.close().await;
     let (report, notes) = match done {
@@ -79,6 +78,47 @@ pub(super) async fn run(
     if !dry_run {
         context.metrics.not_restored(report.failed, report.counters_left);
     }
+    log_report(&context.log, &report);
+    let failed = (!report.is_complete()).then(|| incomplete(&report));
+    let done = RestoreResult {
+        dry_run: Some(dry_run),
+        report: Some(report),
+        notes: Some(notes),
+        ..RestoreResult::default()
+    };
+    match failed {
+        None => Ok(done),
+        Some(message) => Err(Failure {
+            cause: Cause::Said(message),
+            result: restored(done, None),
+        }),
+    }
+}
+
+/// Verifies the vault before anything is written.
+async fn verified(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    id: &VaultId,
+) -> Result<Sound, Failure> {
+    context.progress.phase("verifying");
+    let (kept, here) = (Arc::clone(vaults), Arc::clone(site));
+    let (vault, now) = (id.clone(), context.now());
+    let stopped = context.stopped();
+    let opening = tokio::task::spawn_blocking(move || {
+        let (manifest, opened) = open_sound(&kept, &vault, now, &stopped)?;
+        let contents = manifest.contents.as_ref();
+        Ok(Sound {
+            opened,
+            same_ensemble: here.has_gone_on_since(&manifest, now),
+            znodes: contents.map(|contents| contents.captured().znodes),
+        })
+    });
+    context.unless_stopped(opening).await??
+}
+
+fn log_report(log: &JobLog, report: &RestoreReport) {
     for path in &report.unfinished_paths {
         log.error(&format!("{path} is unfinished"));
     }
@@ -95,20 +135,6 @@ pub(super) async fn run(
         report.counters_raised,
         report.counters_left
     ));
-    let failed = (!report.is_complete()).then(|| incomplete(&report));
-    let done = RestoreResult {
-        dry_run: Some(dry_run),
-        report: Some(report),
-        notes: Some(notes),
-        ..RestoreResult::default()
-    };
-    match failed {
-        None => Ok(done),
-        Some(message) => Err(Failure {
-            cause: Cause::Said(message),
-            result: restored(done, None),
-        }),
-    }
 }
 
 fn incomplete(report: &RestoreReport) -> String {

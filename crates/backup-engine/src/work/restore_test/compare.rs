@@ -82,7 +82,7 @@ pub(super) async fn compare(
         for some in frame.chunks(live.batch_size().max(1)) {
             let (found, guards) = read(live, some).await?;
             for ((record, found), guard) in some.iter().zip(found).zip(guards) {
-                let children = one(record, found, guard, counters_known, &mut compared, &mut digest);
+                let children = compare_one(record, found, guard, counters_known, &mut compared, &mut digest);
                 for name in children {
                     let is_servers = record.path.is_root() && name == NAME;
                     if let Ok(child) = record.path.child(&name)
@@ -122,7 +122,7 @@ async fn read(
 }
 
 /// Compares one znode, and gives the names of its children.
-fn one(
+fn compare_one(
     record: &Record,
     found: Reading,
     guard: Reading<AclFound>,

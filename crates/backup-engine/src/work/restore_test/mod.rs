@@ -6,6 +6,7 @@ mod scratch;
 
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use vault_store::{Tested, VaultId};
 use zk_snapshot::archive::RecordSource;
 use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
@@ -37,6 +38,22 @@ struct Proof {
     removed: Result<(), Cause>,
 }
 
+impl Proof {
+    /// What differs from the backup, or could not be written where nothing can be seen to differ.
+    fn difference(&self) -> Option<String> {
+        let (report, compared) = (&self.report, &self.compared);
+        let behind = compared.counters_behind;
+        let counters = (behind > report.counters_left).then(|| {
+            format!("the counters of {behind} parents of sequential children are lower than in the backup")
+        });
+        let unwritten = || {
+            let failure = report.failures.first()?;
+            Some(format!("{}: {}", failure.path, failure.why))
+        };
+        compared.told().or(counters).or_else(unwritten)
+    }
+}
+
 /// Restores a vault for a test, and records what came of it.
 pub(super) async fn run(
     vaults: &Arc<Vaults>,
@@ -58,13 +75,12 @@ async fn prove(
     context: &JobContext,
     stop: &Arc<Stop>,
 ) -> Result<JobResult, Failure> {
-    let JobContext { log, progress, .. } = context;
     let id: VaultId = crate::kind::vault(&context.job).parse()?;
     let payload: RestoreTestPayload = serde_json::from_value(context.job.payload.clone())?;
     let (kept, vault) = (Arc::clone(vaults), id.clone());
     let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     let begun = context.now();
-    progress.phase("verifying");
+    context.progress.phase("verifying");
     let (kept, vault, asked) = (Arc::clone(vaults), id.clone(), Arc::clone(stop));
     let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun, &|| asked.check()));
     let (manifest, opened) = opening.await??;
@@ -74,49 +90,49 @@ async fn prove(
         stop,
         opened: &opened,
     };
-    let proof = match (payload.place, &site.checks.tests.ensemble) {
+    let tests = &site.checks.tests;
+    let proof = match (payload.place, &tests.ensemble) {
         (RestoreTestPlace::Ensemble, Some(ensemble)) => test.in_ensemble(ensemble).await?,
         (RestoreTestPlace::Ensemble, None) => {
             return Err(Cause::from("no ensemble is set for tests of restores").into());
         }
         (RestoreTestPlace::Memory, _) => {
-            let tests = &site.checks.tests;
             let fits = tests.check_memory(&manifest);
             fits.map_err(|error| error.to_string())?;
             test.in_memory(&id, tests.memory).await?
         }
     };
+    record(vaults, context, &id, (begun, payload.by), proof).await
+}
+
+/// Keeps with the vault what was found, and tells it. A test has a begin, and somebody who asked for it.
+async fn record(
+    vaults: &Arc<Vaults>,
+    context: &JobContext,
+    id: &VaultId,
+    (begun, by): (OffsetDateTime, String),
+    proof: Proof,
+) -> Result<JobResult, Failure> {
+    let (difference, now) = (proof.difference(), context.now());
     let Proof {
         report,
         compared,
         place,
         removed,
     } = proof;
-    let mut difference = compared.told();
-    if difference.is_none() && compared.counters_behind > report.counters_left {
-        difference = Some(format!(
-            "the counters of {} parents of sequential children are lower than in the backup",
-            compared.counters_behind
-        ));
-    }
-    // Where nothing can be seen to differ, and something could not be written all the same.
-    if let (None, Some(failure)) = (&difference, report.failures.first()) {
-        difference = Some(format!("{}: {}", failure.path, failure.why));
-    }
-    let now = context.now();
     let tested = Tested {
         at: now,
         took_ms: u64::try_from((now - begun).whole_milliseconds()).unwrap_or_default(),
         place,
         job: context.job.id.clone(),
-        by: payload.by,
+        by,
         znodes: compared.znodes,
-        sha256: compared.sha256.clone(),
+        sha256: compared.sha256,
         difference: difference.clone(),
     };
     let (kept, vault, noted) = (Arc::clone(vaults), id.clone(), tested.clone());
     tokio::task::spawn_blocking(move || kept.record_test(&vault, noted)).await?;
-    log.info(&format!(
+    context.log.info(&format!(
         "{} znodes were restored to {} and compared, {} differ",
         tested.znodes, tested.place, compared.differing
     ));

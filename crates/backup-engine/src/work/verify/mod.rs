@@ -43,7 +43,7 @@ pub(super) async fn run(
             done: VerifyResult::default(),
         };
         let ended = match named {
-            Some(id) => run.one(&id),
+            Some(id) => run.verify_one(&id),
             None => run.some(payload.share),
         };
         (ended, run.done)
@@ -108,7 +108,7 @@ impl Run {
             if gone_through >= wanted && self.done.vaults > 0 {
                 break;
             }
-            match self.one(&stored.id) {
+            match self.verify_one(&stored.id) {
                 Ok(()) => gone_through += stored.bytes,
                 Err(Cause::Engine(EngineError::BackupNotFound(_))) => {} // evicted meanwhile
                 Err(stopped @ Cause::Stopped(_)) => return Err(stopped),
@@ -123,7 +123,7 @@ impl Run {
         passing.map_or(Ok(()), |why| Err(Cause::Said(why)))
     }
 
-    fn one(&mut self, id: &VaultId) -> Result<(), Cause> {
+    fn verify_one(&mut self, id: &VaultId) -> Result<(), Cause> {
         let _held = self.vaults.hold(id);
         let JobContext {
             log,

@@ -181,7 +181,7 @@ impl Check<'_> {
     fn look(&mut self, record: &Record, frame: usize, order: &mut TreeOrder, index: Option<&AclIndex>) {
         if let Err(what) = order.see(record) {
             let (file, place) = self.file_of(frame);
-            self.note(file, place, what);
+            self.note(file, place, what.to_string());
         }
         let known = index.and_then(|index| index.get(&record.path, &record.stat));
         if record.role == Role::Captured && known.is_some_and(|acl| *acl != record.acl) {

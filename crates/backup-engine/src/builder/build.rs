@@ -1,0 +1,190 @@
+//! From a builder to an engine that can begin.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use eviction_policy::{EvictionPolicy, RulePolicy};
+use health_metrics::Metrics;
+use job_queue::{Runner, Schedule};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+
+use super::EngineBuilder;
+use crate::blocking::within;
+use crate::engine::Engine;
+use crate::ensemble::Probed;
+use crate::error::EngineError;
+use crate::health::Probes;
+use crate::kind::{CHECKS, LANE};
+use crate::requests::Requests;
+use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
+use crate::vaults::Vaults;
+use crate::work::{Running, Worker};
+
+/// So long the storage has to tell what it knows of the clock; after that the engine begins without.
+const FIRST_CONTACT: Duration = Duration::from_secs(5);
+
+impl EngineBuilder {
+    /// Builds the engine. Jobs that a crash interrupted are failed. Where the vaults cannot be reached just now it goes on
+    /// without them: health tells, and nothing is evicted by policies until they are.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub fn build(mut self) -> Result<Engine, EngineError> {
+        if let Some(around) = self.around_vaults.take() {
+            self.vaults = around(self.vaults);
+        }
+        let now = (self.clock)();
+        // What does checks has a name of its own: a claim of one must not be taken for the other's.
+        let checker = format!("{}-checks", self.worker);
+        self.recover(&checker, now)?;
+        let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
+        let unfinished = UnfinishedZnodes::open(jobs, earlier, self.notes_lost)?;
+        let clock_watch = self.watch_clock(now)?;
+        let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
+        let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
+        let vaults = Arc::new(Vaults::new(
+            Arc::clone(&self.vaults),
+            Arc::clone(&self.jobs),
+            self.is_remote,
+            self.leadership.clone(),
+        ));
+        let site = Arc::new(self.site(clock_watch, unfinished, now)?);
+        let ending = watch::Sender::new(false);
+        let failed_in_a_row = Arc::<AtomicU32>::default();
+        let worker = Arc::new(Worker {
+            vaults: Arc::clone(&vaults),
+            site: Arc::clone(&site),
+            jobs: Arc::clone(&self.jobs),
+            running: Arc::clone(&running),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(&self.clock),
+            permit: Arc::clone(&self.permit),
+            leadership: self.leadership.clone(),
+            failed_in_a_row: Arc::clone(&failed_in_a_row),
+            ending: ending.subscribe(),
+        });
+        let runner = self.runner(&worker, &self.worker, LANE);
+        let checker = self.runner(&worker, &checker, CHECKS);
+        Ok(Engine {
+            vaults,
+            #[cfg(feature = "object-store")]
+            objects: self.objects,
+            _local_state: self.local_state,
+            site,
+            requests: Arc::new(Requests::new(
+                self.jobs,
+                Arc::clone(&self.clock),
+                self.max_queued,
+                self.full_restore,
+            )),
+            probes: Arc::new(Probes {
+                storage: self.storage_probe,
+                process: self.process_probe,
+                place: self.place,
+            }),
+            metrics,
+            running,
+            clock: self.clock,
+            runner,
+            checker,
+            ending: Arc::new(ending),
+            leadership: self.leadership,
+            worker: self.worker.into(),
+            failed_in_a_row,
+        })
+    }
+
+    /// Fails what this engine was doing when it ended.
+    fn recover(&self, checker: &str, now: OffsetDateTime) -> Result<(), EngineError> {
+        for worker in [&*self.worker, checker] {
+            for job in self.jobs.recover(worker, None, now)? {
+                log::warn!("job {} was interrupted", job.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// What tells whether the clock can be relied on, with what the storage knows of it.
+    fn watch_clock(&self, now: OffsetDateTime) -> Result<Arc<ClockWatch>, EngineError> {
+        let uptime = Arc::clone(&self.uptime);
+        let watch = Arc::new(ClockWatch::new(uptime, Arc::clone(&self.vaults), now));
+        let learning = Arc::clone(&watch);
+        match within(FIRST_CONTACT, move || learning.learn()) {
+            Some(Err(error)) if !error.is_transient() => return Err(error.into()),
+            Some(Err(error)) => log::warn!("the storage cannot be reached: {error}"),
+            Some(Ok(())) => {}
+            None => log::warn!("the storage has not answered for {FIRST_CONTACT:?}"),
+        }
+        if let Some(why) = watch.moved(now) {
+            log::warn!("no policy evicts anything: {why}");
+        }
+        Ok(watch)
+    }
+
+    fn site(
+        &self,
+        clock: Arc<ClockWatch>,
+        unfinished: UnfinishedZnodes,
+        now: OffsetDateTime,
+    ) -> Result<Site, EngineError> {
+        let scheduled = |schedule: &Option<Schedule>| {
+            let schedule = schedule.clone();
+            schedule.map(|schedule| Scheduled::new(schedule, now))
+        };
+        let files = self.recovery.as_ref().map(|recovery| recovery.directory.clone());
+        Ok(Site {
+            ensemble: Arc::clone(&self.ensemble),
+            names: self.names.clone(),
+            probed: Arc::<Probed>::default(),
+            states: self.states.clone(),
+            consistency_rounds: self.consistency_rounds,
+            sequence_limit: self.sequence_limit,
+            schedule: scheduled(&self.schedule),
+            checks: Checks {
+                verify: scheduled(&self.verify_schedule),
+                verify_new: self.verify_new,
+                share: self.verify_share,
+                test: scheduled(&self.test_schedule),
+                tests: self.tests.clone(),
+            },
+            retention: Retention {
+                policies: PolicyBook::new(
+                    Arc::clone(&self.vaults),
+                    policy(self.full_policy.as_ref(), "1d/1d,7d/7d,1m/delete")?,
+                    policy(self.granular_policy.as_ref(), "7d/delete")?,
+                ),
+                clock,
+            },
+            history: History::new(Arc::clone(&self.vaults), files),
+            recovery: self.recovery.clone(),
+            unfinished: Arc::new(unfinished),
+        })
+    }
+
+    /// What claims the jobs of `lane` under `name`, and has them done by `worker`.
+    fn runner(&self, worker: &Arc<Worker>, name: &str, lane: &str) -> Arc<Runner> {
+        let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
+        let worker = Arc::clone(worker);
+        let runner = Runner::new(jobs, worker, clock, name, lane);
+        Arc::new(match self.renewal {
+            Some((every, lapse)) => runner.renewing(every, Some(lapse)),
+            None => runner,
+        })
+    }
+}
+
+/// The policy that was given, or the one of `rules`.
+fn policy(
+    given: Option<&Arc<dyn EvictionPolicy>>,
+    rules: &str,
+) -> Result<Arc<dyn EvictionPolicy>, EngineError> {
+    if let Some(given) = given {
+        return Ok(Arc::clone(given));
+    }
+    let policy: RulePolicy = rules
+        .parse()
+        .map_err(|error| EngineError::Internal(Box::new(error)))?;
+    Ok(Arc::new(policy))
+}

@@ -1,0 +1,152 @@
+//! Where vaults and jobs are kept.
+
+#[cfg(feature = "sqlite")]
+use std::path::Path;
+use std::sync::Arc;
+
+#[cfg(feature = "sqlite")]
+use health_metrics::FsProbe;
+use job_queue::JobStore;
+#[cfg(feature = "sqlite")]
+use job_queue::SqliteJobs;
+#[cfg(feature = "object-store")]
+use vault_store::ObjectVaults;
+use vault_store::VaultStore;
+#[cfg(feature = "sqlite")]
+use vault_store::{FileName, FsStore, StoreError};
+
+use super::EngineBuilder;
+use crate::error::EngineError;
+#[cfg(feature = "sqlite")]
+use crate::health::StateProbe;
+
+/// What lies in a directory of [`EngineBuilder::local_state`], so that nobody takes it for one with vaults.
+#[cfg(feature = "sqlite")]
+pub const VAULTS_ELSEWHERE: &str = "vaults-elsewhere";
+
+impl EngineBuilder {
+    /// Keeps vaults, jobs with what restores leave unfinished (`jobs.db`) and the last time that was relied on (`clock`)
+    /// in the directory `root`, which no other process may hold.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
+    #[cfg(feature = "sqlite")]
+    pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
+        let vaults = self.open(root)?;
+        let elsewhere = root.join(VAULTS_ELSEWHERE);
+        match std::fs::remove_file(&elsewhere) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io(elsewhere.display(), error).into());
+            }
+            _ => {} // they were elsewhere before, or never
+        }
+        self.vaults = Arc::new(vaults);
+        self.storage_probe = Arc::new(FsProbe::new(root));
+        Ok(self)
+    }
+
+    /// The same without vaults, which are elsewhere: [`vaults`](Self::vaults), `objects`.
+    ///
+    /// # Errors
+    /// As [`storage`](Self::storage).
+    #[cfg(feature = "sqlite")]
+    pub fn local_state(mut self, root: &Path) -> Result<Self, EngineError> {
+        let state = self.open(root)?;
+        match state.ids()?.len() {
+            0 => {}
+            count => log::warn!(
+                "{count} backups in {} are not listed, since backups are kept elsewhere now",
+                root.display()
+            ),
+        }
+        state.keep_note(&FileName::from_static(VAULTS_ELSEWHERE), b"")?;
+        self.local_state = Some(Arc::new(state));
+        self.storage_probe = Arc::new(StateProbe(FsProbe::new(root)));
+        Ok(self)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn open(&mut self, root: &Path) -> Result<FsStore, EngineError> {
+        let vaults = FsStore::open(root)?;
+        for name in vaults.swept() {
+            log::warn!("swept what was never finished: {name}");
+        }
+        let tightened = vaults.tightened();
+        if tightened.closed > 0 {
+            let (closed, root) = (tightened.closed, root.display());
+            log::warn!(
+                "{closed} files and directories of {root} could be read by other users: they are closed to them now"
+            );
+        }
+        for left in &tightened.left_open {
+            log::warn!("other users may have access, and it cannot be taken from them: {left}");
+        }
+        let opened = SqliteJobs::open(&root.join("jobs.db"))?;
+        self.notes_lost = opened.notes_lost;
+        if let Some(path) = opened.moved_aside {
+            log::warn!(
+                "the job database was damaged: moved to {}, and a new one begun",
+                path.display()
+            );
+        }
+        self.noted_earlier = Some(root.join("unfinished.jsonl"));
+        self.jobs = Arc::new(opened.jobs);
+        Ok(vaults)
+    }
+
+    /// Where vaults are kept.
+    pub fn vaults(mut self, vaults: Arc<dyn VaultStore>) -> Self {
+        self.vaults = vaults;
+        self
+    }
+
+    /// Keeps vaults in an object store, which `place` names for people, such as `s3://backups/zookeeper`. It is asked for little: what
+    /// other processes write is told seconds later, and what they recorded of older vaults in turns. What was never committed is
+    /// [swept](ObjectVaults::sweep) at the start and once a day.
+    ///
+    /// For a store around this one call [`around_vaults`](Self::around_vaults).
+    #[cfg(feature = "object-store")]
+    pub fn objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
+        self.vaults = Arc::new(objects.clone());
+        self.objects = Some(objects);
+        (self.is_remote, self.place) = (true, Some(place.into()));
+        self
+    }
+
+    /// What is put around that store, whether it was given before or is given later: one that seals vaults, for example
+    /// (`vault_store::SealedStore`, feature `encryption`).
+    pub fn around_vaults(
+        mut self,
+        around: impl FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + 'static,
+    ) -> Self {
+        self.around_vaults = Some(Box::new(around));
+        self
+    }
+
+    /// Where jobs are kept.
+    pub fn jobs(mut self, jobs: Arc<dyn JobStore>) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// Where several engines keep jobs together. What restores left unfinished, as the store noted that was set so far, is noted there from
+    /// now on; jobs that wait in it are not done any more, and are told in the log.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub fn shared_jobs(mut self, jobs: Arc<dyn JobStore>) -> Result<Self, EngineError> {
+        let notes = self.jobs.notes()?;
+        if !notes.is_empty() {
+            jobs.put_notes(&notes)?;
+        }
+        for note in notes {
+            self.jobs.drop_notes(&note.job, &[note.key])?;
+        }
+        match self.jobs.counts()?.queued {
+            0 => {}
+            queued => log::warn!("{queued} jobs that were queued on this server alone are not done"),
+        }
+        self.jobs = jobs;
+        Ok(self)
+    }
+}

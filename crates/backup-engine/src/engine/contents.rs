@@ -1,0 +1,127 @@
+//! What backups there are, and what is in them.
+
+use std::sync::Arc;
+
+use vault_store::{StoreError, VaultId};
+use zk_snapshot::archive::Comparison;
+use zk_snapshot::tree::ZnodePath;
+
+use super::Engine;
+use crate::blocking::blocking;
+use crate::clock::ms;
+use crate::error::EngineError;
+use crate::info::BackupInfo;
+use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
+use crate::vaults::changes::ZnodeHistory;
+use crate::vaults::{LATEST, Stored, compare};
+use crate::work::with_live;
+
+impl Engine {
+    /// The ids of all finished backups, oldest first.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn list(&self) -> Result<Vec<String>, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || Ok(vaults.ids()?.iter().map(ToString::to_string).collect())).await
+    }
+
+    /// What is known of a backup, finished or not; `None` if there is none, or its id is no id. `latest` is the newest good one.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn describe(&self, id: &str) -> Result<Option<BackupInfo>, EngineError> {
+        if id != LATEST && id.parse::<VaultId>().is_err() {
+            return Ok(None);
+        }
+        let (vaults, _, requests) = self.rooms();
+        let asked = id.to_owned();
+        blocking(move || {
+            let id = match vaults.named(&asked) {
+                Err(EngineError::BackupNotFound(_)) => return Ok(None),
+                found => found?,
+            };
+            match Stored::read(&*vaults.store, &id) {
+                Err(StoreError::NotFound(_)) => {
+                    let job = requests.pending(&id)?;
+                    Ok(job.map(|job| BackupInfo::pending(id, job)))
+                }
+                outcome => Ok(Some(BackupInfo::of(&vaults, outcome?))),
+            }
+        })
+        .await
+    }
+
+    /// The first good backup at or after a time, full or granular, in ms since the Unix epoch.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn find(&self, since: i64) -> Result<Option<BackupInfo>, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || {
+            let all = vaults.all()?.into_iter();
+            let found = vaults.first_good(all.filter(|stored| ms(stored.date()) >= since))?;
+            Ok(found.map(|stored| BackupInfo::of(&vaults, stored)))
+        })
+        .await
+    }
+
+    /// The children of a znode in a backup, by name. `latest` is the newest good backup. The first call for a backup reads through it.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`], [`EngineError::ZnodeNotFound`]; [`EngineError::Invalid`] for a backup that
+    /// failed; [`EngineError::Damaged`]; [`EngineError::Storage`].
+    pub async fn znodes(&self, id: &str, path: ZnodePath, page: Page) -> Result<ZnodePage, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.znodes(&*vaults.store, &id, &path, page)
+        })
+        .await
+    }
+
+    /// A znode in a backup, with data and ACL.
+    ///
+    /// # Errors
+    /// As [`znodes`](Self::znodes).
+    pub async fn znode(&self, id: &str, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.znode(&*vaults.store, &id, &path)
+        })
+        .await
+    }
+
+    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`. `latest` is the newest good backup.
+    ///
+    /// # Errors
+    /// As [`znodes`](Self::znodes); [`EngineError::ZooKeeper`].
+    pub async fn compare(&self, from: &str, to: CompareWith, page: Page) -> Result<Comparison, EngineError> {
+        let (from, vaults) = (from.to_owned(), Arc::clone(&self.vaults));
+        match to {
+            CompareWith::Live => {
+                let store = Arc::clone(&vaults.store);
+                let from = blocking(move || vaults.named(&from)).await?;
+                with_live(store, Arc::clone(&self.site), &from, page, self.now()).await
+            }
+            CompareWith::Backup(to) => {
+                blocking(move || {
+                    let (from, to) = (vaults.named(&from)?, vaults.named(&to)?);
+                    compare::between(&*vaults.store, &from, &to, page)
+                })
+                .await
+            }
+        }
+    }
+
+    /// The backups in which a znode was another than in the one before. `page` counts the backups that are looked into, oldest first; after ten
+    /// seconds no further one is.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn history(&self, path: ZnodePath, page: Page) -> Result<ZnodeHistory, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || vaults.history(&path, page)).await
+    }
+}

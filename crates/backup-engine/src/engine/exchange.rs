@@ -1,0 +1,99 @@
+//! Backups that leave, and come in from elsewhere.
+
+use std::io::{Read, Seek};
+use std::path::Path;
+use std::sync::Arc;
+#[cfg(feature = "s3")]
+use std::time::Duration;
+
+use vault_store::VaultId;
+
+use super::Engine;
+use crate::blocking::blocking;
+#[cfg(feature = "s3")]
+use crate::error::parse_id;
+use crate::error::{EngineError, InvalidRequest};
+use crate::requests::{RestoreRequest, RestoreSource};
+use crate::vaults::exchange::{self, Export, ImportOptions};
+
+impl Engine {
+    /// Opens a finished backup to be written out. `latest` is the newest good one.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Storage`].
+    pub async fn export(&self, id: &str) -> Result<Export, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || Export::of(&vaults, &vaults.named(&id)?)).await
+    }
+
+    /// Takes a backup in that [`Export::write_zip`] has written, here or elsewhere, and returns its id. Everything in it is compared with its checksums
+    /// before it is there. What was pinned stays so; policies see its own date.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`] if anything is off: nothing is changed then. [`EngineError::BackupExists`] without `overwrite`;
+    /// [`EngineError::InUse`]; [`EngineError::Storage`]: with `overwrite` the earlier one may be gone then.
+    pub async fn import(
+        &self,
+        archive: impl Read + Seek + Send + 'static,
+        options: ImportOptions,
+    ) -> Result<VaultId, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let now = self.now();
+        blocking(move || {
+            let mut archive = exchange::Archive::open(archive)
+                .map_err(|error| InvalidRequest::NoBackup(error.to_string()))?;
+            exchange::import(&vaults, &mut archive, &options, now, |id| {
+                Ok(requests.pending(id)?.is_some())
+            })
+        })
+        .await
+    }
+
+    /// Takes in the backup that lies in the directory `path` below `root`, as [`import`](Self::import) does, and queues a restore of it as `request`
+    /// says, whatever source that names. One that was taken in before is not copied again. Returns the id of the job.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], also where `path` leads out of `root`; [`EngineError::BackupExists`] for another backup with that id; those of
+    /// [`restore`](Self::restore).
+    pub async fn restore_external(
+        &self,
+        root: &Path,
+        path: &str,
+        request: RestoreRequest,
+        limit: u64,
+    ) -> Result<String, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let (root, path, now) = (root.to_owned(), path.to_owned(), self.now());
+        let full = request.roots.is_empty();
+        let id = blocking(move || {
+            requests.check_full(full)?;
+            let no_backup = |why: std::io::Error| InvalidRequest::NoBackup(format!("{path:?}: {why}"));
+            let mut directory = exchange::Directory::below(&root, &path).map_err(no_backup)?;
+            exchange::adopt(&vaults, &mut directory, limit, now, |id| {
+                Ok(requests.pending(id)?.is_some())
+            })
+        });
+        let source = RestoreSource::Vault(id.await?.to_string());
+        self.restore(RestoreRequest { source, ..request }).await
+    }
+
+    /// Addresses from which anybody can read the files of a backup in a bucket until `valid_for` has passed, in the order of its manifest.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::NoLinks`] where backups are in no bucket; [`EngineError::Storage`].
+    #[cfg(feature = "s3")]
+    pub async fn links(&self, id: &str, valid_for: Duration) -> Result<Vec<(String, String)>, EngineError> {
+        let (id, objects) = (parse_id(id)?, self.objects.clone());
+        let Some(objects) = objects else {
+            return Err(EngineError::NoLinks(id.to_string()));
+        };
+        blocking(move || {
+            let links = objects.links(&id, valid_for)?;
+            Ok(links
+                .into_iter()
+                .map(|(name, link)| (name.to_string(), link))
+                .collect())
+        })
+        .await
+    }
+}

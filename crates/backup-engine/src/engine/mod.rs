@@ -1,0 +1,190 @@
+//! The engine, as it is used.
+
+mod contents;
+mod exchange;
+mod jobs;
+mod retention;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use health_metrics::{Health, Metrics};
+use job_queue::{Clock, Runner};
+use time::OffsetDateTime;
+use tokio::sync::watch;
+use vault_store::FsStore;
+#[cfg(feature = "object-store")]
+use vault_store::ObjectVaults;
+
+use crate::blocking::blocking;
+use crate::error::EngineError;
+use crate::health::{self, Probes};
+use crate::leadership::Leadership;
+use crate::requests::{BackupRequest, Labels, Requests, RestoreRequest, RestoreTestRequest, VerifyRequest};
+use crate::site::Site;
+use crate::vaults::Vaults;
+use crate::work::Running;
+
+/// Backs up, restores, evicts and tells of it. Clones share everything.
+///
+/// Requests are queued durably and done one after another by [`run`](Self::run) (or [`step`](Self::step)), so a
+/// backup and a restore never overlap; checks of what is stored are done one after another beside them. Everything that blocks is done on tokio's blocking threads.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) vaults: Arc<Vaults>,
+    #[cfg(feature = "object-store")]
+    pub(crate) objects: Option<ObjectVaults>,
+    /// Its lock is held as long as there is an engine.
+    pub(crate) _local_state: Option<Arc<FsStore>>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) requests: Arc<Requests>,
+    pub(crate) probes: Arc<Probes>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) running: Arc<Running>,
+    pub(crate) clock: Clock,
+    pub(crate) runner: Arc<Runner>,
+    /// Does the checks.
+    pub(crate) checker: Arc<Runner>,
+    pub(crate) ending: Arc<watch::Sender<bool>>,
+    /// `None` where it works always.
+    pub(crate) leadership: Option<Arc<dyn Leadership>>,
+    /// By which name it claims jobs.
+    pub(crate) worker: Arc<str>,
+    /// Backups that failed one after another.
+    pub(crate) failed_in_a_row: Arc<AtomicU32>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("ensemble", &self.site.ensemble.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        (self.clock)()
+    }
+
+    /// Queues a backup and returns its id, which is also the id of its job.
+    ///
+    /// # Errors
+    /// [`EngineError::Invalid`], [`EngineError::QueueFull`], [`EngineError::Storage`]: nothing is queued then.
+    pub async fn backup(&self, request: BackupRequest) -> Result<String, EngineError> {
+        self.backup_labelled(request, Labels::new()).await
+    }
+
+    /// The same, with what the job is called by whoever asks for it.
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup).
+    pub async fn backup_labelled(
+        &self,
+        request: BackupRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
+        let (vaults, site, requests) = self.rooms();
+        let id = blocking(move || requests.backup(&vaults, &site, &request, &labels)).await?;
+        self.runner.waker().wake();
+        Ok(id.to_string())
+    }
+
+    /// Queues a restore and returns the id of its job.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::FullRestoreOff`]; [`EngineError::Invalid`]; [`EngineError::QueueFull`]; [`EngineError::Storage`].
+    pub async fn restore(&self, request: RestoreRequest) -> Result<String, EngineError> {
+        self.restore_labelled(request, Labels::new()).await
+    }
+
+    /// The same, with what the job is called by whoever asks for it.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub async fn restore_labelled(
+        &self,
+        request: RestoreRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
+        let (vaults, site, requests) = self.rooms();
+        let id = blocking(move || requests.restore(&vaults, &site, &request, &labels)).await?;
+        self.runner.waker().wake();
+        Ok(id)
+    }
+
+    /// Queues a verification and returns the id of its job, which reads backups from beginning to end, decodes all that is in them, and
+    /// fails where something is not as it was written. What it found is told of each backup from then on.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`], [`EngineError::QueueFull`], [`EngineError::Storage`].
+    pub async fn verify(&self, request: VerifyRequest) -> Result<String, EngineError> {
+        let (vaults, _, requests) = self.rooms();
+        let id = blocking(move || requests.verify(&vaults, &request)).await?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// Queues a restore for a test and returns the id of its job: the backup is restored to memory or an ensemble of its own, read anew, and
+    /// compared znode by znode. A difference makes the job fail.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Invalid`] where it is too large for memory, or there is no such place;
+    /// [`EngineError::QueueFull`]; [`EngineError::Storage`].
+    pub async fn restore_test(&self, request: RestoreTestRequest) -> Result<String, EngineError> {
+        let (vaults, site, requests) = self.rooms();
+        let id = blocking(move || requests.restore_test(&vaults, &site, &request)).await?;
+        self.wake();
+        Ok(id)
+    }
+
+    /// How everything is. Asks ZooKeeper, and waits for it a quarter of a second at most: what it said last comes with
+    /// its age.
+    pub async fn health(&self) -> Health {
+        let zookeeper = self.site.probed.health(&self.site.ensemble).await;
+        let ((vaults, site, requests), probes) = (self.rooms(), Arc::clone(&self.probes));
+        let (now, leadership) = (self.now(), self.leadership.clone());
+        let report = tokio::task::spawn_blocking(move || {
+            let mut health = health::report(&probes, &vaults, &site, &requests, now, zookeeper);
+            if let Some(leadership) = leadership.map(|leadership| leadership.told()) {
+                if !leadership.leads {
+                    health.schedule = site
+                        .schedule
+                        .as_ref()
+                        .map(|schedule| schedule.report_of_standby(now));
+                }
+                health.leadership = Some(leadership);
+            }
+            health
+        });
+        report
+            .await
+            .unwrap_or_else(|error| health::unknown(&error.to_string()))
+    }
+
+    /// Counters and a health report as Prometheus text.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`], never in practice.
+    pub async fn metrics(&self) -> Result<String, EngineError> {
+        let health = self.health().await;
+        self.metrics
+            .render(&health)
+            .map_err(|error| EngineError::Internal(error.into()))
+    }
+
+    /// Whichever of the two has something to do now.
+    fn wake(&self) {
+        self.runner.waker().wake();
+        self.checker.waker().wake();
+    }
+
+    pub(crate) fn rooms(&self) -> (Arc<Vaults>, Arc<Site>, Arc<Requests>) {
+        (
+            Arc::clone(&self.vaults),
+            Arc::clone(&self.site),
+            Arc::clone(&self.requests),
+        )
+    }
+}

@@ -1,0 +1,110 @@
+//! Jobs are done, and schedules served.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+
+use super::Engine;
+use crate::blocking::blocking;
+use crate::error::EngineError;
+
+/// The longest that the schedule sleeps without looking at the clock, which may have been set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+
+/// So many backups may fail one after another before somebody else is to lead.
+const PATIENCE: u32 = 3;
+
+impl Engine {
+    /// Does the next job, if there is one, and says whether there was.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn step(&self) -> Result<bool, EngineError> {
+        Ok(self.runner.step().await? || self.checker.step().await?)
+    }
+
+    /// Does jobs and serves the schedules until `shutdown` is ready; a backup or restore that has begun is finished first, and a check is ended.
+    ///
+    /// With a [leadership](crate::EngineBuilder::leadership) it does so while it leads, and gives the lead away at the end.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let shutdown = shutdown.shared();
+        let work = async {
+            match &self.leadership {
+                None => self.work(shutdown).await,
+                Some(leadership) => self.work_while_leading(leadership, shutdown).await,
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = self.upkeep() => {}
+        }
+    }
+
+    /// Does jobs and serves the schedules.
+    pub(crate) async fn work(&self, shutdown: impl Future<Output = ()>) {
+        self.ending.send_replace(false);
+        let shutdown = async {
+            shutdown.await;
+            self.ending.send_replace(true);
+        };
+        let shutdown = shutdown.shared();
+        // Also while both lanes are busy, and neither asks: a check is told at once.
+        let told = async {
+            shutdown.clone().await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown.clone())) } => {}
+            () = told => {}
+            () = self.serve_schedules() => {}
+            () = self.follow_backups() => {}
+        }
+    }
+
+    /// Queues what is due. It never ends.
+    async fn serve_schedules(&self) {
+        loop {
+            let now = self.now();
+            let checks = &self.site.checks;
+            let schedules = [&self.site.schedule, &checks.verify, &checks.test];
+            let schedules = schedules.into_iter().flatten();
+            let next = schedules.filter_map(|schedule| schedule.next()).min();
+            let wait = next.map_or(LONGEST_SLEEP, |next| {
+                Duration::try_from(next - now)
+                    .unwrap_or_default()
+                    .min(LONGEST_SLEEP)
+                    .max(Duration::from_millis(10))
+            });
+            tokio::time::sleep(wait).await;
+            let (vaults, site, requests) = self.rooms();
+            match blocking(move || requests.backup_if_due(&vaults, &site)).await {
+                Ok(true) => self.wake(),
+                Ok(false) => {}
+                Err(error) => log::error!("the scheduled backup was not queued: {error}"),
+            }
+            let (vaults, site, requests) = self.rooms();
+            match blocking(move || requests.checks_if_due(&vaults, &site)).await {
+                Ok(true) => self.wake(),
+                Ok(false) => {}
+                Err(error) => log::error!("a scheduled check was not queued: {error}"),
+            }
+        }
+    }
+
+    /// A backup may have left something to be checked, and one that failed too often leaves the lead to others.
+    async fn follow_backups(&self) {
+        let mut ended = self.runner.ended();
+        while ended.changed().await.is_ok() {
+            self.checker.waker().wake();
+            let Some(leadership) = &self.leadership else {
+                continue;
+            };
+            if self.failed_in_a_row.load(Ordering::Relaxed) >= PATIENCE {
+                self.failed_in_a_row.store(0, Ordering::Relaxed);
+                log::error!("{PATIENCE} backups failed one after another: somebody else may do better");
+                leadership.step_down();
+            }
+        }
+    }
+}
