@@ -23,11 +23,7 @@ fn golden(release: &str) -> PathBuf {
 }
 
 fn read(directory: &Path) -> Result<Gathered, String> {
-    let dirs = DataDirs {
-        data: directory.to_owned(),
-        log: directory.to_owned(),
-    };
-    gather(&dirs, None).map_err(|error| error.to_string())
+    gather(&DataDirs::same(directory), None).map_err(|error| error.to_string())
 }
 
 /// A snapshot as it is written, and its records as they are read from it.
@@ -232,13 +228,6 @@ proptest! {
     }
 }
 
-fn dirs(directory: &Path) -> DataDirs {
-    DataDirs {
-        data: directory.to_owned(),
-        log: directory.to_owned(),
-    }
-}
-
 #[test]
 fn the_znodes_of_a_state_are_shown_as_its_snapshot_has_them() {
     for release in RELEASES {
@@ -300,7 +289,7 @@ fn what_takes_znodes_may_stop_and_damage_is_told_after_them() {
 #[test]
 fn the_transactions_of_a_log_are_shown_in_order_until_it_is_damaged() {
     for release in RELEASES {
-        for (begin, path) in dirs(&golden(release)).logs().unwrap() {
+        for (begin, path) in DataDirs::same(&golden(release)).logs().unwrap() {
             let transactions: Vec<_> = LogFile::open(&path).unwrap().map(Result::unwrap).collect();
             assert_eq!(transactions[0].zxid, begin, "{release}");
             assert!(transactions.is_sorted_by_key(|transaction| transaction.zxid));
