@@ -16,8 +16,7 @@ use crate::common::buckets::in_bucket;
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::{back_up, daemon, restore, try_daemon};
 use crate::common::servers::{nobody, server};
-use crate::common::trees::{assert_same, dump, plant};
-use crate::crashes::fill;
+use crate::common::trees::{assert_same, dump, fill, plant};
 
 /// Waits until `is_so`, and says what was last seen otherwise.
 fn wait_until(daemon: &Daemon, path: &str, is_so: impl Fn(u16, &Value) -> bool) -> Value {

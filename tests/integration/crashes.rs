@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
-use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 
 use crate::common::buckets::files_of;
 use crate::common::by_each_adapter;
-use crate::common::clients::{as_super, connect, observer};
+use crate::common::clients::{as_super, observer};
 use crate::common::daemons::{daemon, daemon_by, try_daemon};
 use crate::common::servers::{nobody, server};
-use crate::common::trees::{assert_same, dump, plant};
+use crate::common::trees::{assert_same, dump, fill, plant};
 
 by_each_adapter!(a_kill_in_mid_backup_leaves_nothing_half_done);
 
@@ -76,25 +75,6 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
     let body = json!({"vault": before, "dbs": ["small"]}).to_string();
     assert_eq!(second.do_job("/restore", &body).unwrap().1.status, 200);
     assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
-}
-
-pub(crate) async fn fill(config: &zk_snapshot::client::BatchedConfig, znodes: usize) {
-    let client = connect(Driver::Batched, config.clone()).await.unwrap();
-    let create = |path: String| WriteOp::Create {
-        path: ZnodePath::parse(&path).unwrap(),
-        data: vec![7; 200],
-        acl: Acl::open(),
-        kind: Kind::Persistent,
-    };
-    for ops in [
-        vec![create("/fill".to_owned())],
-        (0..znodes).map(|i| create(format!("/fill/n{i}"))).collect(),
-    ] {
-        for outcome in client.write_many(&ops).await {
-            outcome.unwrap();
-        }
-    }
-    client.close().await;
 }
 
 /// A request that was answered is on disk, even if the process is killed at once; unknown outcomes do not exist.

@@ -14,8 +14,7 @@ use crate::common::buckets::in_bucket;
 use crate::common::clients::{as_super, digest, observer};
 use crate::common::daemons::{AS_SUPER, back_up, daemon};
 use crate::common::servers::{nobody, server};
-use crate::common::trees::{assert_same, dump, plant};
-use crate::crashes::fill;
+use crate::common::trees::{assert_same, dump, fill, plant};
 
 /// How long a lease lasts here; after a kill others wait for a sixth of it more.
 const LEASE: Duration = Duration::from_secs(9);

@@ -149,11 +149,7 @@ async fn the_ensemble_does_what_every_ensemble_must_do(driver: Driver) {
     let chroot = ZnodePath::parse("/app").unwrap();
     backup_engine::conformance::ensemble(&whole.clone().below(chroot)).await;
     let data = server.data_directory();
-    let data = data.parent().unwrap().to_owned();
-    let files = FilesSource(DataDirs {
-        log: data.clone(),
-        data,
-    });
+    let files = FilesSource(DataDirs::same(data.parent().unwrap()));
     backup_engine::conformance::state_source(&files, &whole).await;
 }
 

@@ -83,10 +83,7 @@ fn logged(data: &Path, zxid: &str) -> BTreeMap<ZnodePath, Record> {
             fs::copy(entry.path(), copy.path().join(name)).unwrap();
         }
     }
-    let dirs = DataDirs {
-        data: copy.path().to_owned(),
-        log: copy.path().to_owned(),
-    };
+    let dirs = DataDirs::same(copy.path());
     let gathered = gather(&dirs, Some(zxid)).unwrap();
     assert_eq!(gathered.tree.zxid(), zxid);
     let file = copy.path().join(gathered.tree.file_name());

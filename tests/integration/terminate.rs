@@ -11,7 +11,7 @@ use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::daemon_by;
 use crate::common::servers::server;
-use crate::crashes::fill;
+use crate::common::trees::fill;
 
 const MANY: usize = 20_000;
 

@@ -3,64 +3,64 @@
 //! in them is what clients will see.
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod golden;
 mod rest;
 mod server;
 mod vaults;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::golden::steady;
+use crate::asked::Asked;
 use crate::server::Server;
 
-/// Jobs, and every vault in `golden/vaults`.
-fn answers(server: &Server) -> Vec<(String, Value)> {
-    let mut all = Vec::new();
-    let mut ask = |method: &str, path: &str, body: &str| -> Value {
-        let answer = server.ask(method, path, body);
-        let line = format!("{method} {} {body}", steady(json!(path)).as_str().unwrap());
-        all.push((line.trim_end().to_owned(), answer.clone()));
-        answer["body"].clone()
-    };
-    ask("GET", "/listbackups", "");
-    let ids = vaults::ids();
-    for id in &ids {
-        ask("GET", &format!("/listbackups/{id}"), "");
-        ask("GET", &format!("/listbackups/{id}/znodes?path=/"), "");
+/// Every vault in `golden/vaults`, and what is told of the server.
+fn ask_of_what_is_kept(asked: &mut Asked<'_>, ids: &[String]) {
+    asked.ask("GET", "/listbackups", "");
+    for id in ids {
+        asked.ask("GET", &format!("/listbackups/{id}"), "");
+        asked.ask("GET", &format!("/listbackups/{id}/znodes?path=/"), "");
     }
-    let [oldest, newest] = [&ids[0], ids.last().unwrap()];
-    ask(
+    let oldest = &ids[0];
+    asked.ask(
         "GET",
         &format!("/listbackups/{oldest}/znode?path=/app/config"),
         "",
     );
-    ask("GET", &format!("/listbackups/{oldest}/znode?path=/none"), "");
-    ask("GET", &format!("/diff?from={oldest}&to={}", ids[1]), "");
-    server.let_in(true);
-    ask("GET", &format!("/diff?from={oldest}&to=live"), "");
-    server.let_in(false);
-    ask("GET", "/health", "");
-    ask("GET", "/health/ready", "");
-    ask("POST", "/evict?dry_run=true", "");
-    ask("POST", &format!("/evict/{oldest}?dry_run=true"), "");
+    asked.ask("GET", &format!("/listbackups/{oldest}/znode?path=/none"), "");
+    asked.ask("GET", &format!("/diff?from={oldest}&to={}", ids[1]), "");
+    asked.server.let_in(true);
+    asked.ask("GET", &format!("/diff?from={oldest}&to=live"), "");
+    asked.server.let_in(false);
+    asked.ask("GET", "/health", "");
+    asked.ask("GET", "/health/ready", "");
+    asked.ask("POST", "/evict?dry_run=true", "");
+    asked.ask("POST", &format!("/evict/{oldest}?dry_run=true"), "");
+}
 
-    let backup = ask("POST", "/backup", r#"{"allow_partial": true}"#);
+/// Backups, while they wait, are done, and have ended.
+fn ask_for_backups(asked: &mut Asked<'_>) {
+    let backup = asked.ask("POST", "/backup", r#"{"allow_partial": true}"#);
     let backup = backup.as_str().unwrap();
-    server.wait_until_processing(backup);
-    ask("GET", &format!("/jobstatus/{backup}"), "");
-    ask("GET", &format!("/listbackups/{backup}"), "");
-    let granular = ask("POST", "/backup", r#"{"dbs": ["app", "none"], "sharded": true}"#);
+    asked.server.wait_until_processing(backup);
+    asked.ask("GET", &format!("/jobstatus/{backup}"), "");
+    asked.ask("GET", &format!("/listbackups/{backup}"), "");
+    let granular = asked.ask("POST", "/backup", r#"{"dbs": ["app", "none"], "sharded": true}"#);
     let granular = granular.as_str().unwrap();
-    ask("GET", &format!("/jobstatus/{granular}"), "");
-    ask("GET", &format!("/listbackups/{granular}"), "");
-    let failed = ask("POST", "/backup", r#"{"mode": "transactional"}"#);
+    asked.ask("GET", &format!("/jobstatus/{granular}"), "");
+    asked.ask("GET", &format!("/listbackups/{granular}"), "");
+    let failed = asked.ask("POST", "/backup", r#"{"mode": "transactional"}"#);
     let jobs = [backup, granular, failed.as_str().unwrap()];
-    server.work(&jobs);
+    asked.server.work(&jobs);
     for job in jobs {
-        ask("GET", &format!("/jobstatus/{job}"), "");
-        ask("GET", &format!("/listbackups/{job}"), "");
+        asked.ask("GET", &format!("/jobstatus/{job}"), "");
+        asked.ask("GET", &format!("/listbackups/{job}"), "");
     }
+}
 
+/// Restores that are done.
+fn ask_for_restores(asked: &mut Asked<'_>, ids: &[String]) {
+    let [oldest, newest] = [&ids[0], ids.last().unwrap()];
     for body in [
         json!({ "vault": oldest, "dry_run": true }),
         json!({ "vault": ids[1], "dbs": ["app"], "changeDbNames": { "app": "copy" } }),
@@ -68,13 +68,17 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
         json!({ "vault": newest, "dbs": ["nowhere"] }),
         json!({ "ts": 1_795_000_000_000_i64 }),
     ] {
-        let task = ask("POST", "/restore", &body.to_string());
+        let task = asked.ask("POST", "/restore", &body.to_string());
         if let Some(task) = task.as_str() {
-            server.work(&[task]);
-            ask("GET", &format!("/jobstatus/{task}"), "");
+            asked.server.work(&[task]);
+            asked.ask("GET", &format!("/jobstatus/{task}"), "");
         }
     }
-    let transactional = &ids[3];
+}
+
+/// Restores that cannot be.
+fn ask_for_restores_that_cannot_be(asked: &mut Asked<'_>, ids: &[String]) {
+    let (newest, transactional) = (ids.last().unwrap(), &ids[3]);
     for body in [
         json!({ "vault": newest, "changeDbNames": { "/": "copy" } }),
         json!({ "vault": newest, "changeDbNames": { "app": "zookeeper/copy" } }),
@@ -84,8 +88,12 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
         json!({ "vault": transactional, "strategy": "files", "raise_epoch": 2_000_000_001_u32 }),
         json!({ "vault": newest, "raise_epoch": 7 }),
     ] {
-        ask("POST", "/restore", &body.to_string());
+        asked.ask("POST", "/restore", &body.to_string());
     }
+}
+
+/// Requests that are refused.
+fn ask_for_what_is_refused(asked: &mut Asked<'_>) {
     for (method, path, body) in [
         ("POST", "/backup", r#"{"mode": "transactional", "dbs": ["app"]}"#),
         ("POST", "/backup", r#"{"mode": "other"}"#),
@@ -101,33 +109,43 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
         ("DELETE", "/backup", ""),
         ("GET", "/health/live", ""),
     ] {
-        ask(method, path, body);
+        asked.ask(method, path, body);
     }
-    ask("POST", &format!("/evict/{oldest}"), "");
+}
 
-    let running = ask("POST", "/backup", "");
+/// A vault that is evicted, and jobs that are called off.
+fn ask_to_end(asked: &mut Asked<'_>, ids: &[String]) {
+    let [oldest, newest] = [&ids[0], ids.last().unwrap()];
+    asked.ask("POST", &format!("/evict/{oldest}"), "");
+
+    let running = asked.ask("POST", "/backup", "");
     let running = running.as_str().unwrap();
-    server.wait_until_processing(running);
-    let waiting = ask("POST", "/restore", &json!({ "vault": newest }).to_string());
+    asked.server.wait_until_processing(running);
+    let waiting = asked.ask("POST", "/restore", &json!({ "vault": newest }).to_string());
     let waiting = waiting.as_str().unwrap();
     for job in [waiting, running] {
-        ask("POST", &format!("/terminate/{job}"), "");
-        server.wait_for_end(job);
-        ask("GET", &format!("/jobstatus/{job}"), "");
+        asked.ask("POST", &format!("/terminate/{job}"), "");
+        asked.server.wait_for_end(job);
+        asked.ask("GET", &format!("/jobstatus/{job}"), "");
     }
-    ask("POST", &format!("/terminate/{running}"), "");
-    ask("GET", &format!("/listbackups/{running}"), "");
-    ask("POST", "/terminate/none", "");
-    ask("GET", "/terminate/none", "");
+    asked.ask("POST", &format!("/terminate/{running}"), "");
+    asked.ask("GET", &format!("/listbackups/{running}"), "");
+    asked.ask("POST", "/terminate/none", "");
+    asked.ask("GET", "/terminate/none", "");
+}
+
+/// Verifications, and restores for a test.
+fn ask_for_checks(asked: &mut Asked<'_>, ids: &[String]) {
+    let transactional = &ids[3];
     for path in [
         format!("/verify/{transactional}"),
         format!("/restoretest/{transactional}"),
     ] {
-        let task = ask("POST", &path, "");
+        let task = asked.ask("POST", &path, "");
         let task = task.as_str().unwrap();
-        server.work(&[task]);
-        ask("GET", &format!("/jobstatus/{task}"), "");
-        ask("GET", &format!("/listbackups/{transactional}"), "");
+        asked.server.work(&[task]);
+        asked.ask("GET", &format!("/jobstatus/{task}"), "");
+        asked.ask("GET", &format!("/listbackups/{transactional}"), "");
     }
     for path in [
         "/verify/none",
@@ -135,23 +153,25 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
         "/restoretest/none?in=memory",
         "/restoretest/none?in=space",
     ] {
-        ask("POST", path, "");
+        asked.ask("POST", path, "");
     }
-    ask("POST", &format!("/restoretest/{transactional}?in=ensemble"), "");
-    ask("POST", "/verify", r#"{"vault": "x"}"#);
-    ask("GET", "/health", "");
-    all
+    asked.ask("POST", &format!("/restoretest/{transactional}?in=ensemble"), "");
+    asked.ask("POST", "/verify", r#"{"vault": "x"}"#);
 }
 
 #[test]
 fn the_answers_are_what_they_were() {
     let server = Server::start();
-    let found: serde_json::Map<String, Value> = answers(&server)
-        .into_iter()
-        .enumerate()
-        .map(|(index, (line, answer))| (format!("{index:02} {line}"), steady(answer)))
-        .collect();
-    golden::compare("wire.json", &Value::Object(found));
+    let (mut asked, ids) = (Asked::new(&server), vaults::ids());
+    ask_of_what_is_kept(&mut asked, &ids);
+    ask_for_backups(&mut asked);
+    ask_for_restores(&mut asked, &ids);
+    ask_for_restores_that_cannot_be(&mut asked, &ids);
+    ask_for_what_is_refused(&mut asked);
+    ask_to_end(&mut asked, &ids);
+    ask_for_checks(&mut asked, &ids);
+    asked.ask("GET", "/health", "");
+    asked.compare("wire.json");
 }
 
 #[test]

@@ -1,19 +1,12 @@
 //! What was added to the API for clients of the predecessor, and for people: answers as in `main.rs`, in a file of their own.
 
-use serde_json::{Value, json};
-
-use crate::golden::{self, steady};
+use crate::asked::Asked;
 use crate::server::Server;
 use crate::vaults;
 
-fn answers(server: &Server) -> Vec<(String, Value)> {
-    let mut all = Vec::new();
-    let mut ask = |method: &str, path: &str, body: &str| {
-        let answer = server.ask(method, path, body);
-        let line = format!("{method} {} {body}", steady(json!(path)).as_str().unwrap());
-        all.push((line.trim_end().to_owned(), answer.clone()));
-        answer["body"].clone()
-    };
+fn ask_all(asked: &mut Asked<'_>) {
+    let server = asked.server;
+    let mut ask = |method: &str, path: &str, body: &str| asked.ask(method, path, body);
     let ids = vaults::ids();
     ask("GET", "/", "");
     ask("GET", "/listbackups/latest", "");
@@ -69,16 +62,12 @@ fn answers(server: &Server) -> Vec<(String, Value)> {
     ask("GET", &format!("/api/v1/restore/{restore}"), "");
     ask("DELETE", &format!("/api/v1/backup/{backup}?blobPath=b"), "");
     ask("GET", &format!("/api/v1/restore/{backup}"), "");
-    all
 }
 
 #[test]
 fn the_answers_of_the_rest_are_what_they_were() {
     let server = Server::start();
-    let found: serde_json::Map<String, Value> = answers(&server)
-        .into_iter()
-        .enumerate()
-        .map(|(index, (line, answer))| (format!("{index:02} {line}"), steady(answer)))
-        .collect();
-    golden::compare("rest.json", &Value::Object(found));
+    let mut asked = Asked::new(&server);
+    ask_all(&mut asked);
+    asked.compare("rest.json");
 }

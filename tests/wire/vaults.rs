@@ -53,10 +53,7 @@ fn make(tree: Arc<MemoryTree>, at: OffsetDateTime, request: BackupRequest, accep
     let files = tempfile::tempdir().unwrap();
     copy(&data, &files.path().join("version-2"));
     fs::remove_file(files.path().join("version-2/znodes.jsonl")).unwrap();
-    let dirs = DataDirs {
-        data: files.path().to_owned(),
-        log: files.path().to_owned(),
-    };
+    let dirs = DataDirs::same(files.path());
     let states: Vec<Arc<dyn StateSource>> = vec![Arc::new(FilesSource(dirs))];
     let engine = Engine::builder(Arc::new(Gated { memory, open }))
         .storage(storage.path())

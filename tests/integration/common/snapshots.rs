@@ -124,9 +124,5 @@ pub(crate) fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
 
 /// The newest state by the files in `directory`.
 pub(crate) fn read(directory: &Path) -> Result<Gathered, String> {
-    let dirs = DataDirs {
-        data: directory.to_owned(),
-        log: directory.to_owned(),
-    };
-    gather(&dirs, None).map_err(|error| error.to_string())
+    gather(&DataDirs::same(directory), None).map_err(|error| error.to_string())
 }

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use backup_engine::Driver;
 use futures::StreamExt as _;
+use zk_snapshot::client::BatchedConfig;
+use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
 use zookeeper_client::{Acls, Client, CreateMode};
+
+use super::clients::connect;
 
 /// Path → data and ACL entries (permissions, scheme, id).
 pub(crate) type Tree = BTreeMap<String, (Vec<u8>, Vec<String>)>;
@@ -124,4 +129,24 @@ pub(crate) async fn plant_all_kinds(client: &Client) {
         let (_, number) = client.create("/plain/s-", b"", &sequential).await.unwrap();
         client.delete(&format!("/plain/s-{number}"), None).await.unwrap();
     }
+}
+
+/// As many znodes of 200 bytes below `/fill`.
+pub(crate) async fn fill(config: &BatchedConfig, znodes: usize) {
+    let client = connect(Driver::Batched, config.clone()).await.unwrap();
+    let create = |path: String| WriteOp::Create {
+        path: ZnodePath::parse(&path).unwrap(),
+        data: vec![7; 200],
+        acl: Acl::open(),
+        kind: Kind::Persistent,
+    };
+    for ops in [
+        vec![create("/fill".to_owned())],
+        (0..znodes).map(|i| create(format!("/fill/n{i}"))).collect(),
+    ] {
+        for outcome in client.write_many(&ops).await {
+            outcome.unwrap();
+        }
+    }
+    client.close().await;
 }

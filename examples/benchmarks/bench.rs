@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use support::load::{BELOW, Load, Tree};
+use support::load::{self, BELOW, Load, Tree};
 use support::table::Table;
 use zk_backup_testkit::{Daemon, Distribution, ZooKeeper};
 use zookeeper_client as zk;
@@ -68,21 +68,12 @@ async fn main() -> Outcome<()> {
         below: BELOW,
     };
     let session = Duration::from_secs(60);
-    let connector = zk::Client::connector().with_session_timeout(session);
-    let client = connector.connect(&zookeeper.address()).await?;
+    let client = load::connect(&zookeeper).await?;
     let nothing = |_: zookeeper_async::WatchedEvent| {};
     let alone = zookeeper_async::ZooKeeper::connect(&zookeeper.address(), session, nothing).await?;
-    let server = |settings: &[(&str, &str)]| -> Outcome<Server> {
-        let storage = tempfile::tempdir()?;
-        let program = std::env::current_exe()?.display().to_string();
-        let mut all = vec![(SERVE, "1")];
-        all.extend(settings);
-        let daemon = Daemon::start(&program, &zookeeper.address(), storage.path(), &all)?;
-        Ok(Server { daemon, storage })
-    };
-    let usual = server(&[])?;
-    let unvalidated = server(&[("CONSISTENCY_ROUNDS", "0")])?;
-    let plain = server(&[("ZOOKEEPER_DRIVER", "plain")])?;
+    let usual = Server::start(&zookeeper, &[])?;
+    let unvalidated = Server::start(&zookeeper, &[("CONSISTENCY_ROUNDS", "0")])?;
+    let plain = Server::start(&zookeeper, &[("ZOOKEEPER_DRIVER", "plain")])?;
     let keys = tempfile::tempdir()?;
     let identity = keys.path().join("identity.txt");
     std::fs::write(&identity, IDENTITY)?;
@@ -91,24 +82,14 @@ async fn main() -> Outcome<()> {
         ("ENCRYPTION_RECIPIENTS", RECIPIENT),
         ("ENCRYPTION_IDENTITY_FILE", &*identity),
     ];
-    let sealing = args.encrypt.then(|| server(&keys)).transpose()?;
+    let sealing = args.encrypt.then(|| Server::start(&zookeeper, &keys));
+    let sealing = sealing.transpose()?;
 
     let mut table = Table::new(args.znodes, args.bytes);
     let sample = args.sample.min(args.znodes);
     tree.create(&client).await?;
     for _ in 0..args.runs {
-        let begun = Instant::now();
-        for path in tree.paths().take(sample) {
-            alone.get_data(&path, false).await?;
-            alone.get_children(&path, false).await?;
-            alone.get_acl(&path).await?;
-        }
-        table.sample(
-            "read one at a time (data, children, ACL)",
-            sample,
-            begun.elapsed(),
-        );
-
+        read_alone(&alone, &tree, sample, &mut table).await?;
         table
             .time("read floor (multiRead, thrown away)", || {
                 read_floor(&client, &tree)
@@ -140,45 +121,16 @@ async fn main() -> Outcome<()> {
         load.stop().await?;
         let id = usual.back_up(&mut table, "backup, warm, again").await?;
 
-        usual
-            .restore(&mut table, "restore where nothing differs", &id)
-            .await?;
-        tree.change(&client, 100).await?;
-        usual
-            .restore(&mut table, "restore of 1% that changed", &id)
-            .await?;
-        tree.delete(&client).await?;
-        usual
-            .restore(&mut table, "restore into an empty tree", &id)
-            .await?;
-        tree.delete(&client).await?;
+        usual.restores(&mut table, &id, &tree, &client).await?;
         table
             .time("write floor (multi of creates)", || tree.create(&client))
             .await?;
-
-        for (row, look) in [
-            ("restore one at a time (look, create)", true),
-            ("create one at a time", false),
-        ] {
-            let one = Tree {
-                top: "/alone",
-                znodes: sample,
-                bytes: args.bytes,
-                below: BELOW,
-            };
-            one.create_parents(&client).await?;
-            let begun = Instant::now();
-            for path in one.paths() {
-                if look {
-                    alone.exists(&path, false).await?;
-                }
-                let open = zookeeper_async::Acl::open_unsafe().clone();
-                let mode = zookeeper_async::CreateMode::Persistent;
-                alone.create(&path, one.data(&path), open, mode).await?;
-            }
-            table.sample(row, sample, begun.elapsed());
-            one.delete(&client).await?;
-        }
+        let few = Tree {
+            top: "/alone",
+            znodes: sample,
+            ..tree
+        };
+        write_alone((&client, &alone), &few, &mut table).await?;
     }
     table.print();
     Ok(())
@@ -191,6 +143,15 @@ struct Server {
 }
 
 impl Server {
+    /// With a storage of its own.
+    fn start(zookeeper: &ZooKeeper, settings: &[(&str, &str)]) -> Outcome<Self> {
+        let storage = tempfile::tempdir()?;
+        let program = std::env::current_exe()?.display().to_string();
+        let all = [&[(SERVE, "1")], settings].concat();
+        let daemon = Daemon::start(&program, &zookeeper.address(), storage.path(), &all)?;
+        Ok(Self { daemon, storage })
+    }
+
     async fn back_up(&self, table: &mut Table, row: &'static str) -> Outcome<String> {
         self.job(table, row, "/backup", "")
     }
@@ -198,6 +159,16 @@ impl Server {
     async fn restore(&self, table: &mut Table, row: &'static str, id: &str) -> Outcome<()> {
         self.job(table, row, "/restore", &format!(r#"{{"vault": "{id}"}}"#))?;
         Ok(())
+    }
+
+    /// Restores to more and more that differs; there is no tree afterwards.
+    async fn restores(&self, table: &mut Table, id: &str, tree: &Tree, client: &zk::Client) -> Outcome<()> {
+        self.restore(table, "restore where nothing differs", id).await?;
+        tree.change(client, 100).await?;
+        self.restore(table, "restore of 1% that changed", id).await?;
+        tree.delete(client).await?;
+        self.restore(table, "restore into an empty tree", id).await?;
+        tree.delete(client).await
     }
 
     fn job(&self, table: &mut Table, row: &'static str, path: &str, body: &str) -> Outcome<String> {
@@ -225,6 +196,50 @@ impl Server {
         debug_assert!(self.storage.path().is_dir());
         Ok(())
     }
+}
+
+/// Reads so many znodes as the predecessor does.
+async fn read_alone(
+    alone: &zookeeper_async::ZooKeeper,
+    tree: &Tree,
+    znodes: usize,
+    table: &mut Table,
+) -> Outcome<()> {
+    let begun = Instant::now();
+    for path in tree.paths().take(znodes) {
+        alone.get_data(&path, false).await?;
+        alone.get_children(&path, false).await?;
+        alone.get_acl(&path).await?;
+    }
+    let row = "read one at a time (data, children, ACL)";
+    table.sample(row, znodes, begun.elapsed());
+    Ok(())
+}
+
+/// Creates the tree one znode at a time, looking before or not. The first of the clients makes room for it.
+async fn write_alone(
+    (client, alone): (&zk::Client, &zookeeper_async::ZooKeeper),
+    tree: &Tree,
+    table: &mut Table,
+) -> Outcome<()> {
+    for (row, look) in [
+        ("restore one at a time (look, create)", true),
+        ("create one at a time", false),
+    ] {
+        tree.create_parents(client).await?;
+        let begun = Instant::now();
+        for path in tree.paths() {
+            if look {
+                alone.exists(&path, false).await?;
+            }
+            let open = zookeeper_async::Acl::open_unsafe().clone();
+            let mode = zookeeper_async::CreateMode::Persistent;
+            alone.create(&path, tree.data(&path), open, mode).await?;
+        }
+        table.sample(row, tree.znodes, begun.elapsed());
+        tree.delete(client).await?;
+    }
+    Ok(())
 }
 
 /// Reads every znode in the largest requests, as many under way as a backup has, and keeps nothing.

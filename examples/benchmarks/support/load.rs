@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::task::JoinHandle;
+use zk_backup_testkit::ZooKeeper;
 use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -18,6 +19,12 @@ const TOGETHER: usize = 256;
 const UNDER_WAY: usize = 8;
 /// Bytes in one `multi`: a server takes no more than 1 MiB.
 const REQUEST: usize = 512 << 10;
+
+/// A client whose session outlasts what is measured.
+pub(crate) async fn connect(zookeeper: &ZooKeeper) -> Outcome<zk::Client> {
+    let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
+    Ok(connector.connect(&zookeeper.address()).await?)
+}
 
 /// Znodes of one size, as many below each parent.
 #[derive(Clone, Copy)]

@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use load::{BELOW, Tree};
 use zk_backup_testkit::{Daemon, Distribution, S3Server, ZooKeeper};
-use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -83,9 +82,7 @@ async fn measure(args: &Args, znodes: usize, bytes: usize) -> Outcome<()> {
         bytes,
         below: BELOW,
     };
-    let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
-    let client = connector.connect(&zookeeper.address()).await?;
-    tree.create(&client).await?;
+    tree.create(&load::connect(&zookeeper).await?).await?;
     let s3 = S3Server::start()?;
     let (url, program) = (s3.url(), std::env::current_exe()?.display().to_string());
     let storages = [tempfile::tempdir()?, tempfile::tempdir()?];

@@ -18,7 +18,6 @@ use clap::Parser;
 use load::Tree;
 use zk_backup_testkit::{Distribution, ZooKeeper};
 use zk_snapshot::files::{DataDirs, gather};
-use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -49,20 +48,13 @@ async fn main() -> Outcome<()> {
         bytes: args.bytes,
         below: load::BELOW,
     };
-    let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
-    tree.create(&connector.clone().connect(&zookeeper.address()).await?)
-        .await?;
+    tree.create(&load::connect(&zookeeper).await?).await?;
     zookeeper.restart()?; // which takes a snapshot
-    let client = connector.connect(&zookeeper.address()).await?;
-    tree.change(&client, args.changed).await?;
-    drop(client);
+    tree.change(&load::connect(&zookeeper).await?, args.changed)
+        .await?;
     zookeeper.kill();
 
-    let data = zookeeper.data_directory();
-    let dirs = DataDirs {
-        log: data.clone(),
-        data,
-    };
+    let dirs = DataDirs::same(zookeeper.data_directory());
     println!(
         "{} znodes of {} bytes, median of {} runs",
         args.znodes, args.bytes, args.runs

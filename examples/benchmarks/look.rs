@@ -19,7 +19,6 @@ use zk_backup_testkit::{Distribution, ZooKeeper};
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
-use zookeeper_client as zk;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -50,16 +49,10 @@ async fn main() -> Outcome<()> {
         bytes: args.bytes,
         below: args.below,
     };
-    let connector = zk::Client::connector().with_session_timeout(Duration::from_secs(60));
-    tree.create(&connector.connect(&zookeeper.address()).await?)
-        .await?;
+    tree.create(&load::connect(&zookeeper).await?).await?;
     zookeeper.restart()?; // which takes a snapshot
 
-    let data = zookeeper.data_directory();
-    let dirs = DataDirs {
-        log: data.clone(),
-        data,
-    };
+    let dirs = DataDirs::same(zookeeper.data_directory());
     let storage = tempfile::tempdir()?;
     let config = BatchedConfig::new(zookeeper.address());
     let engine = Engine::builder(Arc::new(ZooKeeperEnsemble::new(config, Driver::Auto)))
