@@ -289,7 +289,7 @@ fn what_takes_znodes_may_stop_and_damage_is_told_after_them() {
 #[test]
 fn the_transactions_of_a_log_are_shown_in_order_until_it_is_damaged() {
     for release in RELEASES {
-        for (begin, path) in DataDirs::same(&golden(release)).logs().unwrap() {
+        for (begin, path) in DataDirs::same(golden(release)).logs().unwrap() {
             let transactions: Vec<_> = LogFile::open(&path).unwrap().map(Result::unwrap).collect();
             assert_eq!(transactions[0].zxid, begin, "{release}");
             assert!(transactions.is_sorted_by_key(|transaction| transaction.zxid));
