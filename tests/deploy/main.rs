@@ -1,5 +1,5 @@
 //! What is handed to operators beside the programs: the documents, and `examples/deploy`. Nothing is started here.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod book;
 mod helm;

@@ -32,6 +32,7 @@ mod known_acls;
 mod left_over;
 mod limits;
 mod meanwhile;
+mod notify;
 mod order;
 mod quotas;
 mod readme;
