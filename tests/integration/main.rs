@@ -49,6 +49,7 @@ mod storage;
 mod strict;
 mod terminate;
 mod transactional;
+mod tutorial;
 mod unfinished;
 mod v1;
 mod verify;
