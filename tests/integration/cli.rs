@@ -36,6 +36,7 @@ async fn the_day_that_something_broke() {
     assert!(cli.ok(&["ls"]).contains(&id) && cli.ok(&["ls"]).contains("ok, pinned"));
     assert_eq!(cli.json(&["ls", "-n", "1"])[0]["id"], *id);
     assert!(cli.ok(&["status"]).starts_with("status     UP"));
+    assert_eq!(cli.ok(&["status", "--live"]), "the server answers\n");
 
     outside
         .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)
@@ -121,6 +122,7 @@ async fn the_day_that_something_broke() {
     assert!(why.contains("the server has it: use ZK_BACKUP_URL"), "{why}");
     drop(served);
     cli.ends(1, &["ls"]);
+    cli.ends(1, &["status", "--live"]);
     outside.delete("/config-old", None).await.unwrap();
     outside
         .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)

@@ -7,19 +7,14 @@ use zk_backup_testkit::{PASSWORD, USER};
 
 use crate::common::clients::observer;
 use crate::common::daemons::daemon;
+use crate::common::documents::blocks;
 use crate::common::servers::server;
 use crate::common::trees::plant;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_tour_works_as_the_readme_shows_it() {
-    let readme = include_str!("../../README.md");
-    let tour = readme
-        .split("```sh tour\n")
-        .nth(1)
-        .unwrap()
-        .split("```")
-        .next()
-        .unwrap();
+    let blocks = blocks(include_str!("../../README.md"));
+    let (_, tour) = blocks.iter().find(|(kind, _)| *kind == "sh tour").unwrap();
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/config", b"3"), ("/other", b"")]).await;

@@ -72,6 +72,13 @@ impl Distribution {
         }
     }
 
+    /// For `java -cp`. ZooKeeper's own command line, `org.apache.zookeeper.ZooKeeperMain`, is in a whole distribution and in Debian's, and lacks a
+    /// library in what comes from Maven Central.
+    #[must_use]
+    pub fn class_path(&self) -> &str {
+        &self.class_path
+    }
+
     /// Debian's 3.8.0, where its package is installed.
     #[must_use]
     pub fn debian() -> Option<Self> {

@@ -14,7 +14,7 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket;
 use crate::peers::join;
-use crate::{Args, ServeOptions, Settings, StartError, logging, serve, tls};
+use crate::{Args, ServeOptions, Settings, StartError, logging, notify, serve, tls};
 
 /// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
 ///
@@ -70,7 +70,10 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         peers,
         ..ServeOptions::new(settings.access)
     };
-    serve(listener, engine, options, asked_to_stop()?).await?;
+    let stop = asked_to_stop()?;
+    // Requests that come from here on wait in the listener until they are served.
+    notify::tell("READY=1");
+    serve(listener, engine, options, stop).await?;
     log::info!("stopped");
     Ok(())
 }
@@ -165,6 +168,7 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
             _ = int.recv() => {}
         }
         log::info!("asked to stop");
+        notify::tell("STOPPING=1");
         tokio::spawn(async move {
             tokio::select! {
                 _ = term.recv() => {}

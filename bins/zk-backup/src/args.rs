@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
     backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, restore,
-    show, watch,
+    show, status, watch,
 };
 
 /// Exit codes and where things are found; after the help of the program and of each command.
@@ -99,7 +99,7 @@ pub enum Command {
     /// Call a job off
     Cancel(cancel::Args),
     /// Show how the server, its storage and ZooKeeper are
-    Status,
+    Status(status::Args),
     /// Write what is in a backup as a tar or as JSON lines
     Export(export::Args),
     /// Print ZooKeeper's own files: a data directory, a snapshot, a log

@@ -46,7 +46,7 @@ pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Jobs => watch::list(&api(Needs::SERVER)?, screen),
         Command::Watch(args) => watch::run(args, &api(Needs::SERVER)?, screen, quiet),
         Command::Cancel(args) => cancel::run(args, &api(Needs::SERVER)?, screen),
-        Command::Status => status::run(&api(Needs::SERVER)?, screen),
+        Command::Status(args) => status::run(args, &api(Needs::SERVER)?, screen),
         Command::Export(args) => export::run(args, &api(Needs::STORAGE)?, screen),
         Command::Inspect(args) => inspect::run(args, screen),
         Command::Copy(args) => copy::run(args, screen, quiet),

@@ -4,6 +4,7 @@ pub(crate) mod buckets;
 pub(crate) mod cli;
 pub(crate) mod clients;
 pub(crate) mod daemons;
+pub(crate) mod documents;
 pub(crate) mod servers;
 pub(crate) mod snapshots;
 pub(crate) mod trees;

@@ -224,6 +224,14 @@ impl Api {
     pub(crate) fn health(&self) -> Result<Value, Failure> {
         self.http.get("/health", &[])
     }
+
+    /// That the server answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub(crate) fn live(&self) -> Result<Value, Failure> {
+        self.http.get("/health/live", &[])
+    }
 }
 
 fn evict(id: Option<&str>) -> String {

@@ -7,7 +7,23 @@ use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, age, bytes, clean, count, exact, parse_time, percent};
 
-pub(crate) fn run(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+/// What is asked.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Only whether the server answers, whatever else is wrong: what a container's health check asks
+    #[arg(long)]
+    live: bool,
+}
+
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if args.live {
+        let live = api.live()?;
+        match screen.is_json() {
+            true => screen.json("live", live)?,
+            false => screen.line("the server answers", None)?,
+        }
+        return Ok(Exit::Done);
+    }
     let health = api.health()?;
     let is_up = health["status"] == "UP";
     if screen.is_json() {

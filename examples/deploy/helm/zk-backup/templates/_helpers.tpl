@@ -1,0 +1,158 @@
+{{- define "zk-backup.name" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{ .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "zk-backup.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "zk-backup.labels" -}}
+{{ include "zk-backup.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end }}
+
+{{- define "zk-backup.secret" -}}
+{{ ternary (printf "%s-credentials" (include "zk-backup.name" .)) .Values.existingSecret (not (empty .Values.secretValues)) }}
+{{- end }}
+
+{{- define "zk-backup.account" -}}
+{{ .Values.serviceAccount.name | default (ternary (include "zk-backup.name" .) "default" .Values.serviceAccount.create) }}
+{{- end }}
+
+{{- define "zk-backup.scheme" -}}
+{{ ternary "https" "http" (not (empty .Values.tls.secret)) }}
+{{- end }}
+
+{{- define "zk-backup.port" -}}
+{{ ternary 8443 8080 (not (empty .Values.tls.secret)) }}
+{{- end }}
+
+{{- define "zk-backup.ha" -}}
+{{ if gt (int .Values.replicas) 1 }}true{{ end }}
+{{- end }}
+
+{{- define "zk-backup.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: {{ include "zk-backup.scheme" .root | upper }}
+timeoutSeconds: 5
+{{- end }}
+
+{{/* What the schema cannot say. */}}
+{{- define "zk-backup.check" -}}
+{{- if and (include "zk-backup.ha" .) (not .Values.s3.enabled) }}
+{{- fail "replicas: several servers share a bucket, so that s3.enabled is needed" }}
+{{- end }}
+{{- if and (include "zk-backup.ha" .) .Values.storage.existingClaim }}
+{{- fail "storage.existingClaim: each of several servers has a volume of its own" }}
+{{- end }}
+{{- if and .Values.s3.enabled (not .Values.s3.bucket) }}
+{{- fail "s3.bucket: it is needed with s3.enabled" }}
+{{- end }}
+{{- if and .Values.encryption.identitySecret (not .Values.encryption.recipients) }}
+{{- fail "encryption.identitySecret: it is given without encryption.recipients" }}
+{{- end }}
+{{- if and (not .Values.existingSecret) (not .Values.secretValues) (ne (toString .Values.settings.BACKUP_DAEMON_ALLOW_ANONYMOUS) "true") }}
+{{- fail "existingSecret: without credentials nobody is served but the pod itself; settings.BACKUP_DAEMON_ALLOW_ANONYMOUS=true lets everybody in" }}
+{{- end }}
+{{- end }}
+
+{{/* The settings that the chart knows. */}}
+{{- define "zk-backup.env" -}}
+{{- $name := include "zk-backup.name" . -}}
+- name: ZOOKEEPER_HOST
+  value: {{ .Values.zookeeper.hosts | quote }}
+{{- with .Values.zookeeper.tlsSecret }}
+- name: ZOOKEEPER_ENABLE_SSL
+  value: "true"
+- name: ZOOKEEPER_TLS_PATH
+  value: /etc/zk-backup/zookeeper-tls
+{{- end }}
+- name: STORAGE
+  value: /storage/vaults
+- name: SHUTDOWN_GRACE
+  value: {{ .Values.shutdownGrace | quote }}
+{{- if include "zk-backup.secret" . }}
+- name: BACKUP_DAEMON_SECRETS_DIR
+  value: /etc/zk-backup/secrets
+{{- end }}
+{{- if .Values.tls.secret }}
+- name: TLS_ENABLED
+  value: "true"
+- name: CERTS_PATH
+  value: /etc/zk-backup/tls
+{{- end }}
+{{- if .Values.s3.enabled }}
+- name: S3_ENABLED
+  value: "true"
+- name: S3_BUCKET
+  value: {{ .Values.s3.bucket | quote }}
+{{- with .Values.s3.prefix }}
+- name: S3_PREFIX
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.s3.region }}
+- name: S3_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.s3.url }}
+- name: S3_URL
+  value: {{ . | quote }}
+{{- end }}
+{{- if .Values.s3.caSecret }}
+- name: S3_CERTS_PATH
+  value: /etc/zk-backup/s3-ca/ca.crt
+{{- end }}
+{{- end }}
+{{- if include "zk-backup.ha" . }}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: HA
+  value: "true"
+- name: HA_NAME
+  value: $(POD_NAME)
+- name: HA_ADDRESS
+  value: {{ printf "%s://$(POD_NAME).%s-peers:%s" (include "zk-backup.scheme" .) $name (include "zk-backup.port" .) | quote }}
+{{- if and .Values.tls.secret .Values.tls.ca }}
+- name: HA_CA_FILE
+  value: /etc/zk-backup/tls/ca.crt
+{{- end }}
+{{- end }}
+{{- with .Values.encryption.recipients }}
+- name: ENCRYPTION_RECIPIENTS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- if .Values.encryption.identitySecret }}
+- name: ENCRYPTION_IDENTITY_FILE
+  value: /etc/zk-backup/identity/identity.txt
+{{- end }}
+{{- /* A number comes as a float, which would be written with an exponent. */}}
+{{- range $key, $value := .Values.settings }}
+- name: {{ $key }}
+  value: {{ ternary (toString (int64 $value)) (toString $value) (kindIs "float64" $value) | quote }}
+{{- end }}
+{{- end }}
+
+{{/* The Secrets that are files in the pod, by the name of their volume, which is also that of their directory. */}}
+{{- define "zk-backup.files" -}}
+{{- $files := dict
+  "secrets" (include "zk-backup.secret" .)
+  "tls" .Values.tls.secret
+  "zookeeper-tls" .Values.zookeeper.tlsSecret
+  "s3-ca" (ternary .Values.s3.caSecret "" .Values.s3.enabled)
+  "identity" .Values.encryption.identitySecret -}}
+{{- range $volume, $secret := $files }}
+{{- if not $secret }}{{ $_ := unset $files $volume }}{{ end }}
+{{- end }}
+{{- toJson $files }}
+{{- end }}

@@ -1,0 +1,92 @@
+//! The documents as a site: all of them are in it, and links lead somewhere.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::{files, read, workspace};
+
+/// Decisions are added by `docs/site`.
+#[test]
+fn every_document_is_in_the_summary() {
+    let summary = read("docs/SUMMARY.md");
+    let documents = files("docs", ".md").into_iter();
+    let missing: Vec<_> = documents
+        .filter(|path| path.parent() == Some(&workspace().join("docs")))
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+        .filter(|name| name != "SUMMARY.md" && !summary.contains(&format!("]({name})")))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let mut documents = files("docs", ".md");
+    documents.extend(
+        ["README.md", "CHANGELOG.md", "examples/deploy/README.md"].map(|name| workspace().join(name)),
+    );
+    let known: BTreeMap<PathBuf, Vec<String>> = documents
+        .iter()
+        .map(|path| {
+            (
+                path.canonicalize().unwrap(),
+                headings(&fs::read_to_string(path).unwrap()),
+            )
+        })
+        .collect();
+    let mut dead = Vec::new();
+    for document in &documents {
+        let text = prose(&fs::read_to_string(document).unwrap());
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !link.starts_with("http") && !leads_somewhere(document, link, &known) {
+                dead.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+fn leads_somewhere(from: &Path, link: &str, known: &BTreeMap<PathBuf, Vec<String>>) -> bool {
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() {
+        from.to_owned()
+    } else {
+        from.parent().unwrap().join(file)
+    };
+    let Ok(target) = target.canonicalize() else {
+        return false;
+    };
+    heading.is_empty()
+        || known
+            .get(&target)
+            .is_some_and(|all| all.iter().any(|found| found == heading))
+}
+
+/// Without blocks of code.
+fn prose(document: &str) -> String {
+    let mut is_code = false;
+    let lines = document.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// As they are named in links.
+fn headings(document: &str) -> Vec<String> {
+    let text = prose(document);
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let name = |heading: &str| {
+        let heading = heading
+            .trim_start_matches('#')
+            .trim()
+            .to_lowercase()
+            .replace(' ', "-");
+        heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || "-_".contains(*c))
+            .collect()
+    };
+    headings.map(name).collect()
+}

@@ -1,0 +1,144 @@
+//! The chart as helm makes it. `HELM` is the program: `HELM=helm cargo test -p zk-backup-testkit --test deploy -- --ignored`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::process::{Command, Output};
+
+use crate::manifests::{assert_hardened, of_kind, parse, setting};
+use crate::workspace;
+
+const CHART: &str = "examples/deploy/helm/zk-backup";
+const PLAIN: &str = "examples/deploy/kubernetes/zk-backup.yaml";
+const KEY: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+
+fn helm(command: &[&str], more: &[&str]) -> Output {
+    let program = std::env::var_os("HELM").unwrap_or_else(|| OsString::from("helm"));
+    let output = Command::new(program)
+        .args(command)
+        .args(more)
+        .current_dir(workspace())
+        .output();
+    output.expect("HELM is the program of helm 3 or newer")
+}
+
+fn rendered(more: &[&str]) -> String {
+    let output = helm(&["template", "zk-backup", CHART, "--namespace", "backups"], more);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{more:?}: {err}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What only concerns helm is left out.
+#[test]
+#[ignore = "needs helm"]
+fn the_plain_manifests_are_the_chart_as_it_comes() {
+    let text = rendered(&["--values", "examples/deploy/kubernetes/values.yaml"]);
+    let helms = ["# Source:", "helm.sh/chart:", "app.kubernetes.io/managed-by:"];
+    let lines = text
+        .lines()
+        .filter(|line| !helms.iter().any(|of| line.trim_start().starts_with(of)));
+    let found = lines.fold(
+        String::from("# Made by the chart, as examples/deploy/README.md says.\n"),
+        |text, line| text + line + "\n",
+    );
+    let path = workspace().join(PLAIN);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &found).unwrap();
+    }
+    assert_eq!(parse(&fs::read_to_string(path).unwrap()), parse(&found));
+}
+
+#[test]
+#[ignore = "needs helm"]
+fn whatever_is_asked_for_is_made_and_hardened() {
+    let linted = helm(&["lint", "--strict", CHART], &[]);
+    assert!(
+        linted.status.success(),
+        "{}",
+        String::from_utf8_lossy(&linted.stdout)
+    );
+    assert_hardened(&parse(&rendered(&[])));
+
+    let key = format!("encryption.recipients={{{KEY}}}");
+    let everything = rendered(&[
+        "--set",
+        "replicas=2,s3.enabled=true,s3.bucket=backups,s3.prefix=prod,s3.url=https://minio:9000,s3.caSecret=minio-ca",
+        "--set",
+        &key,
+        "--set",
+        "encryption.identitySecret=identity,tls.secret=tls,tls.ca=true,zookeeper.tlsSecret=zookeeper-tls,shutdownGrace=40",
+        "--set",
+        "zookeeper.hosts=zk1:2181\\,zk2:2181/kafka,settings.BACKUP_SCHEDULE=0 3 * * *,settings.UPLOAD_LIMIT=17179869184",
+        "--set",
+        "secretValues.S3_KEY_ID=id,secretValues.S3_KEY_SECRET=secret,networkPolicy.enabled=true",
+        "--set",
+        "serviceMonitor.enabled=true,prometheusRule.enabled=true,podAnnotations.a=b,nodeSelector.disk=ssd,service.annotations.c=d",
+    ]);
+    let documents = parse(&everything);
+    assert_hardened(&documents);
+    let set = of_kind(&documents, "StatefulSet");
+    assert_eq!(set["spec"]["replicas"], 2);
+    let pod = &set["spec"]["template"]["spec"];
+    assert_eq!(pod["terminationGracePeriodSeconds"], 50);
+    let container = &pod["containers"][0];
+    for (name, value) in [
+        ("ZOOKEEPER_HOST", "zk1:2181,zk2:2181/kafka"),
+        ("HA", "true"),
+        ("HA_ADDRESS", "https://$(POD_NAME).zk-backup-peers:8443"),
+        ("HA_CA_FILE", "/etc/zk-backup/tls/ca.crt"),
+        ("ENCRYPTION_RECIPIENTS", KEY),
+        ("ENCRYPTION_IDENTITY_FILE", "/etc/zk-backup/identity/identity.txt"),
+        ("S3_CERTS_PATH", "/etc/zk-backup/s3-ca/ca.crt"),
+        ("BACKUP_SCHEDULE", "0 3 * * *"),
+        ("UPLOAD_LIMIT", "17179869184"),
+    ] {
+        assert_eq!(setting(container, name), Some(value));
+    }
+    assert_eq!(container["livenessProbe"]["httpGet"]["scheme"], "HTTPS");
+    assert_eq!(pod["volumes"].as_array().unwrap().len(), 5);
+    for kind in [
+        "PodDisruptionBudget",
+        "NetworkPolicy",
+        "ServiceMonitor",
+        "PrometheusRule",
+        "ServiceAccount",
+    ] {
+        of_kind(&documents, kind);
+    }
+    let secret = of_kind(&documents, "Secret");
+    assert_eq!(
+        secret["metadata"]["name"],
+        pod["volumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|one| one["name"] == "secrets")
+            .unwrap()["secret"]["secretName"]
+    );
+    assert!(everything.contains("sum(zk_backup_leader{"));
+}
+
+#[test]
+#[ignore = "needs helm"]
+fn what_cannot_work_is_refused_in_words() {
+    for (values, why) in [
+        ("replicas=2", "s3.enabled is needed"),
+        (
+            "replicas=2,s3.enabled=true,s3.bucket=b,storage.existingClaim=c",
+            "a volume of its own",
+        ),
+        ("s3.enabled=true", "s3.bucket"),
+        ("existingSecret=", "without credentials"),
+        ("encryption.identitySecret=i", "without encryption.recipients"),
+        ("encryption.recipients={AGE-SECRET-KEY-1}", "recipients"),
+        ("settings.STORAGE=/tmp", "settings"),
+        ("settings.S3_KEY_SECRET=x", "settings"),
+        ("repicas=2", "repicas"),
+        ("replicas=two", "replicas"),
+        ("zookeeper.hosts=", "hosts"),
+    ] {
+        let output = helm(&["template", "zk-backup", CHART], &["--set", values]);
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && err.contains(why), "{values}: {err}");
+    }
+}

@@ -1,0 +1,37 @@
+//! What is handed to operators beside the programs: the documents, and `examples/deploy`. Nothing is started here.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod book;
+mod helm;
+mod manifests;
+mod names;
+mod unit;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+/// A file of the workspace.
+fn read(path: &str) -> String {
+    fs::read_to_string(workspace().join(path)).unwrap()
+}
+
+/// The files below a directory of the workspace, with names that end so.
+fn files(below: &str, end: &str) -> Vec<PathBuf> {
+    let (mut found, mut waiting) = (Vec::new(), vec![workspace().join(below)]);
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.to_str().unwrap().ends_with(end) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}

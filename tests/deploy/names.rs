@@ -1,0 +1,55 @@
+//! Settings and metrics that `examples/deploy` names are those of the server.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::{files, read};
+
+/// What is written in capitals and is no setting of the server.
+const OTHERS: [&str; 6] = [
+    "AF_INET",
+    "AF_INET6",
+    "AF_UNIX",
+    "POD_NAME",
+    "UPDATE_GOLDEN",
+    "ZK_BACKUP_URL",
+];
+
+fn words<'a>(text: &'a str, part: impl Fn(char) -> bool + 'a) -> impl Iterator<Item = &'a str> {
+    text.split(move |c| !part(c)).filter(|word| word.contains('_'))
+}
+
+fn deployed() -> String {
+    let texts = files("examples/deploy", "").into_iter();
+    texts.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn every_setting_is_one_that_the_server_knows() {
+    let sources = files("bins/zk-backup-daemon/src", ".rs").into_iter();
+    let sources: String = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let deployed = deployed();
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let unknown: BTreeSet<_> = words(&deployed, is_part)
+        .filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.ends_with('_'))
+        .filter(|word| !OTHERS.contains(word) && !sources.contains(&format!("\"{word}\"")))
+        .collect();
+    assert_eq!(unknown, BTreeSet::new());
+}
+
+#[test]
+fn every_metric_is_one_that_the_server_has() {
+    let sources: String = ["crates/health-metrics/src", "crates/backup-engine/src"]
+        .iter()
+        .flat_map(|room| files(room, ".rs"))
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    let rules = read("examples/deploy/helm/zk-backup/templates/prometheusrule.yaml");
+    let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+    let metrics = || words(&rules, is_part).filter(|word| word.contains("backup_"));
+    assert!(metrics().count() > 5);
+    let unknown: BTreeSet<_> = metrics()
+        .filter(|name| !sources.contains(&format!("\"{name}\"")))
+        .collect();
+    assert_eq!(unknown, BTreeSet::new());
+}
