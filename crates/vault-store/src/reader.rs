@@ -37,6 +37,7 @@ pub struct Reader {
     ahead: Vec<u8>,
     begin: u64,
     filled: usize,
+    is_sparing: bool,
 }
 
 impl Reader {
@@ -51,6 +52,16 @@ impl Reader {
             ahead: Vec::new(),
             begin: 0,
             filled: 0,
+            is_sparing: false,
+        }
+    }
+
+    /// The same for who looks at single places: asks for no more than is to be read.
+    #[must_use]
+    pub fn sparing(file: Arc<dyn VaultRead>) -> Self {
+        Self {
+            is_sparing: true,
+            ..Self::new(file)
         }
     }
 
@@ -84,7 +95,8 @@ impl BufRead for Reader {
 
 impl Read for Reader {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = if bytes.len() >= AHEAD && self.within().is_none() && self.at < self.size {
+        let is_direct = self.is_sparing || bytes.len() >= AHEAD;
+        let count = if is_direct && self.within().is_none() && self.at < self.size {
             self.file.read_at(self.at, bytes)?
         } else {
             let mut there = self.fill_buf()?;
