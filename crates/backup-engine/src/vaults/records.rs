@@ -112,9 +112,12 @@ pub(crate) fn open_index(
         return Ok(None);
     }
     let file = Reader::sparing(store.open(&manifest.id, &INDEX)?);
-    IndexFile::open(file, frames(manifest, &INDEX)).map_err(|error| EngineError::Damaged {
-        id: manifest.id.clone(),
-        cause: error.into(),
+    IndexFile::open(file, frames(manifest, &INDEX)).map_err(|error| match error {
+        ArchiveError::Io(error) => EngineError::Storage(error.into()),
+        error => EngineError::Damaged {
+            id: manifest.id.clone(),
+            cause: error.into(),
+        },
     })
 }
 

@@ -185,21 +185,38 @@ impl Vault {
         Ok(())
     }
 
-    fn finish(mut self, source: &str) -> Result<Written, Failure> {
-        let (out, frames) = self.archive.finish()?;
-        let mut files = vec![file_entry(ARCHIVE, out, frames)?];
-        if let Some(amendments) = self.amendments {
-            let (out, frames) = amendments.finish()?;
-            files.push(file_entry(AMENDMENTS, out, frames)?);
-        }
-        files.extend(self.index.finish(&mut *self.stage)?);
-        let mut acls = Vec::new();
-        self.acls.finish(source, &mut acls)?;
-        files.push(self.stage.put(&ACLS, &acls)?);
+    /// Ends all files. The index is sorted meanwhile.
+    fn finish(self, source: &str) -> Result<Written, Failure> {
+        let Self {
+            mut stage,
+            archive,
+            amendments,
+            acls,
+            index,
+            too_large,
+        } = self;
+        let index = index.begin(&mut *stage)?;
+        let files = std::thread::scope(|scope| {
+            let index = index.map(|index| scope.spawn(|| index.write()));
+            let (out, frames) = archive.finish()?;
+            let mut files = vec![file_entry(ARCHIVE, out, frames)?];
+            if let Some(amendments) = amendments {
+                let (out, frames) = amendments.finish()?;
+                files.push(file_entry(AMENDMENTS, out, frames)?);
+            }
+            let mut known = Vec::new();
+            acls.finish(source, &mut known)?;
+            files.push(stage.put(&ACLS, &known)?);
+            if let Some(index) = index {
+                let written = index.join();
+                files.push(written.map_err(|_| Failure::from("the index could not be sorted"))??);
+            }
+            Ok::<_, Failure>(files)
+        })?;
         Ok(Written {
-            stage: self.stage,
+            stage,
             files,
-            too_large: self.too_large,
+            too_large,
         })
     }
 }

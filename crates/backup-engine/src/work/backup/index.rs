@@ -3,7 +3,7 @@
 use vault_store::{FileEntry, Stage};
 use zk_snapshot::archive::{Amendment, ArchiveError, IndexWriter, Record};
 
-use super::files::{file_entry, file_in};
+use super::files::{Out, file_entry, file_in};
 use crate::vaults::records::INDEX;
 use crate::work::failure::Failure;
 
@@ -30,13 +30,28 @@ impl Index {
         }
     }
 
-    /// Writes it, if there is one.
-    pub(super) fn finish(mut self, stage: &mut dyn Stage) -> Result<Option<FileEntry>, Failure> {
+    /// Begins its file, if there is one.
+    pub(super) fn begin(mut self, stage: &mut dyn Stage) -> Result<Option<Begun>, Failure> {
         self.attempt(IndexWriter::settle);
-        let Some(index) = self.0 else {
-            return Ok(None);
+        let begun = |index| {
+            Ok(Begun {
+                index,
+                out: file_in(stage, &INDEX)?,
+            })
         };
-        let (out, frames) = index.finish(file_in(stage, &INDEX)?)?;
-        file_entry(INDEX, out, frames).map(Some)
+        self.0.map(begun).transpose()
+    }
+}
+
+/// An index that is to be sorted and written.
+pub(super) struct Begun {
+    index: IndexWriter,
+    out: Out,
+}
+
+impl Begun {
+    pub(super) fn write(self) -> Result<FileEntry, Failure> {
+        let (out, frames) = self.index.finish(self.out)?;
+        file_entry(INDEX, out, frames)
     }
 }
