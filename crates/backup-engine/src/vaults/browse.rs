@@ -85,7 +85,7 @@ impl Catalogs {
             false => None,
         };
         let znodes = match index {
-            Some(index) => Where::Index(index),
+            Some(index) => Where::Index(Box::new(index)),
             None => {
                 let records = records::open(store, &manifest)?.records;
                 Where::Catalog(Catalog::new(records).map_err(|error| damaged(id, error))?)
@@ -160,7 +160,7 @@ struct Look {
 /// What tells where its znodes are.
 enum Where {
     /// A file of the vault.
-    Index(IndexedArchive<Reader>),
+    Index(Box<IndexedArchive<Reader>>),
     /// It was read through.
     Catalog(Catalog),
 }

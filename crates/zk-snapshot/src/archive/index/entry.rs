@@ -140,7 +140,7 @@ impl Before {
         };
         let same = node.parent == self.parent;
         let amended = matches!(place, Place::Amendments(_));
-        out.push(role | u8::from(same) * SAME_PARENT | u8::from(amended) * AMENDED);
+        out.push(role | (u8::from(same) * SAME_PARENT) | (u8::from(amended) * AMENDED));
         if !same {
             put_text(&mut self.parent, node.parent, out);
         }

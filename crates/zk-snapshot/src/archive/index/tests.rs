@@ -204,7 +204,7 @@ proptest! {
     #[test]
     fn an_index_of_something_else_is_named((records, amendments) in backup(), which in any::<prop::sample::Index>()) {
         let made = Made::of(&records, &amendments, 1 << 20);
-        let mut others = records.clone();
+        let mut others = records;
         let changed = which.index(others.len());
         if amendments.iter().any(|amendment| amendment.path == others[changed].path) {
             return Ok(());
@@ -252,7 +252,6 @@ fn pages_of_many_children_come_by_name() {
     assert_eq!((top.total, top.entries[0].children), (1, CHILDREN as u32));
 }
 
-/// What it takes to see one znode is its block, the first znodes of all blocks, and one frame of the archive.
 #[test]
 fn an_index_that_is_cut_or_of_another_version_is_not_believed() {
     let records = [
@@ -260,13 +259,13 @@ fn an_index_that_is_cut_or_of_another_version_is_not_believed() {
         record(&path("/a"), 1, Role::Captured),
     ];
     let made = Made::of(&records, &[], 1 << 20);
-    let (bytes, frames) = made.index.clone();
+    let (bytes, frames) = made.index;
     let open = |bytes: &[u8], frames: &[Frame]| IndexFile::open(Cursor::new(bytes.to_vec()), frames.to_vec());
     assert!(open(&bytes[..bytes.len() - 1], &frames).is_err());
     assert!(open(&bytes, &[]).is_err());
     // Two blocks are told, and the list of beginnings has one.
     assert!(open(&bytes, &[&frames[..1], &frames].concat()).unwrap().is_none());
-    let mut claims = frames.clone();
+    let mut claims = frames;
     claims[0].records = u64::MAX;
     let index = open(&bytes, &claims).unwrap().unwrap();
     assert!(matches!(
