@@ -249,7 +249,7 @@ async fn only_damage_to_what_a_restore_reads_refuses_it_and_health_tells() {
     let world = World::new();
     let engine = world.start();
     let (id, _) = backup(&engine, &[]).await;
-    for spare in ["acls.idx", "job.log"] {
+    for spare in ["acls.idx", "index.zst", "job.log"] {
         flip(&world.vault(&id).join(spare));
     }
     world.tree.put("/a", b"two", Acl::open()).unwrap();

@@ -1,5 +1,6 @@
 //! A file of a vault as `Read` and `Seek`.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
@@ -7,9 +8,11 @@ use crate::VaultRead;
 
 /// So much is asked for at once: over a network a request takes about as long as the first bytes of it.
 const AHEAD: usize = 1 << 20;
+/// So many pieces are kept that were read last. Several threads that share a reader come to their places in any order, a little apart, and each byte
+/// is asked for once all the same, from the front to the back.
+const KEPT: usize = 8;
 
-/// Reads an open file from one place to the next, in requests of 1 MiB or, where more is asked for at once, of that. Several may read one
-/// file.
+/// Reads an open file from one place to the next, in requests of 1 MiB. Keeps the last 8 MiB. Several may read one file.
 ///
 /// ```
 /// use std::io::{Read, Seek, SeekFrom};
@@ -33,10 +36,9 @@ pub struct Reader {
     file: Arc<dyn VaultRead>,
     size: u64,
     at: u64,
-    /// What was read ahead: `filled` bytes of the file from `begin` on.
-    ahead: Vec<u8>,
-    begin: u64,
-    filled: usize,
+    /// Pieces that were read one after another, and where each begins.
+    kept: VecDeque<(u64, Vec<u8>)>,
+    is_sparing: bool,
 }
 
 impl Reader {
@@ -48,33 +50,73 @@ impl Reader {
             file,
             size,
             at: 0,
-            ahead: Vec::new(),
-            begin: 0,
-            filled: 0,
+            kept: VecDeque::new(),
+            is_sparing: false,
         }
     }
 
-    /// Where in `ahead` the next byte is, if it is there.
-    fn within(&self) -> Option<usize> {
-        let place = usize::try_from(self.at.checked_sub(self.begin)?).ok()?;
-        (place < self.filled).then_some(place)
+    /// The same for who looks at single places: asks for no more than is to be read.
+    #[must_use]
+    pub fn sparing(file: Arc<dyn VaultRead>) -> Self {
+        Self {
+            is_sparing: true,
+            ..Self::new(file)
+        }
+    }
+
+    /// What is kept from the next byte on, if that is.
+    fn within(&self) -> Option<&[u8]> {
+        self.kept.iter().rev().find_map(|(begin, piece)| {
+            let place = usize::try_from(self.at.checked_sub(*begin)?).ok()?;
+            piece.get(place..).filter(|there| !there.is_empty())
+        })
+    }
+
+    /// Where the last piece ends.
+    fn end(&self) -> Option<u64> {
+        self.kept.back().map(|(begin, piece)| begin + piece.len() as u64)
+    }
+
+    /// Reads until the next byte is kept, or there is none. Whoever has read on from piece to piece, and is a little further now, left what is between to
+    /// another thread.
+    fn fetch(&mut self) -> io::Result<()> {
+        let near = |end: &u64| {
+            let gap = self.at.checked_sub(*end);
+            gap.is_some_and(|gap| gap == 0 || (self.kept.len() > 1 && gap < (KEPT * AHEAD) as u64))
+        };
+        let mut begin = match self.end().filter(near) {
+            Some(end) => end,
+            None => {
+                self.kept.clear();
+                self.at
+            }
+        };
+        while begin <= self.at {
+            let spent = match self.kept.len() {
+                KEPT => self.kept.pop_front(),
+                _ => None,
+            };
+            let mut piece = spent.map_or_else(Vec::new, |(_, piece)| piece);
+            let left = usize::try_from(self.size - begin).unwrap_or(AHEAD);
+            piece.resize(left.min(AHEAD), 0);
+            let count = self.file.read_at(begin, &mut piece)?;
+            if count == 0 {
+                break;
+            }
+            piece.truncate(count);
+            self.kept.push_back((begin, piece));
+            begin += count as u64;
+        }
+        Ok(())
     }
 }
 
 impl BufRead for Reader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        let place = match self.within() {
-            Some(place) => place,
-            None if self.at >= self.size => return Ok(&[]),
-            None => {
-                let room = usize::try_from(self.size).map_or(AHEAD, |size| size.min(AHEAD));
-                self.ahead.resize(room, 0);
-                (self.begin, self.filled) = (self.at, 0);
-                self.filled = self.file.read_at(self.at, &mut self.ahead)?;
-                0
-            }
-        };
-        Ok(&self.ahead[place..self.filled])
+        if self.at < self.size && self.within().is_none() {
+            self.fetch()?;
+        }
+        Ok(self.within().unwrap_or_default())
     }
 
     fn consume(&mut self, bytes: usize) {
@@ -84,7 +126,7 @@ impl BufRead for Reader {
 
 impl Read for Reader {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = if bytes.len() >= AHEAD && self.within().is_none() && self.at < self.size {
+        let count = if self.is_sparing && self.within().is_none() && self.at < self.size {
             self.file.read_at(self.at, bytes)?
         } else {
             let mut there = self.fill_buf()?;
@@ -153,21 +195,42 @@ mod tests {
     }
 
     #[test]
-    fn small_reads_in_sequence_are_few_requests_and_large_ones_are_one() {
+    fn reads_in_sequence_are_few_requests_and_single_places_are_no_more_than_they_are() {
         let file = asked(AHEAD * 5 / 2, usize::MAX);
         let mut reader = Reader::new(file.clone());
         let mut piece = [0; 1_000];
         while reader.read(&mut piece).unwrap() > 0 {}
         let ahead = AHEAD as u64;
-        let requests = [(0, AHEAD), (ahead, AHEAD), (2 * ahead, AHEAD)];
-        assert_eq!(*file.asked.lock().unwrap(), requests);
+        let requests = [(0, AHEAD), (ahead, AHEAD), (2 * ahead, AHEAD / 2)];
+        assert_eq!(std::mem::take(&mut *file.asked.lock().unwrap()), requests);
 
-        file.asked.lock().unwrap().clear();
-        reader.seek(SeekFrom::Start(7)).unwrap();
         let mut large = vec![0; AHEAD * 2];
-        reader.read_exact(&mut large).unwrap();
+        for mut reader in [reader, Reader::sparing(file.clone())] {
+            reader.seek(SeekFrom::Start(7)).unwrap();
+            reader.read_exact(&mut large).unwrap();
+            assert_eq!(large, file.bytes[7..7 + AHEAD * 2]);
+        }
         assert_eq!(*file.asked.lock().unwrap(), [(7, AHEAD * 2)]);
-        assert_eq!(large, file.bytes[7..7 + AHEAD * 2]);
+    }
+
+    /// Threads that each take the next frame come to it in no order.
+    #[test]
+    fn places_a_little_apart_are_asked_for_in_order_and_once() {
+        const FRAME: usize = 800_000;
+        let file = asked(40 * FRAME, usize::MAX);
+        let mut reader = Reader::new(file.clone());
+        let mut order: Vec<_> = (0..40).collect();
+        order[2..].chunks_mut(6).for_each(<[_]>::reverse);
+        let mut frame = vec![0; FRAME];
+        for index in order {
+            reader.seek(SeekFrom::Start((index * FRAME) as u64)).unwrap();
+            reader.read_exact(&mut frame).unwrap();
+            assert_eq!(frame, file.bytes[index * FRAME..(index + 1) * FRAME]);
+        }
+        let asked = file.asked.lock().unwrap();
+        let expected = (0..40 * FRAME).step_by(AHEAD);
+        let expected = expected.map(|begin| (begin as u64, AHEAD.min(40 * FRAME - begin)));
+        assert_eq!(*asked, expected.collect::<Vec<_>>());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
-use vault_store::{VaultId, VaultStore};
-use zk_snapshot::archive::{ArchiveError, Catalog, Entry, Role};
+use vault_store::{Reader, VaultId, VaultStore};
+use zk_snapshot::archive::{ArchiveError, Catalog, Children, Entry, IndexedArchive, Record, Role};
 use zk_snapshot::tree::{Acl, Kind, Stat, ZnodePath};
 
-use super::records::{self, Opened};
+use super::records;
 use crate::lock::lock;
 use crate::{EngineError, Mode};
 
@@ -49,7 +49,27 @@ impl Catalogs {
         turn
     }
 
-    fn look(&self, store: &dyn VaultStore, id: &VaultId) -> Result<Arc<Look>, EngineError> {
+    /// What `question` finds in a vault. An index that turns out to be of no use is done without.
+    fn ask<T>(
+        &self,
+        store: &dyn VaultStore,
+        id: &VaultId,
+        question: impl Fn(&Look) -> Result<T, ArchiveError>,
+    ) -> Result<(T, Mode), EngineError> {
+        let mut look = self.look(store, id, true)?;
+        let mut found = question(&look);
+        if let (Err(error @ ArchiveError::Damaged { .. }), Where::Index(_)) = (&found, &look.znodes) {
+            log::warn!("backup {id} is read through, as its index leads to what is damaged: {error}");
+            self.forget(id);
+            look = self.look(store, id, false)?;
+            found = question(&look);
+        }
+        found
+            .map(|found| (found, look.mode))
+            .map_err(|error| damaged(id, error))
+    }
+
+    fn look(&self, store: &dyn VaultStore, id: &VaultId, by_index: bool) -> Result<Arc<Look>, EngineError> {
         let manifest = store.manifest(id)?; // whatever was looked into before, it may have been removed
         if let Some(known) = self.known(id) {
             return Ok(known);
@@ -59,9 +79,20 @@ impl Catalogs {
         if let Some(known) = self.known(id) {
             return Ok(known);
         }
-        let opened = records::open(store, &manifest)?;
-        let catalog = Catalog::new(Arc::clone(&opened.records)).map_err(|error| damaged(id, error))?;
-        let look = Arc::new(Look { opened, catalog });
+        manifest.require_open()?;
+        let index = match by_index {
+            true => records::open_indexed(store, &manifest)?,
+            false => None,
+        };
+        let znodes = match index {
+            Some(index) => Where::Index(Box::new(index)),
+            None => {
+                let records = records::open(store, &manifest)?.records;
+                Where::Catalog(Catalog::new(records).map_err(|error| damaged(id, error))?)
+            }
+        };
+        let mode = manifest.mode;
+        let look = Arc::new(Look { znodes, mode });
         let mut open = lock(&self.open);
         open.retain(|(known, _)| known != id);
         open.truncate(OPEN - 1);
@@ -83,20 +114,12 @@ impl Catalogs {
         path: &ZnodePath,
         page: Page,
     ) -> Result<ZnodePage, EngineError> {
-        let look = self.look(store, id)?;
-        let children = look
-            .catalog
-            .children(path, page.offset, page.limit)
-            .map_err(|error| damaged(id, error))?;
-        if children.total == 0
-            && look
-                .catalog
-                .znode(path)
-                .map_err(|error| damaged(id, error))?
-                .is_none()
-        {
-            return Err(no_znode(id, path));
-        }
+        let (children, mode) = self.ask(store, id, |look| {
+            let children = look.children(path, page)?;
+            let is_there = children.total > 0 || look.has(path)?;
+            Ok(is_there.then_some(children))
+        })?;
+        let children = children.ok_or_else(|| no_znode(id, path))?;
         let mut room = ROOM;
         let fits = |entry: &Entry| {
             let before = room;
@@ -107,7 +130,7 @@ impl Catalogs {
         Ok(ZnodePage {
             path: path.clone(),
             total: children.total,
-            znodes: znodes.map(|entry| info(&look.opened, entry)).collect(),
+            znodes: znodes.map(|entry| info(mode, entry)).collect(),
         })
     }
 
@@ -118,11 +141,10 @@ impl Catalogs {
         id: &VaultId,
         path: &ZnodePath,
     ) -> Result<ZnodeContent, EngineError> {
-        let look = self.look(store, id)?;
-        let record = look.catalog.znode(path).map_err(|error| damaged(id, error))?;
-        let record = record.ok_or_else(|| no_znode(id, path))?;
+        let (found, mode) = self.ask(store, id, |look| look.znode(path))?;
+        let (entry, record) = found.ok_or_else(|| no_znode(id, path))?;
         Ok(ZnodeContent {
-            info: info(&look.opened, look.catalog.entry(&record)),
+            info: info(mode, entry),
             data: record.data,
             acl: record.acl,
         })
@@ -131,8 +153,42 @@ impl Catalogs {
 
 /// A vault that was looked into.
 struct Look {
-    opened: Opened,
-    catalog: Catalog,
+    znodes: Where,
+    mode: Mode,
+}
+
+/// What tells where its znodes are.
+enum Where {
+    /// A file of the vault.
+    Index(Box<IndexedArchive<Reader>>),
+    /// It was read through.
+    Catalog(Catalog),
+}
+
+impl Look {
+    fn children(&self, path: &ZnodePath, page: Page) -> Result<Children, ArchiveError> {
+        match &self.znodes {
+            Where::Index(index) => index.children(path, page.offset, page.limit),
+            Where::Catalog(catalog) => catalog.children(path, page.offset, page.limit),
+        }
+    }
+
+    fn has(&self, path: &ZnodePath) -> Result<bool, ArchiveError> {
+        match &self.znodes {
+            Where::Index(index) => index.has(path),
+            Where::Catalog(catalog) => Ok(catalog.znode(path)?.is_some()),
+        }
+    }
+
+    fn znode(&self, path: &ZnodePath) -> Result<Option<(Entry, Record)>, ArchiveError> {
+        match &self.znodes {
+            Where::Index(index) => index.znode(path),
+            Where::Catalog(catalog) => {
+                let record = catalog.znode(path)?;
+                Ok(record.map(|record| (catalog.entry(&record), record)))
+            }
+        }
+    }
 }
 
 /// A znode in a backup, without its data.
@@ -165,7 +221,7 @@ pub struct ZnodeContent {
     pub acl: Acl,
 }
 
-/// Children of a znode, by name; where there are more than 10,000, in the order of the backup.
+/// Children of a znode, by name; where there are more than 10,000 and the backup has no index, in the order of the backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ZnodePage {
@@ -202,10 +258,10 @@ fn damaged(id: &VaultId, error: ArchiveError) -> EngineError {
     }
 }
 
-fn info(opened: &Opened, entry: Entry) -> ZnodeInfo {
+fn info(mode: Mode, entry: Entry) -> ZnodeInfo {
     let mut stat = entry.stat;
     let mut kind = None;
-    if opened.mode == Mode::Transactional {
+    if mode == Mode::Transactional {
         // The file has no number of children, and the number of creations in place of `cversion`.
         stat.num_children = entry.children.cast_signed();
         stat.cversion = stat.cversion.wrapping_sub(stat.num_children);

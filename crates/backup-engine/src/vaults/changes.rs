@@ -12,7 +12,7 @@ use super::browse::{Page, ZnodeContent, ZnodeInfo};
 use super::{Stored, Vaults};
 use crate::EngineError;
 
-/// So long one answer goes on looking into backups. Each that was not looked into lately is read through for it.
+/// So long one answer goes on looking into backups. Each that has no index and was not looked into lately is read through for it.
 const LOOKING: Duration = Duration::from_secs(10);
 /// So many before a page are tried for what it begins with.
 const BEFORE: usize = 5;

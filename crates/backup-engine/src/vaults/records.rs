@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use vault_store::{Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, VaultStore, Verification};
-use zk_snapshot::archive::{Amended, Amendment, ArchiveError, ArchiveFile, Frame, RecordSource};
+use zk_snapshot::archive::{
+    Amended, Amendment, ArchiveError, ArchiveFile, Frame, IndexFile, IndexedArchive, RecordSource,
+};
 use zk_snapshot::files::SnapshotRecords;
 
 use crate::{EngineError, InvalidRequest};
@@ -20,9 +22,12 @@ pub(crate) const LOG: FileName = FileName::from_static("job.log");
 /// Which ACL guarded which znode, for the next backup.
 pub(crate) const ACLS: FileName = FileName::from_static("acls.idx");
 
+/// Where in the archive and the amendments each znode is.
+pub(crate) const INDEX: FileName = FileName::from_static("index.zst");
+
 /// Whether a restore reads this file of a vault: damage to the others takes nothing from it.
 pub(crate) fn is_needed(file: &str) -> bool {
-    LOG != *file && ACLS != *file
+    LOG != *file && ACLS != *file && INDEX != *file
 }
 
 /// The first damage that keeps a vault from being restored.
@@ -54,26 +59,96 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         .files
         .iter()
         .find(|file| file.name.as_str().starts_with(SNAPSHOT));
-    let file = |name: &FileName| Ok::<_, EngineError>(Reader::new(store.open(id, name)?));
     let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
-        let file = file(&snapshot.name)?;
+        let file = Reader::new(store.open(id, &snapshot.name)?);
         Arc::new(SnapshotRecords::open(file, frames(manifest, &snapshot.name)).map_err(damaged)?)
     } else {
-        let walked = ArchiveFile::new(file(&ARCHIVE)?, frames(manifest, &ARCHIVE));
         let mut amendments: Vec<Amendment> = Vec::new();
-        if manifest.files.iter().any(|file| file.name == AMENDMENTS) {
-            let file = ArchiveFile::new(file(&AMENDMENTS)?, frames(manifest, &AMENDMENTS));
+        if let Some(file) = amendments_of(store, manifest)? {
             for index in 0..file.frame_count() {
                 amendments.extend(file.items::<Amendment>(index).map_err(damaged)?);
             }
         }
-        Arc::new(Amended::new(walked, amendments))
+        Arc::new(Amended::new(frames_of(store, manifest, &ARCHIVE)?, amendments))
     };
     Ok(Opened {
         records,
         mode: manifest.mode,
         counters_known: manifest.contents.as_ref().is_none_or(Contents::counters_known),
     })
+}
+
+/// The vault of `manifest` by its index; `None` where it has none that can be read. Blocks.
+pub(crate) fn open_indexed(
+    store: &dyn VaultStore,
+    manifest: &Manifest,
+) -> Result<Option<IndexedArchive<Reader>>, EngineError> {
+    let index = match open_index(store, manifest) {
+        Ok(Some(index)) => index,
+        Ok(None) => return Ok(None),
+        Err(error @ EngineError::Damaged { .. }) => {
+            log::warn!("{error}: its index is of no use");
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let file = |name: &FileName| -> Result<_, EngineError> {
+        let file = Reader::sparing(store.open(&manifest.id, name)?);
+        Ok(ArchiveFile::new(file, frames(manifest, name)))
+    };
+    let amendments = match has(manifest, &AMENDMENTS) {
+        true => Some(file(&AMENDMENTS)?),
+        false => None,
+    };
+    Ok(Some(IndexedArchive::new(index, file(&ARCHIVE)?, amendments)))
+}
+
+/// The index of a vault; `None` where it has none, or one of another version.
+pub(crate) fn open_index(
+    store: &dyn VaultStore,
+    manifest: &Manifest,
+) -> Result<Option<IndexFile<Reader>>, EngineError> {
+    if !has_index(manifest) {
+        return Ok(None);
+    }
+    let file = Reader::sparing(store.open(&manifest.id, &INDEX)?);
+    IndexFile::open(file, frames(manifest, &INDEX)).map_err(|error| match error {
+        ArchiveError::Io(error) => EngineError::Storage(error.into()),
+        error => EngineError::Damaged {
+            id: manifest.id.clone(),
+            cause: error.into(),
+        },
+    })
+}
+
+/// Whether a vault has an index.
+pub(crate) fn has_index(manifest: &Manifest) -> bool {
+    has(manifest, &INDEX)
+}
+
+/// What became of znodes after the walk had passed them, if anything did.
+pub(crate) fn amendments_of(
+    store: &dyn VaultStore,
+    manifest: &Manifest,
+) -> Result<Option<ArchiveFile<Reader>>, EngineError> {
+    match has(manifest, &AMENDMENTS) {
+        true => frames_of(store, manifest, &AMENDMENTS).map(Some),
+        false => Ok(None),
+    }
+}
+
+/// A file of frames, to be read from its beginning to its end.
+fn frames_of(
+    store: &dyn VaultStore,
+    manifest: &Manifest,
+    name: &FileName,
+) -> Result<ArchiveFile<Reader>, EngineError> {
+    let file = Reader::new(store.open(&manifest.id, name)?);
+    Ok(ArchiveFile::new(file, frames(manifest, name)))
+}
+
+fn has(manifest: &Manifest, name: &FileName) -> bool {
+    manifest.files.iter().any(|file| file.name == *name)
 }
 
 fn frames(manifest: &Manifest, name: &FileName) -> Vec<Frame> {

@@ -135,9 +135,9 @@ async fn a_restore_that_cannot_read_changes_nothing_and_may_be_asked_for_again()
     for (call, nth) in [
         (VaultCall::Manifest, 3), // after those that the request has read
         (VaultCall::Open, 1),
-        (VaultCall::Open, 4), // the archive itself, after all was verified
+        (VaultCall::Open, 5), // the archive itself, after all was verified
         (VaultCall::ReadAt, 1),
-        (VaultCall::ReadAt, 4),
+        (VaultCall::ReadAt, 5),
     ] {
         running.vaults.plan(call, nth, VaultFault::Fail);
         let job = restored(engine, &id).await;

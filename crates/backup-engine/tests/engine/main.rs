@@ -9,6 +9,7 @@ mod histories;
 mod holds;
 mod ids;
 mod leading;
+mod looking;
 mod meetings;
 mod queue;
 mod remote;

@@ -13,7 +13,7 @@ use super::told::{is_missing, told};
 use crate::{StoreError, VaultId, VaultRead};
 
 /// So much is asked for ahead of whoever reads from one place to the next: a request takes long before its first byte.
-const AHEAD: u64 = 4 << 20;
+const AHEAD: u64 = 8 << 20;
 /// Whoever asks for less at once is not read ahead for.
 const LEAST: u64 = 256 << 10;
 

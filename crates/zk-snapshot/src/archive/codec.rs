@@ -1,7 +1,7 @@
 //! Frames: records packed and hashed, and unpacked and checked.
 
 use std::fmt::Write as _;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::sync::{Mutex, PoisonError};
 
 use serde::de::DeserializeOwned;
@@ -16,7 +16,9 @@ const FRAME_BYTES: usize = 1 << 20;
 /// No line is longer: that of a znode of 1 MiB, in base64 and with its ACL, fits many times. Both sides hold to it.
 const MAX_LINE_BYTES: usize = 64 << 20;
 /// No frame unpacks to more: it is closed by the line that fills it.
-const MAX_FRAME_BYTES: usize = FRAME_BYTES + MAX_LINE_BYTES;
+pub(super) const MAX_FRAME_BYTES: usize = FRAME_BYTES + MAX_LINE_BYTES;
+/// So much of a frame is read at once.
+const PIECE: usize = 4 << 20;
 /// The level that keeps up with what a server can send; higher ones make backups slower, and hardly smaller.
 const LEVEL: i32 = 1;
 
@@ -36,7 +38,6 @@ pub struct Frame {
 /// Writes records, or amendments, into frames. Blocks; memory is bounded by one frame.
 pub struct ArchiveWriter<W> {
     out: W,
-    offset: u64,
     raw: Vec<u8>,
     records: u64,
     frames: Vec<Frame>,
@@ -46,7 +47,6 @@ pub struct ArchiveWriter<W> {
 impl<W> std::fmt::Debug for ArchiveWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ArchiveWriter")
-            .field("offset", &self.offset)
             .field("frames", &self.frames.len())
             .finish_non_exhaustive()
     }
@@ -57,12 +57,16 @@ impl<W: Write> ArchiveWriter<W> {
     pub fn new(out: W) -> Self {
         Self {
             out,
-            offset: 0,
             raw: Vec::new(),
             records: 0,
             frames: Vec::new(),
             last_acl: (Acl::default(), Vec::new()),
         }
+    }
+
+    /// The index of the frame that the next record comes into.
+    pub fn frame(&self) -> usize {
+        self.frames.len()
     }
 
     /// Adds a record.
@@ -113,20 +117,36 @@ impl<W: Write> ArchiveWriter<W> {
     }
 
     fn close_frame(&mut self) -> Result<(), ArchiveError> {
-        let packed = zstd::bulk::compress(&self.raw, LEVEL)?;
-        self.out.write_all(&packed)?;
-        let length = packed.len() as u64;
-        self.frames.push(Frame {
-            offset: self.offset,
-            length,
-            records: self.records,
-            sha256: hex_sha256(&packed),
-        });
-        self.offset += length;
+        let packed = pack(&self.raw, self.records)?;
+        write_frame(&mut self.out, packed, &mut self.frames)?;
         self.records = 0;
         self.raw.clear();
         Ok(())
     }
+}
+
+/// The bytes of a frame that holds `raw`, and what is told of it but for its place.
+pub(super) fn pack(raw: &[u8], records: u64) -> std::io::Result<(Vec<u8>, Frame)> {
+    let packed = zstd::bulk::compress(raw, LEVEL)?;
+    let frame = Frame {
+        offset: 0,
+        length: packed.len() as u64,
+        records,
+        sha256: hex_sha256(&packed),
+    };
+    Ok((packed, frame))
+}
+
+/// Writes a frame behind the others.
+pub(super) fn write_frame(
+    out: &mut impl Write,
+    (packed, frame): (Vec<u8>, Frame),
+    frames: &mut Vec<Frame>,
+) -> std::io::Result<()> {
+    out.write_all(&packed)?;
+    let offset = frames.last().map_or(0, |last| last.offset + last.length);
+    frames.push(Frame { offset, ..frame });
+    Ok(())
 }
 
 /// An archive that is read frame by frame, each checked against its checksum first.
@@ -164,7 +184,19 @@ impl<R: Read + Seek> ArchiveFile<R> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(frame.offset))?;
         let mut packed = Vec::new();
-        file.by_ref().take(frame.length).read_to_end(&mut packed)?;
+        // In large pieces, each of which may be a request over a network.
+        while (packed.len() as u64) < frame.length {
+            let begin = packed.len();
+            let left = frame.length - begin as u64;
+            let piece = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+            packed.resize(begin + piece, 0);
+            let count = match file.read(&mut packed[begin..]) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
+                Ok(0) => return Ok(packed[..begin].to_vec()),
+                count => count?,
+            };
+            packed.truncate(begin + count);
+        }
         Ok(packed)
     }
 }
@@ -205,17 +237,26 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
         Ok(bytes)
     }
 
+    /// One frame unpacked, checked before.
+    pub(super) fn unpacked(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
+        let packed = self.bytes(index)?;
+        let mut raw = Vec::new();
+        zstd::Decoder::with_buffer(&packed[..])
+            .and_then(|decoder| decoder.take(MAX_FRAME_BYTES as u64).read_to_end(&mut raw))
+            .map_err(|error| ArchiveError::Damaged {
+                frame: index,
+                why: format!("it does not unpack: {error}"),
+            })?;
+        Ok(raw)
+    }
+
     /// Everything in one frame. Blocks.
     ///
     /// # Errors
     /// [`ArchiveError`], naming the frame.
     pub fn items<T: DeserializeOwned>(&self, index: usize) -> Result<Vec<T>, ArchiveError> {
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        let packed = self.bytes(index)?;
-        let mut raw = Vec::new();
-        zstd::Decoder::with_buffer(&packed[..])
-            .and_then(|decoder| decoder.take(MAX_FRAME_BYTES as u64).read_to_end(&mut raw))
-            .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
+        let raw = self.unpacked(index)?;
         let (mut items, mut lines) = (Vec::new(), serde_json::Deserializer::from_slice(&raw).into_iter());
         loop {
             let begin = lines.byte_offset();

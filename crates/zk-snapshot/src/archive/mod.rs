@@ -34,6 +34,7 @@ mod amendment;
 mod catalog;
 mod codec;
 mod compare;
+mod index;
 mod order;
 mod record;
 
@@ -41,8 +42,8 @@ pub use amendment::{Amended, Amendment};
 pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
-pub use order::{Misplaced, TreeOrder};
-pub use record::{Outline, Record, Role};
+pub use index::{IndexFile, IndexWriter, IndexedArchive, Place};
+pub use order::{Misplaced, TreeOrder};pub use record::{Outline, Record, Role};
 
 use crate::tree::ZnodePath;
 

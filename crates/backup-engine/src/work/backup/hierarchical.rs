@@ -1,18 +1,19 @@
 //! A hierarchical backup: the znode tree, through the client API.
 
 use std::collections::BTreeSet;
-use std::io::BufWriter;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use vault_store::{
-    AclsFrom, AsOf, Captured, Contents, FileEntry, FileName, FrameEntry, Hierarchical, Manifest, Moving,
-    Outcome, Skipped, Stage, VaultFile, Zxid,
+    AclsFrom, AsOf, Captured, Contents, FileEntry, Hierarchical, Manifest, Moving, Outcome, Skipped, Stage,
+    Zxid,
 };
-use zk_snapshot::archive::{Amendment, ArchiveError, ArchiveWriter, Frame, Record};
+use zk_snapshot::archive::{Amendment, ArchiveError, ArchiveWriter, Record};
 use zk_snapshot::capture::{AclIndexWriter, CaptureOptions, CaptureSummary, Consistency, Portion, capture};
 use zk_snapshot::tree::ZnodePath;
 
+use super::files::{Out, file_entry, file_in};
+use super::index::Index;
 use super::{Staged, known_acls};
 use crate::requests::BackupRequest;
 use crate::site::Site;
@@ -104,10 +105,7 @@ fn write_portions(
     progress: &Progress,
 ) -> Result<Written, Failure> {
     'anew: loop {
-        let mut stage = stage()?;
-        let mut acls = AclIndexWriter::default();
-        let mut archive = archive_in(&mut *stage, &ARCHIVE)?;
-        let (mut amendments, mut too_large) = (None, BTreeSet::new());
+        let mut vault = Vault::begin(stage()?)?;
         while let Some(portion) = portions.blocking_recv() {
             match portion {
                 Portion::Restart => {
@@ -117,73 +115,110 @@ fn write_portions(
                 Portion::Records(records) => {
                     for record in records {
                         progress.add(1, record.data.len());
-                        acls.add(&record.path, &record.stat, &record.acl);
-                        match archive.push(&record) {
-                            Err(ArchiveError::TooLarge(path)) => {
-                                archive.push(&Record::unreadable(path.clone()))?;
-                                too_large.insert(path);
-                            }
-                            pushed => pushed?,
-                        }
+                        vault.record(record)?;
                     }
                 }
-                Portion::Amendments(more) => {
-                    for amendment in more {
-                        if let Some(record) = &amendment.record {
-                            acls.add(&record.path, &record.stat, &record.acl);
-                        }
-                        if amendments.is_none() {
-                            amendments = Some(archive_in(&mut *stage, &AMENDMENTS)?);
-                        }
-                        if let Some(archive) = &mut amendments {
-                            too_large.remove(&amendment.path);
-                            match archive.amend(&amendment) {
-                                Err(ArchiveError::TooLarge(path)) => {
-                                    archive.amend(&Amendment {
-                                        record: Some(Record::unreadable(path.clone())),
-                                        ..amendment
-                                    })?;
-                                    too_large.insert(path);
-                                }
-                                amended => amended?,
-                            }
-                        }
-                    }
-                }
+                Portion::Amendments(more) => more.into_iter().try_for_each(|one| vault.amend(one))?,
             }
         }
-        let mut files = vec![file_entry(ARCHIVE, archive)?];
-        if let Some(archive) = amendments {
-            files.push(file_entry(AMENDMENTS, archive)?);
-        }
-        let mut index = Vec::new();
-        acls.finish(source, &mut index)?;
-        files.push(stage.put(&ACLS, &index)?);
-        return Ok(Written {
-            stage,
-            files,
-            too_large,
-        });
+        return vault.finish(source);
     }
 }
 
-type Out = BufWriter<Box<dyn VaultFile>>;
-
-fn archive_in(stage: &mut dyn Stage, name: &FileName) -> Result<ArchiveWriter<Out>, Failure> {
-    let out = BufWriter::with_capacity(1 << 20, stage.create(name)?);
-    Ok(ArchiveWriter::new(out))
+/// The files of a vault that are being written.
+struct Vault {
+    stage: Box<dyn Stage>,
+    archive: ArchiveWriter<Out>,
+    amendments: Option<ArchiveWriter<Out>>,
+    acls: AclIndexWriter,
+    index: Index,
+    too_large: BTreeSet<ZnodePath>,
 }
 
-fn file_entry(name: FileName, archive: ArchiveWriter<Out>) -> Result<FileEntry, Failure> {
-    let (out, frames) = archive.finish()?;
-    out.into_inner()
-        .map_err(std::io::IntoInnerError::into_error)?
-        .finish()?;
-    Ok(FileEntry {
-        name,
-        bytes: frames.iter().map(|frame| frame.length).sum(),
-        frames: frames.into_iter().map(frame_entry).collect(),
-    })
+impl Vault {
+    fn begin(mut stage: Box<dyn Stage>) -> Result<Self, Failure> {
+        let archive = ArchiveWriter::new(file_in(&mut *stage, &ARCHIVE)?);
+        Ok(Self {
+            stage,
+            archive,
+            amendments: None,
+            acls: AclIndexWriter::default(),
+            index: Index::new(),
+            too_large: BTreeSet::new(),
+        })
+    }
+
+    fn record(&mut self, mut record: Record) -> Result<(), Failure> {
+        self.acls.add(&record.path, &record.stat, &record.acl);
+        let frame = self.archive.frame();
+        match self.archive.push(&record) {
+            Err(ArchiveError::TooLarge(path)) => {
+                record = Record::unreadable(path.clone());
+                self.archive.push(&record)?;
+                self.too_large.insert(path);
+            }
+            pushed => pushed?,
+        }
+        self.index.add(&record, frame);
+        Ok(())
+    }
+
+    fn amend(&mut self, mut amendment: Amendment) -> Result<(), Failure> {
+        if let Some(record) = &amendment.record {
+            self.acls.add(&record.path, &record.stat, &record.acl);
+        }
+        let archive = match &mut self.amendments {
+            Some(archive) => archive,
+            none => none.insert(ArchiveWriter::new(file_in(&mut *self.stage, &AMENDMENTS)?)),
+        };
+        self.too_large.remove(&amendment.path);
+        let frame = archive.frame();
+        match archive.amend(&amendment) {
+            Err(ArchiveError::TooLarge(path)) => {
+                amendment.record = Some(Record::unreadable(path.clone()));
+                archive.amend(&amendment)?;
+                self.too_large.insert(path);
+            }
+            amended => amended?,
+        }
+        self.index.amend(&amendment, frame);
+        Ok(())
+    }
+
+    /// Ends all files. The index is sorted meanwhile.
+    fn finish(self, source: &str) -> Result<Written, Failure> {
+        let Self {
+            mut stage,
+            archive,
+            amendments,
+            acls,
+            index,
+            too_large,
+        } = self;
+        let index = index.begin(&mut *stage)?;
+        let files = std::thread::scope(|scope| {
+            let index = index.map(|index| scope.spawn(|| index.write()));
+            let (out, frames) = archive.finish()?;
+            let mut files = vec![file_entry(ARCHIVE, out, frames)?];
+            if let Some(amendments) = amendments {
+                let (out, frames) = amendments.finish()?;
+                files.push(file_entry(AMENDMENTS, out, frames)?);
+            }
+            let mut known = Vec::new();
+            acls.finish(source, &mut known)?;
+            files.push(stage.put(&ACLS, &known)?);
+            if let Some(index) = index {
+                let written = index.join();
+                files.push(written.map_err(|_| Failure::from("the index could not be sorted"))??);
+            }
+            Ok::<_, Failure>(files)
+        })?;
+        Ok(Written {
+            stage,
+            files,
+            too_large,
+        })
+    }
 }
 
 /// Says what a capture found, and what is to be thought of it.
@@ -238,21 +273,6 @@ fn tell(context: &JobContext, summary: &CaptureSummary) -> Outcome {
             summary.unreadable,
             names.join(", ")
         ),
-    }
-}
-
-fn frame_entry(frame: Frame) -> FrameEntry {
-    let Frame {
-        offset,
-        length,
-        records,
-        sha256,
-    } = frame;
-    FrameEntry {
-        offset,
-        length,
-        records,
-        sha256,
     }
 }
 

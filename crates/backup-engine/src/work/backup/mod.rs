@@ -1,6 +1,8 @@
 //! A backup: a vault is staged in one of two ways, and committed, or it tells why it failed.
 
+mod files;
 mod hierarchical;
+mod index;
 mod known_acls;
 mod transactional;
 

@@ -1,5 +1,6 @@
 //! A verification: of one vault, or of those that were not verified for longest, by bytes.
 
+mod index;
 mod thorough;
 
 use std::sync::Arc;

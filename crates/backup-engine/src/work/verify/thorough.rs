@@ -9,8 +9,9 @@ use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
 use zk_snapshot::capture::AclIndex;
 use zk_snapshot::files::{Fault, SnapshotFile};
 
+use super::index::IndexCheck;
 use crate::EngineError;
-use crate::vaults::records::{self, ACLS, AMENDMENTS, ARCHIVE, Opened, SNAPSHOT};
+use crate::vaults::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT};
 
 /// Faults of records that are named.
 const NAMED: usize = 100;
@@ -72,11 +73,11 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Whether it went to the end. An index of ACLs whose checksum is wrong is not looked into.
+    /// Whether it went to the end. What no restore needs is not looked into where the checksum of any of it is wrong.
     fn run(
         &mut self,
         go_on: &mut dyn FnMut(Step) -> bool,
-        index_is_sound: bool,
+        spare_is_sound: bool,
     ) -> Result<bool, EngineError> {
         if let Some(Contents::Transactional(of)) = &self.manifest.contents {
             if !self.load(of, go_on)? {
@@ -97,7 +98,11 @@ impl Check<'_> {
             }
             Err(error) => return Err(error),
         };
-        let index = if index_is_sound { self.acls()? } else { None };
+        let acls = if spare_is_sound { self.acls()? } else { None };
+        let mut index = match spare_is_sound {
+            true => IndexCheck::of(self.store, self.manifest),
+            false => None,
+        };
         let mut order = TreeOrder::with_room(opened.records.records());
         for frame in 0..opened.records.frames() {
             match opened.records.frame(frame) {
@@ -106,7 +111,10 @@ impl Check<'_> {
                         return Ok(false);
                     }
                     for record in &some {
-                        self.look(record, frame, &mut order, index.as_ref());
+                        self.look(record, frame, &mut order, acls.as_ref());
+                    }
+                    if let Some(index) = &mut index {
+                        index.add(&some, frame)?;
                     }
                 }
                 Err(error) => {
@@ -117,6 +125,9 @@ impl Check<'_> {
         }
         if self.damage.is_empty() {
             self.count(&order, &opened);
+            if let Some(what) = index.map(IndexCheck::end).transpose()?.flatten() {
+                self.note(INDEX.to_string(), None, what);
+            }
         }
         Ok(true)
     }

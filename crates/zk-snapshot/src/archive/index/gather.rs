@@ -1,0 +1,324 @@
+//! Making an index: entries are taken in the order of the archive, and sorted.
+
+use std::collections::HashMap;
+use std::io::{Read, Seek, Write};
+
+use super::entry::{Known, Node, Place, parents, split};
+use super::file::IndexFile;
+use super::merge::{Last, Run, RunWriter, merge};
+use super::pack::Packer;
+use crate::archive::{Amendment, ArchiveError, Frame, Record};
+use crate::tree::ZnodePath;
+use crate::tree::keys::{Key, Keys};
+use crate::tree::table::KeyTable;
+
+/// So many bytes of entries are held; more wait in a file.
+const ROOM: usize = 16 << 20;
+/// So many of these files are open.
+const RUNS: usize = 64;
+
+/// Gathers where the records of an archive are, and writes an index of them.
+///
+/// Holds 16 MiB, and 16 bytes for each znode with children. What is more waits in files without a name in the directory for temporary
+/// files: paths and `Stat`s, no data.
+pub struct IndexWriter {
+    keys: Keys,
+    /// How many children znodes have, and one.
+    children: KeyTable,
+    families: Vec<Family>,
+    known: HashMap<Vec<u8>, u32>,
+    /// The family of the last entry.
+    family: u32,
+    names: Vec<u8>,
+    entries: Vec<Gathered>,
+    held: usize,
+    room: usize,
+    runs: Vec<Run>,
+}
+
+/// Entries with one parent.
+struct Family {
+    parent: Vec<u8>,
+    /// How many children there are more.
+    more: i64,
+}
+
+struct Gathered {
+    family: u32,
+    /// Where its name begins, and ends.
+    name: (u32, u32),
+    known: Known,
+}
+
+impl std::fmt::Debug for IndexWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IndexWriter")
+            .field("entries", &self.entries.len())
+            .field("runs", &self.runs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for IndexWriter {
+    fn default() -> Self {
+        Self::with_room(ROOM)
+    }
+}
+
+impl IndexWriter {
+    pub(super) fn with_room(room: usize) -> Self {
+        Self {
+            keys: Keys::random(),
+            children: KeyTable::default(),
+            families: Vec::new(),
+            known: HashMap::new(),
+            family: 0,
+            names: Vec::new(),
+            entries: Vec::new(),
+            held: 0,
+            room,
+            runs: Vec::new(),
+        }
+    }
+
+    /// Takes the next record, which is in `frame` of the archive.
+    ///
+    /// # Errors
+    /// Where a temporary file fails. No index comes of it then.
+    pub fn add(&mut self, record: &Record, frame: usize) -> Result<(), ArchiveError> {
+        let place = Place::Archive(number(frame)?);
+        self.push(&record.path, of_record(record, place), 1)
+    }
+
+    /// Takes the next amendment, which is in `frame` of the amendments. They come after all records.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn amend(&mut self, amendment: &Amendment, frame: usize) -> Result<(), ArchiveError> {
+        let place = Place::Amendments(number(frame)?);
+        let known = match &amendment.record {
+            Some(record) => of_record(record, place),
+            None => Known {
+                place,
+                ..Known::default()
+            },
+        };
+        let more = i64::from(known.role.is_some()) - i64::from(amendment.supersedes);
+        self.push(&amendment.path, known, more)
+    }
+
+    /// Puts away what has to be, so that nothing but reading it again can fail later.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn settle(&mut self) -> Result<(), ArchiveError> {
+        match self.runs.is_empty() || self.entries.is_empty() {
+            true => Ok(()),
+            false => self.put_away(),
+        }
+    }
+
+    /// Writes the index, and gives `out` back with where its frames are. Flushes `out`; syncing it is the owner's part.
+    ///
+    /// # Errors
+    /// Where `out` or a temporary file fails.
+    pub fn finish<W: Write>(self, out: W) -> Result<(W, Vec<Frame>), ArchiveError> {
+        let mut packer = Packer::new(out);
+        self.show(|node| packer.put(node))?;
+        packer.finish()
+    }
+
+    /// The first entry in which `index` is not the one that would be written, in plain words.
+    ///
+    /// # Errors
+    /// Where a temporary file fails, and those of the index.
+    pub fn compare<R: Read + Seek + Send>(
+        self,
+        index: &IndexFile<R>,
+    ) -> Result<Option<String>, ArchiveError> {
+        let (mut found, mut entries) = (None, index.walk());
+        self.show(|node| {
+            if found.is_some() {
+                return Ok(());
+            }
+            let path = || String::from_utf8_lossy(&node.path().concat()).into_owned();
+            found = match entries.next()? {
+                Some(there) if there == *node => None,
+                Some(there) if there.order(node).is_eq() => {
+                    Some(format!("it tells something else of {}", path()))
+                }
+                _ => Some(format!("{} is not where it should be in it", path())),
+            };
+            Ok(())
+        })?;
+        if found.is_none() && entries.next()?.is_some() {
+            found = Some("it has znodes that the backup has not".to_owned());
+        }
+        Ok(found)
+    }
+
+    fn push(&mut self, path: &ZnodePath, known: Known, more: i64) -> Result<(), ArchiveError> {
+        let (parent, name) = split(path);
+        if self.held + parent.len() + name.len() > self.room {
+            self.put_away()?;
+        }
+        let is_last = |family: &Family| family.parent == parent;
+        if !self.families.get(self.family as usize).is_some_and(is_last) {
+            self.family = self.family_of(parent)?;
+        }
+        self.families[self.family as usize].more += more;
+        let begin = number(self.names.len())?;
+        self.names.extend_from_slice(name);
+        self.entries.push(Gathered {
+            family: self.family,
+            name: (begin, number(self.names.len())?),
+            known,
+        });
+        // With what sorting them takes.
+        self.held += size_of::<Gathered>() + size_of::<Sorted>() + name.len();
+        Ok(())
+    }
+
+    fn family_of(&mut self, parent: &[u8]) -> Result<u32, ArchiveError> {
+        if let Some(family) = self.known.get(parent) {
+            return Ok(*family);
+        }
+        let family = number(self.families.len())?;
+        self.known.insert(parent.to_vec(), family);
+        self.families.push(Family {
+            parent: parent.to_vec(),
+            more: 0,
+        });
+        self.held += 2 * parent.len() + size_of::<Family>() + 64;
+        Ok(family)
+    }
+
+    fn put_away(&mut self) -> Result<(), ArchiveError> {
+        if self.runs.len() == RUNS {
+            let mut run = RunWriter::new()?;
+            merge(std::mem::take(&mut self.runs), |node| Ok(run.put(node)?))?;
+            self.runs.push(run.finish()?);
+        }
+        self.count();
+        let mut run = RunWriter::new()?;
+        self.sorted(|node| Ok(run.put(node)?))?;
+        self.runs.push(run.finish()?);
+        self.families.clear();
+        self.known.clear();
+        self.names.clear();
+        self.entries.clear();
+        self.held = 0;
+        Ok(())
+    }
+
+    /// Adds the children that are held to those that are known.
+    fn count(&mut self) {
+        for family in &mut self.families {
+            let parent: Key<3> = self.keys.key(&[&family.parent]);
+            let before = i64::from(self.children.get(&parent).max(1));
+            let now = before + std::mem::take(&mut family.more);
+            self.children
+                .set(parent, u32::try_from(now.max(1)).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Shows what is held in its order.
+    fn sorted(
+        &self,
+        mut each: impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        let mut last = Last::default();
+        for place in sort(&self.families, &self.names, &self.entries) {
+            let Gathered { family, name, known } = &self.entries[place.entry as usize];
+            let node = Node {
+                parent: &self.families[*family as usize].parent,
+                name: text(&self.names, *name),
+                known: *known,
+            };
+            last.next(&node, &mut each)?;
+        }
+        last.end(&mut each)
+    }
+
+    /// Shows all that is there in its order, with how many children it has.
+    fn show(
+        mut self,
+        mut each: impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
+    ) -> Result<(), ArchiveError> {
+        self.settle()?;
+        self.count();
+        let runs = std::mem::take(&mut self.runs);
+        let whole = |node: &Node<'_>| {
+            let children = self.children.get(&self.keys.key(&node.path())).saturating_sub(1);
+            match node.known.role {
+                None => Ok(()),
+                Some(_) => each(&Node {
+                    known: Known {
+                        children,
+                        ..node.known
+                    },
+                    ..*node
+                }),
+            }
+        };
+        match runs.is_empty() {
+            true => self.sorted(whole),
+            false => merge(runs, whole),
+        }
+    }
+}
+
+fn of_record(record: &Record, place: Place) -> Known {
+    Known {
+        place,
+        role: Some(record.role),
+        size: record.data.len() as u64,
+        children: 0,
+        stat: record.stat,
+    }
+}
+
+fn number(number: usize) -> Result<u32, ArchiveError> {
+    u32::try_from(number).map_err(|_| ArchiveError::NoSuchFrame(number))
+}
+
+fn text(names: &[u8], (begin, end): (u32, u32)) -> &[u8] {
+    &names[begin as usize..end as usize]
+}
+
+/// Where an entry comes, as far as that can be told at once.
+struct Sorted {
+    family: u32,
+    begins: u64,
+    entry: u32,
+}
+
+fn sort(families: &[Family], names: &[u8], entries: &[Gathered]) -> Vec<Sorted> {
+    let mut order: Vec<_> = (0_u32..).take(families.len()).collect();
+    let parent = |family: u32| &families[family as usize].parent;
+    order.sort_unstable_by(|a, b| parents(parent(*a), parent(*b)));
+    let mut ranks = vec![0; families.len()];
+    for (rank, family) in (0_u32..).zip(order) {
+        ranks[family as usize] = rank;
+    }
+    let places = (0_u32..).zip(entries).map(|(entry, gathered)| {
+        let name = text(names, gathered.name);
+        let mut begins = [0; 8];
+        let length = name.len().min(8);
+        begins[..length].copy_from_slice(&name[..length]);
+        Sorted {
+            family: ranks[gathered.family as usize],
+            begins: u64::from_be_bytes(begins),
+            entry,
+        }
+    });
+    let mut sorted: Vec<_> = places.collect();
+    sorted.sort_unstable_by(|a, b| {
+        (a.family, a.begins).cmp(&(b.family, b.begins)).then_with(|| {
+            let [a, b] = [a, b].map(|place| &entries[place.entry as usize]);
+            let of = |entry: &Gathered| (text(names, entry.name), entry.known.place);
+            of(a).cmp(&of(b))
+        })
+    });
+    sorted
+}
