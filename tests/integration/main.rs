@@ -41,6 +41,7 @@ mod renames;
 mod restore_tests;
 mod retention;
 mod round_trip;
+mod second_copy;
 mod secured;
 mod shapes;
 mod state_sources;

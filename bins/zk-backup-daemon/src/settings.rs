@@ -17,6 +17,8 @@ pub use self::checks::{Checks, TestPlace};
 pub use self::encryption::Encryption;
 use self::encryption::encryption;
 pub use self::ha::Ha;
+pub use self::secondary::Secondary;
+use self::secondary::secondary;
 use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
 pub use self::values::SettingsError;
@@ -27,6 +29,7 @@ mod checks;
 mod encryption;
 mod ha;
 mod s3;
+mod secondary;
 mod states;
 mod tls;
 mod values;
@@ -66,6 +69,8 @@ pub struct Settings {
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
     pub s3: Option<S3Config>,
+    /// Where second copies of them go.
+    pub secondary: Option<Secondary>,
     /// What the servers that share the bucket know each other by, if there are several.
     pub ha: Option<Ha>,
     /// The keys that backups are sealed to, and those that open them.
@@ -101,6 +106,9 @@ impl Settings {
         let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper(args)?;
         let checks = checks::checks(args, &servers, zookeeper_port)?;
         let ha = ha::ha(args)?;
+        let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
+        let storage = PathBuf::from(storage);
+        let s3 = s3::bucket(args, secrets_dir.as_deref(), &environment)?;
         let zookeeper = BatchedConfig {
             deadline: ha::deadline(args, ha.as_ref())?,
             digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
@@ -158,10 +166,9 @@ impl Settings {
             address,
             port,
             tls: tls.then_some(certs),
-            storage: given(args.storage.as_ref())
-                .unwrap_or_else(|| "./backup-storage".to_owned())
-                .into(),
-            s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
+            secondary: secondary(args, (&storage, s3.as_ref()), secrets_dir.as_deref(), &environment)?,
+            storage,
+            s3,
             encryption: encryption(args)?,
             ha,
             schedule: schedule(args.backup_schedule.as_ref())?,

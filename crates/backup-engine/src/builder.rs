@@ -14,12 +14,13 @@ use health_metrics::{FixedStorage, Metrics, ProcessProbe, StorageProbe, SystemPr
 #[cfg(feature = "sqlite")]
 use job_queue::SqliteJobs;
 use job_queue::{Clock, JobStore, MemoryJobs, Runner, Schedule};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
 #[cfg(feature = "sqlite")]
 use vault_store::{FileName, StoreError};
-use vault_store::{FsStore, MemoryStore, VaultStore};
+use vault_store::{FsStore, MemoryStore, MirroredStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
 
@@ -35,10 +36,11 @@ use crate::kind::{CHECKS, LANE, WORKER};
 use crate::leadership::Leadership;
 use crate::requests::{Requests, Share};
 use crate::site::{
+    self,
     Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled, SettingNames,
     Site, UnfinishedZnodes, Uptime, uptime,
 };
-use crate::vaults::Vaults;
+use crate::vaults::{self, SecondCopy, Vaults};
 use crate::work::{Running, Worker};
 
 impl Engine {
@@ -65,6 +67,9 @@ pub struct EngineBuilder {
     place: Option<String>,
     #[cfg(feature = "object-store")]
     objects: Option<ObjectVaults>,
+    second: Option<Second>,
+    #[cfg(feature = "object-store")]
+    second_objects: Option<ObjectVaults>,
     jobs: Arc<dyn JobStore>,
     /// What holds the lock of a directory that has no vaults.
     local_state: Option<Arc<FsStore>>,
@@ -96,6 +101,13 @@ pub struct EngineBuilder {
     worker: String,
 }
 
+/// Where copies go.
+struct Second {
+    store: Arc<dyn VaultStore>,
+    place: String,
+    is_remote: bool,
+}
+
 type AroundVaults = Box<dyn FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
 
 impl EngineBuilder {
@@ -108,6 +120,9 @@ impl EngineBuilder {
             place: None,
             #[cfg(feature = "object-store")]
             objects: None,
+            second: None,
+            #[cfg(feature = "object-store")]
+            second_objects: None,
             local_state: None,
             jobs: Arc::new(MemoryJobs::new()),
             full_policy: None,
@@ -223,6 +238,32 @@ impl EngineBuilder {
         self.vaults = Arc::new(objects.clone());
         self.objects = Some(objects);
         (self.is_remote, self.place) = (true, Some(place.into()));
+        self
+    }
+
+    /// Copies every vault to a second store, which `place` names for people, beside everything else: no backup and no restore waits for it, and what is
+    /// lacking is found anew at each start. What cannot be read where vaults are kept is read there; what is evicted is removed there later, and
+    /// nothing else is. `vault_store::MirroredStore` tells the rules. No two engines may have one second store, unless they share everything.
+    pub fn second_copy(mut self, store: Arc<dyn VaultStore>, place: impl Into<String>) -> Self {
+        let (place, is_remote) = (place.into(), false);
+        self.second = Some(Second {
+            store,
+            place,
+            is_remote,
+        });
+        self
+    }
+
+    /// The same, where the second store is an object store: it is asked for as little as that of [`objects`](Self::objects), and swept likewise.
+    #[cfg(feature = "object-store")]
+    pub fn second_objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
+        let (place, is_remote) = (place.into(), true);
+        self.second = Some(Second {
+            store: Arc::new(objects.clone()),
+            place,
+            is_remote,
+        });
+        self.second_objects = Some(objects);
         self
     }
 
@@ -406,16 +447,37 @@ impl EngineBuilder {
         self
     }
 
+    /// Puts the two stores together, if there is a second one, and learns what that has.
+    fn mirror(&mut self, now: OffsetDateTime) -> Option<Arc<SecondCopy>> {
+        let Second {
+            store,
+            place,
+            is_remote,
+        } = self.second.take()?;
+        let notes = site::NOTES.into_iter().chain([vaults::PINS]);
+        let store = MirroredStore::new(Arc::clone(&self.vaults), store, notes);
+        self.vaults = Arc::new(store.clone());
+        self.is_remote |= is_remote;
+        let learning = store.clone();
+        match within(FIRST_CONTACT, move || learning.refresh()) {
+            Some(Err(error)) => log::warn!("where second copies are cannot be reached: {error}"),
+            Some(Ok(())) => {}
+            None => log::warn!("where second copies are has not answered for {FIRST_CONTACT:?}"),
+        }
+        Some(Arc::new(SecondCopy::new(store, place, now)))
+    }
+
     /// Builds the engine. Jobs that a crash interrupted are failed. Where the vaults cannot be reached just now it goes on
     /// without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
     pub fn build(mut self) -> Result<Engine, EngineError> {
+        let now = (self.clock)();
+        let second = self.mirror(now);
         if let Some(around) = self.around_vaults.take() {
             self.vaults = around(self.vaults);
         }
-        let now = (self.clock)();
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
         for worker in [&self.worker, &checker] {
@@ -450,6 +512,7 @@ impl EngineBuilder {
             Arc::clone(&self.jobs),
             self.is_remote,
             self.leadership.clone(),
+            second,
         ));
         let scheduled = |schedule: Option<Schedule>| schedule.map(|schedule| Scheduled::new(schedule, now));
         let site = Arc::new(Site {
@@ -511,6 +574,10 @@ impl EngineBuilder {
             vaults,
             #[cfg(feature = "object-store")]
             objects: self.objects,
+            #[cfg(feature = "object-store")]
+            second_objects: self.second_objects,
+            #[cfg(feature = "object-store")]
+            sweeping: Arc::default(),
             _local_state: self.local_state,
             site,
             requests: Arc::new(Requests::new(

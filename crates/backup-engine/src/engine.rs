@@ -3,6 +3,8 @@
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(feature = "object-store")]
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -51,6 +53,11 @@ pub struct Engine {
     pub(crate) vaults: Arc<Vaults>,
     #[cfg(feature = "object-store")]
     pub(crate) objects: Option<ObjectVaults>,
+    #[cfg(feature = "object-store")]
+    pub(crate) second_objects: Option<ObjectVaults>,
+    /// Held while buckets are swept.
+    #[cfg(feature = "object-store")]
+    pub(crate) sweeping: Arc<Mutex<()>>,
     /// Its lock is held as long as there is an engine.
     pub(crate) _local_state: Option<Arc<FsStore>>,
     pub(crate) site: Arc<Site>,
@@ -593,6 +600,8 @@ impl Engine {
         tokio::select! {
             () = work => {}
             () = self.upkeep() => {}
+            () = self.keep_copying() => {}
+            () = self.sweep_if_any() => {}
         }
     }
 
@@ -658,6 +667,14 @@ impl Engine {
             () = schedule => {}
             () = follow => {}
         }
+    }
+
+    /// Never ends.
+    async fn sweep_if_any(&self) {
+        #[cfg(feature = "object-store")]
+        self.keep_sweeping().await;
+        #[cfg(not(feature = "object-store"))]
+        std::future::pending::<()>().await;
     }
 
     /// Whichever of the two has something to do now.

@@ -73,6 +73,9 @@ impl Engine {
                 );
             }
             vaults.forget_all();
+            if let Some(second) = &vaults.second {
+                second.wake();
+            }
             site.unfinished.reload()?;
             requests.take_over(&vaults, &site)
         })

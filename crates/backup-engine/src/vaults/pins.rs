@@ -10,7 +10,7 @@ use crate::EngineError;
 use crate::lock::lock;
 
 /// One note for all, so that every process that uses the store knows.
-const PINS: FileName = FileName::from_static("pins");
+pub(crate) const PINS: FileName = FileName::from_static("pins");
 /// So often a change is made again that another process has overwritten.
 const TRIES: usize = 5;
 
@@ -66,8 +66,10 @@ impl Vaults {
         }
         for _ in 0..TRIES {
             let mut pins = read(&*self.store)?;
-            // What is gone needs no pin, and its id may come again.
-            pins.0.retain(|known, _| there.contains(known));
+            // What is gone needs no pin, and its id may come again; what is away may come back.
+            if self.second.as_ref().is_none_or(|second| second.store.lists_all()) {
+                pins.0.retain(|known, _| there.contains(known));
+            }
             match pinned {
                 Some(pinned) => pins.0.insert(id.clone(), pinned),
                 None => pins.0.remove(id),

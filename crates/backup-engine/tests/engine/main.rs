@@ -13,6 +13,7 @@ mod meetings;
 mod queue;
 mod remote;
 mod retention;
+mod second;
 mod standing;
 mod stopped;
 mod support;

@@ -17,7 +17,7 @@ use self::scratch::{Scratch, sweep};
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
 use super::restore::open_sound;
-use super::result::{JobResult, RestoreTestResult};
+use super::result::{JobResult, RestoreTestResult, SECOND_READ};
 use super::stop::Stop;
 use crate::ensemble::{Client, MemoryEnsemble};
 use crate::requests::RestoreTestPayload;
@@ -64,6 +64,7 @@ async fn prove(
     let (kept, vault) = (Arc::clone(vaults), id.clone());
     let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     let begun = context.now();
+    let reads = vaults.reads_of_second(&id);
     progress.phase("verifying");
     let (kept, vault, asked) = (Arc::clone(vaults), id.clone(), Arc::clone(stop));
     let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun, &|| asked.check()));
@@ -120,6 +121,10 @@ async fn prove(
         "{} znodes were restored to {} and compared, {} differ",
         tested.znodes, tested.place, compared.differing
     ));
+    let copy = vaults.read_since(&id, reads);
+    if copy.is_some() {
+        log.info(SECOND_READ);
+    }
     let result = JobResult::RestoreTest(Box::new(RestoreTestResult {
         tested,
         differing: compared.differing,
@@ -127,6 +132,7 @@ async fn prove(
         gone_by_themselves: compared.gone_by_themselves,
         counters_left: report.counters_left,
         failures: report.failures,
+        copy,
     }));
     let cause = match difference {
         None => removed.err(),
