@@ -12,8 +12,10 @@ use crate::common::daemons::{back_up, daemon, restore, try_daemon};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, plant};
 
-fn in_second_bucket(url: &str) -> [(&'static str, &str); 5] {
+/// The first place is a disk, whatever the other suites keep backups in.
+fn in_second_bucket(url: &str) -> [(&'static str, &str); 6] {
     [
+        ("S3_ENABLED", "false"),
         ("SECONDARY_S3_URL", url),
         ("SECONDARY_S3_BUCKET", BUCKET),
         ("SECONDARY_S3_KEY_ID", KEY_ID),
@@ -75,13 +77,19 @@ async fn what_the_disk_loses_is_restored_from_the_bucket() {
     spoil(&storage.path().join(&ids[0]).join("archive.zst"));
     fs::remove_dir_all(storage.path().join(&ids[1])).unwrap();
     for id in &ids {
-        outside.set_data("/app/config", b"spoilt".to_vec(), None).await.unwrap();
+        outside
+            .set_data("/app/config", b"spoilt".to_vec(), None)
+            .await
+            .unwrap();
         let (status, state) = restore(&first, id, "");
         assert_eq!(status, 200, "{state}");
         assert_eq!(state["result"]["copy"], "secondary", "{state}");
         assert_same(&before, &dump(&outside).await);
         let told = first.describe(id).unwrap();
-        assert_eq!((&told["copy"], &told["valid"]), (&json!("secondary"), &json!(true)));
+        assert_eq!(
+            (&told["copy"], &told["valid"]),
+            (&json!("secondary"), &json!(true))
+        );
     }
     let health = first.http.get("/health").unwrap().json();
     let damage = format!("backup {} is read from its second copy", ids[0]);
@@ -92,15 +100,32 @@ async fn what_the_disk_loses_is_restored_from_the_bucket() {
     let empty = tempfile::tempdir().unwrap();
     let second = start(empty.path());
     assert_eq!(second.http.get("/listbackups").unwrap().json(), json!(ids));
-    outside.set_data("/app/config", b"spoilt".to_vec(), None).await.unwrap();
+    outside
+        .set_data("/app/config", b"spoilt".to_vec(), None)
+        .await
+        .unwrap();
     let (status, state) = restore(&second, &ids[1], "");
-    assert_eq!((status, &state["result"]["copy"]), (200, &json!("secondary")), "{state}");
+    assert_eq!(
+        (status, &state["result"]["copy"]),
+        (200, &json!("secondary")),
+        "{state}"
+    );
     assert_same(&before, &dump(&outside).await);
-    let looked = second.http.get(&format!("/listbackups/{}/znodes?path=/app", ids[0])).unwrap();
+    let looked = second
+        .http
+        .get(&format!("/listbackups/{}/znodes?path=/app", ids[0]))
+        .unwrap();
     assert_eq!(looked.status, 200, "{}", looked.text);
     let zip = second.http.get(&format!("/backup/{}", ids[0])).unwrap();
     assert_eq!(zip.status, 200);
-    assert_eq!(second.http.post(&format!("/evict/{}", ids[0]), "").unwrap().status, 200);
+    assert_eq!(
+        second
+            .http
+            .post(&format!("/evict/{}", ids[0]), "")
+            .unwrap()
+            .status,
+        200
+    );
     let third = back_up(&second, "");
     copied(&second, 2);
     assert_eq!(in_bucket(&s3), [ids[1].clone(), third]);
@@ -130,7 +155,10 @@ async fn a_directory_takes_copies_as_well() {
     let zookeeper = server();
     let [storage, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let copies = other.path().join("copies");
-    let directory = [("SECONDARY_DIRECTORY", copies.to_str().unwrap())];
+    let directory = [
+        ("S3_ENABLED", "false"),
+        ("SECONDARY_DIRECTORY", copies.to_str().unwrap()),
+    ];
     let daemon = daemon(&zookeeper.address(), storage.path(), &directory);
     let id = back_up(&daemon, "");
     copied(&daemon, 1);

@@ -58,7 +58,9 @@ pub(crate) fn open(config: &S3Config, purpose: Purpose) -> Result<ObjectVaults, 
     let asked = vaults.clone();
     thread::spawn(move || {
         // Whoever asked may have stopped waiting.
-        let answer = asked.check().map(|()| asked.ignored_condition(purpose == Purpose::Sharing));
+        let answer = asked
+            .check()
+            .map(|()| asked.ignored_condition(purpose == Purpose::Sharing));
         let _ = tell.send(answer);
     });
     match told.recv_timeout(PATIENCE) {
@@ -89,7 +91,9 @@ fn mistake(config: &S3Config, purpose: Purpose, error: &StoreError) -> SettingsE
 fn named(settings: &str, purpose: Purpose) -> String {
     match purpose {
         Purpose::Backups | Purpose::Sharing => settings.to_owned(),
-        Purpose::Copies => settings.replace("S3_ENABLED", PLACE).replace("S3_", "SECONDARY_S3_"),
+        Purpose::Copies => settings
+            .replace("S3_ENABLED", PLACE)
+            .replace("S3_", "SECONDARY_S3_"),
     }
 }
 
@@ -114,7 +118,12 @@ mod tests {
     fn what_a_bucket_ignores_is_named_with_the_risk_and_the_settings() {
         let config = S3Config::new("backups");
         for (purpose, condition, settings, risk) in [
-            (Purpose::Backups, "If-None-Match", "S3_URL, S3_BUCKET: ", "overwrite"),
+            (
+                Purpose::Backups,
+                "If-None-Match",
+                "S3_URL, S3_BUCKET: ",
+                "overwrite",
+            ),
             (Purpose::Sharing, "If-Match", "S3_URL, S3_BUCKET: ", "both lead"),
             (
                 Purpose::Copies,
@@ -124,7 +133,9 @@ mod tests {
             ),
         ] {
             let said = ignores(&config, purpose, condition);
-            let has_all = [condition, risk, "s3://backups"].iter().all(|part| said.contains(part));
+            let has_all = [condition, risk, "s3://backups"]
+                .iter()
+                .all(|part| said.contains(part));
             assert!(said.starts_with(settings) && has_all, "{said}");
         }
     }

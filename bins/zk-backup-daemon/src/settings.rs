@@ -166,7 +166,12 @@ impl Settings {
             address,
             port,
             tls: tls.then_some(certs),
-            secondary: secondary(args, (&storage, s3.as_ref()), secrets_dir.as_deref(), &environment)?,
+            secondary: secondary(
+                args,
+                (&storage, s3.as_ref()),
+                secrets_dir.as_deref(),
+                &environment,
+            )?,
             storage,
             s3,
             encryption: encryption(args)?,

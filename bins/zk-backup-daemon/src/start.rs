@@ -5,8 +5,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests, SettingNames,
-    StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use vault_store::FsStore;
@@ -89,7 +89,10 @@ pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
         // First what only this process may have: it may have been started twice.
         Some(s3) => {
             let builder = builder.local_state(&settings.storage)?;
-            let purpose = settings.ha.as_ref().map_or(Purpose::Backups, |_| Purpose::Sharing);
+            let purpose = settings
+                .ha
+                .as_ref()
+                .map_or(Purpose::Backups, |_| Purpose::Sharing);
             builder.objects(bucket::open(s3, purpose)?, bucket::place(s3))
         }
     };

@@ -36,9 +36,8 @@ use crate::kind::{CHECKS, LANE, WORKER};
 use crate::leadership::Leadership;
 use crate::requests::{Requests, Share};
 use crate::site::{
-    self,
-    Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled, SettingNames,
-    Site, UnfinishedZnodes, Uptime, uptime,
+    self, Checks, ClockWatch, History, PolicyBook, Recovery, RestoreTests, Retention, Scheduled,
+    SettingNames, Site, UnfinishedZnodes, Uptime, uptime,
 };
 use crate::vaults::{self, SecondCopy, Vaults};
 use crate::work::{Running, Worker};

@@ -52,7 +52,9 @@ impl Engine {
                 }
                 Err(error) => {
                     log::warn!("second copies are made later: {error}");
-                    std::mem::replace(&mut pause, (pause * 2).min(EVERY))
+                    let wait = pause;
+                    pause = (pause * 2).min(EVERY);
+                    wait
                 }
             };
             tokio::select! {

@@ -101,7 +101,14 @@ mod tests {
     fn what_failed_is_tried_again_after_growing_pauses_and_what_is_done_a_day_later() {
         let mut now = OffsetDateTime::UNIX_EPOCH;
         let mut turn = Turn::default();
-        for (is_done, minutes) in [(false, 1), (false, 2), (false, 4), (true, 1_440), (false, 1), (true, 1_440)] {
+        for (is_done, minutes) in [
+            (false, 1),
+            (false, 2),
+            (false, 4),
+            (true, 1_440),
+            (false, 1),
+            (true, 1_440),
+        ] {
             assert!(turn.is_due(now));
             turn.ended(now, is_done);
             now += Duration::from_mins(minutes) - Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! `GET /health`, `/health/live` and `/health/ready`.
 
 use health_metrics::{
-    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, SecondCopy, Storage as Stored, StorageUsage,
-    ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, SecondCopy, Storage as Stored,
+    StorageUsage, ZooKeeperHealth,
 };
 use serde::Serialize;
 

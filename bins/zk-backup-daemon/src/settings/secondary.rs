@@ -36,7 +36,13 @@ pub(super) fn secondary(
     };
     let bucket = said.read(secrets, environment)?;
     let refused = |why: String| Err(SettingsError(why));
-    let more = [said.url, said.region, said.prefix, said.ssl_verify, said.certs_path];
+    let more = [
+        said.url,
+        said.region,
+        said.prefix,
+        said.ssl_verify,
+        said.certs_path,
+    ];
     if bucket.is_none() && more.into_iter().any(|value| given(value).is_some()) {
         return refused("SECONDARY_S3_BUCKET: it is needed with the other SECONDARY_S3_ settings".to_owned());
     }
@@ -71,7 +77,9 @@ fn is_same(first: &S3Config, second: &S3Config) -> bool {
 /// Without links, as far as it is there.
 fn absolute(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let there = whole.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let there = whole
+        .ancestors()
+        .find_map(|part| Some((part, part.canonicalize().ok()?)));
     match there {
         None => whole,
         Some((part, real)) => match whole.strip_prefix(part) {
@@ -105,9 +113,18 @@ mod tests {
         };
         assert_eq!(read.prefix, "");
         let refused = [
-            (asked(|args| args.secondary_directory = Some("/storage/copies".to_owned())), "apart from STORAGE"),
-            (asked(|args| args.secondary_directory = Some("/".to_owned())), "apart from STORAGE"),
-            (asked(|args| args.secondary_s3_prefix = Some("copies".to_owned())), "SECONDARY_S3_BUCKET: "),
+            (
+                asked(|args| args.secondary_directory = Some("/storage/copies".to_owned())),
+                "apart from STORAGE",
+            ),
+            (
+                asked(|args| args.secondary_directory = Some("/".to_owned())),
+                "apart from STORAGE",
+            ),
+            (
+                asked(|args| args.secondary_s3_prefix = Some("copies".to_owned())),
+                "SECONDARY_S3_BUCKET: ",
+            ),
             (
                 asked(|args| {
                     bucket(args);

@@ -200,7 +200,10 @@ async fn where_the_first_copy_is_damaged_the_second_is_read_and_told() {
     let task = engine.restore_test(test).await.unwrap();
     assert_eq!(copy_of(&done(&engine, &task).await), Some(StoredCopy::Second));
     let info = described(&engine, &backup).await;
-    assert!(info.is_valid() && info.copy == Some(StoredCopy::Second), "{info:?}");
+    assert!(
+        info.is_valid() && info.copy == Some(StoredCopy::Second),
+        "{info:?}"
+    );
 
     // A verification looks at the first again, and names what is wrong with it.
     let verification = VerifyRequest {
@@ -274,13 +277,20 @@ async fn what_burnt_is_listed_restored_and_evicted_by_its_copies_and_stays_pinne
     let there = twice.world.znodes();
     drop(engine);
     let twice = twice.burnt();
-    twice.world.tree.put("/a", b"after the fire", Acl::open()).unwrap();
+    twice
+        .world
+        .tree
+        .put("/a", b"after the fire", Acl::open())
+        .unwrap();
 
     let (Running { engine, .. }, _) = twice.start();
     assert_eq!(engine.list().await.unwrap(), [pinned.clone(), other.clone()]);
     for id in [&pinned, &other] {
         let info = described(&engine, id).await;
-        assert!(info.is_valid() && info.copy == Some(StoredCopy::Second), "{info:?}");
+        assert!(
+            info.is_valid() && info.copy == Some(StoredCopy::Second),
+            "{info:?}"
+        );
     }
     assert_eq!(
         copy_of(&restored(&engine, &other).await),

@@ -62,7 +62,7 @@ struct State {
     answers: bool,
     /// Those of which the copies are to be removed: they are not there any more for anybody.
     evicted: BTreeSet<VaultId>,
-    /// Those that the first store did not list the last time.
+    /// Those that the first store did not list the last time, or has been found to lack since.
     missing: BTreeSet<VaultId>,
     /// Why the first store could not be listed the last time.
     trouble: Option<String>,
@@ -178,7 +178,11 @@ impl Shared {
     /// Notes that the second store was read because the first has failed.
     fn replaced(&self, id: &VaultId, error: &StoreError) {
         let StoreError::Damaged { file, what, .. } = error else {
-            *self.lock().reads.entry(id.clone()).or_default() += 1;
+            let mut state = self.lock();
+            *state.reads.entry(id.clone()).or_default() += 1;
+            if matches!(error, StoreError::NotFound(_)) {
+                state.missing.insert(id.clone());
+            }
             return;
         };
         self.found(
@@ -198,7 +202,9 @@ impl Shared {
         let known = state.damage.entry(id.clone()).or_default();
         if !known.contains(&damage) {
             let (file, what) = (&damage.file, &damage.what);
-            let place = damage.frame.map_or(String::new(), |frame| format!(", frame {frame}"));
+            let place = damage
+                .frame
+                .map_or(String::new(), |frame| format!(", frame {frame}"));
             log::warn!("backup {id}: {file}{place} is read from the second copy: {what}");
             known.push(damage);
         }
@@ -246,7 +252,11 @@ impl VaultStore for MirroredStore {
     fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
         let first = self.0.first.ids();
         let mut state = self.0.lock();
-        let copies = if state.answers { state.listed.clone() } else { BTreeSet::new() };
+        let copies = if state.answers {
+            state.listed.clone()
+        } else {
+            BTreeSet::new()
+        };
         let copies: BTreeSet<_> = copies.difference(&state.evicted).cloned().collect();
         match first {
             Ok(first) => {

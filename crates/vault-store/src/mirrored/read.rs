@@ -81,7 +81,11 @@ impl CheckedRead {
             return Ok(bytes);
         }
         let first = match self.has_failed.load(Ordering::Relaxed) {
-            true => Err(StoreError::failed(&self.entry.name, true, "it could not be read before")),
+            true => Err(StoreError::failed(
+                &self.entry.name,
+                true,
+                "it could not be read before",
+            )),
             false => whole(&*self.first, frame),
         };
         let bytes: Arc<[u8]> = match first {
@@ -93,7 +97,10 @@ impl CheckedRead {
                     bytes.into()
                 }
                 Err(other) => {
-                    log::warn!("the second copy of backup {} cannot take its place: {other}", self.id);
+                    log::warn!(
+                        "the second copy of backup {} cannot take its place: {other}",
+                        self.id
+                    );
                     first?.into()
                 }
             },

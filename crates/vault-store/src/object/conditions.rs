@@ -40,7 +40,9 @@ pub(super) fn ignored(place: &Place, replacing: bool) -> Result<Option<&'static 
             };
             ignores_update = match put(PutMode::Update(another)).await {
                 Ok(_) => true,
-                Err(Error::Precondition { .. } | Error::NotFound { .. } | Error::AlreadyExists { .. }) => false,
+                Err(Error::Precondition { .. } | Error::NotFound { .. } | Error::AlreadyExists { .. }) => {
+                    false
+                }
                 Err(error) => failed(&error)?,
             };
         }

@@ -87,11 +87,15 @@ fn files_that_are_cut_missing_or_no_manifest_are_those_of_the_copy() {
         assert_eq!(store.manifest(&id()).unwrap(), manifest);
         assert_eq!(read(&store).unwrap(), BYTES);
         let found = &store.damage()[&id()];
-        let told = found.iter().any(|found| found.file == file && found.what.contains(what));
+        let told = found
+            .iter()
+            .any(|found| found.file == file && found.what.contains(what));
         assert!(told, "{found:?}");
     }
+    store.forget_damage(&id());
     fs::remove_dir_all(path("")).unwrap();
     assert_eq!(read(&store).unwrap(), BYTES);
+    assert_eq!(store.copy_read(&id()), StoredCopy::Second);
 }
 
 #[test]

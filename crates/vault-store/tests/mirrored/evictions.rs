@@ -88,7 +88,8 @@ fn a_vault_that_is_evicted_while_it_is_copied_leaves_no_copy() {
     pair.store.refresh().unwrap();
     let store = pair.store.clone();
     let evict = Box::new(move || store.remove(&id()).unwrap());
-    pair.to_second.plan(VaultCall::Commit, 1, VaultFault::Delay(evict));
+    pair.to_second
+        .plan(VaultCall::Commit, 1, VaultFault::Delay(evict));
     pair.store.copy(&id(), &mut |_| true).unwrap();
     assert_eq!(pair.store.ids().unwrap(), []);
     assert_eq!(pair.second.ids().unwrap(), [id()]);
