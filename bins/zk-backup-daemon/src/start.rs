@@ -62,6 +62,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         settings.storage.display(),
         backups.map_or_else(String::new, |place| format!(", backups in {place}"))
     );
+    match &settings.secondary {
+        Some(Secondary::Bucket(s3)) => log::info!("second copies go to {}", bucket::place(s3)),
+        Some(Secondary::Directory(path)) => log::info!("second copies go to {}", path.display()),
+        None => {}
+    }
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,

@@ -57,7 +57,7 @@ pub(super) fn secondary(
         (None, Some(bucket)) => Ok(Some(Secondary::Bucket(Box::new(bucket)))),
         (Some(directory), None) => {
             let directory = PathBuf::from(directory);
-            let [a, b] = [&directory, storage].map(absolute);
+            let [a, b] = [directory.as_path(), storage].map(absolute);
             match a.starts_with(&b) || b.starts_with(&a) {
                 true => refused(format!(
                     "SECONDARY_DIRECTORY={}: it must be apart from STORAGE, on another disk",
@@ -77,16 +77,11 @@ fn is_same(first: &S3Config, second: &S3Config) -> bool {
 /// Without links, as far as it is there.
 fn absolute(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let there = whole
-        .ancestors()
-        .find_map(|part| Some((part, part.canonicalize().ok()?)));
-    match there {
-        None => whole,
-        Some((part, real)) => match whole.strip_prefix(part) {
-            Ok(rest) => real.join(rest),
-            Err(_) => whole,
-        },
-    }
+    let real = whole.ancestors().find_map(|part| {
+        let rest = whole.strip_prefix(part).ok()?;
+        Some(part.canonicalize().ok()?.join(rest))
+    });
+    real.unwrap_or(whole)
 }
 
 #[cfg(test)]
