@@ -73,9 +73,7 @@ impl Engine {
                 );
             }
             vaults.forget_all();
-            if let Some(second) = &vaults.second {
-                second.wake();
-            }
+            vaults.wake_second();
             site.unfinished.reload()?;
             requests.take_over(&vaults, &site)
         })

@@ -162,11 +162,20 @@ impl Vaults {
         }
     }
 
-    /// This process has written a vault, or something about it. Afterwards, so that nobody takes what was before for the last.
+    /// This process has written or removed a vault. Afterwards, so that nobody takes what was before for the last.
     pub(crate) fn changed(&self, id: &VaultId) {
+        self.wake_second();
+        self.look_anew(id);
+    }
+
+    /// There may be something to copy, or to remove.
+    pub(crate) fn wake_second(&self) {
         if let Some(second) = &self.second {
             second.wake();
         }
+    }
+
+    fn look_anew(&self, id: &VaultId) {
         match &self.remote {
             Some(remote) => remote.changed(&*self.store, id),
             None => self.known.forget(id),
@@ -254,7 +263,7 @@ impl Vaults {
         if let Err(error) = recorded {
             log::warn!("the verification of {id} could not be recorded: {error}");
         }
-        self.changed(id);
+        self.look_anew(id);
     }
 
     /// Keeps a vault from being removed until the guard is dropped. Blocks while it is being removed.

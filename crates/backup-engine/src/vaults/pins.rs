@@ -47,7 +47,9 @@ impl Vaults {
     /// Pins a vault that is there, or takes its pin away. No policy evicts a pinned one once this has returned. Blocks.
     pub(crate) fn pin(&self, id: &VaultId, pinned: bool) -> Result<(), EngineError> {
         let _one_at_a_time = lock(&self.pinning);
-        self.change_pins(id, Some(pinned))
+        self.change_pins(id, Some(pinned))?;
+        self.wake_second();
+        Ok(())
     }
 
     /// Forgets what was said of the pin of a vault, before another one has its id. Blocks.
