@@ -42,6 +42,7 @@ mod renames;
 mod restore_tests;
 mod retention;
 mod round_trip;
+mod second_copy;
 mod secured;
 mod shapes;
 mod state_sources;

@@ -20,6 +20,7 @@ fn what_is_wrong_is_named_and_whether_it_may_pass() {
     let mut server = S3Server::start().unwrap();
     let good = config(&server);
     good.open().unwrap().check().unwrap();
+    assert_eq!(good.open().unwrap().ignored_condition(true).unwrap(), None);
     for (wrong, named) in [
         (
             S3Config {

@@ -6,7 +6,7 @@ use clap::Parser;
 ///
 /// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
 /// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
-/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
+/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below
@@ -165,6 +165,27 @@ pub struct Args {
     /// A file of certificates (PEM), or a directory of such files, that the S3 server's may be signed by beside the system's
     #[arg(long, env = "S3_CERTS_PATH", hide_env_values = true)]
     pub s3_certs_path: Option<String>,
+    /// Another directory, on another disk, to which every backup is copied
+    #[arg(long, env = "SECONDARY_DIRECTORY", hide_env_values = true)]
+    pub secondary_directory: Option<String>,
+    /// Another bucket, to which every backup is copied
+    #[arg(long, env = "SECONDARY_S3_BUCKET", hide_env_values = true)]
+    pub secondary_s3_bucket: Option<String>,
+    /// Its server, as `S3_URL` (default: Amazon's)
+    #[arg(long, env = "SECONDARY_S3_URL", hide_env_values = true)]
+    pub secondary_s3_url: Option<String>,
+    /// What all keys in it begin with (default: nothing)
+    #[arg(long, env = "SECONDARY_S3_PREFIX", hide_env_values = true)]
+    pub secondary_s3_prefix: Option<String>,
+    /// Its region, as `S3_REGION`
+    #[arg(long, env = "SECONDARY_S3_REGION", hide_env_values = true)]
+    pub secondary_s3_region: Option<String>,
+    /// Whether its server's certificate is checked (default: true)
+    #[arg(long, env = "SECONDARY_S3_SSL_VERIFY", hide_env_values = true)]
+    pub secondary_s3_ssl_verify: Option<String>,
+    /// Certificates (PEM) that its server's may be signed by, as `S3_CERTS_PATH`
+    #[arg(long, env = "SECONDARY_S3_CERTS_PATH", hide_env_values = true)]
+    pub secondary_s3_certs_path: Option<String>,
     /// Whether several servers share the bucket, of which one works; all are told the same (default: false)
     #[arg(long, env = "HA", hide_env_values = true)]
     pub ha: Option<String>,

@@ -11,6 +11,9 @@ use crate::SettingsError;
 /// So long the bucket has to answer; after that the server starts without.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The settings that say where it is.
+const PLACE: &str = "S3_URL, S3_BUCKET";
+
 /// What the store and S3 call a mistake, and the setting that it is in.
 const MISTAKES: [(&str, &str); 7] = [
     ("the key id is not known", "S3_KEY_ID"),
@@ -34,30 +37,106 @@ pub(crate) fn place(config: &S3Config) -> String {
     }
 }
 
+/// What a bucket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One server keeps backups there.
+    Backups,
+    /// Several do.
+    Sharing,
+    /// Second copies.
+    Copies,
+}
+
 /// The vaults of the bucket, which has answered, or cannot be reached just now.
 ///
 /// # Errors
-/// What is wrong with the settings, with the one that it is in.
-pub(crate) fn open(config: &S3Config) -> Result<ObjectVaults, SettingsError> {
-    let vaults = config.open().map_err(|error| mistake(config, &error))?;
+/// What is wrong with the settings, with the one that it is in; a bucket that ignores conditions of writes, unless it is for copies.
+pub(crate) fn open(config: &S3Config, purpose: Purpose) -> Result<ObjectVaults, SettingsError> {
+    let vaults = config.open().map_err(|error| mistake(config, purpose, &error))?;
     let (tell, told) = mpsc::sync_channel(1);
     let asked = vaults.clone();
     thread::spawn(move || {
         // Whoever asked may have stopped waiting.
-        let _ = tell.send(asked.check());
+        let answer = asked
+            .check()
+            .map(|()| asked.ignored_condition(purpose == Purpose::Sharing));
+        let _ = tell.send(answer);
     });
     match told.recv_timeout(PATIENCE) {
-        Ok(Ok(())) => {}
+        Ok(Ok(Ok(None))) => {}
+        Ok(Ok(Ok(Some(condition)))) => {
+            let why = ignores(config, purpose, condition);
+            match purpose {
+                Purpose::Backups | Purpose::Sharing => return Err(SettingsError::new(why)),
+                Purpose::Copies => log::warn!("{why}"),
+            }
+        }
+        Ok(Ok(Err(error))) => log::warn!("{} may not be written: {error}", place(config)),
         Ok(Err(error)) if error.is_transient() => log::warn!("{} cannot be reached: {error}", place(config)),
-        Ok(Err(error)) => return Err(mistake(config, &error)),
+        Ok(Err(error)) => return Err(mistake(config, purpose, &error)),
         Err(_) => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
     }
     Ok(vaults)
 }
 
-fn mistake(config: &S3Config, error: &StoreError) -> SettingsError {
+fn mistake(config: &S3Config, purpose: Purpose, error: &StoreError) -> SettingsError {
     let text = error.to_string();
     let known = MISTAKES.iter().find(|(sign, _)| text.contains(sign));
-    let setting = known.map_or("S3_URL, S3_BUCKET", |(_, setting)| setting);
-    SettingsError::new(format!("{setting}: {}: {text}", place(config)))
+    let setting = known.map_or(PLACE, |(_, setting)| setting);
+    SettingsError::new(format!("{}: {}: {text}", named(setting, purpose), place(config)))
+}
+
+/// The names of the settings of that bucket.
+fn named(settings: &str, purpose: Purpose) -> String {
+    match purpose {
+        Purpose::Backups | Purpose::Sharing => settings.to_owned(),
+        Purpose::Copies => settings
+            .replace("S3_ENABLED", PLACE)
+            .replace("S3_", "SECONDARY_S3_"),
+    }
+}
+
+fn ignores(config: &S3Config, purpose: Purpose, condition: &str) -> String {
+    let risk = match (purpose, condition) {
+        (Purpose::Copies, _) => "two servers with this second copy by mistake would not be kept apart",
+        (_, "If-Match") => "two servers could both lead, and jobs be lost",
+        _ => "of two that write one backup, one could overwrite the other's, which was committed",
+    };
+    format!(
+        "{}: {} ignores {condition} in a PUT, which a write depends on: {risk}. Take a server that knows it",
+        named(PLACE, purpose),
+        place(config)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_bucket_ignores_is_named_with_the_risk_and_the_settings() {
+        let config = S3Config::new("backups");
+        for (purpose, condition, settings, risk) in [
+            (
+                Purpose::Backups,
+                "If-None-Match",
+                "S3_URL, S3_BUCKET: ",
+                "overwrite",
+            ),
+            (Purpose::Sharing, "If-Match", "S3_URL, S3_BUCKET: ", "both lead"),
+            (
+                Purpose::Copies,
+                "If-None-Match",
+                "SECONDARY_S3_URL, SECONDARY_S3_BUCKET: ",
+                "kept apart",
+            ),
+        ] {
+            let said = ignores(&config, purpose, condition);
+            let has_all = [condition, risk, "s3://backups"]
+                .iter()
+                .all(|part| said.contains(part));
+            assert!(said.starts_with(settings) && has_all, "{said}");
+        }
+    }
 }

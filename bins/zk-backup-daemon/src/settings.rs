@@ -19,6 +19,8 @@ use self::encryption::encryption;
 pub use self::ha::Ha;
 use self::listen::{Listen, listen};
 pub use self::logs::LogFormat;
+pub use self::secondary::Secondary;
+use self::secondary::secondary;
 use self::states::{admin, agent_port, data_dirs};
 pub use self::values::SettingsError;
 use self::values::{flag, given, seconds, secret};
@@ -31,6 +33,7 @@ mod limits;
 mod listen;
 mod logs;
 mod s3;
+mod secondary;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -64,6 +67,8 @@ pub struct Settings {
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
     pub s3: Option<S3Config>,
+    /// Where second copies of them go.
+    pub secondary: Option<Secondary>,
     /// What the servers that share the bucket know each other by, if there are several.
     pub ha: Option<Ha>,
     /// The keys that backups are sealed to, and those that open them.
@@ -100,6 +105,9 @@ impl Settings {
         let checks = checks::checks(args, &servers, zookeeper_port)?;
         let ha = ha::ha(args)?;
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
+        let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
+        let storage = PathBuf::from(storage);
+        let s3 = s3::bucket(args, secrets_dir.as_deref(), &environment)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
             zookeeper,
@@ -114,10 +122,14 @@ impl Settings {
             address,
             port,
             tls,
-            storage: given(args.storage.as_ref())
-                .unwrap_or_else(|| "./backup-storage".to_owned())
-                .into(),
-            s3: s3::bucket(args, secrets_dir.as_deref(), &environment)?,
+            secondary: secondary(
+                args,
+                (&storage, s3.as_ref()),
+                secrets_dir.as_deref(),
+                &environment,
+            )?,
+            storage,
+            s3,
             encryption: encryption(args)?,
             ha,
             schedule: schedule(args.backup_schedule.as_ref())?,

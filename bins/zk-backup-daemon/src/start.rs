@@ -5,16 +5,17 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, Ensemble, FilesSource, Recovery, RestoreTests, SettingNames,
-    StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
 
-use crate::bucket;
+use crate::bucket::{self, Purpose};
 use crate::peers::join;
-use crate::{Args, ServeOptions, Settings, StartError, logging, notify, serve, tls};
+use crate::{Args, Secondary, ServeOptions, Settings, StartError, logging, notify, serve, tls};
 
 /// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
 ///
@@ -61,6 +62,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         settings.storage.display(),
         backups.map_or_else(String::new, |place| format!(", backups in {place}"))
     );
+    match &settings.secondary {
+        Some(Secondary::Bucket(s3)) => log::info!("second copies go to {}", bucket::place(s3)),
+        Some(Secondary::Directory(path)) => log::info!("second copies go to {}", path.display()),
+        None => {}
+    }
     let options = ServeOptions {
         tls,
         grace: settings.shutdown_grace,
@@ -91,7 +97,21 @@ pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
         // First what only this process may have: it may have been started twice.
         Some(s3) => {
             let builder = builder.local_state(&settings.storage)?;
-            builder.objects(bucket::open(s3)?, bucket::place(s3))
+            let purpose = settings
+                .ha
+                .as_ref()
+                .map_or(Purpose::Backups, |_| Purpose::Sharing);
+            builder.objects(bucket::open(s3, purpose)?, bucket::place(s3))
+        }
+    };
+    let builder = match &settings.secondary {
+        None => builder,
+        Some(Secondary::Bucket(s3)) => {
+            builder.second_objects(bucket::open(s3, Purpose::Copies)?, bucket::place(s3))
+        }
+        Some(Secondary::Directory(path)) => {
+            let copies = FsStore::open(path).map_err(EngineError::from)?;
+            builder.second_copy(Arc::new(copies), path.display().to_string())
         }
     };
     let mut builder = builder

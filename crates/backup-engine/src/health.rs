@@ -15,7 +15,7 @@ use vault_store::{Manifest, Outcome};
 
 use crate::requests::Requests;
 use crate::site::Site;
-use crate::vaults::{Stored, Vaults};
+use crate::vaults::{SecondCopy, Stored, Vaults};
 
 /// Damaged backups that are named.
 const NAMED: u64 = 10;
@@ -71,6 +71,10 @@ pub(crate) fn report(
     if let Some(error) = &zookeeper.error {
         problems.push(Problem::ZooKeeperUnreachable(error.clone()));
     }
+    let second_copy = vaults
+        .second
+        .as_ref()
+        .map(|second| note_copies(second, &all, now, &mut problems));
     let mut storage = storage(usage, &all);
     storage.place = probes.place.clone();
     let mut health = Health::new(storage);
@@ -97,6 +101,7 @@ pub(crate) fn report(
     health.process = probes.process.usage();
     health.schedule = site.schedule.as_ref().map(|schedule| schedule.report());
     health.unfinished_znodes = note_unfinished(site, &mut problems);
+    health.second_copy = second_copy;
     health.problems = problems;
     health
 }
@@ -135,6 +140,43 @@ fn note_damage(all: &[Arc<Stored>], problems: &mut Vec<Problem>) -> u64 {
         problems.push(Problem::MoreDamagedBackups(damaged - NAMED));
     }
     damaged
+}
+
+/// What has no second copy, and what keeps it from having one, if that has lasted; and what is read from there since it is damaged.
+fn note_copies(
+    second: &SecondCopy,
+    all: &[Arc<Stored>],
+    now: OffsetDateTime,
+    problems: &mut Vec<Problem>,
+) -> health_metrics::SecondCopy {
+    let lacking: Vec<_> = all
+        .iter()
+        .filter(|stored| second.store.lacks(&stored.id))
+        .collect();
+    let trouble = second.trouble(now);
+    let count = lacking.len() as u64;
+    if let Some((why, true)) = trouble.clone() {
+        problems.push(Problem::NoSecondCopies { lacking: count, why });
+    }
+    let damaged = second.store.damage().into_iter().rev();
+    for (id, found) in damaged.take(usize::try_from(NAMED).unwrap_or(usize::MAX)) {
+        let Some(damage) = found.first() else { continue };
+        let place = damage
+            .frame
+            .map_or(String::new(), |frame| format!(", frame {frame}"));
+        problems.push(Problem::FirstCopyDamaged {
+            id: id.to_string(),
+            damage: format!("{}{place}: {}", damage.file, damage.what),
+        });
+    }
+    health_metrics::SecondCopy {
+        place: second.place.clone(),
+        lacking: count,
+        lacking_bytes: lacking.iter().map(|stored| stored.bytes).sum(),
+        oldest: lacking.iter().map(|stored| since(stored.date(), now)).max(),
+        evicted: second.store.evicted() as u64,
+        error: trouble.map(|(why, _)| why),
+    }
 }
 
 /// How long ago what is stored was checked, and tests of restores that found a difference.

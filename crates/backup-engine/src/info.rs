@@ -6,7 +6,7 @@ use job_queue::{Job, JobState};
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
-use vault_store::{Damage, Manifest, Tested, VaultId};
+use vault_store::{Damage, Manifest, StoredCopy, Tested, VaultId};
 use zk_snapshot::tree::ZnodePath;
 
 use crate::kind::{self, JobKind};
@@ -31,6 +31,8 @@ pub struct BackupInfo {
     pub verified_at: Option<OffsetDateTime>,
     /// Until when its storage keeps it, which has refused to remove it since the start; `Some(None)` where that was not told.
     pub locked_until: Option<Option<OffsetDateTime>>,
+    /// The copy that is read, as far as that is known; `None` where there is no second store.
+    pub copy: Option<StoredCopy>,
     /// All that was found damaged then, by file and frame; that of files that no restore needs does not keep it from being valid.
     pub found: Vec<Damage>,
     /// The last time that it was restored for a test, and what came of it.
@@ -136,11 +138,13 @@ impl BackupInfo {
     /// That of a vault of `vaults`. Blocks.
     pub(crate) fn of(vaults: &Vaults, stored: Stored) -> Self {
         let locked_until = vaults.retained.until(&stored.id);
+        let copy = vaults.copy_read(&stored.id);
         let pins = vaults
             .pins()
             .inspect_err(|error| log::warn!("what is pinned is not known: {error}"));
         Self {
             locked_until,
+            copy,
             ..Self::stored(stored, pins.ok().as_ref())
         }
     }
@@ -165,6 +169,7 @@ impl BackupInfo {
             damage: stored.damage,
             verified_at,
             locked_until: None,
+            copy: None,
             found,
             tested,
         }
@@ -181,6 +186,7 @@ impl BackupInfo {
             damage: None,
             verified_at: None,
             locked_until: None,
+            copy: None,
             found: Vec::new(),
             tested: None,
         }

@@ -73,6 +73,7 @@ impl Engine {
                 );
             }
             vaults.forget_all();
+            vaults.wake_second();
             site.unfinished.reload()?;
             requests.take_over(&vaults, &site)
         })

@@ -38,6 +38,7 @@ mod builder;
 mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod copying;
 mod engine;
 mod ensemble;
 mod error;
@@ -52,6 +53,8 @@ mod lock;
 mod plain;
 mod requests;
 mod site;
+#[cfg(feature = "object-store")]
+mod sweeping;
 mod upkeep;
 mod vaults;
 mod watch;

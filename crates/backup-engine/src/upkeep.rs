@@ -1,25 +1,17 @@
-//! What an engine does beside jobs: it learns what a storage did not tell before, and has swept what was left.
+//! What an engine does beside jobs: it learns what a storage did not tell before.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-#[cfg(feature = "object-store")]
-use time::OffsetDateTime;
-
 use crate::engine::Engine;
 
 /// How often a remote storage is asked without anybody asking.
 const EVERY: Duration = Duration::from_secs(20);
-/// How often what was never committed is swept.
-#[cfg(feature = "object-store")]
-const SWEPT_EVERY: time::Duration = time::Duration::DAY;
 
 impl Engine {
     /// Never ends. Threads that wait for the storage are waited for by nobody.
     pub(crate) async fn upkeep(&self) {
-        #[cfg(feature = "object-store")]
-        let mut swept: Option<OffsetDateTime> = None;
         loop {
             self.vaults.refresh();
             if !self.leads() {
@@ -33,10 +25,6 @@ impl Engine {
                     }
                 });
             }
-            #[cfg(feature = "object-store")]
-            if self.leads() && swept.is_none_or(|swept| self.now() - swept >= SWEPT_EVERY) && self.sweep() {
-                swept = Some(self.now());
-            }
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -49,26 +37,5 @@ impl Engine {
                 log::warn!("what restores left unfinished is not known: {error}");
             }
         });
-    }
-
-    /// Has swept what belongs to no vault, and says whether that was begun: not while the clock cannot be relied on to say how old it is.
-    #[cfg(feature = "object-store")]
-    fn sweep(&self) -> bool {
-        let now = self.now();
-        let Some(objects) = self.objects.clone() else {
-            return true;
-        };
-        if self.site.retention.clock.moved(now).is_some() {
-            return false;
-        }
-        thread::spawn(move || match objects.sweep(now) {
-            Ok(swept) => {
-                for name in swept {
-                    log::warn!("swept what was never finished: {name}");
-                }
-            }
-            Err(error) => log::warn!("what was never finished is swept later: {error}"),
-        });
-        true
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn of(health: &Health) -> Result<Registry, prometheus::Error> {
     of_checks(health, &gauge)?;
     of_the_ensemble(health, &gauge)?;
     of_servers(health, &gauge)?;
+    of_second_copies(health, &gauge)?;
     Ok(registry)
 }
 
@@ -195,6 +196,32 @@ fn of_servers(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done 
         )?;
     }
     Ok(())
+}
+
+fn of_second_copies(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
+    let Some(copies) = &health.second_copy else {
+        return Ok(());
+    };
+    gauge(
+        "zk_backup_secondary_lacking",
+        "Backups that have no second copy yet.",
+        approximate(copies.lacking),
+    )?;
+    gauge(
+        "zk_backup_secondary_lacking_bytes",
+        "Bytes that they take.",
+        approximate(copies.lacking_bytes),
+    )?;
+    gauge(
+        "zk_backup_secondary_oldest_lacking_seconds",
+        "How old the oldest of them is; 0 if there is none.",
+        approximate(copies.oldest.unwrap_or_default().as_secs()),
+    )?;
+    gauge(
+        "zk_backup_secondary_up",
+        "1 if all could be done the last time that second copies were looked after, else 0.",
+        flag(copies.error.is_none()),
+    )
 }
 
 fn of_backup(registry: &Registry, prefix: &str, which: &str, backup: &BackupSummary) -> Done {

@@ -27,5 +27,5 @@ pub use probe::{
 };
 pub use problem::Problem;
 pub use report::{
-    BackupOutcome, BackupSummary, Health, Leadership, Schedule, Status, Storage, ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Health, Leadership, Schedule, SecondCopy, Status, Storage, ZooKeeperHealth,
 };

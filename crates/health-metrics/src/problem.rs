@@ -34,6 +34,20 @@ pub enum Problem {
     },
     /// So many more backups are damaged than those that are named.
     MoreDamagedBackups(u64),
+    /// A backup is damaged where backups are kept, and is read from its second copy.
+    FirstCopyDamaged {
+        /// Its id.
+        id: String,
+        /// What is wrong with which of its files.
+        damage: String,
+    },
+    /// No second copies have been made for a while, for this reason.
+    NoSecondCopies {
+        /// How many backups are known to have none.
+        lacking: u64,
+        /// Why not.
+        why: String,
+    },
     /// A backup was restored for a test, and what was restored is not as in it.
     RestoreTestFailed {
         /// Its id.
@@ -79,6 +93,8 @@ impl Problem {
             | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
+            | Self::FirstCopyDamaged { .. }
+            | Self::NoSecondCopies { .. }
             | Self::RestoreTestFailed { .. }
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
@@ -96,6 +112,8 @@ impl Problem {
             | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
+            | Self::FirstCopyDamaged { .. }
+            | Self::NoSecondCopies { .. }
             | Self::RestoreTestFailed { .. }
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
@@ -120,6 +138,12 @@ impl fmt::Display for Problem {
             Self::NoGoodBackup(backups) => write!(f, "none of the {backups} backups is good"),
             Self::DamagedBackup { id, damage } => write!(f, "backup {id}: {damage}"),
             Self::MoreDamagedBackups(more) => write!(f, "{more} more backups are damaged"),
+            Self::FirstCopyDamaged { id, damage } => {
+                write!(f, "backup {id} is read from its second copy: {damage}")
+            }
+            Self::NoSecondCopies { lacking, why } => {
+                write!(f, "no second copies are made, {lacking} backups have none: {why}")
+            }
             Self::RestoreTestFailed { id, difference } => {
                 write!(
                     f,
@@ -202,6 +226,20 @@ mod tests {
                     difference: text("/a: it is not there"),
                 },
                 "backup 20261123T140000 was restored for a test, not exactly: /a: it is not there",
+            ),
+            (
+                Problem::FirstCopyDamaged {
+                    id: text("20261123T140000"),
+                    damage: text("archive.zst, frame 2: it is cut"),
+                },
+                "backup 20261123T140000 is read from its second copy: archive.zst, frame 2: it is cut",
+            ),
+            (
+                Problem::NoSecondCopies {
+                    lacking: 2,
+                    why: text("there is no such bucket"),
+                },
+                "no second copies are made, 2 backups have none: there is no such bucket",
             ),
             (
                 Problem::UnreadableJob(text("job 5f0c: its row cannot be read")),

@@ -49,6 +49,8 @@ pub struct Health {
     pub since_last_proof: Option<Duration>,
     /// Who leads, where several servers share a storage.
     pub leadership: Option<Leadership>,
+    /// Copies in a second store, where there is one.
+    pub second_copy: Option<SecondCopy>,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -74,6 +76,7 @@ impl Health {
             last_verification: None,
             since_last_proof: None,
             leadership: None,
+            second_copy: None,
             problems,
         }
     }
@@ -204,6 +207,23 @@ pub struct Leadership {
     pub term: u64,
     /// What the leader is called; `None` if there is none.
     pub leader: Option<String>,
+}
+
+/// The copies of backups in a second store. Whoever makes them builds this.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecondCopy {
+    /// Where that is, for people.
+    pub place: String,
+    /// Backups that have no copy there yet.
+    pub lacking: u64,
+    /// Bytes that they take.
+    pub lacking_bytes: u64,
+    /// How old the oldest of them is.
+    pub oldest: Option<Duration>,
+    /// Copies of evicted backups that are not removed yet.
+    pub evicted: u64,
+    /// Why not everything was done the last time.
+    pub error: Option<String>,
 }
 
 /// The schedule.

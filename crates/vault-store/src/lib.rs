@@ -37,6 +37,7 @@ mod fs;
 mod id;
 mod manifest;
 mod memory;
+mod mirrored;
 mod name;
 #[cfg(feature = "object-store")]
 mod object;
@@ -64,6 +65,7 @@ pub use fs::FsStore;
 pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome, SEALED_VERSION, Sealed};
 pub use memory::MemoryStore;
+pub use mirrored::{MirroredStore, StoredCopy};
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
 #[cfg(feature = "object-store")]
 pub use object::ObjectVaults;

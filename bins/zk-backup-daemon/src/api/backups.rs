@@ -4,7 +4,7 @@ use backup_engine::{BackupInfo, BackupState, Mode};
 use serde::Serialize;
 use vault_store::{
     AclsFrom, AsOf, Captured, Consistency, Contents, Damage, Dropped, FORMAT_VERSION, Kinds, Manifest,
-    Moving, Outcome, Skipped, TakenFrom, Tested,
+    Moving, Outcome, Skipped, StoredCopy, TakenFrom, Tested,
 };
 
 use super::{ms, rfc3339};
@@ -71,6 +71,9 @@ pub(crate) struct Backup {
     /// Until when its storage keeps it, RFC 3339, or null where that was not told; absent unless it has refused to remove it.
     #[serde(skip_serializing_if = "Option::is_none")]
     locked_until: Option<Option<String>>,
+    /// `secondary` where the second copy is read, since the first is damaged or away; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy: Option<StoredCopy>,
     /// What was found damaged then; absent if nothing was.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damage: Vec<Damage>,
@@ -116,6 +119,7 @@ impl From<BackupInfo> for Backup {
             format: FORMAT_VERSION,
             verified_at: info.verified_at.and_then(rfc3339),
             locked_until: info.locked_until.map(|until| until.and_then(rfc3339)),
+            copy: info.copy.filter(|copy| *copy == StoredCopy::Second),
             damage: info.found,
             tested_at: proved.and_then(|tested| rfc3339(tested.at)),
             tested: info.tested.clone(),

@@ -1,8 +1,8 @@
 //! `GET /health`, `/health/live` and `/health/ready`.
 
 use health_metrics::{
-    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, Storage as Stored, StorageUsage,
-    ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Problem, ProcessUsage, Schedule as Cron, SecondCopy, Storage as Stored,
+    StorageUsage, ZooKeeperHealth,
 };
 use serde::Serialize;
 
@@ -70,6 +70,9 @@ pub(crate) struct Health {
     unfinished_znodes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     damaged_vaults: Option<u64>,
+    /// Absent without a second store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secondary: Option<Secondary>,
     /// How long ago the backup was verified that was not for longest; where it never was, how old it is. Absent without backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_unverified_seconds: Option<u64>,
@@ -101,6 +104,24 @@ struct Storage {
     last: Option<Backup>,
     #[serde(rename = "lastSuccessful", skip_serializing_if = "Option::is_none")]
     last_successful: Option<Backup>,
+}
+
+/// The second copies.
+#[derive(Debug, Serialize)]
+struct Secondary {
+    #[serde(rename = "where")]
+    place: String,
+    /// Backups that have none yet, and the bytes that they take.
+    lacking: u64,
+    lacking_bytes: u64,
+    /// How old the oldest of them is; absent if all have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_seconds: Option<u64>,
+    /// Copies of evicted backups that are not removed yet.
+    evicted: u64,
+    /// Why not everything was done the last time; absent if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -221,6 +242,7 @@ impl From<health_metrics::Health> for Health {
             schedule: health.schedule.map(Schedule::from),
             unfinished_znodes: unless_zero(health.unfinished_znodes),
             damaged_vaults: unless_zero(health.damaged_backups),
+            secondary: health.second_copy.map(Secondary::from),
             oldest_unverified_seconds: health.since_oldest_verification.map(seconds),
             last_verification: health.last_verification.and_then(rfc3339),
             seconds_since_proof: health.since_last_proof.map(seconds),
@@ -239,6 +261,19 @@ impl From<Stored> for Storage {
             size: storage.bytes,
             last: storage.newest.map(Backup::from),
             last_successful: storage.newest_good.map(Backup::from),
+        }
+    }
+}
+
+impl From<SecondCopy> for Secondary {
+    fn from(copies: SecondCopy) -> Self {
+        Self {
+            place: copies.place,
+            lacking: copies.lacking,
+            lacking_bytes: copies.lacking_bytes,
+            oldest_seconds: copies.oldest.map(|oldest| oldest.as_secs()),
+            evicted: copies.evicted,
+            error: copies.error,
         }
     }
 }

@@ -31,6 +31,11 @@ pub(super) fn ha(args: &Args) -> Result<Option<Ha>, SettingsError> {
             "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true is needed";
         return Err(SettingsError(why.to_owned()));
     }
+    if given(args.secondary_directory.as_ref()).is_some() {
+        let why =
+            "HA=true: a second copy is to be where every server finds it, and so in SECONDARY_S3_BUCKET";
+        return Err(SettingsError(why.to_owned()));
+    }
     let ca = given(args.ha_ca_file.as_ref()).map(PathBuf::from);
     if let Some(file) = ca.as_ref().filter(|file| !file.is_file()) {
         return Err(SettingsError(format!(

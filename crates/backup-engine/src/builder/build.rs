@@ -22,8 +22,8 @@ use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled,
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};
 
-/// So long the storage has to tell what it knows of the clock; after that the engine begins without.
-const FIRST_CONTACT: Duration = Duration::from_secs(5);
+/// So long a storage has to tell what it knows; after that the engine begins without.
+pub(super) const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 impl EngineBuilder {
     /// Builds the engine. Jobs that a crash interrupted are failed. Where the vaults cannot be reached just now it goes on
@@ -32,10 +32,11 @@ impl EngineBuilder {
     /// # Errors
     /// [`EngineError::Storage`].
     pub fn build(mut self) -> Result<Engine, EngineError> {
+        let now = (self.clock)();
+        let second = self.mirror(now);
         if let Some(around) = self.around_vaults.take() {
             self.vaults = around(self.vaults);
         }
-        let now = (self.clock)();
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
         self.recover(&checker, now)?;
@@ -49,6 +50,7 @@ impl EngineBuilder {
             Arc::clone(&self.jobs),
             self.is_remote,
             self.leadership.clone(),
+            second,
         ));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         let ending = watch::Sender::new(false);
@@ -71,6 +73,10 @@ impl EngineBuilder {
             vaults,
             #[cfg(feature = "object-store")]
             objects: self.objects,
+            #[cfg(feature = "object-store")]
+            second_objects: self.second_objects,
+            #[cfg(feature = "object-store")]
+            sweeping: Arc::default(),
             _local_state: self.local_state,
             site,
             requests: Arc::new(Requests::new(

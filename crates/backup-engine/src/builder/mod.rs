@@ -1,6 +1,7 @@
 //! How an engine is put together.
 
 mod build;
+mod second;
 mod storage;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
 
+use self::second::Second;
 #[cfg(feature = "sqlite")]
 pub use self::storage::VAULTS_ELSEWHERE;
 use crate::clock::SystemClock;
@@ -43,6 +45,9 @@ pub struct EngineBuilder {
     place: Option<String>,
     #[cfg(feature = "object-store")]
     objects: Option<ObjectVaults>,
+    second: Option<Second>,
+    #[cfg(feature = "object-store")]
+    second_objects: Option<ObjectVaults>,
     jobs: Arc<dyn JobStore>,
     /// What holds the lock of a directory that has no vaults.
     local_state: Option<Arc<FsStore>>,
@@ -86,6 +91,9 @@ impl EngineBuilder {
             place: None,
             #[cfg(feature = "object-store")]
             objects: None,
+            second: None,
+            #[cfg(feature = "object-store")]
+            second_objects: None,
             local_state: None,
             jobs: Arc::new(MemoryJobs::new()),
             full_policy: None,

@@ -7,6 +7,8 @@ mod retention;
 mod work;
 
 use std::sync::Arc;
+#[cfg(feature = "object-store")]
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
 use health_metrics::{Health, Metrics};
@@ -35,6 +37,11 @@ pub struct Engine {
     pub(crate) vaults: Arc<Vaults>,
     #[cfg(feature = "object-store")]
     pub(crate) objects: Option<ObjectVaults>,
+    #[cfg(feature = "object-store")]
+    pub(crate) second_objects: Option<ObjectVaults>,
+    /// Held while buckets are swept.
+    #[cfg(feature = "object-store")]
+    pub(crate) sweeping: Arc<Mutex<()>>,
     /// Its lock is held as long as there is an engine.
     pub(crate) _local_state: Option<Arc<FsStore>>,
     pub(crate) site: Arc<Site>,

@@ -38,7 +38,17 @@ impl Engine {
         tokio::select! {
             () = work => {}
             () = self.upkeep() => {}
+            () = self.keep_copying() => {}
+            () = self.sweep_if_any() => {}
         }
+    }
+
+    /// Never ends.
+    async fn sweep_if_any(&self) {
+        #[cfg(feature = "object-store")]
+        self.keep_sweeping().await;
+        #[cfg(not(feature = "object-store"))]
+        std::future::pending::<()>().await;
     }
 
     /// Does jobs and serves the schedules.

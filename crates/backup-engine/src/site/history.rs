@@ -13,7 +13,7 @@ use super::noted;
 use crate::vaults::records::SNAPSHOT;
 
 /// When the history was broken off last. The store keeps it, so that every process that uses it knows.
-const BROKEN_OFF: FileName = FileName::from_static("recovered");
+pub(super) const BROKEN_OFF: FileName = FileName::from_static("recovered");
 
 /// The history that goes on.
 pub(crate) struct History {

@@ -14,7 +14,7 @@ mod unfinished;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::Manifest;
+use vault_store::{FileName, Manifest};
 
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
@@ -30,6 +30,9 @@ pub use self::recovery::Recovery;
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedule::Scheduled;
 pub(crate) use self::unfinished::UnfinishedZnodes;
+
+/// The notes that whoever takes this over needs: what was set while it ran, and when the history was broken off.
+pub(crate) const NOTES: [FileName; 2] = [policies::POLICIES, history::BROKEN_OFF];
 
 /// An ensemble that is backed up.
 pub(crate) struct Site {

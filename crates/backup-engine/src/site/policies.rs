@@ -11,7 +11,7 @@ use vault_store::{FileName, StoreError, VaultStore};
 use crate::lock::lock;
 
 /// What was set. The store keeps it, so that every process that uses it goes by it.
-const POLICIES: FileName = FileName::from_static("policies");
+pub(super) const POLICIES: FileName = FileName::from_static("policies");
 
 /// The policies by which backups are evicted.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,13 +9,14 @@ mod pins;
 pub(crate) mod records;
 mod remote;
 mod retained;
+mod second;
 mod stored;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use job_queue::JobStore;
-use vault_store::{StoreError, Tested, VaultId, VaultStore, Verification};
+use vault_store::{Damage, StoreError, StoredCopy, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{AT_ONCE, Known, all_anew};
@@ -26,7 +27,8 @@ use crate::error::parse_id;
 use crate::leadership::Leadership;
 use crate::lock::lock;
 
-pub(crate) use self::pins::Pins;
+pub(crate) use self::pins::{PINS, Pins};
+pub(crate) use self::second::SecondCopy;
 pub(crate) use self::stored::{Stored, Unreadable};
 
 /// What stands for the newest good backup wherever one is only read.
@@ -50,6 +52,8 @@ pub(crate) struct Vaults {
     /// What is known where each question of the store is a request.
     remote: Option<Arc<Remote>>,
     pub(crate) retained: Retained,
+    /// What keeps copies in another place, if there is one: it is below the store.
+    pub(crate) second: Option<Arc<SecondCopy>>,
     pub(crate) catalogs: Catalogs,
 }
 
@@ -67,6 +71,7 @@ impl Vaults {
         jobs: Arc<dyn JobStore>,
         is_remote: bool,
         leadership: Option<Arc<dyn Leadership>>,
+        second: Option<Arc<SecondCopy>>,
     ) -> Self {
         Self {
             store,
@@ -79,6 +84,7 @@ impl Vaults {
             leadership,
             remote: is_remote.then(Arc::default),
             retained: Retained::default(),
+            second,
             catalogs: Catalogs::default(),
         }
     }
@@ -93,13 +99,44 @@ impl Vaults {
 
     /// The same without waiting for a remote storage, and why it is not known better.
     pub(crate) fn all_soon(&self) -> Seen {
-        match &self.remote {
+        let (all, trouble) = match &self.remote {
             Some(remote) => remote.soon(&self.store),
             None => match self.known.all(&*self.store) {
                 Ok(all) => (all, None),
                 Err(error) => (Vec::new(), Some(error.to_string())),
             },
+        };
+        let without_first = || self.second.as_ref()?.store.trouble();
+        (all, trouble.or_else(without_first))
+    }
+
+    /// The copy from which a vault is read, where there are two stores.
+    pub(crate) fn copy_read(&self, id: &VaultId) -> Option<StoredCopy> {
+        Some(self.second.as_ref()?.store.copy_read(id))
+    }
+
+    /// How often something of a vault was read from its second copy.
+    pub(crate) fn reads_of_second(&self, id: &VaultId) -> u64 {
+        self.second
+            .as_ref()
+            .map_or(0, |second| second.store.reads_of_second(id))
+    }
+
+    /// What was found damaged of a vault is looked for anew.
+    pub(crate) fn look_at_first(&self, id: &VaultId) {
+        if let Some(second) = &self.second {
+            second.store.forget_damage(id);
         }
+    }
+
+    /// What was found damaged of a vault, and read from its second copy.
+    pub(crate) fn replaced(&self, id: &VaultId) -> Option<Vec<Damage>> {
+        self.second.as_ref()?.store.damage().remove(id)
+    }
+
+    /// Says that the second copy was read, if that was since there were so many `reads` of it.
+    pub(crate) fn read_since(&self, id: &VaultId, reads: u64) -> Option<StoredCopy> {
+        (self.reads_of_second(id) > reads).then_some(StoredCopy::Second)
     }
 
     /// The ids of all vaults, oldest first. Of a remote storage those that other processes have written or removed within the last
@@ -125,8 +162,20 @@ impl Vaults {
         }
     }
 
-    /// This process has written a vault, or something about it. Afterwards, so that nobody takes what was before for the last.
+    /// This process has written or removed a vault. Afterwards, so that nobody takes what was before for the last.
     pub(crate) fn changed(&self, id: &VaultId) {
+        self.wake_second();
+        self.look_anew(id);
+    }
+
+    /// There may be something to copy, or to remove.
+    pub(crate) fn wake_second(&self) {
+        if let Some(second) = &self.second {
+            second.wake();
+        }
+    }
+
+    fn look_anew(&self, id: &VaultId) {
         match &self.remote {
             Some(remote) => remote.changed(&*self.store, id),
             None => self.known.forget(id),
@@ -214,7 +263,7 @@ impl Vaults {
         if let Err(error) = recorded {
             log::warn!("the verification of {id} could not be recorded: {error}");
         }
-        self.changed(id);
+        self.look_anew(id);
     }
 
     /// Keeps a vault from being removed until the guard is dropped. Blocks while it is being removed.

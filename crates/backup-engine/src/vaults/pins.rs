@@ -10,7 +10,7 @@ use crate::EngineError;
 use crate::lock::lock;
 
 /// One note for all, so that every process that uses the store knows.
-const PINS: FileName = FileName::from_static("pins");
+pub(crate) const PINS: FileName = FileName::from_static("pins");
 /// So often a change is made again that another process has overwritten.
 const TRIES: usize = 5;
 
@@ -47,7 +47,9 @@ impl Vaults {
     /// Pins a vault that is there, or takes its pin away. No policy evicts a pinned one once this has returned. Blocks.
     pub(crate) fn pin(&self, id: &VaultId, pinned: bool) -> Result<(), EngineError> {
         let _one_at_a_time = lock(&self.pinning);
-        self.change_pins(id, Some(pinned))
+        self.change_pins(id, Some(pinned))?;
+        self.wake_second();
+        Ok(())
     }
 
     /// Forgets what was said of the pin of a vault, before another one has its id. Blocks.
@@ -66,8 +68,10 @@ impl Vaults {
         }
         for _ in 0..TRIES {
             let mut pins = read(&*self.store)?;
-            // What is gone needs no pin, and its id may come again.
-            pins.0.retain(|known, _| there.contains(known));
+            // What is gone needs no pin, and its id may come again; what is away may come back.
+            if self.second.as_ref().is_none_or(|second| second.store.lists_all()) {
+                pins.0.retain(|known, _| there.contains(known));
+            }
             match pinned {
                 Some(pinned) => pins.0.insert(id.clone(), pinned),
                 None => pins.0.remove(id),

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use vault_store::{Consistency, Contents, Damage, Tested, VaultId, Zxid};
+use vault_store::{Consistency, Contents, Damage, StoredCopy, Tested, VaultId, Zxid};
 use zk_snapshot::restore::{Failure, RestoreReport};
 use zk_snapshot::tree::ZnodePath;
 
 use crate::kind::JobKind;
 use crate::requests::Strategy;
+
+/// What a log says of a backup whose second copy was read.
+pub(super) const SECOND_READ: &str = "the second copy was read where the first is damaged or away";
 
 /// What came of a job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -52,6 +55,9 @@ pub struct DamagedVault {
     pub restorable: bool,
     /// What is damaged, by file and frame.
     pub damage: Vec<Damage>,
+    /// The copy that has taken its place and is sound; `None` where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<StoredCopy>,
 }
 
 /// What came of a restore for a test.
@@ -71,6 +77,9 @@ pub struct RestoreTestResult {
     pub counters_left: u64,
     /// What could not be written.
     pub failures: Vec<Failure>,
+    /// The other copy, where the one that is usually read could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<StoredCopy>,
 }
 
 /// What came of a restore.
@@ -102,6 +111,9 @@ pub struct RestoredFrom {
     pub consistency: Option<Consistency>,
     /// Whether it lacks something.
     pub partial: bool,
+    /// The other copy, where the one that is usually read could not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<StoredCopy>,
 }
 
 /// Where files are placed, and what people have to do with them.
@@ -170,6 +182,7 @@ mod tests {
         let source = Some(RestoredFrom {
             consistency: None,
             partial: true,
+            copy: Some(StoredCopy::Second),
         });
         let planned = RestoredFiles {
             strategy: Strategy::Files,

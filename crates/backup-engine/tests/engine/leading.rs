@@ -9,7 +9,7 @@ use backup_engine::{BackupRequest, EngineError, JobState, Leadership, RestoreReq
 use job_queue::{JobStore, Note};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use vault_store::{VaultCall, VaultFault, VaultStore};
+use vault_store::{Manifest, MemoryStore, Mode, Outcome, VaultCall, VaultFault, VaultId, VaultStore};
 use zk_snapshot::restore::{NotPermitted, Permit};
 
 use super::support::{HOUR, Nothing, Running, World, job};
@@ -80,12 +80,15 @@ struct Group {
     world: World,
     chair: Arc<Chair>,
     term: AtomicU64,
+    /// Second copies, which all of them know.
+    copies: MemoryStore,
     seats: Vec<(Arc<Seat>, Running, JoinHandle<()>)>,
 }
 
 impl Group {
     fn of(count: usize) -> Self {
         let (world, chair) = (World::new(), Arc::new(Chair(AtomicUsize::new(NOBODY))));
+        let copies = MemoryStore::new();
         let seats = (0..count).map(|number| {
             let seat = Arc::new(Seat {
                 number,
@@ -98,6 +101,7 @@ impl Group {
                     .renewal(Duration::from_millis(20), Duration::from_secs(60))
                     .schedule("0 * * * *".parse().unwrap())
                     .full_policy(Arc::new(Nothing))
+                    .second_copy(Arc::new(copies.clone()), "another place")
                     .leadership(Arc::clone(&seat) as Arc<dyn Leadership>)
             });
             let engine = running.engine.clone();
@@ -109,6 +113,7 @@ impl Group {
             world,
             chair,
             term: AtomicU64::new(0),
+            copies,
             seats,
         }
     }
@@ -301,4 +306,25 @@ async fn whoever_leads_no_accepted_job_is_lost_and_no_backup_is_made_twice() {
             assert!(described.is_valid(), "seed {seed}: {described:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_one_that_leads_makes_second_copies() {
+    let group = Group::of(2);
+    let at = VaultId::from_time(group.world.now()).unwrap();
+    let stage = group.world.vaults.stage(&at).unwrap();
+    let failed = Outcome::Failed {
+        reason: "nothing is in it".to_owned(),
+    };
+    stage
+        .commit(&Manifest::new(&at, Mode::Hierarchical, at.time(), failed))
+        .unwrap();
+    for number in [0, 1] {
+        group.engine(number).copy_vaults().await.unwrap();
+    }
+    assert_eq!(group.copies.ids().unwrap(), []);
+    group.lead(1, Duration::ZERO).await;
+    group.engine(0).copy_vaults().await.unwrap();
+    group.engine(1).copy_vaults().await.unwrap();
+    assert_eq!(group.copies.ids().unwrap(), [at]);
 }

@@ -15,6 +15,7 @@ mod queue;
 mod remote;
 mod restore_tests;
 mod retention;
+mod second;
 mod standing;
 mod stopped;
 mod support;

@@ -1,5 +1,6 @@
 //! Vaults in an object store.
 
+mod conditions;
 mod known;
 #[cfg(feature = "s3")]
 mod links;
@@ -71,6 +72,15 @@ impl ObjectVaults {
     /// [`StoreError::Failed`], which names a bucket that is not there, credentials that are refused, and a clock that is off.
     pub fn check(&self) -> Result<(), StoreError> {
         self.place.first_of_manifests()
+    }
+
+    /// Which condition of a write the place ignores, as HTTP calls it: `If-None-Match`, without which a commit may overwrite another's, or, where something
+    /// is `replacing` objects, as jobs and leases do, `If-Match`. `None` if it knows them. An object `probe` is written and removed for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`], also where nothing may be written.
+    pub fn ignored_condition(&self, replacing: bool) -> Result<Option<&'static str>, StoreError> {
+        conditions::ignored(&self.place, replacing)
     }
 
     /// Removes what belongs to no vault and is older than a day, and says what: what was left by processes that ended, also on other machines, and

@@ -132,6 +132,11 @@ impl Place {
         self.below("notes").join(name.as_str())
     }
 
+    /// An object that is written to see what the place refuses.
+    pub(super) fn probe(&self) -> Path {
+        self.below("probe")
+    }
+
     /// Below which the files of all stages are.
     pub(super) fn stages(&self) -> Path {
         self.below("vaults")

@@ -43,7 +43,8 @@ pub use catalog::{Catalog, Children, Entry};
 pub use codec::{ArchiveFile, ArchiveWriter, Frame};
 pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
 pub use index::{IndexFile, IndexWriter, IndexedArchive, Place};
-pub use order::{Misplaced, TreeOrder};pub use record::{Outline, Record, Role};
+pub use order::{Misplaced, TreeOrder};
+pub use record::{Outline, Record, Role};
 
 use crate::tree::ZnodePath;
 

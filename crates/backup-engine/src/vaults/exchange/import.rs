@@ -82,6 +82,7 @@ pub(crate) fn import(
     }
     let sound = Verification::new(now, Vec::new());
     vaults.record_verification(id, &sound);
+    vaults.wake_second();
     Ok(manifest.id)
 }
 

@@ -10,12 +10,12 @@ mod sound;
 
 use std::sync::Arc;
 
-use vault_store::{VaultId, VaultStore};
+use vault_store::VaultId;
 
 pub(super) use self::sound::open_sound;
 use super::context::JobContext;
 use super::failure::Failure;
-use super::result::{JobResult, RestoreResult, RestoredFrom};
+use super::result::{JobResult, RestoreResult, RestoredFrom, SECOND_READ};
 use crate::kind;
 use crate::requests::{RestorePayload, Strategy};
 use crate::site::Site;
@@ -27,12 +27,16 @@ pub(super) async fn run(
     site: &Arc<Site>,
     context: &JobContext,
 ) -> Result<JobResult, Failure> {
+    let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
     let done = bring_back(vaults, site, context).await;
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
-    let (store, vault) = (Arc::clone(&vaults.store), kind::vault(&context.job).to_owned());
-    let source = tokio::task::spawn_blocking(move || source(&*store, &vault)).await?;
+    let (kept, vault) = (Arc::clone(vaults), kind::vault(&context.job).to_owned());
+    let source = tokio::task::spawn_blocking(move || source(&kept, &vault, reads)).await?;
+    if source.is_some_and(|source| source.copy.is_some()) {
+        context.log.info(SECOND_READ);
+    }
     match done {
         Ok(done) => Ok(restored(done, source)),
         Err(failure) => {
@@ -52,9 +56,11 @@ fn restored(done: RestoreResult, source: Option<RestoredFrom>) -> JobResult {
     JobResult::Restore(Box::new(RestoreResult { source, ..done }))
 }
 
-fn source(store: &dyn VaultStore, vault: &str) -> Option<RestoredFrom> {
-    let manifest = store.manifest(&vault.parse().ok()?).ok()?;
+fn source(vaults: &Vaults, vault: &str, reads: u64) -> Option<RestoredFrom> {
+    let id = vault.parse().ok()?;
+    let manifest = vaults.store.manifest(&id).ok()?;
     Some(RestoredFrom {
+        copy: vaults.read_since(&id, reads),
         consistency: manifest.consistency(),
         partial: manifest.is_partial(),
     })

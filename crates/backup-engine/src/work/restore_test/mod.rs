@@ -18,7 +18,7 @@ use self::scratch::{Scratch, sweep};
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
 use super::restore::open_sound;
-use super::result::{JobResult, RestoreTestResult};
+use super::result::{JobResult, RestoreTestResult, SECOND_READ};
 use super::stop::Stop;
 use crate::ensemble::{Client, MemoryEnsemble};
 use crate::requests::RestoreTestPayload;
@@ -80,6 +80,7 @@ async fn prove(
     let (kept, vault) = (Arc::clone(vaults), id.clone());
     let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     let begun = context.now();
+    let reads = vaults.reads_of_second(&id);
     context.progress.phase("verifying");
     let (kept, vault, asked) = (Arc::clone(vaults), id.clone(), Arc::clone(stop));
     let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun, &|| asked.check()));
@@ -102,7 +103,7 @@ async fn prove(
             test.in_memory(&id, tests.memory).await?
         }
     };
-    record(vaults, context, &id, (begun, payload.by), proof).await
+    record(vaults, context, &id, (begun, payload.by), (proof, reads)).await
 }
 
 /// Keeps with the vault what was found, and tells it. A test has a begin, and somebody who asked for it.
@@ -111,7 +112,7 @@ async fn record(
     context: &JobContext,
     id: &VaultId,
     (begun, by): (OffsetDateTime, String),
-    proof: Proof,
+    (proof, reads): (Proof, u64),
 ) -> Result<JobResult, Failure> {
     let (difference, now) = (proof.difference(), context.now());
     let Proof {
@@ -136,6 +137,10 @@ async fn record(
         "{} znodes were restored to {} and compared, {} differ",
         tested.znodes, tested.place, compared.differing
     ));
+    let copy = vaults.read_since(&id, reads);
+    if copy.is_some() {
+        context.log.info(SECOND_READ);
+    }
     let result = JobResult::RestoreTest(Box::new(RestoreTestResult {
         tested,
         differing: compared.differing,
@@ -143,6 +148,7 @@ async fn record(
         gone_by_themselves: compared.gone_by_themselves,
         counters_left: report.counters_left,
         failures: report.failures,
+        copy,
     }));
     let cause = match difference {
         None => removed.err(),

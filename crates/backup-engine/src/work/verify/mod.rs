@@ -6,7 +6,7 @@ mod thorough;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::{VaultId, Verification};
+use vault_store::{StoredCopy, VaultId, Verification};
 
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
@@ -81,8 +81,11 @@ fn told(done: &VerifyResult) -> Option<String> {
         1 => String::new(),
         many => format!("; and {} more are", many - 1),
     };
+    let copy = vault
+        .copy
+        .map_or("", |_| "; its second copy is sound, and is read instead");
     Some(format!(
-        "backup {} is damaged: {}{place}: {}{more}",
+        "backup {} is damaged: {}{place}: {}{copy}{more}",
         vault.id, damage.file, damage.what
     ))
 }
@@ -149,6 +152,7 @@ impl Run {
             stopped = self.stop.check().err();
             stopped.is_none()
         };
+        self.vaults.look_at_first(id);
         let found = thorough(&*self.vaults.store, id, now, &mut go_on);
         self.done.bytes += bytes;
         metrics.verified(bytes);
@@ -164,20 +168,25 @@ impl Run {
                     .map_or(String::new(), |frame| format!(", frame {frame}"));
                 log.error(&format!("backup {id}: {}{place}: {}", damage.file, damage.what));
             }
-            self.done.note(id, &found);
+            self.done.note(id, &found, None);
+        } else if let Some(replaced) = self.vaults.replaced(id) {
+            log.error(&format!("backup {id} is damaged, and its second copy is sound"));
+            let found = Verification::new(now, replaced);
+            self.done.note(id, &found, Some(StoredCopy::Second));
         }
         Ok(())
     }
 }
 
 impl VerifyResult {
-    fn note(&mut self, id: &VaultId, found: &Verification) {
+    fn note(&mut self, id: &VaultId, found: &Verification, copy: Option<StoredCopy>) {
         self.damaged_vaults += 1;
         if self.damaged.len() < SHOWN {
             self.damaged.push(DamagedVault {
                 id: id.clone(),
-                restorable: records::spoiling(found).is_none(),
+                restorable: copy.is_some() || records::spoiling(found).is_none(),
                 damage: found.damage.iter().take(SHOWN).cloned().collect(),
+                copy,
             });
         }
     }

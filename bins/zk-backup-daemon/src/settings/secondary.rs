@@ -1,0 +1,150 @@
+//! Where second copies of backups go.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use vault_store::S3Config;
+
+use super::s3::Said;
+use super::values::{SettingsError, given};
+use crate::Args;
+
+/// Where second copies of backups go.
+#[derive(Debug, Clone)]
+pub enum Secondary {
+    /// A directory, which is made if it is missing.
+    Directory(PathBuf),
+    /// A bucket.
+    Bucket(Box<S3Config>),
+}
+
+/// What `SECONDARY_DIRECTORY` or `SECONDARY_S3_BUCKET` asks for. `first` is where backups are kept: in `storage`, if in no bucket.
+pub(super) fn secondary(
+    args: &Args,
+    (storage, first): (&Path, Option<&S3Config>),
+    secrets: Option<&Path>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Secondary>, SettingsError> {
+    let said = Said {
+        name: "SECONDARY_S3",
+        url: args.secondary_s3_url.as_ref(),
+        bucket: args.secondary_s3_bucket.as_ref(),
+        region: args.secondary_s3_region.as_ref(),
+        prefix: args.secondary_s3_prefix.as_ref(),
+        ssl_verify: args.secondary_s3_ssl_verify.as_ref(),
+        certs_path: args.secondary_s3_certs_path.as_ref(),
+    };
+    let bucket = said.read(secrets, environment)?;
+    let refused = |why: String| Err(SettingsError(why));
+    let more = [
+        said.url,
+        said.region,
+        said.prefix,
+        said.ssl_verify,
+        said.certs_path,
+    ];
+    if bucket.is_none() && more.into_iter().any(|value| given(value).is_some()) {
+        return refused("SECONDARY_S3_BUCKET: it is needed with the other SECONDARY_S3_ settings".to_owned());
+    }
+    match (given(args.secondary_directory.as_ref()), bucket) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => {
+            refused("SECONDARY_DIRECTORY and SECONDARY_S3_BUCKET: there is one second copy".to_owned())
+        }
+        (None, Some(bucket)) if first.is_some_and(|first| is_same(first, &bucket)) => {
+            refused("SECONDARY_S3_BUCKET: backups are kept there already, with the same prefix".to_owned())
+        }
+        (None, Some(bucket)) => Ok(Some(Secondary::Bucket(Box::new(bucket)))),
+        (Some(directory), None) => {
+            let directory = PathBuf::from(directory);
+            let [a, b] = [directory.as_path(), storage].map(absolute);
+            match a.starts_with(&b) || b.starts_with(&a) {
+                true => refused(format!(
+                    "SECONDARY_DIRECTORY={}: it must be apart from STORAGE, on another disk",
+                    directory.display()
+                )),
+                false => Ok(Some(Secondary::Directory(directory))),
+            }
+        }
+    }
+}
+
+fn is_same(first: &S3Config, second: &S3Config) -> bool {
+    let place = |of: &S3Config| (of.url.clone(), of.bucket.clone(), of.prefix.clone());
+    place(first) == place(second)
+}
+
+/// Without links, as far as it is there.
+fn absolute(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = whole.ancestors().find_map(|part| {
+        let rest = whole.strip_prefix(part).ok()?;
+        Some(part.canonicalize().ok()?.join(rest))
+    });
+    real.unwrap_or(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(change: impl FnOnce(&mut Args)) -> Result<Option<Secondary>, String> {
+        let mut args = Args::default();
+        change(&mut args);
+        let mut first = S3Config::new("backups");
+        first.prefix = "prod".to_owned();
+        let read = secondary(&args, (Path::new("/storage"), Some(&first)), None, |_| None);
+        read.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_second_copy_is_in_one_place_apart_from_the_first() {
+        assert!(asked(|_| {}).unwrap().is_none());
+        let directory = asked(|args| args.secondary_directory = Some("/other".to_owned()));
+        assert!(matches!(directory, Ok(Some(Secondary::Directory(_)))));
+        let bucket = |args: &mut Args| args.secondary_s3_bucket = Some("backups".to_owned());
+        let Ok(Some(Secondary::Bucket(read))) = asked(bucket) else {
+            panic!("it is another prefix");
+        };
+        assert_eq!(read.prefix, "");
+        let refused = [
+            (
+                asked(|args| args.secondary_directory = Some("/storage/copies".to_owned())),
+                "apart from STORAGE",
+            ),
+            (
+                asked(|args| args.secondary_directory = Some("/".to_owned())),
+                "apart from STORAGE",
+            ),
+            (
+                asked(|args| args.secondary_s3_prefix = Some("copies".to_owned())),
+                "SECONDARY_S3_BUCKET: ",
+            ),
+            (
+                asked(|args| {
+                    bucket(args);
+                    args.secondary_directory = Some("/other".to_owned());
+                }),
+                "one second copy",
+            ),
+            (
+                asked(|args| {
+                    bucket(args);
+                    args.secondary_s3_prefix = Some("/prod/".to_owned());
+                }),
+                "kept there already",
+            ),
+            (
+                asked(|args| {
+                    bucket(args);
+                    args.secondary_s3_url = Some("minio:9000/backups".to_owned());
+                }),
+                "SECONDARY_S3_URL: ",
+            ),
+        ];
+        for (refused, why) in refused {
+            let said = refused.unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+}

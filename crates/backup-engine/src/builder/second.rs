@@ -1,0 +1,69 @@
+//! Where second copies of vaults go.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+#[cfg(feature = "object-store")]
+use vault_store::ObjectVaults;
+use vault_store::{MirroredStore, VaultStore};
+
+use super::EngineBuilder;
+use super::build::FIRST_CONTACT;
+use crate::blocking::within;
+use crate::site;
+use crate::vaults::{self, SecondCopy};
+
+/// Where copies go.
+pub(super) struct Second {
+    store: Arc<dyn VaultStore>,
+    place: String,
+    is_remote: bool,
+}
+
+impl EngineBuilder {
+    /// Copies every vault to a second store, which `place` names for people, beside everything else: no backup and no restore waits for it, and what is
+    /// lacking is found anew at each start. What cannot be read where vaults are kept is read there; what is evicted is removed there later, and
+    /// nothing else is. `vault_store::MirroredStore` tells the rules. No two engines may have one second store, unless they share everything.
+    pub fn second_copy(mut self, store: Arc<dyn VaultStore>, place: impl Into<String>) -> Self {
+        let (place, is_remote) = (place.into(), false);
+        self.second = Some(Second {
+            store,
+            place,
+            is_remote,
+        });
+        self
+    }
+
+    /// The same, where the second store is an object store: it is asked for as little as that of [`objects`](Self::objects), and swept likewise.
+    #[cfg(feature = "object-store")]
+    pub fn second_objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
+        let (place, is_remote) = (place.into(), true);
+        self.second = Some(Second {
+            store: Arc::new(objects.clone()),
+            place,
+            is_remote,
+        });
+        self.second_objects = Some(objects);
+        self
+    }
+
+    /// Puts the two stores together, if there is a second one, and learns what that has.
+    pub(super) fn mirror(&mut self, now: OffsetDateTime) -> Option<Arc<SecondCopy>> {
+        let Second {
+            store,
+            place,
+            is_remote,
+        } = self.second.take()?;
+        let notes = site::NOTES.into_iter().chain([vaults::PINS]);
+        let store = MirroredStore::new(Arc::clone(&self.vaults), store, notes);
+        self.vaults = Arc::new(store.clone());
+        self.is_remote |= is_remote;
+        let learning = store.clone();
+        match within(FIRST_CONTACT, move || learning.refresh()) {
+            Some(Err(error)) => log::warn!("where second copies are cannot be reached: {error}"),
+            Some(Ok(())) => {}
+            None => log::warn!("where second copies are has not answered for {FIRST_CONTACT:?}"),
+        }
+        Some(Arc::new(SecondCopy::new(store, place, now)))
+    }
+}

@@ -1,0 +1,119 @@
+//! The second copies of vaults: made beside everything else, one at a time.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use job_queue::Clock;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use vault_store::{MirroredStore, StoreError, VaultId};
+
+use crate::lock::lock;
+
+/// What has not come on for so long needs somebody.
+const LATE: Duration = Duration::from_mins(10);
+
+/// What copies vaults to a second store, and how that goes.
+pub(crate) struct SecondCopy {
+    pub(crate) store: MirroredStore,
+    /// Where the second store is, for people.
+    pub(crate) place: String,
+    state: Mutex<State>,
+    /// Held while vaults are copied.
+    copying: Mutex<()>,
+    wake: Notify,
+}
+
+struct State {
+    /// Why not all was done the last time.
+    error: Option<String>,
+    /// When something was copied last, or all was done.
+    well_at: OffsetDateTime,
+}
+
+impl SecondCopy {
+    pub(crate) fn new(store: MirroredStore, place: String, now: OffsetDateTime) -> Self {
+        Self {
+            store,
+            place,
+            state: Mutex::new(State {
+                error: None,
+                well_at: now,
+            }),
+            copying: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    /// There may be something to copy, or to remove.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Ends when there may be.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// What kept the last pass from doing all, and whether that has lasted for so long that it needs somebody.
+    pub(crate) fn trouble(&self, now: OffsetDateTime) -> Option<(String, bool)> {
+        let state = lock(&self.state);
+        let is_late = now - state.well_at > LATE;
+        state.error.clone().map(|error| (error, is_late))
+    }
+
+    /// Learns what the second store has, and, as long as `may` says so, removes what was evicted and copies what is lacking, the newest first.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// The first thing that could not be done; what could be, was.
+    pub(crate) fn pass(&self, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        let _one_at_a_time = lock(&self.copying);
+        let done = self.try_pass(clock, may);
+        let mut state = lock(&self.state);
+        state.error = done.as_ref().err().map(ToString::to_string);
+        if done.is_ok() {
+            state.well_at = clock();
+        }
+        done
+    }
+
+    fn try_pass(&self, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        self.store.refresh()?;
+        if !may() {
+            return Ok(());
+        }
+        let mut done = self.store.copy_notes();
+        done = done.and(self.store.remove_evicted(clock()));
+        for id in self.store.lacking()?.into_iter().rev() {
+            if !may() {
+                break;
+            }
+            match self.copy(&id, clock, may) {
+                Ok(()) => {}
+                // So would all others be.
+                Err(error @ StoreError::Failed { .. }) => return done.and(Err(error)),
+                Err(error) => {
+                    log::error!("backup {id} is not copied: {error}");
+                    done = done.and(Err(error));
+                }
+            }
+        }
+        done
+    }
+
+    fn copy(&self, id: &VaultId, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
+        let mut bytes = 0;
+        let mut go_on = |copied| {
+            if copied > 0 {
+                bytes += copied;
+                lock(&self.state).well_at = clock();
+            }
+            may()
+        };
+        if self.store.copy(id, &mut go_on)? {
+            log::info!("backup {id} has its second copy, {bytes} bytes");
+        }
+        Ok(())
+    }
+}

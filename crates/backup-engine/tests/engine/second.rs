@@ -1,0 +1,329 @@
+//! Second copies: when they are made, what is read from them, and what becomes of them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backup_engine::{
+    CompareWith, Engine, JobInfo, JobResult, JobState, Page, RestoreTestPlace, RestoreTestRequest, Share,
+    VerifyRequest,
+};
+use health_metrics::{Problem, SecondCopy, Status};
+use vault_store::{
+    FaultyVaults, FileName, MemoryStore, StoredCopy, VaultCall, VaultFault, VaultId, VaultRead, VaultStore,
+};
+use zk_snapshot::tree::{Acl, ZnodePath};
+
+use super::support::{DAY, Running, World, described, done, full, goes_on, restored};
+
+const ARCHIVE: FileName = FileName::from_static("archive.zst");
+
+/// A world with a second place, and what is between that and an engine.
+struct Twice {
+    world: World,
+    copies: MemoryStore,
+}
+
+impl Twice {
+    fn new() -> Self {
+        Self {
+            world: World::new(),
+            copies: MemoryStore::new(),
+        }
+    }
+
+    fn start(&self) -> (Running, FaultyVaults) {
+        let faulty = FaultyVaults::new(Arc::new(self.copies.clone()));
+        let second = Arc::new(faulty.clone());
+        let running = self
+            .world
+            .start_with(|builder| builder.second_copy(second, "another place"));
+        (running, faulty)
+    }
+
+    /// The same with nothing in the first place.
+    fn burnt(self) -> Self {
+        let mut world = self.world;
+        world.vaults = MemoryStore::new();
+        world.jobs = Arc::default();
+        Self {
+            world,
+            copies: self.copies,
+        }
+    }
+}
+
+fn id(text: &str) -> VaultId {
+    text.parse().unwrap()
+}
+
+fn all(open: &dyn VaultRead) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(open.size()).unwrap()];
+    let count = open.read_at(0, &mut bytes).unwrap();
+    bytes.truncate(count);
+    bytes
+}
+
+/// Changes a byte in the middle of the archive.
+fn damage(store: &MemoryStore, vault: &str) {
+    let vault = id(vault);
+    let manifest = store.manifest(&vault).unwrap();
+    let files: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| (file.name.clone(), all(&*store.open(&vault, &file.name).unwrap())))
+        .collect();
+    store.remove(&vault).unwrap();
+    let mut stage = store.stage(&vault).unwrap();
+    for (name, mut bytes) in files {
+        if name == ARCHIVE {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        }
+        stage.put(&name, &bytes).unwrap();
+    }
+    stage.commit(&manifest).unwrap();
+}
+
+async fn copies(engine: &Engine) -> SecondCopy {
+    engine.health().await.second_copy.unwrap()
+}
+
+fn copy_of(job: &JobInfo) -> Option<StoredCopy> {
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    match job.outcome().unwrap() {
+        JobResult::Restore(done) => done.source.unwrap().copy,
+        JobResult::RestoreTest(done) => done.copy,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_backup_lacks_its_copy_until_it_has_one_and_nobody_waits_for_that() {
+    let twice = Twice::new();
+    let (Running { engine, .. }, faulty) = twice.start();
+    faulty.cut();
+    let first = full(&engine).await;
+    twice.world.pass(Duration::from_secs(300));
+    let second = full(&engine).await;
+    assert!(engine.copy_vaults().await.is_err());
+    let told = copies(&engine).await;
+    assert_eq!((told.lacking, &*told.place), (2, "another place"));
+    assert!(told.lacking_bytes > 0 && told.error.is_some());
+    assert_eq!(told.oldest, Some(Duration::from_secs(300)));
+    assert_eq!(engine.health().await.status(), Status::Up, "it may pass");
+    twice.world.pass(Duration::from_secs(301));
+    let health = engine.health().await;
+    let told = |problem: &Problem| matches!(problem, Problem::NoSecondCopies { lacking: 2, .. });
+    assert!(health.problems.iter().any(told), "{:?}", health.problems);
+    assert_eq!(health.hindrances().count(), 0);
+    let metrics = engine.metrics().await.unwrap();
+    for line in [
+        "zk_backup_secondary_lacking 2",
+        "zk_backup_secondary_oldest_lacking_seconds 601",
+        "zk_backup_secondary_up 0",
+    ] {
+        assert!(metrics.lines().any(|known| known == line), "{line}: {metrics}");
+    }
+    assert_eq!(restored(&engine, &first).await.status, JobState::Successful);
+    drop(engine);
+
+    // What is lacking is found anew by the next process.
+    let (Running { engine, .. }, _) = twice.start();
+    engine.copy_vaults().await.unwrap();
+    let told = copies(&engine).await;
+    assert_eq!((told.lacking, told.oldest, told.error), (0, None, None));
+    assert_eq!(twice.copies.ids().unwrap(), [id(&first), id(&second)]);
+    assert_eq!(engine.health().await.status(), Status::Up);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_runs_copies_at_the_start_and_after_each_change() {
+    let twice = Twice::new();
+    let (Running { engine, .. }, _) = twice.start();
+    let before = full(&engine).await;
+    drop(engine);
+    let (Running { engine, .. }, _) = twice.start();
+    let until = async |expected: &[&str]| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let expected: Vec<_> = expected.iter().map(|text| id(text)).collect();
+        while twice.copies.ids().unwrap() != expected {
+            assert!(Instant::now() < deadline, "{:?}", twice.copies.ids());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let story = async {
+        until(&[&before]).await;
+        let after = engine.backup(Default::default()).await.unwrap();
+        engine.wait(&after).await.unwrap();
+        until(&[&before, &after]).await;
+        engine.evict_one(&before).await.unwrap();
+        until(&[&after]).await;
+    };
+    tokio::select! {
+        () = engine.run(std::future::pending()) => {}
+        () = story => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_first_copy_is_damaged_the_second_is_read_and_told() {
+    let twice = Twice::new();
+    let world = &twice.world;
+    let (Running { engine, .. }, _) = twice.start();
+    let backup = full(&engine).await;
+    engine.copy_vaults().await.unwrap();
+    assert_eq!(copy_of(&restored(&engine, &backup).await), None);
+    assert_eq!(described(&engine, &backup).await.copy, Some(StoredCopy::First));
+    drop(engine);
+    damage(&world.vaults, &backup);
+
+    let (Running { engine, .. }, _) = twice.start();
+    let page = Page { offset: 0, limit: 10 };
+    let root = ZnodePath::parse("/").unwrap();
+    let listed = engine.znodes(&backup, root, page).await.unwrap();
+    assert_eq!(listed.total, 2);
+    let same = engine.compare(&backup, CompareWith::Live, page).await.unwrap();
+    assert_eq!((same.added, same.removed, same.data_changed), (0, 0, 0));
+    let mut zip = Vec::new();
+    engine.export(&backup).await.unwrap().write_zip(&mut zip).unwrap();
+
+    let there = world.znodes();
+    world.tree.put("/a", b"changed", Acl::open()).unwrap();
+    let job = restored(&engine, &backup).await;
+    assert_eq!(copy_of(&job), Some(StoredCopy::Second));
+    assert_eq!(world.znodes(), there);
+    let test = RestoreTestRequest {
+        vault: backup.clone(),
+        place: Some(RestoreTestPlace::Memory),
+        by: "a test".to_owned(),
+    };
+    let task = engine.restore_test(test).await.unwrap();
+    assert_eq!(copy_of(&done(&engine, &task).await), Some(StoredCopy::Second));
+    let info = described(&engine, &backup).await;
+    assert!(
+        info.is_valid() && info.copy == Some(StoredCopy::Second),
+        "{info:?}"
+    );
+
+    // A verification looks at the first again, and names what is wrong with it.
+    let verification = VerifyRequest {
+        vault: Some(backup.clone()),
+        share: Share::ALL,
+    };
+    let task = engine.verify(verification).await.unwrap();
+    let job = done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Failed);
+    let Ok(JobResult::Verify(found)) = job.outcome() else {
+        panic!("{job:?}")
+    };
+    let [vault] = &found.damaged[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!((vault.copy, vault.restorable), (Some(StoredCopy::Second), true));
+    assert_eq!(vault.damage[0].file, "archive.zst");
+    assert!(described(&engine, &backup).await.is_valid());
+    let health = engine.health().await;
+    let told = |problem: &Problem| matches!(problem, Problem::FirstCopyDamaged { id, .. } if *id == backup);
+    assert!(health.problems.iter().any(told), "{:?}", health.problems);
+
+    // As does an archive that was written out: another engine takes it.
+    let other = World::new();
+    other.pass(DAY);
+    let other = other.start().engine;
+    other.import(std::io::Cursor::new(zip), any()).await.unwrap();
+    damage(&twice.copies, &backup);
+    let job = restored(&engine, &backup).await;
+    assert_eq!(job.status, JobState::Failed, "both are damaged");
+}
+
+fn any() -> backup_engine::ImportOptions {
+    backup_engine::ImportOptions {
+        granular: None,
+        named: None,
+        overwrite: false,
+        limit: u64::MAX,
+    }
+}
+
+#[tokio::test]
+async fn where_the_first_is_away_backups_are_listed_and_restored_and_none_is_evicted() {
+    let twice = Twice::new();
+    let (Running { engine, vaults, .. }, _) = twice.start();
+    let ids = [full(&engine).await, full(&engine).await];
+    engine.copy_vaults().await.unwrap();
+    twice.world.pass(DAY * 2);
+    vaults.cut();
+    assert_eq!(engine.list().await.unwrap(), ids);
+    assert_eq!(
+        copy_of(&restored(&engine, &ids[0]).await),
+        Some(StoredCopy::Second)
+    );
+    let health = engine.health().await;
+    let told = |problem: &Problem| matches!(problem, Problem::StorageUnreadable(_));
+    assert!(health.hindrances().any(told), "{:?}", health.problems);
+    assert!(engine.evict(false).await.is_err());
+    assert!(engine.evict_one(&ids[0]).await.is_err());
+    assert!(engine.copy_vaults().await.is_err());
+    assert_eq!(twice.copies.ids().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn what_burnt_is_listed_restored_and_evicted_by_its_copies_and_stays_pinned() {
+    let twice = Twice::new();
+    let (Running { engine, .. }, _) = twice.start();
+    let (pinned, other) = (full(&engine).await, full(&engine).await);
+    engine.pin(&pinned, true).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    let there = twice.world.znodes();
+    drop(engine);
+    let twice = twice.burnt();
+    twice
+        .world
+        .tree
+        .put("/a", b"after the fire", Acl::open())
+        .unwrap();
+
+    let (Running { engine, .. }, _) = twice.start();
+    assert_eq!(engine.list().await.unwrap(), [pinned.clone(), other.clone()]);
+    for id in [&pinned, &other] {
+        let info = described(&engine, id).await;
+        assert!(
+            info.is_valid() && info.copy == Some(StoredCopy::Second),
+            "{info:?}"
+        );
+    }
+    assert_eq!(
+        copy_of(&restored(&engine, &other).await),
+        Some(StoredCopy::Second)
+    );
+    assert_eq!(twice.world.znodes(), there);
+    twice.world.pass(DAY * 2);
+    let newest = goes_on(&twice.world, &engine).await;
+    engine.copy_vaults().await.unwrap();
+    // The policy keeps nothing but the newest.
+    engine.evict(false).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    let left = [id(&pinned), id(&newest)];
+    assert_eq!(twice.copies.ids().unwrap(), left);
+    assert_eq!(engine.list().await.unwrap(), [pinned, newest]);
+}
+
+#[tokio::test]
+async fn the_copy_of_what_was_evicted_goes_as_well_and_of_what_was_lost_it_stays() {
+    let twice = Twice::new();
+    let (Running { engine, .. }, faulty) = twice.start();
+    let (lost, evicted) = (full(&engine).await, full(&engine).await);
+    engine.copy_vaults().await.unwrap();
+    engine.evict_one(&evicted).await.unwrap();
+    twice.world.vaults.remove(&id(&lost)).unwrap();
+    assert_eq!(engine.list().await.unwrap(), [lost.clone()]);
+    assert_eq!(copies(&engine).await.evicted, 1);
+    faulty.plan(VaultCall::Remove, 1, VaultFault::Fail);
+    assert!(engine.copy_vaults().await.is_err());
+    drop(engine);
+    let (Running { engine, .. }, _) = twice.start();
+    assert_eq!(engine.list().await.unwrap(), [lost.clone()]);
+    engine.copy_vaults().await.unwrap();
+    assert_eq!(twice.copies.ids().unwrap(), [id(&lost)]);
+    assert_eq!(copies(&engine).await.evicted, 0);
+}

@@ -1,0 +1,138 @@
+//! Vaults that were evicted from the first store, and whose copies are to go as well.
+
+use std::collections::BTreeSet;
+use std::sync::{MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+
+use super::{MirroredStore, Shared};
+use crate::{FileName, StoreError, VaultId};
+
+/// The note in the first store of the ids whose copies are to be removed: a list in JSON.
+const EVICTED: FileName = FileName::from_static("evicted-copies");
+
+impl Shared {
+    fn evicting(&self) -> MutexGuard<'_, ()> {
+        self.evicting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the note, and takes what it says as what is so.
+    pub(super) fn read_evicted(&self) -> Result<(), StoreError> {
+        let _one_by_one = self.evicting();
+        self.noted().map(drop)
+    }
+
+    fn noted(&self) -> Result<BTreeSet<VaultId>, StoreError> {
+        let noted = match self.first.note(&EVICTED)? {
+            None => BTreeSet::new(),
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| StoreError::failed(EVICTED, false, error))?
+            }
+        };
+        self.lock().evicted.clone_from(&noted);
+        Ok(noted)
+    }
+
+    fn keep(&self, noted: &BTreeSet<VaultId>) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(noted).map_err(|error| StoreError::failed(EVICTED, false, error))?;
+        self.first.keep_note(&EVICTED, &bytes)?;
+        self.lock().evicted.clone_from(noted);
+        Ok(())
+    }
+
+    /// Removes a vault from the first store. Noted before: whatever happens next, its copy will go, and is not read any more.
+    pub(super) fn evict(&self, id: &VaultId) -> Result<(), StoreError> {
+        let _one_by_one = self.evicting();
+        let had_copy = self.has_copy(id);
+        let before = self.noted()?;
+        let mut noted = before.clone();
+        if noted.insert(id.clone()) {
+            self.keep(&noted)?;
+        }
+        match self.first.remove(id) {
+            Err(StoreError::NotFound(_)) if had_copy => Ok(()),
+            Err(error) => {
+                // Nothing was evicted. If this fails as well, its copy is found to be that of a vault that is there.
+                if noted != before
+                    && let Err(error) = self.keep(&before)
+                {
+                    log::warn!("backup {id} was not removed, and is noted as removed: {error}");
+                }
+                Err(error)
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Whether the copy of a vault that is noted is to be removed: not if the first store has the very same.
+    fn is_doomed(&self, id: &VaultId) -> Result<bool, StoreError> {
+        match self.first.manifest(id) {
+            Err(StoreError::NotFound(_)) => Ok(true),
+            Err(error) => Err(error),
+            Ok(there) => match self.second.manifest(id) {
+                Ok(copy) => Ok(copy != there),
+                Err(StoreError::NotFound(_)) => Ok(false),
+                Err(StoreError::Damaged { .. }) => Ok(true),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
+
+impl MirroredStore {
+    /// Removes from the second store what was evicted from the first. What the second keeps for now ([`StoreError::Retained`]) is no failure: it is told in
+    /// the log, and tried again when its time has come, or each hour.
+    ///
+    /// # Errors
+    /// The first failure of either store; the others were removed.
+    pub fn remove_evicted(&self, now: OffsetDateTime) -> Result<(), StoreError> {
+        let shared = &self.0;
+        let noted = {
+            let _one_by_one = shared.evicting();
+            shared.noted()?
+        };
+        shared.lock().kept.retain(|id, _| noted.contains(id));
+        let (mut gone, mut failed) = (BTreeSet::new(), None);
+        for id in noted {
+            let kept = shared.lock().kept.get(&id).copied();
+            if kept.is_some_and(|until| now < until) {
+                continue;
+            }
+            let doomed = {
+                let _not_while_it_is_evicted = shared.evicting();
+                shared.is_doomed(&id)
+            };
+            let removed = match doomed {
+                Ok(true) => shared.second.remove(&id),
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            };
+            match removed {
+                Ok(()) | Err(StoreError::NotFound(_)) => drop(gone.insert(id)),
+                Err(StoreError::Retained { until, ref why, .. }) => {
+                    if kept.is_none() {
+                        log::info!("the second copy of backup {id} is to be evicted, and is kept: {why}");
+                    }
+                    let again = until.filter(|until| *until > now);
+                    let again = again.unwrap_or(now + time::Duration::HOUR);
+                    shared.lock().kept.insert(id, again);
+                }
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if !gone.is_empty() {
+            let _one_by_one = shared.evicting();
+            let left: BTreeSet<_> = shared.noted()?.difference(&gone).cloned().collect();
+            // Copying finds it there, if it was the very same.
+            shared.lock().listed.retain(|id| !gone.contains(id));
+            shared.keep(&left)?;
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// How many copies wait to be removed.
+    #[must_use]
+    pub fn evicted(&self) -> usize {
+        self.0.lock().evicted.len()
+    }
+}

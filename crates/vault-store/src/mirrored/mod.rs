@@ -1,0 +1,349 @@
+//! A store around two: vaults are written to the first, copied to the second, and read from whichever is whole.
+
+mod copying;
+mod evicted;
+mod read;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use time::OffsetDateTime;
+
+use self::read::CheckedRead;
+use crate::{
+    Damage, FileEntry, FileName, MANIFEST, Manifest, Stage, StoreError, VaultId, VaultRead, VaultStore,
+    Verification,
+};
+
+/// The copy of a vault that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum StoredCopy {
+    /// That in the first store, where vaults are written.
+    #[serde(rename = "primary")]
+    First,
+    /// That in the second store.
+    #[serde(rename = "secondary")]
+    Second,
+}
+
+/// Vaults in a first store, with copies in a second one.
+///
+/// Writing is the first store's affair alone: no call of a [`VaultStore`] waits for the second one to be written. Whoever owns this calls
+/// [`refresh`](Self::refresh) to learn what the second store has, and [`copy`](Self::copy) for each vault that it [lacks](Self::lacking), one at
+/// a time. A vault is copied as it lies in the first store; a store that seals vaults goes around this one.
+///
+/// Where a vault has a copy, each frame that is read from the first store is compared with its checksum, and read from the copy if it is not what
+/// was committed, or cannot be read. The same holds for the manifest. A vault that only the second store has is listed and read like any other.
+/// What was read there is told: [`reads_of_second`](Self::reads_of_second), [`damage`](Self::damage).
+///
+/// [`VaultStore::remove`] notes the id in the first store before anything else, and [`remove_evicted`](Self::remove_evicted) removes the copies of
+/// those that are noted, and of no others: what the first store has lost stays in the second. Notes are the first store's; those that are named
+/// to [`new`](Self::new) are copied, and taken back where the first store has none.
+///
+/// Clones share everything.
+#[derive(Clone)]
+pub struct MirroredStore(Arc<Shared>);
+
+struct Shared {
+    first: Arc<dyn VaultStore>,
+    second: Arc<dyn VaultStore>,
+    /// The notes that are copied.
+    notes: Vec<FileName>,
+    state: Mutex<State>,
+    /// Held while the note of what was evicted is changed, and while the first store evicts.
+    evicting: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the second store had when it was last listed, and was given since.
+    listed: BTreeSet<VaultId>,
+    /// Whether it has answered the last time.
+    answers: bool,
+    /// Those of which the copies are to be removed: they are not there any more for anybody.
+    evicted: BTreeSet<VaultId>,
+    /// Those that the first store did not list the last time, or has been found to lack since.
+    missing: BTreeSet<VaultId>,
+    /// Why the first store could not be listed the last time.
+    trouble: Option<String>,
+    /// How often something of a vault was read from the second store.
+    reads: BTreeMap<VaultId, u64>,
+    /// What was found damaged in the first store, and is whole in the second.
+    damage: BTreeMap<VaultId, Vec<Damage>>,
+    /// Those copies that the second store refuses to remove, and when to try again.
+    kept: BTreeMap<VaultId, OffsetDateTime>,
+    /// Notes as they were last copied.
+    notes: BTreeMap<FileName, Vec<u8>>,
+}
+
+impl MirroredStore {
+    /// Vaults in `first`, with copies in `second`, which is not asked for anything yet: until [`refresh`](Self::refresh) it counts as empty.
+    /// `notes` are the names of those that are copied.
+    #[must_use]
+    pub fn new(
+        first: Arc<dyn VaultStore>,
+        second: Arc<dyn VaultStore>,
+        notes: impl IntoIterator<Item = FileName>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            first,
+            second,
+            notes: notes.into_iter().collect(),
+            state: Mutex::default(),
+            evicting: Mutex::default(),
+        }))
+    }
+
+    /// The copy from which a vault is read, as far as that is known.
+    #[must_use]
+    pub fn copy_read(&self, id: &VaultId) -> StoredCopy {
+        let state = self.0.lock();
+        match state.missing.contains(id) || state.damage.contains_key(id) {
+            true => StoredCopy::Second,
+            false => StoredCopy::First,
+        }
+    }
+
+    /// How often something of a vault was read from the second store, since the first could not give it. It only grows: compare two answers.
+    #[must_use]
+    pub fn reads_of_second(&self, id: &VaultId) -> u64 {
+        self.0.lock().reads.get(id).copied().unwrap_or_default()
+    }
+
+    /// What reading has found damaged in the first store and whole in the second, since this was made or [`forget_damage`](Self::forget_damage) was
+    /// called. Damage that both have is not in it: whoever reads is told of that.
+    #[must_use]
+    pub fn damage(&self) -> BTreeMap<VaultId, Vec<Damage>> {
+        self.0.lock().damage.clone()
+    }
+
+    /// Forgets what was found damaged in a vault, before it is looked at anew.
+    pub fn forget_damage(&self, id: &VaultId) {
+        self.0.lock().damage.remove(id);
+    }
+
+    /// Whether the second store lacks a vault, as far as that is known.
+    #[must_use]
+    pub fn lacks(&self, id: &VaultId) -> bool {
+        self.0.lock().lacks(id)
+    }
+
+    /// Whether both stores were listed the last time, so that [`ids`](VaultStore::ids) has all that there are.
+    #[must_use]
+    pub fn lists_all(&self) -> bool {
+        let state = self.0.lock();
+        state.answers && state.trouble.is_none()
+    }
+
+    /// Why the first store could not be listed the last time: what is listed then is what the second one has.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.lock().trouble.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is a copy to be read.
+    fn has_copy(&self, id: &VaultId) -> bool {
+        self.lock().has_copy(id)
+    }
+
+    /// What the first store answers, or, where it cannot, the second.
+    fn either<T>(
+        &self,
+        id: &VaultId,
+        ask: impl Fn(&dyn VaultStore) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let error = match ask(&*self.first) {
+            Err(error) if is_replaceable(&error) && self.has_copy(id) => error,
+            answer => return answer,
+        };
+        match ask(&*self.second) {
+            Ok(answer) => {
+                self.replaced(id, &error);
+                Ok(answer)
+            }
+            Err(other) if matches!(error, StoreError::NotFound(_)) => Err(other),
+            Err(other) => {
+                log::warn!("the second copy of backup {id} cannot take its place: {other}");
+                Err(error)
+            }
+        }
+    }
+
+    /// Notes that the second store was read because the first has failed.
+    fn replaced(&self, id: &VaultId, error: &StoreError) {
+        let StoreError::Damaged { file, what, .. } = error else {
+            let mut state = self.lock();
+            *state.reads.entry(id.clone()).or_default() += 1;
+            if matches!(error, StoreError::NotFound(_)) {
+                state.missing.insert(id.clone());
+            }
+            return;
+        };
+        self.found(
+            id,
+            Damage {
+                file: file.clone(),
+                frame: None,
+                what: what.clone(),
+            },
+        );
+    }
+
+    /// Notes damage in the first store, in whose place the second was read.
+    fn found(&self, id: &VaultId, damage: Damage) {
+        let mut state = self.lock();
+        *state.reads.entry(id.clone()).or_default() += 1;
+        let known = state.damage.entry(id.clone()).or_default();
+        if !known.contains(&damage) {
+            let (file, what) = (&damage.file, &damage.what);
+            let place = damage
+                .frame
+                .map_or(String::new(), |frame| format!(", frame {frame}"));
+            log::warn!("backup {id}: {file}{place} is read from the second copy: {what}");
+            known.push(damage);
+        }
+    }
+
+    /// The entry of a file in the manifest that counts.
+    fn entry(&self, id: &VaultId, file: &FileName) -> Result<Option<FileEntry>, StoreError> {
+        let manifest = self.either(id, |store| store.manifest(id))?;
+        Ok(manifest.files.into_iter().find(|entry| entry.name == *file))
+    }
+
+    /// A file of the second copy, if that is one of the same vault.
+    fn open_second(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
+        match self.first.manifest(id) {
+            Ok(manifest) if self.second.manifest(id)? != manifest => {
+                let what = "the second copy is of another backup with the same id";
+                Err(StoreError::damaged(id, MANIFEST, what))
+            }
+            _ => self.second.open(id, file),
+        }
+    }
+}
+
+impl State {
+    fn lacks(&self, id: &VaultId) -> bool {
+        !self.listed.contains(id) || self.evicted.contains(id)
+    }
+
+    fn has_copy(&self, id: &VaultId) -> bool {
+        self.answers && !self.lacks(id)
+    }
+}
+
+/// Whether another copy can help.
+fn is_replaceable(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NotFound(_) | StoreError::Damaged { .. } | StoreError::Failed { .. }
+    )
+}
+
+impl VaultStore for MirroredStore {
+    /// Those of the first store, and those that only the second had when it was last [listed](Self::refresh). Where the first cannot be
+    /// listed, those of the second alone, and [`trouble`](Self::trouble) tells.
+    fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
+        let first = self.0.first.ids();
+        let mut state = self.0.lock();
+        let copies = if state.answers {
+            state.listed.clone()
+        } else {
+            BTreeSet::new()
+        };
+        let copies: BTreeSet<_> = copies.difference(&state.evicted).cloned().collect();
+        match first {
+            Ok(first) => {
+                let mut all: BTreeSet<_> = first.into_iter().collect();
+                state.missing = copies.difference(&all).cloned().collect();
+                state.trouble = None;
+                all.extend(copies);
+                Ok(all.into_iter().collect())
+            }
+            Err(error) if copies.is_empty() => Err(error),
+            Err(error) => {
+                state.trouble = Some(error.to_string());
+                state.missing.clone_from(&copies);
+                Ok(copies.into_iter().collect())
+            }
+        }
+    }
+
+    fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.0.either(id, |store| store.manifest(id))
+    }
+
+    fn manifest_as_is(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.0.either(id, |store| store.manifest_as_is(id))
+    }
+
+    fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match self.0.has_copy(id) {
+            true => Err(StoreError::AlreadyExists(id.clone())),
+            false => self.0.first.stage(id),
+        }
+    }
+
+    fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match self.0.has_copy(id) {
+            true => Err(StoreError::AlreadyExists(id.clone())),
+            false => self.0.first.stage_as_is(id),
+        }
+    }
+
+    fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
+        if !self.0.has_copy(id) {
+            return self.0.first.open(id, file);
+        }
+        match self.0.entry(id, file) {
+            Ok(Some(entry)) => CheckedRead::open(&self.0, id, entry),
+            // It is none of the vault's files, or nobody knows: then nothing can be compared.
+            Ok(None) | Err(_) => self.0.either(id, |store| store.open(id, file)),
+        }
+    }
+
+    fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
+        self.0.evict(id)
+    }
+
+    fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
+        self.0.either(id, |store| store.size(id))
+    }
+
+    fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
+        match self.0.first.record_verification(id, result) {
+            Err(StoreError::NotFound(_)) if self.0.has_copy(id) => {
+                self.0.second.record_verification(id, result)
+            }
+            recorded => recorded,
+        }
+    }
+
+    fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
+        self.0.either(id, |store| store.verification(id))
+    }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.first.note(name)
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.first.keep_note(name, bytes)
+    }
+}
+
+impl std::fmt::Debug for MirroredStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.0.lock();
+        f.debug_struct("MirroredStore")
+            .field("copies", &state.listed.len())
+            .field("answers", &state.answers)
+            .finish_non_exhaustive()
+    }
+}
