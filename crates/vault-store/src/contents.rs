@@ -278,7 +278,13 @@ fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
 /// What tells contents of one mode from those of the other.
 #[derive(Deserialize)]
 struct Source {
-    taken_from: Option<IgnoredAny>,
+    #[serde(default, deserialize_with = "there")]
+    taken_from: bool,
+}
+
+/// Whether a field is there, null or not.
+fn there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl<'de> Deserialize<'de> for Contents {
@@ -287,8 +293,8 @@ impl<'de> Deserialize<'de> for Contents {
         // Only these name their source, and they always did.
         let source = Source::deserialize(&value).map_err(D::Error::custom)?;
         match source.taken_from {
-            Some(_) => serde_json::from_value(value).map(Self::Transactional),
-            None => serde_json::from_value(value).map(Self::Hierarchical),
+            true => serde_json::from_value(value).map(Self::Transactional),
+            false => serde_json::from_value(value).map(Self::Hierarchical),
         }
         .map_err(D::Error::custom)
     }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::sync::watch;
 
 use super::Engine;
 use crate::blocking::blocking;
@@ -64,11 +65,13 @@ impl Engine {
             shutdown.clone().await;
             std::future::pending::<()>().await;
         };
+        // Before the first job can end, which is told from then on.
+        let ended = self.runner.ended();
         tokio::select! {
             ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown.clone())) } => {}
             () = told => {}
             () = self.serve_schedules() => {}
-            () = self.follow_backups() => {}
+            () = self.follow_backups(ended) => {}
         }
     }
 
@@ -103,8 +106,7 @@ impl Engine {
     }
 
     /// A backup may have left something to be checked, and one that failed too often leaves the lead to others.
-    async fn follow_backups(&self) {
-        let mut ended = self.runner.ended();
+    async fn follow_backups(&self, mut ended: watch::Receiver<u64>) {
         while ended.changed().await.is_ok() {
             self.checker.waker().wake();
             let Some(leadership) = &self.leadership else {
