@@ -6,12 +6,13 @@ use std::fs;
 use crate::{files, read};
 
 /// What is written in capitals and is no setting of the server.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 7] = [
     "AF_INET",
     "AF_INET6",
     "AF_UNIX",
     "POD_NAME",
     "UPDATE_GOLDEN",
+    "ZK_BACKUP_CA",
     "ZK_BACKUP_URL",
 ];
 
@@ -32,7 +33,12 @@ fn every_setting_is_one_that_the_server_knows() {
     let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let unknown: BTreeSet<_> = words(&deployed, is_part)
         .filter(|word| word.starts_with(|c: char| c.is_ascii_uppercase()) && !word.ends_with('_'))
-        .filter(|word| !OTHERS.contains(word) && !sources.contains(&format!("\"{word}\"")))
+        .filter(|word| !OTHERS.contains(word))
+        // The settings of the second bucket are those of the first.
+        .filter(|word| {
+            let name = word.strip_prefix("SECONDARY_").unwrap_or(word);
+            ![word, name].iter().any(|name| sources.contains(&format!("\"{name}\"")))
+        })
         .collect();
     assert_eq!(unknown, BTreeSet::new());
 }

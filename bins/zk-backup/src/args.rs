@@ -15,6 +15,7 @@ Environment:
   ZK_BACKUP_URL            the server (default: http://127.0.0.1:8080)
   ZK_BACKUP_USERNAME       and its password in ZK_BACKUP_PASSWORD, or in the file that
                            ZK_BACKUP_PASSWORD_FILE names; there is no flag for a password
+  ZK_BACKUP_CA             the authorities that its certificate is trusted by, as --ca has them
   NO_COLOR                 no colours, whatever the terminal can
 
 Exit codes:

@@ -79,7 +79,10 @@ impl Target {
             return Ok(Self::Server {
                 url: url.unwrap_or_else(|| USUAL.to_owned()),
                 credentials: from_environment(&given)?,
-                ca: global.ca.clone(),
+                ca: global
+                    .ca
+                    .clone()
+                    .or_else(|| given("ZK_BACKUP_CA").map(PathBuf::from)),
             });
         };
         let password = match (profile.password, profile.password_file) {
@@ -102,7 +105,11 @@ impl Target {
         Ok(Self::Server {
             url: profile.url,
             credentials,
-            ca: global.ca.clone().or(profile.ca),
+            ca: global
+                .ca
+                .clone()
+                .or(profile.ca)
+                .or_else(|| given("ZK_BACKUP_CA").map(PathBuf::from)),
         })
     }
 }
