@@ -8,8 +8,8 @@ use vault_store::{ObjectVaults, S3Config, StoreError};
 
 use crate::SettingsError;
 
-/// So long the bucket has to answer; after that the server starts without.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// So long the bucket has to answer each time; after that the server starts without.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store and S3 call a mistake, and the setting that it is in.
 const MISTAKES: [(&str, &str); 7] = [
@@ -40,19 +40,26 @@ pub(crate) fn place(config: &S3Config) -> String {
 /// What is wrong with the settings, with the one that it is in.
 pub(crate) fn open(config: &S3Config) -> Result<ObjectVaults, SettingsError> {
     let vaults = config.open().map_err(|error| mistake(config, &error))?;
-    let (tell, told) = mpsc::sync_channel(1);
     let asked = vaults.clone();
-    thread::spawn(move || {
-        // Whoever asked may have stopped waiting.
-        let _ = tell.send(asked.check());
-    });
-    match told.recv_timeout(PATIENCE) {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) if error.is_transient() => log::warn!("{} cannot be reached: {error}", place(config)),
-        Ok(Err(error)) => return Err(mistake(config, &error)),
-        Err(_) => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
+    match in_time(move || asked.check()) {
+        Some(Ok(())) => {}
+        Some(Err(error)) if error.is_transient() => {
+            log::warn!("{} cannot be reached: {error}", place(config));
+        }
+        Some(Err(error)) => return Err(mistake(config, &error)),
+        None => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
     }
     Ok(vaults)
+}
+
+/// What is answered within [`PATIENCE`] to what `ask` asks on a thread of its own.
+pub(crate) fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, told) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        // Whoever asked may have stopped waiting.
+        let _ = tell.send(ask());
+    });
+    told.recv_timeout(PATIENCE).ok()
 }
 
 fn mistake(config: &S3Config, error: &StoreError) -> SettingsError {

@@ -406,8 +406,8 @@ impl EngineBuilder {
         self
     }
 
-    /// Builds the engine. Jobs that a crash interrupted are failed. Where the vaults cannot be reached just now it goes on
-    /// without them: health tells, and nothing is evicted by policies until they are.
+    /// Builds the engine. Jobs that a crash interrupted are failed; with a [`leadership`](Self::leadership), once it leads, and no jobs are read
+    /// before. Where the vaults cannot be reached just now it goes on without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
@@ -418,13 +418,17 @@ impl EngineBuilder {
         let now = (self.clock)();
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
-        for worker in [&self.worker, &checker] {
-            for job in self.jobs.recover(worker, None, now)? {
-                log::warn!("job {} was interrupted", job.id);
-            }
-        }
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
-        let unfinished = UnfinishedZnodes::open(jobs, earlier, self.notes_lost)?;
+        let unfinished = UnfinishedZnodes::unread(jobs, earlier, self.notes_lost)?;
+        // Of several, the one that leads does that when it begins to.
+        if self.leadership.is_none() {
+            for worker in [&self.worker, &checker] {
+                for job in self.jobs.recover(worker, None, now)? {
+                    log::warn!("job {} was interrupted", job.id);
+                }
+            }
+            unfinished.reload()?;
+        }
         let parse = |text: &str| -> Result<Arc<dyn EvictionPolicy>, EngineError> {
             let policy: RulePolicy = text
                 .parse()
