@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use vault_store::{S3Config, S3Keys, S3Secret};
 use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup};
 
-use crate::common::buckets::in_bucket;
+use crate::common::buckets::{KEYS, in_bucket};
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::{back_up, daemon, restore, try_daemon};
 use crate::common::servers::{nobody, server};
@@ -213,7 +213,7 @@ fn what_was_never_committed_is_swept_a_day_later() {
 
 /// Kills the server at a random moment of a backup, again and again: what is listed as valid restores whole, and nothing else is
 /// listed.
-async fn kills_leave_whole_backups_or_none(kills: usize) {
+async fn kills_leave_whole_backups_or_none(kills: usize, keys: &[(&str, &str)]) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/small", b"kept")]).await;
@@ -221,7 +221,8 @@ async fn kills_leave_whole_backups_or_none(kills: usize) {
     let before = dump(&outside).await;
     let s3 = S3Server::start().unwrap();
     let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
-    let start = || daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "zk"));
+    let settings = [&in_bucket(&url, "zk")[..], keys].concat();
+    let start = || daemon(&zookeeper.address(), storage.path(), &settings);
     let mut asked = Vec::new();
     // How long a whole one takes says which moments there are.
     let first = start();
@@ -269,11 +270,33 @@ async fn kills_leave_whole_backups_or_none(kills: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kills_at_random_moments_leave_whole_backups_or_none() {
-    kills_leave_whole_backups_or_none(5).await;
+    kills_leave_whole_backups_or_none(5, &[]).await;
+}
+
+/// Of backups that are sealed.
+async fn kills_leave_whole_sealed_backups_or_none(kills: usize) {
+    let identity = tempfile::NamedTempFile::new().unwrap();
+    fs::write(identity.path(), KEYS[0].1).unwrap();
+    let keys = [
+        ("ENCRYPTION_RECIPIENTS", KEYS[0].0),
+        ("ENCRYPTION_IDENTITY_FILE", identity.path().to_str().unwrap()),
+    ];
+    kills_leave_whole_backups_or_none(kills, &keys).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_at_random_moments_leave_whole_sealed_backups_or_none() {
+    kills_leave_whole_sealed_backups_or_none(5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes"]
 async fn fifty_kills_at_random_moments_leave_whole_backups_or_none() {
-    kills_leave_whole_backups_or_none(50).await;
+    kills_leave_whole_backups_or_none(50, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "minutes"]
+async fn fifty_kills_at_random_moments_leave_whole_sealed_backups_or_none() {
+    kills_leave_whole_sealed_backups_or_none(50).await;
 }

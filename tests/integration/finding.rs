@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use zk_backup_testkit::Daemon;
 
+use crate::common::buckets::files_of;
 use crate::common::clients::observer;
 use crate::common::daemons::{back_up, daemon};
 use crate::common::servers::server;
@@ -98,7 +99,7 @@ async fn the_first_good_backup_since_a_time_and_the_latest_are_found() {
     assert_eq!(http.post("/evict/latest", "").unwrap().status, 404);
 
     // One that lost a byte is the latest no more.
-    let archive = storage.path().join(&second).join("archive.zst");
+    let archive = files_of(storage.path(), &second).join("archive.zst");
     let bytes = fs::read(&archive).unwrap();
     fs::write(&archive, &bytes[1..]).unwrap();
     assert_eq!(

@@ -22,31 +22,41 @@ const LEASE: Duration = Duration::from_secs(9);
 /// Servers that share a bucket.
 struct Group {
     s3: S3Server,
+    /// How they reach it.
+    url: String,
     storages: Vec<TempDir>,
 }
 
 impl Group {
     fn new() -> Self {
+        let s3 = S3Server::start().unwrap();
         Self {
-            s3: S3Server::start().unwrap(),
+            url: s3.url(),
+            s3,
             storages: Vec::new(),
         }
     }
 
-    /// Another server, which waits until it knows who leads.
+    /// Another server, once it knows who leads.
     fn start(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
+        let daemon = self.begin(zookeeper, name, more);
+        wait_until(|| health(&daemon).get("leader").is_some(), || daemon.said());
+        daemon
+    }
+
+    /// Another server, which listens.
+    fn begin(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
         let storage = tempfile::tempdir().unwrap();
-        let (url, seconds) = (self.s3.url(), LEASE.as_secs().to_string());
+        let seconds = LEASE.as_secs().to_string();
         let ha = [
             ("HA", "true"),
             ("HA_NAME", name),
             ("HA_LEASE_SECONDS", &seconds),
             ("ZOOKEEPER_TIMEOUT", "3"),
         ];
-        let settings = [&in_bucket(&url, "zk")[..], &ha, more].concat();
+        let settings = [&in_bucket(&self.url, "zk")[..], &ha, more].concat();
         let daemon = daemon(zookeeper, storage.path(), &settings);
         self.storages.push(storage);
-        wait_until(|| health(&daemon).get("leader").is_some(), || daemon.said());
         daemon
     }
 }
@@ -164,22 +174,15 @@ async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_i
     fill(&as_super(&zookeeper), 30_000).await;
     let mut group = Group::new();
     // The first bytes of the backup go through, and the rest never comes.
-    let is_stuck = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&is_stuck);
-    let (proxy, armed) = once_so_much_is_sent(&zookeeper.address(), 100_000, move || {
-        told.store(true, Ordering::SeqCst);
-        loop {
-            std::thread::park();
-        }
-    });
-    armed.store(true, Ordering::SeqCst);
+    let proxy = Proxy::start(&zookeeper.address()).unwrap();
+    proxy.hold_after(100_000);
     let mut one = group.start(proxy.address(), "one", &[]);
     let others = [
         group.start(&zookeeper.address(), "two", &[]),
         group.start(&zookeeper.address(), "three", &[]),
     ];
     let interrupted = others[0].http.post("/backup", "").unwrap().text;
-    wait_until(|| is_stuck.load(Ordering::SeqCst), || one.said());
+    wait_until(|| proxy.holds(), || one.said());
     let waiting = others[1].http.post("/backup", r#"{"dbs": ["fill"]}"#).unwrap();
     assert_eq!(waiting.status, 200, "{}", waiting.text);
     one.kill();
@@ -203,7 +206,6 @@ async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_i
         wait_until(is_listed, || daemon.said());
     }
     assert!(back_up(&others[1], "") > waiting.text);
-    std::mem::forget(proxy); // it is stuck until the process ends
 }
 
 /// Does `what` once, when so many bytes have gone to the server after it was armed.
@@ -315,4 +317,60 @@ async fn a_leader_that_cannot_back_up_lets_another_one_try() {
     }
     wait_to_lead(&two);
     back_up(&one, "");
+}
+
+/// It listens, says what it is and that the storage is away, and refuses what changes anything.
+fn is_a_standby_without_leader(daemon: &Daemon) {
+    let begun = Instant::now();
+    let told = health(daemon);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert_eq!(
+        (&told["role"], &told["leader"]),
+        (&json!("standby"), &Value::Null),
+        "{told}"
+    );
+    let ready = daemon.http.get("/health/ready").unwrap();
+    assert!(
+        ready.status == 503 && ready.text.contains("storage: "),
+        "{}",
+        ready.text
+    );
+    let refused = daemon.http.post("/backup", "").unwrap();
+    assert_eq!(
+        (
+            refused.status,
+            &refused.json()["code"],
+            refused.header("retry-after")
+        ),
+        (503, &json!("no_leader"), "5"),
+        "{}",
+        refused.text
+    );
+}
+
+/// It refuses connections at first. For the second server it takes them, and answers nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_start_though_the_bucket_is_away_and_go_on_when_it_is_back() {
+    let zookeeper = server();
+    let mut group = Group::new();
+    group.s3.kill();
+    let one = group.begin(&zookeeper.address(), "one", &[]);
+    is_a_standby_without_leader(&one);
+    group.s3.restart().unwrap();
+    wait_to_lead(&one);
+    let first = back_up(&one, "");
+
+    let proxy = Proxy::start(group.url.trim_start_matches("http://")).unwrap();
+    proxy.hold_after(0);
+    group.url = format!("http://{}", proxy.address());
+    let two = group.begin(&zookeeper.address(), "two", &[]);
+    is_a_standby_without_leader(&two);
+    proxy.go_on();
+    wait_until(|| health(&two)["leader"] == "one", || two.said());
+    wait_until(
+        || two.http.get("/health/ready").unwrap().status == 200,
+        || two.said(),
+    );
+    assert!(back_up(&two, "") > first);
+    assert!(two.said().contains("is one of several servers"));
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use zk_backup_testkit::{Daemon, ZooKeeper};
 use zookeeper_async::{Acl, CreateMode};
 
+use crate::common::buckets::{copy_of_storage, files_of};
 use crate::common::by_each_adapter;
 use crate::common::clients::observer;
 use crate::common::daemons::{back_up, daemon_by};
@@ -25,13 +26,7 @@ fn reused(daemon: &Daemon, id: &str) -> (u64, u64) {
 async fn is_exact(driver: Driver, storage: &std::path::Path, id: &str, expected: &Tree) {
     let empty = server();
     let outside = observer(&empty).await;
-    let copy = tempfile::tempdir().unwrap();
-    let status = std::process::Command::new("cp")
-        .arg("-r")
-        .arg(format!("{}/.", storage.display()))
-        .arg(copy.path())
-        .status();
-    assert!(status.unwrap().success());
+    let copy = copy_of_storage(storage);
     let daemon = daemon_by(driver, &empty.address(), copy.path(), &[]);
     let (_, state) = daemon
         .do_job("/restore", &format!(r#"{{"vault": "{id}"}}"#))
@@ -83,13 +78,11 @@ async fn only_what_changed_is_asked_for(driver: Driver) {
     // Without the vaults, or with damaged ones, every ACL is asked for again.
     let ids = daemon.http.get("/listbackups").unwrap().json();
     for id in ids.as_array().unwrap().iter().filter_map(|id| id.as_str()) {
-        for folder in [storage.path().to_owned(), storage.path().join("granular")] {
-            let file = folder.join(id).join("acls.idx");
-            if let Ok(mut bytes) = fs::read(&file) {
-                let last = bytes.len() - 1;
-                bytes[last] ^= 1;
-                fs::write(&file, bytes).unwrap();
-            }
+        let file = files_of(storage.path(), id).join("acls.idx");
+        if let Ok(mut bytes) = fs::read(&file) {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            fs::write(&file, bytes).unwrap();
         }
     }
     let anew = back_up(&daemon, "");

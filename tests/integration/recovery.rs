@@ -8,8 +8,9 @@ use serde_json::json;
 use zk_backup_testkit::{Distribution, Ensemble, ZooKeeper};
 use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
+use crate::common::buckets::as_if_scheduled;
 use crate::common::clients::client;
-use crate::common::daemons::{COMMAND, as_if_scheduled, daemon, recover, recovery_settings};
+use crate::common::daemons::{COMMAND, daemon, recover, recovery_settings};
 use crate::common::servers::{busy, start};
 use crate::common::snapshots::take_snapshot;
 use crate::common::trees::plant_all_kinds;

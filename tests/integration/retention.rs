@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use zk_backup_testkit::Daemon;
 
-use crate::common::daemons::{as_if_scheduled, back_up, daemon};
+use crate::common::buckets::as_if_scheduled;
+use crate::common::daemons::{back_up, daemon};
 use crate::common::servers::server;
 
 const SETTINGS: [(&str, &str); 1] = [("EVICTION_POLICY", "9y/delete")];

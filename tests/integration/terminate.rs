@@ -7,6 +7,7 @@ use backup_engine::Driver;
 use serde_json::{Value, json};
 use zk_backup_testkit::{Answer, Http, PASSWORD, Proxy, USER};
 
+use crate::common::buckets::stages_of;
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::daemon_by;
@@ -92,8 +93,7 @@ async fn what_is_called_off_ends_at_its_next_batch_and_leaves_nothing_half_done(
                 404
             );
             assert_eq!(daemon.http.get("/listbackups").unwrap().json(), json!([]));
-            let staged = std::fs::read_dir(storage.path().join(".staging"));
-            assert_eq!(staged.map_or(0, Iterator::count), 0, "its stage is gone");
+            assert_eq!(stages_of(storage.path(), &job), 0, "its stage is gone");
             assert_eq!(daemon.do_job("/backup", "").unwrap().1.status, 200);
         } else {
             let there = outside.get_children("/copy", false).await.unwrap().len();

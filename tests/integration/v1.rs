@@ -1,10 +1,12 @@
 //! `/api/v1`, as clients of the predecessor's Go version use it.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use zk_backup_testkit::Daemon;
 
+use crate::common::buckets::files_of;
 use crate::common::clients::observer;
 use crate::common::daemons::daemon;
 use crate::common::servers::server;
@@ -154,6 +156,21 @@ async fn backups_are_made_restored_and_deleted() {
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains(part), "{method} {path} {body}: {message}");
     }
+    // One that was made well and lost a byte since has failed.
+    let archive = files_of(storage.path(), id).join("archive.zst");
+    let bytes = fs::read(&archive).unwrap();
+    fs::write(&archive, &bytes[1..]).unwrap();
+    let lost = http.get(&path).unwrap();
+    let told = lost.json();
+    assert_eq!(
+        (lost.status, &told["status"], &told["databases"][0]["status"]),
+        (200, &json!("failed"), &json!("failed")),
+        "{told}"
+    );
+    assert!(
+        told["errorMessage"].as_str().unwrap().contains("archive.zst"),
+        "{told}"
+    );
     let anonymous = http.clone().without_credentials();
     let delete = format!("{path}?blobPath=my-namespace/pg");
     assert_eq!(anonymous.send("DELETE", &delete, "").unwrap().status, 401);
@@ -166,4 +183,20 @@ async fn backups_are_made_restored_and_deleted() {
         )
     );
     assert_eq!(http.get(&format!("/listbackups/{id}")).unwrap().status, 404);
+    // Its job is remembered, and it is gone all the same.
+    assert_eq!(http.get(&format!("/jobstatus/{id}")).unwrap().status, 200);
+    for (method, path) in [("GET", &path), ("DELETE", &delete), ("POST", &restore)] {
+        let body = if method == "POST" {
+            r#"{"blobPath": "p"}"#
+        } else {
+            ""
+        };
+        let answer = http.send(method, path, body).unwrap();
+        assert_eq!(answer.status, 404, "{method}: {}", answer.text);
+        assert!(
+            answer.json()["message"].as_str().unwrap().contains(id),
+            "{}",
+            answer.text
+        );
+    }
 }

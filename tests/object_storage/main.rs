@@ -57,3 +57,24 @@ mod suite {
 
     vault_store::conformance_tests!(subject());
 }
+
+mod sealed_suite {
+    use std::sync::Arc;
+
+    use vault_store::SealedStore;
+
+    use super::{S3Server, Subject, config};
+
+    const PUBLIC: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+    const SECRET: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
+
+    fn subject() -> Subject {
+        let server = S3Server::start().unwrap();
+        Subject::new(move || {
+            let below = Arc::new(config(&server).open().unwrap());
+            SealedStore::new(below, PUBLIC.parse().unwrap(), Some(SECRET.parse().unwrap()))
+        })
+    }
+
+    vault_store::conformance_tests!(subject());
+}

@@ -2,17 +2,63 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What is called with bytes from a client.
 type Sees = dyn Fn(&[u8]) + Send + Sync;
 
-/// Passes connections on to a server, and cuts them when asked.
+/// Passes connections on to a server, and holds or cuts them when asked.
 #[derive(Debug)]
 pub struct Proxy {
     address: String,
     sockets: Arc<Mutex<Vec<TcpStream>>>,
+    gate: Arc<Gate>,
+}
+
+/// What lets bytes of clients through.
+#[derive(Debug, Default)]
+struct Gate {
+    state: Mutex<GateState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct GateState {
+    /// So many bytes more; `None` lets all of them through.
+    left: Option<usize>,
+    /// Whether some were kept back since.
+    holds: bool,
+}
+
+impl Gate {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, left: Option<usize>) {
+        *self.lock() = GateState { left, holds: false };
+        self.changed.notify_all();
+    }
+
+    /// Waits until so many bytes may pass.
+    fn pass(&self, bytes: usize) {
+        let mut state = self.lock();
+        loop {
+            match state.left {
+                None => return,
+                Some(left) if left >= bytes => {
+                    state.left = Some(left - bytes);
+                    return;
+                }
+                Some(_) => {
+                    (state.left, state.holds) = (Some(0), true);
+                    let waited = self.changed.wait(state);
+                    state = waited.unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
 }
 
 impl Proxy {
@@ -30,26 +76,46 @@ impl Proxy {
     /// # Errors
     /// When no port can be had.
     pub fn start_with(server: &str, sees: impl Fn(&[u8]) + Send + Sync + 'static) -> io::Result<Self> {
-        let sees: Arc<Sees> = Arc::new(sees);
+        let (sees, gate): (Arc<Sees>, Arc<Gate>) = (Arc::new(sees), Arc::default());
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let sockets = Arc::new(Mutex::new(Vec::new()));
-        let (open, server) = (Arc::clone(&sockets), server.to_owned());
+        let (open, passing, server) = (Arc::clone(&sockets), Arc::clone(&gate), server.to_owned());
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // A client that cannot be passed on sees its connection closed.
-                if let Err(error) = pass_on(&client, &server, &open, &sees) {
+                if let Err(error) = pass_on(&client, &server, &open, &passing, &sees) {
                     log::debug!("not passed on: {error}");
                 }
             }
         });
-        Ok(Self { address, sockets })
+        Ok(Self {
+            address,
+            sockets,
+            gate,
+        })
     }
 
     /// Where to connect to.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Passes so many bytes of clients on from now on, and then none until [`go_on`](Self::go_on): it takes what comes, and nothing is answered.
+    pub fn hold_after(&self, bytes: usize) {
+        self.gate.set(Some(bytes));
+    }
+
+    /// Whether something is kept back.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.gate.lock().holds
+    }
+
+    /// Passes on what was kept back, and all that comes.
+    pub fn go_on(&self) {
+        self.gate.set(None);
     }
 
     /// Cuts every connection that is open.
@@ -65,6 +131,7 @@ fn pass_on(
     client: &TcpStream,
     server: &str,
     open: &Mutex<Vec<TcpStream>>,
+    gate: &Arc<Gate>,
     sees: &Arc<Sees>,
 ) -> io::Result<()> {
     let server = TcpStream::connect(server)?;
@@ -74,13 +141,14 @@ fn pass_on(
             .unwrap_or_else(PoisonError::into_inner)
             .push(socket.try_clone()?);
     }
-    for (from, to, sees) in [(client, &server, Some(sees)), (&server, client, None)] {
-        let sees = sees.cloned();
+    let watch = (Arc::clone(gate), Arc::clone(sees));
+    for (from, to, watch) in [(client, &server, Some(watch)), (&server, client, None)] {
         let (mut from, mut to) = (from.try_clone()?, to.try_clone()?);
         thread::spawn(move || {
             let mut bytes = vec![0; 64 << 10];
             while let Ok(count @ 1..) = from.read(&mut bytes) {
-                if let Some(sees) = &sees {
+                if let Some((gate, sees)) = &watch {
+                    gate.pass(count);
                     sees(&bytes[..count]);
                 }
                 if to.write_all(&bytes[..count]).is_err() {

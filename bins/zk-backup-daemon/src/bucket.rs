@@ -8,8 +8,8 @@ use vault_store::{ObjectVaults, S3Config, StoreError};
 
 use crate::SettingsError;
 
-/// So long the bucket has to answer; after that the server starts without.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// So long the bucket has to answer each time; after that the server starts without.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The settings that say where it is.
 const PLACE: &str = "S3_URL, S3_BUCKET";
@@ -54,30 +54,38 @@ pub(crate) enum Purpose {
 /// What is wrong with the settings, with the one that it is in; a bucket that ignores conditions of writes, unless it is for copies.
 pub(crate) fn open(config: &S3Config, purpose: Purpose) -> Result<ObjectVaults, SettingsError> {
     let vaults = config.open().map_err(|error| mistake(config, purpose, &error))?;
-    let (tell, told) = mpsc::sync_channel(1);
     let asked = vaults.clone();
-    thread::spawn(move || {
-        // Whoever asked may have stopped waiting.
-        let answer = asked
-            .check()
-            .map(|()| asked.ignored_condition(purpose == Purpose::Sharing));
-        let _ = tell.send(answer);
+    let answer = in_time(move || {
+        let checked = asked.check();
+        checked.map(|()| asked.ignored_condition(purpose == Purpose::Sharing))
     });
-    match told.recv_timeout(PATIENCE) {
-        Ok(Ok(Ok(None))) => {}
-        Ok(Ok(Ok(Some(condition)))) => {
+    match answer {
+        Some(Ok(Ok(None))) => {}
+        Some(Ok(Ok(Some(condition)))) => {
             let why = ignores(config, purpose, condition);
             match purpose {
                 Purpose::Backups | Purpose::Sharing => return Err(SettingsError::new(why)),
                 Purpose::Copies => log::warn!("{why}"),
             }
         }
-        Ok(Ok(Err(error))) => log::warn!("{} may not be written: {error}", place(config)),
-        Ok(Err(error)) if error.is_transient() => log::warn!("{} cannot be reached: {error}", place(config)),
-        Ok(Err(error)) => return Err(mistake(config, purpose, &error)),
-        Err(_) => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
+        Some(Ok(Err(error))) => log::warn!("{} may not be written: {error}", place(config)),
+        Some(Err(error)) if error.is_transient() => {
+            log::warn!("{} cannot be reached: {error}", place(config));
+        }
+        Some(Err(error)) => return Err(mistake(config, purpose, &error)),
+        None => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
     }
     Ok(vaults)
+}
+
+/// What is answered within [`PATIENCE`] to what `ask` asks on a thread of its own.
+pub(crate) fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, told) = mpsc::sync_channel(1);
+    thread::spawn(move || {
+        // Whoever asked may have stopped waiting.
+        let _ = tell.send(ask());
+    });
+    told.recv_timeout(PATIENCE).ok()
 }
 
 fn mistake(config: &S3Config, purpose: Purpose, error: &StoreError) -> SettingsError {

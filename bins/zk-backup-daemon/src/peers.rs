@@ -14,13 +14,13 @@ use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
 use actix_web::{Error, HttpResponse, ResponseError as _};
 use backup_engine::{EngineBuilder, EngineError, LeaderLease};
-use job_queue::ObjectJobs;
+use job_queue::{JobStore as _, ObjectJobs, QueueError};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
 
 use crate::answer::ApiError;
-use crate::body;
 use crate::{Settings, SettingsError, StartError};
+use crate::{body, bucket};
 
 /// Says that another server has handed the request on: it goes no further.
 const HANDED_ON: &str = "x-zk-backup-handed-on";
@@ -40,10 +40,10 @@ pub struct Peers {
 }
 
 /// Makes the engine one of those that share the bucket, if `settings` say that there are several. `listens` is the address of this server; what
-/// it is to know of the others is for [`ServeOptions::peers`](crate::ServeOptions::peers).
+/// it is to know of the others is for [`ServeOptions::peers`](crate::ServeOptions::peers). Where the bucket is away it is a standby until that is back.
 ///
 /// # Errors
-/// [`StartError`]: also where the bucket cannot be reached, as jobs are there.
+/// [`StartError`]: also where what an earlier server on this storage left unfinished has to be noted in the bucket, and cannot be.
 pub fn join(
     builder: EngineBuilder,
     settings: &Settings,
@@ -70,16 +70,29 @@ pub fn join(
     let known_by = (&*name, &*address);
     let lease = LeaderLease::new(Arc::clone(&objects) as _, &s3.prefix, known_by, timing, deadline);
     let lease = Arc::new(lease);
-    let jobs = ObjectJobs::open(&(objects as _), &s3.prefix).map_err(EngineError::from)?;
+    let jobs = Arc::new(ObjectJobs::unread(&(objects as _), &s3.prefix).map_err(EngineError::from)?);
+    look_at(&jobs)?;
     log::info!("{name} is one of several servers, and is reached at {address}");
     let client = client(ha.ca.as_deref(), settings.tls.as_deref())?;
     let builder = builder
-        .shared_jobs(Arc::new(jobs))?
+        .shared_jobs(jobs)?
         .leadership(Arc::clone(&lease) as _)
         // Another one each time: what an earlier process was doing is failed by whoever leads.
         .worker(format!("{name}/{}", uuid::Uuid::new_v4()))
         .renewal(timing.renew_every, timing.ttl);
     Ok((builder, Some(Peers { lease, client })))
+}
+
+/// Jobs of a later program stop the start. Those that cannot be read just now do not.
+fn look_at(jobs: &Arc<ObjectJobs>) -> Result<(), EngineError> {
+    let asked = Arc::clone(jobs);
+    match bucket::in_time(move || asked.counts()) {
+        Some(Ok(_)) => {}
+        Some(Err(error @ QueueError::Newer(_))) => return Err(error.into()),
+        Some(Err(error)) => log::warn!("jobs cannot be read: {error}"),
+        None => log::warn!("jobs cannot be read within {:?}", bucket::PATIENCE),
+    }
+    Ok(())
 }
 
 fn client(ca: Option<&Path>, own: Option<&Path>) -> Result<Client, SettingsError> {
@@ -151,7 +164,6 @@ impl Peers {
                 handed_on = handed_on.header(name.as_str(), value.as_bytes());
             }
         }
-        let shown = |error: reqwest::Error| error.without_url().to_string();
         let answer = match handed_on.send().await {
             Ok(answer) => answer,
             Err(error) if error.is_connect() => {
@@ -176,6 +188,17 @@ impl Peers {
         }
         Ok(passed_on)
     }
+}
+
+/// What went wrong, with what it came from: "error sending request" says nothing of a certificate.
+fn shown(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let (mut text, mut source) = (error.to_string(), std::error::Error::source(&error));
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 fn no_leader(why: impl Into<String>) -> ApiError {

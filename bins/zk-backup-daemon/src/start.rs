@@ -9,6 +9,7 @@ use backup_engine::{
     SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::tree::ZnodePath;
@@ -42,8 +43,11 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
     let engine = builder.build()?;
-    if let Err(error) = engine.forget_overruled_policies().await {
-        log::warn!("whether policies were overruled is not known: {error}");
+    // It goes on where nobody waits for it any more.
+    match timeout(bucket::PATIENCE, engine.forget_overruled_policies()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log::warn!("whether policies were overruled is not known: {error}"),
+        Err(_) => log::warn!("whether policies were overruled is not known yet"),
     }
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");

@@ -82,6 +82,7 @@ pub(crate) fn report(
     health.queued_jobs = counts.queued;
     health.oldest_wait = counts.oldest_queued_at.map(|then| since(then, now));
     health.damaged_backups = note_damage(&all, &mut problems);
+    health.unread_backups = vaults.unread();
     note_checks(&all, now, &mut health, &mut problems);
     match requests.jobs.unreadable() {
         Ok(jobs) => problems.extend(jobs.into_iter().map(Problem::UnreadableJob)),

@@ -27,6 +27,8 @@ pub struct BackupInfo {
     pub pinned: Option<bool>,
     /// What is known to keep it from being restored, without reading all of it.
     pub damage: Option<String>,
+    /// Whether it is sealed where it is stored, also where an identity is here that opens it.
+    pub encrypted: bool,
     /// When it was last read and compared with its checksums.
     pub verified_at: Option<OffsetDateTime>,
     /// Until when its storage keeps it, which has refused to remove it since the start; `Some(None)` where that was not told.
@@ -145,6 +147,7 @@ impl BackupInfo {
         Self {
             locked_until,
             copy,
+            encrypted: is_encrypted(vaults, &stored),
             ..Self::stored(stored, pins.ok().as_ref())
         }
     }
@@ -167,6 +170,7 @@ impl BackupInfo {
                 Err(Unreadable { format, why, .. }) => BackupState::Unreadable { format, why },
             },
             damage: stored.damage,
+            encrypted: false,
             verified_at,
             locked_until: None,
             copy: None,
@@ -184,6 +188,7 @@ impl BackupInfo {
             pinned: request.as_ref().map(|request| request.pinned),
             state: BackupState::Pending(request),
             damage: None,
+            encrypted: false,
             verified_at: None,
             locked_until: None,
             copy: None,
@@ -191,6 +196,21 @@ impl BackupInfo {
             tested: None,
         }
     }
+}
+
+/// One that an identity opens is shown as it was before it was sealed: its manifest as it lies there tells.
+fn is_encrypted(vaults: &Vaults, stored: &Stored) -> bool {
+    let Ok(manifest) = &stored.manifest else {
+        return false;
+    };
+    let as_is = || match vaults.store.manifest_as_is(&stored.id) {
+        Ok(manifest) => manifest.sealed.is_some(),
+        Err(error) => {
+            log::warn!("whether backup {} is sealed is not known: {error}", stored.id);
+            false
+        }
+    };
+    manifest.sealed.is_some() || as_is()
 }
 
 impl JobInfo {

@@ -139,6 +139,11 @@ fn of_checks(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
         approximate(health.damaged_backups),
     )?;
     gauge(
+        "zk_backup_unread_vaults",
+        "Backups of which it is not known yet whether they were found damaged.",
+        approximate(health.unread_backups),
+    )?;
+    gauge(
         "zk_backup_oldest_unverified_seconds",
         "How long ago the backup was verified that was not for longest; where it never was, how old it is.",
         approximate(health.since_oldest_verification.unwrap_or_default().as_secs()),

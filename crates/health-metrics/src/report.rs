@@ -41,6 +41,9 @@ pub struct Health {
     pub unfinished_znodes: u64,
     /// Backups that are known to be damaged.
     pub damaged_backups: u64,
+    /// Backups of which it is not known yet what was recorded of them: those may be damaged that are not counted. After a start over a remote storage
+    /// with many it takes minutes until there are none.
+    pub unread_backups: u64,
     /// How long ago the backup was verified that was not for longest; where it never was, how old it is.
     pub since_oldest_verification: Option<Duration>,
     /// When any backup was verified last.
@@ -72,6 +75,7 @@ impl Health {
             schedule: None,
             unfinished_znodes: 0,
             damaged_backups: 0,
+            unread_backups: 0,
             since_oldest_verification: None,
             last_verification: None,
             since_last_proof: None,

@@ -1,10 +1,13 @@
 //! The command line under test as a process.
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use zk_backup_testkit::{Daemon, PASSWORD, USER};
+
+use super::buckets::{KEYS, is_sealed};
 
 /// The command line, with nothing of this process's environment.
 pub(crate) struct Cli {
@@ -43,15 +46,26 @@ impl Cli {
         if let Some(zookeeper) = zookeeper {
             first.extend(["--zookeeper".to_owned(), zookeeper.to_owned()]);
         }
-        Self {
-            settings: Vec::new(),
-            first,
+        let mut settings = Vec::new();
+        if is_sealed() && storage.is_dir() {
+            let identity = storage.join("identity.txt");
+            fs::write(&identity, KEYS[0].1).unwrap();
+            let identity = identity.to_str().unwrap().to_owned();
+            settings.push(("ENCRYPTION_RECIPIENTS".to_owned(), KEYS[0].0.to_owned()));
+            settings.push(("ENCRYPTION_IDENTITY_FILE".to_owned(), identity));
         }
+        Self { settings, first }
     }
 
     pub(crate) fn with(mut self, key: &str, value: &str) -> Self {
         self.settings.retain(|(known, _)| known != key);
         self.settings.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Put before whatever it is asked.
+    pub(crate) fn first(mut self, args: &[&str]) -> Self {
+        self.first.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 

@@ -8,7 +8,7 @@ use backup_engine::Driver;
 use serde_json::Value;
 use zk_backup_testkit::{Daemon, DaemonError, SUPER_PASSWORD};
 
-use super::buckets::{in_bucket, prefix_of, shared};
+use super::buckets::{KEYS, in_bucket, is_sealed, prefix_of, shared};
 
 /// The server under test, as a process of its own, by the adapter that it chooses unless told.
 pub(crate) fn daemon(zookeeper: &str, storage: &Path, settings: &[(&str, &str)]) -> Daemon {
@@ -29,28 +29,13 @@ pub(crate) fn try_daemon(
     let keys = tempfile::tempdir()?;
     let identity = keys.path().join("identity.txt");
     let has_keys = settings.iter().any(|(name, _)| name.starts_with("ENCRYPTION_"));
-    if !has_keys && std::env::var_os(SEALED).is_some() {
+    if !has_keys && is_sealed() {
         fs::write(&identity, KEYS[0].1)?;
         let identity = ("ENCRYPTION_IDENTITY_FILE", identity.to_str().unwrap());
         more.splice(0..0, [("ENCRYPTION_RECIPIENTS", KEYS[0].0), identity]);
     }
     Daemon::start(program, zookeeper, storage, &more)
 }
-
-/// Set in the environment of the suites where every server is to seal its backups.
-const SEALED: &str = "ZK_BACKUP_TEST_SEALED";
-
-/// Public keys of age, and files with their identities, as `age-keygen` writes them.
-pub(crate) const KEYS: [(&str, &str); 2] = [
-    (
-        "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
-        "# a key\nAGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33\n",
-    ),
-    (
-        "age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z",
-        "AGE-SECRET-KEY-1N9JEPW6DWJ0ZQUDX63F5A03GX8QUW7PXDE39N8UYF82VZ9PC8UFS3M7XA9\n",
-    ),
-];
 
 /// [`daemon`] by that adapter.
 pub(crate) fn daemon_by(
@@ -104,27 +89,6 @@ pub(crate) fn restore(daemon: &Daemon, id: &str, more: &str) -> (u16, Value) {
         .do_job("/restore", &format!(r#"{{"vault": "{id}"{more}}}"#))
         .unwrap();
     (state.status, state.json())
-}
-
-/// Marks all vaults as asked for by the schedule, which is too slow for tests.
-pub(crate) fn as_if_scheduled(storage: &Path) {
-    for entry in fs::read_dir(storage).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            as_if_scheduled(&path);
-        } else if path.ends_with("manifest.json") {
-            let mut manifest: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-            assert_eq!(manifest["scheduled"], false, "{manifest}");
-            manifest["scheduled"] = true.into();
-            fs::write(&path, manifest.to_string()).unwrap();
-            let sum = std::process::Command::new("sha256sum")
-                .arg("manifest.json")
-                .current_dir(storage)
-                .output()
-                .unwrap();
-            fs::write(storage.join("manifest.json.sha256"), sum.stdout).unwrap();
-        }
-    }
 }
 
 pub(crate) fn recovery_settings<'a>(data: &'a str, command: &'a str) -> [(&'static str, &'a str); 6] {

@@ -13,7 +13,7 @@ use zk_snapshot::capture::{CaptureOptions, CaptureSummary, Portion, capture};
 use zk_snapshot::files::{DataDirs, Gathered, gather};
 use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
 
-use super::buckets::files_of;
+use super::buckets::{files_of, is_sealed, read_opened};
 use super::servers::start;
 
 /// Backs up what does not change meanwhile into `file`, and opens it again.
@@ -64,19 +64,21 @@ pub(crate) fn take_snapshot(daemon: &Daemon) -> (String, Value) {
     (id, info)
 }
 
-/// The one snapshot in a vault.
+/// The one snapshot in a vault; of a sealed one a copy that is opened.
 pub(crate) fn snapshot_of(storage: &Path, id: &str) -> PathBuf {
-    let vault = files_of(storage, id);
-    let mut names = fs::read_dir(vault).unwrap().map(|entry| entry.unwrap().path());
-    names
-        .find(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with("snapshot.")
-        })
+    let mut files = fs::read_dir(files_of(storage, id))
         .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let snapshot = files.find(|path| name(path).starts_with("snapshot.")).unwrap();
+    if !is_sealed() {
+        return snapshot;
+    }
+    let opened = storage.join("opened").join(id);
+    fs::create_dir_all(&opened).unwrap();
+    let opened = opened.join(name(&snapshot));
+    fs::write(&opened, read_opened(&snapshot)).unwrap();
+    opened
 }
 
 /// A server that begins with `snapshot`.

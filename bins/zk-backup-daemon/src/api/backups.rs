@@ -61,6 +61,9 @@ pub(crate) struct Backup {
     kinds: Option<Kinds>,
     /// From what a transactional backup was made.
     taken_from: Option<TakenFrom>,
+    /// Whether it is sealed where it is stored, also where an identity is here that opens it; absent if not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    encrypted: Option<bool>,
     /// The public keys that it is sealed to, where no identity is here that opens it.
     #[serde(skip_serializing_if = "Option::is_none")]
     sealed: Option<Vec<String>>,
@@ -117,6 +120,7 @@ impl From<BackupInfo> for Backup {
             pinned: info.pinned,
             valid: info.is_valid(),
             format: FORMAT_VERSION,
+            encrypted: info.encrypted.then_some(true),
             verified_at: info.verified_at.and_then(rfc3339),
             locked_until: info.locked_until.map(|until| until.and_then(rfc3339)),
             copy: info.copy.filter(|copy| *copy == StoredCopy::Second),

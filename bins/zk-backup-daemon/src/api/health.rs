@@ -73,6 +73,9 @@ pub(crate) struct Health {
     /// Absent without a second store.
     #[serde(skip_serializing_if = "Option::is_none")]
     secondary: Option<Secondary>,
+    /// Backups of which it is not known yet whether they were found damaged; absent if 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread_vaults: Option<u64>,
     /// How long ago the backup was verified that was not for longest; where it never was, how old it is. Absent without backups.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_unverified_seconds: Option<u64>,
@@ -243,6 +246,7 @@ impl From<health_metrics::Health> for Health {
             unfinished_znodes: unless_zero(health.unfinished_znodes),
             damaged_vaults: unless_zero(health.damaged_backups),
             secondary: health.second_copy.map(Secondary::from),
+            unread_vaults: unless_zero(health.unread_backups),
             oldest_unverified_seconds: health.since_oldest_verification.map(seconds),
             last_verification: health.last_verification.and_then(rfc3339),
             seconds_since_proof: health.since_last_proof.map(seconds),

@@ -26,8 +26,8 @@ use crate::work::{Running, Worker};
 pub(super) const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 impl EngineBuilder {
-    /// Builds the engine. Jobs that a crash interrupted are failed. Where the vaults cannot be reached just now it goes on
-    /// without them: health tells, and nothing is evicted by policies until they are.
+    /// Builds the engine. Jobs that a crash interrupted are failed; with a [`leadership`](Self::leadership), once it leads, and no jobs are read
+    /// before. Where the vaults cannot be reached just now it goes on without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
@@ -39,9 +39,13 @@ impl EngineBuilder {
         }
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
-        self.recover(&checker, now)?;
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
-        let unfinished = UnfinishedZnodes::open(jobs, earlier, self.notes_lost)?;
+        let unfinished = UnfinishedZnodes::unread(jobs, earlier, self.notes_lost)?;
+        // Of several, the one that leads does that when it begins to.
+        if self.leadership.is_none() {
+            self.recover(&checker, now)?;
+            unfinished.reload()?;
+        }
         let clock_watch = self.watch_clock(now)?;
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());

@@ -44,9 +44,9 @@ pub(crate) struct UnfinishedZnodes {
 }
 
 impl UnfinishedZnodes {
-    /// Reads the notes in `jobs`. Those of the file `earlier`, which earlier versions kept, are taken over first, and the
-    /// file is renamed. `lost` says that notes may be missing.
-    pub(crate) fn open(
+    /// Those that are noted in `jobs`, once they are [read](Self::reload). Those of the file `earlier`, which earlier versions kept, are taken over, and
+    /// the file is renamed. `lost` says that notes may be missing.
+    pub(crate) fn unread(
         jobs: Arc<dyn JobStore>,
         earlier: Option<&Path>,
         lost: bool,
@@ -68,13 +68,11 @@ impl UnfinishedZnodes {
                 move_aside(path).map_err(named)?;
             }
         }
-        let all = Self {
+        Ok(Self {
             jobs,
             open: Mutex::default(),
             is_incomplete: AtomicBool::new(is_incomplete),
-        };
-        all.reload()?;
-        Ok(all)
+        })
     }
 
     /// Reads the notes anew: other processes may have written some. Not while a restore of this one runs.
@@ -275,10 +273,15 @@ mod tests {
         runtime.unwrap().block_on(work)
     }
 
+    fn read(jobs: Arc<dyn JobStore>, earlier: Option<&Path>) -> Arc<UnfinishedZnodes> {
+        let all = UnfinishedZnodes::unread(jobs, earlier, false).unwrap();
+        all.reload().unwrap();
+        Arc::new(all)
+    }
+
     /// What a process finds that is started over the database.
     fn started(path: &Path) -> Arc<UnfinishedZnodes> {
-        let jobs = Arc::new(SqliteJobs::open(path).unwrap().jobs);
-        Arc::new(UnfinishedZnodes::open(jobs, None, false).unwrap())
+        read(Arc::new(SqliteJobs::open(path).unwrap().jobs), None)
     }
 
     #[test]
@@ -331,7 +334,7 @@ mod tests {
         let file = directory.path().join("unfinished.jsonl");
         fs::write(&file, LINES).unwrap();
         let jobs: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
-        let start = || Arc::new(UnfinishedZnodes::open(Arc::clone(&jobs), Some(&file), false).unwrap());
+        let start = || read(Arc::clone(&jobs), Some(&file));
         let all = start();
         let (b, c) = (znode("/a/ł \"b", false), znode("/c", true));
         assert_eq!(all.of("r3", "x").unfinished().unwrap(), [b.clone(), c]);
@@ -356,7 +359,7 @@ mod tests {
     fn what_cannot_be_noted_is_not_begun() {
         let below: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
         let jobs = job_queue::FaultyJobs::new(Arc::clone(&below));
-        let all = Arc::new(UnfinishedZnodes::open(Arc::new(jobs.clone()), None, false).unwrap());
+        let all = read(Arc::new(jobs.clone()), None);
         let ledger = all.of("r1", "x");
         jobs.plan(job_queue::JobCall::PutNotes, 1, job_queue::JobFault::Fail);
         assert!(now(ledger.begin(&[znode("/a", true)])).is_err());

@@ -139,6 +139,11 @@ impl Vaults {
         (self.reads_of_second(id) > reads).then_some(StoredCopy::Second)
     }
 
+    /// How many vaults of a remote storage are known of which it was not read yet what was recorded of them.
+    pub(crate) fn unread(&self) -> u64 {
+        self.remote.as_ref().map_or(0, |remote| remote.unread())
+    }
+
     /// The ids of all vaults, oldest first. Of a remote storage those that other processes have written or removed within the last
     /// seconds may be missing, or there.
     pub(crate) fn ids(&self) -> Result<Vec<VaultId>, StoreError> {

@@ -70,6 +70,11 @@ impl Remote {
         (all, state.trouble())
     }
 
+    /// Of how many it was not read yet what was recorded of them.
+    pub(crate) fn unread(&self) -> u64 {
+        lock(&self.state).unread()
+    }
+
     /// The same, once the storage has told it.
     pub(crate) fn all(self: &Arc<Self>, store: &Arc<dyn VaultStore>) -> Result<Vec<Arc<Stored>>, StoreError> {
         let state = self.told_within(store, LONGEST)?;
@@ -269,6 +274,10 @@ impl State {
         let damaged = |id: &&VaultId| self.vaults.get(*id).is_some_and(|stored| stored.damage.is_some());
         let damaged = self.turns.iter().skip(LOOKS).find(damaged);
         self.turns.iter().take(LOOKS).chain(damaged).cloned().collect()
+    }
+
+    fn unread(&self) -> u64 {
+        self.vaults.len().saturating_sub(self.turns.len()) as u64
     }
 
     fn trouble(&self) -> Option<String> {

@@ -49,6 +49,12 @@ async fn thousands_of_vaults_are_told_of_for_a_list_and_a_few_requests() {
     }
     let engine = engine(&world, &objects);
     assert_eq!(engine.list().await.unwrap().len(), VAULTS);
+    // Nobody takes what was not looked at for sound.
+    let unread = engine.health().await.unread_backups;
+    assert!(
+        (VAULTS as u64 - 1_000..=VAULTS as u64).contains(&unread),
+        "{unread}"
+    );
     objects.asked();
 
     let begun = Instant::now();
@@ -93,6 +99,7 @@ async fn what_this_process_writes_and_removes_is_told_at_once() {
         let health = engine.health().await;
         assert_eq!(health.storage.newest_good.unwrap().id, *ids.last().unwrap());
     }
+    assert_eq!(engine.health().await.unread_backups, 0);
     engine.evict_one(&ids.remove(2)).await.unwrap();
     assert_eq!(engine.list().await.unwrap(), ids);
     // The policy keeps nothing but the newest, a day after they were asked for.

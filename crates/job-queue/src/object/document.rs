@@ -91,16 +91,18 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
 
     /// What it holds now.
     pub(super) async fn read(&self) -> Result<T, QueueError> {
+        let deadline = Instant::now() + self.patience;
         let mut known = self.known.lock().await;
-        self.look(&mut known, Instant::now() + self.patience).await?;
+        self.look(&mut known, deadline).await?;
         Ok(read(&known)?.value.clone())
     }
 
     /// What it held when it was last read or written here.
     pub(super) async fn last_known(&self) -> Result<T, QueueError> {
+        let deadline = Instant::now() + self.patience;
         let mut known = self.known.lock().await;
         if known.is_none() {
-            self.look(&mut known, Instant::now() + self.patience).await?;
+            self.look(&mut known, deadline).await?;
         }
         Ok(read(&known)?.value.clone())
     }

@@ -16,6 +16,7 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use time::OffsetDateTime;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 use self::archive::{Archive, State};
 use self::document::{Change, Document, Random};
@@ -28,6 +29,8 @@ use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, Queu
 const MOST: usize = 64 << 10;
 /// How long a call is tried, if not said.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// And the one that health asks for.
+const SOON: Duration = Duration::from_secs(2);
 
 /// Jobs on object storage, below a prefix of it. Several processes may open the same.
 ///
@@ -78,18 +81,31 @@ impl ObjectJobs {
         prefix: &str,
         patience: Duration,
     ) -> Result<Self, QueueError> {
+        let jobs = Self::new(store, prefix, patience)?;
+        jobs.wait_for(|shared| async move { shared.jobs.read().await })?;
+        Ok(jobs)
+    }
+
+    /// As [`open`](Self::open) where nobody is asked yet, so that a storage that is away keeps nobody from beginning. What cannot be read is told by
+    /// each call.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`]: there is no thread for requests.
+    pub fn unread(store: &Arc<dyn ObjectStore>, prefix: &str) -> Result<Self, QueueError> {
+        Self::new(store, prefix, PATIENCE)
+    }
+
+    fn new(store: &Arc<dyn ObjectStore>, prefix: &str, patience: Duration) -> Result<Self, QueueError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("object-jobs")
             .enable_all()
             .build()
             .map_err(QueueError::storage)?;
-        let jobs = Self {
+        Ok(Self {
             shared: Arc::new(Shared::new(store, prefix, patience, MOST, &random())),
             runtime: Some(runtime),
-        };
-        jobs.wait_for(|shared| async move { shared.jobs.read().await })?;
-        Ok(jobs)
+        })
     }
 
     /// Does `work` on the thread for it, while this one waits.
@@ -309,8 +325,13 @@ impl JobStore for ObjectJobs {
         self.wait_for(move |shared| async move { shared.archive.list(&shared.jobs, offset, limit).await })
     }
 
+    /// Asked for by health, which waits for no storage that is away: it fails after two seconds, whatever other calls wait for.
     fn counts(&self) -> Result<Counts, QueueError> {
-        self.wait_for(|shared| async move { Ok(shared.jobs.read().await?.table.counts()) })
+        let late = |_| QueueError::storage(format!("jobs could not be read within {SOON:?}"));
+        self.wait_for(move |shared| async move {
+            let state = timeout(SOON, shared.jobs.read()).await.map_err(late)?;
+            Ok(state?.table.counts())
+        })
     }
 
     fn greatest_id(&self, kind: &str) -> Result<Option<String>, QueueError> {

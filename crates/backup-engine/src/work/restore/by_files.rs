@@ -61,22 +61,15 @@ pub(super) async fn run(
         return Ok(plan.placed(Vec::new(), 0, Vec::new()));
     };
     let deadline = Instant::now() + recovery.patience;
-    progress.phase("restarting");
     let command = restart::Restart {
         name: &site.names.restart_command,
         command,
         environment: &recovery.environment,
     };
-    context.permit().may_write()?; // placing takes its time
-    restart::run(&command, &recovery.directory, deadline).await?;
-    // Backups that were begun before the servers were stopped are of the time before, too.
-    let (here, now) = (Arc::clone(site), context.now());
-    tokio::task::spawn_blocking(move || here.history.break_off(now)).await??;
-    progress.phase("comparing");
     let mut comparing = Comparing::new(context, &opened.records, deadline);
-    let compared = compare(site, &mut comparing).await;
+    let begun = begin_anew(site, context, &command, &recovery.directory, &mut comparing).await;
     let Comparing { verified, gone, .. } = comparing;
-    if let Err(Failure { cause, .. }) = compared {
+    if let Err(Failure { cause, .. }) = begun {
         let done = plan.placed(verified, gone, Vec::new());
         let result = JobResult::Restore(Box::new(done));
         return Err(Failure { cause, result });
@@ -196,6 +189,24 @@ async fn place_files(
         .log
         .info(&format!("{} is in {}", plan.snapshot, directory.display()));
     Ok(())
+}
+
+/// Has the servers restarted, and compares them.
+async fn begin_anew(
+    site: &Arc<Site>,
+    context: &JobContext,
+    command: &restart::Restart<'_>,
+    directory: &Path,
+    comparing: &mut Comparing<'_>,
+) -> Result<(), Failure> {
+    context.progress.phase("restarting");
+    context.permit().may_write()?; // placing takes its time
+    restart::run(command, directory, comparing.deadline).await?;
+    // Backups that were begun before the servers were stopped are of the time before, too.
+    let (here, now) = (Arc::clone(site), context.now());
+    tokio::task::spawn_blocking(move || here.history.break_off(now)).await??;
+    context.progress.phase("comparing");
+    compare(site, comparing).await
 }
 
 /// Waits until every server holds what the backup holds: those that are named to us, and those that the ensemble names.

@@ -20,7 +20,7 @@ const TRIES: usize = 6;
 pub(super) struct Comparing<'a> {
     context: &'a JobContext,
     records: &'a Arc<dyn RecordSource>,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     /// Those that hold what the backup holds.
     pub(super) verified: Vec<String>,
     /// How many znodes one of them has deleted by itself, at most.
