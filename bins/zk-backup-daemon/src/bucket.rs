@@ -105,7 +105,8 @@ fn named(settings: &str, purpose: Purpose) -> String {
     }
 }
 
-fn ignores(config: &S3Config, purpose: Purpose, condition: &str) -> String {
+/// What a bucket that ignores `condition` cannot be used for.
+pub(crate) fn ignores(config: &S3Config, purpose: Purpose, condition: &str) -> String {
     let risk = match (purpose, condition) {
         (Purpose::Copies, _) => "two servers with this second copy by mistake would not be kept apart",
         (_, "If-Match") => "two servers could both lead, and jobs be lost",

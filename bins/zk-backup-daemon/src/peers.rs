@@ -17,10 +17,12 @@ use backup_engine::{EngineBuilder, EngineError, LeaderLease};
 use job_queue::{JobStore as _, ObjectJobs, QueueError};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
+use vault_store::{ObjectVaults, S3Config};
 
 use crate::answer::ApiError;
+use crate::body;
+use crate::bucket::{self, Purpose};
 use crate::{Settings, SettingsError, StartError};
-use crate::{body, bucket};
 
 /// Says that another server has handed the request on: it goes no further.
 const HANDED_ON: &str = "x-zk-backup-handed-on";
@@ -29,6 +31,8 @@ const ANSWER: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(3);
 /// A request to the bucket that fails is sent again for so long; what waits for it has pauses and deadlines of its own.
 const RETRIES: Duration = Duration::from_secs(5);
+/// A bucket that cannot be written is tried again so soon.
+const AGAIN: Duration = Duration::from_secs(2);
 /// By then there usually is a leader, in seconds.
 const SOON: HeaderValue = HeaderValue::from_static("5");
 
@@ -36,7 +40,15 @@ const SOON: HeaderValue = HeaderValue::from_static("5");
 #[derive(Debug, Clone)]
 pub struct Peers {
     pub(crate) lease: Arc<LeaderLease>,
+    bucket: Arc<Bucket>,
     client: Client,
+}
+
+/// Where the lease is.
+#[derive(Debug)]
+struct Bucket {
+    config: S3Config,
+    vaults: ObjectVaults,
 }
 
 /// Makes the engine one of those that share the bucket, if `settings` say that there are several. `listens` is the address of this server; what
@@ -65,6 +77,7 @@ pub fn join(
     let mut s3 = s3.clone();
     s3.retry_for = RETRIES;
     let objects = s3.objects().map_err(EngineError::from)?;
+    let vaults = s3.open().map_err(EngineError::from)?;
     let deadline = settings.zookeeper.deadline;
     let timing = ha.timing;
     let known_by = (&*name, &*address);
@@ -80,7 +93,13 @@ pub fn join(
         // Another one each time: what an earlier process was doing is failed by whoever leads.
         .worker(format!("{name}/{}", uuid::Uuid::new_v4()))
         .renewal(timing.renew_every, timing.ttl);
-    Ok((builder, Some(Peers { lease, client })))
+    let bucket = Arc::new(Bucket { config: s3, vaults });
+    let peers = Peers {
+        lease,
+        bucket,
+        client,
+    };
+    Ok((builder, Some(peers)))
 }
 
 /// Jobs of a later program stop the start. Those that cannot be read just now do not.
@@ -141,6 +160,15 @@ pub(crate) async fn hand_on<B: MessageBody + 'static>(
 }
 
 impl Peers {
+    /// Takes the lease when it is free, once the bucket has shown that it knows the conditions that the lease depends on, and keeps it. Never ends.
+    pub(crate) async fn keep(&self) {
+        while !self.bucket.knows_conditions().await {
+            self.lease.look().await;
+            tokio::time::sleep(AGAIN).await;
+        }
+        self.lease.keep().await;
+    }
+
     async fn ask_leader(&self, request: &ServiceRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
         let leader = match self.lease.leader() {
             _ if request.headers().contains_key(HANDED_ON) => None,
@@ -187,6 +215,24 @@ impl Peers {
             passed_on.headers_mut().insert(name, value);
         }
         Ok(passed_on)
+    }
+}
+
+impl Bucket {
+    async fn knows_conditions(self: &Arc<Self>) -> bool {
+        let asked = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || asked.vaults.ignored_condition(true)).await {
+            Ok(Ok(None)) => return true,
+            Ok(Ok(Some(condition))) => {
+                let why = bucket::ignores(&self.config, Purpose::Sharing, condition);
+                log::error!("this server does not lead: {why}");
+            }
+            Ok(Err(error)) => {
+                log::warn!("this server does not lead yet: the bucket cannot be tried: {error}")
+            }
+            Err(error) => log::error!("this server does not lead yet: {error}"),
+        }
+        false
     }
 }
 

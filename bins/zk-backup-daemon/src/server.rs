@@ -102,7 +102,7 @@ pub async fn serve(
     let working = work(&engine, &stopped, grace);
     let keeping = async {
         match &peers {
-            Some(peers) => peers.lease.keep().await,
+            Some(peers) => peers.keep().await,
             None => std::future::pending().await,
         }
     };

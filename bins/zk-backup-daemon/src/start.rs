@@ -43,11 +43,14 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
     let engine = builder.build()?;
-    // It goes on where nobody waits for it any more.
-    match timeout(bucket::PATIENCE, engine.forget_overruled_policies()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => log::warn!("whether policies were overruled is not known: {error}"),
-        Err(_) => log::warn!("whether policies were overruled is not known yet"),
+    // Of several servers the one that leads does that when it begins to.
+    if peers.is_none() {
+        // It goes on where nobody waits for it any more.
+        match timeout(bucket::PATIENCE, engine.forget_overruled_policies()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => log::warn!("whether policies were overruled is not known: {error}"),
+            Err(_) => log::warn!("whether policies were overruled is not known yet"),
+        }
     }
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");

@@ -13,6 +13,7 @@ use job_queue::Counts;
 use time::OffsetDateTime;
 use vault_store::{Manifest, Outcome};
 
+use crate::blocking::within;
 use crate::requests::Requests;
 use crate::site::Site;
 use crate::vaults::{SecondCopy, Stored, Vaults};
@@ -64,8 +65,8 @@ pub(crate) fn report(
     }
     let (all, trouble) = vaults.all_soon();
     problems.extend(trouble.map(Problem::StorageUnreadable));
-    let counts = requests.jobs.counts().unwrap_or_else(|error| {
-        problems.push(Problem::JobsUnavailable(error.to_string()));
+    let counts = counts(requests).unwrap_or_else(|why| {
+        problems.push(Problem::JobsUnavailable(why));
         Counts::default()
     });
     if let Some(error) = &zookeeper.error {
@@ -105,6 +106,18 @@ pub(crate) fn report(
     health.second_copy = second_copy;
     health.problems = problems;
     health
+}
+
+/// So long jobs have to be counted.
+const SOON: Duration = Duration::from_secs(2);
+
+/// How many jobs wait. It waits for no storage that is away.
+fn counts(requests: &Requests) -> Result<Counts, String> {
+    let jobs = Arc::clone(&requests.jobs);
+    match within(SOON, move || jobs.counts()) {
+        Some(counts) => counts.map_err(|error| error.to_string()),
+        None => Err(format!("jobs could not be read within {SOON:?}")),
+    }
 }
 
 fn storage(usage: Option<StorageUsage>, all: &[Arc<Stored>]) -> Storage {

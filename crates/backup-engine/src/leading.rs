@@ -13,6 +13,8 @@ use crate::leadership::{Leadership, Role};
 
 /// After a failure to take over it is tried again so soon.
 const AGAIN: Duration = Duration::from_secs(1);
+/// So often one after another; then others may do better.
+const PATIENCE: u32 = 3;
 /// Work that is begun just when the lead is lost is told to stop so soon.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
@@ -23,6 +25,7 @@ impl Engine {
         leadership: &Arc<dyn Leadership>,
         shutdown: impl Future<Output = ()> + Clone,
     ) {
+        let mut failed = 0;
         loop {
             let term = tokio::select! {
                 biased;
@@ -31,9 +34,15 @@ impl Engine {
             };
             if let Err(error) = self.take_over(term).await {
                 log::error!("this server leads and cannot begin: {error}");
+                failed += 1;
+                if failed >= PATIENCE {
+                    failed = 0;
+                    leadership.release().await;
+                }
                 tokio::time::sleep(AGAIN).await;
                 continue;
             }
+            failed = 0;
             let until = async {
                 let is_over = |role: &Role| *role != Role::Leader { term };
                 tokio::select! {
@@ -75,6 +84,9 @@ impl Engine {
             vaults.forget_all();
             vaults.wake_second();
             site.unfinished.reload()?;
+            if let Err(error) = site.retention.policies.forget_overruled() {
+                log::warn!("whether policies were overruled is not known: {error}");
+            }
             requests.take_over(&vaults, &site)
         })
         .await

@@ -26,7 +26,7 @@ use crate::work::{Running, Worker};
 pub(super) const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 impl EngineBuilder {
-    /// Builds the engine. Jobs that a crash interrupted are failed; with a [`leadership`](Self::leadership), once it leads, and no jobs are read
+    /// Builds the engine. Jobs that a crash interrupted are failed; with a [`leadership`](Self::leadership), once it leads, and no jobs are needed
     /// before. Where the vaults cannot be reached just now it goes on without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors

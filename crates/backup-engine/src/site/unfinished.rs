@@ -41,6 +41,8 @@ pub(crate) struct UnfinishedZnodes {
     jobs: Arc<dyn JobStore>,
     open: Mutex<BTreeMap<ZnodePath, (bool, Origin)>>,
     is_incomplete: AtomicBool,
+    /// Whether what is open is what was noted when it was read last.
+    was_read: AtomicBool,
 }
 
 impl UnfinishedZnodes {
@@ -72,13 +74,16 @@ impl UnfinishedZnodes {
             jobs,
             open: Mutex::default(),
             is_incomplete: AtomicBool::new(is_incomplete),
+            was_read: AtomicBool::new(false),
         })
     }
 
     /// Reads the notes anew: other processes may have written some. Not while a restore of this one runs.
     pub(crate) fn reload(&self) -> Result<(), EngineError> {
+        let notes = self.jobs.notes();
+        self.was_read.store(notes.is_ok(), Ordering::Relaxed);
         let mut open = BTreeMap::new();
-        for note in self.jobs.notes()? {
+        for note in notes? {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
             let (Ok(path), Ok(Begun { created, vault })) = (path, begun) else {
                 // Others may keep notes there, too: only what is about a znode was ours, or a later version's.
@@ -102,9 +107,9 @@ impl UnfinishedZnodes {
         lock(&self.open).iter().map(one).collect()
     }
 
-    /// Whether notes were lost, or could not be read, at the start.
+    /// Whether notes were lost, or could not be read: one of them, or all when they were asked for last.
     pub(crate) fn is_incomplete(&self) -> bool {
-        self.is_incomplete.load(Ordering::Relaxed)
+        self.is_incomplete.load(Ordering::Relaxed) || !self.was_read.load(Ordering::Relaxed)
     }
 
     /// The ledger of one restore.

@@ -16,7 +16,6 @@ use object_store::ObjectStore;
 use object_store::path::Path;
 use time::OffsetDateTime;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 
 use self::archive::{Archive, State};
 use self::document::{Change, Document, Random};
@@ -29,8 +28,6 @@ use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, Queu
 const MOST: usize = 64 << 10;
 /// How long a call is tried, if not said.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// And the one that health asks for.
-const SOON: Duration = Duration::from_secs(2);
 
 /// Jobs on object storage, below a prefix of it. Several processes may open the same.
 ///
@@ -325,13 +322,8 @@ impl JobStore for ObjectJobs {
         self.wait_for(move |shared| async move { shared.archive.list(&shared.jobs, offset, limit).await })
     }
 
-    /// Asked for by health, which waits for no storage that is away: it fails after two seconds, whatever other calls wait for.
     fn counts(&self) -> Result<Counts, QueueError> {
-        let late = |_| QueueError::storage(format!("jobs could not be read within {SOON:?}"));
-        self.wait_for(move |shared| async move {
-            let state = timeout(SOON, shared.jobs.read()).await.map_err(late)?;
-            Ok(state?.table.counts())
-        })
+        self.wait_for(|shared| async move { Ok(shared.jobs.read().await?.table.counts()) })
     }
 
     fn greatest_id(&self, kind: &str) -> Result<Option<String>, QueueError> {
