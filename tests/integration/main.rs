@@ -33,6 +33,7 @@ mod left_over;
 mod limits;
 mod meanwhile;
 mod order;
+mod page;
 mod quotas;
 mod readme;
 mod recovery;

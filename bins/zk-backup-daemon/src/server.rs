@@ -41,10 +41,12 @@ pub struct ServeOptions {
     pub upload_limit: u64,
     /// The directory below which `externalBackupPath` names backups; without one there are none.
     pub external_root: Option<PathBuf>,
+    /// Whether the web page is served at `/ui/`.
+    pub ui: bool,
 }
 
 impl ServeOptions {
-    /// HTTP, 30 seconds for a running job, and 20 for a client; uploads of 16 GiB at most, in the directory for temporary files.
+    /// HTTP with the web page, 30 seconds for a running job, and 20 for a client; uploads of 16 GiB at most, in the directory for temporary files.
     #[must_use]
     pub fn new(access: Access) -> Self {
         Self {
@@ -56,6 +58,7 @@ impl ServeOptions {
             upload_directory: std::env::temp_dir(),
             upload_limit: 16 << 30,
             external_root: None,
+            ui: true,
         }
     }
 }
@@ -84,6 +87,7 @@ pub async fn serve(
         upload_directory,
         upload_limit,
         external_root,
+        ui,
     } = options;
     let outside = Outside {
         spool: upload_directory,
@@ -106,7 +110,7 @@ pub async fn serve(
             .wrap(from_fn(connections::count))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
-            .configure(routes::configure)
+            .configure(|config| routes::configure(config, ui))
     })
     .workers(connections.workers())
     .max_connections(connections.of_one_worker())

@@ -21,8 +21,9 @@ use self::states::{admin, agent_port, data_dirs};
 use self::tls::zookeeper_tls;
 pub use self::values::SettingsError;
 use self::values::{PORTS, bad, flag, given, number, pair, seconds, secret};
-use crate::{Access, Args, Credentials};
+use crate::{Access, Args};
 
+mod access;
 mod checks;
 mod encryption;
 mod ha;
@@ -82,6 +83,7 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
     pub log_format: LogFormat,
     pub access: Access,
+    pub ui: bool,
 }
 
 impl Settings {
@@ -115,10 +117,7 @@ impl Settings {
         )?;
         let address = address(args.broadcast_address.as_ref(), credentials.is_some(), anonymous)?;
         let protect_reads = flag("BACKUP_DAEMON_PROTECT_READS", args.protect_reads.as_ref(), false)?;
-        let access = match credentials {
-            Some((user, password)) => Access::new(Credentials::new(&user, &password), protect_reads),
-            None => Access::anonymous(),
-        };
+        let access = access::access(secret, credentials, protect_reads)?;
         let tls = flag("TLS_ENABLED", args.tls_enabled.as_ref(), false)?;
         let certs = given(args.certs_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
         let port = if tls {
@@ -200,6 +199,7 @@ impl Settings {
                 Some(other) => return Err(bad("LOG_FORMAT", other, "text or json")),
             },
             access,
+            ui: flag("UI_ENABLED", args.ui_enabled.as_ref(), true)?,
         })
     }
 }

@@ -28,11 +28,11 @@ use crate::leadership::Leadership;
 use crate::requests::{
     BackupRequest, Labels, Requests, RestoreRequest, RestoreSource, RestoreTestRequest, VerifyRequest,
 };
-use crate::site::{Policies, PolicyChange, PolicyOutcome, Site};
+use crate::site::{Policies, PolicyChange, PolicyOutcome, Site, live};
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::changes::ZnodeHistory;
 use crate::vaults::exchange::{self, Export, ImportOptions};
-use crate::vaults::{LATEST, Stored, Vaults, compare};
+use crate::vaults::{LATEST, Stored, Vaults, compare, records};
 use crate::watch::{JobWatch, LONGEST_ID, look_up};
 use crate::work::{Running, with_live};
 
@@ -480,6 +480,28 @@ impl Engine {
         blocking(move || {
             let id = vaults.named(&id)?;
             vaults.catalogs.znode(&*vaults.store, &id, &path)
+        })
+        .await
+    }
+
+    /// A znode as it is in ZooKeeper now. Its data and its ACL may stem from slightly different moments.
+    ///
+    /// # Errors
+    /// [`EngineError::ZnodeNotFound`]; [`EngineError::ZooKeeper`], also where it is not shown to this identity.
+    pub async fn live_znode(&self, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
+        live::znode(&*self.site.ensemble, path).await
+    }
+
+    /// What the job of a backup said, line by line: the first 8 MiB of it, and nothing where that was not kept. `latest` is the newest good
+    /// backup.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Sealed`]; [`EngineError::Storage`].
+    pub async fn log(&self, id: &str) -> Result<String, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            records::log(&*vaults.store, &id)
         })
         .await
     }
