@@ -22,7 +22,7 @@ pub(crate) struct Site {
     pub(crate) daemon: Daemon,
     /// A client of the tests' own, whom no ACL binds.
     pub(crate) client: Client,
-    pub(crate) zookeeper: ZooKeeper,
+    _zookeeper: ZooKeeper,
     _storage: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -41,7 +41,7 @@ impl Site {
             browser: Browser::start().unwrap(),
             daemon,
             client,
-            zookeeper,
+            _zookeeper: zookeeper,
             _storage: storage,
             _turn: turn,
         }

@@ -31,7 +31,9 @@ async fn as_many_children_as_there_are_cost_as_many_rows_as_are_seen() {
     site.sign_in();
     site.show(&format!("backup?id={id}"));
     browser.wait_for_text("100,000 below").unwrap();
-    browser.run("document.querySelector('.rows').focus()", &[]).unwrap();
+    browser
+        .run("document.querySelector('.rows').focus()", &[])
+        .unwrap();
     browser.keys(DOWN).unwrap();
     browser.keys(RIGHT).unwrap();
     let open = "return document.querySelector('.row[aria-setsize=\"100000\"] .name') !== null";

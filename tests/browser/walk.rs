@@ -24,19 +24,30 @@ fn plan(site: &Site, id: &str) {
 async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     let site = Site::start().await;
     let browser = &site.browser;
-    site.plant(&[("/config", b""), ("/config/topics", BEFORE), ("/config/gone", b"\0\xff")])
-        .await;
+    site.plant(&[
+        ("/config", b""),
+        ("/config/topics", BEFORE),
+        ("/config/gone", b"\0\xff"),
+    ])
+    .await;
 
     site.sign_in();
     browser.press("Back up now").unwrap();
     browser.press("Look into it").unwrap();
     browser.wait_for_text("full backup").unwrap();
-    let id = browser.wait_for("return new URLSearchParams(location.hash.split('?')[1]).get('id')", &[]);
+    let id = browser.wait_for(
+        "return new URLSearchParams(location.hash.split('?')[1]).get('id')",
+        &[],
+    );
     let id = id.unwrap().as_str().unwrap().to_owned();
     let state = site.daemon.describe(&id).unwrap();
     assert_eq!(state["valid"], true, "{state}");
-    browser.click("//*[@role='treeitem'][contains(., 'config')]").unwrap();
-    browser.click("//*[@role='treeitem'][contains(., 'topics')]").unwrap();
+    browser
+        .click("//*[@role='treeitem'][contains(., 'config')]")
+        .unwrap();
+    browser
+        .click("//*[@role='treeitem'][contains(., 'topics')]")
+        .unwrap();
     browser.wait_for_text("\"retries\": 3").unwrap();
     site.picture("backup");
     browser.click("//summary[.='Log']").unwrap();
@@ -50,13 +61,20 @@ async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     for what in ["1 removed", "1 with other data", "0 with another ACL"] {
         browser.wait_for_text(what).unwrap();
     }
-    browser.click("//*[@role='treeitem'][contains(., 'topics')]").unwrap();
+    browser
+        .click("//*[@role='treeitem'][contains(., 'topics')]")
+        .unwrap();
     browser.wait_for_text("+ {}").unwrap();
     browser.wait_for_text("- {\"retries\": 3,").unwrap();
     site.picture("diff");
 
     plan(&site, &id);
-    for what in ["1 would be created", "1 would be given their data", "1 would be deleted", "0 failed"] {
+    for what in [
+        "1 would be created",
+        "1 would be given their data",
+        "1 would be deleted",
+        "0 failed",
+    ] {
         browser.wait_for_text(what).unwrap();
     }
     assert_eq!(site.data("/config/topics").await.unwrap(), b"{}", "it is a plan");
@@ -64,12 +82,18 @@ async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     browser.press("Next").unwrap();
     let confirmed = "//input[@type='text']";
     browser.type_into(confirmed, "20000101T000000").unwrap();
-    browser.press("Restore").unwrap();
+    // Not the link in the menu.
+    browser.click("//form//button[.='Restore']").unwrap();
     browser.wait_for_text(&format!("That is not {id}.")).unwrap();
-    assert_eq!(site.data("/config/topics").await.unwrap(), b"{}", "it was not confirmed");
-    browser.run("document.querySelector('input[type=text]').value = ''", &[]).unwrap();
+    assert_eq!(
+        site.data("/config/topics").await.unwrap(),
+        b"{}",
+        "it was not confirmed"
+    );
+    browser
+        .run("document.querySelector('input[type=text]').value = ''", &[])
+        .unwrap();
     browser.type_into(confirmed, &id).unwrap();
-    // The last one: the first is in the menu.
     browser.click("//form//button[.='Restore']").unwrap();
     browser.wait_for_text("1 deleted").unwrap();
     assert_eq!(site.data("/config/topics").await.unwrap(), BEFORE);
@@ -77,13 +101,18 @@ async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     assert_eq!(site.data("/config/new").await, None);
 
     let first = site.daemon.describe("latest").unwrap();
-    assert!(first["id"] != *id && first["pinned"] == true, "a pinned backup came first: {first}");
+    assert!(
+        first["id"] != *id && first["pinned"] == true,
+        "a pinned backup came first: {first}"
+    );
     site.show("history?path=/config/topics");
     browser.wait_for_text("there in the first backup").unwrap();
     browser.wait_for_text("other data").unwrap();
     site.show("overview");
     browser.wait_for_text("2 backups").unwrap();
-    browser.wait_for("return document.querySelectorAll('svg .bar').length === 4", &[]).unwrap();
+    browser
+        .wait_for("return document.querySelectorAll('svg .bar').length === 4", &[])
+        .unwrap();
     site.picture("overview");
     site.assert_no_complaints(&[]);
 }
@@ -93,7 +122,10 @@ async fn a_restore_that_fails_names_what_has_failed() {
     let site = Site::start().await;
     let browser = &site.browser;
     let read_only = CreateMode::Persistent.with_acls(Acls::anyone_read());
-    site.client.create("/closed", b"before", &read_only).await.unwrap();
+    site.client
+        .create("/closed", b"before", &read_only)
+        .await
+        .unwrap();
     let id = site.back_up();
     site.client.set_data("/closed", b"after", None).await.unwrap();
 
@@ -126,7 +158,12 @@ async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
     browser.wait_for_text("Unpin").unwrap();
     assert_eq!(site.daemon.describe(&id).unwrap()["pinned"], true);
     browser.press("Unpin").unwrap();
-    browser.wait_for("return document.querySelector('td button').textContent === 'Pin'", &[]).unwrap();
+    browser
+        .wait_for(
+            "return document.querySelector('td button').textContent === 'Pin'",
+            &[],
+        )
+        .unwrap();
     assert_eq!(site.daemon.describe(&id).unwrap()["pinned"], false);
     browser.type_into("//input[@type='search']", "1999").unwrap();
     browser.wait_for_text("None is like that.").unwrap();
@@ -135,7 +172,9 @@ async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
     browser.wait_for_text("1 stay").unwrap();
     browser.wait_for_text("stays").unwrap();
     let input = "//label[starts-with(., 'Full')]/following-sibling::input";
-    browser.run("document.querySelectorAll('form input')[0].value = ''", &[]).unwrap();
+    browser
+        .run("document.querySelectorAll('form input')[0].value = ''", &[])
+        .unwrap();
     browser.type_into(input, "1x/delete").unwrap();
     browser.press("Show the plan").unwrap();
     browser.wait_for_text("at character").unwrap();
@@ -155,7 +194,10 @@ async fn a_job_is_seen_and_called_off() {
     let settings = [("ZOOKEEPER_TIMEOUT", "600"), ("SHUTDOWN_GRACE", "0")];
     let daemon = Daemon::start(program, &address, storage.path(), &settings).unwrap();
     browser
-        .open(&format!("http://{USER}:{PASSWORD}@{}/ui/#/overview", daemon.address))
+        .open(&format!(
+            "http://{USER}:{PASSWORD}@{}/ui/#/overview",
+            daemon.address
+        ))
         .unwrap();
     browser.press("Back up now").unwrap();
     browser.press("Cancel it").unwrap();

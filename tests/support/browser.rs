@@ -89,7 +89,9 @@ impl Browser {
         let deadline = Instant::now() + PATIENCE;
         let port = loop {
             let said = fs::read_to_string(&log)?;
-            let port = said.split_once(LISTENS).and_then(|(_, rest)| rest.split_once('.'));
+            let port = said
+                .split_once(LISTENS)
+                .and_then(|(_, rest)| rest.split_once('.'));
             if let Some((port, _)) = port {
                 break port.to_owned();
             }
@@ -123,11 +125,17 @@ impl Browser {
     }
 
     fn ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, BrowserError> {
-        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
         let answer = self.http.send(method, path, &body)?;
         match answer.status {
             200 => Ok(answer.json()["value"].take()),
-            _ => Err(BrowserError::Refused(answer.json()["value"]["message"].to_string())),
+            _ => Err(BrowserError::Refused(
+                answer.json()["value"]["message"].to_string(),
+            )),
         }
     }
 
@@ -276,7 +284,11 @@ impl Browser {
     /// # Errors
     /// [`BrowserError`].
     pub fn screenshot(&self) -> Result<Vec<u8>, BrowserError> {
-        let png = self.ask("GET", &format!("/session/{}/screenshot", self.session), &Value::Null)?;
+        let png = self.ask(
+            "GET",
+            &format!("/session/{}/screenshot", self.session),
+            &Value::Null,
+        )?;
         STANDARD
             .decode(png.as_str().unwrap_or_default())
             .map_err(|error| BrowserError::Refused(error.to_string()))

@@ -203,7 +203,12 @@ async fn decide<B: MessageBody + 'static>(
             attempt.was_right();
             return Ok(next.call(request).await?.map_into_left_body());
         }
-        Ok(given) if access.reader.as_ref().is_some_and(|reader| is_right(reader, &given)) => {
+        Ok(given)
+            if access
+                .reader
+                .as_ref()
+                .is_some_and(|reader| is_right(reader, &given)) =>
+        {
             attempt.was_right();
             if !reads(request.method()) {
                 return Ok(request.into_response(only_looks()).map_into_right_body());

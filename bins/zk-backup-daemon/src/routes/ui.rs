@@ -2,11 +2,11 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, ETag, EntityTag, Header, IfNoneMatch, LOCATION,
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
-use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, guard};
@@ -112,7 +112,11 @@ async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
         Err(_) => false,
     };
-    let status = if known { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
+    let status = if known {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::OK
+    };
     let mut answer = HttpResponse::build(status);
     // Another version of the server has other files under the same names.
     answer.insert_header((CACHE_CONTROL, "no-cache"));

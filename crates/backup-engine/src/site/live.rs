@@ -3,8 +3,8 @@
 use zk_snapshot::archive::Role;
 use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
 
-use crate::ensemble::Ensemble;
 use crate::EngineError;
+use crate::ensemble::Ensemble;
 use crate::vaults::browse::{ZnodeContent, ZnodeInfo};
 
 /// Data and ACL may stem from slightly different moments.
@@ -36,10 +36,14 @@ fn told<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>)
     let why = match readings.into_iter().next() {
         Some(Reading::Found(found)) => return Ok(found),
         None | Some(Reading::Missing) => {
-            return Err(EngineError::ZnodeNotFound(format!("ZooKeeper has no znode {path} now")));
+            return Err(EngineError::ZnodeNotFound(format!(
+                "ZooKeeper has no znode {path} now"
+            )));
         }
         Some(Reading::Denied) => format!("{path} is not shown to this identity"),
         Some(Reading::Undecodable(why)) => format!("{path}: {why}"),
     };
-    Err(EngineError::ZooKeeper(ClientError::new(&ensemble.name(), why).into()))
+    Err(EngineError::ZooKeeper(
+        ClientError::new(&ensemble.name(), why).into(),
+    ))
 }
