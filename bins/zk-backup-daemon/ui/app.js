@@ -46,13 +46,11 @@ async function show(focus) {
   put(main, h('h1', {}, title), view);
   window.scrollTo(0, 0);
   if (focus) main.focus();
-  main.setAttribute('aria-busy', 'true');
   try {
     await page(view, new URLSearchParams(query ?? ''), signal);
   } catch (error) {
     if (!signal.aborted) view.append(wrong(error));
   }
-  if (!signal.aborted) main.removeAttribute('aria-busy');
 }
 
 document.getElementById('skip').addEventListener('click', () => main.focus());

@@ -31,6 +31,14 @@ export function put(element, ...children) {
   return element;
 }
 
+/** As `put`, for what is drawn again and again: who is on a link or a button with the keyboard stays there. */
+export function redraw(element, ...children) {
+  const name = (one) => one.getAttribute('href') ?? one.getAttribute('aria-label') ?? one.textContent;
+  const on = element.contains(document.activeElement) ? name(document.activeElement) : null;
+  put(element, ...children);
+  if (on !== null) [...element.querySelectorAll('a, button')].find((one) => name(one) === on)?.focus({ preventScroll: true });
+}
+
 /** The address of a page: `#/name?key=value`. */
 export function link(name, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null);

@@ -4,6 +4,8 @@ import { h, svg } from './dom.js';
 
 const HIGH = 60;
 const WIDE = 8;
+// Fewer bars are not made wider.
+const FEWEST = 40;
 
 /** `points` have `value`, `text` and `bad`; `look` puts a value in words. */
 export function plot(title, points, look) {
@@ -18,5 +20,5 @@ export function plot(title, points, look) {
   const words = `${title} of the last ${points.length} backups: the newest ${look(newest.value)}, the most ${look(most)}`;
   return h('figure', { class: 'plot' },
     h('figcaption', {}, h('strong', {}, title), h('span', { class: 'dim' }, ` now ${look(newest.value)}, at most ${look(most)}`)),
-    svg('svg', { viewBox: `0 0 ${points.length * WIDE} ${HIGH}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' }, bars));
+    svg('svg', { viewBox: `0 0 ${Math.max(points.length, FEWEST) * WIDE} ${HIGH}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' }, bars));
 }

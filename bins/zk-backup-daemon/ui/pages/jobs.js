@@ -1,7 +1,7 @@
 // Jobs: those that wait, are done and were done; and one of them.
 
 import { get, hasEnded, mayChange, poll, post } from '../api.js';
-import { h, link, put, table, wrong } from '../dom.js';
+import { h, link, put, redraw, table, wrong } from '../dom.js';
 import { count, moment, visible } from '../format.js';
 import { state, watch } from '../watch.js';
 
@@ -16,11 +16,8 @@ export async function jobs(view, _query, signal) {
   async function look() {
     const page = await get('jobs', { limit }, signal);
     const more = h('button', { type: 'button', onclick: () => { limit = Math.min(limit + AT_ONCE, 1_000); look().catch((error) => put(failed, wrong(error))); } }, 'Show more');
-    // Who is on a button with the keyboard stays there.
-    const on = document.activeElement?.dataset.job;
-    put(list, page.total === 0 ? h('p', {}, 'There is none yet.') : table('Jobs', ['Job', 'State', 'About', 'Queued', ''], page.jobs.map((job) => row(job, failed))),
+    redraw(list, page.total === 0 ? h('p', {}, 'There is none yet.') : table('Jobs', ['Job', 'State', 'About', 'Queued', ''], page.jobs.map((job) => row(job, failed))),
       page.jobs.length < page.total ? [h('p', { class: 'dim' }, `${count(page.jobs.length)} of ${count(page.total)}`), more] : null);
-    if (on) [...list.querySelectorAll('[data-job]')].find((button) => button.dataset.job === on)?.focus();
   }
 
   await poll(look, signal, 2_000);
@@ -37,7 +34,7 @@ function row(job, failed) {
       job.message ? h('p', { class: 'dim short' }, visible(job.message)) : null),
     h('td', {}, job.vault ? h('a', { href: link('backup', { id: job.vault }) }, job.vault) : ''),
     h('td', {}, h('small', {}, moment(job.created_at))),
-    h('td', {}, stoppable ? h('button', { type: 'button', 'data-job': id, onclick: (event) => cancel(id, event.target, failed) }, 'Cancel') : null));
+    h('td', {}, stoppable ? h('button', { type: 'button', 'aria-label': `Cancel ${id}`, onclick: (event) => cancel(id, event.target, failed) }, 'Cancel') : null));
 }
 
 async function cancel(id, button, failed) {

@@ -2,7 +2,7 @@
 
 import { begin, get, mayChange, poll } from '../api.js';
 import { describe } from '../described.js';
-import { h, link, put, wrong } from '../dom.js';
+import { h, link, put, redraw, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, several, span, visible } from '../format.js';
 import { plot } from '../plot.js';
 
@@ -19,7 +19,7 @@ export async function overview(view, _query, signal) {
     const [health, ids] = await Promise.all([get('health', {}, signal), get('listbackups', {}, signal)]);
     const last = ids.slice(-PLOTTED);
     const backups = await describe(last, signal);
-    put(cards, tell(health, backups));
+    redraw(cards, tell(health, backups));
     if (last.join() !== plotted) put(plots, draw(backups));
     plotted = last.join();
   }, signal, 5_000);
