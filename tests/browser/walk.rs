@@ -151,8 +151,22 @@ async fn a_restore_that_fails_names_what_has_failed() {
 async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
     let site = Site::start().await;
     let browser = &site.browser;
+    site.plant(&[("/config", b""), ("/config/topics", b"in it"), ("/other", b"")])
+        .await;
+    let (some, state) = site.daemon.do_job("/backup", r#"{"dbs": ["config"]}"#).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
     let id = site.back_up();
     site.sign_in();
+    site.show(&format!("backup?id={some}"));
+    browser
+        .click("//*[@role='treeitem'][contains(., 'config')]")
+        .unwrap();
+    browser
+        .click("//*[@role='treeitem'][contains(., 'topics')]")
+        .unwrap();
+    browser.wait_for_text("in it").unwrap();
+    let text = browser.text().unwrap();
+    assert!(!text.contains("other"), "it was not asked for: {text}");
     site.show("backups");
     browser.press("Pin").unwrap();
     browser.wait_for_text("Unpin").unwrap();
@@ -169,7 +183,7 @@ async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
     browser.wait_for_text("None is like that.").unwrap();
 
     site.show("retention");
-    browser.wait_for_text("1 stay").unwrap();
+    browser.wait_for_text("2 stay").unwrap();
     browser.wait_for_text("stays").unwrap();
     let input = "//label[starts-with(., 'Full')]/following-sibling::input";
     browser
