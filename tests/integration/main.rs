@@ -35,6 +35,7 @@ mod limits;
 mod meanwhile;
 mod notify;
 mod order;
+mod page;
 mod quotas;
 mod readme;
 mod recovery;

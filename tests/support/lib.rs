@@ -1,6 +1,7 @@
-//! Real ZooKeeper and S3 servers for the end-to-end suites: found or fetched, started on free loopback ports in their
+//! Real ZooKeeper and S3 servers and a browser for the end-to-end suites: found or fetched, started on free loopback ports in their
 //! own temporary directory, and ended by their own process handle whatever the test's outcome.
 
+mod browser;
 mod daemon;
 mod distribution;
 mod ensemble;
@@ -10,6 +11,7 @@ mod raw;
 mod s3;
 mod server;
 
+pub use browser::{Browser, BrowserError};
 pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
 pub use distribution::{Distribution, LocateError};
 pub use ensemble::Ensemble;

@@ -1,4 +1,4 @@
-//! Who may do what: credentials, and requests that another site sends.
+//! Who may do what: credentials, those that only look, and requests that another site sends.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, OR
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, HttpResponse, ResponseError as _};
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
 use actix_web_httpauth::extractors::basic::BasicAuth;
 use subtle::ConstantTimeEq;
 
@@ -56,6 +56,7 @@ impl fmt::Debug for Credentials {
 #[derive(Debug, Clone)]
 pub struct Access {
     credentials: Option<Credentials>,
+    reader: Option<Credentials>,
     protect_reads: bool,
     guesses: Arc<Guesses>,
 }
@@ -67,9 +68,18 @@ impl Access {
     pub fn new(credentials: Credentials, protect_reads: bool) -> Self {
         Self {
             credentials: Some(credentials),
+            reader: None,
             protect_reads,
             guesses: Arc::default(),
         }
+    }
+
+    /// Whoever has these may look at everything and change nothing: `GET` and `HEAD`, but for what takes whole backups away. Where everybody
+    /// may do everything they say nothing.
+    #[must_use]
+    pub fn with_reader(mut self, reader: Credentials) -> Self {
+        self.reader = Some(reader);
+        self
     }
 
     /// Everybody may do everything.
@@ -77,6 +87,7 @@ impl Access {
     pub fn anonymous() -> Self {
         Self {
             credentials: None,
+            reader: None,
             protect_reads: false,
             guesses: Arc::default(),
         }
@@ -89,9 +100,16 @@ impl Access {
     }
 
     fn is_open(&self, method: &Method, path: &str) -> bool {
-        let reads = method == Method::GET || method == Method::HEAD;
-        reads && (is_health(path) || !self.protect_reads)
+        reads(method) && (is_health(path) || !self.protect_reads)
     }
+}
+
+/// That a request has come with the credentials of whoever only looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OnlyLooks;
+
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
 }
 
 /// Whether a path is about the server's own state, which monitors ask for.
@@ -122,6 +140,17 @@ pub(crate) async fn check_always(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     decide(request, next, false).await
+}
+
+/// Refuses whoever only looks, for what takes whole backups away. Asked after [`check_always`].
+pub(crate) async fn check_operator(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    if request.extensions().contains::<OnlyLooks>() {
+        return Ok(request.into_response(only_looks()).map_into_right_body());
+    }
+    Ok(next.call(request).await?.map_into_left_body())
 }
 
 /// Whether a browser says that a page of another site has made it send this. Other clients say nothing of the kind.
@@ -170,12 +199,24 @@ async fn decide<B: MessageBody + 'static>(
     };
     name_the_scheme_as_usual(&mut request);
     let refusal = match request.extract::<BasicAuth>().await {
-        Ok(given) if credentials.are(given.user_id(), given.password().unwrap_or_default()) => {
+        Ok(given) if is_right(credentials, &given) => {
             attempt.was_right();
             return Ok(next.call(request).await?.map_into_left_body());
         }
-        Ok(given) => {
-            drop(given);
+        Ok(given)
+            if access
+                .reader
+                .as_ref()
+                .is_some_and(|reader| is_right(reader, &given)) =>
+        {
+            attempt.was_right();
+            if !reads(request.method()) {
+                return Ok(request.into_response(only_looks()).map_into_right_body());
+            }
+            request.extensions_mut().insert(OnlyLooks);
+            return Ok(next.call(request).await?.map_into_left_body());
+        }
+        Ok(_) => {
             log::warn!("wrong credentials from {}", shown(peer));
             let is_one_too_many = attempt.is_one_too_many();
             attempt.was_wrong(DELAY).await;
@@ -195,6 +236,15 @@ async fn decide<B: MessageBody + 'static>(
     answer.headers_mut().insert(CONTENT_TYPE, json);
     let answer = answer.set_body(body.to_string()).map_into_boxed_body();
     Ok(request.into_response(answer).map_into_right_body())
+}
+
+fn is_right(credentials: &Credentials, given: &BasicAuth) -> bool {
+    credentials.are(given.user_id(), given.password().unwrap_or_default())
+}
+
+fn only_looks() -> HttpResponse {
+    let message = "these credentials look and change nothing: this needs those of the operator";
+    ApiError::new(StatusCode::FORBIDDEN, "read_only", message).error_response()
 }
 
 fn too_many() -> HttpResponse {

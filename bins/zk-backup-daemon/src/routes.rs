@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
+use actix_web::http::header::ContentType;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
@@ -27,9 +28,13 @@ mod archives;
 mod external;
 mod policies;
 mod root;
+mod ui;
 mod v1;
 
 pub(crate) use self::archives::Outside;
+
+/// What stands for ZooKeeper as it is now, where a backup is named.
+const LIVE: &str = "live";
 
 const NONE: &[&str] = &[];
 const TS: &[&str] = &["ts"];
@@ -42,12 +47,15 @@ const VERIFY: &[&str] = &["share"];
 const RESTORE_TEST: &[&str] = &["in"];
 const DIFF: &[&str] = &["from", "to", "offset", "limit"];
 
-/// Every endpoint, with the keys that its query may have.
-pub(crate) fn configure(config: &mut ServiceConfig) {
+/// Every endpoint, with the keys that its query may have, and the web page if it is wanted.
+pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
+    if with_ui {
+        ui::configure(config);
+    }
     config
         .service(endpoint("/backup", NONE, web::post().to(backup)))
-        .service(data("/backup/s3/{id:.*}", NONE, read().to(links)))
-        .service(data("/backup/{id}", NONE, read().to(archives::download)))
+        .service(whole("/backup/s3/{id:.*}", read().to(links)))
+        .service(whole("/backup/{id}", read().to(archives::download)))
         .service(data(
             "/restore/backup",
             archives::KEYS,
@@ -95,6 +103,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .service(endpoint("/listbackups", NONE, read().to(list)))
         .service(data("/listbackups/{id}/znodes", ZNODES, read().to(znodes)))
         .service(data("/listbackups/{id}/znode", ZNODE, read().to(znode)))
+        .service(data("/listbackups/{id}/log", NONE, read().to(log)))
         .service(data("/history", ZNODES, read().to(history)))
         .service(data("/diff", DIFF, read().to(diff)))
         .service(endpoint("/listbackups/{id:.*}", NONE, read().to(describe)))
@@ -115,6 +124,13 @@ fn endpoint(path: &'static str, allowed: &'static [&'static str], route: Route) 
 fn data(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
     // What is wrapped around it last is asked first.
     resource(path, allowed, [route]).wrap(from_fn(access::check_always))
+}
+
+/// The same for what takes a whole backup away.
+fn whole(path: &'static str, route: Route) -> impl HttpServiceFactory {
+    resource(path, NONE, [route])
+        .wrap(from_fn(access::check_operator))
+        .wrap(from_fn(access::check_always))
 }
 
 fn resource(
@@ -370,8 +386,23 @@ async fn znodes(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespon
 
 async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODE)?);
-    let found = engine.znode(id, path(&query)?).await?;
+    let found = match id {
+        LIVE => engine.live_znode(path(&query)?).await?,
+        id => engine.znode(id, path(&query)?).await?,
+    };
     Ok(HttpResponse::Ok().json(api::Znode::from(found)))
+}
+
+async fn log(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    match engine.log(id).await {
+        Ok(text) => Ok(HttpResponse::Ok()
+            .content_type(ContentType::plaintext())
+            .insert_header(("X-Content-Type-Options", "nosniff"))
+            .body(text)),
+        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn history(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -384,7 +415,7 @@ async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse
     let query = Asked::of(&request, DIFF)?;
     let (from, to) = (query.needed("from")?, query.needed("to")?);
     let to = match to {
-        "live" => CompareWith::Live,
+        LIVE => CompareWith::Live,
         id => CompareWith::Backup(id.to_owned()),
     };
     let found = engine.compare(from, to, page(&query)?).await?;

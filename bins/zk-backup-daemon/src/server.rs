@@ -42,10 +42,12 @@ pub struct ServeOptions {
     pub upload_limit: u64,
     /// The directory below which `externalBackupPath` names backups; without one there are none.
     pub external_root: Option<PathBuf>,
+    /// Whether the web page is served at `/ui/`.
+    pub ui: bool,
 }
 
 impl ServeOptions {
-    /// HTTP, 30 seconds for a running job, and 20 for a client; uploads of 16 GiB at most, in the directory for temporary files.
+    /// HTTP with the web page, 30 seconds for a running job, and 20 for a client; uploads of 16 GiB at most, in the directory for temporary files.
     #[must_use]
     pub fn new(access: Access) -> Self {
         Self {
@@ -57,6 +59,7 @@ impl ServeOptions {
             upload_directory: std::env::temp_dir(),
             upload_limit: 16 << 30,
             external_root: None,
+            ui: true,
         }
     }
 }
@@ -131,6 +134,7 @@ fn http_server(
         external: options.external_root.clone(),
     };
     let (engine, access, peers) = (engine.clone(), options.access.clone(), options.peers.clone());
+    let ui = options.ui;
     let counted = Arc::clone(connections);
     let server = HttpServer::new(move || {
         App::new()
@@ -144,7 +148,7 @@ fn http_server(
             .wrap(from_fn(connections::count))
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
-            .configure(routes::configure)
+            .configure(|config| routes::configure(config, ui))
     })
     .workers(connections.workers())
     .max_connections(connections.of_one_worker())

@@ -26,6 +26,7 @@ pub use self::values::SettingsError;
 use self::values::{flag, given, seconds, secret};
 use crate::{Access, Args};
 
+mod access;
 mod checks;
 mod encryption;
 mod ha;
@@ -85,6 +86,7 @@ pub struct Settings {
     pub log_level: log::LevelFilter,
     pub log_format: LogFormat,
     pub access: Access,
+    pub ui: bool,
 }
 
 impl Settings {
@@ -152,6 +154,7 @@ impl Settings {
             log_level: logs::level(args)?,
             log_format: logs::format(args)?,
             access,
+            ui: flag("UI_ENABLED", args.ui_enabled.as_ref(), true)?,
         })
     }
 }

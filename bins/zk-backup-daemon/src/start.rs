@@ -81,6 +81,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         upload_limit: settings.upload_limit,
         external_root: settings.external_root.clone(),
         peers,
+        ui: settings.ui,
         ..ServeOptions::new(settings.access)
     };
     let stop = asked_to_stop()?;

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use super::access::access;
 use super::values::{PORTS, SettingsError, bad, flag, given, number, pair};
-use crate::{Access, Args, Credentials};
+use crate::{Access, Args};
 
 /// Where requests are taken, and who may ask for what.
 pub(super) struct Listen {
@@ -20,7 +21,7 @@ pub(super) fn listen(
     secret: impl Fn(&str) -> Result<Option<String>, SettingsError>,
 ) -> Result<Listen, SettingsError> {
     let credentials = pair(
-        secret,
+        &secret,
         "BACKUP_DAEMON_API_CREDENTIALS_USERNAME",
         "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
     )?;
@@ -31,10 +32,7 @@ pub(super) fn listen(
     )?;
     let address = address(args.broadcast_address.as_ref(), credentials.is_some(), anonymous)?;
     let protect_reads = flag("BACKUP_DAEMON_PROTECT_READS", args.protect_reads.as_ref(), false)?;
-    let access = match credentials {
-        Some((user, password)) => Access::new(Credentials::new(&user, &password), protect_reads),
-        None => Access::anonymous(),
-    };
+    let access = access(secret, credentials, protect_reads)?;
     let tls = flag("TLS_ENABLED", args.tls_enabled.as_ref(), false)?;
     let certs = given(args.certs_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
     let port = if tls {

@@ -17,7 +17,6 @@ use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
 
-use self::second::Second;
 #[cfg(feature = "sqlite")]
 pub use self::storage::VAULTS_ELSEWHERE;
 use crate::clock::SystemClock;
@@ -77,6 +76,13 @@ pub struct EngineBuilder {
     renewal: Option<(Duration, Duration)>,
     around_vaults: Option<AroundVaults>,
     worker: String,
+}
+
+/// Where copies go.
+struct Second {
+    store: Arc<dyn VaultStore>,
+    place: String,
+    is_remote: bool,
 }
 
 type AroundVaults = Box<dyn FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;

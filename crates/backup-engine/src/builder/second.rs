@@ -7,18 +7,11 @@ use time::OffsetDateTime;
 use vault_store::ObjectVaults;
 use vault_store::{MirroredStore, VaultStore};
 
-use super::EngineBuilder;
 use super::build::FIRST_CONTACT;
+use super::{EngineBuilder, Second};
 use crate::blocking::within;
 use crate::site;
 use crate::vaults::{self, SecondCopy};
-
-/// Where copies go.
-pub(super) struct Second {
-    store: Arc<dyn VaultStore>,
-    place: String,
-    is_remote: bool,
-}
 
 impl EngineBuilder {
     /// Copies every vault to a second store, which `place` names for people, beside everything else: no backup and no restore waits for it, and what is

@@ -11,9 +11,10 @@ use crate::blocking::blocking;
 use crate::clock::ms;
 use crate::error::EngineError;
 use crate::info::BackupInfo;
+use crate::site::live;
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::changes::ZnodeHistory;
-use crate::vaults::{LATEST, Stored, compare};
+use crate::vaults::{LATEST, Stored, compare, records};
 use crate::work::with_live;
 
 impl Engine {
@@ -89,6 +90,28 @@ impl Engine {
         blocking(move || {
             let id = vaults.named(&id)?;
             vaults.catalogs.znode(&*vaults.store, &id, &path)
+        })
+        .await
+    }
+
+    /// A znode as it is in ZooKeeper now. Its data and its ACL may stem from slightly different moments.
+    ///
+    /// # Errors
+    /// [`EngineError::ZnodeNotFound`]; [`EngineError::ZooKeeper`], also where it is not shown to this identity.
+    pub async fn live_znode(&self, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
+        live::znode(&*self.site.ensemble, path).await
+    }
+
+    /// What the job of a backup said, line by line: the first 8 MiB of it, and nothing where that was not kept. `latest` is the newest good
+    /// backup.
+    ///
+    /// # Errors
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Sealed`]; [`EngineError::Storage`].
+    pub async fn log(&self, id: &str) -> Result<String, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            records::log(&*vaults.store, &id)
         })
         .await
     }

@@ -3,6 +3,7 @@
 mod checks;
 mod clock_watch;
 mod history;
+pub(crate) mod live;
 mod names;
 mod noted;
 mod policies;

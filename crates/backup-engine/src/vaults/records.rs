@@ -1,8 +1,11 @@
 //! The znodes of a vault, whatever it was taken by.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
-use vault_store::{Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, VaultStore, Verification};
+use vault_store::{
+    Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, VaultId, VaultStore, Verification,
+};
 use zk_snapshot::archive::{
     Amended, Amendment, ArchiveError, ArchiveFile, Frame, IndexFile, IndexedArchive, RecordSource,
 };
@@ -19,6 +22,8 @@ pub(crate) const SNAPSHOT: &str = "snapshot.";
 
 /// What a job said.
 pub(crate) const LOG: FileName = FileName::from_static("job.log");
+/// So many bytes of that are told.
+const LOG_SHOWN: u64 = 8 << 20;
 /// Which ACL guarded which znode, for the next backup.
 pub(crate) const ACLS: FileName = FileName::from_static("acls.idx");
 
@@ -76,6 +81,20 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         mode: manifest.mode,
         counters_known: manifest.contents.as_ref().is_none_or(Contents::counters_known),
     })
+}
+
+/// What the job of a vault said, if that was kept. Blocks.
+pub(crate) fn log(store: &dyn VaultStore, id: &VaultId) -> Result<String, EngineError> {
+    let manifest = store.manifest(id)?;
+    manifest.require_open()?;
+    let mut said = Vec::new();
+    if has(&manifest, &LOG) {
+        let file = Reader::new(store.open(id, &LOG)?);
+        file.take(LOG_SHOWN)
+            .read_to_end(&mut said)
+            .map_err(|error| EngineError::Storage(error.into()))?;
+    }
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// The vault of `manifest` by its index; `None` where it has none that can be read. Blocks.

@@ -1,0 +1,142 @@
+// The REST API: asking, answers, errors in words, and asking again.
+
+// Where the API is, also below a path of a proxy and where the address has credentials in it.
+const BASE = new URL('../', location.origin + location.pathname);
+
+/** What the server has refused or could not do. `status` is 0 where it does not answer. */
+export class Failed extends Error {
+  constructor(message, status, code) {
+    super(message);
+    Object.assign(this, { status, code });
+  }
+}
+
+/** The address of a path below the API. */
+export function address(path, query = {}) {
+  const url = new URL(path, BASE);
+  for (const [key, value] of Object.entries(query)) {
+    if (value !== undefined && value !== null) url.searchParams.set(key, value);
+  }
+  return url;
+}
+
+async function ask(method, path, { query, body, signal, takes = [] } = {}) {
+  const request = { method, signal, cache: 'no-store' };
+  if (body !== undefined) {
+    request.body = JSON.stringify(body);
+    request.headers = { 'content-type': 'application/json' };
+  }
+  let response;
+  let text;
+  try {
+    response = await fetch(address(path, query), request);
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Failed('The server does not answer.', 0);
+  }
+  if (response.ok || takes.includes(response.status)) return text;
+  throw told(response.status, text);
+}
+
+function told(status, text) {
+  let body = text;
+  try {
+    body = JSON.parse(text);
+  } catch {
+    // It is from something in between, and no answer of the API.
+  }
+  if (status === 401) return new Failed('The credentials are missing or wrong. Load this page again to enter them.', status);
+  const message = typeof body === 'string' ? body : body?.message;
+  return new Failed(message || `The server answers with status ${status}.`, status, body?.code);
+}
+
+/** What is at a path, as JSON. */
+export async function get(path, query, signal) {
+  return JSON.parse(await ask('GET', path, { query, signal }));
+}
+
+/** The same as text. */
+export function getText(path, query, signal) {
+  return ask('GET', path, { query, signal });
+}
+
+/** Changes something; the answer as JSON. */
+export async function post(path, { query, body, signal } = {}) {
+  return JSON.parse(await ask('POST', path, { query, body, signal }));
+}
+
+/** Begins a job, and tells its id, which comes as bare text. */
+export function begin(path, body, signal) {
+  return ask('POST', path, { body: body ?? {}, signal });
+}
+
+/** A job; that of one that failed comes with an error's status. */
+export async function job(id, signal) {
+  const text = await ask('GET', `jobstatus/${encodeURIComponent(id)}`, { signal, takes: [500] });
+  const told = JSON.parse(text);
+  if (told.task_id === undefined) throw new Failed(told.message, 500, told.code);
+  return told;
+}
+
+/** The address of a backup, with what comes behind it. */
+export function ofBackup(id, more = '') {
+  return `listbackups/${encodeURIComponent(id)}${more}`;
+}
+
+/** Whether a job has come to its end. */
+export function hasEnded(job) {
+  return !['Queued', 'Processing'].includes(job.status);
+}
+
+const LONGEST = 30_000;
+
+/**
+ * Does `step` again and again, until it answers true or the page is left. While the server does not answer it is asked
+ * less and less often; while nobody looks it is not asked at all.
+ */
+export async function poll(step, signal, every = 1_000) {
+  let pause = every;
+  while (!signal.aborted) {
+    try {
+      if (await step()) return;
+      pause = every;
+      trouble(null);
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof Failed)) throw error;
+      pause = Math.min(pause * 2, LONGEST);
+      trouble(`${error.message} Asking again in ${Math.round(pause / 1000)} s.`);
+    }
+    await sleep(pause, signal);
+    await seen(signal);
+  }
+}
+
+/** Says what keeps the page from being up to date; null: nothing does. */
+export function trouble(text) {
+  const banner = document.getElementById('trouble');
+  banner.hidden = text === null;
+  banner.textContent = text ?? '';
+}
+
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
+}
+
+function seen(signal) {
+  if (!document.hidden) return Promise.resolve();
+  return new Promise((resolve) => {
+    const look = () => { if (!document.hidden) resolve(); };
+    document.addEventListener('visibilitychange', look, { signal });
+    signal.addEventListener('abort', resolve, { once: true });
+  });
+}
+
+/** Whether the credentials that the page was opened with may change anything. */
+export function mayChange() {
+  return !document.body.classList.contains('looks-only');
+}

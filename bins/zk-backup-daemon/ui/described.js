@@ -1,0 +1,46 @@
+// What is known of backups, and a few requests at once for what is not.
+
+import { get, ofBackup } from './api.js';
+import { h } from './dom.js';
+
+const AT_ONCE = 4;
+const known = new Map();
+
+/** Describes backups in this order. One that was removed meanwhile is left out. What was asked for lately may be asked for `anew`. */
+export async function describe(ids, signal, anew = false) {
+  const left = ids.filter((id) => anew || !known.has(id));
+  const work = async () => {
+    while (left.length > 0) {
+      const id = left.shift();
+      try {
+        known.set(id, await get(ofBackup(id), {}, signal));
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        known.delete(id);
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  return ids.map((id) => known.get(id)).filter(Boolean);
+}
+
+/** Takes in what an answer has told of a backup. */
+export function learn(backup) {
+  known.set(backup.id, backup);
+}
+
+/** How a backup is, in a word. */
+export function standing(backup) {
+  const [word, look] = backup.locked ? ['in work', 'changed']
+    : backup.exit_code === 2 && backup.valid === false ? ['partial', 'changed']
+    : backup.failed ? ['failed', 'bad']
+    : !backup.valid ? ['damaged', 'bad']
+    : ['good', 'good'];
+  return h('span', { class: `badge ${look}` }, word);
+}
+
+/** What a backup holds, in a few words. */
+export function holds(backup) {
+  if (backup.sealed) return 'sealed: no identity is here that opens it';
+  return Array.isArray(backup.db_list) ? backup.db_list.join(', ') : backup.db_list ?? 'not known';
+}

@@ -1,0 +1,103 @@
+// Backups: which there are, and what each holds.
+
+import { get, mayChange, ofBackup, post } from '../api.js';
+import { describe, holds, learn, standing } from '../described.js';
+import { field, h, link, put, say, table, wrong } from '../dom.js';
+import { bytes, count, duration, leading, moment, visible } from '../format.js';
+
+const AT_ONCE = 50;
+
+const KINDS = [
+  ['', 'All', () => true],
+  ['good', 'Good', (backup) => backup.valid && !backup.locked],
+  ['bad', 'Failed, partial or damaged', (backup) => !backup.valid && !backup.locked],
+  ['pinned', 'Pinned', (backup) => backup.pinned],
+  ['full', 'Of everything', (backup) => !backup.is_granular],
+  ['granular', 'Of some subtrees', (backup) => backup.is_granular],
+  ['transactional', 'Transactional', (backup) => backup.mode === 'transactional'],
+];
+
+export async function backups(view, query, signal) {
+  const words = h('input', { type: 'search', value: query.get('filter') ?? '', autocomplete: 'off', spellcheck: 'false' });
+  const kinds = h('select', {}, KINDS.map(([value, label]) => h('option', { value }, label)));
+  const list = h('div', {});
+  const summary = h('p', { class: 'dim', role: 'status' });
+  const ids = (await get('listbackups', {}, signal)).reverse();
+  put(view, h('div', { class: 'filters', role: 'search' },
+    field('Filter', words, 'part of an id or of a subtree, such as 202611 or config'), field('Show', kinds)), summary, list);
+
+  let turn = 0;
+  async function show() {
+    turn += 1;
+    const mine = turn;
+    const stale = () => mine !== turn || signal.aborted;
+    const text = words.value.trim().toLowerCase();
+    const [, , fits] = KINDS.find(([value]) => value === kinds.value);
+    const rows = [];
+    let next = 0;
+    const more = h('button', { type: 'button', onclick: () => go().catch(failed) }, 'Show more');
+    const body = table('Backups', ['Backup', 'State', 'Holds', 'Size', 'Took', 'Pinned'], rows);
+
+    async function go() {
+      const wanted = rows.length + AT_ONCE;
+      while (rows.length < wanted && next < ids.length && !stale()) {
+        const some = ids.slice(next, next + AT_ONCE);
+        next += some.length;
+        for (const backup of await describe(some, signal, true)) {
+          if (fits(backup) && `${backup.id} ${holds(backup)}`.toLowerCase().includes(text)) rows.push(row(backup));
+        }
+      }
+      if (stale()) return;
+      put(body.querySelector('tbody'), rows);
+      put(summary, `${count(rows.length)} shown, ${count(next)} of ${count(ids.length)} looked at`);
+      put(list, rows.length > 0 ? body : h('p', {}, ids.length === 0 ? 'There is no backup yet.' : 'None is like that.'), next < ids.length ? more : null);
+    }
+
+    await go();
+  }
+
+  function failed(error) {
+    if (!signal.aborted) put(list, wrong(error));
+  }
+
+  words.addEventListener('input', () => show().catch(failed));
+  kinds.addEventListener('change', () => show().catch(failed));
+  await show();
+}
+
+function row(backup) {
+  return h('tr', {},
+    h('td', {}, h('a', { href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
+    h('td', {}, standing(backup)),
+    h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency].filter(Boolean).join(', '))),
+    h('td', { class: 'number' }, bytes(leading(backup.size)), h('br'), h('small', { class: 'dim' }, backup.znodes === null ? '' : `${count(backup.znodes)} znodes`)),
+    h('td', { class: 'number' }, duration(leading(backup.spent_time))),
+    h('td', {}, pinButton(backup)));
+}
+
+/** Pins a backup, or takes its pin away; who may not change anything sees how it is. */
+export function pinButton(backup) {
+  if (!mayChange() || backup.locked || backup.pinned === null) return backup.pinned ? 'pinned' : '';
+  const button = h('button', { type: 'button' });
+  let pinned = backup.pinned;
+  const draw = () => {
+    put(button, pinned ? 'Unpin' : 'Pin');
+    button.setAttribute('aria-label', `${pinned ? 'Unpin' : 'Pin'} ${backup.id}`);
+    button.classList.toggle('pinned', pinned);
+  };
+  button.addEventListener('click', async () => {
+    button.disabled = true;
+    try {
+      const told = await post(ofBackup(backup.id, pinned ? '/unpin' : '/pin'));
+      learn(told);
+      pinned = told.pinned;
+      say(`${backup.id} is ${pinned ? 'pinned' : 'not pinned any more'}.`);
+    } catch (error) {
+      button.after(wrong(error));
+    }
+    button.disabled = false;
+    draw();
+  });
+  draw();
+  return button;
+}

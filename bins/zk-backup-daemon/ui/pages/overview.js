@@ -1,0 +1,88 @@
+// Overview: how everything is, and how the last backups were.
+
+import { begin, get, mayChange, poll } from '../api.js';
+import { describe } from '../described.js';
+import { h, link, put, redraw, wrong } from '../dom.js';
+import { bytes, count, duration, leading, moment, several, span, visible } from '../format.js';
+import { plot } from '../plot.js';
+
+// Backups that the plots are of.
+const PLOTTED = 60;
+
+export async function overview(view, _query, signal) {
+  const cards = h('div', { class: 'cards' });
+  const plots = h('div', { class: 'plots' });
+  const now = h('button', { type: 'button', class: 'primary', onclick: () => backUp(now, view) }, 'Back up now');
+  put(view, mayChange() ? h('p', { class: 'buttons' }, now) : null, cards, plots);
+  let plotted = '';
+  await poll(async () => {
+    const [health, ids] = await Promise.all([get('health', {}, signal), get('listbackups', {}, signal)]);
+    const last = ids.slice(-PLOTTED);
+    const backups = await describe(last, signal);
+    redraw(cards, tell(health, backups));
+    if (last.join() !== plotted) put(plots, draw(backups));
+    plotted = last.join();
+  }, signal, 5_000);
+}
+
+async function backUp(button, view) {
+  button.disabled = true;
+  try {
+    location.hash = link('job', { id: await begin('backup') });
+  } catch (error) {
+    button.disabled = false;
+    view.prepend(wrong(error));
+  }
+}
+
+function card(title, ...content) {
+  return h('section', { class: 'card' }, h('h2', {}, title), content);
+}
+
+function line(...content) {
+  return h('p', {}, content);
+}
+
+function tell(health, backups) {
+  const { storage, zookeeper, schedule } = health;
+  const good = storage.lastSuccessful;
+  const tested = backups.filter((backup) => backup.tested).sort((a, b) => a.tested.at.localeCompare(b.tested.at)).at(-1);
+  return [
+    card('Status',
+      h('p', { class: 'status' }, h('span', { class: `badge ${health.status === 'UP' ? 'good' : 'bad'}` }, health.status)),
+      health.problems ? h('ul', {}, health.problems.map((problem) => h('li', { class: 'bad' }, visible(problem)))) : line('Nothing is wrong.'),
+      health.role ? line(`This server is the ${health.role}${health.leader ? `; ${health.leader} leads` : ''}.`) : null),
+    card('Last success', good ? [
+      line(h('a', { href: link('backup', { id: good.id }) }, good.id)),
+      line(moment(good.ts)),
+      line(`${bytes(good.metrics.size)} in ${duration(good.metrics.spent_time)}`),
+    ] : line('There is no good backup yet.')),
+    card('Next run', schedule ? [
+      line(schedule.next ? moment(schedule.next) : 'not known'),
+      line(h('code', {}, schedule.cron), ' (UTC)'),
+      schedule.missed > 0 ? line(`${several(schedule.missed, 'run')} missed`) : null,
+    ] : line('No schedule is set: backups are taken when they are asked for.'),
+    health.backup_queue_size > 0 ? line(h('a', { href: link('jobs') }, several(health.backup_queue_size, 'job')), ' waiting') : null),
+    card('ZooKeeper', zookeeper ? [
+      h('p', { class: zookeeper.reachable ? 'good' : 'bad' }, zookeeper.reachable ? 'reachable' : 'not reachable'),
+      zookeeper.version ? line(`${visible(zookeeper.version)}${zookeeper.mode ? `, ${visible(zookeeper.mode)}` : ''}`) : null,
+      zookeeper.error ? h('p', { class: 'bad' }, visible(zookeeper.error)) : null,
+    ] : line('It has not been asked yet.')),
+    card('Storage',
+      line(`${several(storage.dump_count, 'backup')}, ${bytes(storage.size)}`),
+      storage.place ? line(visible(storage.place)) : line(`${bytes(storage.free_space)} free of ${bytes(storage.total_space)}`)),
+    card('Last restore test', tested ? [
+      line(h('a', { href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
+      tested.tested.difference ? h('p', { class: 'bad' }, visible(tested.tested.difference))
+        : h('p', { class: 'good' }, `exact: ${count(tested.tested.znodes)} znodes compared`),
+    ] : line(health.seconds_since_proof === undefined ? 'No backup was restored for a test.' : `${span(health.seconds_since_proof)} ago, and nothing differed.`)),
+  ];
+}
+
+function draw(backups) {
+  const points = (value) => backups.map((backup) => ({ value: value(backup), text: backup.id, bad: backup.failed || !backup.valid }));
+  return [
+    plot('Size', points((backup) => leading(backup.size)), bytes),
+    plot('Duration', points((backup) => leading(backup.spent_time)), duration),
+  ];
+}

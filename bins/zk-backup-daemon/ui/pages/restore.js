@@ -1,0 +1,219 @@
+// Restore, step by step: what, where to, by which policy, the plan, the confirmation, and what came of it.
+
+import { begin, get, mayChange, ofBackup } from '../api.js';
+import { changes } from '../changes.js';
+import { holds, standing } from '../described.js';
+import { choice, facts, field, h, put, wrong } from '../dom.js';
+import { code, count, moment, visible } from '../format.js';
+import { watch } from '../watch.js';
+import { chooser } from './diff.js';
+
+const STEPS = [['What', what], ['Where to', where], ['Policy', policy], ['Plan', plan], ['Confirm', confirm], ['Result', outcome]];
+
+const POLICIES = [
+  ['replace', 'Replace', 'what is restored ends as it is in the backup: what the backup lacks is deleted'],
+  ['merge', 'Merge', 'as replace, and nothing is deleted'],
+  ['missing', 'Only what is missing', 'creates what is not there, and leaves everything else alone'],
+];
+
+export async function restore(view, query, signal) {
+  if (!mayChange()) {
+    put(view, h('p', { class: 'box' }, 'These credentials look, and change nothing: a restore needs those of the operator.'));
+    return;
+  }
+  const ids = await get('listbackups', {}, signal);
+  if (ids.length === 0) {
+    put(view, h('p', {}, 'There is no backup yet.'));
+    return;
+  }
+  const path = query.get('path');
+  const asked = { ids, id: query.get('id') ?? ids.at(-1), whole: !path, roots: path ? [path] : [], renames: {}, policy: 'replace', backupFirst: true, signal };
+  const list = h('ol', { class: 'steps', 'aria-label': 'Steps' });
+  const body = h('div', {});
+  put(view, list, body);
+
+  function go(at) {
+    put(list, STEPS.map(([title], step) => h('li', { 'aria-current': step === at ? 'step' : null, class: step < at ? 'done' : '' }, title)));
+    const title = h('h2', { tabindex: -1 }, STEPS[at][0]);
+    const form = h('form', { class: 'step' });
+    const back = at > 0 && at < 5 ? h('button', { type: 'button', onclick: () => go(at - 1) }, 'Back') : null;
+    const next = h('button', { type: 'submit', class: 'primary' }, 'Next');
+    const errors = h('div', {});
+    put(body, title, form);
+    const [, draw] = STEPS[at];
+    // What the step shows, and what it has to say against going on.
+    const { content, check = () => null } = draw(asked, next, go);
+    form.addEventListener('submit', async (event) => {
+      event.preventDefault();
+      next.disabled = true;
+      try {
+        const objection = await check();
+        if (objection) put(errors, wrong(new Error(objection)));
+        else go(at + 1);
+      } catch (error) {
+        if (!signal.aborted) put(errors, wrong(error));
+      }
+      next.disabled = false;
+    });
+    put(form, content, errors, at < 5 ? h('p', { class: 'buttons' }, back, next) : null);
+    title.focus();
+  }
+
+  go(0);
+}
+
+function what(asked) {
+  const backup = chooser(asked.ids, asked.id);
+  const about = h('div', {});
+  const roots = h('textarea', { rows: 4, spellcheck: 'false' });
+  roots.value = asked.roots.join('\n');
+  const some = field('Subtrees', roots, 'a path in each line, such as /config');
+  some.hidden = asked.whole;
+
+  async function tell() {
+    asked.id = backup.value;
+    put(about, h('p', { class: 'dim' }, '…'));
+    try {
+      const found = await get(ofBackup(asked.id), {}, asked.signal);
+      if (found.id !== asked.id) asked.id = found.id;
+      asked.backup = found;
+      put(about, h('p', {}, standing(found)), found.exception ? h('p', { class: 'changed' }, visible(found.exception)) : null,
+        facts([['Date', moment(found.ts)], ['Holds', visible(holds(found))], ['Consistency', found.consistency], ['Znodes', found.znodes === null ? null : count(found.znodes)]]));
+    } catch (error) {
+      asked.backup = null;
+      if (!asked.signal.aborted) put(about, wrong(error));
+    }
+  }
+
+  let told = tell();
+  backup.addEventListener('change', () => { told = tell(); });
+  const content = [
+    field('Backup', backup), about,
+    choice('What of it', 'whole', [['all', 'Everything in it'], ['some', 'Only these subtrees']], asked.whole ? 'all' : 'some', (value) => {
+      asked.whole = value === 'all';
+      some.hidden = asked.whole;
+    }),
+    some,
+  ];
+  return {
+    content,
+    async check() {
+      await told;
+      if (!asked.backup) return 'Choose a backup that is there.';
+      asked.roots = asked.whole ? [] : roots.value.split('\n').filter((line) => line !== '').map(absolute);
+      if (!asked.whole && asked.roots.length === 0) return 'Name at least one subtree, or take everything.';
+      return null;
+    },
+  };
+}
+
+function absolute(path) {
+  return path.startsWith('/') ? path : `/${path}`;
+}
+
+function where(asked) {
+  if (asked.whole) {
+    return { content: h('p', {}, 'To where it was. To restore under another name, go back and name the subtrees.'), check: () => { asked.renames = {}; return null; } };
+  }
+  const inputs = asked.roots.map((root) => [root, h('input', { type: 'text', value: asked.renames[root] ?? root, autocomplete: 'off', spellcheck: 'false' })]);
+  return {
+    content: [h('p', {}, 'To the same place, or under another name: what lives below that is replaced as everywhere.'),
+      inputs.map(([root, input]) => field(['From ', code(root), ' to'], input))],
+    check() {
+      const changed = inputs.filter(([root, input]) => input.value !== '' && absolute(input.value) !== root);
+      asked.renames = Object.fromEntries(changed.map(([root, input]) => [root, absolute(input.value)]));
+      return null;
+    },
+  };
+}
+
+function policy(asked) {
+  return { content: choice('What becomes of what is there', 'policy', POLICIES, asked.policy, (value) => { asked.policy = value; }) };
+}
+
+// As the API takes it: names have no slash in front.
+function request(asked, isPlan) {
+  const name = (path) => path.slice(1);
+  const renames = Object.entries(asked.renames).map(([from, to]) => [name(from), name(to)]);
+  const body = { vault: asked.id, policy: asked.policy, dry_run: isPlan };
+  if (!asked.whole) body.dbs = asked.roots.map(name);
+  if (renames.length > 0) body.changeDbNames = Object.fromEntries(renames);
+  return body;
+}
+
+function plan(asked, next) {
+  const view = h('div', {});
+  next.hidden = true;
+  const make = async () => {
+    try {
+      const id = await begin('restore', request(asked, true), asked.signal);
+      const job = await watch(id, view, asked.signal);
+      if (!job) return;
+      const { report } = job.result ?? {};
+      if (report?.differences?.length > 0) view.append(...differences(report));
+      next.hidden = job.status !== 'Successful';
+      if (job.status === 'Successful') next.focus();
+    } catch (error) {
+      if (!asked.signal.aborted) put(view, wrong(error));
+    }
+  };
+  make();
+  return { content: [h('p', {}, 'What a restore would do, just now. Nothing is written.'), view] };
+}
+
+function differences(report) {
+  const all = report.created + report.data_changed + report.acl_changed + report.deleted;
+  const tree = changes({ label: 'What would be changed', failed: () => {} });
+  tree.add(report.differences);
+  return [h('h3', {}, 'Znode by znode'), tree.element,
+    all > report.differences.length ? h('p', { class: 'dim' }, `The first ${count(report.differences.length)} of ${count(all)}.`) : null].filter(Boolean);
+}
+
+function confirm(asked, next) {
+  const typed = h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', required: true });
+  const first = h('input', { type: 'checkbox', checked: asked.backupFirst, id: 'backup-first' });
+  next.textContent = 'Restore';
+  next.classList.add('danger');
+  const [, name] = POLICIES.find(([value]) => value === asked.policy);
+  return {
+    content: [
+      facts([
+        ['Backup', code(asked.id)],
+        ['What', asked.whole ? 'everything in it' : h('ul', {}, asked.roots.map((root) => h('li', {}, code(root), asked.renames[root] ? [' to ', code(asked.renames[root])] : null)))],
+        ['Policy', name],
+      ]),
+      h('p', { class: 'choice' }, first, h('label', { for: 'backup-first' }, 'Back up what is there now first', h('small', {}, 'pinned, so that the restore can be undone'))),
+      field(['To go on, type the id of the backup: ', code(asked.id)], typed),
+    ],
+    check() {
+      asked.backupFirst = first.checked;
+      return typed.value.trim() === asked.id ? null : `That is not ${asked.id}.`;
+    },
+  };
+}
+
+function outcome(asked, _next, go) {
+  const before = h('div', {});
+  const view = h('div', {});
+  const work = async () => {
+    try {
+      if (asked.backupFirst) {
+        const id = await begin('backup', { allow_eviction: false }, asked.signal);
+        const job = await watch(id, before, asked.signal);
+        if (!job) return;
+        if (job.status !== 'Successful') {
+          put(view, h('p', { class: 'bad', role: 'alert' }, 'Nothing was restored, since what is there now could not be backed up first.'),
+            h('p', { class: 'buttons' }, h('button', { type: 'button', onclick: () => go(4) }, 'Back')));
+          return;
+        }
+        put(before, h('p', { class: 'box' }, 'What was there before is backup ', code(id), '.'));
+      }
+      const id = await begin('restore', request(asked, false), asked.signal);
+      await watch(id, view, asked.signal);
+    } catch (error) {
+      if (!asked.signal.aborted) put(view, wrong(error));
+    }
+  };
+  work();
+  return { content: [before, view] };
+}

@@ -1,0 +1,52 @@
+// One znode of a backup: what it is, who may do what to it, and its data.
+
+import { get, mayChange, ofBackup } from './api.js';
+import { dataView, decoded } from './data.js';
+import { facts, h, link, table } from './dom.js';
+import { bytes, code, count, moment, permissions, visible, zxid } from './format.js';
+
+/** Reads a znode of a backup; `live` for the id is how it is in ZooKeeper now. Null where it has none. */
+export async function readZnode(id, path, signal) {
+  try {
+    return await get(ofBackup(id, '/znode'), { path }, signal);
+  } catch (error) {
+    if (error.code === 'znode_not_found') return null;
+    throw error;
+  }
+}
+
+/** All that is known of a znode. */
+export function znodeView(id, znode) {
+  const { stat } = znode;
+  const kind = znode.kind === 'ttl' ? `TTL, ${znode.ttl_ms} ms` : znode.kind;
+  return h('article', { class: 'znode', 'aria-label': `Znode ${visible(znode.path)}` },
+    h('h2', {}, code(znode.path)),
+    h('p', { class: 'buttons' },
+      h('a', { class: 'button', href: link('history', { path: znode.path }) }, 'History'),
+      mayChange() && znode.path !== '/' ? h('a', { class: 'button', href: link('restore', { id, path: znode.path }) }, 'Restore it…') : null),
+    dataView(decoded(znode.data)),
+    h('h3', {}, 'ACL'),
+    aclView(znode.acl),
+    h('h3', {}, 'Stat'),
+    facts([
+      ['Data', `${bytes(znode.size)}, version ${stat.version}`],
+      ['Children', `${count(znode.children)}, version ${stat.cversion}`],
+      ['Kind', kind],
+      ['Created', [zxid(stat.czxid), ' ', moment(stat.ctime)]],
+      ['Changed', [zxid(stat.mzxid), ' ', moment(stat.mtime)]],
+      ['ACL', `version ${stat.aversion}`],
+      ['Children last changed', zxid(stat.pzxid)],
+    ]));
+}
+
+/** Who may do what. */
+export function aclView(acl) {
+  const rows = acl.map((entry) => h('tr', {},
+    h('td', {}, code(entry.scheme)), h('td', {}, code(entry.id)), h('td', {}, h('code', {}, permissions(entry.perms)))));
+  return table('ACL', ['Scheme', 'Id', 'Permissions'], rows);
+}
+
+/** An ACL as lines of text, to be compared. */
+export function aclText(acl) {
+  return acl.map((entry) => `${entry.scheme}:${entry.id}:${permissions(entry.perms)}`).sort().join('\n');
+}

@@ -1,0 +1,49 @@
+//! One znode as it is in ZooKeeper now.
+
+use zk_snapshot::archive::Role;
+use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
+
+use crate::EngineError;
+use crate::ensemble::Ensemble;
+use crate::vaults::browse::{ZnodeContent, ZnodeInfo};
+
+/// Data and ACL may stem from slightly different moments.
+pub(crate) async fn znode(ensemble: &dyn Ensemble, path: ZnodePath) -> Result<ZnodeContent, EngineError> {
+    let unreachable = |error: ClientError| EngineError::ZooKeeper(error.into());
+    let client = ensemble.connect().await.map_err(unreachable)?;
+    let asked = [path];
+    let found = client.read_many(&asked, History::Any).await;
+    let acl = client.read_acls(&asked).await;
+    client.close().await;
+    let [path] = asked;
+    let found = told(ensemble, &path, found.map_err(unreachable)?)?;
+    let acl = told(ensemble, &path, acl.map_err(unreachable)?)?.acl;
+    Ok(ZnodeContent {
+        info: ZnodeInfo {
+            kind: None,
+            role: Role::Captured,
+            size: found.data.len(),
+            children: u32::try_from(found.children.len()).unwrap_or(u32::MAX),
+            stat: found.stat,
+            path,
+        },
+        data: found.data,
+        acl,
+    })
+}
+
+fn told<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>) -> Result<T, EngineError> {
+    let why = match readings.into_iter().next() {
+        Some(Reading::Found(found)) => return Ok(found),
+        None | Some(Reading::Missing) => {
+            return Err(EngineError::ZnodeNotFound(format!(
+                "ZooKeeper has no znode {path} now"
+            )));
+        }
+        Some(Reading::Denied) => format!("{path} is not shown to this identity"),
+        Some(Reading::Undecodable(why)) => format!("{path}: {why}"),
+    };
+    Err(EngineError::ZooKeeper(
+        ClientError::new(&ensemble.name(), why).into(),
+    ))
+}

@@ -1,0 +1,112 @@
+//! What the suites share: a server, a browser that is signed in, and clients of ZooKeeper.
+
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::sync::{Mutex, MutexGuard};
+use zk_backup_testkit::{Browser, Daemon, Distribution, PASSWORD, SUPER_PASSWORD, USER, ZooKeeper};
+use zookeeper_client::{Acls, Client, CreateMode};
+
+/// One browser at a time: each takes as much as a machine of two cores has.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// Whoever may look, and no more.
+pub(crate) const READER: [(&str, &str); 2] = [
+    ("BACKUP_DAEMON_API_READER_USERNAME", "reader"),
+    ("BACKUP_DAEMON_API_READER_PASSWORD", "canary-reader-password"),
+];
+
+/// ZooKeeper, the server over it, and a browser. What is declared first ends first.
+pub(crate) struct Site {
+    pub(crate) browser: Browser,
+    pub(crate) daemon: Daemon,
+    /// A client of the tests' own, whom no ACL binds.
+    pub(crate) client: Client,
+    _zookeeper: ZooKeeper,
+    _storage: TempDir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        let turn = TURN.lock().await;
+        let zookeeper = ZooKeeper::start(&Distribution::locate().unwrap()).unwrap();
+        let client = Client::connect(&zookeeper.address()).await.unwrap();
+        let secret = format!("super:{SUPER_PASSWORD}");
+        client.auth("digest", secret.as_bytes()).await.unwrap();
+        let storage = tempfile::tempdir().unwrap();
+        let program = env!("CARGO_BIN_EXE_daemon-under-test");
+        let daemon = Daemon::start(program, &zookeeper.address(), storage.path(), &READER).unwrap();
+        Self {
+            browser: Browser::start().unwrap(),
+            daemon,
+            client,
+            _zookeeper: zookeeper,
+            _storage: storage,
+            _turn: turn,
+        }
+    }
+
+    /// Creates znodes that are open to everybody, in this order.
+    pub(crate) async fn plant(&self, znodes: &[(&str, &[u8])]) {
+        let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        for (path, data) in znodes {
+            self.client.create(path, data, &open).await.unwrap();
+        }
+    }
+
+    pub(crate) fn back_up(&self) -> String {
+        let (id, state) = self.daemon.do_job("/backup", "").unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        id
+    }
+
+    /// Signs in as the browser itself does it, and shows the overview.
+    pub(crate) fn sign_in(&self) {
+        self.sign_in_as(USER, PASSWORD);
+    }
+
+    pub(crate) fn sign_in_as(&self, user: &str, password: &str) {
+        let address = &self.daemon.address;
+        self.browser
+            .open(&format!("http://{user}:{password}@{address}/ui/"))
+            .unwrap();
+        self.show("overview");
+        self.browser.wait_for_text("Last success").unwrap();
+    }
+
+    /// Goes to a part of the page, which is loaded anew.
+    pub(crate) fn show(&self, part: &str) {
+        self.browser.open("about:blank").unwrap();
+        self.browser
+            .open(&format!("http://{}/ui/#/{part}", self.daemon.address))
+            .unwrap();
+    }
+
+    /// The data that ZooKeeper has, or nothing where there is no such znode.
+    pub(crate) async fn data(&self, path: &str) -> Option<Vec<u8>> {
+        match self.client.get_data(path).await {
+            Ok((data, _)) => Some(data),
+            Err(zookeeper_client::Error::NoNode) => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The browser has noted nothing, but for what contains one of `expected`.
+    pub(crate) fn assert_no_complaints(&self, expected: &[&str]) {
+        let mut complaints = self.browser.complaints().unwrap();
+        complaints.retain(|complaint| !expected.iter().any(|part| complaint.contains(part)));
+        assert!(complaints.is_empty(), "{complaints:#?}");
+    }
+
+    /// Keeps a picture of the page for the documents, where that is asked for.
+    pub(crate) fn picture(&self, name: &str) {
+        if std::env::var_os("UPDATE_SCREENSHOTS").is_none() {
+            return;
+        }
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/images");
+        std::fs::create_dir_all(&folder).unwrap();
+        let png = self.browser.screenshot().unwrap();
+        std::fs::write(folder.join(format!("ui-{name}.png")), png).unwrap();
+    }
+}

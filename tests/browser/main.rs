@@ -1,0 +1,9 @@
+//! The web page in real Chromium, over a real ZooKeeper and the server as a process.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod hostile;
+mod kit;
+mod large;
+mod looks;
+mod strangers;
+mod walk;

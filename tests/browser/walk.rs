@@ -1,0 +1,225 @@
+//! What an operator does: back up, look, break, compare, restore; and a restore that fails.
+
+use zk_backup_testkit::{Daemon, PASSWORD, USER};
+use zookeeper_client::{Acls, CreateMode};
+
+use crate::kit::Site;
+
+const BEFORE: &[u8] = b"{\"retries\": 3,\n \"hosts\": [\"a\", \"b\"]}\n\xc3\xa9";
+
+/// Goes through the steps of a restore of everything up to its plan.
+fn plan(site: &Site, id: &str) {
+    let browser = &site.browser;
+    site.show(&format!("restore?id={id}"));
+    browser.wait_for_text("Consistency").unwrap();
+    browser.press("Next").unwrap();
+    browser.wait_for_text("To where it was.").unwrap();
+    browser.press("Next").unwrap();
+    browser.wait_for_text("Only what is missing").unwrap();
+    browser.press("Next").unwrap();
+    browser.wait_for_text("as in the backup already").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.plant(&[
+        ("/config", b""),
+        ("/config/topics", BEFORE),
+        ("/config/gone", b"\0\xff"),
+    ])
+    .await;
+
+    site.sign_in();
+    browser.press("Back up now").unwrap();
+    browser.press("Look into it").unwrap();
+    browser.wait_for_text("full backup").unwrap();
+    let id = browser.wait_for(
+        "return new URLSearchParams(location.hash.split('?')[1]).get('id')",
+        &[],
+    );
+    let id = id.unwrap().as_str().unwrap().to_owned();
+    let state = site.daemon.describe(&id).unwrap();
+    assert_eq!(state["valid"], true, "{state}");
+    browser
+        .click("//*[@role='treeitem'][contains(., 'config')]")
+        .unwrap();
+    browser
+        .click("//*[@role='treeitem'][contains(., 'topics')]")
+        .unwrap();
+    browser.wait_for_text("\"retries\": 3").unwrap();
+    site.picture("backup");
+    browser.click("//summary[.='Log']").unwrap();
+    browser.wait_for_text("[INFO]").unwrap();
+
+    site.client.set_data("/config/topics", b"{}", None).await.unwrap();
+    site.client.delete("/config/gone", None).await.unwrap();
+    site.plant(&[("/config/new", b"1")]).await;
+    site.show(&format!("diff?from={id}&to=live"));
+    browser.wait_for_text("1 added").unwrap();
+    for what in ["1 removed", "1 with other data", "0 with another ACL"] {
+        browser.wait_for_text(what).unwrap();
+    }
+    browser
+        .click("//*[@role='treeitem'][contains(., 'topics')]")
+        .unwrap();
+    browser.wait_for_text("+ {}").unwrap();
+    browser.wait_for_text("- {\"retries\": 3,").unwrap();
+    site.picture("diff");
+
+    plan(&site, &id);
+    for what in [
+        "1 would be created",
+        "1 would be given their data",
+        "1 would be deleted",
+        "0 failed",
+    ] {
+        browser.wait_for_text(what).unwrap();
+    }
+    assert_eq!(site.data("/config/topics").await.unwrap(), b"{}", "it is a plan");
+    site.picture("restore");
+    browser.press("Next").unwrap();
+    let confirmed = "//input[@type='text']";
+    browser.type_into(confirmed, "20000101T000000").unwrap();
+    // Not the link in the menu.
+    browser.click("//form//button[.='Restore']").unwrap();
+    browser.wait_for_text(&format!("That is not {id}.")).unwrap();
+    assert_eq!(
+        site.data("/config/topics").await.unwrap(),
+        b"{}",
+        "it was not confirmed"
+    );
+    browser
+        .run("document.querySelector('input[type=text]').value = ''", &[])
+        .unwrap();
+    browser.type_into(confirmed, &id).unwrap();
+    browser.click("//form//button[.='Restore']").unwrap();
+    browser.wait_for_text("1 deleted").unwrap();
+    assert_eq!(site.data("/config/topics").await.unwrap(), BEFORE);
+    assert_eq!(site.data("/config/gone").await.unwrap(), b"\0\xff");
+    assert_eq!(site.data("/config/new").await, None);
+
+    let first = site.daemon.describe("latest").unwrap();
+    assert!(
+        first["id"] != *id && first["pinned"] == true,
+        "a pinned backup came first: {first}"
+    );
+    site.show("history?path=/config/topics");
+    browser.wait_for_text("there in the first backup").unwrap();
+    browser.wait_for_text("other data").unwrap();
+    site.show("overview");
+    browser.wait_for_text("2 backups").unwrap();
+    browser
+        .wait_for("return document.querySelectorAll('svg .bar').length === 4", &[])
+        .unwrap();
+    site.picture("overview");
+    site.assert_no_complaints(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_fails_names_what_has_failed() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    let read_only = CreateMode::Persistent.with_acls(Acls::anyone_read());
+    site.client
+        .create("/closed", b"before", &read_only)
+        .await
+        .unwrap();
+    let id = site.back_up();
+    site.client.set_data("/closed", b"after", None).await.unwrap();
+
+    site.sign_in();
+    plan(&site, &id);
+    browser.press("Next").unwrap();
+    browser.type_into("//input[@type='text']", &id).unwrap();
+    browser.click("//form//button[.='Restore']").unwrap();
+    browser.wait_for_text("What could not be done: 1").unwrap();
+    let failed = "return document.querySelector('.failures tbody tr').innerText";
+    let failed = browser.run(failed, &[]).unwrap();
+    assert!(failed.as_str().unwrap().starts_with("/closed"), "{failed}");
+    browser.wait_for_text("Failed").unwrap();
+    assert_eq!(site.data("/closed").await.unwrap(), b"after");
+    site.show("jobs");
+    browser.wait_for_text("Failed").unwrap();
+    // The job of one that failed is answered with 500, which the browser notes.
+    site.assert_no_complaints(&["/jobstatus/"]);
+}
+
+/// What retention would do is shown with reasons, and done only when that is confirmed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.plant(&[("/config", b""), ("/config/topics", b"in it"), ("/other", b"")])
+        .await;
+    let (some, state) = site.daemon.do_job("/backup", r#"{"dbs": ["config"]}"#).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    let id = site.back_up();
+    site.sign_in();
+    site.show(&format!("backup?id={some}"));
+    browser
+        .click("//*[@role='treeitem'][contains(., 'config')]")
+        .unwrap();
+    browser
+        .click("//*[@role='treeitem'][contains(., 'topics')]")
+        .unwrap();
+    browser.wait_for_text("in it").unwrap();
+    let text = browser.text().unwrap();
+    assert!(!text.contains("other"), "it was not asked for: {text}");
+    site.show("backups");
+    browser.press("Pin").unwrap();
+    browser.wait_for_text("Unpin").unwrap();
+    assert_eq!(site.daemon.describe(&id).unwrap()["pinned"], true);
+    browser.press("Unpin").unwrap();
+    browser
+        .wait_for(
+            "return document.querySelector('td button').textContent === 'Pin'",
+            &[],
+        )
+        .unwrap();
+    assert_eq!(site.daemon.describe(&id).unwrap()["pinned"], false);
+    browser.type_into("//input[@type='search']", "1999").unwrap();
+    browser.wait_for_text("None is like that.").unwrap();
+
+    site.show("retention");
+    browser.wait_for_text("2 stay").unwrap();
+    browser.wait_for_text("stays").unwrap();
+    let input = "//label[starts-with(., 'Full')]/following-sibling::input";
+    browser
+        .run("document.querySelectorAll('form input')[0].value = ''", &[])
+        .unwrap();
+    browser.type_into(input, "1x/delete").unwrap();
+    browser.press("Show the plan").unwrap();
+    browser.wait_for_text("at character").unwrap();
+    // A policy that cannot be read is answered with 400.
+    site.assert_no_complaints(&["/evictionpolicy"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_seen_and_called_off() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    // Takes connections and says nothing, so that the job does not come to an end.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_daemon-under-test");
+    let address = silent.local_addr().unwrap().to_string();
+    let settings = [("ZOOKEEPER_TIMEOUT", "600"), ("SHUTDOWN_GRACE", "0")];
+    let daemon = Daemon::start(program, &address, storage.path(), &settings).unwrap();
+    browser
+        .open(&format!(
+            "http://{USER}:{PASSWORD}@{}/ui/#/overview",
+            daemon.address
+        ))
+        .unwrap();
+    browser.press("Back up now").unwrap();
+    browser.press("Cancel it").unwrap();
+    browser.wait_for_text("Canceled").unwrap();
+    browser.press("Jobs").unwrap();
+    browser.wait_for_text("Canceled").unwrap();
+    let jobs = daemon.http.get("/jobs").unwrap().json();
+    assert_eq!(jobs["jobs"][0]["status"], "Canceled", "{jobs}");
+    // The job of one that was canceled is answered with 500, which the browser notes.
+    site.assert_no_complaints(&["/jobstatus/"]);
+}
