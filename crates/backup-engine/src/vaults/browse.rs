@@ -310,3 +310,42 @@ fn info(mode: Mode, entry: Entry) -> ZnodeInfo {
 fn no_znode(id: &VaultId, path: &ZnodePath) -> EngineError {
     EngineError::ZnodeNotFound(format!("backup {id} has no znode {path}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that was read through.
+    fn look() -> Arc<Look> {
+        let nothing: Vec<Vec<Record>> = Vec::new();
+        Arc::new(Look {
+            znodes: Where::Catalog(Catalog::new(Arc::new(nothing)).unwrap()),
+            mode: Mode::Hierarchical,
+        })
+    }
+
+    #[test]
+    fn what_is_forgotten_while_it_is_opened_is_not_kept() {
+        let (catalogs, id) = (Catalogs::default(), "20261121T000000".parse().unwrap());
+        let turn = catalogs.turn(&id);
+        catalogs.forget(&id);
+        catalogs.keep(&id, &turn, &look(), true);
+        assert!(matches!(catalogs.known(&id, true), Err(true)));
+        let turn = catalogs.turn(&id);
+        catalogs.keep(&id, &turn, &look(), true);
+        assert!(catalogs.known(&id, true).is_ok());
+    }
+
+    #[test]
+    fn a_vault_whose_index_was_of_no_use_is_read_through_again_until_it_is_forgotten() {
+        let (catalogs, id) = (Catalogs::default(), "20261121T000000".parse().unwrap());
+        catalogs.keep(&id, &catalogs.turn(&id), &look(), false);
+        for other in 1..=OPEN {
+            let other = format!("2026112{other}T000001").parse().unwrap();
+            catalogs.keep(&other, &catalogs.turn(&other), &look(), true);
+        }
+        assert!(matches!(catalogs.known(&id, true), Err(false)));
+        catalogs.forget(&id);
+        assert!(matches!(catalogs.known(&id, true), Err(true)));
+    }
+}

@@ -62,11 +62,12 @@ async fn the_first_look_at_a_znode_moves_little_of_a_large_backup() {
     };
     let id = full(&start()).await;
     let moved = |at_least: u64| {
-        let bytes: u64 = objects.asked().iter().map(|(_, bytes)| bytes).sum();
+        let asked = objects.asked();
+        let bytes: u64 = asked.iter().map(|(_, bytes)| bytes).sum();
         assert!(bytes >= at_least, "{bytes} bytes are too few");
-        bytes
+        (asked.len(), bytes)
     };
-    let whole = moved(0);
+    let (_, whole) = moved(0);
     assert!(whole > 64 << 20);
 
     for (asked, size) in [
@@ -78,20 +79,23 @@ async fn the_first_look_at_a_znode_moves_little_of_a_large_backup() {
         objects.asked();
         let znode = engine.znode(&id, path(asked)).await.unwrap();
         assert_eq!(znode.data.len(), size);
-        let bytes = moved(1);
+        // The manifest, two lengths, the last check, the list of blocks, a block and a frame.
+        let (requests, bytes) = moved(1);
         assert!(bytes < 3 << 20, "{bytes} bytes for {asked}");
+        assert_eq!(requests, 7, "for {asked}");
     }
     let engine = start();
     objects.asked();
     let page = engine.znodes(&id, path("/wide"), FIRST).await.unwrap();
     assert_eq!((page.total, page.znodes.len()), (660, 660));
     assert!(page.znodes.iter().all(|znode| znode.size == 100 << 10));
-    let bytes = moved(1);
+    let (requests, bytes) = moved(1);
     assert!(bytes < 1 << 20, "{bytes} bytes for a page");
+    assert_eq!(requests, 6, "for a page");
 
     // To compare checksums, to see what is there, and to bring it back; a little is asked for twice where threads begin in another order.
     assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
-    let bytes = moved(1);
+    let (_, bytes) = moved(1);
     assert!(bytes < whole * 36 / 10, "{bytes} bytes of {whole} for a restore");
 }
 
