@@ -9,10 +9,10 @@ use crate::VaultRead;
 /// So much is asked for at once: over a network a request takes about as long as the first bytes of it.
 const AHEAD: usize = 1 << 20;
 /// So many pieces are kept that were read last. Several threads that share a reader come to their places in any order, a little apart, and each byte
-/// is asked for once all the same, from the front to the back.
-const KEPT: usize = 8;
+/// is asked for once all the same, from the front to the back. A restore has six frames at hand, and one of large znodes takes up to 2 MB.
+const KEPT: usize = 16;
 
-/// Reads an open file from one place to the next, in requests of 1 MiB. Keeps the last 8 MiB. Several may read one file.
+/// Reads an open file from one place to the next, in requests of 1 MiB. Keeps the last 16 MiB. Several may read one file.
 ///
 /// ```
 /// use std::io::{Read, Seek, SeekFrom};
@@ -216,7 +216,7 @@ mod tests {
     /// Threads that each take the next frame come to it in no order.
     #[test]
     fn places_a_little_apart_are_asked_for_in_order_and_once() {
-        const FRAME: usize = 800_000;
+        const FRAME: usize = 1_900_000;
         let file = asked(40 * FRAME, usize::MAX);
         let mut reader = Reader::new(file.clone());
         let mut order: Vec<_> = (0..40).collect();

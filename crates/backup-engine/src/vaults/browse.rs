@@ -1,6 +1,6 @@
 //! Looking into backups.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
 use vault_store::{Reader, VaultId, VaultStore};
@@ -17,24 +17,55 @@ const OPEN: usize = 3;
 const ROOM: usize = 8 << 20;
 const BESIDE: usize = 320;
 
-/// Vaults that were looked into, the last one first.
+/// Vaults that were looked into.
 #[derive(Default)]
 pub(crate) struct Catalogs {
-    open: Mutex<VecDeque<(VaultId, Arc<Look>)>>,
+    open: Mutex<Open>,
     /// Held by whoever looks into a vault for the first time, which reads all of it.
     looking: Mutex<HashMap<VaultId, Weak<Mutex<()>>>>,
 }
 
+#[derive(Default)]
+struct Open {
+    /// The last one first.
+    looks: VecDeque<(VaultId, Arc<Look>)>,
+    /// Those whose index has led to what is damaged: they are read through whenever they are opened, and children keep their order.
+    read_through: HashSet<VaultId>,
+}
+
 impl Catalogs {
-    /// Closes what was looked into of `id`, which would keep its disk space.
+    /// Closes what was looked into of `id`, which would keep its disk space, also what is just being opened.
     pub(super) fn forget(&self, id: &VaultId) {
-        lock(&self.open).retain(|(known, _)| known != id);
+        lock(&self.looking).remove(id);
+        let mut open = lock(&self.open);
+        open.looks.retain(|(known, _)| known != id);
+        open.read_through.remove(id);
     }
 
-    fn known(&self, id: &VaultId) -> Option<Arc<Look>> {
+    /// What is open of `id`, or `Err` with whether to open it by its index.
+    fn known(&self, id: &VaultId, by_index: bool) -> Result<Arc<Look>, bool> {
         let open = lock(&self.open);
-        let known = open.iter().find(|(known, _)| known == id);
-        known.map(|(_, look)| Arc::clone(look))
+        let by_index = by_index && !open.read_through.contains(id);
+        let fits = |look: &Look| by_index || matches!(look.znodes, Where::Catalog(_));
+        let mut looks = open.looks.iter();
+        let known = looks.find(|(known, look)| known == id && fits(look));
+        known.map(|(_, look)| Arc::clone(look)).ok_or(by_index)
+    }
+
+    /// Keeps what was opened of `id` in this `turn`, unless it was forgotten meanwhile.
+    fn keep(&self, id: &VaultId, turn: &Arc<Mutex<()>>, look: &Arc<Look>, by_index: bool) {
+        let looking = lock(&self.looking);
+        let current = looking.get(id).and_then(Weak::upgrade);
+        if !current.is_some_and(|current| Arc::ptr_eq(&current, turn)) {
+            return;
+        }
+        let mut open = lock(&self.open);
+        if !by_index {
+            open.read_through.insert(id.clone());
+        }
+        open.looks.retain(|(known, _)| known != id);
+        open.looks.truncate(OPEN - 1);
+        open.looks.push_front((id.clone(), Arc::clone(look)));
     }
 
     /// What lets one at a time look into `id` for the first time.
@@ -58,9 +89,10 @@ impl Catalogs {
     ) -> Result<(T, Mode), EngineError> {
         let mut look = self.look(store, id, true)?;
         let mut found = question(&look);
-        if let (Err(error @ ArchiveError::Damaged { .. }), Where::Index(_)) = (&found, &look.znodes) {
+        if let (Err(error), Where::Index(_)) = (&found, &look.znodes)
+            && error.is_damage()
+        {
             log::warn!("backup {id} is read through, as its index leads to what is damaged: {error}");
-            self.forget(id);
             look = self.look(store, id, false)?;
             found = question(&look);
         }
@@ -69,16 +101,18 @@ impl Catalogs {
             .map_err(|error| damaged(id, error))
     }
 
+    /// A vault that is open, or is opened: without its index unless `by_index`.
     fn look(&self, store: &dyn VaultStore, id: &VaultId, by_index: bool) -> Result<Arc<Look>, EngineError> {
         let manifest = store.manifest(id)?; // whatever was looked into before, it may have been removed
-        if let Some(known) = self.known(id) {
+        if let Ok(known) = self.known(id, by_index) {
             return Ok(known);
         }
         let turn = self.turn(id);
         let _turn = lock(&turn);
-        if let Some(known) = self.known(id) {
-            return Ok(known);
-        }
+        let by_index = match self.known(id, by_index) {
+            Ok(known) => return Ok(known),
+            Err(by_index) => by_index,
+        };
         manifest.require_open()?;
         let index = match by_index {
             true => records::open_indexed(store, &manifest)?,
@@ -93,11 +127,7 @@ impl Catalogs {
         };
         let mode = manifest.mode;
         let look = Arc::new(Look { znodes, mode });
-        let mut open = lock(&self.open);
-        open.retain(|(known, _)| known != id);
-        open.truncate(OPEN - 1);
-        open.push_front((id.clone(), Arc::clone(&look)));
-        drop(open);
+        self.keep(id, &turn, &look, by_index);
         // It may have been removed meanwhile, or another one put in its place: nobody would close this one. Asked for last, as what is removed
         // later is forgotten then.
         if !store.manifest(id).is_ok_and(|there| there == manifest) {
@@ -279,4 +309,43 @@ fn info(mode: Mode, entry: Entry) -> ZnodeInfo {
 
 fn no_znode(id: &VaultId, path: &ZnodePath) -> EngineError {
     EngineError::ZnodeNotFound(format!("backup {id} has no znode {path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One that was read through.
+    fn look() -> Arc<Look> {
+        let nothing: Vec<Vec<Record>> = Vec::new();
+        Arc::new(Look {
+            znodes: Where::Catalog(Catalog::new(Arc::new(nothing)).unwrap()),
+            mode: Mode::Hierarchical,
+        })
+    }
+
+    #[test]
+    fn what_is_forgotten_while_it_is_opened_is_not_kept() {
+        let (catalogs, id) = (Catalogs::default(), "20261121T000000".parse().unwrap());
+        let turn = catalogs.turn(&id);
+        catalogs.forget(&id);
+        catalogs.keep(&id, &turn, &look(), true);
+        assert!(matches!(catalogs.known(&id, true), Err(true)));
+        let turn = catalogs.turn(&id);
+        catalogs.keep(&id, &turn, &look(), true);
+        assert!(catalogs.known(&id, true).is_ok());
+    }
+
+    #[test]
+    fn a_vault_whose_index_was_of_no_use_is_read_through_again_until_it_is_forgotten() {
+        let (catalogs, id) = (Catalogs::default(), "20261121T000000".parse().unwrap());
+        catalogs.keep(&id, &catalogs.turn(&id), &look(), false);
+        for other in 1..=OPEN {
+            let other = format!("2026112{other}T000001").parse().unwrap();
+            catalogs.keep(&other, &catalogs.turn(&other), &look(), true);
+        }
+        assert!(matches!(catalogs.known(&id, true), Err(false)));
+        catalogs.forget(&id);
+        assert!(matches!(catalogs.known(&id, true), Err(true)));
+    }
 }

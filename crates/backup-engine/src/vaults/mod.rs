@@ -232,6 +232,8 @@ impl Vaults {
             tested: before.and_then(|before| before.tested),
             ..result.clone()
         });
+        // Whether its index is believed may be another now.
+        self.catalogs.forget(id);
     }
 
     /// The same of a check that has compared checksums alone: where these are right it does not forget what somebody else has found deeper meanwhile.

@@ -4,7 +4,8 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use vault_store::{
-    Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, VaultId, VaultStore, Verification,
+    Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, StoreError, VaultId, VaultStore,
+    Verification,
 };
 use zk_snapshot::archive::{
     Amended, Amendment, ArchiveError, ArchiveFile, Frame, IndexFile, IndexedArchive, RecordSource,
@@ -38,6 +39,11 @@ pub(crate) fn is_needed(file: &str) -> bool {
 /// The first damage that keeps a vault from being restored.
 pub(crate) fn spoiling(found: &Verification) -> Option<&Damage> {
     found.damage.iter().find(|damage| is_needed(&damage.file))
+}
+
+/// Whether a check has found the index of a vault wrong.
+pub(crate) fn spoils_index(found: &Verification) -> bool {
+    found.damage.iter().any(|damage| INDEX == *damage.file)
 }
 
 /// A vault's znodes. Each part is checked when it is read.
@@ -97,12 +103,19 @@ pub(crate) fn log(store: &dyn VaultStore, id: &VaultId) -> Result<String, Engine
     Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
-/// The vault of `manifest` by its index; `None` where it has none that can be read. Blocks.
+/// The vault of `manifest` by its index; `None` where it has none that can be read, or one that the last verification has found wrong. Blocks.
 pub(crate) fn open_indexed(
     store: &dyn VaultStore,
     manifest: &Manifest,
 ) -> Result<Option<IndexedArchive<Reader>>, EngineError> {
     let index = match open_index(store, manifest) {
+        Ok(Some(_))
+            if store
+                .verification(&manifest.id)?
+                .is_some_and(|found| spoils_index(&found)) =>
+        {
+            return Ok(None);
+        }
         Ok(Some(index)) => index,
         Ok(None) => return Ok(None),
         Err(error @ EngineError::Damaged { .. }) => {
@@ -130,13 +143,17 @@ pub(crate) fn open_index(
     if !has_index(manifest) {
         return Ok(None);
     }
-    let file = Reader::sparing(store.open(&manifest.id, &INDEX)?);
-    IndexFile::open(file, frames(manifest, &INDEX)).map_err(|error| match error {
-        ArchiveError::Io(error) => EngineError::Storage(error.into()),
-        error => EngineError::Damaged {
-            id: manifest.id.clone(),
-            cause: error.into(),
-        },
+    let damaged = |cause| EngineError::Damaged {
+        id: manifest.id.clone(),
+        cause,
+    };
+    let file = match store.open(&manifest.id, &INDEX) {
+        Err(error @ StoreError::Damaged { .. }) => return Err(damaged(error.into())),
+        opened => Reader::sparing(opened?),
+    };
+    IndexFile::open(file, frames(manifest, &INDEX)).map_err(|error| match error.is_damage() {
+        true => damaged(error.into()),
+        false => EngineError::Storage(error.into()),
     })
 }
 

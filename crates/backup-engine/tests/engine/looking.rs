@@ -4,15 +4,22 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use backup_engine::{Engine, EngineError, JobInfo, JobState, Page, Share, VerifyRequest};
+use futures::TryStreamExt as _;
 use vault_store::object_store::memory::InMemory;
+use vault_store::object_store::path::Path;
+use vault_store::object_store::{ObjectStore as _, ObjectStoreExt as _};
 use vault_store::{
-    FaultyObjects, FileEntry, FileName, Manifest, MemoryStore, ObjectVaults, Reader, VaultId, VaultStore,
+    Damage, FaultyObjects, FileEntry, FileName, FrameEntry, Manifest, MemoryStore, ObjectVaults, Reader,
+    SealedStore, VaultId, VaultStore, Verification,
 };
+use zk_snapshot::archive::{IndexWriter, Record};
 use zk_snapshot::tree::{Acl, ZnodePath};
 
 use super::support::{HOUR, World, described, done, full, restored};
 
 const INDEX: FileName = FileName::from_static("index.zst");
+const PUBLIC: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
+const SECRET: &str = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
 const FIRST: Page = Page {
     offset: 0,
     limit: 1_000,
@@ -55,11 +62,12 @@ async fn the_first_look_at_a_znode_moves_little_of_a_large_backup() {
     };
     let id = full(&start()).await;
     let moved = |at_least: u64| {
-        let bytes: u64 = objects.asked().iter().map(|(_, bytes)| bytes).sum();
+        let asked = objects.asked();
+        let bytes: u64 = asked.iter().map(|(_, bytes)| bytes).sum();
         assert!(bytes >= at_least, "{bytes} bytes are too few");
-        bytes
+        (asked.len(), bytes)
     };
-    let whole = moved(0);
+    let (_, whole) = moved(0);
     assert!(whole > 64 << 20);
 
     for (asked, size) in [
@@ -71,21 +79,24 @@ async fn the_first_look_at_a_znode_moves_little_of_a_large_backup() {
         objects.asked();
         let znode = engine.znode(&id, path(asked)).await.unwrap();
         assert_eq!(znode.data.len(), size);
-        let bytes = moved(1);
+        // The manifest, two lengths, the last check, the list of blocks, a block and a frame.
+        let (requests, bytes) = moved(1);
         assert!(bytes < 3 << 20, "{bytes} bytes for {asked}");
+        assert_eq!(requests, 7, "for {asked}");
     }
     let engine = start();
     objects.asked();
     let page = engine.znodes(&id, path("/wide"), FIRST).await.unwrap();
     assert_eq!((page.total, page.znodes.len()), (660, 660));
     assert!(page.znodes.iter().all(|znode| znode.size == 100 << 10));
-    let bytes = moved(1);
+    let (requests, bytes) = moved(1);
     assert!(bytes < 1 << 20, "{bytes} bytes for a page");
+    assert_eq!(requests, 6, "for a page");
 
     // To compare checksums, to see what is there, and to bring it back; a little is asked for twice where threads begin in another order.
     assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
-    let bytes = moved(1);
-    assert!(bytes < whole * 33 / 10, "{bytes} bytes of {whole} for a restore");
+    let (_, bytes) = moved(1);
+    assert!(bytes < whole * 36 / 10, "{bytes} bytes of {whole} for a restore");
 }
 
 /// The index of a vault, and what its manifest says of it.
@@ -143,14 +154,30 @@ async fn an_index_of_other_znodes_is_damage_that_keeps_nobody_from_restoring() {
     world.tree.put("/a", b"another", Acl::open()).unwrap();
     let other = full(&engine).await;
     let forged = with_index(&world.vaults, &id, index_of(&world.vaults, &other));
+    let size = async || engine.znode(&forged, path("/a")).await.unwrap().info.size;
+    assert_eq!(size().await, 7, "nobody knows better yet");
     let job = verified(&engine, &forged).await;
     assert_eq!(job.status, JobState::Failed);
     let damage = &job.result["damaged"][0]["damage"];
     assert_eq!(damage[0]["file"], "index.zst", "{damage}");
     assert_eq!(damage[0]["what"], "it tells something else of /a", "{damage}");
     assert!(described(&engine, &forged).await.is_valid());
+    assert_eq!(size().await, 3);
     assert_eq!(restored(&engine, &forged).await.status, JobState::Successful);
     assert_eq!(world.tree.data("/a").unwrap(), b"one");
+    // A restore looks at no index, and makes nobody believe this one again.
+    assert_eq!(size().await, 3);
+    assert_eq!(
+        world
+            .start()
+            .engine
+            .znode(&forged, path("/a"))
+            .await
+            .unwrap()
+            .info
+            .size,
+        3
+    );
 }
 
 #[tokio::test]
@@ -172,4 +199,153 @@ async fn a_backup_is_looked_into_without_its_index_where_that_is_damaged() {
         assert!(matches!(none, Err(EngineError::ZnodeNotFound(_))));
         engine.evict_one(&broken).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_index_that_leads_to_no_frame_is_done_without() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    let mut index = IndexWriter::default();
+    for path in [ZnodePath::root(), path("/a")] {
+        index.add(&Record::unreadable(path), 7).unwrap();
+    }
+    let (bytes, frames) = index.finish(Vec::new()).unwrap();
+    let (_, mut entry) = index_of(&world.vaults, &id);
+    entry.bytes = bytes.len() as u64;
+    entry.frames = frames
+        .into_iter()
+        .map(|frame| FrameEntry {
+            offset: frame.offset,
+            length: frame.length,
+            records: frame.records,
+            sha256: frame.sha256,
+        })
+        .collect();
+    let lost = with_index(&world.vaults, &id, (bytes, entry));
+    let page = engine.znodes(&lost, ZnodePath::root(), FIRST).await.unwrap();
+    assert_eq!(page.total, 1);
+    assert_eq!(engine.znode(&lost, path("/a")).await.unwrap().data, b"one");
+    // What has been read through tells from then on.
+    let page = engine.znodes(&lost, ZnodePath::root(), FIRST).await.unwrap();
+    assert_eq!(page.total, 2);
+}
+
+/// The object of a bucket that has the index of its only backup.
+async fn index_object(bucket: &InMemory) -> Path {
+    let all: Vec<_> = bucket.list(None).try_collect().await.unwrap();
+    let mut all = all.into_iter().map(|object| object.location);
+    all.find(|location| location.as_ref().contains("index.zst"))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_backup_is_looked_into_without_its_index_where_that_is_gone_or_was_not_sealed_so() {
+    let world = World::new();
+    for child in 0..6_000 {
+        let name: String = noise(child, 20)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        world
+            .tree
+            .put(&format!("/wide/{name}"), b"", Acl::open())
+            .unwrap();
+    }
+    for sealed in [false, true] {
+        let bucket = Arc::new(InMemory::new());
+        let start = || {
+            let vaults = ObjectVaults::open(Arc::clone(&bucket) as _, "some/where").unwrap();
+            let seal = move |below| match sealed {
+                true => Arc::new(SealedStore::new(
+                    below,
+                    PUBLIC.parse().unwrap(),
+                    Some(SECRET.parse().unwrap()),
+                )) as _,
+                false => below,
+            };
+            world
+                .start_with(|builder| builder.objects(vaults, "memory://some/where").around_vaults(seal))
+                .engine
+        };
+        let id = full(&start()).await;
+        let index = index_object(&bucket).await;
+        let whole = bucket.get(&index).await.unwrap().bytes().await.unwrap();
+        assert!(whole.len() > 100_000, "{} bytes are in one chunk", whole.len());
+        // The header of the sealed file, its first chunk, its last one; and nothing of it.
+        for place in [Some(30), Some(40_000), Some(whole.len() - 40), None] {
+            match place {
+                Some(place) => {
+                    let mut bytes = whole.to_vec();
+                    bytes[place] ^= 1;
+                    bucket.put(&index, bytes.into()).await.unwrap();
+                }
+                None => bucket.delete(&index).await.unwrap(),
+            }
+            let engine = start();
+            let page = engine.znodes(&id, path("/wide"), FIRST).await;
+            let page = page.unwrap_or_else(|error| panic!("{sealed} {place:?}: {error}"));
+            assert_eq!((page.total, page.znodes.len()), (6_000, 1_000));
+            let znode = engine.znode(&id, path("/b/c")).await.unwrap();
+            assert_eq!(znode.data, b"one", "{sealed} {place:?}");
+        }
+    }
+}
+
+/// In a process of its own, as the directory for temporary files is that of the process.
+#[test]
+fn where_no_temporary_file_can_be_written_only_the_index_is_gone_without() {
+    const ALONE: &str = "ALONE_WITHOUT_TEMPORARY_FILES";
+    let name = "looking::where_no_temporary_file_can_be_written_only_the_index_is_gone_without";
+    if std::env::var_os(ALONE).is_none() {
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let ended = alone.args(["--exact", name]).env(ALONE, "1").output().unwrap();
+        assert!(ended.status.success(), "{ended:?}");
+        assert!(String::from_utf8_lossy(&ended.stdout).contains("1 passed"));
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.unwrap().block_on(async {
+        let world = World::new();
+        // More than is sorted in memory.
+        for child in 0..20_000 {
+            let path = format!("/wide/{child:0900}");
+            world.tree.put(&path, b"", Acl::open()).unwrap();
+        }
+        let engine = world.start().engine;
+        let id = full(&engine).await;
+        let vault: VaultId = id.parse().unwrap();
+        let has_index = |id| {
+            let manifest = world.vaults.manifest(id).unwrap();
+            manifest.files.iter().any(|file| file.name == INDEX)
+        };
+        assert!(has_index(&vault));
+        let nowhere = tempfile::tempdir().unwrap().path().to_owned();
+        tempfile::env::override_temp_dir(&nowhere).unwrap();
+
+        assert_eq!(verified(&engine, &id).await.status, JobState::Successful);
+        // What was found before is told again, as nobody has looked at it since.
+        let wrong = Damage {
+            file: INDEX.to_string(),
+            frame: None,
+            what: "it tells something else of /a".to_owned(),
+        };
+        let found = Verification::new(world.now(), vec![wrong.clone()]);
+        world.vaults.record_verification(&vault, &found).unwrap();
+        assert_eq!(verified(&engine, &id).await.status, JobState::Failed);
+        assert_eq!(
+            world.vaults.verification(&vault).unwrap().unwrap().damage,
+            [wrong.clone()]
+        );
+        assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
+        assert_eq!(
+            world.vaults.verification(&vault).unwrap().unwrap().damage,
+            [wrong]
+        );
+
+        world.pass(HOUR);
+        let without = full(&engine).await;
+        assert!(!has_index(&without.parse().unwrap()));
+        assert_eq!(engine.znode(&without, path("/b/c")).await.unwrap().data, b"one");
+    });
 }

@@ -237,17 +237,18 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
         Ok(bytes)
     }
 
-    /// One frame unpacked, checked before.
-    pub(super) fn unpacked(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
+    /// One frame unpacked, checked before. It has `most` bytes, or less.
+    pub(super) fn unpacked(&self, index: usize, most: usize) -> Result<Vec<u8>, ArchiveError> {
         let packed = self.bytes(index)?;
+        let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
         let mut raw = Vec::new();
         zstd::Decoder::with_buffer(&packed[..])
-            .and_then(|decoder| decoder.take(MAX_FRAME_BYTES as u64).read_to_end(&mut raw))
-            .map_err(|error| ArchiveError::Damaged {
-                frame: index,
-                why: format!("it does not unpack: {error}"),
-            })?;
-        Ok(raw)
+            .and_then(|decoder| decoder.take(most as u64 + 1).read_to_end(&mut raw))
+            .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
+        match raw.len() > most {
+            true => Err(damaged(format!("it unpacks to more than {most} bytes"))),
+            false => Ok(raw),
+        }
     }
 
     /// Everything in one frame. Blocks.
@@ -256,7 +257,7 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
     /// [`ArchiveError`], naming the frame.
     pub fn items<T: DeserializeOwned>(&self, index: usize) -> Result<Vec<T>, ArchiveError> {
         let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        let raw = self.unpacked(index)?;
+        let raw = self.unpacked(index, MAX_FRAME_BYTES)?;
         let (mut items, mut lines) = (Vec::new(), serde_json::Deserializer::from_slice(&raw).into_iter());
         loop {
             let begin = lines.byte_offset();

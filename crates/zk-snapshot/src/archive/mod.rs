@@ -72,6 +72,24 @@ pub enum ArchiveError {
     /// There is no frame with this index.
     #[error("the archive has no frame {0}")]
     NoSuchFrame(usize),
+    /// An index cannot be sorted here. Nothing is wrong with what it is made of.
+    #[error("no index can be made: {0}")]
+    NoIndex(#[source] std::io::Error),
+}
+
+impl ArchiveError {
+    /// Whether something is not what was written; otherwise it may be read another time.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Io(error) => matches!(
+                error.kind(),
+                std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
+            ),
+            Self::NoIndex(_) => false,
+            Self::Damaged { .. } | Self::TooLarge(_) | Self::NoSuchFrame(_) => true,
+        }
+    }
 }
 
 /// Where a restore takes its records from, frame by frame, as often as it needs.

@@ -195,9 +195,8 @@ impl Vault {
             index,
             too_large,
         } = self;
-        let index = index.begin(&mut *stage)?;
         let files = std::thread::scope(|scope| {
-            let index = index.map(|index| scope.spawn(|| index.write()));
+            let index = scope.spawn(|| index.sort());
             let (out, frames) = archive.finish()?;
             let mut files = vec![file_entry(ARCHIVE, out, frames)?];
             if let Some(amendments) = amendments {
@@ -207,9 +206,9 @@ impl Vault {
             let mut known = Vec::new();
             acls.finish(source, &mut known)?;
             files.push(stage.put(&ACLS, &known)?);
-            if let Some(index) = index {
-                let written = index.join();
-                files.push(written.map_err(|_| Failure::from("the index could not be sorted"))??);
+            let index = index.join();
+            if let Some(index) = index.map_err(|_| Failure::from("the index could not be sorted"))? {
+                files.push(index.write(&mut *stage)?);
             }
             Ok::<_, Failure>(files)
         })?;

@@ -1,11 +1,17 @@
 //! The index of a backup that is being written: one that cannot be made is no reason to fail.
 
-use vault_store::{FileEntry, Stage};
-use zk_snapshot::archive::{Amendment, ArchiveError, IndexWriter, Record};
+use std::io::{self, Seek as _};
 
-use super::files::{Out, file_entry, file_in};
+use tempfile::SpooledTempFile;
+use vault_store::{FileEntry, Stage};
+use zk_snapshot::archive::{Amendment, ArchiveError, Frame, IndexWriter, Record};
+
+use super::files::{file_entry, file_in};
 use crate::vaults::records::INDEX;
 use crate::work::failure::Failure;
+
+/// An index of so many bytes is in memory until it is written into the vault.
+const IN_MEMORY: usize = 8 << 20;
 
 /// Gathers an index, as long as that goes.
 pub(super) struct Index(Option<IndexWriter>);
@@ -25,33 +31,37 @@ impl Index {
 
     fn attempt(&mut self, work: impl FnOnce(&mut IndexWriter) -> Result<(), ArchiveError>) {
         if let Some(Err(error)) = self.0.as_mut().map(work) {
-            log::warn!("the backup gets no index, and will be read through when it is looked into: {error}");
+            give_up(&error);
             self.0 = None;
         }
     }
 
-    /// Begins its file, if there is one.
-    pub(super) fn begin(mut self, stage: &mut dyn Stage) -> Result<Option<Begun>, Failure> {
-        self.attempt(IndexWriter::settle);
-        let begun = |index| {
-            Ok(Begun {
-                index,
-                out: file_in(stage, &INDEX)?,
-            })
+    /// Sorts it, beside the vault: one that fails now is still none.
+    pub(super) fn sort(self) -> Option<Sorted> {
+        let sorted = |index: IndexWriter| {
+            let (mut file, frames) = index.finish(SpooledTempFile::new(IN_MEMORY))?;
+            file.rewind()?;
+            Ok(Sorted { file, frames })
         };
-        self.0.map(begun).transpose()
+        let sorted: Result<_, ArchiveError> = self.0.map(sorted)?;
+        sorted.inspect_err(give_up).ok()
     }
 }
 
-/// An index that is to be sorted and written.
-pub(super) struct Begun {
-    index: IndexWriter,
-    out: Out,
+fn give_up(error: &ArchiveError) {
+    log::warn!("the backup gets no index, and will be read through when it is looked into: {error}");
 }
 
-impl Begun {
-    pub(super) fn write(self) -> Result<FileEntry, Failure> {
-        let (out, frames) = self.index.finish(self.out)?;
-        file_entry(INDEX, out, frames)
+/// An index that is to be written.
+pub(super) struct Sorted {
+    file: SpooledTempFile,
+    frames: Vec<Frame>,
+}
+
+impl Sorted {
+    pub(super) fn write(mut self, stage: &mut dyn Stage) -> Result<FileEntry, Failure> {
+        let mut out = file_in(stage, &INDEX)?;
+        io::copy(&mut self.file, &mut out)?;
+        file_entry(INDEX, out, self.frames)
     }
 }

@@ -7,7 +7,7 @@ use crate::vaults::Vaults;
 use crate::vaults::records::{self, Opened};
 use crate::work::failure::Failure;
 use crate::work::stop::Stopped;
-use crate::work::verify::{Step, thorough};
+use crate::work::verify::{Extent, Step, thorough};
 
 /// The records of a vault that was read and checked. `stopped` is asked between two frames.
 pub(in crate::work) fn open_sound(
@@ -31,7 +31,7 @@ pub(in crate::work) fn open_sound(
     let before = store.verification(id)?;
     let is_thorough = before.is_some_and(|before| !before.is_sound());
     let result = match is_thorough {
-        true => thorough(store, id, now, &mut go_on)?,
+        true => thorough(store, id, now, Extent::Restored, &mut go_on)?,
         false => verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?,
     };
     let Some(result) = result else {

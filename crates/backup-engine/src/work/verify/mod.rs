@@ -17,7 +17,7 @@ use crate::vaults::Vaults;
 use crate::vaults::records;
 use crate::{EngineError, Share};
 
-pub(super) use self::thorough::{Step, thorough};
+pub(super) use self::thorough::{Extent, Step, thorough};
 
 /// Damaged vaults whose damage a result has, and the damage of each.
 const SHOWN: usize = 100;
@@ -153,7 +153,7 @@ impl Run {
             stopped.is_none()
         };
         self.vaults.look_at_first(id);
-        let found = thorough(&*self.vaults.store, id, now, &mut go_on);
+        let found = thorough(&*self.vaults.store, id, now, Extent::Whole, &mut go_on);
         self.done.bytes += bytes;
         metrics.verified(bytes);
         let Some(found) = found? else {

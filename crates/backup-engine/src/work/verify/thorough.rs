@@ -9,12 +9,21 @@ use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
 use zk_snapshot::capture::AclIndex;
 use zk_snapshot::files::{Fault, SnapshotFile};
 
-use super::index::IndexCheck;
+use super::index::{IndexCheck, IndexFound};
 use crate::EngineError;
 use crate::vaults::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT};
 
 /// Faults of records that are named.
 const NAMED: usize = 100;
+
+/// What a check compares with what is in the archive.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All that was made of it.
+    Whole,
+    /// The same without the index, which no restore reads.
+    Restored,
+}
 
 /// What is told between two frames.
 pub(crate) enum Step {
@@ -27,7 +36,7 @@ pub(crate) enum Step {
 /// Compares every byte of a vault with its checksums; where these are right, decodes every frame, and compares what is in it with what
 /// the vault says it holds: counts, the order of parents, ACLs, and of a snapshot all that a server would find at its start. `go_on` says between two
 /// frames whether to go on; `None` if not. Of a sealed vault that cannot be opened the checksums are all that is compared, and what was found in it
-/// before, which may lie deeper, is told again. Blocks. Holds some thirty bytes for each znode.
+/// before, which may lie deeper, is told again. So it is with what was found of an index that is not compared. Blocks. Holds some thirty bytes for each znode.
 ///
 /// # Errors
 /// Those of a storage that cannot be read just now. Damage is no error but the result.
@@ -35,6 +44,7 @@ pub(crate) fn thorough(
     store: &dyn VaultStore,
     id: &VaultId,
     now: OffsetDateTime,
+    extent: Extent,
     go_on: &mut dyn FnMut(Step) -> bool,
 ) -> Result<Option<Verification>, EngineError> {
     let read = verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?;
@@ -59,17 +69,29 @@ pub(crate) fn thorough(
     let mut check = Check {
         store,
         manifest: &manifest,
+        extent,
         damage: Vec::new(),
+        index_compared: false,
     };
     let whole = check.run(go_on, found.is_sound())?;
     found.damage.append(&mut check.damage);
+    if records::has_index(&manifest)
+        && !check.index_compared
+        && !records::spoils_index(&found)
+        && let Some(before) = store.verification(id)?
+    {
+        let before = before.damage.into_iter();
+        found.damage.extend(before.filter(|damage| INDEX == *damage.file));
+    }
     Ok(whole.then_some(found))
 }
 
 struct Check<'a> {
     store: &'a dyn VaultStore,
     manifest: &'a Manifest,
+    extent: Extent,
     damage: Vec<Damage>,
+    index_compared: bool,
 }
 
 impl Check<'_> {
@@ -99,7 +121,7 @@ impl Check<'_> {
             Err(error) => return Err(error),
         };
         let acls = if spare_is_sound { self.acls()? } else { None };
-        let mut index = match spare_is_sound {
+        let mut index = match spare_is_sound && self.extent == Extent::Whole {
             true => IndexCheck::of(self.store, self.manifest),
             false => None,
         };
@@ -114,7 +136,7 @@ impl Check<'_> {
                         self.look(record, frame, &mut order, acls.as_ref());
                     }
                     if let Some(index) = &mut index {
-                        index.add(&some, frame)?;
+                        index.add(&some, frame);
                     }
                 }
                 Err(error) => {
@@ -125,7 +147,25 @@ impl Check<'_> {
         }
         if self.damage.is_empty() {
             self.count(&order, &opened);
-            if let Some(what) = index.map(IndexCheck::end).transpose()?.flatten() {
+            if let Some(index) = index {
+                return self.compare(index, go_on);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether it went to the end.
+    fn compare(
+        &mut self,
+        index: IndexCheck<'_>,
+        go_on: &mut dyn FnMut(Step) -> bool,
+    ) -> Result<bool, EngineError> {
+        match index.end(&mut || go_on(Step::Decoded(0)))? {
+            IndexFound::Stopped => return Ok(false),
+            IndexFound::Unknown => {}
+            IndexFound::Right => self.index_compared = true,
+            IndexFound::Wrong(what) => {
+                self.index_compared = true;
                 self.note(INDEX.to_string(), None, what);
             }
         }

@@ -9,6 +9,8 @@ const ROLE: u8 = 3;
 /// What a znode is that an amendment has removed; in no index.
 const GONE: u8 = 3;
 const SAME_PARENT: u8 = 4;
+/// No parent and no name is longer: no path is that a server takes.
+pub(super) const LONGEST: usize = 1 << 20;
 const AMENDED: u8 = 8;
 
 /// Which frame has the record of a znode. Amendments come after all of the archive.
@@ -93,7 +95,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// What a list shows of it; `None` if it is no znode.
+    /// What a list shows of it; `None` if that is nothing that could have been written.
     pub(super) fn entry(&self) -> Option<Entry> {
         let path = String::from_utf8(self.path().concat()).ok()?;
         Some(Entry {
@@ -226,7 +228,7 @@ pub(super) fn put_text(before: &mut Vec<u8>, text: &[u8], out: &mut Vec<u8>) {
 pub(super) fn take_text(before: &mut Vec<u8>, bytes: &mut &[u8]) -> Option<()> {
     let same = usize::try_from(take_number(bytes)?).ok()?;
     let more = usize::try_from(take_number(bytes)?).ok()?;
-    if same > before.len() {
+    if same > before.len() || more > LONGEST - same.min(LONGEST) {
         return None;
     }
     let (text, rest) = bytes.split_at_checked(more)?;

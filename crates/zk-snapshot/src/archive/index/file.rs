@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::entry::{Before, Node, Place, parents, split};
-use super::pack::{First, firsts};
+use super::pack::{First, MAX_BLOCK, firsts, most};
 use crate::archive::{Amendment, ArchiveError, ArchiveFile, Children, Entry, Frame, Record};
 use crate::tree::ZnodePath;
 
 /// So many blocks are kept that were read last: one look needs the same ones several times.
 const KEPT: usize = 8;
+/// So many bytes the paths on one page have at most, but for the last.
+const PAGE: usize = 16 << 20;
 
 /// An index, of which blocks are read when they are needed. Holds where each begins.
 pub struct IndexFile<R> {
@@ -42,7 +45,7 @@ impl<R: Read + Seek + Send> IndexFile<R> {
             before.push(entries);
         }
         let file = ArchiveFile::new(file, frames);
-        let Some(firsts) = firsts(&file.unpacked(blocks)?, blocks) else {
+        let Some(firsts) = firsts(&file.unpacked(blocks, most(blocks))?, blocks) else {
             return Ok(None);
         };
         Ok(Some(Self {
@@ -63,13 +66,15 @@ impl<R: Read + Seek + Send> IndexFile<R> {
         let mut found = None;
         self.show(at, at + 1, |node| {
             if node.parent == parent && node.name == name {
-                found = node.entry().map(|entry| (entry, node.known.place));
+                found = Some((node.entry()?, node.known.place));
             }
+            Some(ControlFlow::Continue(()))
         })?;
         Ok(found)
     }
 
-    /// `limit` children of `path` by name after the first `offset`; none where the backup has no such znode. Blocks.
+    /// `limit` children of `path` by name after the first `offset`; none where the backup has no such znode. They are fewer where
+    /// their paths have more than 16 MiB. Blocks.
     ///
     /// # Errors
     /// As [`find`](Self::find).
@@ -78,9 +83,15 @@ impl<R: Read + Seek + Send> IndexFile<R> {
         let begin = self.first_not(|first| parents(first.0, path).is_lt())?;
         let end = self.first_not(|first| parents(first.0, path).is_le())?.max(begin);
         let from = begin.saturating_add(offset).min(end);
-        let mut entries = Vec::new();
+        let (mut entries, mut bytes) = (Vec::new(), 0);
         self.show(from, from.saturating_add(limit).min(end), |node| {
-            entries.extend(node.entry());
+            let entry = node.entry()?;
+            bytes += entry.path.as_str().len();
+            entries.push(entry);
+            Some(match bytes > PAGE {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            })
         })?;
         Ok(Children {
             total: end - begin,
@@ -107,16 +118,24 @@ impl<R: Read + Seek + Send> IndexFile<R> {
         let Some(block) = behind.checked_sub(1) else {
             return Ok(0);
         };
-        let (mut at, mut is_over) = (self.before[block], false);
+        let mut at = self.before[block];
         self.show(self.before[block], self.before[behind], |node| {
-            is_over |= !is_before((node.parent, node.name));
-            at += usize::from(!is_over);
+            if !is_before((node.parent, node.name)) {
+                return Some(ControlFlow::Break(()));
+            }
+            at += 1;
+            Some(ControlFlow::Continue(()))
         })?;
         Ok(at)
     }
 
-    /// Shows the entries with these numbers.
-    fn show(&self, begin: usize, end: usize, mut each: impl FnMut(&Node<'_>)) -> Result<(), ArchiveError> {
+    /// Shows the entries with these numbers to `each`, which says whether to go on; `None` if it takes one for nothing that could have been written.
+    fn show(
+        &self,
+        begin: usize,
+        end: usize,
+        mut each: impl FnMut(&Node<'_>) -> Option<ControlFlow<()>>,
+    ) -> Result<(), ArchiveError> {
         let first = self
             .before
             .partition_point(|before| *before <= begin)
@@ -129,8 +148,8 @@ impl<R: Read + Seek + Send> IndexFile<R> {
             let (mut left, mut before) = (&bytes[..], Before::default());
             for number in self.before[block]..self.before[block + 1].min(end) {
                 before.take(&mut left).ok_or_else(|| malformed(block))?;
-                if number >= begin {
-                    each(&before.node());
+                if number >= begin && each(&before.node()).ok_or_else(|| malformed(block))?.is_break() {
+                    return Ok(());
                 }
             }
         }
@@ -142,7 +161,7 @@ impl<R: Read + Seek + Send> IndexFile<R> {
         if let Some((_, bytes)) = kept().iter().find(|(known, _)| *known == block) {
             return Ok(Arc::clone(bytes));
         }
-        let bytes = Arc::new(self.file.unpacked(block)?);
+        let bytes = Arc::new(self.file.unpacked(block, MAX_BLOCK)?);
         let mut kept = kept();
         kept.truncate(KEPT - 1);
         kept.push_front((block, Arc::clone(&bytes)));
@@ -172,7 +191,7 @@ impl<R: Read + Seek + Send> Walk<'_, R> {
             if self.block == self.index.firsts.len() {
                 return Ok(None);
             }
-            self.bytes = Arc::new(self.index.file.unpacked(self.block)?);
+            self.bytes = Arc::new(self.index.file.unpacked(self.block, MAX_BLOCK)?);
             self.block += 1;
             (self.at, self.before) = (0, Before::default());
         }

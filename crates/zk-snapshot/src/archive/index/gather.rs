@@ -16,6 +16,8 @@ use crate::tree::table::KeyTable;
 const ROOM: usize = 16 << 20;
 /// So many of these files are open.
 const RUNS: usize = 64;
+/// Whether to go on is asked after so many entries.
+const ASKED: usize = 10_000;
 
 /// Gathers where the records of an archive are, and writes an index of them.
 ///
@@ -84,7 +86,7 @@ impl IndexWriter {
     /// Takes the next record, which is in `frame` of the archive.
     ///
     /// # Errors
-    /// Where a temporary file fails. No index comes of it then.
+    /// [`ArchiveError::NoIndex`] where a temporary file fails. No index comes of it then.
     pub fn add(&mut self, record: &Record, frame: usize) -> Result<(), ArchiveError> {
         let place = Place::Archive(number(frame)?);
         self.push(&record.path, of_record(record, place), 1)
@@ -107,54 +109,53 @@ impl IndexWriter {
         self.push(&amendment.path, known, more)
     }
 
-    /// Puts away what has to be, so that nothing but reading it again can fail later.
-    ///
-    /// # Errors
-    /// As [`add`](Self::add).
-    pub fn settle(&mut self) -> Result<(), ArchiveError> {
-        match self.runs.is_empty() || self.entries.is_empty() {
-            true => Ok(()),
-            false => self.put_away(),
-        }
-    }
-
     /// Writes the index, and gives `out` back with where its frames are. Flushes `out`; syncing it is the owner's part.
     ///
     /// # Errors
-    /// Where `out` or a temporary file fails.
+    /// Where `out` fails; [`ArchiveError::NoIndex`] where a temporary file does, or paths are too long.
     pub fn finish<W: Write>(self, out: W) -> Result<(W, Vec<Frame>), ArchiveError> {
         let mut packer = Packer::new(out);
         self.show(|node| packer.put(node))?;
         packer.finish()
     }
 
-    /// The first entry in which `index` is not the one that would be written, in plain words.
+    /// The first entry in which `index` is not the one that would be written, in plain words. `go_on` says now and then whether to go on; what is
+    /// behind is not compared then.
     ///
     /// # Errors
-    /// Where a temporary file fails, and those of the index.
+    /// [`ArchiveError::NoIndex`] where a temporary file fails, and those of the index.
     pub fn compare<R: Read + Seek + Send>(
         self,
         index: &IndexFile<R>,
+        mut go_on: impl FnMut() -> bool,
     ) -> Result<Option<String>, ArchiveError> {
-        let (mut found, mut entries) = (None, index.walk());
-        self.show(|node| {
-            if found.is_some() {
-                return Ok(());
+        let (mut entries, mut compared) = (index.walk(), 0_usize);
+        let shown = self.show(|node| {
+            compared += 1;
+            if compared.is_multiple_of(ASKED) && !go_on() {
+                return Err(Ended::Stopped);
             }
             let path = || String::from_utf8_lossy(&node.path().concat()).into_owned();
-            found = match entries.next()? {
-                Some(there) if there == *node => None,
+            match entries.next()? {
+                Some(there) if there == *node => Ok(()),
                 Some(there) if there.order(node).is_eq() => {
-                    Some(format!("it tells something else of {}", path()))
+                    Err(Ended::Apart(format!("it tells something else of {}", path())))
                 }
-                _ => Some(format!("{} is not where it should be in it", path())),
-            };
-            Ok(())
-        })?;
-        if found.is_none() && entries.next()?.is_some() {
-            found = Some("it has znodes that the backup has not".to_owned());
+                _ => Err(Ended::Apart(format!(
+                    "{} is not where it should be in it",
+                    path()
+                ))),
+            }
+        });
+        match shown {
+            Ok(()) => {
+                let more = || "it has znodes that the backup has not".to_owned();
+                Ok(entries.next()?.map(|_| more()))
+            }
+            Err(Ended::Stopped) => Ok(None),
+            Err(Ended::Apart(what)) => Ok(Some(what)),
+            Err(Ended::Failed(error)) => Err(error),
         }
-        Ok(found)
     }
 
     fn push(&mut self, path: &ZnodePath, known: Known, more: i64) -> Result<(), ArchiveError> {
@@ -195,14 +196,14 @@ impl IndexWriter {
 
     fn put_away(&mut self) -> Result<(), ArchiveError> {
         if self.runs.len() == RUNS {
-            let mut run = RunWriter::new()?;
-            merge(std::mem::take(&mut self.runs), |node| Ok(run.put(node)?))?;
-            self.runs.push(run.finish()?);
+            let mut run = RunWriter::new().map_err(ArchiveError::NoIndex)?;
+            merge(std::mem::take(&mut self.runs), |node| put(&mut run, node))?;
+            self.runs.push(run.finish().map_err(ArchiveError::NoIndex)?);
         }
         self.count();
-        let mut run = RunWriter::new()?;
-        self.sorted(|node| Ok(run.put(node)?))?;
-        self.runs.push(run.finish()?);
+        let mut run = RunWriter::new().map_err(ArchiveError::NoIndex)?;
+        self.sorted(|node| put(&mut run, node))?;
+        self.runs.push(run.finish().map_err(ArchiveError::NoIndex)?);
         self.families.clear();
         self.known.clear();
         self.names.clear();
@@ -223,10 +224,7 @@ impl IndexWriter {
     }
 
     /// Shows what is held in its order.
-    fn sorted(
-        &self,
-        mut each: impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+    fn sorted<E>(&self, mut each: impl FnMut(&Node<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut last = Last::default();
         for place in sort(&self.families, &self.names, &self.entries) {
             let Gathered { family, name, known } = &self.entries[place.entry as usize];
@@ -241,11 +239,13 @@ impl IndexWriter {
     }
 
     /// Shows all that is there in its order, with how many children it has.
-    fn show(
+    fn show<E: From<ArchiveError>>(
         mut self,
-        mut each: impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
-        self.settle()?;
+        mut each: impl FnMut(&Node<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.runs.is_empty() && !self.entries.is_empty() {
+            self.put_away()?;
+        }
         self.count();
         let runs = std::mem::take(&mut self.runs);
         let whole = |node: &Node<'_>| {
@@ -266,6 +266,24 @@ impl IndexWriter {
             false => merge(runs, whole),
         }
     }
+}
+
+/// Why entries are compared no further.
+enum Ended {
+    /// They differ, in plain words.
+    Apart(String),
+    Stopped,
+    Failed(ArchiveError),
+}
+
+impl From<ArchiveError> for Ended {
+    fn from(error: ArchiveError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn put(run: &mut RunWriter, node: &Node<'_>) -> Result<(), ArchiveError> {
+    run.put(node).map_err(ArchiveError::NoIndex)
 }
 
 fn of_record(record: &Record, place: Place) -> Known {

@@ -120,18 +120,18 @@ impl PartialEq for Cursor {
 impl Eq for Cursor {}
 
 /// Shows the entries of all `runs` in their order, of several of one znode the last.
-pub(super) fn merge(
+pub(super) fn merge<E: From<ArchiveError>>(
     runs: Vec<Run>,
-    mut each: impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
-) -> Result<(), ArchiveError> {
+    mut each: impl FnMut(&Node<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut cursors = BinaryHeap::new();
     for run in runs {
-        cursors.extend(Cursor::of(run)?);
+        cursors.extend(Cursor::of(run).map_err(ArchiveError::NoIndex)?);
     }
     let mut last = Last::default();
     while let Some(mut first) = cursors.peek_mut() {
         last.next(&first.node(), &mut each)?;
-        if !first.next()? {
+        if !first.next().map_err(ArchiveError::NoIndex)? {
             PeekMut::pop(first);
         }
     }
@@ -147,11 +147,11 @@ pub(super) struct Last {
 }
 
 impl Last {
-    pub(super) fn next(
+    pub(super) fn next<E>(
         &mut self,
         node: &Node<'_>,
-        each: &mut impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+        each: &mut impl FnMut(&Node<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.name != node.name || self.parent != node.parent {
             self.show(each)?;
             self.name.clear();
@@ -165,17 +165,11 @@ impl Last {
         Ok(())
     }
 
-    pub(super) fn end(
-        mut self,
-        each: &mut impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+    pub(super) fn end<E>(mut self, each: &mut impl FnMut(&Node<'_>) -> Result<(), E>) -> Result<(), E> {
         self.show(each)
     }
 
-    fn show(
-        &mut self,
-        each: &mut impl FnMut(&Node<'_>) -> Result<(), ArchiveError>,
-    ) -> Result<(), ArchiveError> {
+    fn show<E>(&mut self, each: &mut impl FnMut(&Node<'_>) -> Result<(), E>) -> Result<(), E> {
         match self.known.take() {
             None => Ok(()),
             Some(known) => each(&Node {

@@ -2,12 +2,16 @@
 
 use std::io::Write;
 
-use super::entry::{Before, Node, put_text, take_text};
-use crate::archive::codec::{Frame, MAX_FRAME_BYTES, pack};
+use super::entry::{Before, LONGEST, Node, put_text, take_text};
+use crate::archive::codec::{Frame, pack};
 use crate::archive::{ArchiveError, codec};
 
 /// A block is closed once it has so many bytes.
 const BLOCK: usize = 64 << 10;
+/// So many bytes has a block at most: it is closed by the entry that fills it.
+pub(super) const MAX_BLOCK: usize = BLOCK + 2 * LONGEST + 256;
+/// So many bytes have the parents and names that blocks begin with, in all.
+const FIRSTS: usize = 64 << 20;
 /// The first byte of the last frame.
 const VERSION: u8 = 1;
 
@@ -44,6 +48,8 @@ pub(super) struct Packer<W> {
     frames: Vec<Frame>,
     firsts: Vec<u8>,
     first: First,
+    /// How many bytes the parents and names that blocks begin with may still have.
+    room: usize,
 }
 
 impl<W: Write> Packer<W> {
@@ -54,11 +60,17 @@ impl<W: Write> Packer<W> {
             frames: Vec::new(),
             firsts: vec![VERSION],
             first: First::default(),
+            room: FIRSTS,
         }
     }
 
     pub(super) fn put(&mut self, node: &Node<'_>) -> Result<(), ArchiveError> {
+        if node.parent.len().max(node.name.len()) > LONGEST {
+            return Err(too_long());
+        }
         if self.block.entries == 0 {
+            let room = self.room.checked_sub(node.parent.len() + node.name.len());
+            self.room = room.ok_or_else(too_long)?;
             put_text(&mut self.first.0, node.parent, &mut self.firsts);
             put_text(&mut self.first.1, node.name, &mut self.firsts);
         }
@@ -71,9 +83,6 @@ impl<W: Write> Packer<W> {
     pub(super) fn finish(mut self) -> Result<(W, Vec<Frame>), ArchiveError> {
         if self.block.entries > 0 {
             self.close()?;
-        }
-        if self.firsts.len() > MAX_FRAME_BYTES {
-            return Err(std::io::Error::other("its znodes have too long paths").into());
         }
         self.block.bytes = self.firsts;
         codec::write_frame(&mut self.out, pack(&self.block.bytes, 0)?, &mut self.frames)?;
@@ -89,14 +98,25 @@ impl<W: Write> Packer<W> {
     }
 }
 
+fn too_long() -> ArchiveError {
+    ArchiveError::NoIndex(std::io::Error::other("paths are too long"))
+}
+
+/// So many bytes has the last frame of `blocks` blocks at most.
+pub(super) fn most(blocks: usize) -> usize {
+    // A number has ten bytes at most, and a first one four.
+    FIRSTS.saturating_add(blocks.saturating_mul(40)).saturating_add(1)
+}
+
 /// What the last frame tells of `blocks` blocks; `None` if it is of another version, or not what was written.
 pub(super) fn firsts(mut bytes: &[u8], blocks: usize) -> Option<Vec<First>> {
     bytes = bytes.strip_prefix(&[VERSION])?;
-    let (mut first, mut firsts) = (First::default(), Vec::new());
-    while !bytes.is_empty() {
+    let (mut first, mut firsts, mut room) = (First::default(), Vec::new(), FIRSTS);
+    for _ in 0..blocks {
         take_text(&mut first.0, &mut bytes)?;
         take_text(&mut first.1, &mut bytes)?;
+        room = room.checked_sub(first.0.len() + first.1.len())?;
         firsts.push(first.clone());
     }
-    (firsts.len() == blocks).then_some(firsts)
+    bytes.is_empty().then_some(firsts)
 }
