@@ -148,10 +148,7 @@ mod tests {
                 }),
                 "kept there already",
             ),
-            (
-                same_url(),
-                "kept there already",
-            ),
+            (same_url(), "kept there already"),
             (
                 asked(|args| {
                     bucket(args);

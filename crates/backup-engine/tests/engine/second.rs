@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backup_engine::{
-    CompareWith, Engine, EngineError, JobInfo, JobResult, JobState, Page, RestoreRequest, RestoreTestPlace, RestoreTestRequest, Share,
-    VerifyRequest,
+    CompareWith, Engine, EngineError, JobInfo, JobResult, JobState, Page, RestoreRequest, RestoreTestPlace,
+    RestoreTestRequest, Share, VerifyRequest,
 };
 use health_metrics::{Problem, SecondCopy, Status};
 use vault_store::{

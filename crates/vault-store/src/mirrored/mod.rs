@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use time::OffsetDateTime;
 
 pub use self::notes::CopiedNote;
-pub use self::replacing::Replacing;
 use self::read::CheckedRead;
+pub use self::replacing::Replacing;
 use crate::{
     Damage, FileEntry, FileName, MANIFEST, Manifest, Stage, StoreError, VaultId, VaultRead, VaultStore,
     Verification,
@@ -77,6 +77,8 @@ struct State {
     replaced: BTreeMap<VaultId, usize>,
     /// What the first store says of the place of the second.
     place: Option<Vec<u8>>,
+    /// Whether the first store was empty when that was looked at first.
+    was_empty: Option<bool>,
     /// Whether the second store is to be marked as that of the first.
     is_to_be_marked: bool,
     /// Those that are being evicted just now.

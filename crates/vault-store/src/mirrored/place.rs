@@ -15,18 +15,24 @@ const ANY: &[u8] = b"any";
 impl Shared {
     /// Looks whether the second store is to be relied on, and says whether it is to be marked.
     pub(super) fn recognise(&self) -> Result<bool, StoreError> {
+        let known = self.first.note(&PLACE);
+        if matches!(known, Ok(None)) {
+            self.is_new()?; // before the second is waited for, and backups are made meanwhile
+        }
         let marked = self.second.note(&MARK)?;
         let other = self.second.note(&PLACE)?.filter(|note| !is_any(note));
-        let known = match self.first.note(&PLACE) {
-            Ok(known) => {
-                self.lock().place.clone_from(&known);
-                known
+        let remembered = self.lock().place.clone();
+        let known = match (known, &remembered) {
+            (Ok(Some(known)), _) => {
+                self.lock().place = Some(known.clone());
+                Some(known)
             }
+            // The note was lost while this process runs.
+            (Ok(None), Some(_)) if remembered == marked => return Ok(true),
+            (Ok(None), _) => None,
             // What cannot be asked cannot be harmed either: nothing is copied or removed.
-            Err(_) => match self.lock().place.clone() {
-                None => return Ok(false),
-                known => known,
-            },
+            (Err(_), None) => return Ok(false),
+            (Err(_), Some(known)) => Some(known.clone()),
         };
         if other.is_some() {
             return Err(refused(match other == known {
@@ -39,13 +45,26 @@ impl Shared {
             (Some(known), Some(marked)) if known == marked => Ok(false),
             (None, None) => Ok(true),
             // A disk that was replaced. Whoever used the place before is told that it is not his any more.
-            (None, Some(_)) if self.first.ids()?.is_empty() => Ok(true),
+            (None, Some(_)) if self.is_new()? => Ok(true),
             (None, Some(_)) => Err(unlike("it has the copies of another service")),
             (Some(_), None) => Err(unlike(
                 "it is not the place that was used before: it may not be mounted",
             )),
-            (Some(_), Some(_)) => Err(unlike("it is another place than before, or another service uses it")),
+            (Some(_), Some(_)) => Err(unlike(
+                "it is another place than before, or another service uses it",
+            )),
         }
+    }
+
+    /// Whether the first store was empty when that was looked at first.
+    fn is_new(&self) -> Result<bool, StoreError> {
+        let known = self.lock().was_empty;
+        let was_empty = match known {
+            Some(was_empty) => was_empty,
+            None => self.first.ids()?.is_empty(),
+        };
+        self.lock().was_empty = Some(was_empty);
+        Ok(was_empty)
     }
 }
 
@@ -66,10 +85,14 @@ impl MirroredStore {
             if answers || shared.second.note(&MARK).is_ok() {
                 return Ok(());
             }
-            return match shared.first.note(&PLACE)?.is_none() && shared.first.ids()?.is_empty() {
+            return match shared.first.note(&PLACE)?.is_none() && shared.is_new()? {
                 true => shared.first.keep_note(&PLACE, ANY),
                 false => Ok(()),
             };
+        }
+        if shared.first.note(&PLACE)?.is_none() {
+            // If the second fails now, this is remembered when there are backups.
+            shared.first.keep_note(&PLACE, ANY)?;
         }
         let mark = Uuid::new_v4().to_string();
         shared.second.keep_note(&MARK, mark.as_bytes())?;

@@ -40,7 +40,9 @@ impl MirroredStore {
 
 impl std::fmt::Debug for Replacing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Replacing").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Replacing")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use vault_store::{
-    CopiedNote, FsStore, MemoryStore, MirroredStore, StoreError, StoredCopy, VaultCall, VaultFault, VaultStore, verify,
+    CopiedNote, FsStore, MemoryStore, MirroredStore, StoreError, StoredCopy, VaultCall, VaultFault,
+    VaultStore, verify,
 };
 
 use super::support::{ARCHIVE, NOTE, Pair, damage, id, put, read};
@@ -228,12 +229,18 @@ fn a_note_that_is_lost_while_its_copy_is_known_is_read_from_that() {
     };
     let store = MirroredStore::new(open, Arc::new(pair.second.clone()), [note]);
     store.keep_note(&NOTE, b"one").unwrap();
-    store.refresh().unwrap();
-    store.copy_notes().unwrap();
-    fs::remove_file(first.path().join(NOTE.as_str())).unwrap();
+    let copy = || {
+        store.refresh().unwrap();
+        store.mark().unwrap();
+        store.copy_notes().unwrap();
+    };
+    put(&store, &id(), BYTES).unwrap();
+    copy();
+    for note in [NOTE.as_str(), "second-place"] {
+        fs::remove_file(first.path().join(note)).unwrap();
+    }
     assert_eq!(store.note(&NOTE).unwrap().unwrap(), b"one");
-    store.refresh().unwrap();
-    store.copy_notes().unwrap();
+    copy();
     assert_eq!(fs::read(first.path().join(NOTE.as_str())).unwrap(), b"one");
 }
 

@@ -116,8 +116,7 @@ fn a_vault_that_is_being_evicted_takes_its_copy_along() {
     let pair = Pair::copied(b"bytes");
     let store = pair.store.clone();
     let look = Box::new(move || store.remove_evicted(now()).unwrap());
-    pair.to_first
-        .plan(VaultCall::Remove, 1, VaultFault::Delay(look));
+    pair.to_first.plan(VaultCall::Remove, 1, VaultFault::Delay(look));
     pair.store.remove(&id()).unwrap();
     pair.copy().unwrap();
     assert_eq!(pair.second.ids().unwrap(), []);

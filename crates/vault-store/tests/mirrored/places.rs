@@ -13,7 +13,11 @@ fn refused(pair: &Pair, why: &str) {
     let error = pair.copy().unwrap_err().to_string();
     assert!(error.contains(why), "{error}");
     let listed = pair.store.ids().unwrap();
-    assert_eq!(listed, pair.first.ids().unwrap(), "nothing of the second is listed");
+    assert_eq!(
+        listed,
+        pair.first.ids().unwrap(),
+        "nothing of the second is listed"
+    );
 }
 
 #[test]
@@ -59,6 +63,27 @@ fn a_disk_that_was_replaced_while_the_second_place_was_away_has_it_once_it_is_ba
 }
 
 #[test]
+fn a_disk_that_was_replaced_may_have_backups_before_its_copies_are_marked() {
+    let pair = Pair::copied(BYTES);
+    for is_writable in [true, false] {
+        let mut new = Pair::over(MemoryStore::new(), pair.second.clone());
+        new.store.refresh().unwrap();
+        let next = id().next().unwrap();
+        if !is_writable {
+            new.to_second.plan(VaultCall::KeepNote, 1, VaultFault::Fail);
+            assert!(new.copy().is_err());
+        }
+        put(&new.store, &next, BYTES).unwrap();
+        if !is_writable {
+            new = new.again();
+        }
+        new.copy().unwrap();
+        assert_eq!(new.store.ids().unwrap(), [id(), next.clone()]);
+        pair.second.remove(&next).unwrap();
+    }
+}
+
+#[test]
 fn the_first_place_by_another_name_is_no_second_one() {
     let only = MemoryStore::new();
     let pair = Pair::over(only.clone(), only.clone());
@@ -78,7 +103,10 @@ fn a_vault_that_is_replaced_is_read_from_its_copy_until_another_is_committed_and
     let again = pair.again();
     again.copy().unwrap();
     assert_eq!(read(&again.store).unwrap(), b"before");
-    assert!(matches!(again.store.stage(&id()), Err(StoreError::AlreadyExists(_))));
+    assert!(matches!(
+        again.store.stage(&id()),
+        Err(StoreError::AlreadyExists(_))
+    ));
     put(&pair.store, &id(), b"afterwards").unwrap();
     drop(replacing);
     assert_eq!(read(&pair.store).unwrap(), b"afterwards");

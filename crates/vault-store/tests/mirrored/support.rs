@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{
-    CopiedNote, FaultyVaults, FileEntry, FileName, Manifest, MemoryStore, MirroredStore, Mode, Outcome, Stage,
-    StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification,
+    CopiedNote, FaultyVaults, FileEntry, FileName, Manifest, MemoryStore, MirroredStore, Mode, Outcome,
+    Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification,
 };
 
 pub(crate) const ARCHIVE: FileName = FileName::from_static("archive.zst");
