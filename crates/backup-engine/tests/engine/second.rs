@@ -365,6 +365,15 @@ async fn a_backup_that_is_taken_in_again_keeps_its_copy_until_it_is_whole() {
     let only = |problem: &Problem| matches!(problem, Problem::OnlySecondCopies(1));
     assert!(health.problems.iter().any(only), "{:?}", health.problems);
     assert_eq!(health.status(), Status::Warning);
+    let verification = VerifyRequest {
+        vault: Some(backup.clone()),
+        share: Share::ALL,
+    };
+    let task = engine.verify(verification).await.unwrap();
+    let Ok(JobResult::Verify(found)) = done(&engine, &task).await.outcome() else {
+        panic!("it is sound")
+    };
+    assert_eq!((found.damaged_vaults, found.copy), (0, Some(StoredCopy::Second)));
 
     engine.import(archive(), over()).await.unwrap();
     engine.copy_vaults().await.unwrap();
@@ -423,13 +432,13 @@ async fn the_copy_of_what_was_evicted_goes_as_well_and_of_what_was_lost_it_stays
     engine.copy_vaults().await.unwrap();
     engine.evict_one(&evicted).await.unwrap();
     twice.world.vaults.remove(&id(&lost)).unwrap();
-    assert_eq!(engine.list().await.unwrap(), [lost.clone()]);
+    assert_eq!(engine.list().await.unwrap(), std::slice::from_ref(&lost));
     assert_eq!(copies(&engine).await.evicted, 1);
     faulty.plan(VaultCall::Remove, 1, VaultFault::Fail);
     assert!(engine.copy_vaults().await.is_err());
     drop(engine);
     let (Running { engine, .. }, _) = twice.start();
-    assert_eq!(engine.list().await.unwrap(), [lost.clone()]);
+    assert_eq!(engine.list().await.unwrap(), std::slice::from_ref(&lost));
     engine.copy_vaults().await.unwrap();
     assert_eq!(twice.copies.ids().unwrap(), [id(&lost)]);
     assert_eq!(copies(&engine).await.evicted, 0);

@@ -211,7 +211,7 @@ fn notes_are_copied_and_taken_back_whenever_they_were_lost() {
     assert_eq!(pair.store.note(&NOTE).unwrap().unwrap(), b"two");
     pair.copy().unwrap();
     assert_eq!(pair.second.note(&NOTE).unwrap().unwrap(), b"two");
-    let lost = Pair::over(MemoryStore::new(), pair.second.clone());
+    let lost = Pair::over(MemoryStore::new(), pair.second);
     lost.store.refresh().unwrap();
     assert_eq!(lost.store.note(&NOTE).unwrap().unwrap(), b"two");
     lost.copy().unwrap();
@@ -222,12 +222,11 @@ fn notes_are_copied_and_taken_back_whenever_they_were_lost() {
 fn a_note_that_is_lost_while_its_copy_is_known_is_read_from_that() {
     let first = tempfile::tempdir().unwrap();
     let open = Arc::new(FsStore::open(first.path()).unwrap());
-    let pair = Pair::new();
     let note = CopiedNote {
         name: NOTE,
         merge: |_, _| None,
     };
-    let store = MirroredStore::new(open, Arc::new(pair.second.clone()), [note]);
+    let store = MirroredStore::new(open, Arc::new(MemoryStore::new()), [note]);
     store.keep_note(&NOTE, b"one").unwrap();
     let copy = || {
         store.refresh().unwrap();

@@ -39,7 +39,7 @@ fn a_place_of_another_service_is_refused() {
     let (pair, other) = (Pair::copied(BYTES), Pair::new());
     let next = id().next().unwrap();
     put(&other.first, &next, BYTES).unwrap();
-    let both = Pair::over(other.first.clone(), pair.second.clone());
+    let both = Pair::over(other.first, pair.second.clone());
     refused(&both, "of another service");
     // One that has none of its own may be the same service on a new disk. It is told to whoever used the place before.
     let taken = Pair::over(MemoryStore::new(), pair.second.clone());
@@ -51,7 +51,7 @@ fn a_place_of_another_service_is_refused() {
 #[test]
 fn a_disk_that_was_replaced_while_the_second_place_was_away_has_it_once_it_is_back() {
     let pair = Pair::copied(BYTES);
-    let new = Pair::over(MemoryStore::new(), pair.second.clone());
+    let new = Pair::over(MemoryStore::new(), pair.second);
     new.to_second.cut();
     assert!(new.copy().is_err());
     let next = id().next().unwrap();
