@@ -156,7 +156,7 @@ fn note_damage(all: &[Arc<Stored>], problems: &mut Vec<Problem>) -> u64 {
     damaged
 }
 
-/// What has no second copy, and what keeps it from having one, if that has lasted; and what is read from there since it is damaged.
+/// What has no second copy, and what keeps it from having one, if that has lasted; and what is read from there since it is damaged or gone.
 fn note_copies(
     second: &SecondCopy,
     all: &[Arc<Stored>],
@@ -171,6 +171,10 @@ fn note_copies(
     let count = lacking.len() as u64;
     if let Some((why, true)) = trouble.clone() {
         problems.push(Problem::NoSecondCopies { lacking: count, why });
+    }
+    let only = second.store.only_copies() as u64;
+    if only > 0 {
+        problems.push(Problem::OnlySecondCopies(only));
     }
     let damaged = second.store.damage().into_iter().rev();
     for (id, found) in damaged.take(usize::try_from(NAMED).unwrap_or(usize::MAX)) {
@@ -188,6 +192,7 @@ fn note_copies(
         lacking: count,
         lacking_bytes: lacking.iter().map(|stored| stored.bytes).sum(),
         oldest: lacking.iter().map(|stored| since(stored.date(), now)).max(),
+        only,
         evicted: second.store.evicted() as u64,
         error: trouble.map(|(why, _)| why),
     }

@@ -29,10 +29,13 @@ impl Engine {
         }
     }
 
-    /// Reads what the leader's restores leave unfinished.
+    /// Reads what the leader's restores leave unfinished, and which second copies are to go with what it has evicted.
     fn follow_notes(&self) {
-        let site = Arc::clone(&self.site);
+        let (site, second) = (Arc::clone(&self.site), self.vaults.second.clone());
         thread::spawn(move || {
+            if let Some(Err(error)) = second.map(|second| second.store.follow_evictions()) {
+                log::warn!("what the leader has evicted is not known: {error}");
+            }
             if let Err(error) = site.unfinished.reload() {
                 log::warn!("what restores left unfinished is not known: {error}");
             }

@@ -223,6 +223,11 @@ fn of_second_copies(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) ->
         approximate(copies.oldest.unwrap_or_default().as_secs()),
     )?;
     gauge(
+        "zk_backup_secondary_only",
+        "Backups of which nothing but the second copy is left.",
+        approximate(copies.only),
+    )?;
+    gauge(
         "zk_backup_secondary_up",
         "1 if all could be done the last time that second copies were looked after, else 0.",
         flag(copies.error.is_none()),

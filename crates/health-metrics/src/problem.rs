@@ -48,6 +48,8 @@ pub enum Problem {
         /// Why not.
         why: String,
     },
+    /// So many backups are not where backups are kept any more: only their second copies are left.
+    OnlySecondCopies(u64),
     /// A backup was restored for a test, and what was restored is not as in it.
     RestoreTestFailed {
         /// Its id.
@@ -95,6 +97,7 @@ impl Problem {
             | Self::MoreDamagedBackups(_)
             | Self::FirstCopyDamaged { .. }
             | Self::NoSecondCopies { .. }
+            | Self::OnlySecondCopies(_)
             | Self::RestoreTestFailed { .. }
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
@@ -114,6 +117,7 @@ impl Problem {
             | Self::MoreDamagedBackups(_)
             | Self::FirstCopyDamaged { .. }
             | Self::NoSecondCopies { .. }
+            | Self::OnlySecondCopies(_)
             | Self::RestoreTestFailed { .. }
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
@@ -144,6 +148,8 @@ impl fmt::Display for Problem {
             Self::NoSecondCopies { lacking, why } => {
                 write!(f, "no second copies are made, {lacking} backups have none: {why}")
             }
+            Self::OnlySecondCopies(1) => f.write_str("1 backup is only in the second place"),
+            Self::OnlySecondCopies(many) => write!(f, "{many} backups are only in the second place"),
             Self::RestoreTestFailed { id, difference } => {
                 write!(
                     f,
@@ -233,6 +239,14 @@ mod tests {
                     damage: text("archive.zst, frame 2: it is cut"),
                 },
                 "backup 20261123T140000 is read from its second copy: archive.zst, frame 2: it is cut",
+            ),
+            (
+                Problem::OnlySecondCopies(1),
+                "1 backup is only in the second place",
+            ),
+            (
+                Problem::OnlySecondCopies(3),
+                "3 backups are only in the second place",
             ),
             (
                 Problem::NoSecondCopies {

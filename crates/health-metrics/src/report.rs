@@ -224,6 +224,8 @@ pub struct SecondCopy {
     pub lacking_bytes: u64,
     /// How old the oldest of them is.
     pub oldest: Option<Duration>,
+    /// Backups of which nothing but the copy there is left.
+    pub only: u64,
     /// Copies of evicted backups that are not removed yet.
     pub evicted: u64,
     /// Why not everything was done the last time.

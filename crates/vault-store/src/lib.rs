@@ -65,7 +65,7 @@ pub use fs::FsStore;
 pub use id::{IdError, VaultId};
 pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome, SEALED_VERSION, Sealed};
 pub use memory::MemoryStore;
-pub use mirrored::{MirroredStore, StoredCopy};
+pub use mirrored::{CopiedNote, MirroredStore, Replacing, StoredCopy};
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
 #[cfg(feature = "object-store")]
 pub use object::ObjectVaults;

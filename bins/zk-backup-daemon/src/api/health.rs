@@ -120,6 +120,9 @@ struct Secondary {
     /// How old the oldest of them is; absent if all have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest_seconds: Option<u64>,
+    /// Backups of which nothing but the copy is left; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    only: Option<u64>,
     /// Copies of evicted backups that are not removed yet.
     evicted: u64,
     /// Why not everything was done the last time; absent if it was.
@@ -276,6 +279,7 @@ impl From<SecondCopy> for Secondary {
             lacking: copies.lacking,
             lacking_bytes: copies.lacking_bytes,
             oldest_seconds: copies.oldest.map(|oldest| oldest.as_secs()),
+            only: Some(copies.only).filter(|number| *number > 0),
             evicted: copies.evicted,
             error: copies.error,
         }

@@ -70,7 +70,8 @@ pub(super) fn secondary(
 }
 
 fn is_same(first: &S3Config, second: &S3Config) -> bool {
-    let place = |of: &S3Config| (of.url.clone(), of.bucket.clone(), of.prefix.clone());
+    let url = |of: &S3Config| of.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+    let place = |of: &S3Config| (url(of), of.bucket.clone(), of.prefix.trim_matches('/').to_owned());
     place(first) == place(second)
 }
 
@@ -93,6 +94,19 @@ mod tests {
         change(&mut args);
         let mut first = S3Config::new("backups");
         first.prefix = "prod".to_owned();
+        let read = secondary(&args, (Path::new("/storage"), Some(&first)), None, |_| None);
+        read.map_err(|error| error.to_string())
+    }
+
+    /// A bucket whose URL is spelled otherwise.
+    fn same_url() -> Result<Option<Secondary>, String> {
+        let mut first = S3Config::new("backups");
+        first.url = Some("http://minio:9000/".to_owned());
+        let args = Args {
+            secondary_s3_bucket: Some("backups".to_owned()),
+            secondary_s3_url: Some("http://minio:9000".to_owned()),
+            ..Args::default()
+        };
         let read = secondary(&args, (Path::new("/storage"), Some(&first)), None, |_| None);
         read.map_err(|error| error.to_string())
     }
@@ -134,6 +148,7 @@ mod tests {
                 }),
                 "kept there already",
             ),
+            (same_url(), "kept there already"),
             (
                 asked(|args| {
                     bucket(args);

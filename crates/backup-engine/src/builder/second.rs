@@ -5,7 +5,7 @@ use std::sync::Arc;
 use time::OffsetDateTime;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
-use vault_store::{MirroredStore, VaultStore};
+use vault_store::{CopiedNote, MirroredStore, VaultStore};
 
 use super::build::FIRST_CONTACT;
 use super::{EngineBuilder, Second};
@@ -47,13 +47,17 @@ impl EngineBuilder {
             place,
             is_remote,
         } = self.second.take()?;
-        let notes = site::NOTES.into_iter().chain([vaults::PINS]);
+        let pins = CopiedNote {
+            name: vaults::PINS,
+            merge: vaults::merged_pins,
+        };
+        let notes = site::NOTES.into_iter().chain([pins]);
         let store = MirroredStore::new(Arc::clone(&self.vaults), store, notes);
         self.vaults = Arc::new(store.clone());
         self.is_remote |= is_remote;
         let learning = store.clone();
         match within(FIRST_CONTACT, move || learning.refresh()) {
-            Some(Err(error)) => log::warn!("where second copies are cannot be reached: {error}"),
+            Some(Err(error)) => log::warn!("what second copies there are is not fully known: {error}"),
             Some(Ok(())) => {}
             None => log::warn!("where second copies are has not answered for {FIRST_CONTACT:?}"),
         }

@@ -60,7 +60,7 @@ impl Engine {
     pub async fn find(&self, since: i64) -> Result<Option<BackupInfo>, EngineError> {
         let vaults = Arc::clone(&self.vaults);
         blocking(move || {
-            let all = vaults.all()?.into_iter();
+            let all = vaults.all_to_choose()?.into_iter();
             let found = vaults.first_good(all.filter(|stored| ms(stored.date()) >= since))?;
             Ok(found.map(|stored| BackupInfo::of(&vaults, stored)))
         })

@@ -18,7 +18,7 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
         RestoreSource::Since(ms) => (*ms, false),
         RestoreSource::Before(ms) => (*ms, true),
     };
-    let mut all = vaults.all()?;
+    let mut all = vaults.all_to_choose()?;
     if before {
         all.reverse();
     }

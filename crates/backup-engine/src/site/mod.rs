@@ -15,7 +15,7 @@ mod unfinished;
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::{FileName, Manifest};
+use vault_store::{CopiedNote, Manifest};
 
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
@@ -33,7 +33,16 @@ pub(crate) use self::schedule::Scheduled;
 pub(crate) use self::unfinished::UnfinishedZnodes;
 
 /// The notes that whoever takes this over needs: what was set while it ran, and when the history was broken off.
-pub(crate) const NOTES: [FileName; 2] = [policies::POLICIES, history::BROKEN_OFF];
+pub(crate) const NOTES: [CopiedNote; 2] = [
+    CopiedNote {
+        name: policies::POLICIES,
+        merge: policies::merged,
+    },
+    CopiedNote {
+        name: history::BROKEN_OFF,
+        merge: noted::later,
+    },
+];
 
 /// An ensemble that is backed up.
 pub(crate) struct Site {

@@ -8,15 +8,24 @@ use vault_store::{FileName, StoreError, VaultStore};
 
 /// The time that was noted under `name`, if one was.
 pub(super) fn read(store: &dyn VaultStore, name: &FileName) -> Result<Option<OffsetDateTime>, StoreError> {
-    let unreadable = |error: io::Error| StoreError::failed(name, false, error);
     let Some(bytes) = store.note(name)? else {
         return Ok(None);
     };
-    let text = String::from_utf8(bytes)
-        .map_err(io::Error::other)
-        .map_err(unreadable)?;
-    let time = OffsetDateTime::parse(text.trim(), &Rfc3339).map_err(io::Error::other);
-    time.map(Some).map_err(unreadable)
+    let time = parse(&bytes).map_err(|error| StoreError::failed(name, false, error))?;
+    Ok(Some(time))
+}
+
+/// Of two notes the one that says the later time.
+pub(super) fn later(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
+    let copied = parse(second).ok()?;
+    parse(first)
+        .map_or(true, |time| copied > time)
+        .then(|| second.to_vec())
+}
+
+fn parse(bytes: &[u8]) -> io::Result<OffsetDateTime> {
+    let text = str::from_utf8(bytes).map_err(io::Error::other)?;
+    OffsetDateTime::parse(text.trim(), &Rfc3339).map_err(io::Error::other)
 }
 
 /// Notes a time, in place of an earlier one.

@@ -207,6 +207,25 @@ impl PolicyBook {
     }
 }
 
+/// Of two notes of which nobody knows which is newer, what was set last. What one has not, it may have taken back: it counts as it is in the first.
+pub(super) fn merged(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
+    let second: Noted = serde_json::from_slice(second).ok()?;
+    let Ok(mut noted) = serde_json::from_slice::<Noted>(first) else {
+        return serde_json::to_vec_pretty(&second).ok();
+    };
+    for (set, copied) in [
+        (&mut noted.full, second.full),
+        (&mut noted.granular, second.granular),
+    ] {
+        if let (Some(set), Some(copied)) = (set, copied)
+            && copied.at > set.at
+        {
+            *set = copied;
+        }
+    }
+    serde_json::to_vec_pretty(&noted).ok()
+}
+
 /// What was set in place of `setting`, if that still is the setting.
 fn in_place<'a>(noted: &'a Option<InPlace>, setting: &Policy) -> Option<&'a InPlace> {
     noted.as_ref().filter(|set| set.of == setting.describe())

@@ -37,6 +37,7 @@ impl Retention {
         let (mut decisions, _) = planned(&all, &pins, policies.clone(), now);
         if !dry_run && doomed(&mut decisions).next().is_some() {
             all = vaults.all_anew()?;
+            vaults.check_listed()?;
             (decisions, _) = planned(&all, &pins, policies, now);
         }
         let moved = if trust_clock { None } else { self.clock.moved(now) };

@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use job_queue::JobStore;
-use vault_store::{Damage, StoreError, StoredCopy, Tested, VaultId, VaultStore, Verification};
+use vault_store::{Damage, Replacing, StoreError, StoredCopy, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{AT_ONCE, Known, all_anew};
@@ -27,7 +27,7 @@ use crate::error::parse_id;
 use crate::leadership::Leadership;
 use crate::lock::lock;
 
-pub(crate) use self::pins::{PINS, Pins};
+pub(crate) use self::pins::{PINS, Pins, merged as merged_pins};
 pub(crate) use self::second::SecondCopy;
 pub(crate) use self::stored::{Stored, Unreadable};
 
@@ -97,7 +97,24 @@ impl Vaults {
         }
     }
 
-    /// The same without waiting for a remote storage, and why it is not known better.
+    /// The same, for whoever chooses one of them: where the first place cannot be listed it fails, as the one to be chosen may be there alone. Blocks.
+    pub(crate) fn all_to_choose(&self) -> Result<Vec<Arc<Stored>>, StoreError> {
+        let all = self.all()?;
+        self.check_listed().map(|()| all)
+    }
+
+    /// An error, which may pass, where the first place could not be listed the last time.
+    pub(crate) fn check_listed(&self) -> Result<(), StoreError> {
+        match self.second.as_ref().and_then(|second| second.store.trouble()) {
+            None => Ok(()),
+            Some(why) => {
+                let what = "where backups are kept cannot be listed, and second copies may not be all";
+                Err(StoreError::failed(what, true, why))
+            }
+        }
+    }
+
+    /// What is known of every vault without waiting for a remote storage, and why it is not known better.
     pub(crate) fn all_soon(&self) -> Seen {
         let (all, trouble) = match &self.remote {
             Some(remote) => remote.soon(&self.store),
@@ -198,7 +215,7 @@ impl Vaults {
         if id != LATEST {
             return parse_id(id);
         }
-        let good = self.first_good(self.all()?.into_iter().rev())?;
+        let good = self.first_good(self.all_to_choose()?.into_iter().rev())?;
         let good = good.ok_or_else(|| EngineError::BackupNotFound("that is good".to_owned()))?;
         Ok(good.id)
     }
@@ -303,6 +320,22 @@ impl Vaults {
 
     /// Removes a vault, unless it is being read, or a restore of it waits.
     pub(crate) fn remove(&self, id: &VaultId) -> Result<(), EngineError> {
+        self.remove_by(id, || self.store.remove(id))
+    }
+
+    /// The same for another vault with its id, which can be staged until what this returns is dropped. A second copy stays, and is read until then.
+    pub(crate) fn replace(&self, id: &VaultId) -> Result<Option<Replacing>, EngineError> {
+        self.remove_by(id, || match &self.second {
+            None => self.store.remove(id).map(|()| None),
+            Some(second) => second.store.replace(id).map(Some),
+        })
+    }
+
+    fn remove_by<T>(
+        &self,
+        id: &VaultId,
+        remove: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, EngineError> {
         let removing = {
             let mut in_use = self.once_not_removed(id);
             self.is_free(id, &in_use.read)?;
@@ -314,16 +347,16 @@ impl Vaults {
             in_use.removing.insert(id.clone());
             Removing { vaults: self, id }
         };
-        let removed = self.store.remove(id);
+        let removed = remove();
         if let Err(StoreError::Retained { until, .. }) = &removed {
             self.retained.note(id, *until);
         }
-        removed?;
+        let removed = removed?;
         drop(removing);
         self.retained.forget(id);
         self.changed(id);
         self.catalogs.forget(id);
-        Ok(())
+        Ok(removed)
     }
 }
 

@@ -31,6 +31,16 @@ impl Pins {
     }
 }
 
+/// Of two notes of which nobody knows which is newer, all that is said in either. What one pins is pinned: no policy is to evict it.
+pub(crate) fn merged(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
+    let second: Pins = serde_json::from_slice(second).ok()?;
+    let mut pins: Pins = serde_json::from_slice(first).unwrap_or_default();
+    for (id, pinned) in second.0 {
+        *pins.0.entry(id).or_default() |= pinned;
+    }
+    serde_json::to_vec_pretty(&pins).ok()
+}
+
 fn read(store: &dyn VaultStore) -> Result<Pins, StoreError> {
     match store.note(&PINS)? {
         None => Ok(Pins::default()),

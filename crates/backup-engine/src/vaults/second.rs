@@ -1,5 +1,6 @@
 //! The second copies of vaults: made beside everything else, one at a time.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::lock::lock;
 
 /// What has not come on for so long needs somebody.
 const LATE: Duration = Duration::from_mins(10);
+/// A vault of which something was copied in vain a second time is tried again so late, and each time later: what was sent is sent anew.
+const PAUSE: Duration = Duration::from_mins(5);
+const LONGEST: Duration = Duration::from_hours(6);
 
 /// What copies vaults to a second store, and how that goes.
 pub(crate) struct SecondCopy {
@@ -27,8 +31,17 @@ pub(crate) struct SecondCopy {
 struct State {
     /// Why not all was done the last time.
     error: Option<String>,
-    /// When something was copied last, or all was done.
+    /// When a vault was copied last, or all was done.
     well_at: OffsetDateTime,
+    /// What was copied in vain.
+    vain: BTreeMap<VaultId, Vain>,
+}
+
+/// A vault of which something was copied, and not all.
+struct Vain {
+    times: u32,
+    until: OffsetDateTime,
+    why: String,
 }
 
 impl SecondCopy {
@@ -39,6 +52,7 @@ impl SecondCopy {
             state: Mutex::new(State {
                 error: None,
                 well_at: now,
+                vain: BTreeMap::new(),
             }),
             copying: Mutex::default(),
             wake: Notify::new(),
@@ -79,15 +93,23 @@ impl SecondCopy {
     }
 
     fn try_pass(&self, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
-        self.store.refresh()?;
+        let listed = self.store.refresh();
         if !may() {
-            return Ok(());
+            return listed;
         }
+        let marked = self.store.mark();
+        listed.and(marked)?;
         let mut done = self.store.copy_notes();
         done = done.and(self.store.remove_evicted(clock()));
-        for id in self.store.lacking()?.into_iter().rev() {
+        let lacking = self.store.lacking()?;
+        lock(&self.state).vain.retain(|id, _| lacking.contains(id));
+        for id in lacking.into_iter().rev() {
             if !may() {
                 break;
+            }
+            if let Some(error) = self.put_off(&id, clock()) {
+                done = done.and(Err(error));
+                continue;
             }
             match self.copy(&id, clock, may) {
                 Ok(()) => {}
@@ -105,15 +127,46 @@ impl SecondCopy {
     fn copy(&self, id: &VaultId, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
         let mut bytes = 0;
         let mut go_on = |copied| {
-            if copied > 0 {
-                bytes += copied;
-                lock(&self.state).well_at = clock();
-            }
+            bytes += copied;
             may()
         };
-        if self.store.copy(id, &mut go_on)? {
-            log::info!("backup {id} has its second copy, {bytes} bytes");
+        let copied = self.store.copy(id, &mut go_on);
+        let mut state = lock(&self.state);
+        match copied {
+            Ok(false) => {}
+            Ok(true) => {
+                state.well_at = clock();
+                state.vain.remove(id);
+                log::info!("backup {id} has its second copy, {bytes} bytes");
+            }
+            Err(error) => {
+                if bytes > 0 {
+                    state.note_vain(id, clock(), error.to_string());
+                }
+                return Err(error);
+            }
         }
         Ok(())
+    }
+
+    /// Why a vault is not tried yet.
+    fn put_off(&self, id: &VaultId, now: OffsetDateTime) -> Option<StoreError> {
+        let state = lock(&self.state);
+        let vain = state.vain.get(id).filter(|vain| now < vain.until)?;
+        let what = format!("backup {id} could not be copied {} times", vain.times);
+        Some(StoreError::failed(what, true, vain.why.clone()))
+    }
+}
+
+impl State {
+    /// The first time is not counted: it may have been the network's.
+    fn note_vain(&mut self, id: &VaultId, now: OffsetDateTime, why: String) {
+        let times = self.vain.get(id).map_or(1, |vain| vain.times.saturating_add(1));
+        let pause = match times {
+            1 => Duration::ZERO,
+            many => (PAUSE * 2_u32.saturating_pow((many - 2).min(16))).min(LONGEST),
+        };
+        let until = now + pause;
+        self.vain.insert(id.clone(), Vain { times, until, why });
     }
 }

@@ -43,6 +43,9 @@ pub struct VerifyResult {
     pub damaged_vaults: u64,
     /// The first of them.
     pub damaged: Vec<DamagedVault>,
+    /// The copy of which something was read where the first is damaged or away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<StoredCopy>,
 }
 
 /// A backup that a verification found damaged.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backup_engine::{
-    CompareWith, Engine, JobInfo, JobResult, JobState, Page, RestoreTestPlace, RestoreTestRequest, Share,
-    VerifyRequest,
+    CompareWith, Engine, EngineError, JobInfo, JobResult, JobState, Page, RestoreRequest, RestoreTestPlace,
+    RestoreTestRequest, Share, VerifyRequest,
 };
 use health_metrics::{Problem, SecondCopy, Status};
 use vault_store::{
@@ -265,6 +265,122 @@ async fn where_the_first_is_away_backups_are_listed_and_restored_and_none_is_evi
     assert!(engine.evict_one(&ids[0]).await.is_err());
     assert!(engine.copy_vaults().await.is_err());
     assert_eq!(twice.copies.ids().unwrap().len(), 2);
+    drop(engine);
+
+    // So does one that begins without it.
+    let (builder, vaults, _) = twice.world.builder();
+    vaults.cut();
+    let copies = Arc::new(twice.copies.clone());
+    let engine = builder.second_copy(copies, "another place").build().unwrap();
+    for _ in 0..2 {
+        assert!(engine.copy_vaults().await.is_err());
+        assert_eq!(engine.list().await.unwrap(), ids);
+        assert_eq!(
+            copy_of(&restored(&engine, &ids[1]).await),
+            Some(StoredCopy::Second)
+        );
+    }
+    // Which one is the newest is not known: the copies may not be all.
+    assert!(engine.describe("latest").await.is_err());
+    assert!(engine.find(0).await.is_err());
+    let latest = RestoreRequest::of("latest");
+    let refused = engine.restore(latest).await.unwrap_err();
+    assert!(matches!(refused, EngineError::Storage(_)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_the_second_place_says_is_pinned_no_policy_evicts_though_the_first_says_less() {
+    let twice = Twice::new();
+    let (Running { engine, .. }, _) = twice.start();
+    let (pinned, other) = (full(&engine).await, full(&engine).await);
+    engine.pin(&pinned, true).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    drop(engine);
+    // The first place is that of an older image.
+    let pins = FileName::from_static("pins");
+    let older = format!("{{\"{pinned}\": false}}");
+    twice.world.vaults.keep_note(&pins, older.as_bytes()).unwrap();
+    let (Running { engine, .. }, _) = twice.start();
+    twice.world.pass(DAY * 2);
+    let newest = goes_on(&twice.world, &engine).await;
+    engine.evict(false).await.unwrap();
+    assert_eq!(engine.list().await.unwrap(), [pinned.clone(), newest]);
+    assert!(!engine.list().await.unwrap().contains(&other));
+    // This process knows that it is newer.
+    engine.pin(&pinned, false).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    assert_eq!(described(&engine, &pinned).await.pinned, Some(false));
+}
+
+#[tokio::test]
+async fn copies_that_fail_at_their_end_are_told_and_tried_after_growing_pauses() {
+    let twice = Twice::new();
+    let (Running { engine, .. }, faulty) = twice.start();
+    full(&engine).await;
+    engine.copy_vaults().await.unwrap();
+    let late = full(&engine).await;
+    for _ in 0..2 {
+        faulty.plan(VaultCall::Commit, 1, VaultFault::Fail);
+        assert!(engine.copy_vaults().await.is_err());
+        assert_eq!(faulty.left(), 0);
+    }
+    faulty.plan(VaultCall::Stage, 1, VaultFault::Fail);
+    twice.world.pass(Duration::from_secs(299));
+    let error = engine.copy_vaults().await.unwrap_err().to_string();
+    assert!(error.contains("could not be copied 2 times"), "{error}");
+    assert_eq!(faulty.left(), 1, "it is not tried yet");
+    twice.world.pass(Duration::from_secs(302));
+    let health = engine.health().await;
+    let told = |problem: &Problem| matches!(problem, Problem::NoSecondCopies { lacking: 1, .. });
+    assert!(health.problems.iter().any(told), "{:?}", health.problems);
+    assert!(engine.copy_vaults().await.is_err());
+    engine.copy_vaults().await.unwrap();
+    assert!(twice.copies.ids().unwrap().contains(&id(&late)));
+    assert_eq!(engine.health().await.status(), Status::Up);
+}
+
+#[tokio::test]
+async fn a_backup_that_is_taken_in_again_keeps_its_copy_until_it_is_whole() {
+    let twice = Twice::new();
+    let (Running { engine, vaults, .. }, _) = twice.start();
+    let backup = full(&engine).await;
+    engine.pin(&backup, true).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    damage(&twice.world.vaults, &backup);
+    let mut zip = Vec::new();
+    engine.export(&backup).await.unwrap().write_zip(&mut zip).unwrap();
+    let over = || backup_engine::ImportOptions {
+        overwrite: true,
+        ..any()
+    };
+    vaults.plan(VaultCall::Commit, 1, VaultFault::Fail);
+    let archive = || std::io::Cursor::new(zip.clone());
+    assert!(engine.import(archive(), over()).await.is_err());
+    engine.copy_vaults().await.unwrap();
+    assert_eq!(
+        copy_of(&restored(&engine, &backup).await),
+        Some(StoredCopy::Second)
+    );
+    let health = engine.health().await;
+    let only = |problem: &Problem| matches!(problem, Problem::OnlySecondCopies(1));
+    assert!(health.problems.iter().any(only), "{:?}", health.problems);
+    assert_eq!(health.status(), Status::Warning);
+    let verification = VerifyRequest {
+        vault: Some(backup.clone()),
+        share: Share::ALL,
+    };
+    let task = engine.verify(verification).await.unwrap();
+    let Ok(JobResult::Verify(found)) = done(&engine, &task).await.outcome() else {
+        panic!("it is sound")
+    };
+    assert_eq!((found.damaged_vaults, found.copy), (0, Some(StoredCopy::Second)));
+
+    engine.import(archive(), over()).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    assert_eq!(copy_of(&restored(&engine, &backup).await), None);
+    assert_eq!(described(&engine, &backup).await.pinned, Some(true));
+    assert_eq!(twice.copies.ids().unwrap(), [id(&backup)]);
+    assert_eq!(engine.health().await.status(), Status::Up);
 }
 
 #[tokio::test]
@@ -316,13 +432,13 @@ async fn the_copy_of_what_was_evicted_goes_as_well_and_of_what_was_lost_it_stays
     engine.copy_vaults().await.unwrap();
     engine.evict_one(&evicted).await.unwrap();
     twice.world.vaults.remove(&id(&lost)).unwrap();
-    assert_eq!(engine.list().await.unwrap(), [lost.clone()]);
+    assert_eq!(engine.list().await.unwrap(), std::slice::from_ref(&lost));
     assert_eq!(copies(&engine).await.evicted, 1);
     faulty.plan(VaultCall::Remove, 1, VaultFault::Fail);
     assert!(engine.copy_vaults().await.is_err());
     drop(engine);
     let (Running { engine, .. }, _) = twice.start();
-    assert_eq!(engine.list().await.unwrap(), [lost.clone()]);
+    assert_eq!(engine.list().await.unwrap(), std::slice::from_ref(&lost));
     engine.copy_vaults().await.unwrap();
     assert_eq!(twice.copies.ids().unwrap(), [id(&lost)]);
     assert_eq!(copies(&engine).await.evicted, 0);

@@ -1,81 +1,59 @@
 //! What the second store has and lacks, and copying it there.
 
-use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::MirroredStore;
+use super::{MirroredStore, Shared};
 use crate::manifest::hex;
-use crate::{FileEntry, Reader, StoreError, VaultFile, VaultId, VaultRead};
+use crate::{
+    Damage, FileEntry, Manifest, Reader, Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore,
+    verify_while,
+};
+
+/// So many manifests are compared at a time.
+const COMPARED: usize = 200;
 
 impl MirroredStore {
-    /// Lists the second store. The first time that it answers, notes that only it has are taken back, before anything of it is listed.
+    /// Looks whether the second store is that of the first, lists it, and learns the notes that it has: before anything of it is listed, so that nobody sees a vault without its pin. Nothing
+    /// is changed.
     ///
     /// # Errors
-    /// [`StoreError::Failed`] of either: the second store counts as away then, and what only it has is not listed.
+    /// [`StoreError::Failed`] of the second store, which counts as away then: what only it has is not listed. That of the first as well, where it cannot be
+    /// asked what was evicted: what was known of that counts, and all of the second is listed where nothing was, since nothing can be evicted.
     pub fn refresh(&self) -> Result<(), StoreError> {
-        let answer = self.list_second();
-        let mut state = self.0.lock();
-        state.answers = answer.is_ok();
-        state.listed = answer?;
-        Ok(())
-    }
-
-    fn list_second(&self) -> Result<BTreeSet<VaultId>, StoreError> {
-        let listed = self.0.second.ids()?;
-        self.0.read_evicted()?;
-        for name in &self.0.notes {
-            if self.0.lock().notes.contains_key(name) {
-                continue;
-            }
-            let Some(copied) = self.0.second.note(name)? else {
-                continue;
-            };
-            if self.0.first.note(name)?.is_none() {
-                self.0.first.keep_note(name, &copied)?;
-                log::warn!("the note {name} was lost, and is that of the second copy again");
-            }
-            self.0.lock().notes.insert(name.clone(), copied);
+        let evicted = self.0.read_evicted();
+        let answer = self.0.look();
+        {
+            let mut state = self.0.lock();
+            state.answers = answer.is_ok();
+            state.listed = answer?.into_iter().collect();
         }
-        Ok(listed.into_iter().collect())
+        evicted
     }
 
-    /// Copies the notes that have changed.
-    ///
-    /// # Errors
-    /// [`StoreError::Failed`].
-    pub fn copy_notes(&self) -> Result<(), StoreError> {
-        for name in &self.0.notes {
-            let Some(note) = self.0.first.note(name)? else {
-                continue;
-            };
-            if self.0.lock().notes.get(name) != Some(&note) {
-                self.0.second.keep_note(name, &note)?;
-                self.0.lock().notes.insert(name.clone(), note);
-            }
-        }
-        Ok(())
-    }
-
-    /// The vaults of the first store that the second lacked when it was last listed, oldest first.
+    /// The vaults of the first store that the second lacked when it was last listed, or has as other ones, oldest first. Each that both have is compared by its
+    /// manifest, once.
     ///
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn lacking(&self) -> Result<Vec<VaultId>, StoreError> {
         let mut ids = self.0.first.ids()?;
+        self.0.compare(&ids);
         let state = self.0.lock();
-        ids.retain(|id| state.lacks(id));
+        ids.retain(|id| state.lacks(id) || state.different.contains(id));
         Ok(ids)
     }
 
-    /// Copies a vault to the second store: its files and its manifest as they are, each frame compared with its checksum. `go_on` is told, before each
+    /// Copies a vault to the second store: its files and its manifest as they are, each frame compared with its checksum, and reads
+    /// back what was written. A copy that is there and is not the same is removed first, if the first store has it whole. `go_on` is told, before each
     /// piece, how many bytes were copied since it was asked last, and says whether to go on. Whether it was copied; a vault that is gone, or whose earlier
     /// copy is not removed yet, is not.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] of the first store, [`StoreError::Unsupported`], [`StoreError::Failed`]. Nothing is left of the copy then.
+    /// [`StoreError::Damaged`] of the first store, or of what was written; [`StoreError::Unsupported`], [`StoreError::Retained`], [`StoreError::Failed`]. Nothing
+    /// is left of the copy then, unless it could not be read back.
     pub fn copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
         if self.0.lock().evicted.contains(id) {
             return Ok(false);
@@ -85,16 +63,18 @@ impl MirroredStore {
             copied => copied?,
         };
         if copied {
-            self.0.lock().listed.insert(id.clone());
+            let mut state = self.0.lock();
+            state.listed.insert(id.clone());
+            state.alike.insert(id.clone());
+            state.different.remove(id);
         }
         Ok(copied)
     }
 
     fn try_copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
         let manifest = self.0.first.manifest(id)?;
-        let mut stage = match self.0.second.stage(id) {
-            Err(StoreError::AlreadyExists(_)) if self.0.second.manifest(id)? == manifest => return Ok(true),
-            stage => stage?,
+        let Some(mut stage) = self.0.begin(id, &manifest, go_on)? else {
+            return Ok(true);
         };
         for entry in &manifest.files {
             let from = self.0.first.open(id, &entry.name)?;
@@ -105,7 +85,93 @@ impl MirroredStore {
             to.finish()?;
         }
         stage.commit(&manifest)?;
-        Ok(true)
+        let Some(damage) = damage(&*self.0.second, id, go_on)? else {
+            return Ok(true);
+        };
+        self.0.second.remove(id)?;
+        let what = format!("its second copy is not what was written: {}", damage.what);
+        Err(StoreError::damaged(id, damage.file, what))
+    }
+}
+
+impl Shared {
+    /// Lists the second store, if it is the right one.
+    fn look(&self) -> Result<Vec<VaultId>, StoreError> {
+        let is_to_be_marked = self.recognise();
+        self.lock().is_to_be_marked = *is_to_be_marked.as_ref().unwrap_or(&false);
+        is_to_be_marked?;
+        self.learn_notes()?;
+        self.second.ids()
+    }
+
+    /// Compares manifests of those that both stores have and that were not compared yet.
+    fn compare(&self, ids: &[VaultId]) {
+        let unknown: Vec<_> = {
+            let state = self.lock();
+            let is_unknown = |id: &&VaultId| {
+                !state.lacks(id) && !state.alike.contains(*id) && !state.different.contains(*id)
+            };
+            ids.iter().rev().filter(is_unknown).take(COMPARED).collect()
+        };
+        for id in unknown {
+            let Ok(manifest) = self.first.manifest(id) else {
+                continue; // whoever reads it tells
+            };
+            let is_alike = match self.second.manifest(id) {
+                Ok(copy) => copy == manifest,
+                Err(StoreError::Damaged { .. } | StoreError::NotFound(_)) => false,
+                Err(error) => {
+                    log::warn!("the second copy of backup {id} is compared later: {error}");
+                    return;
+                }
+            };
+            let mut state = self.lock();
+            match is_alike {
+                true => drop(state.alike.insert(id.clone())),
+                false => {
+                    log::warn!("the second copy of backup {id} is of another one, and is made anew");
+                    state.different.insert(id.clone());
+                }
+            }
+        }
+    }
+
+    /// A stage for the copy; `None` if it is there.
+    fn begin(
+        &self,
+        id: &VaultId,
+        manifest: &Manifest,
+        go_on: &mut dyn FnMut(u64) -> bool,
+    ) -> Result<Option<Box<dyn Stage>>, StoreError> {
+        match self.second.stage(id) {
+            Err(StoreError::AlreadyExists(_)) => {}
+            stage => return stage.map(Some),
+        }
+        match self.second.manifest(id) {
+            Ok(there) if there == *manifest && damage(&*self.second, id, go_on)?.is_none() => {
+                return Ok(None);
+            }
+            Ok(_) | Err(StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(damage) = damage(&*self.first, id, go_on)? {
+            return Err(StoreError::damaged(id, damage.file, damage.what));
+        }
+        self.second.remove(id)?;
+        self.second.stage(id).map(Some)
+    }
+}
+
+/// The first thing that is damaged of a vault in a store.
+fn damage(
+    store: &dyn VaultStore,
+    id: &VaultId,
+    go_on: &mut dyn FnMut(u64) -> bool,
+) -> Result<Option<Damage>, StoreError> {
+    let found = verify_while(store, id, id.time(), &mut |_| go_on(0))?;
+    match found {
+        Some(found) => Ok(found.damage.into_iter().next()),
+        None => Err(StoreError::failed(id, true, "it was not read to the end")),
     }
 }
 

@@ -25,9 +25,11 @@ impl Shared {
     fn noted(&self) -> Result<BTreeSet<VaultId>, StoreError> {
         let noted = match self.first.note(&EVICTED)? {
             None => BTreeSet::new(),
-            Some(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|error| StoreError::failed(EVICTED, false, error))?
-            }
+            // Copies that were to go are vaults like others then, which is better than to evict nothing any more.
+            Some(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                log::error!("which copies are to be removed cannot be read, and is noted anew: {error}");
+                self.lock().evicted.clone()
+            }),
         };
         self.lock().evicted.clone_from(&noted);
         Ok(noted)
@@ -42,26 +44,41 @@ impl Shared {
 
     /// Removes a vault from the first store. Noted before: whatever happens next, its copy will go, and is not read any more.
     pub(super) fn evict(&self, id: &VaultId) -> Result<(), StoreError> {
-        let _one_by_one = self.evicting();
         let had_copy = self.has_copy(id);
-        let before = self.noted()?;
-        let mut noted = before.clone();
-        if noted.insert(id.clone()) {
-            self.keep(&noted)?;
-        }
-        match self.first.remove(id) {
+        let is_new = {
+            let _one_by_one = self.evicting();
+            let mut noted = self.noted()?;
+            let is_new = noted.insert(id.clone());
+            if is_new {
+                self.keep(&noted)?;
+            }
+            let mut state = self.lock();
+            state.leaving.insert(id.clone());
+            state.left.insert(id.clone());
+            state.alike.remove(id);
+            state.different.remove(id);
+            is_new
+        };
+        let removed = self.first.remove(id);
+        let _one_by_one = self.evicting();
+        self.lock().leaving.remove(id);
+        match removed {
             Err(StoreError::NotFound(_)) if had_copy => Ok(()),
             Err(error) => {
                 // Nothing was evicted. If this fails as well, its copy is found to be that of a vault that is there.
-                if noted != before
-                    && let Err(error) = self.keep(&before)
-                {
+                if is_new && let Err(error) = self.forget(&BTreeSet::from([id.clone()])) {
                     log::warn!("backup {id} was not removed, and is noted as removed: {error}");
                 }
                 Err(error)
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Takes ids from the note.
+    fn forget(&self, ids: &BTreeSet<VaultId>) -> Result<(), StoreError> {
+        let noted = self.noted()?;
+        self.keep(&noted.difference(ids).cloned().collect())
     }
 
     /// Whether the copy of a vault that is noted is to be removed: not if the first store has the very same.
@@ -89,22 +106,27 @@ impl MirroredStore {
         let shared = &self.0;
         let noted = {
             let _one_by_one = shared.evicting();
-            shared.noted()?
+            let noted = shared.noted()?;
+            let mut state = shared.lock();
+            state.left = state.leaving.clone();
+            noted
         };
+        if !noted.is_empty() {
+            shared.first.ids()?; // what another process has written is known then
+        }
         shared.lock().kept.retain(|id, _| noted.contains(id));
-        let (mut gone, mut failed) = (BTreeSet::new(), None);
+        let (mut gone, mut spared, mut failed) = (BTreeSet::new(), BTreeSet::new(), None);
         for id in noted {
             let kept = shared.lock().kept.get(&id).copied();
             if kept.is_some_and(|until| now < until) {
                 continue;
             }
-            let doomed = {
-                let _not_while_it_is_evicted = shared.evicting();
-                shared.is_doomed(&id)
-            };
-            let removed = match doomed {
+            let removed = match shared.is_doomed(&id) {
                 Ok(true) => shared.second.remove(&id),
-                Ok(false) => Ok(()),
+                Ok(false) => {
+                    spared.insert(id);
+                    continue;
+                }
                 Err(error) => Err(error),
             };
             match removed {
@@ -120,14 +142,26 @@ impl MirroredStore {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        if !gone.is_empty() {
+        if !gone.is_empty() || !spared.is_empty() {
             let _one_by_one = shared.evicting();
-            let left: BTreeSet<_> = shared.noted()?.difference(&gone).cloned().collect();
-            // Copying finds it there, if it was the very same.
-            shared.lock().listed.retain(|id| !gone.contains(id));
-            shared.keep(&left)?;
+            {
+                let mut state = shared.lock();
+                // An eviction that began meanwhile may have removed them after all.
+                gone.extend(spared.difference(&state.left).cloned());
+                // Copying finds it there, if it was the very same.
+                state.listed.retain(|id| !gone.contains(id));
+            }
+            shared.forget(&gone)?;
         }
         failed.map_or(Ok(()), Err)
+    }
+
+    /// Learns which copies are to be removed, where another process evicts.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`].
+    pub fn follow_evictions(&self) -> Result<(), StoreError> {
+        self.0.read_evicted()
     }
 
     /// How many copies wait to be removed.

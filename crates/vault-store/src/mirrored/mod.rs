@@ -2,14 +2,19 @@
 
 mod copying;
 mod evicted;
+mod notes;
+mod place;
 mod read;
+mod replacing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
+pub use self::notes::CopiedNote;
 use self::read::CheckedRead;
+pub use self::replacing::Replacing;
 use crate::{
     Damage, FileEntry, FileName, MANIFEST, Manifest, Stage, StoreError, VaultId, VaultRead, VaultStore,
     Verification,
@@ -30,15 +35,15 @@ pub enum StoredCopy {
 ///
 /// Writing is the first store's affair alone: no call of a [`VaultStore`] waits for the second one to be written. Whoever owns this calls
 /// [`refresh`](Self::refresh) to learn what the second store has, and [`copy`](Self::copy) for each vault that it [lacks](Self::lacking), one at
-/// a time. A vault is copied as it lies in the first store; a store that seals vaults goes around this one.
+/// a time; [`mark`](Self::mark) and [`copy_notes`](Self::copy_notes) come before. A vault is copied as it lies in the first store; a store that seals vaults goes around this one.
 ///
 /// Where a vault has a copy, each frame that is read from the first store is compared with its checksum, and read from the copy if it is not what
 /// was committed, or cannot be read. The same holds for the manifest. A vault that only the second store has is listed and read like any other.
 /// What was read there is told: [`reads_of_second`](Self::reads_of_second), [`damage`](Self::damage).
 ///
 /// [`VaultStore::remove`] notes the id in the first store before anything else, and [`remove_evicted`](Self::remove_evicted) removes the copies of
-/// those that are noted, and of no others: what the first store has lost stays in the second. Notes are the first store's; those that are named
-/// to [`new`](Self::new) are copied, and taken back where the first store has none.
+/// those that are noted, and of no others: what the first store has lost stays in the second. Notes are the first store's; those that are given
+/// to [`new`](Self::new) are copied, read from the copy where the first store has none, and merged where an earlier process has left two.
 ///
 /// Clones share everything.
 #[derive(Clone)]
@@ -48,10 +53,12 @@ struct Shared {
     first: Arc<dyn VaultStore>,
     second: Arc<dyn VaultStore>,
     /// The notes that are copied.
-    notes: Vec<FileName>,
+    notes: Vec<CopiedNote>,
     state: Mutex<State>,
-    /// Held while the note of what was evicted is changed, and while the first store evicts.
+    /// Held while the note of what was evicted is changed.
     evicting: Mutex<()>,
+    /// Held while another note of the first store is changed.
+    noting: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -62,6 +69,22 @@ struct State {
     answers: bool,
     /// Those of which the copies are to be removed: they are not there any more for anybody.
     evicted: BTreeSet<VaultId>,
+    /// Those of which both stores have the same manifest.
+    alike: BTreeSet<VaultId>,
+    /// Those of which they do not.
+    different: BTreeSet<VaultId>,
+    /// Those that are replaced in the first store just now, while their copies stay.
+    replaced: BTreeMap<VaultId, usize>,
+    /// What the first store says of the place of the second.
+    place: Option<Vec<u8>>,
+    /// Whether the first store was empty when that was looked at first.
+    was_empty: Option<bool>,
+    /// Whether the second store is to be marked as that of the first.
+    is_to_be_marked: bool,
+    /// Those that are being evicted just now.
+    leaving: BTreeSet<VaultId>,
+    /// Those whose eviction began, or had not ended, since copies were last removed.
+    left: BTreeSet<VaultId>,
     /// Those that the first store did not list the last time, or has been found to lack since.
     missing: BTreeSet<VaultId>,
     /// Why the first store could not be listed the last time.
@@ -72,18 +95,20 @@ struct State {
     damage: BTreeMap<VaultId, Vec<Damage>>,
     /// Those copies that the second store refuses to remove, and when to try again.
     kept: BTreeMap<VaultId, OffsetDateTime>,
-    /// Notes as they were last copied.
+    /// The notes of the second store, as they were last read or copied.
     notes: BTreeMap<FileName, Vec<u8>>,
+    /// Those of which the first store has what counts.
+    settled: BTreeSet<FileName>,
 }
 
 impl MirroredStore {
     /// Vaults in `first`, with copies in `second`, which is not asked for anything yet: until [`refresh`](Self::refresh) it counts as empty.
-    /// `notes` are the names of those that are copied.
+    /// `notes` are those that are copied.
     #[must_use]
     pub fn new(
         first: Arc<dyn VaultStore>,
         second: Arc<dyn VaultStore>,
-        notes: impl IntoIterator<Item = FileName>,
+        notes: impl IntoIterator<Item = CopiedNote>,
     ) -> Self {
         Self(Arc::new(Shared {
             first,
@@ -91,6 +116,7 @@ impl MirroredStore {
             notes: notes.into_iter().collect(),
             state: Mutex::default(),
             evicting: Mutex::default(),
+            noting: Mutex::default(),
         }))
     }
 
@@ -122,10 +148,21 @@ impl MirroredStore {
         self.0.lock().damage.remove(id);
     }
 
-    /// Whether the second store lacks a vault, as far as that is known.
+    /// Whether the second store lacks a vault, or has another one with its id, as far as that is known.
     #[must_use]
     pub fn lacks(&self, id: &VaultId) -> bool {
-        self.0.lock().lacks(id)
+        let state = self.0.lock();
+        state.lacks(id) || state.different.contains(id)
+    }
+
+    /// How many vaults only the second store has, as far as the first could be listed.
+    #[must_use]
+    pub fn only_copies(&self) -> usize {
+        let state = self.0.lock();
+        match state.trouble {
+            None => state.missing.len(),
+            Some(_) => 0,
+        }
     }
 
     /// Whether both stores were listed the last time, so that [`ids`](VaultStore::ids) has all that there are.
@@ -150,6 +187,12 @@ impl Shared {
     /// Whether there is a copy to be read.
     fn has_copy(&self, id: &VaultId) -> bool {
         self.lock().has_copy(id)
+    }
+
+    /// Whether a copy keeps a vault with this id from being written.
+    fn is_taken(&self, id: &VaultId) -> bool {
+        let state = self.lock();
+        state.has_copy(id) && !state.replaced.contains_key(id)
     }
 
     /// What the first store answers, or, where it cannot, the second.
@@ -284,14 +327,14 @@ impl VaultStore for MirroredStore {
     }
 
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
-        match self.0.has_copy(id) {
+        match self.0.is_taken(id) {
             true => Err(StoreError::AlreadyExists(id.clone())),
             false => self.0.first.stage(id),
         }
     }
 
     fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
-        match self.0.has_copy(id) {
+        match self.0.is_taken(id) {
             true => Err(StoreError::AlreadyExists(id.clone())),
             false => self.0.first.stage_as_is(id),
         }
@@ -330,11 +373,11 @@ impl VaultStore for MirroredStore {
     }
 
     fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
-        self.0.first.note(name)
+        self.0.note(name)
     }
 
     fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
-        self.0.first.keep_note(name, bytes)
+        self.0.keep_note(name, bytes)
     }
 }
 

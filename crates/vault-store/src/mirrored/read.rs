@@ -44,34 +44,34 @@ impl CheckedRead {
             Err(error) if is_replaceable(error) => None,
             Err(_) => return opened,
         };
-        match (opened, error) {
-            (Ok(first), None) => Ok(Arc::new(Self {
-                shared: Arc::downgrade(shared),
-                id: id.clone(),
-                entry,
-                first,
-                second: OnceLock::new(),
-                has_failed: AtomicBool::new(false),
-                last: Mutex::default(),
-            })),
-            (opened, error) => {
-                let second = shared.open_second(id, &entry.name);
-                match second {
-                    Ok(second) if second.size() == due => {
-                        let error = error.or_else(|| opened.err());
-                        if let Some(error) = &error {
-                            shared.replaced(id, error);
-                        }
-                        Ok(second)
-                    }
-                    Ok(_) => opened,
-                    Err(other) => {
-                        log::warn!("the second copy of backup {id} cannot take its place: {other}");
-                        opened
-                    }
+        let found = error.as_ref().or(opened.as_ref().err());
+        let mut second = OnceLock::new();
+        if let Some(found) = found {
+            match shared.open_second(id, &entry.name) {
+                Ok(copy) if opened.is_ok() || copy.size() == due => {
+                    shared.replaced(id, found);
+                    second = OnceLock::from(copy);
+                }
+                Ok(_) => return opened,
+                Err(other) => {
+                    log::warn!("the second copy of backup {id} cannot take its place: {other}");
+                    return opened;
                 }
             }
         }
+        let first = match (opened, second.get()) {
+            (Err(_), Some(copy)) => return Ok(Arc::clone(copy)),
+            (opened, _) => opened?,
+        };
+        Ok(Arc::new(Self {
+            shared: Arc::downgrade(shared),
+            id: id.clone(),
+            entry,
+            first,
+            second,
+            has_failed: AtomicBool::new(false),
+            last: Mutex::default(),
+        }))
     }
 
     /// All bytes of a frame: those of the first store, if neither has them as they were committed, so that whoever reads finds what is wrong.

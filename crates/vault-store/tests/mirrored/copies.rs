@@ -4,7 +4,8 @@ use std::fs;
 use std::sync::Arc;
 
 use vault_store::{
-    FsStore, MemoryStore, MirroredStore, StoreError, StoredCopy, VaultCall, VaultFault, VaultStore, verify,
+    CopiedNote, FsStore, MemoryStore, MirroredStore, StoreError, StoredCopy, VaultCall, VaultFault,
+    VaultStore, verify,
 };
 
 use super::support::{ARCHIVE, NOTE, Pair, damage, id, put, read};
@@ -199,17 +200,94 @@ fn what_is_damaged_is_not_copied_and_what_is_called_off_leaves_nothing() {
 }
 
 #[test]
-fn notes_are_copied_and_taken_back_where_they_were_lost() {
+fn notes_are_copied_and_taken_back_whenever_they_were_lost() {
     let pair = Pair::new();
     pair.store.keep_note(&NOTE, b"one").unwrap();
     pair.copy().unwrap();
     assert_eq!(pair.second.note(&NOTE).unwrap().unwrap(), b"one");
     pair.store.keep_note(&NOTE, b"two").unwrap();
-    // What the second has does not count as long as the first has another.
-    pair.again().store.refresh().unwrap();
-    assert_eq!(pair.first.note(&NOTE).unwrap().unwrap(), b"two");
+    // This process knows which is newer.
+    pair.store.refresh().unwrap();
+    assert_eq!(pair.store.note(&NOTE).unwrap().unwrap(), b"two");
     pair.copy().unwrap();
-    let lost = Pair::over(MemoryStore::new(), pair.second.clone());
+    assert_eq!(pair.second.note(&NOTE).unwrap().unwrap(), b"two");
+    let lost = Pair::over(MemoryStore::new(), pair.second);
     lost.store.refresh().unwrap();
     assert_eq!(lost.store.note(&NOTE).unwrap().unwrap(), b"two");
+    lost.copy().unwrap();
+    assert_eq!(lost.first.note(&NOTE).unwrap().unwrap(), b"two");
+}
+
+#[test]
+fn a_note_that_is_lost_while_its_copy_is_known_is_read_from_that() {
+    let first = tempfile::tempdir().unwrap();
+    let open = Arc::new(FsStore::open(first.path()).unwrap());
+    let note = CopiedNote {
+        name: NOTE,
+        merge: |_, _| None,
+    };
+    let store = MirroredStore::new(open, Arc::new(MemoryStore::new()), [note]);
+    store.keep_note(&NOTE, b"one").unwrap();
+    let copy = || {
+        store.refresh().unwrap();
+        store.mark().unwrap();
+        store.copy_notes().unwrap();
+    };
+    put(&store, &id(), BYTES).unwrap();
+    copy();
+    for note in [NOTE.as_str(), "second-place"] {
+        fs::remove_file(first.path().join(note)).unwrap();
+    }
+    assert_eq!(store.note(&NOTE).unwrap().unwrap(), b"one");
+    copy();
+    assert_eq!(fs::read(first.path().join(NOTE.as_str())).unwrap(), b"one");
+}
+
+#[test]
+fn what_an_earlier_process_has_noted_in_both_places_is_merged_once() {
+    let pair = Pair::new();
+    pair.first.keep_note(&NOTE, b"one").unwrap();
+    pair.second.keep_note(&NOTE, b"two").unwrap();
+    pair.store.refresh().unwrap();
+    assert_eq!(pair.store.note(&NOTE).unwrap().unwrap(), b"one+two");
+    assert_eq!(pair.first.note(&NOTE).unwrap().unwrap(), b"one", "not by looking");
+    pair.copy().unwrap();
+    for place in [&pair.first, &pair.second] {
+        assert_eq!(place.note(&NOTE).unwrap().unwrap(), b"one+two");
+    }
+    pair.store.keep_note(&NOTE, b"three").unwrap();
+    pair.copy().unwrap();
+    assert_eq!(pair.second.note(&NOTE).unwrap().unwrap(), b"three");
+}
+
+#[test]
+fn without_the_first_store_the_second_is_looked_at_again_and_again_and_by_new_processes() {
+    let pair = Pair::copied(BYTES);
+    pair.to_first.cut();
+    for pair in [&pair, &{
+        let again = pair.again();
+        again.to_first.cut();
+        again
+    }] {
+        for _ in 0..2 {
+            assert!(pair.copy().is_err());
+            assert_eq!(pair.store.ids().unwrap(), [id()]);
+            assert_eq!(read(&pair.store).unwrap(), BYTES);
+        }
+    }
+}
+
+#[test]
+fn each_frame_of_a_file_that_is_cut_is_read_where_it_is_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let second = MemoryStore::new();
+    let first = Arc::new(FsStore::open(place.path()).unwrap());
+    let store = MirroredStore::new(first, Arc::new(second.clone()), []);
+    put(&store, &id(), BYTES).unwrap();
+    store.refresh().unwrap();
+    store.copy(&id(), &mut |_| true).unwrap();
+    let file = place.path().join(id().as_str()).join("archive.zst");
+    fs::write(file, &BYTES[..13]).unwrap();
+    damage(&second, b"ONE two three four");
+    assert_eq!(read(&store).unwrap(), BYTES);
 }

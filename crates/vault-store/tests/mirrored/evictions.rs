@@ -1,8 +1,8 @@
 //! What becomes of a copy when its vault is evicted, lost, or written anew.
 
-use vault_store::{MemoryStore, StoreError, VaultCall, VaultFault, VaultStore};
+use vault_store::{FileName, MemoryStore, StoreError, VaultCall, VaultFault, VaultStore};
 
-use super::support::{Pair, id, put, read};
+use super::support::{Pair, id, now, put, read};
 
 #[test]
 fn an_eviction_is_followed_by_that_of_the_copy_and_a_loss_is_not() {
@@ -12,19 +12,19 @@ fn an_eviction_is_followed_by_that_of_the_copy_and_a_loss_is_not() {
     pair.copy().unwrap();
     pair.store.remove(&id()).unwrap();
     pair.first.remove(&next).unwrap(); // behind its back
-    assert_eq!(pair.store.ids().unwrap(), [next.clone()]);
+    assert_eq!(pair.store.ids().unwrap(), std::slice::from_ref(&next));
     let gone = pair.store.manifest(&id());
     assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
     assert_eq!(pair.second.ids().unwrap().len(), 2, "it is not waited for");
     for _ in 0..2 {
         pair.copy().unwrap();
-        assert_eq!(pair.second.ids().unwrap(), [next.clone()]);
+        assert_eq!(pair.second.ids().unwrap(), std::slice::from_ref(&next));
     }
     assert_eq!(pair.store.evicted(), 0);
     // A disk that was replaced has no notes either.
     let replaced = Pair::over(MemoryStore::new(), pair.second.clone());
     replaced.copy().unwrap();
-    assert_eq!(replaced.store.ids().unwrap(), [next.clone()]);
+    assert_eq!(replaced.store.ids().unwrap(), std::slice::from_ref(&next));
     replaced.store.remove(&next).unwrap();
     assert_eq!(replaced.store.ids().unwrap(), []);
     replaced.copy().unwrap();
@@ -93,6 +93,31 @@ fn a_vault_that_is_evicted_while_it_is_copied_leaves_no_copy() {
     pair.store.copy(&id(), &mut |_| true).unwrap();
     assert_eq!(pair.store.ids().unwrap(), []);
     assert_eq!(pair.second.ids().unwrap(), [id()]);
+    pair.copy().unwrap();
+    assert_eq!(pair.second.ids().unwrap(), []);
+}
+
+#[test]
+fn what_is_noted_of_evictions_and_cannot_be_read_hinders_nothing() {
+    let pair = Pair::copied(b"bytes");
+    let evicted = FileName::from_static("evicted-copies");
+    pair.first.keep_note(&evicted, b"[\"2026").unwrap();
+    let pair = pair.again();
+    pair.copy().unwrap();
+    assert_eq!(pair.store.ids().unwrap(), [id()]);
+    pair.store.remove(&id()).unwrap();
+    pair.copy().unwrap();
+    assert_eq!(pair.second.ids().unwrap(), []);
+    assert_eq!(pair.first.note(&evicted).unwrap().unwrap(), b"[]");
+}
+
+#[test]
+fn a_vault_that_is_being_evicted_takes_its_copy_along() {
+    let pair = Pair::copied(b"bytes");
+    let store = pair.store.clone();
+    let look = Box::new(move || store.remove_evicted(now()).unwrap());
+    pair.to_first.plan(VaultCall::Remove, 1, VaultFault::Delay(look));
+    pair.store.remove(&id()).unwrap();
     pair.copy().unwrap();
     assert_eq!(pair.second.ids().unwrap(), []);
 }

@@ -3,6 +3,7 @@
 
 mod copies;
 mod evictions;
+mod places;
 mod support;
 
 mod uncopied {

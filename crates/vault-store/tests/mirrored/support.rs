@@ -4,12 +4,20 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{
-    FaultyVaults, FileEntry, FileName, Manifest, MemoryStore, MirroredStore, Mode, Outcome, Stage,
-    StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification,
+    CopiedNote, FaultyVaults, FileEntry, FileName, Manifest, MemoryStore, MirroredStore, Mode, Outcome,
+    Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore, Verification,
 };
 
 pub(crate) const ARCHIVE: FileName = FileName::from_static("archive.zst");
 pub(crate) const NOTE: FileName = FileName::from_static("pins");
+
+/// One whose lines are put together.
+fn note() -> CopiedNote {
+    CopiedNote {
+        name: NOTE,
+        merge: |first, second| Some([first, b"+", second].concat()),
+    }
+}
 
 pub(crate) fn id() -> VaultId {
     "20261123T140000".parse().unwrap()
@@ -39,7 +47,7 @@ impl Pair {
         let to_second = FaultyVaults::new(Arc::new(second.clone()));
         let (a, b) = (Arc::new(to_first.clone()), Arc::new(to_second.clone()));
         Self {
-            store: MirroredStore::new(a, b, [NOTE]),
+            store: MirroredStore::new(a, b, [note()]),
             first,
             second,
             to_first,
@@ -67,7 +75,9 @@ impl Pair {
 }
 
 fn copy(store: &MirroredStore) -> Result<(), StoreError> {
-    store.refresh()?;
+    let listed = store.refresh();
+    store.mark()?;
+    listed?;
     store.copy_notes()?;
     store.remove_evicted(now())?;
     for id in store.lacking()? {

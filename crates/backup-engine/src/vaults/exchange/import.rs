@@ -51,7 +51,7 @@ pub(crate) fn import(
     if is_pending(id)? {
         return Err(EngineError::InUse(id.to_string()));
     }
-    let mut pin = None;
+    let (mut pin, mut replacing) = (None, None);
     let exists = vaults.store.ids()?.contains(id);
     if exists {
         if !options.overwrite {
@@ -62,7 +62,7 @@ pub(crate) fn import(
             copy(candidate, file, &mut io::sink())?;
         }
         pin = vaults.pins()?.said(id);
-        vaults.remove(id)?;
+        replacing = vaults.replace(id)?;
     }
     let mut stage = match manifest.sealed {
         None => vaults.store.stage(id)?,
@@ -77,6 +77,12 @@ pub(crate) fn import(
         vaults.forget_pin(id)?;
     }
     stage.commit(&manifest)?;
+    drop(replacing);
+    if exists {
+        // Its second copy may have been looked into meanwhile.
+        vaults.catalogs.forget(id);
+        vaults.look_at_first(id);
+    }
     if let Some(pinned) = pin {
         vaults.pin(id, pinned)?; // it may have been forgotten while there was none
     }

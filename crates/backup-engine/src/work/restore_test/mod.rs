@@ -137,7 +137,7 @@ async fn record(
         "{} znodes were restored to {} and compared, {} differ",
         tested.znodes, tested.place, compared.differing
     ));
-    let copy = vaults.read_since(&id, reads);
+    let copy = vaults.read_since(id, reads);
     if copy.is_some() {
         context.log.info(SECOND_READ);
     }

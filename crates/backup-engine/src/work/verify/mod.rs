@@ -153,8 +153,10 @@ impl Run {
             stopped.is_none()
         };
         self.vaults.look_at_first(id);
+        let reads = self.vaults.reads_of_second(id);
         let found = thorough(&*self.vaults.store, id, now, Extent::Whole, &mut go_on);
         self.done.bytes += bytes;
+        self.done.copy = self.done.copy.or(self.vaults.read_since(id, reads));
         metrics.verified(bytes);
         let Some(found) = found? else {
             return Err(stopped.unwrap_or(Stopped::Ending).into());
