@@ -1,5 +1,6 @@
 //! From settings to a server that runs.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -16,15 +17,20 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
-use crate::{Args, Secondary, ServeOptions, Settings, StartError, logging, notify, serve, tls};
+use crate::{
+    Args, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
+};
 
 /// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn run(args: Args) -> Result<(), StartError> {
-    let settings = Settings::new(&args, |name| std::env::var_os(name))?;
+    let (settings, hints) = settings(&args)?;
     logging::start(settings.log_level, settings.log_format);
+    for hint in hints {
+        log::warn!("{hint}");
+    }
     let tls = settings
         .tls
         .as_deref()
@@ -86,6 +92,21 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     serve(listener, engine, options, stop).await?;
     log::info!("stopped");
     Ok(())
+}
+
+/// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
+fn settings(args: &Args) -> Result<(Settings, Vec<String>), SettingsError> {
+    let secrets = RefCell::new(Vec::new());
+    let settings = Settings::new(args, |name| {
+        secrets.borrow_mut().push(name.to_owned());
+        std::env::var_os(name)
+    });
+    let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
+    match settings {
+        Ok(settings) => Ok((settings, hints)),
+        Err(error) if hints.is_empty() => Err(error),
+        Err(error) => Err(SettingsError::new(format!("{error}; {}", hints.join("; ")))),
+    }
 }
 
 /// Begins an engine as `settings` say, over the storage that they name, which is locked from here on.
