@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
@@ -41,11 +42,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         log::info!("{encryption}");
     }
     let builder = builder(&settings)?;
-    let address = std::net::SocketAddr::new(settings.address, settings.port);
-    let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
-        address: address.to_string(),
-        source,
-    })?;
+    let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
     let engine = builder.build()?;
@@ -203,6 +200,18 @@ fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
     })
 }
 
+fn listen(address: SocketAddr, with_tls: bool) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen {
+        setting: match source.kind() {
+            ErrorKind::AddrNotAvailable => "BROADCAST_ADDRESS",
+            _ if with_tls => "TLS_PORT",
+            _ => "PORT",
+        },
+        address: address.to_string(),
+        source,
+    })
+}
+
 /// Ready at the first SIGTERM or SIGINT. The second ends the process at once.
 fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
@@ -256,4 +265,26 @@ const HANDED_ON: [&str; 14] = [
 fn handed_on() -> Vec<(OsString, OsString)> {
     let value = |name: &str| Some((name.into(), std::env::var_os(name)?));
     HANDED_ON.into_iter().filter_map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_listened_on_names_its_setting() {
+        let taken = listen(([127, 0, 0, 1], 0).into(), false).unwrap();
+        let address = taken.local_addr().unwrap();
+        // An address for documents (RFC 5737), which no machine has.
+        let elsewhere = ([192, 0, 2, 1], 0).into();
+        for (address, with_tls, setting, why) in [
+            (address, false, "PORT", "Address already in use"),
+            (address, true, "TLS_PORT", "Address already in use"),
+            (elsewhere, true, "BROADCAST_ADDRESS", "Cannot assign"),
+        ] {
+            let refused = listen(address, with_tls).unwrap_err().to_string();
+            let told = format!("{setting}: cannot listen on {address}: {why}");
+            assert!(refused.starts_with(&told), "{refused}");
+        }
+    }
 }
