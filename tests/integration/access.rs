@@ -34,7 +34,11 @@ fn what_changes_anything_needs_the_credentials() {
         stranger.clone().with_credentials(USER, ""),
         stranger.with_credentials(USER, &PASSWORD[1..]),
     ];
-    for client in &wrong {
+    for (number, client) in wrong.iter().enumerate() {
+        let told = match number {
+            0 => "user name and password are needed",
+            _ => "user name or password is wrong",
+        };
         for path in CHANGES {
             for method in ["POST", "DELETE", "PUT", "PATCH"] {
                 let answer = client.send(method, path, "").unwrap();
@@ -44,6 +48,9 @@ fn what_changes_anything_needs_the_credentials() {
                     "{method} {path}"
                 );
                 assert_eq!(answer.json()["status"], "Failed");
+                assert_eq!(answer.json()["code"], "unauthorized");
+                let message = answer.json()["message"].as_str().unwrap().to_owned();
+                assert_eq!(message, told, "{method} {path}");
             }
         }
         // Reads are open; credentials that nobody asked for are ignored.
