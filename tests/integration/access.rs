@@ -112,6 +112,26 @@ fn a_start_that_would_be_open_to_everybody_is_refused() {
 }
 
 #[test]
+fn a_variable_that_is_nearly_a_setting_is_named_and_never_its_value() {
+    let storage = tempfile::tempdir().unwrap();
+    let nearly = ("ZOOKEEPER_DIGEST_PASWORD", "canary-misspelt");
+    let told = "ZOOKEEPER_DIGEST_PASWORD is no setting and does nothing: is ZOOKEEPER_DIGEST_PASSWORD meant?";
+    let mut started = daemon(&nobody(), storage.path(), &[nearly]);
+    started.wait_for_line(told).unwrap();
+    assert!(!started.said().contains(nearly.1));
+    drop(started);
+    // Where it is why another one is missing.
+    let user = ("ZOOKEEPER_DIGEST_USERNAME", "u");
+    let refused = try_daemon(&nobody(), storage.path(), &[user, nearly]).unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("one is given without the other") && refused.contains(told),
+        "{refused}"
+    );
+    assert!(!refused.contains(nearly.1));
+}
+
+#[test]
 fn a_secret_file_wins_over_the_variable() {
     let (storage, secrets) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let file = secrets.path().join("BACKUP_DAEMON_API_CREDENTIALS_PASSWORD");

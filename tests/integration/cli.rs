@@ -186,7 +186,10 @@ async fn a_backup_is_pinned_and_its_pin_taken_away() {
         assert!(cli.ok(&["ls"]).contains("ok, pinned"));
         let unpinned = cli.json(&["unpin", &id]);
         assert_eq!(unpinned[0]["message_type"], "backup");
-        assert_eq!((&unpinned[0]["id"], &unpinned[0]["pinned"]), (&(*id).into(), &false.into()));
+        assert_eq!(
+            (&unpinned[0]["id"], &unpinned[0]["pinned"]),
+            (&(*id).into(), &false.into())
+        );
         assert_eq!(pinned(), false);
         let (_, why) = cli.ends(10, &["pin", "20200101T000000"]);
         assert!(why.contains("backup 20200101T000000 not found"), "{why}");
@@ -194,7 +197,9 @@ async fn a_backup_is_pinned_and_its_pin_taken_away() {
         cli.ends(10, &["unpin", "latest"]);
     };
     pins(&Cli::of_server(&served));
-    let (_, why) = Cli::of_server(&served).with("ZK_BACKUP_PASSWORD", "x").ends(12, &["pin", &id]);
+    let (_, why) = Cli::of_server(&served)
+        .with("ZK_BACKUP_PASSWORD", "x")
+        .ends(12, &["pin", &id]);
     assert!(why.contains("is wrong"), "{why}");
     if !left_out("without a server the command line works on a directory") {
         drop(served);
