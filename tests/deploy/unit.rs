@@ -50,6 +50,8 @@ fn the_unit_waits_longer_than_the_server_and_takes_every_secret() {
     // SHUTDOWN_GRACE is 30 where it is not said.
     assert!(unit.contains("\nTimeoutStopSec=60\n"));
     let chart = read("examples/deploy/helm/zk-backup/values.schema.json");
+    // Else systemd makes no directory of secrets where there are none, and the server does not start without it.
+    assert!(unit.contains("\nSetCredential="));
     let lines = unit.lines();
     for line in lines.filter_map(|line| line.strip_prefix("LoadCredential=")) {
         let (name, file) = line.split_once(':').unwrap();

@@ -34,7 +34,11 @@ fn what_changes_anything_needs_the_credentials() {
         stranger.clone().with_credentials(USER, ""),
         stranger.with_credentials(USER, &PASSWORD[1..]),
     ];
-    for client in &wrong {
+    for (number, client) in wrong.iter().enumerate() {
+        let told = match number {
+            0 => "user name and password are needed",
+            _ => "user name or password is wrong",
+        };
         for path in CHANGES {
             for method in ["POST", "DELETE", "PUT", "PATCH"] {
                 let answer = client.send(method, path, "").unwrap();
@@ -44,6 +48,9 @@ fn what_changes_anything_needs_the_credentials() {
                     "{method} {path}"
                 );
                 assert_eq!(answer.json()["status"], "Failed");
+                assert_eq!(answer.json()["code"], "unauthorized");
+                let message = answer.json()["message"].as_str().unwrap().to_owned();
+                assert_eq!(message, told, "{method} {path}");
             }
         }
         // Reads are open; credentials that nobody asked for are ignored.
@@ -102,6 +109,26 @@ fn a_start_that_would_be_open_to_everybody_is_refused() {
     daemon.wait_for_line("no credentials are set").unwrap();
     let anyone = daemon.http.clone().without_credentials();
     assert_eq!(anyone.post("/evict", "").unwrap().status, 200);
+}
+
+#[test]
+fn a_variable_that_is_nearly_a_setting_is_named_and_never_its_value() {
+    let storage = tempfile::tempdir().unwrap();
+    let nearly = ("ZOOKEEPER_DIGEST_PASWORD", "canary-misspelt");
+    let told = "ZOOKEEPER_DIGEST_PASWORD is no setting and does nothing: is ZOOKEEPER_DIGEST_PASSWORD meant?";
+    let mut started = daemon(&nobody(), storage.path(), &[nearly]);
+    started.wait_for_line(told).unwrap();
+    assert!(!started.said().contains(nearly.1));
+    drop(started);
+    // Where it is why another one is missing.
+    let user = ("ZOOKEEPER_DIGEST_USERNAME", "u");
+    let refused = try_daemon(&nobody(), storage.path(), &[user, nearly]).unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("one is given without the other") && refused.contains(told),
+        "{refused}"
+    );
+    assert!(!refused.contains(nearly.1));
 }
 
 #[test]

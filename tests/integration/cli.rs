@@ -170,6 +170,43 @@ async fn the_day_that_something_broke() {
     cli.ends(2, &["evict"]);
 }
 
+/// By a server, and without one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_pinned_and_its_pin_taken_away() {
+    let zookeeper = server();
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&zookeeper.address(), storage.path(), &[]);
+    let id = Cli::of_server(&served).back_up(&[]);
+    let pins = |cli: &Cli| {
+        let pinned = || cli.json(&["show", &id])[0]["pinned"].clone();
+        assert_eq!(pinned(), false);
+        let said = cli.ok(&["pin", &id]);
+        assert!(said.contains(&format!("backup {id} is pinned")), "{said}");
+        assert_eq!(pinned(), true);
+        assert!(cli.ok(&["ls"]).contains("ok, pinned"));
+        let unpinned = cli.json(&["unpin", &id]);
+        assert_eq!(unpinned[0]["message_type"], "backup");
+        assert_eq!(
+            (&unpinned[0]["id"], &unpinned[0]["pinned"]),
+            (&(*id).into(), &false.into())
+        );
+        assert_eq!(pinned(), false);
+        let (_, why) = cli.ends(10, &["pin", "20200101T000000"]);
+        assert!(why.contains("backup 20200101T000000 not found"), "{why}");
+        // Another one may have come since it was looked at.
+        cli.ends(10, &["unpin", "latest"]);
+    };
+    pins(&Cli::of_server(&served));
+    let (_, why) = Cli::of_server(&served)
+        .with("ZK_BACKUP_PASSWORD", "x")
+        .ends(12, &["pin", &id]);
+    assert!(why.contains("is wrong"), "{why}");
+    if !left_out("without a server the command line works on a directory") {
+        drop(served);
+        pins(&Cli::of_storage(storage.path(), None));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_znodes_do_not_reach_the_terminal() {
     let zookeeper = server();

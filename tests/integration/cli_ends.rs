@@ -54,7 +54,10 @@ async fn how_it_ends_says_what_happened() {
     );
     assert_eq!(error["code"], "znode_not_found");
 
-    for (password, told) in [("wrong", "does not take these"), ("", "set ZK_BACKUP_USERNAME")] {
+    for (password, told) in [
+        ("wrong", "is wrong: check"),
+        ("", "are needed: set ZK_BACKUP_USERNAME"),
+    ] {
         let mut cli = Cli::of_server(&served).with("ZK_BACKUP_PASSWORD", password);
         if password.is_empty() {
             cli = cli.with("ZK_BACKUP_USERNAME", "");

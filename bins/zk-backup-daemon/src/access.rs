@@ -12,7 +12,9 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
+use actix_web_httpauth::extractors::AuthenticationError;
 use actix_web_httpauth::extractors::basic::BasicAuth;
+use actix_web_httpauth::headers::www_authenticate::basic::Basic;
 use subtle::ConstantTimeEq;
 
 use crate::answer::ApiError;
@@ -224,18 +226,20 @@ async fn decide<B: MessageBody + 'static>(
                 return Ok(request.into_response(too_many()).map_into_right_body());
             }
             let config = actix_web_httpauth::extractors::basic::Config::default().realm(REALM);
-            actix_web_httpauth::extractors::AuthenticationError::from(config)
+            unauthorized(&config.into(), "user name or password is wrong")
         }
-        Err(error) => error,
+        // They are missing, or no Basic credentials.
+        Err(error) => unauthorized(&error, "user name and password are needed"),
     };
-    let mut answer = refusal.error_response();
-    let body = serde_json::json!({
-        "status": "Failed", "message": "user name and password are needed", "code": "unauthorized"
-    });
+    Ok(request.into_response(refusal).map_into_right_body())
+}
+
+fn unauthorized(error: &AuthenticationError<Basic>, message: &str) -> HttpResponse {
+    let mut answer = error.error_response();
+    let body = serde_json::json!({ "status": "Failed", "message": message, "code": "unauthorized" });
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);
-    let answer = answer.set_body(body.to_string()).map_into_boxed_body();
-    Ok(request.into_response(answer).map_into_right_body())
+    answer.set_body(body.to_string()).map_into_boxed_body()
 }
 
 fn is_right(credentials: &Credentials, given: &BasicAuth) -> bool {

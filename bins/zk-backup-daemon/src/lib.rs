@@ -28,6 +28,7 @@ mod bucket;
 mod connections;
 mod guesses;
 mod logging;
+mod misspelt;
 mod notify;
 mod peers;
 mod query;

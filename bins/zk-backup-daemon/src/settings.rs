@@ -23,7 +23,7 @@ pub use self::secondary::Secondary;
 use self::secondary::secondary;
 use self::states::{admin, agent_port, data_dirs};
 pub use self::values::SettingsError;
-use self::values::{flag, given, seconds, secret};
+use self::values::{flag, given, seconds, secret, secrets_dir};
 use crate::{Access, Args};
 
 mod access;
@@ -95,7 +95,7 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.
     pub fn new(args: &Args, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
-        let secrets_dir = given(args.secrets_dir.as_ref()).map(PathBuf::from);
+        let secrets_dir = secrets_dir(args)?;
         let secret = |name: &str| secret(name, secrets_dir.as_deref(), &environment);
         let Listen {
             address,

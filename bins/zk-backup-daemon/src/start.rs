@@ -1,7 +1,9 @@
 //! From settings to a server that runs.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
@@ -16,15 +18,20 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
-use crate::{Args, Secondary, ServeOptions, Settings, StartError, logging, notify, serve, tls};
+use crate::{
+    Args, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
+};
 
 /// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn run(args: Args) -> Result<(), StartError> {
-    let settings = Settings::new(&args, |name| std::env::var_os(name))?;
+    let (settings, hints) = settings(&args)?;
     logging::start(settings.log_level, settings.log_format);
+    for hint in hints {
+        log::warn!("{hint}");
+    }
     let tls = settings
         .tls
         .as_deref()
@@ -35,11 +42,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         log::info!("{encryption}");
     }
     let builder = builder(&settings)?;
-    let address = std::net::SocketAddr::new(settings.address, settings.port);
-    let listener = TcpListener::bind(address).map_err(|source| StartError::Listen {
-        address: address.to_string(),
-        source,
-    })?;
+    let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
     let engine = builder.build()?;
@@ -90,6 +93,21 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     serve(listener, engine, options, stop).await?;
     log::info!("stopped");
     Ok(())
+}
+
+/// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
+fn settings(args: &Args) -> Result<(Settings, Vec<String>), SettingsError> {
+    let secrets = RefCell::new(Vec::new());
+    let settings = Settings::new(args, |name| {
+        secrets.borrow_mut().push(name.to_owned());
+        std::env::var_os(name)
+    });
+    let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
+    match settings {
+        Ok(settings) => Ok((settings, hints)),
+        Err(error) if hints.is_empty() => Err(error),
+        Err(error) => Err(SettingsError::new(format!("{error}; {}", hints.join("; ")))),
+    }
 }
 
 /// Begins an engine as `settings` say, over the storage that they name, which is locked from here on.
@@ -186,6 +204,18 @@ fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
     })
 }
 
+fn listen(address: SocketAddr, with_tls: bool) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen {
+        setting: match source.kind() {
+            ErrorKind::AddrNotAvailable => "BROADCAST_ADDRESS",
+            _ if with_tls => "TLS_PORT",
+            _ => "PORT",
+        },
+        address: address.to_string(),
+        source,
+    })
+}
+
 /// Ready at the first SIGTERM or SIGINT. The second ends the process at once.
 fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
@@ -239,4 +269,26 @@ const HANDED_ON: [&str; 14] = [
 fn handed_on() -> Vec<(OsString, OsString)> {
     let value = |name: &str| Some((name.into(), std::env::var_os(name)?));
     HANDED_ON.into_iter().filter_map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_listened_on_names_its_setting() {
+        let taken = listen(([127, 0, 0, 1], 0).into(), false).unwrap();
+        let address = taken.local_addr().unwrap();
+        // An address for documents (RFC 5737), which no machine has.
+        let elsewhere = ([192, 0, 2, 1], 0).into();
+        for (address, with_tls, setting, why) in [
+            (address, false, "PORT", "Address already in use"),
+            (address, true, "TLS_PORT", "Address already in use"),
+            (elsewhere, true, "BROADCAST_ADDRESS", "Cannot assign"),
+        ] {
+            let refused = listen(address, with_tls).unwrap_err().to_string();
+            let told = format!("{setting}: cannot listen on {address}: {why}");
+            assert!(refused.starts_with(&told), "{refused}");
+        }
+    }
 }

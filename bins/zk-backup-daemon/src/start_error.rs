@@ -17,8 +17,10 @@ pub enum StartError {
     #[error("TLS: {0}")]
     Tls(String),
     /// The address cannot be listened on.
-    #[error("{address}: {source}")]
+    #[error("{setting}: cannot listen on {address}: {source}")]
     Listen {
+        /// What says so: `PORT`, `TLS_PORT` or `BROADCAST_ADDRESS`.
+        setting: &'static str,
         /// Address and port.
         address: String,
         /// Why not.

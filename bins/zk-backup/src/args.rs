@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, restore,
-    show, status, watch,
+    backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, pin,
+    restore, show, status, watch,
 };
 
 /// Exit codes and where things are found; after the help of the program and of each command.
@@ -89,6 +89,10 @@ pub enum Command {
     Restore(restore::Args),
     /// Remove what the policies let go, or one backup
     Evict(evict::Args),
+    /// Keep a backup whatever the policies say
+    Pin(pin::Args),
+    /// Take the pin of a backup away
+    Unpin(pin::Args),
     /// Read all of a backup, or of every one, and compare it with its checksums
     Verify(check::Verify),
     /// Restore a backup into a scratch place, and compare what came back

@@ -5,8 +5,8 @@ use clap::CommandFactory as _;
 use crate::api::{Api, Http};
 use crate::args::{Cli, Command, Global};
 use crate::commands::{
-    backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, restore,
-    show, status, watch,
+    backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, pin,
+    restore, show, status, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::local::{self, Use};
@@ -41,6 +41,8 @@ pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             };
             evict::run(args, &api(needs)?, screen)
         }
+        Command::Pin(args) => pin::run(args, true, &api(Needs::WORK)?, screen),
+        Command::Unpin(args) => pin::run(args, false, &api(Needs::WORK)?, screen),
         Command::Verify(args) => check::verify(args, &api(Needs::WORK)?, screen, quiet),
         Command::Restoretest(args) => check::restore_test(args, &api(Needs::WORK)?, screen, quiet),
         Command::Jobs => watch::list(&api(Needs::SERVER)?, screen),

@@ -51,6 +51,24 @@ fn a_secret_file_that_is_empty_gives_nothing_and_opens_nothing() {
 }
 
 #[test]
+fn a_directory_of_secrets_that_cannot_be_used_stops_the_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    std::fs::write(at("file"), "").unwrap();
+    std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+    for (name, why) in [
+        ("none", "No such file"),
+        ("file", "Not a directory"),
+        ("loop", "Too many levels"),
+    ] {
+        // The same secrets in the environment do not make up for it.
+        let refused = settings(|a| a.secrets_dir = Some(at(name)), &CREDENTIALS).unwrap_err();
+        let told = format!("BACKUP_DAEMON_SECRETS_DIR={}: {why}", at(name));
+        assert!(refused.starts_with(&told), "{refused}");
+    }
+}
+
+#[test]
 fn a_secret_that_is_no_text_stops_the_start() {
     use std::os::unix::ffi::OsStringExt;
     let environment = |_: &str| Some(OsString::from_vec(vec![b'p', 0xff]));

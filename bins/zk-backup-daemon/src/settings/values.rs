@@ -1,10 +1,11 @@
 //! Single values: what is given, what it can be, and how a bad one is named.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::Args;
 use crate::truth::truth;
 
 /// What a port to listen on can be.
@@ -30,6 +31,20 @@ pub(super) fn given(value: Option<&String>) -> Option<String> {
     value
         .map(|value| value.trim().to_owned())
         .filter(|value| !value.is_empty())
+}
+
+/// Where files of secrets are. A directory that is not there would be taken for one without any.
+pub(super) fn secrets_dir(args: &Args) -> Result<Option<PathBuf>, SettingsError> {
+    let Some(directory) = given(args.secrets_dir.as_ref()) else {
+        return Ok(None);
+    };
+    // What is in it has to be reached; it need not be listed.
+    match std::fs::metadata(Path::new(&directory).join(".")) {
+        Ok(_) => Ok(Some(PathBuf::from(directory))),
+        Err(error) => Err(SettingsError(format!(
+            "BACKUP_DAEMON_SECRETS_DIR={directory}: {error}"
+        ))),
+    }
 }
 
 /// A secret: from its file in `directory`, or from the environment. Empty is not given.

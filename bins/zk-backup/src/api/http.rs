@@ -182,7 +182,7 @@ impl Http {
             ),
             (401, _) => (
                 Exit::Credentials,
-                "the server does not take these credentials; check ZK_BACKUP_USERNAME and ZK_BACKUP_PASSWORD, or the profile",
+                "check ZK_BACKUP_USERNAME and ZK_BACKUP_PASSWORD, or the profile",
             ),
             (429, Some("too_many_guesses")) => {
                 (Exit::Credentials, "wait a little, and check the credentials")

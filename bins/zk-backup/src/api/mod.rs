@@ -217,6 +217,17 @@ impl Api {
         self.http.post(&evict(id), &json!({})).map(drop)
     }
 
+    /// Pins a backup, or takes its pin away.
+    ///
+    /// # Errors
+    /// [`Exit::NotFound`], [`Exit::InUse`].
+    pub(crate) fn pin(&self, id: &str, pinned: bool) -> Result<Told<Backup>, Failure> {
+        let verb = if pinned { "pin" } else { "unpin" };
+        let path = format!("/listbackups/{}/{verb}", segment(id));
+        let answer = self.http.post(&path, &json!({}))?;
+        Told::of(serde_json::from_str(&answer).map_err(not_understood)?)
+    }
+
     /// How everything is.
     ///
     /// # Errors

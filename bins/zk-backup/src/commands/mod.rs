@@ -12,6 +12,7 @@ pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod inspect;
 pub(crate) mod list;
+pub(crate) mod pin;
 mod plan;
 pub(crate) mod restore;
 pub(crate) mod show;
