@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::{MirroredStore, Shared};
+use super::MirroredStore;
+use super::shared::Shared;
 use crate::manifest::hex;
 use crate::{
     Damage, FileEntry, Manifest, Reader, Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore,

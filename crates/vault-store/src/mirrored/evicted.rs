@@ -5,7 +5,8 @@ use std::sync::{MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::{MirroredStore, Shared};
+use super::MirroredStore;
+use super::shared::Shared;
 use crate::{FileName, StoreError, VaultId};
 
 /// The note in the first store of the ids whose copies are to be removed: a list in JSON.

@@ -2,17 +2,9 @@
 
 use std::sync::PoisonError;
 
-use super::{MirroredStore, Shared};
+use super::MirroredStore;
+use super::shared::{CopiedNote, Shared};
 use crate::{FileName, StoreError};
-
-/// A note that is copied to the second store.
-#[derive(Debug, Clone)]
-pub struct CopiedNote {
-    /// Its name.
-    pub name: FileName,
-    /// What counts of that in the first store and that in the second, where they differ and it is not known which is newer; `None`: the first.
-    pub merge: fn(&[u8], &[u8]) -> Option<Vec<u8>>,
-}
 
 impl Shared {
     /// Learns what the second store has. What is not as this process has left it is merged with what the first has.

@@ -2,7 +2,8 @@
 
 use uuid::Uuid;
 
-use super::{MirroredStore, Shared};
+use super::MirroredStore;
+use super::shared::Shared;
 use crate::{FileName, StoreError};
 
 /// The note in the first store.

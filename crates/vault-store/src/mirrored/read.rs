@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
-use super::{Shared, is_replaceable};
+use super::shared::{Shared, is_replaceable};
 use crate::manifest::hex;
 use crate::{Damage, FileEntry, FrameEntry, StoreError, VaultId, VaultRead};
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{MirroredStore, Shared};
+use super::MirroredStore;
+use super::shared::Shared;
 use crate::{StoreError, VaultId};
 
 /// Until this is dropped, a vault with the id can be staged though the second store has a copy of the earlier one.
