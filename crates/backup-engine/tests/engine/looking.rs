@@ -335,7 +335,7 @@ fn where_no_temporary_file_can_be_written_only_the_index_is_gone_without() {
         assert_eq!(verified(&engine, &id).await.status, JobState::Failed);
         assert_eq!(
             world.vaults.verification(&vault).unwrap().unwrap().damage,
-            [wrong.clone()]
+            std::slice::from_ref(&wrong)
         );
         assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
         assert_eq!(
