@@ -228,7 +228,7 @@ impl Bucket {
                 log::error!("this server does not lead: {why}");
             }
             Ok(Err(error)) => {
-                log::warn!("this server does not lead yet: the bucket cannot be tried: {error}")
+                log::warn!("this server does not lead yet: the bucket cannot be tried: {error}");
             }
             Err(error) => log::error!("this server does not lead yet: {error}"),
         }

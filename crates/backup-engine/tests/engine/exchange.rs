@@ -150,7 +150,7 @@ impl Offered {
     }
 
     /// That all that was refused has left nothing and changed nothing, and the archive itself is taken.
-    async fn is_all_that_is_taken(self) {
+    async fn takes_nothing_else(self) {
         assert!(self.elsewhere.list().await.unwrap().is_empty());
         let there = exported(&self.engine, &self.id).await;
         assert_eq!(unpacked(&there), unpacked(&self.archive));
@@ -224,7 +224,7 @@ async fn anything_that_is_off_is_refused_whole() {
             assert!(why.contains(part), "{part}: {why}");
         }
     }
-    offered.is_all_that_is_taken().await;
+    offered.takes_nothing_else().await;
 }
 
 #[tokio::test]
@@ -248,7 +248,7 @@ async fn an_archive_that_is_cut_or_flipped_is_refused_whole_or_is_the_same() {
             Err(error) => panic!("byte {at}: {error}"),
         }
     }
-    offered.is_all_that_is_taken().await;
+    offered.takes_nothing_else().await;
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn what_was_not_asked_for_is_refused_whole() {
         let why = refusal(&offered.elsewhere, offered.archive.clone(), options).await;
         assert!(why.contains(part), "{part}: {why}");
     }
-    offered.is_all_that_is_taken().await;
+    offered.takes_nothing_else().await;
 }
 
 #[tokio::test]
