@@ -83,6 +83,20 @@ impl Site {
             .unwrap();
     }
 
+    /// Goes through the steps of a restore of everything up to its plan.
+    pub(crate) fn plan(&self, id: &str) {
+        self.show(&format!("restore?id={id}"));
+        self.browser.wait_for_text("Consistency").unwrap();
+        for text in [
+            "To where it was.",
+            "Only what is missing",
+            "as in the backup already",
+        ] {
+            self.browser.press("Next").unwrap();
+            self.browser.wait_for_text(text).unwrap();
+        }
+    }
+
     /// The data that ZooKeeper has, or nothing where there is no such znode.
     pub(crate) async fn data(&self, path: &str) -> Option<Vec<u8>> {
         match self.client.get_data(path).await {

@@ -4,6 +4,8 @@
 mod hostile;
 mod kit;
 mod large;
+mod late;
+mod leaving;
 mod looks;
 mod strangers;
 mod walk;

@@ -7,19 +7,6 @@ use crate::kit::Site;
 
 const BEFORE: &[u8] = b"{\"retries\": 3,\n \"hosts\": [\"a\", \"b\"]}\n\xc3\xa9";
 
-/// Goes through the steps of a restore of everything up to its plan.
-fn plan(site: &Site, id: &str) {
-    let browser = &site.browser;
-    site.show(&format!("restore?id={id}"));
-    browser.wait_for_text("Consistency").unwrap();
-    browser.press("Next").unwrap();
-    browser.wait_for_text("To where it was.").unwrap();
-    browser.press("Next").unwrap();
-    browser.wait_for_text("Only what is missing").unwrap();
-    browser.press("Next").unwrap();
-    browser.wait_for_text("as in the backup already").unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     let site = Site::start().await;
@@ -68,7 +55,7 @@ async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     browser.wait_for_text("- {\"retries\": 3,").unwrap();
     site.picture("diff");
 
-    plan(&site, &id);
+    site.plan(&id);
     for what in [
         "1 would be created",
         "1 would be given their data",
@@ -130,7 +117,7 @@ async fn a_restore_that_fails_names_what_has_failed() {
     site.client.set_data("/closed", b"after", None).await.unwrap();
 
     site.sign_in();
-    plan(&site, &id);
+    site.plan(&id);
     browser.press("Next").unwrap();
     browser.type_into("//input[@type='text']", &id).unwrap();
     browser.click("//form//button[.='Restore']").unwrap();

@@ -68,6 +68,55 @@ fn what_another_sites_page_sends_is_refused() {
     assert_eq!(post(&daemon, &[known.clone(), known]), 400);
 }
 
+/// A site gives its name to this machine's address, and so its page is of the same site.
+#[test]
+fn without_credentials_no_name_that_a_site_may_give_is_answered() {
+    let open = [
+        ("BACKUP_DAEMON_API_CREDENTIALS_USERNAME", ""),
+        ("BACKUP_DAEMON_API_CREDENTIALS_PASSWORD", ""),
+    ];
+    let everywhere = [
+        ("BROADCAST_ADDRESS", "0.0.0.0"),
+        ("BACKUP_DAEMON_ALLOW_ANONYMOUS", "true"),
+    ];
+    let storage = tempfile::tempdir().unwrap();
+    let local = daemon(&nobody(), storage.path(), &open);
+    let asks = |daemon: &Daemon, line: &str, host: &str| {
+        let port = daemon.address.rsplit(':').next().unwrap();
+        raw(
+            daemon,
+            &format!("{line} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 0"),
+        )
+    };
+    for line in [
+        "GET /listbackups",
+        "GET /ui/",
+        "GET /health",
+        "POST /evict",
+        "OPTIONS /evict",
+    ] {
+        let (status, text) = asks(&local, line, "evil.example");
+        assert!(status == 403 && text.contains("foreign_host"), "{line}: {text}");
+    }
+    for host in ["127.0.0.1", "localhost", "[::1]", "here.localhost"] {
+        for line in ["GET /listbackups", "POST /evict"] {
+            assert_eq!(asks(&local, line, host).0, 200, "{line} {host}");
+        }
+    }
+    assert_eq!(asks(&local, "GET /health/live", "evil.example").0, 200);
+    drop(local);
+    // Services have names.
+    let many = daemon(&nobody(), storage.path(), &[open, everywhere].concat());
+    assert_eq!(asks(&many, "POST /evict", "zookeeper-backup-daemon").0, 200);
+    drop(many);
+    let closed = daemon(&nobody(), storage.path(), &[]);
+    assert_eq!(
+        asks(&closed, "GET /listbackups", "backup.example").0,
+        200,
+        "credentials are asked for"
+    );
+}
+
 /// Hundreds guess at once: few of them are told that they are wrong, and who knows the password is let in meanwhile.
 #[test]
 fn guesses_are_bounded_and_the_operator_is_not_locked_out() {

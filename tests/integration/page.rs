@@ -13,7 +13,7 @@ use crate::common::trees::plant;
 /// The head and the body of what is answered; redirects are not followed.
 fn ask(daemon: &Daemon, path: &str, headers: &[&str]) -> (String, String) {
     let mut curl = Command::new("curl");
-    curl.args(["-sSi", "-u", &format!("{USER}:{PASSWORD}")]);
+    curl.args(["-sSi", "--path-as-is", "-u", &format!("{USER}:{PASSWORD}")]);
     for header in headers {
         curl.args(["-H", header]);
     }

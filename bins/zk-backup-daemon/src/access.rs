@@ -1,4 +1,4 @@
-//! Who may do what: credentials, those that only look, and requests that another site sends.
+//! Who may do what: credentials, and those that only look.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, RETRY_AFTER};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq;
 
 use crate::answer::ApiError;
 use crate::guesses::Guesses;
+use crate::sites;
 
 /// How long a wrong attempt waits for its answer.
 const DELAY: Duration = Duration::from_millis(500);
@@ -119,19 +120,18 @@ pub(crate) fn is_health(path: &str) -> bool {
     path == "/metrics" || path == "/health" || path.starts_with("/health/")
 }
 
-/// Lets a request through, or answers 401; what another site's page sends through a browser is refused.
+/// Lets a request through, or answers 401; what another site's page sends through a browser is answered 403.
 pub(crate) async fn check(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
-    if !reads && is_foreign(&request) {
-        let message =
-            "a page of another site may not ask for this: browsers send the credentials by themselves";
-        let refusal = ApiError::new(StatusCode::FORBIDDEN, "foreign_site", message).error_response();
-        return Ok(request.into_response(refusal).map_into_right_body());
+    let access = rules(&request)?;
+    if let Some(refusal) = sites::refusal(&request, access.is_anonymous()) {
+        return Ok(request
+            .into_response(refusal.error_response())
+            .map_into_right_body());
     }
-    let open = rules(&request)?.is_open(request.method(), request.path());
+    let open = access.is_open(request.method(), request.path());
     let answer = decide(request, next, open).await?;
     Ok(answer.map_into_left_body())
 }
@@ -153,28 +153,6 @@ pub(crate) async fn check_operator(
         return Ok(request.into_response(only_looks()).map_into_right_body());
     }
     Ok(next.call(request).await?.map_into_left_body())
-}
-
-/// Whether a browser says that a page of another site has made it send this. Other clients say nothing of the kind.
-fn is_foreign(request: &ServiceRequest) -> bool {
-    let header = |name: &str| {
-        request
-            .headers()
-            .get_all(name)
-            .map(|value| value.to_str().unwrap_or("?"))
-    };
-    let by_fetch = header("sec-fetch-site").any(|site| !matches!(site, "same-origin" | "none"));
-    let host = request
-        .headers()
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let same = |origin: &str| {
-        origin
-            .split_once("://")
-            .is_some_and(|(_, whose)| whose.eq_ignore_ascii_case(host))
-    };
-    by_fetch || header(ORIGIN.as_str()).any(|origin| !same(origin))
 }
 
 fn rules(request: &ServiceRequest) -> Result<Data<Access>, Error> {

@@ -35,6 +35,7 @@ mod query;
 mod routes;
 mod server;
 mod settings;
+mod sites;
 mod start;
 mod start_error;
 mod tls;

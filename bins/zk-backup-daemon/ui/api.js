@@ -3,11 +3,11 @@
 // Where the API is, also below a path of a proxy and where the address has credentials in it.
 const BASE = new URL('../', location.origin + location.pathname);
 
-/** What the server has refused or could not do. `status` is 0 where it does not answer. */
+/** What the server has refused or could not do. `status` is 0 where it does not answer; `isLost`: it may have been done. */
 export class Failed extends Error {
-  constructor(message, status, code) {
+  constructor(message, status, code, isLost = false) {
     super(message);
-    Object.assign(this, { status, code });
+    Object.assign(this, { status, code, isLost });
   }
 }
 
@@ -33,10 +33,16 @@ async function ask(method, path, { query, body, signal, takes = [] } = {}) {
     text = await response.text();
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Failed('The server does not answer.', 0);
+    throw method === 'POST' ? lost(0) : new Failed('The server does not answer.', 0);
   }
   if (response.ok || takes.includes(response.status)) return text;
-  throw told(response.status, text);
+  const error = told(response.status, text);
+  // What is in between has heard nothing of the server.
+  throw method === 'POST' && [502, 504].includes(error.status) && !error.code ? lost(error.status) : error;
+}
+
+function lost(status) {
+  return new Failed('The server has not answered. It may have accepted this all the same.', status, null, true);
 }
 
 function told(status, text) {
@@ -93,9 +99,9 @@ const LONGEST = 30_000;
 
 /**
  * Does `step` again and again, until it answers true or the page is left. While the server does not answer it is asked
- * less and less often; while nobody looks it is not asked at all.
+ * less and less often; while nobody looks it is not asked at all, unless something comes `after` it.
  */
-export async function poll(step, signal, every = 1_000) {
+export async function poll(step, signal, every = 1_000, after = false) {
   let pause = every;
   while (!signal.aborted) {
     try {
@@ -109,7 +115,7 @@ export async function poll(step, signal, every = 1_000) {
       trouble(`${error.message} Asking again in ${Math.round(pause / 1000)} s.`);
     }
     await sleep(pause, signal);
-    await seen(signal);
+    if (!after) await seen(signal);
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { get, trouble } from './api.js';
 import { h, put, wrong } from './dom.js';
+import { leave } from './leaving.js';
 import { backup } from './pages/backup.js';
 import { backups } from './pages/backups.js';
 import { diff } from './pages/diff.js';
@@ -28,8 +29,9 @@ const WITHIN = { backup: 'backups', job: 'jobs' };
 
 const main = document.getElementById('main');
 let left = new AbortController();
+let shown = location.hash;
 
-async function show(focus) {
+async function show(focus, note = null) {
   left.abort();
   left = new AbortController();
   const { signal } = left;
@@ -43,7 +45,7 @@ async function show(focus) {
   document.title = `${title} · zk-backup`;
   trouble(null);
   const view = h('div', { class: 'page' });
-  put(main, h('h1', {}, title), view);
+  put(main, h('h1', {}, title), note ? h('p', { class: 'bad box', role: 'alert' }, note) : null, view);
   window.scrollTo(0, 0);
   if (focus) main.focus();
   try {
@@ -54,7 +56,16 @@ async function show(focus) {
 }
 
 document.getElementById('skip').addEventListener('click', () => main.focus());
-addEventListener('hashchange', () => show(true));
+addEventListener('hashchange', () => {
+  const { stays, text } = leave();
+  if (stays) {
+    // It is no change of its own, so nothing is shown anew.
+    window.history.replaceState(null, '', shown || location.pathname);
+    return;
+  }
+  shown = location.hash;
+  show(true, text);
+});
 
 try {
   const caller = await get('ui/caller');

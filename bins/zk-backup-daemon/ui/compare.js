@@ -4,7 +4,7 @@ import { asHex, asJson, asText, decoded } from './data.js';
 import { h } from './dom.js';
 import { bytes, code } from './format.js';
 import { linesView } from './lines.js';
-import { aclText, readZnode, znodeView } from './znode.js';
+import { aclText, readZnode, isUnread, znodeView } from './znode.js';
 
 // Larger data are not compared in the page.
 const MOST = 262_144;
@@ -17,6 +17,10 @@ export async function compareView(from, to, path, signal) {
   if (!before || !after) {
     const [id, znode, what] = before ? [from, before, 'It is gone. It was:'] : [to, after, 'It is new:'];
     return h('article', {}, h('p', { class: before ? 'bad' : 'good' }, what), znodeView(id, znode));
+  }
+  const unread = [[from, before], [to, after]].filter(([, znode]) => isUnread(znode));
+  if (unread.length > 0) {
+    return h('article', {}, title, unread.map(([id]) => h('p', { class: 'changed' }, 'It could not be read for ', code(id), ', and cannot be compared.')));
   }
   return h('article', { 'aria-label': 'What differs' }, title,
     h('h3', {}, 'Data'), data(decoded(before.data), decoded(after.data)),

@@ -93,5 +93,6 @@ export function table(caption, heads, rows) {
 
 /** What went wrong, in words. */
 export function wrong(error) {
-  return h('p', { class: 'bad box', role: 'alert' }, error.message ?? String(error));
+  return h('p', { class: 'bad box', role: 'alert' }, error.message ?? String(error),
+    error.isLost ? [' Look at ', h('a', { href: link('jobs') }, 'Jobs'), ' before you ask again.'] : null);
 }

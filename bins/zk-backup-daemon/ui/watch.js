@@ -2,10 +2,13 @@
 
 import { hasEnded, job, mayChange, poll, post } from './api.js';
 import { facts, h, link, put, say, table, wrong } from './dom.js';
-import { bytes, code, count, moment, several, visible } from './format.js';
+import { bytes, code, count, moment, several, visible, visibleText } from './format.js';
 
-/** Shows a job in `view` until it has ended, and answers how it ended; null where the page was left before. */
-export async function watch(id, view, signal) {
+/**
+ * Shows a job in `view` until it has ended, and answers how it ended; null where the page was left before. Where something comes
+ * `after` it, it is watched also while nobody looks.
+ */
+export async function watch(id, view, signal, after = false) {
   const bar = h('progress', { 'aria-label': 'How far the job is' });
   const phase = h('p', { class: 'phase' });
   const numbers = h('p', { class: 'dim' });
@@ -28,7 +31,7 @@ export async function watch(id, view, signal) {
       bar.removeAttribute('value');
     }
     return hasEnded(last);
-  }, signal, 500);
+  }, signal, 500, after);
   if (signal.aborted) return null;
   say(`The ${last.type} is ${last.status}. ${last.message ?? ''}`);
   put(view, ended(last));
@@ -58,7 +61,7 @@ export function ended(job) {
     job.message ? h('p', { class: job.status === 'Failed' ? 'bad' : '' }, visible(job.message)) : null,
     facts([['Begun', moment(job.started_at)], ['Ended', moment(job.finished_at)]]),
     result(job.result),
-    job.status === 'Failed' && job.err !== 'None' ? h('details', {}, h('summary', {}, 'The end of its log'), h('pre', { class: 'data' }, job.err)) : null);
+    job.status === 'Failed' && job.err !== 'None' ? h('details', {}, h('summary', {}, 'The end of its log'), h('pre', { class: 'data' }, visibleText(job.err))) : null);
 }
 
 function result(result) {

@@ -15,15 +15,33 @@ export async function readZnode(id, path, signal) {
   }
 }
 
+// What is said of a znode that is not simply in a backup.
+const ROLES = {
+  unreadable: 'It could not be read: the backup has neither its data, nor its ACL and children.',
+  ancestor: 'It was not asked for: it is above what was. A restore creates it only where it is missing.',
+};
+
+/** Whether a backup has no more than the name of a znode. */
+export function isUnread({ role }) {
+  return role === 'unreadable';
+}
+
 /** All that is known of a znode. */
 export function znodeView(id, znode) {
-  const { stat } = znode;
-  const kind = znode.kind === 'ttl' ? `TTL, ${znode.ttl_ms} ms` : znode.kind;
+  const why = ROLES[znode.role];
   return h('article', { class: 'znode', 'aria-label': `Znode ${visible(znode.path)}` },
     h('h2', {}, code(znode.path)),
     h('p', { class: 'buttons' },
       h('a', { class: 'button', href: link('history', { path: znode.path }) }, 'History'),
-      mayChange() && znode.path !== '/' ? h('a', { class: 'button', href: link('restore', { id, path: znode.path }) }, 'Restore it…') : null),
+      mayChange() && !why && znode.path !== '/' ? h('a', { class: 'button', href: link('restore', { id, path: znode.path }) }, 'Restore it…') : null),
+    why ? h('p', { class: isUnread(znode) ? 'box changed' : 'box' }, why) : null,
+    isUnread(znode) ? null : described(znode));
+}
+
+function described(znode) {
+  const { stat } = znode;
+  const kind = znode.kind === 'ttl' ? `TTL, ${znode.ttl_ms} ms` : znode.kind;
+  return [
     dataView(decoded(znode.data)),
     h('h3', {}, 'ACL'),
     aclView(znode.acl),
@@ -36,7 +54,8 @@ export function znodeView(id, znode) {
       ['Changed', [zxid(stat.mzxid), ' ', moment(stat.mtime)]],
       ['ACL', `version ${stat.aversion}`],
       ['Children last changed', zxid(stat.pzxid)],
-    ]));
+    ]),
+  ];
 }
 
 /** Who may do what. */

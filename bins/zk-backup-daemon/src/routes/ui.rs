@@ -47,6 +47,7 @@ const FILES: &[File] = files! {
     "described.js": JS,
     "dom.js": JS,
     "format.js": JS,
+    "leaving.js": JS,
     "lines.js": JS,
     "plot.js": JS,
     "rows.js": JS,

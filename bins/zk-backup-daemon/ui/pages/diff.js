@@ -69,8 +69,9 @@ async function tell(view, from, to, signal) {
   const page = await go();
   const counts = [[page.added, 'added', 'good'], [page.removed, 'removed', 'bad'], [page.data_changed, 'with other data', 'changed'], [page.acl_changed, 'with another ACL', 'changed']];
   const none = counts.every(([number]) => number === 0);
+  const nothing = page.unknown > 0 ? 'Nothing is known to differ.' : 'Nothing differs.';
   put(view,
-    h('p', { class: 'counts', role: 'status' }, none ? 'Nothing differs.' : counts.map(([number, what, look]) => h('span', { class: number > 0 ? `count ${look}` : 'count' }, h('strong', {}, count(number)), ` ${what}`))),
+    h('p', { class: 'counts', role: 'status' }, none ? nothing : counts.map(([number, what, look]) => h('span', { class: number > 0 ? `count ${look}` : 'count' }, h('strong', {}, count(number)), ` ${what}`))),
     page.unknown > 0 ? h('details', {}, h('summary', {}, `${count(page.unknown)} may differ: one side could not read them`), h('ul', {}, page.unknown_paths.map((path) => h('li', {}, code(path))))) : null,
     none ? null : h('div', { class: 'split' }, h('div', {}, tree.element, more), detail));
 }

@@ -34,6 +34,7 @@ export async function history(view, query, signal) {
 async function tell(path, list, detail, signal) {
   const changes = [];
   const unknown = [];
+  let wanted = 0;
   let next = 0;
   let total = 0;
 
@@ -47,12 +48,16 @@ async function tell(path, list, detail, signal) {
   }
 
   async function compare(at) {
+    wanted += 1;
+    const mine = wanted;
     put(detail, h('p', { class: 'dim' }, '…'));
     try {
-      put(detail, await compareView(changes[at - 1].id, changes[at].id, path, signal));
+      const shown = await compareView(changes[at - 1].id, changes[at].id, path, signal);
+      if (mine !== wanted) return;
+      put(detail, shown);
       detail.scrollIntoView({ block: 'nearest' });
     } catch (error) {
-      if (!signal.aborted) put(detail, wrong(error));
+      if (mine === wanted && !signal.aborted) put(detail, wrong(error));
     }
   }
 

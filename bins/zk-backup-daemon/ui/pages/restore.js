@@ -5,6 +5,7 @@ import { changes } from '../changes.js';
 import { holds, standing } from '../described.js';
 import { choice, facts, field, h, put, wrong } from '../dom.js';
 import { code, count, moment, visible } from '../format.js';
+import { breaks } from '../leaving.js';
 import { watch } from '../watch.js';
 import { chooser } from './diff.js';
 
@@ -70,18 +71,22 @@ function what(asked) {
   const some = field('Subtrees', roots, 'a path in each line, such as /config');
   some.hidden = asked.whole;
 
+  let turn = 0;
   async function tell() {
-    asked.id = backup.value;
+    turn += 1;
+    const mine = turn;
+    // Until it is known which one is chosen, none is.
+    asked.backup = null;
     put(about, h('p', { class: 'dim' }, '…'));
     try {
-      const found = await get(ofBackup(asked.id), {}, asked.signal);
-      if (found.id !== asked.id) asked.id = found.id;
+      const found = await get(ofBackup(backup.value), {}, asked.signal);
+      if (mine !== turn) return;
+      asked.id = found.id;
       asked.backup = found;
       put(about, h('p', {}, standing(found)), found.exception ? h('p', { class: 'changed' }, visible(found.exception)) : null,
         facts([['Date', moment(found.ts)], ['Holds', visible(holds(found))], ['Consistency', found.consistency], ['Znodes', found.znodes === null ? null : count(found.znodes)]]));
     } catch (error) {
-      asked.backup = null;
-      if (!asked.signal.aborted) put(about, wrong(error));
+      if (mine === turn && !asked.signal.aborted) put(about, wrong(error));
     }
   }
 
@@ -98,7 +103,11 @@ function what(asked) {
   return {
     content,
     async check() {
-      await told;
+      let known;
+      do {
+        known = told;
+        await known;
+      } while (known !== told);
       if (!asked.backup) return 'Choose a backup that is there.';
       asked.roots = asked.whole ? [] : roots.value.split('\n').filter((line) => line !== '').map(absolute);
       if (!asked.whole && asked.roots.length === 0) return 'Name at least one subtree, or take everything.';
@@ -131,11 +140,11 @@ function policy(asked) {
   return { content: choice('What becomes of what is there', 'policy', POLICIES, asked.policy, (value) => { asked.policy = value; }) };
 }
 
-// As the API takes it: names have no slash in front.
-function request(asked, isPlan) {
+// A plan, as the API takes it: names have no slash in front.
+function request(asked) {
   const name = (path) => path.slice(1);
   const renames = Object.entries(asked.renames).map(([from, to]) => [name(from), name(to)]);
-  const body = { vault: asked.id, policy: asked.policy, dry_run: isPlan };
+  const body = { vault: asked.id, policy: asked.policy, dry_run: true };
   if (!asked.whole) body.dbs = asked.roots.map(name);
   if (renames.length > 0) body.changeDbNames = Object.fromEntries(renames);
   return body;
@@ -144,9 +153,11 @@ function request(asked, isPlan) {
 function plan(asked, next) {
   const view = h('div', {});
   next.hidden = true;
+  // What is done is what was planned.
+  asked.planned = request(asked);
   const make = async () => {
     try {
-      const id = await begin('restore', request(asked, true), asked.signal);
+      const id = await begin('restore', asked.planned, asked.signal);
       const job = await watch(id, view, asked.signal);
       if (!job) return;
       const { report } = job.result ?? {};
@@ -197,18 +208,14 @@ function outcome(asked, _next, go) {
   const view = h('div', {});
   const work = async () => {
     try {
-      if (asked.backupFirst) {
-        const id = await begin('backup', { allow_eviction: false }, asked.signal);
-        const job = await watch(id, before, asked.signal);
-        if (!job) return;
-        if (job.status !== 'Successful') {
-          put(view, h('p', { class: 'bad', role: 'alert' }, 'Nothing was restored, since what is there now could not be backed up first.'),
-            h('p', { class: 'buttons' }, h('button', { type: 'button', onclick: () => go(4) }, 'Back')));
-          return;
-        }
-        put(before, h('p', { class: 'box' }, 'What was there before is backup ', code(id), '.'));
-      }
-      const id = await begin('restore', request(asked, false), asked.signal);
+      if (asked.backupFirst && !await backUpFirst(asked, before, view, go)) return;
+    } catch (error) {
+      if (!asked.signal.aborted) put(view, wrong(error), notBegun(go));
+      return;
+    }
+    try {
+      // Once it was sent it is done, whoever leaves.
+      const id = await begin('restore', { ...asked.planned, dry_run: false });
       await watch(id, view, asked.signal);
     } catch (error) {
       if (!asked.signal.aborted) put(view, wrong(error));
@@ -216,4 +223,26 @@ function outcome(asked, _next, go) {
   };
   work();
   return { content: [before, view] };
+}
+
+async function backUpFirst(asked, before, view, go) {
+  breaks('What is there now is still being backed up, and the restore was not begun.');
+  try {
+    const id = await begin('backup', { allow_eviction: false }, asked.signal);
+    const job = await watch(id, before, asked.signal, true);
+    if (!job) return false;
+    if (job.status !== 'Successful') {
+      put(view, notBegun(go));
+      return false;
+    }
+    put(before, h('p', { class: 'box' }, 'What was there before is backup ', code(id), '.'));
+    return true;
+  } finally {
+    if (!asked.signal.aborted) breaks(null);
+  }
+}
+
+function notBegun(go) {
+  return [h('p', { class: 'bad', role: 'alert' }, 'Nothing was restored, since what is there now could not be backed up first.'),
+    h('p', { class: 'buttons' }, h('button', { type: 'button', onclick: () => go(4) }, 'Back'))];
 }

@@ -37,7 +37,7 @@ function now(signal) {
   return post('evict', { query: { dry_run: true }, signal });
 }
 
-async function show(view, asked, isReal, signal) {
+async function show(view, asked, isReal, signal, note = null) {
   let decisions;
   try {
     decisions = await asked;
@@ -45,14 +45,19 @@ async function show(view, asked, isReal, signal) {
     if (!signal.aborted) put(view, wrong(error));
     return;
   }
-  const going = decisions.filter(({ action }) => action === 'evict');
+  const going = goes(decisions);
   const staying = decisions.filter(({ action }) => action === 'keep');
   say(`${several(going.length, 'backup')} would go.`);
   put(view,
+    note ? h('p', { class: 'changed box', role: 'alert' }, note) : null,
     h('p', { class: 'counts' }, h('span', { class: going.length > 0 ? 'count bad' : 'count' }, h('strong', {}, count(going.length)), ' would go'),
       h('span', { class: 'count good' }, h('strong', {}, count(staying.length)), ' stay')),
-    isReal && going.length > 0 ? evict(view, going.length, signal) : null,
+    isReal && going.length > 0 ? evict(view, going, signal) : null,
     decisions.length > 0 ? table('Plan', ['Backup', 'What', 'Why'], [...going, ...staying].map(row)) : h('p', {}, 'There is no backup yet.'));
+}
+
+function goes(decisions) {
+  return decisions.filter(({ action }) => action === 'evict');
 }
 
 function row({ id, action, reason }) {
@@ -60,14 +65,20 @@ function row({ id, action, reason }) {
     h('td', {}, h('span', { class: `badge ${action === 'evict' ? 'bad' : 'good'}` }, action === 'evict' ? 'goes' : 'stays')), h('td', {}, visible(reason)));
 }
 
-function evict(view, number, signal) {
+function evict(view, going, signal) {
   const box = h('p', { class: 'buttons' });
-  const sure = h('button', { type: 'button', class: 'danger' }, `Remove ${several(number, 'backup')} for good`);
+  const sure = h('button', { type: 'button', class: 'danger' }, `Remove ${several(going.length, 'backup')} for good`);
   const no = h('button', { type: 'button', onclick: () => put(box, first) }, 'Leave them');
   const first = h('button', { type: 'button', onclick: () => { put(box, sure, no); no.focus(); } }, 'Evict now…');
   sure.addEventListener('click', async () => {
     sure.disabled = true;
     try {
+      const decisions = await now(signal);
+      const ids = (some) => some.map(({ id }) => id).sort().join();
+      if (ids(goes(decisions)) !== ids(going)) {
+        await show(view, decisions, true, signal, 'The plan is another now, so nothing was removed. This is the new one.');
+        return;
+      }
       await post('evict', { signal });
       say('The policies were applied.');
       await show(view, now(signal), true, signal);

@@ -1,0 +1,116 @@
+//! Answers that come late, that are others by then, or that do not come.
+
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
+
+use crate::kit::Site;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_answer_does_not_choose_the_backup() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.plant(&[("/config", b"")]).await;
+    let [first, second] = [(); 2].map(|()| site.back_up());
+    site.sign_in();
+    site.show(&format!("restore?id={second}"));
+    browser.wait_for_text("Consistency").unwrap();
+    let hold = "const [held, id] = arguments; const real = window.fetch; const gate = new Promise((open) => { window.open_gate = open; });
+        window.fetch = async (url, init) => {
+            const answer = await real(url, init);
+            if (String(url).endsWith(held)) await gate;
+            return answer;
+        };
+        window.choose = (id) => {
+            const backups = document.querySelector('main select');
+            backups.value = id;
+            backups.dispatchEvent(new Event('change'));
+        };
+        window.choose(held); window.choose(id);";
+    browser.run(hold, &[(&*first).into(), (&*second).into()]).unwrap();
+    browser.wait_for_text("Consistency").unwrap();
+    browser.run("window.open_gate()", &[]).unwrap();
+    for text in [
+        "To where it was.",
+        "Only what is missing",
+        "as in the backup already",
+    ] {
+        browser.press("Next").unwrap();
+        browser.wait_for_text(text).unwrap();
+    }
+    browser.press("Next").unwrap();
+    browser.wait_for_text("To go on, type the id").unwrap();
+    let shown = browser.text().unwrap();
+    assert!(shown.contains(&second) && !shown.contains(&first), "{shown}");
+    browser.run(LOST, &["/backup".into()]).unwrap();
+    browser.type_into("//input[@type='text']", &second).unwrap();
+    browser.click("//form//button[.='Restore']").unwrap();
+    browser
+        .wait_for_text("It may have accepted this all the same. Look at Jobs")
+        .unwrap();
+    browser.wait_for_text("Nothing was restored").unwrap();
+    site.assert_no_complaints(&[]);
+}
+
+/// The answer to this path is lost.
+const LOST: &str = "const [lost] = arguments; const real = window.fetch;
+    window.fetch = async (url, init) => {
+        const answer = await real(url, init);
+        if (new URL(url).pathname === lost) throw new TypeError('network');
+        return answer;
+    };";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_removes_nothing_but_what_was_shown() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.sign_in();
+    // What would go is another than before from the second plan on.
+    let plans = "const real = window.fetch; window.sent = 0; let asked = 0;
+        const plan = (id) => [{ id, action: 'evict', reason: 'too old' }];
+        window.fetch = async (url, init) => {
+            const { pathname, search } = new URL(url);
+            if (pathname !== '/evict') return real(url, init);
+            if (search === '') window.sent += 1;
+            else asked += 1;
+            return new Response(JSON.stringify(search === '' ? 'Ok' : plan(asked === 1 ? '20200101T000000' : '20210101T000000')));
+        };
+        location.hash = '#/retention';";
+    browser.run(plans, &[]).unwrap();
+    browser.wait_for_text("20200101T000000").unwrap();
+    browser.press("Evict now…").unwrap();
+    browser.press("Remove 1 backup for good").unwrap();
+    browser
+        .wait_for_text("The plan is another now, so nothing was removed.")
+        .unwrap();
+    browser.wait_for_text("20210101T000000").unwrap();
+    assert_eq!(browser.run("return window.sent", &[]).unwrap(), 0);
+    browser.press("Evict now…").unwrap();
+    browser.press("Remove 1 backup for good").unwrap();
+    browser.wait_for("return window.sent === 1", &[]).unwrap();
+    site.assert_no_complaints(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_read_is_not_shown_as_empty() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    let theirs = [Acl::new(Permission::ALL, AuthId::new("digest", "other:x1="))];
+    let hidden = CreateMode::Persistent.with_acls(Acls::new(&theirs));
+    site.client.create("/hidden", b"theirs", &hidden).await.unwrap();
+    site.plant(&[("/config", b""), ("/config/topics", b"")]).await;
+    let (id, _) = site.daemon.do_job("/backup", "").unwrap();
+    let some = site
+        .daemon
+        .do_job("/backup", r#"{"dbs": ["config/topics"]}"#)
+        .unwrap()
+        .0;
+    site.sign_in();
+    site.show(&format!("backup?id={id}&path=/hidden"));
+    browser.wait_for_text("It could not be read").unwrap();
+    let shown = browser.text().unwrap();
+    assert!(!shown.contains("Permissions"), "{shown}");
+    site.show(&format!("backup?id={some}&path=/config"));
+    browser.wait_for_text("It was not asked for").unwrap();
+    site.show(&format!("diff?from={id}&to=live"));
+    browser.wait_for_text("Nothing is known to differ.").unwrap();
+    site.assert_no_complaints(&[]);
+}
