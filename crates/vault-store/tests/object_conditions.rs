@@ -114,7 +114,7 @@ fn whoever_meets_the_probe_of_another_leaves_it() {
     let below = Arc::new(InMemory::new());
     let objects = FaultyObjects::new(below.clone());
     let vaults = ObjectVaults::open(Arc::new(objects.clone()), "").unwrap();
-    let other = vaults.clone();
+    let other = ObjectVaults::open(below.clone(), "").unwrap();
     let meanwhile = Box::new(move || assert_eq!(other.ignored_condition(false).unwrap(), None));
     objects.plan(ObjectCall::Put, 2, VaultFault::Delay(meanwhile));
     assert_eq!(vaults.ignored_condition(false).unwrap(), None);
