@@ -235,7 +235,7 @@ impl EngineBuilder {
     }
 
     /// How often claims of jobs are renewed, and after how long without a renewal one counts as lost, where several engines
-    /// share a queue ([`Runner::renewing`]). If not said, every 10 seconds, and only the store says what is lost.
+    /// share a queue ([`Runner::renewing`](job_queue::Runner::renewing)). If not said, every 10 seconds, and only the store says what is lost.
     pub fn renewal(mut self, every: Duration, lapse: Duration) -> Self {
         self.renewal = Some((every, lapse));
         self
