@@ -14,13 +14,17 @@ fn other_site(page: String) -> u16 {
     std::thread::spawn(move || {
         for socket in listener.incoming() {
             let mut socket = socket.unwrap();
-            let _ = socket.read(&mut [0; 4_096]); // whatever it is, the answer is the page
-            let head = format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                page.len()
-            );
-            // Who went away needs no answer.
-            let _ = socket.write_all((head + &page).as_bytes());
+            let page = page.clone();
+            // A browser also connects for later, and says nothing.
+            std::thread::spawn(move || {
+                let _ = socket.read(&mut [0; 4_096]); // whatever it is, the answer is the page
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    page.len()
+                );
+                // Who went away needs no answer.
+                let _ = socket.write_all((head + &page).as_bytes());
+            });
         }
     });
     port
