@@ -2,29 +2,15 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use zk_backup_testkit::{Daemon, PASSWORD, USER};
+use zk_backup_testkit::Daemon;
 
 use crate::common::buckets::left_out;
 use crate::common::clients::observer;
-use crate::common::daemons::{back_up, daemon};
+use crate::common::daemons::{back_up, curl, daemon};
 use crate::common::servers::server;
 use crate::common::trees::plant;
-
-/// The status code, and what was answered.
-fn curl(daemon: &Daemon, path: &str, arguments: &[&str]) -> (u16, String) {
-    let output = Command::new("curl")
-        .args(["-sS", "-w", "\n%{http_code}", "-u", &format!("{USER}:{PASSWORD}")])
-        .args(arguments)
-        .arg(format!("http://{}{path}", daemon.address))
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.parse().unwrap(), body.to_owned())
-}
 
 fn upload(daemon: &Daemon, file: &Path, more: &[&str]) -> (u16, String) {
     let file = format!("file=@{}", file.display());

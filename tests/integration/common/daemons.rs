@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::Value;
-use zk_backup_testkit::{Daemon, DaemonError, SUPER_PASSWORD};
+use zk_backup_testkit::{Daemon, DaemonError, PASSWORD, SUPER_PASSWORD, USER};
 
 use super::buckets::{KEYS, in_bucket, is_sealed, prefix_of, shared};
 
@@ -128,4 +129,17 @@ pub(crate) async fn recover(
     fs::write(done, b"").unwrap();
     let state = daemon.wait_for_job(&task.text).unwrap();
     (state.status, state.json())
+}
+
+/// The status code, and what was answered.
+pub(crate) fn curl(daemon: &Daemon, path: &str, arguments: &[&str]) -> (u16, String) {
+    let output = Command::new("curl")
+        .args(["-sS", "-w", "\n%{http_code}", "-u", &format!("{USER}:{PASSWORD}")])
+        .args(arguments)
+        .arg(format!("http://{}{path}", daemon.address))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (body, status) = text.rsplit_once('\n').unwrap();
+    (status.parse().unwrap(), body.to_owned())
 }

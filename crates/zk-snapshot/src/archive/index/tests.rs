@@ -206,6 +206,7 @@ proptest! {
 
     #[test]
     fn an_index_of_something_else_is_named((records, amendments) in backup(), which in any::<prop::sample::Index>()) {
+        prop_assume!(!records.is_empty());
         let made = Made::of(&records, &amendments, 1 << 20);
         let mut others = records;
         let changed = which.index(others.len());
