@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod buckets;
+mod clouds;
 mod settings;
 
 use std::time::Duration;

@@ -168,6 +168,9 @@ pub struct Args {
     /// A file of certificates (PEM), or a directory of such files, that the S3 server's may be signed by beside the system's
     #[arg(long, env = "S3_CERTS_PATH", hide_env_values = true)]
     pub s3_certs_path: Option<String>,
+    /// Keep backups in an Azure container, `az://CONTAINER/PREFIX`, or a Google bucket, `gs://BUCKET/PREFIX`; STORAGE keeps jobs all the same
+    #[arg(long, env = "STORAGE_URL", hide_env_values = true)]
+    pub storage_url: Option<String>,
     /// Another directory, on another disk, to which every backup is copied
     #[arg(long, env = "SECONDARY_DIRECTORY", hide_env_values = true)]
     pub secondary_directory: Option<String>,

@@ -1,10 +1,12 @@
 //! The first contact with a bucket.
 
-use std::sync::mpsc;
+use std::fmt;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use vault_store::{ObjectVaults, S3Config, StoreError};
+use vault_store::object_store::ObjectStore;
+use vault_store::{CloudConfig, ObjectVaults, S3Config, StoreError};
 
 use crate::SettingsError;
 
@@ -13,6 +15,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The settings that say where it is.
 const PLACE: &str = "S3_URL, S3_BUCKET";
+/// The setting of all that is not reached as S3 is.
+const URL: &str = "STORAGE_URL";
 
 /// What the store and S3 call a mistake, and the setting that it is in.
 const MISTAKES: [(&str, &str); 7] = [
@@ -25,15 +29,60 @@ const MISTAKES: [(&str, &str); 7] = [
     ("certificate", "S3_CERTS_PATH, S3_SSL_VERIFY"),
 ];
 
-/// Where the bucket is, for people.
-pub(crate) fn place(config: &S3Config) -> String {
-    let below = match &*config.prefix {
-        "" => String::new(),
-        prefix => format!("/{prefix}"),
-    };
-    match &config.url {
-        None => format!("s3://{}{below}", config.bucket),
-        Some(url) => format!("{}/{}{below}", url.trim_end_matches('/'), config.bucket),
+/// A bucket, and how it is reached.
+#[derive(Debug, Clone)]
+pub enum BucketConfig {
+    /// As S3 is.
+    S3(Box<S3Config>),
+    /// As Azure's containers and Google's buckets are.
+    Cloud(CloudConfig),
+}
+
+impl BucketConfig {
+    pub(crate) fn objects(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        match self {
+            Self::S3(config) => Ok(config.objects()?),
+            Self::Cloud(config) => config.objects(),
+        }
+    }
+
+    pub(crate) fn vaults(&self) -> Result<ObjectVaults, StoreError> {
+        match self {
+            Self::S3(config) => config.open(),
+            Self::Cloud(config) => config.open(),
+        }
+    }
+
+    pub(crate) fn prefix(&self) -> &str {
+        match self {
+            Self::S3(config) => &config.prefix,
+            Self::Cloud(config) => config.prefix(),
+        }
+    }
+
+    pub(crate) fn retrying_for(self, retry_for: Duration) -> Self {
+        match self {
+            Self::S3(config) => Self::S3(Box::new(S3Config { retry_for, ..*config })),
+            Self::Cloud(config) => Self::Cloud(config.with_retry_for(retry_for)),
+        }
+    }
+}
+
+/// Where it is, for people.
+impl fmt::Display for BucketConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let config = match self {
+            Self::S3(config) => config,
+            Self::Cloud(config) => return config.fmt(f),
+        };
+        match &config.url {
+            None => write!(f, "s3://{}", config.bucket)?,
+            Some(url) => write!(f, "{}/{}", url.trim_end_matches('/'), config.bucket)?,
+        }
+        match &*config.prefix {
+            "" => Ok(()),
+            prefix => write!(f, "/{prefix}"),
+        }
     }
 }
 
@@ -52,8 +101,10 @@ pub(crate) enum Purpose {
 ///
 /// # Errors
 /// What is wrong with the settings, with the one that it is in; a bucket that ignores conditions of writes, unless it is for copies.
-pub(crate) fn open(config: &S3Config, purpose: Purpose) -> Result<ObjectVaults, SettingsError> {
-    let vaults = config.open().map_err(|error| mistake(config, purpose, &error))?;
+pub(crate) fn open(config: &BucketConfig, purpose: Purpose) -> Result<ObjectVaults, SettingsError> {
+    let vaults = config
+        .vaults()
+        .map_err(|error| mistake(config, purpose, &error))?;
     let asked = vaults.clone();
     let answer = in_time(move || {
         let checked = asked.check();
@@ -68,12 +119,12 @@ pub(crate) fn open(config: &S3Config, purpose: Purpose) -> Result<ObjectVaults, 
                 Purpose::Copies => log::warn!("{why}"),
             }
         }
-        Some(Ok(Err(error))) => log::warn!("{} may not be written: {error}", place(config)),
+        Some(Ok(Err(error))) => log::warn!("{} may not be written: {error}", config),
         Some(Err(error)) if error.is_transient() => {
-            log::warn!("{} cannot be reached: {error}", place(config));
+            log::warn!("{} cannot be reached: {error}", config);
         }
         Some(Err(error)) => return Err(mistake(config, purpose, &error)),
-        None => log::warn!("{} has not answered for {PATIENCE:?}", place(config)),
+        None => log::warn!("{} has not answered for {PATIENCE:?}", config),
     }
     Ok(vaults)
 }
@@ -88,15 +139,18 @@ pub(crate) fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'stati
     told.recv_timeout(PATIENCE).ok()
 }
 
-fn mistake(config: &S3Config, purpose: Purpose, error: &StoreError) -> SettingsError {
+fn mistake(config: &BucketConfig, purpose: Purpose, error: &StoreError) -> SettingsError {
     let text = error.to_string();
     let known = MISTAKES.iter().find(|(sign, _)| text.contains(sign));
     let setting = known.map_or(PLACE, |(_, setting)| setting);
-    SettingsError::new(format!("{}: {}: {text}", named(setting, purpose), place(config)))
+    SettingsError::new(format!("{}: {config}: {text}", named(config, setting, purpose)))
 }
 
 /// The names of the settings of that bucket.
-fn named(settings: &str, purpose: Purpose) -> String {
+fn named(config: &BucketConfig, settings: &str, purpose: Purpose) -> String {
+    if let BucketConfig::Cloud(_) = config {
+        return URL.to_owned();
+    }
     match purpose {
         Purpose::Backups | Purpose::Sharing => settings.to_owned(),
         Purpose::Copies => settings
@@ -106,7 +160,7 @@ fn named(settings: &str, purpose: Purpose) -> String {
 }
 
 /// What a bucket that ignores `condition` cannot be used for.
-pub(crate) fn ignores(config: &S3Config, purpose: Purpose, condition: &str) -> String {
+pub(crate) fn ignores(config: &BucketConfig, purpose: Purpose, condition: &str) -> String {
     let risk = match (purpose, condition) {
         (Purpose::Copies, _) => "two servers with this second copy by mistake would not be kept apart",
         (_, "If-Match") => "two servers could both lead, and jobs be lost",
@@ -114,8 +168,8 @@ pub(crate) fn ignores(config: &S3Config, purpose: Purpose, condition: &str) -> S
     };
     format!(
         "{}: {} ignores {condition} in a PUT, which a write depends on: {risk}. Take a server that knows it",
-        named(PLACE, purpose),
-        place(config)
+        named(config, PLACE, purpose),
+        config
     )
 }
 
@@ -125,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_a_bucket_ignores_is_named_with_the_risk_and_the_settings() {
-        let config = S3Config::new("backups");
+        let config = BucketConfig::S3(Box::new(S3Config::new("backups")));
         for (purpose, condition, settings, risk) in [
             (
                 Purpose::Backups,

@@ -43,6 +43,7 @@ mod truth;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
+pub use bucket::BucketConfig;
 pub use peers::{Peers, join};
 pub use server::{ServeOptions, serve};
 pub use settings::{Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace};

@@ -17,11 +17,11 @@ use backup_engine::{EngineBuilder, EngineError, LeaderLease};
 use job_queue::{JobStore as _, ObjectJobs, QueueError};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
-use vault_store::{ObjectVaults, S3Config};
+use vault_store::ObjectVaults;
 
 use crate::answer::ApiError;
 use crate::body;
-use crate::bucket::{self, Purpose};
+use crate::bucket::{self, BucketConfig, Purpose};
 use crate::{Settings, SettingsError, StartError};
 
 /// Says that another server has handed the request on: it goes no further.
@@ -47,7 +47,7 @@ pub struct Peers {
 /// Where the lease is.
 #[derive(Debug)]
 struct Bucket {
-    config: S3Config,
+    config: BucketConfig,
     vaults: ObjectVaults,
 }
 
@@ -61,7 +61,7 @@ pub fn join(
     settings: &Settings,
     listens: SocketAddr,
 ) -> Result<(EngineBuilder, Option<Peers>), StartError> {
-    let Some((ha, s3)) = settings.ha.as_ref().zip(settings.s3.as_ref()) else {
+    let Some((ha, config)) = settings.ha.as_ref().zip(settings.bucket.as_ref()) else {
         return Ok((builder, None));
     };
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -74,16 +74,15 @@ pub fn join(
             false => format!("{scheme}://{listens}"),
         }
     });
-    let mut s3 = s3.clone();
-    s3.retry_for = RETRIES;
-    let objects = s3.objects().map_err(EngineError::from)?;
-    let vaults = s3.open().map_err(EngineError::from)?;
+    let config = config.clone().retrying_for(RETRIES);
+    let objects = config.objects().map_err(EngineError::from)?;
+    let vaults = config.vaults().map_err(EngineError::from)?;
     let deadline = settings.zookeeper.deadline;
     let timing = ha.timing;
     let known_by = (&*name, &*address);
-    let lease = LeaderLease::new(Arc::clone(&objects) as _, &s3.prefix, known_by, timing, deadline);
+    let lease = LeaderLease::new(Arc::clone(&objects), config.prefix(), known_by, timing, deadline);
     let lease = Arc::new(lease);
-    let jobs = Arc::new(ObjectJobs::unread(&(objects as _), &s3.prefix).map_err(EngineError::from)?);
+    let jobs = Arc::new(ObjectJobs::unread(&objects, config.prefix()).map_err(EngineError::from)?);
     look_at(&jobs)?;
     log::info!("{name} is one of several servers, and is reached at {address}");
     let client = client(ha.ca.as_deref(), settings.tls.as_deref())?;
@@ -93,7 +92,7 @@ pub fn join(
         // Another one each time: what an earlier process was doing is failed by whoever leads.
         .worker(format!("{name}/{}", uuid::Uuid::new_v4()))
         .renewal(timing.renew_every, timing.ttl);
-    let bucket = Arc::new(Bucket { config: s3, vaults });
+    let bucket = Arc::new(Bucket { config, vaults });
     let peers = Peers {
         lease,
         bucket,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use backup_engine::{AdminSource, ConnectString, Driver};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
-use vault_store::S3Config;
 use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
@@ -24,9 +23,11 @@ use self::secondary::secondary;
 use self::states::{admin, agent_port, data_dirs};
 pub use self::values::SettingsError;
 use self::values::{flag, given, seconds, secret, secrets_dir};
+use crate::bucket::BucketConfig;
 use crate::{Access, Args};
 
 mod access;
+mod bucket;
 mod checks;
 mod encryption;
 mod ha;
@@ -67,7 +68,7 @@ pub struct Settings {
     pub tls: Option<PathBuf>,
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
-    pub s3: Option<S3Config>,
+    pub bucket: Option<BucketConfig>,
     /// Where second copies of them go.
     pub secondary: Option<Secondary>,
     /// What the servers that share the bucket know each other by, if there are several.
@@ -109,7 +110,7 @@ impl Settings {
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
         let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
         let storage = PathBuf::from(storage);
-        let s3 = s3::bucket(args, secrets_dir.as_deref(), &environment)?;
+        let bucket = bucket::bucket(args, secrets_dir.as_deref(), &environment)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
             zookeeper,
@@ -126,12 +127,12 @@ impl Settings {
             tls,
             secondary: secondary(
                 args,
-                (&storage, s3.as_ref()),
+                (&storage, bucket.as_ref()),
                 secrets_dir.as_deref(),
                 &environment,
             )?,
             storage,
-            s3,
+            bucket,
             encryption: encryption(args)?,
             ha,
             schedule: schedule(args.backup_schedule.as_ref())?,

@@ -62,7 +62,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         "zk-backup-daemon {} listens on {address}",
         env!("CARGO_PKG_VERSION")
     );
-    let backups = settings.s3.as_ref().map(bucket::place);
+    let backups = settings.bucket.as_ref();
     log::info!(
         "ZooKeeper {}{}, storage {}{}",
         settings.zookeeper.address,
@@ -70,10 +70,10 @@ pub async fn run(args: Args) -> Result<(), StartError> {
             .filter(|chroot| !chroot.is_root())
             .map_or("", ZnodePath::as_str),
         settings.storage.display(),
-        backups.map_or_else(String::new, |place| format!(", backups in {place}"))
+        backups.map_or_else(String::new, |bucket| format!(", backups in {bucket}"))
     );
     match &settings.secondary {
-        Some(Secondary::Bucket(s3)) => log::info!("second copies go to {}", bucket::place(s3)),
+        Some(Secondary::Bucket(bucket)) => log::info!("second copies go to {bucket}"),
         Some(Secondary::Directory(path)) => log::info!("second copies go to {}", path.display()),
         None => {}
     }
@@ -118,22 +118,22 @@ pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
     let ensemble =
         ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
     let builder = Engine::builder(Arc::new(ensemble));
-    let builder = match &settings.s3 {
+    let builder = match &settings.bucket {
         None => builder.storage(&settings.storage)?,
         // First what only this process may have: it may have been started twice.
-        Some(s3) => {
+        Some(config) => {
             let builder = builder.local_state(&settings.storage)?;
             let purpose = settings
                 .ha
                 .as_ref()
                 .map_or(Purpose::Backups, |_| Purpose::Sharing);
-            builder.objects(bucket::open(s3, purpose)?, bucket::place(s3))
+            builder.objects(bucket::open(config, purpose)?, config.to_string())
         }
     };
     let builder = match &settings.secondary {
         None => builder,
-        Some(Secondary::Bucket(s3)) => {
-            builder.second_objects(bucket::open(s3, Purpose::Copies)?, bucket::place(s3))
+        Some(Secondary::Bucket(config)) => {
+            builder.second_objects(bucket::open(config, Purpose::Copies)?, config.to_string())
         }
         Some(Secondary::Directory(path)) => {
             let copies = FsStore::open(path).map_err(EngineError::from)?;

@@ -45,7 +45,12 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         return Err(Failure::usage(why));
     }
     check_owner(directory)?;
-    check_place(directory, std::env::var("S3_ENABLED").ok().as_deref())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    check_place(
+        directory,
+        variable("S3_ENABLED").as_deref(),
+        variable("STORAGE_URL").as_deref(),
+    )?;
     if !FsStore::is_at(directory).map_err(|error| not_opened(directory, &error))? {
         return Err(Failure::usage(format!(
             "{} is no storage of a server: there is no backup in it, and no server has used it",
@@ -107,6 +112,7 @@ fn settings(directory: &Path, zookeeper: Option<&str>) -> Result<Settings, Failu
         verify_schedule: None,
         restore_test_schedule: None,
         s3_enabled: None,
+        storage_url: None,
         eviction_policy: None,
         granular_eviction_policy: None,
         broadcast_address: None,
@@ -176,10 +182,10 @@ fn check_owner(directory: &Path) -> Result<(), Failure> {
 }
 
 /// Where the backups are in a bucket, the directory has none of them, and what is written there the server would not see.
-/// `s3_enabled`: the server's variable.
-fn check_place(directory: &Path, s3_enabled: Option<&str>) -> Result<(), Failure> {
+/// `s3_enabled` and `url`: the server's variables.
+fn check_place(directory: &Path, s3_enabled: Option<&str>, url: Option<&str>) -> Result<(), Failure> {
     let is_false = |text: &str| ["", "false", "0", "f", "n", "no"].contains(&&*text.trim().to_lowercase());
-    let asked = s3_enabled.is_some_and(|text| !is_false(text));
+    let asked = s3_enabled.is_some_and(|text| !is_false(text)) || url.is_some_and(|url| !url.is_empty());
     if !asked && !directory.join(VAULTS_ELSEWHERE).exists() {
         return Ok(());
     }
@@ -254,9 +260,10 @@ mod tests {
     #[test]
     fn a_storage_whose_backups_are_in_a_bucket_is_refused() {
         let directory = tempfile::tempdir().unwrap();
-        let refused = |s3: Option<&str>| check_place(directory.path(), s3).is_err();
+        let refused = |s3: Option<&str>| check_place(directory.path(), s3, None).is_err();
         assert!(!refused(None) && !refused(Some("")) && !refused(Some("No")));
         assert!(refused(Some("true")) && refused(Some("Y")) && refused(Some("perhaps")));
+        assert!(check_place(directory.path(), None, Some("az://backups")).is_err());
 
         let builder = || Engine::builder(Arc::new(Nobody));
         drop(builder().local_state(directory.path()).unwrap());

@@ -67,6 +67,8 @@ pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome, SEA
 pub use memory::MemoryStore;
 pub use mirrored::{CopiedNote, MirroredStore, Replacing, StoredCopy};
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
+#[cfg(feature = "cloud")]
+pub use object::CloudConfig;
 #[cfg(feature = "object-store")]
 pub use object::ObjectVaults;
 #[cfg(feature = "s3")]

@@ -26,9 +26,9 @@ pub(super) fn ha(args: &Args) -> Result<Option<Ha>, SettingsError> {
     if !flag("HA", args.ha.as_ref(), false)? {
         return Ok(None);
     }
-    if !flag("S3_ENABLED", args.s3_enabled.as_ref(), false)? {
-        let why =
-            "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true is needed";
+    let is_s3 = flag("S3_ENABLED", args.s3_enabled.as_ref(), false)?;
+    if !is_s3 && given(args.storage_url.as_ref()).is_none() {
+        let why = "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true or STORAGE_URL is needed";
         return Err(SettingsError(why.to_owned()));
     }
     if given(args.secondary_directory.as_ref()).is_some() {

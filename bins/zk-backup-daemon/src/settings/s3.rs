@@ -21,7 +21,7 @@ pub(super) struct Said<'a> {
 }
 
 /// What `S3_ENABLED` asks for.
-pub(super) fn bucket(
+pub(super) fn s3(
     args: &Args,
     secrets: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,

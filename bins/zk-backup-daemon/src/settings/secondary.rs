@@ -8,6 +8,7 @@ use vault_store::S3Config;
 use super::s3::Said;
 use super::values::{SettingsError, given};
 use crate::Args;
+use crate::bucket::BucketConfig;
 
 /// Where second copies of backups go.
 #[derive(Debug, Clone)]
@@ -15,13 +16,13 @@ pub enum Secondary {
     /// A directory, which is made if it is missing.
     Directory(PathBuf),
     /// A bucket.
-    Bucket(Box<S3Config>),
+    Bucket(BucketConfig),
 }
 
 /// What `SECONDARY_DIRECTORY` or `SECONDARY_S3_BUCKET` asks for. `first` is where backups are kept: in `storage`, if in no bucket.
 pub(super) fn secondary(
     args: &Args,
-    (storage, first): (&Path, Option<&S3Config>),
+    (storage, first): (&Path, Option<&BucketConfig>),
     secrets: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Secondary>, SettingsError> {
@@ -54,7 +55,7 @@ pub(super) fn secondary(
         (None, Some(bucket)) if first.is_some_and(|first| is_same(first, &bucket)) => {
             refused("SECONDARY_S3_BUCKET: backups are kept there already, with the same prefix".to_owned())
         }
-        (None, Some(bucket)) => Ok(Some(Secondary::Bucket(Box::new(bucket)))),
+        (None, Some(bucket)) => Ok(Some(Secondary::Bucket(BucketConfig::S3(Box::new(bucket))))),
         (Some(directory), None) => {
             let directory = PathBuf::from(directory);
             let [a, b] = [directory.as_path(), storage].map(absolute);
@@ -69,7 +70,10 @@ pub(super) fn secondary(
     }
 }
 
-fn is_same(first: &S3Config, second: &S3Config) -> bool {
+fn is_same(first: &BucketConfig, second: &S3Config) -> bool {
+    let BucketConfig::S3(first) = first else {
+        return false;
+    };
     let url = |of: &S3Config| of.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
     let place = |of: &S3Config| (url(of), of.bucket.clone(), of.prefix.trim_matches('/').to_owned());
     place(first) == place(second)
@@ -94,6 +98,7 @@ mod tests {
         change(&mut args);
         let mut first = S3Config::new("backups");
         first.prefix = "prod".to_owned();
+        let first = BucketConfig::S3(Box::new(first));
         let read = secondary(&args, (Path::new("/storage"), Some(&first)), None, |_| None);
         read.map_err(|error| error.to_string())
     }
@@ -102,6 +107,7 @@ mod tests {
     fn same_url() -> Result<Option<Secondary>, String> {
         let mut first = S3Config::new("backups");
         first.url = Some("http://minio:9000/".to_owned());
+        let first = BucketConfig::S3(Box::new(first));
         let args = Args {
             secondary_s3_bucket: Some("backups".to_owned()),
             secondary_s3_url: Some("http://minio:9000".to_owned()),
@@ -120,7 +126,7 @@ mod tests {
         let Ok(Some(Secondary::Bucket(read))) = asked(bucket) else {
             panic!("it is another prefix");
         };
-        assert_eq!(read.prefix, "");
+        assert_eq!(read.prefix(), "");
         let refused = [
             (
                 asked(|args| args.secondary_directory = Some("/storage/copies".to_owned())),

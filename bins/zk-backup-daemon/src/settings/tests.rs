@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Settings;
 use crate::Args;
+use crate::bucket::BucketConfig;
 
 fn settings(change: impl FnOnce(&mut Args), secrets: &[(&str, &str)]) -> Result<Settings, String> {
     let mut args = Args::default();
@@ -83,7 +84,7 @@ fn a_secret_that_is_no_text_stops_the_start() {
 #[test]
 fn a_bad_value_is_named_with_what_is_allowed() {
     type Change = fn(&mut Args);
-    let cases: [(Change, &str); 22] = [
+    let cases: [(Change, &str); 24] = [
         (
             |a| a.zookeeper_driver = Some("fast".into()),
             "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
@@ -144,6 +145,14 @@ fn a_bad_value_is_named_with_what_is_allowed() {
             |a| s3(a).s3_certs_path = Some("/nowhere".into()),
             "S3_CERTS_PATH: there is no /nowhere",
         ),
+        (
+            |a| a.storage_url = Some("s3://backups".into()),
+            "STORAGE_URL: s3://backups: az://CONTAINER",
+        ),
+        (
+            |a| s3(a).storage_url = Some("az://backups".into()),
+            "STORAGE_URL and S3_ENABLED=true",
+        ),
         (|a| a.max_queued_jobs = Some("0".into()), "MAX_QUEUED_JOBS=0"),
     ];
     for (change, expected) in cases {
@@ -186,7 +195,10 @@ fn keys_of_a_bucket_are_both_given_or_the_environments_and_a_file_stays_one() {
     let keys = [("S3_KEY_ID", "id"), ("S3_KEY_SECRET", "secret")];
     let bucket = |keys: &[_], directory: Option<String>| {
         let change = |a: &mut Args| s3(a).secrets_dir = directory;
-        settings(change, keys).map(|settings| settings.s3.unwrap())
+        settings(change, keys).map(|settings| match settings.bucket {
+            Some(BucketConfig::S3(config)) => *config,
+            other => panic!("{other:?}"),
+        })
     };
     assert!(bucket(&[], None).unwrap().keys.is_none());
     assert!(bucket(&keys[..1], None).unwrap_err().contains("S3_KEY_SECRET"));
@@ -207,7 +219,7 @@ fn keys_of_a_bucket_are_both_given_or_the_environments_and_a_file_stays_one() {
     assert!(
         settings(|a| a.s3_url = Some("nonsense".into()), &[])
             .unwrap()
-            .s3
+            .bucket
             .is_none()
     );
 }

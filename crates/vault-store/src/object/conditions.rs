@@ -36,7 +36,8 @@ pub(super) fn ignored(place: &Place, replacing: bool) -> Result<Option<&'static 
         if replacing && !ignores_create {
             let another = UpdateVersion {
                 e_tag: Some("\"00000000000000000000000000000000\"".to_owned()),
-                version: None,
+                // Google's condition is on this.
+                version: Some("1".to_owned()),
             };
             ignores_update = match put(PutMode::Update(another)).await {
                 Ok(_) => true,

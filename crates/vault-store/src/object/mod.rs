@@ -1,8 +1,12 @@
 //! Vaults in an object store.
 
+#[cfg(feature = "cloud")]
+mod cloud;
 mod conditions;
+#[cfg(feature = "http")]
+mod http;
 mod known;
-#[cfg(feature = "s3")]
+#[cfg(feature = "http")]
 mod links;
 mod place;
 mod read;
@@ -18,11 +22,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use object_store::path::Path;
-#[cfg(feature = "s3")]
+#[cfg(feature = "http")]
 use object_store::signer::Signer;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use time::OffsetDateTime;
 
+#[cfg(feature = "cloud")]
+pub use self::cloud::CloudConfig;
 use self::known::Known;
 use self::place::{Place, locked};
 use self::read::ObjectRead;
@@ -33,7 +39,7 @@ use self::stage::{ObjectStage, Staging};
 use self::told::{is_missing, told};
 use crate::{FileName, Manifest, Stage, StoreError, VERIFIED, VaultId, VaultRead, VaultStore, Verification};
 
-/// Vaults in whatever `object_store` reaches: S3 and what speaks its protocol, a directory, memory.
+/// Vaults in whatever `object_store` reaches: S3 and what speaks its protocol, Azure, Google, a directory, memory.
 ///
 /// A vault is there from when the object `manifests/<id>.json` is, which is made by one request that refuses to overwrite, and says under
 /// which stage `vaults/<id>/<stage>/` its files are. Stages are never repeated: several processes share a place and never mix what they
@@ -46,7 +52,7 @@ pub struct ObjectVaults {
     place: Arc<Place>,
     known: Arc<Known>,
     staging: Arc<Mutex<Staging>>,
-    #[cfg(feature = "s3")]
+    #[cfg(feature = "http")]
     signer: Option<Arc<dyn Signer>>,
 }
 
@@ -61,7 +67,7 @@ impl ObjectVaults {
             place: Arc::new(Place::new(objects, path)?),
             known: Arc::default(),
             staging: Arc::default(),
-            #[cfg(feature = "s3")]
+            #[cfg(feature = "http")]
             signer: None,
         })
     }

@@ -11,18 +11,14 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService, ReqwestConnector,
 };
 use object_store::{Certificate, ClientOptions, CredentialProvider, RetryConfig};
-use rustls::crypto::ring;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::ObjectVaults;
+use super::http::{CONNECT, REQUEST, provide_cryptography};
 use super::removal::RetainedUntil;
 use super::told::told;
 use crate::StoreError;
-
-/// Within this the first byte of a part, and its last, must be through.
-const REQUEST: Duration = Duration::from_secs(60);
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// Where a bucket is, and with what it is opened.
 #[derive(Debug, Clone)]
@@ -93,8 +89,7 @@ impl S3Config {
     /// # Errors
     /// [`StoreError::Failed`]: what is wrong with the settings.
     pub fn objects(&self) -> Result<Arc<AmazonS3>, StoreError> {
-        // An error says that there is one.
-        let _ = ring::default_provider().install_default();
+        provide_cryptography();
         let mut builder = match &self.keys {
             None => AmazonS3Builder::from_env(),
             Some(keys) => AmazonS3Builder::new().with_credentials(Arc::new(keys.clone())),

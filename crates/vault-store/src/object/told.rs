@@ -11,7 +11,7 @@ pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::NotFound { .. })
         && matches!(
             between(&error.to_string(), "<Code>", "<"),
-            None | Some("NoSuchKey")
+            None | Some("NoSuchKey" | "BlobNotFound")
         )
 }
 
@@ -27,17 +27,19 @@ pub(super) fn told(what: impl Display, error: &Error) -> StoreError {
     };
     let (hint, transient) = match code {
         "RequestTimeTooSkewed" => ("the clock of this machine is off", false),
-        "NoSuchBucket" => ("there is no such bucket", false),
+        "NoSuchBucket" | "ContainerNotFound" => ("there is no such bucket", false),
         "InvalidAccessKeyId" | "XAdminUserNotFound" => ("the key id is not known", false),
         "SignatureDoesNotMatch" => ("the secret is not that of the key id", false),
         "ExpiredToken" | "TokenRefreshRequired" => ("the credentials have expired", true),
-        "AccessDenied" | "AllAccessDisabled" => ("the credentials may not do this", false),
+        "AuthenticationFailed" | "InvalidAuthenticationInfo" => ("the credentials are refused", false),
+        "AccessDenied" | "AllAccessDisabled" | "AuthorizationFailure" | "AuthorizationPermissionMismatch" => {
+            ("the credentials may not do this", false)
+        }
         "BadDigest" | "XAmzContentSHA256Mismatch" | "XAmzContentChecksumMismatch" => {
             ("the bytes were changed on their way", true)
         }
-        "SlowDown" | "ServiceUnavailable" | "InternalError" | "RequestTimeout" | "OperationAborted" => {
-            ("the storage is busy", true)
-        }
+        "SlowDown" | "ServerBusy" | "ServiceUnavailable" | "InternalError" | "RequestTimeout"
+        | "OperationAborted" => ("the storage is busy", true),
         "AuthorizationHeaderMalformed" | "PermanentRedirect" => (WRONG_REGION, false),
         // As some answer who was asked in another region than theirs.
         _ if text.contains("Received redirect without LOCATION") => (WRONG_REGION, false),

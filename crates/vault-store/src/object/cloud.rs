@@ -1,0 +1,265 @@
+//! How a container of Azure's or a bucket of Google's is reached, by its URL.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::signer::Signer;
+use object_store::{ClientOptions, ObjectStore, RetryConfig};
+
+use super::ObjectVaults;
+use super::http::{CONNECT, REQUEST, provide_cryptography};
+use super::told::told;
+use crate::StoreError;
+
+/// What `object_store` calls what opens a container.
+const AZURE: [&str; 13] = [
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_SAS_TOKEN",
+    "AZURE_STORAGE_TOKEN",
+    AZURE_PLACE,
+    "AZURE_CREDENTIAL_TYPE",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_TENANT_ID",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "AZURE_MSI_RESOURCE_ID",
+    "IDENTITY_ENDPOINT",
+];
+/// The same of a bucket.
+const GOOGLE: [&str; 5] = [
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SKIP_SIGNATURE",
+    GOOGLE_PLACE,
+];
+const AZURE_PLACE: &str = "AZURE_STORAGE_ENDPOINT";
+const GOOGLE_PLACE: &str = "GOOGLE_BASE_URL";
+
+/// A container of Azure's, `az://CONTAINER/PREFIX`, or a bucket of Google's, `gs://BUCKET/PREFIX`; the prefix may be missing.
+///
+/// What opens it are [variables](Self::with_variables) that are commonly the environment's; without them it is the identity of the machine or of the
+/// workload. Parts have no SHA-256 on their way, as they have to S3: what is wrong is found when it is read.
+#[derive(Clone)]
+pub struct CloudConfig {
+    cloud: Cloud,
+    bucket: String,
+    prefix: String,
+    variables: Vec<(&'static str, String)>,
+    retry_for: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cloud {
+    Azure,
+    Google,
+}
+
+impl Cloud {
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Azure => "az",
+            Self::Google => "gs",
+        }
+    }
+}
+
+impl CloudConfig {
+    /// What is at `url`. Retries take up to a minute.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: what is wrong with the URL.
+    pub fn new(url: &str) -> Result<Self, StoreError> {
+        let wrong = || {
+            let why = "az://CONTAINER/PREFIX or gs://BUCKET/PREFIX is expected";
+            StoreError::failed(url, false, why)
+        };
+        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        let clouds = [Cloud::Azure, Cloud::Google];
+        let cloud = clouds.into_iter().find(|cloud| cloud.scheme() == scheme);
+        let cloud = cloud.ok_or_else(wrong)?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_end_matches('/');
+        let is_named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        let is_usable = |part: &str| !matches!(part, "" | "." | "..");
+        if bucket.is_empty()
+            || !bucket.chars().all(is_named)
+            || !(prefix.is_empty() || prefix.split('/').all(is_usable))
+            || prefix.contains(['?', '#', '%'])
+        {
+            return Err(wrong());
+        }
+        Ok(Self {
+            cloud,
+            bucket: bucket.to_owned(),
+            prefix: prefix.to_owned(),
+            variables: Vec::new(),
+            retry_for: Duration::from_secs(60),
+        })
+    }
+
+    /// The names of the variables that say how it is opened.
+    pub fn variables(&self) -> &'static [&'static str] {
+        match self.cloud {
+            Cloud::Azure => &AZURE,
+            Cloud::Google => &GOOGLE,
+        }
+    }
+
+    /// What `value` says of the [variables](Self::variables), such as `|name| std::env::var(name).ok()`.
+    #[must_use]
+    pub fn with_variables(mut self, mut value: impl FnMut(&str) -> Option<String>) -> Self {
+        let names = self.variables().iter();
+        self.variables = names.filter_map(|name| Some((*name, value(name)?))).collect();
+        self
+    }
+
+    /// A request that failed and may succeed is sent again for so long, with pauses.
+    #[must_use]
+    pub fn with_retry_for(self, retry_for: Duration) -> Self {
+        Self { retry_for, ..self }
+    }
+
+    /// What all keys begin with; may be empty.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The vaults that are there. Nothing is asked for yet; [`ObjectVaults::check`] does.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: what is wrong with the variables.
+    pub fn open(&self) -> Result<ObjectVaults, StoreError> {
+        let (objects, signer) = self.build()?;
+        Ok(ObjectVaults::open(objects, &self.prefix)?.with_signer(signer))
+    }
+
+    /// All of the container or bucket, without the prefix. Where the process has no [`rustls`] provider of cryptography, it gets `ring`.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: what is wrong with the variables.
+    pub fn objects(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
+        Ok(self.build()?.0)
+    }
+
+    fn build(&self) -> Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>), StoreError> {
+        provide_cryptography();
+        let built = match self.cloud {
+            Cloud::Azure => self.azure(),
+            Cloud::Google => self.google(),
+        };
+        built.map_err(|error| told(self, &error))
+    }
+
+    fn azure(&self) -> object_store::Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>)> {
+        let mut builder = MicrosoftAzureBuilder::new().with_client_options(self.client());
+        for (name, value) in &self.variables {
+            builder = builder.with_config(name.to_lowercase().parse::<AzureConfigKey>()?, value);
+        }
+        let builder = builder.with_container_name(&self.bucket).with_retry(self.retry());
+        let built = Arc::new(builder.build()?);
+        Ok((Arc::clone(&built) as _, built))
+    }
+
+    fn google(&self) -> object_store::Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>)> {
+        let mut builder = GoogleCloudStorageBuilder::new().with_client_options(self.client());
+        for (name, value) in &self.variables {
+            builder = builder.with_config(name.to_lowercase().parse::<GoogleConfigKey>()?, value);
+        }
+        let builder = builder.with_bucket_name(&self.bucket).with_retry(self.retry());
+        let built = Arc::new(builder.build()?);
+        Ok((Arc::clone(&built) as _, built))
+    }
+
+    fn retry(&self) -> RetryConfig {
+        RetryConfig {
+            retry_timeout: self.retry_for,
+            ..RetryConfig::default()
+        }
+    }
+
+    fn client(&self) -> ClientOptions {
+        let is_plain = self
+            .variables
+            .iter()
+            .any(|(name, value)| matches!(*name, AZURE_PLACE | GOOGLE_PLACE) && value.starts_with("http://"));
+        ClientOptions::new()
+            .with_timeout(REQUEST)
+            .with_connect_timeout(CONNECT)
+            .with_allow_http(is_plain)
+            // None are needed, and a machine may have none.
+            .with_no_system_certificates(is_plain)
+    }
+}
+
+/// Its URL.
+impl fmt::Display for CloudConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.cloud.scheme(), self.bucket)?;
+        match &*self.prefix {
+            "" => Ok(()),
+            prefix => write!(f, "/{prefix}"),
+        }
+    }
+}
+
+/// Without the variables, which hold keys.
+impl fmt::Debug for CloudConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CloudConfig({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_container_or_a_bucket_and_a_prefix() {
+        for (url, prefix) in [
+            ("az://backups", ""),
+            ("gs://my-backups/prod/zookeeper", "prod/zookeeper"),
+        ] {
+            let config = CloudConfig::new(url).unwrap();
+            assert_eq!((config.prefix(), &*config.to_string()), (prefix, url));
+        }
+        assert_eq!(CloudConfig::new("az://backups/prod/").unwrap().prefix(), "prod");
+        for url in [
+            "",
+            "backups",
+            "s3://backups",
+            "az://",
+            "az:///prod",
+            "az://key@account/prod",
+            "gs://backups/a//b",
+            "gs://backups/../b",
+            "gs://backups/a?b",
+        ] {
+            assert!(CloudConfig::new(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn every_variable_is_one_that_object_store_knows() {
+        for url in ["az://backups", "gs://backups"] {
+            let config = CloudConfig::new(url).unwrap();
+            let known = |name: &&str| match config.cloud {
+                Cloud::Azure => name.to_lowercase().parse::<AzureConfigKey>().is_ok(),
+                Cloud::Google => name.to_lowercase().parse::<GoogleConfigKey>().is_ok(),
+            };
+            assert_eq!(config.variables().iter().find(|name| !known(name)), None);
+        }
+    }
+
+    #[test]
+    fn a_key_is_not_shown() {
+        let config = CloudConfig::new("az://backups").unwrap();
+        let config = config.with_variables(|name| Some(format!("secret-{name}")));
+        assert!(!format!("{config:?}").contains("secret"), "{config:?}");
+    }
+}
