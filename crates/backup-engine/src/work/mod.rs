@@ -30,7 +30,7 @@ use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
 use crate::plain::plain;
-use crate::requests::verification;
+use crate::requests::{Ids, verification};
 use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::{EngineError, Share};
@@ -51,6 +51,7 @@ pub(crate) struct Worker {
     pub(crate) vaults: Arc<Vaults>,
     pub(crate) site: Arc<Site>,
     pub(crate) jobs: Arc<dyn JobStore>,
+    pub(crate) ids: Arc<Ids>,
     pub(crate) running: Arc<Running>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
@@ -83,7 +84,7 @@ impl JobHandler for Worker {
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
-                let done = restore::run(&self.vaults, &self.site, &context).await;
+                let done = restore::run(&self.vaults, &self.site, &self.ids, &context).await;
                 if context.stop.reason().is_none() || done.is_ok() {
                     self.metrics.restore_ended(done.is_err());
                 }
