@@ -27,6 +27,7 @@ mod faults;
 mod finding;
 mod guarded;
 mod ha;
+mod having;
 mod ha_tls;
 mod hidden;
 mod known_acls;

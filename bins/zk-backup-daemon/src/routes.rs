@@ -26,7 +26,9 @@ use crate::query::{self, Asked};
 
 mod archives;
 mod external;
+mod find;
 mod policies;
+mod raw;
 mod root;
 mod ui;
 mod v1;
@@ -37,7 +39,6 @@ pub(crate) use self::archives::Outside;
 const LIVE: &str = "live";
 
 const NONE: &[&str] = &[];
-const TS: &[&str] = &["ts"];
 const PAGE: &[&str] = &["offset", "limit"];
 const EVICT: &[&str] = &["dry_run", "trust_clock"];
 const EVICT_ONE: &[&str] = &["dry_run"];
@@ -91,7 +92,12 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
             [web::post().to(v1::restore), read().to(v1::restore_status)],
         ))
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
-        .service(endpoint("/find", TS, read().to(find)))
+        .service(
+            resource("/find", find::BY_ZNODE, [read().to(find::by_znode)])
+                .guard(guard::fn_guard(find::asks_for_znode))
+                .wrap(from_fn(access::check_always)),
+        )
+        .service(endpoint("/find", find::BY_TIME, read().to(find::by_time)))
         .service(endpoint("/", NONE, read().to(root::places)))
         .service(resource(
             "/evictionpolicy",
@@ -325,15 +331,6 @@ async fn jobs(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse
     Ok(HttpResponse::Ok().json(api::Jobs::from(engine.jobs(page).await?)))
 }
 
-async fn find(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
-    let asked = Asked::of(&request, TS)?;
-    let ts = body::find(&body::read(body).await?, asked.text("ts"))?;
-    Ok(engine.find(ts).await?.map_or_else(
-        || no_backup(&format!("at or after {ts} ms")),
-        |info| HttpResponse::Ok().json(api::Backup::from(info)),
-    ))
-}
-
 async fn pin(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
     change_pin(&engine, &request, body, true).await
 }
@@ -390,6 +387,9 @@ async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespons
         LIVE => engine.live_znode(path(&query)?).await?,
         id => engine.znode(id, path(&query)?).await?,
     };
+    if raw::is_asked_for(&request) {
+        return raw::answer(found);
+    }
     Ok(HttpResponse::Ok().json(api::Znode::from(found)))
 }
 

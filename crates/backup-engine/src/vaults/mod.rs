@@ -4,6 +4,7 @@ pub(crate) mod browse;
 pub(crate) mod changes;
 pub(crate) mod compare;
 pub(crate) mod exchange;
+pub(crate) mod finding;
 mod known;
 mod pins;
 pub(crate) mod records;
