@@ -6,6 +6,7 @@ mod agents;
 mod api;
 mod browse;
 mod buckets;
+mod checking;
 mod chosen;
 mod chroot;
 mod claims;

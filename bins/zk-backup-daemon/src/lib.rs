@@ -25,6 +25,9 @@ mod api;
 mod args;
 mod body;
 mod bucket;
+mod check;
+mod cli;
+mod config_file;
 mod connections;
 mod guesses;
 mod logging;
@@ -43,6 +46,8 @@ mod truth;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
+pub use check::check;
+pub use cli::{Cli, Command};
 pub use peers::{Peers, join};
 pub use server::{ServeOptions, serve};
 pub use settings::{Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace};

@@ -18,16 +18,18 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
+use crate::config_file::ConfigFile;
 use crate::{
-    Args, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
+    Cli, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
 };
 
-/// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
+/// Runs the server as `cli`, which may be the settings alone, and the environment say, until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn run(args: Args) -> Result<(), StartError> {
-    let (settings, hints) = settings(&args)?;
+pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
+    let cli = cli.into();
+    let (settings, hints) = settings(&cli)?;
     logging::start(settings.log_level, settings.log_format);
     for hint in hints {
         log::warn!("{hint}");
@@ -96,11 +98,13 @@ pub async fn run(args: Args) -> Result<(), StartError> {
 }
 
 /// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
-fn settings(args: &Args) -> Result<(Settings, Vec<String>), SettingsError> {
+pub(crate) fn settings(cli: &Cli) -> Result<(Settings, Vec<String>), SettingsError> {
     let secrets = RefCell::new(Vec::new());
-    let settings = Settings::new(args, |name| {
+    let file = cli.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+    let settings = Settings::new(&cli.args, |name| {
         secrets.borrow_mut().push(name.to_owned());
-        std::env::var_os(name)
+        let given = std::env::var_os(name).filter(|value| !value.is_empty());
+        given.or_else(|| file.secret(name))
     });
     let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
     match settings {
@@ -115,9 +119,7 @@ fn settings(args: &Args) -> Result<(Settings, Vec<String>), SettingsError> {
 /// # Errors
 /// [`StartError`].
 pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
-    let ensemble =
-        ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
-    let builder = Engine::builder(Arc::new(ensemble));
+    let builder = Engine::builder(Arc::new(ensemble(settings)));
     let builder = match &settings.s3 {
         None => builder.storage(&settings.storage)?,
         // First what only this process may have: it may have been started twice.
@@ -186,6 +188,11 @@ pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
     Ok(builder)
 }
 
+/// What is backed up.
+pub(crate) fn ensemble(settings: &Settings) -> ZooKeeperEnsemble {
+    ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone())
+}
+
 /// Where backups are restored for a test, reached as the ensemble is that is backed up.
 fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
     let place = settings.checks.test_place.clone()?;
@@ -204,7 +211,7 @@ fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
     })
 }
 
-fn listen(address: SocketAddr, with_tls: bool) -> Result<TcpListener, StartError> {
+pub(crate) fn listen(address: SocketAddr, with_tls: bool) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen {
         setting: match source.kind() {
             ErrorKind::AddrNotAvailable => "BROADCAST_ADDRESS",
