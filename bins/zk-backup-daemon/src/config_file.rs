@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use toml::{Table, Value};
@@ -33,6 +33,8 @@ pub(crate) const SECRETS: [&str; 13] = [
 pub(crate) struct ConfigFile {
     settings: BTreeMap<String, String>,
     secrets: BTreeMap<String, String>,
+    /// Those that secrets were read from.
+    pub(crate) secret_files: Vec<PathBuf>,
 }
 
 impl ConfigFile {
@@ -74,6 +76,7 @@ impl ConfigFile {
                     return Err(format!("{name}: {value} is empty"));
                 }
                 file.secrets.insert(secret.to_owned(), text);
+                file.secret_files.push(PathBuf::from(value));
             } else if SECRETS.contains(&&*name) {
                 if others_read && !(name.ends_with("_USERNAME") || name.ends_with("_ID")) {
                     return Err(format!(

@@ -15,6 +15,7 @@ use backup_engine::{
     CompareWith, Engine, EngineError, JobState, Page, RestoreTestPlace, RestoreTestRequest, Share,
     VerifyRequest, plain,
 };
+use health_metrics::Problem;
 use serde_json::json;
 use zk_snapshot::tree::ZnodePath;
 
@@ -23,6 +24,7 @@ use crate::answer::{ApiError, bare_id, no_backup};
 use crate::api;
 use crate::body;
 use crate::query::{self, Asked};
+use crate::reread::Reread;
 
 mod archives;
 mod external;
@@ -422,8 +424,10 @@ async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse
     Ok(HttpResponse::Ok().json(api::Diff::from(found)))
 }
 
-async fn health(engine: Data<Engine>) -> HttpResponse {
-    HttpResponse::Ok().json(api::Health::from(engine.health().await))
+async fn health(engine: Data<Engine>, reread: Data<Reread>) -> HttpResponse {
+    let mut health = engine.health().await;
+    health.problems.extend(reread.trouble().map(Problem::NotReadAgain));
+    HttpResponse::Ok().json(api::Health::from(health))
 }
 
 async fn live() -> HttpResponse {

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
 use crate::peers::{self, Peers};
+use crate::reread::Reread;
 use crate::routes::{self, Outside};
 
 /// The longest that a client may take to send a request's head.
@@ -44,6 +45,8 @@ pub struct ServeOptions {
     pub external_root: Option<PathBuf>,
     /// Whether the web page is served at `/ui/`.
     pub ui: bool,
+    /// What came of reading secrets again, for `/health`.
+    pub reread: Reread,
 }
 
 impl ServeOptions {
@@ -60,6 +63,7 @@ impl ServeOptions {
             upload_limit: 16 << 30,
             external_root: None,
             ui: true,
+            reread: Reread::default(),
         }
     }
 }
@@ -134,7 +138,7 @@ fn http_server(
         external: options.external_root.clone(),
     };
     let (engine, access, peers) = (engine.clone(), options.access.clone(), options.peers.clone());
-    let ui = options.ui;
+    let (ui, reread) = (options.ui, options.reread.clone());
     let counted = Arc::clone(connections);
     let server = HttpServer::new(move || {
         App::new()
@@ -142,6 +146,7 @@ fn http_server(
             .app_data(Data::new(access.clone()))
             .app_data(Data::new(outside.clone()))
             .app_data(Data::new(peers.clone()))
+            .app_data(Data::new(reread.clone()))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
             .wrap(from_fn(peers::hand_on))

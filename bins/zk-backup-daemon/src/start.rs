@@ -18,7 +18,9 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
+use crate::reread::{InUse, Reread};
 use crate::config_file::ConfigFile;
+use crate::ensemble::Replaceable;
 use crate::{
     Cli, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
 };
@@ -29,21 +31,20 @@ use crate::{
 /// [`StartError`].
 pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let cli = cli.into();
+    // From here on it ends nothing.
+    let hangup = signal(SignalKind::hangup())?;
     let (settings, hints) = settings(&cli)?;
     logging::start(settings.log_level, settings.log_format);
     for hint in hints {
         log::warn!("{hint}");
     }
-    let tls = settings
-        .tls
-        .as_deref()
-        .map(tls::server_config)
-        .transpose()
-        .map_err(StartError::Tls)?;
+    let tls = settings.tls.as_deref().map(tls::server_config).transpose();
+    let (tls, shown) = tls.map_err(StartError::Tls)?.unzip();
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
-    let builder = builder(&settings)?;
+    let ensemble = Arc::new(Replaceable::new(ensemble(&settings)));
+    let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>)?;
     let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
@@ -79,8 +80,17 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         Some(Secondary::Directory(path)) => log::info!("second copies go to {}", path.display()),
         None => {}
     }
+    let in_use = InUse {
+        cli,
+        access: settings.access.clone(),
+        certificate: settings.tls.clone().zip(shown),
+        ensemble,
+        zookeeper_tls: settings.zookeeper_tls.clone(),
+        outcome: Reread::default(),
+    };
     let options = ServeOptions {
         tls,
+        reread: in_use.outcome.clone(),
         grace: settings.shutdown_grace,
         upload_directory: settings.storage.clone(),
         upload_limit: settings.upload_limit,
@@ -90,9 +100,12 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         ..ServeOptions::new(settings.access)
     };
     let stop = asked_to_stop()?;
+    let keeping = tokio::spawn(in_use.keep(hangup));
     // Requests that come from here on wait in the listener until they are served.
     notify::tell("READY=1");
-    serve(listener, engine, options, stop).await?;
+    let served = serve(listener, engine, options, stop).await;
+    keeping.abort();
+    served?;
     log::info!("stopped");
     Ok(())
 }
@@ -119,7 +132,12 @@ pub(crate) fn settings(cli: &Cli) -> Result<(Settings, Vec<String>), SettingsErr
 /// # Errors
 /// [`StartError`].
 pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
-    let builder = Engine::builder(Arc::new(ensemble(settings)));
+    over(settings, Arc::new(ensemble(settings)))
+}
+
+/// The same over `ensemble`, which is that of the settings.
+fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilder, StartError> {
+    let builder = Engine::builder(ensemble);
     let builder = match &settings.s3 {
         None => builder.storage(&settings.storage)?,
         // First what only this process may have: it may have been started twice.

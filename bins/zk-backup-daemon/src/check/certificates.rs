@@ -15,7 +15,7 @@ const SOON: i64 = 30;
 pub(super) fn look(settings: &Settings, now: OffsetDateTime) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(directory) = &settings.tls {
-        match tls::server_config(directory) {
+        match tls::certified(directory) {
             Err(error) => findings.push(Finding::fails("TLS", error)),
             Ok(_) => {
                 let path = directory.join("tls.crt");
