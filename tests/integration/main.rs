@@ -41,6 +41,7 @@ mod page;
 mod quotas;
 mod readme;
 mod recovery;
+mod rereading;
 mod redirects;
 mod renames;
 mod restore_tests;

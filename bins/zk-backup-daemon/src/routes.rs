@@ -23,6 +23,7 @@ use crate::access;
 use crate::answer::{ApiError, bare_id, no_backup};
 use crate::api;
 use crate::body;
+use crate::caller;
 use crate::query::{self, Asked};
 use crate::reread::Reread;
 
@@ -166,19 +167,21 @@ fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
-    let id = engine.backup(body::backup(&body::read(body).await?)?).await?;
+async fn backup(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    let asked = body::backup(&body::read(body).await?)?;
+    let id = engine.backup_labelled(asked, caller::label(&request)).await?;
     Ok(bare_id(&id))
 }
 
 async fn restore(
     engine: Data<Engine>,
     outside: Data<Outside>,
+    request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let task = match body::restore(&body::read(body).await?)? {
-        (request, None) => engine.restore(request).await?,
-        (request, Some(path)) => external::restore(&engine, &outside, &path, request).await?,
+        (asked, None) => engine.restore_labelled(asked, caller::label(&request)).await?,
+        (asked, Some(path)) => external::restore(&engine, &outside, &path, asked).await?,
     };
     Ok(bare_id(&task))
 }
@@ -294,7 +297,7 @@ async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRe
     let id = request.match_info().query("id");
     let Some(job) = engine.job(id).await? else {
         let id: String = id.chars().take(100).collect();
-        return Ok(HttpResponse::NotFound().json(json!({ "message": format!("job {id} not found") })));
+        return Ok(HttpResponse::NotFound().json(json!({ "message": format!("job {id} not found"), "code": "job_not_found" })));
     };
     let status = match job.status {
         JobState::Successful => StatusCode::OK,

@@ -14,11 +14,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
-use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
 use crate::reread::{InUse, Reread};
+use crate::summary::Summary;
 use crate::config_file::ConfigFile;
 use crate::ensemble::Replaceable;
 use crate::{
@@ -65,21 +65,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         "zk-backup-daemon {} listens on {address}",
         env!("CARGO_PKG_VERSION")
     );
-    let backups = settings.s3.as_ref().map(bucket::place);
-    log::info!(
-        "ZooKeeper {}{}, storage {}{}",
-        settings.zookeeper.address,
-        Some(&settings.chroot)
-            .filter(|chroot| !chroot.is_root())
-            .map_or("", ZnodePath::as_str),
-        settings.storage.display(),
-        backups.map_or_else(String::new, |place| format!(", backups in {place}"))
-    );
-    match &settings.secondary {
-        Some(Secondary::Bucket(s3)) => log::info!("second copies go to {}", bucket::place(s3)),
-        Some(Secondary::Directory(path)) => log::info!("second copies go to {}", path.display()),
-        None => {}
-    }
+    tokio::spawn(Summary::of(&settings).tell());
     let in_use = InUse {
         cli,
         access: settings.access.clone(),
