@@ -5,7 +5,6 @@ mod hostile;
 mod kit;
 mod large;
 mod late;
-mod leaving;
 mod looks;
 mod strangers;
 mod walk;

@@ -100,8 +100,12 @@ async fn the_day_that_something_broke() {
     let plan = cli.ok(&["restore", &id, "--dry-run"]);
     assert!(plan.contains("1 would be created"), "{plan}");
     assert_same(&broken, &dump(&outside).await);
-    cli.ok(&["restore", &id, "--root", "/config", "--policy", "merge", "--yes"]);
-    let done = cli.ok(&["restore", &id, "--yes"]);
+    let merged = cli.ok(&["restore", &id, "--root", "/config", "--policy", "merge", "--yes"]);
+    let undo = merged.split_once("what was there before is backup ").unwrap().1;
+    let undo = &cli.json(&["show", &undo[..id.len()]])[0];
+    assert_eq!((&undo["pinned"], &undo["db_list"]), (&true.into(), &serde_json::json!(["config"])));
+    let done = cli.ok(&["restore", &id, "--yes", "--no-backup-first"]);
+    assert!(!done.contains("what was there before"), "{done}");
     assert!(
         done.contains("1 were deleted") || done.contains(" 1 deleted"),
         "{done}"

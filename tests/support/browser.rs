@@ -223,23 +223,6 @@ impl Browser {
         ))
     }
 
-    /// Accepts or dismisses what the page asks in a dialog, as soon as it asks.
-    ///
-    /// # Errors
-    /// [`BrowserError::Refused`] where it does not ask in time.
-    pub fn answer(&self, accept: bool) -> Result<(), BrowserError> {
-        let what = if accept { "alert/accept" } else { "alert/dismiss" };
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.tell(what, &json!({})) {
-                Err(BrowserError::Refused(_)) if Instant::now() < deadline => {
-                    thread::sleep(Duration::from_millis(20));
-                }
-                answered => return answered.map(drop),
-            }
-        }
-    }
-
     /// Types into the first element that an XPath names, as soon as it is there.
     ///
     /// # Errors

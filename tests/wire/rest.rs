@@ -29,7 +29,7 @@ fn ask_all(asked: &mut Asked<'_>) {
     ask(
         "POST",
         "/evictionpolicy",
-        r#"{"fullEvictionPolicy": "1w/delete"}"#,
+        r#"{"fullEvictionPolicy": "1x/delete"}"#,
     );
     ask("GET", "/evictionpolicy", "");
     ask("POST", &format!("/listbackups/{}/pin", ids[0]), "");

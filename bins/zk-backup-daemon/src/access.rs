@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -19,6 +19,7 @@ use subtle::ConstantTimeEq;
 
 use crate::answer::ApiError;
 use crate::guesses::Guesses;
+use crate::hashes::{self, Hashed};
 use crate::sites;
 
 /// How long a wrong attempt waits for its answer.
@@ -28,7 +29,13 @@ const DELAY: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub struct Credentials {
     user: String,
-    password: String,
+    password: Password,
+}
+
+#[derive(Clone)]
+enum Password {
+    Known(String),
+    Hashed(Arc<Hashed>),
 }
 
 impl Credentials {
@@ -37,14 +44,28 @@ impl Credentials {
     pub fn new(user: &str, password: &str) -> Self {
         Self {
             user: user.to_owned(),
-            password: password.to_owned(),
+            password: Password::Known(password.to_owned()),
         }
     }
 
+    /// The only ones that are accepted, where an argon2 hash of the password is known, as in `$argon2id$v=19$m=65536,t=3,p=1$…`.
+    ///
+    /// # Errors
+    /// What is wrong with the hash.
+    pub fn hashed(user: &str, hash: &str) -> Result<Self, String> {
+        Ok(Self {
+            user: user.to_owned(),
+            password: Password::Hashed(Arc::new(Hashed::parse(hash)?)),
+        })
+    }
+
     /// Compares both in a time that does not depend on where they differ.
-    fn are(&self, user: &str, password: &str) -> bool {
+    async fn are(&self, user: &str, password: &str) -> bool {
         let user = self.user.as_bytes().ct_eq(user.as_bytes());
-        let password = self.password.as_bytes().ct_eq(password.as_bytes());
+        let password = match &self.password {
+            Password::Known(known) => known.as_bytes().ct_eq(password.as_bytes()),
+            Password::Hashed(hashed) => u8::from(hashes::is_right(hashed, password).await).into(),
+        };
         (user & password).into()
     }
 }
@@ -55,13 +76,18 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Who may do what. Clones count wrong attempts together.
+/// Who may do what. Clones are one: they count wrong attempts together.
 #[derive(Debug, Clone)]
 pub struct Access {
+    rules: Arc<RwLock<Arc<Rules>>>,
+    guesses: Arc<Guesses>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Rules {
     credentials: Option<Credentials>,
     reader: Option<Credentials>,
     protect_reads: bool,
-    guesses: Arc<Guesses>,
 }
 
 impl Access {
@@ -69,41 +95,54 @@ impl Access {
     /// metrics does.
     #[must_use]
     pub fn new(credentials: Credentials, protect_reads: bool) -> Self {
-        Self {
+        Self::of(Rules {
             credentials: Some(credentials),
             reader: None,
             protect_reads,
-            guesses: Arc::default(),
-        }
+        })
     }
 
     /// Whoever has these may look at everything and change nothing: `GET` and `HEAD`, but for what takes whole backups away. Where everybody
     /// may do everything they say nothing.
     #[must_use]
-    pub fn with_reader(mut self, reader: Credentials) -> Self {
-        self.reader = Some(reader);
-        self
+    pub fn with_reader(self, reader: Credentials) -> Self {
+        let rules = Rules {
+            reader: Some(reader),
+            ..(*self.rules()).clone()
+        };
+        Self::of(rules)
     }
 
     /// Everybody may do everything.
     #[must_use]
     pub fn anonymous() -> Self {
+        Self::of(Rules::default())
+    }
+
+    fn of(rules: Rules) -> Self {
         Self {
-            credentials: None,
-            reader: None,
-            protect_reads: false,
+            rules: Arc::new(RwLock::new(Arc::new(rules))),
             guesses: Arc::default(),
         }
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From here on what `other` allows is allowed, in all clones.
+    pub(crate) fn replace(&self, other: &Self) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = other.rules();
     }
 
     /// Whether credentials are asked for at all.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.credentials.is_none()
+        self.rules().credentials.is_none()
     }
 
     fn is_open(&self, method: &Method, path: &str) -> bool {
-        reads(method) && (is_health(path) || !self.protect_reads)
+        reads(method) && (is_health(path) || !self.rules().protect_reads)
     }
 }
 
@@ -166,7 +205,8 @@ async fn decide<B: MessageBody + 'static>(
     open: bool,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let access = rules(&request)?;
-    let Some(credentials) = access.credentials.as_ref().filter(|_| !open) else {
+    let rules = access.rules();
+    let Some(credentials) = rules.credentials.as_ref().filter(|_| !open) else {
         return Ok(next.call(request).await?.map_into_left_body());
     };
     if request.headers().get_all(AUTHORIZATION).count() > 1 {
@@ -179,16 +219,11 @@ async fn decide<B: MessageBody + 'static>(
     };
     name_the_scheme_as_usual(&mut request);
     let refusal = match request.extract::<BasicAuth>().await {
-        Ok(given) if is_right(credentials, &given) => {
+        Ok(given) if is_right(Some(credentials), &given).await => {
             attempt.was_right();
             return Ok(next.call(request).await?.map_into_left_body());
         }
-        Ok(given)
-            if access
-                .reader
-                .as_ref()
-                .is_some_and(|reader| is_right(reader, &given)) =>
-        {
+        Ok(given) if is_right(rules.reader.as_ref(), &given).await => {
             attempt.was_right();
             if !reads(request.method()) {
                 return Ok(request.into_response(only_looks()).map_into_right_body());
@@ -220,8 +255,14 @@ fn unauthorized(error: &AuthenticationError<Basic>, message: &str) -> HttpRespon
     answer.set_body(body.to_string()).map_into_boxed_body()
 }
 
-fn is_right(credentials: &Credentials, given: &BasicAuth) -> bool {
-    credentials.are(given.user_id(), given.password().unwrap_or_default())
+async fn is_right(credentials: Option<&Credentials>, given: &BasicAuth) -> bool {
+    match credentials {
+        None => false,
+        Some(credentials) => {
+            let password = given.password().unwrap_or_default();
+            credentials.are(given.user_id(), password).await
+        }
+    }
 }
 
 fn only_looks() -> HttpResponse {

@@ -6,7 +6,7 @@ use clap::Parser;
 ///
 /// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
 /// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
-/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
+/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR, or from the file that --config names.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below

@@ -151,6 +151,8 @@ struct RestoreBody {
     strategy: Option<Strategy>,
     #[serde(default)]
     raise_epoch: Option<Value>,
+    #[serde(default, deserialize_with = "boolean")]
+    backup_first: Option<bool>,
 }
 
 /// What to restore, and the directory that it is in, where it is none of ours: no source is told then.
@@ -190,6 +192,7 @@ pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), A
         dry_run: body.dry_run.unwrap_or(false),
         strategy: body.strategy.unwrap_or_default(),
         raise_epoch: raise_epoch(body.raise_epoch)?,
+        backup_first: body.backup_first.unwrap_or(false),
     };
     Ok((request, body.external))
 }

@@ -97,11 +97,26 @@ pub(crate) enum Purpose {
     Copies,
 }
 
-/// The vaults of the bucket, which has answered, or cannot be reached just now.
+/// The vaults of the bucket, which has answered, or cannot be reached just now: that is logged.
+///
+/// # Errors
+/// As [`contact`].
+pub(crate) fn open(config: &BucketConfig, purpose: Purpose) -> Result<ObjectVaults, SettingsError> {
+    let (vaults, warning) = contact(config, purpose)?;
+    if let Some(warning) = warning {
+        log::warn!("{warning}");
+    }
+    Ok(vaults)
+}
+
+/// The vaults of the bucket, and what is wrong with it all the same: it cannot be reached just now, or written.
 ///
 /// # Errors
 /// What is wrong with the settings, with the one that it is in; a bucket that ignores conditions of writes, unless it is for copies.
-pub(crate) fn open(config: &BucketConfig, purpose: Purpose) -> Result<ObjectVaults, SettingsError> {
+pub(crate) fn contact(
+    config: &BucketConfig,
+    purpose: Purpose,
+) -> Result<(ObjectVaults, Option<String>), SettingsError> {
     let vaults = config
         .vaults()
         .map_err(|error| mistake(config, purpose, &error))?;
@@ -110,23 +125,23 @@ pub(crate) fn open(config: &BucketConfig, purpose: Purpose) -> Result<ObjectVaul
         let checked = asked.check();
         checked.map(|()| asked.ignored_condition(purpose == Purpose::Sharing))
     });
-    match answer {
-        Some(Ok(Ok(None))) => {}
+    let warning = match answer {
+        Some(Ok(Ok(None))) => None,
         Some(Ok(Ok(Some(condition)))) => {
             let why = ignores(config, purpose, condition);
             match purpose {
                 Purpose::Backups | Purpose::Sharing => return Err(SettingsError::new(why)),
-                Purpose::Copies => log::warn!("{why}"),
+                Purpose::Copies => Some(why),
             }
         }
-        Some(Ok(Err(error))) => log::warn!("{} may not be written: {error}", config),
+        Some(Ok(Err(error))) => Some(format!("{config} may not be written: {error}")),
         Some(Err(error)) if error.is_transient() => {
-            log::warn!("{} cannot be reached: {error}", config);
+            Some(format!("{config} cannot be reached: {error}"))
         }
         Some(Err(error)) => return Err(mistake(config, purpose, &error)),
-        None => log::warn!("{} has not answered for {PATIENCE:?}", config),
-    }
-    Ok(vaults)
+        None => Some(format!("{config} has not answered for {PATIENCE:?}")),
+    };
+    Ok((vaults, warning))
 }
 
 /// What is answered within [`PATIENCE`] to what `ask` asks on a thread of its own.

@@ -1,51 +1,78 @@
-//! How the server logs: text or JSON, one line each.
+//! How the server logs: text or JSON, one line each, on standard error.
 
 use std::io::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
-use backup_engine::{SystemClock, plain};
-use log::{Level, LevelFilter};
+use backup_engine::{LOG_OF_JOBS, SystemClock, plain};
+use log::{Level, LevelFilter, Record};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use crate::LogFormat;
+use crate::repeated::Repeated;
 
+/// RFC 3339, in UTC.
 const TIME: &[BorrowedFormatItem<'static>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second],[subsecond digits:3]");
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
 
-/// Sends the log to standard output. A second call changes nothing.
+/// The crates whose lines are ours.
+const OURS: [&str; 5] = [
+    "backup_engine",
+    "job_queue",
+    "vault_store",
+    "zk_snapshot",
+    "zk_backup_daemon",
+];
+
+/// Sends the log to standard error. A second call changes nothing.
 pub(crate) fn start(level: LevelFilter, format: LogFormat) {
     let mut builder = env_logger::Builder::new();
     builder
         .filter_level(level.min(LevelFilter::Warn))
-        .target(env_logger::Target::Stdout);
-    for module in [
-        "backup_engine",
-        "job_queue",
-        "vault_store",
-        "zk_snapshot",
-        "zk_backup_daemon",
-    ] {
+        .target(env_logger::Target::Stderr);
+    for module in OURS {
         builder.filter_module(module, level);
     }
+    let repeated = Mutex::new(Repeated::default());
     builder.format(move |out, record| {
-        let now = SystemClock::now().format(TIME).unwrap_or_default();
-        let level = name(record.level());
-        match format {
-            LogFormat::Text => {
-                let message = plain(&record.args().to_string());
-                writeln!(out, "[{now}][{level}] {message}")
-            }
-            LogFormat::Json => {
-                let message = record.args().to_string();
-                let line = serde_json::json!({
-                    "time": now, "level": level, "target": record.target(), "message": message
-                });
-                writeln!(out, "{line}")
+        let mut message = record.args().to_string();
+        if !is_ours(record) {
+            let mut repeated = repeated.lock().unwrap_or_else(PoisonError::into_inner);
+            match repeated.look(&message, Instant::now()) {
+                None => return Ok(()),
+                Some(0) => {}
+                Some(more) => message += &format!(" ({more} more like this since)"),
             }
         }
+        writeln!(out, "{}", line(record, &message, format))
     });
     if builder.try_init().is_err() {
         log::debug!("the log was started before");
+    }
+}
+
+fn is_ours(record: &Record<'_>) -> bool {
+    let name = record.target().split("::").next().unwrap_or_default();
+    OURS.contains(&name)
+}
+
+fn line(record: &Record<'_>, message: &str, format: LogFormat) -> String {
+    let now = SystemClock::now().format(TIME).unwrap_or_default();
+    let level = name(record.level());
+    let job = record.target().strip_prefix(LOG_OF_JOBS);
+    match (format, job) {
+        (LogFormat::Text, None) => format!("[{now}][{level}] {}", plain(message)),
+        (LogFormat::Text, Some(job)) => format!("[{now}][{level}] job {job}: {}", plain(message)),
+        (LogFormat::Json, None) => {
+            let target = record.target();
+            serde_json::json!({ "time": now, "level": level, "target": target, "message": message }).to_string()
+        }
+        (LogFormat::Json, Some(job)) => {
+            let target = LOG_OF_JOBS.trim_end_matches("::");
+            serde_json::json!({ "time": now, "level": level, "target": target, "job": job, "message": message })
+                .to_string()
+        }
     }
 }
 
@@ -55,5 +82,22 @@ fn name(level: Level) -> &'static str {
         Level::Warn => "WARNING",
         Level::Info => "INFO",
         Level::Debug | Level::Trace => "DEBUG",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_a_field_in_both_forms() {
+        let target = format!("{LOG_OF_JOBS}20261123T140000");
+        let args = format_args!("ends");
+        let record = Record::builder().level(Level::Warn).target(&target).args(args).build();
+        let text = line(&record, "ends", LogFormat::Text);
+        assert!(text.ends_with("Z][WARNING] job 20261123T140000: ends"), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&line(&record, "ends", LogFormat::Json)).unwrap();
+        assert_eq!((&json["job"], &json["message"]), (&"20261123T140000".into(), &"ends".into()));
+        assert!(json["time"].as_str().unwrap().ends_with('Z') && is_ours(&record), "{json}");
     }
 }

@@ -1,10 +1,9 @@
-//! Starts the server. What it does is in the library half.
+//! Starts the server, or a check of its settings. What they do is in the library half.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
-use zk_backup_daemon::{Args, StartError};
+use zk_backup_daemon::{Cli, Command, StartError};
 
 #[cfg(feature = "jemalloc")]
 #[global_allocator]
@@ -14,15 +13,8 @@ static ALLOCATOR: zk_backup_daemon::Jemalloc = zk_backup_daemon::Jemalloc;
 const END: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let run = || -> Result<(), StartError> {
-        let runtime = tokio::runtime::Runtime::new()?;
-        let outcome = runtime.block_on(zk_backup_daemon::run(args));
-        runtime.shutdown_timeout(END);
-        outcome
-    };
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             log::error!("{error}");
             #[allow(clippy::print_stderr)] // there may be no log yet
@@ -32,4 +24,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run() -> Result<ExitCode, StartError> {
+    let cli = Cli::read(std::env::args_os())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = match cli.command {
+        None => runtime.block_on(zk_backup_daemon::run(cli)).map(|()| true),
+        Some(Command::Check { json }) => {
+            let mut out = std::io::stdout();
+            let checked = zk_backup_daemon::check(&cli, json, &mut out);
+            runtime.block_on(checked).map_err(StartError::from)
+        }
+    };
+    runtime.shutdown_timeout(END);
+    Ok(match outcome? {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }

@@ -31,7 +31,7 @@ pub(crate) fn hints(
 
 /// The setting that is nearest to `name`, unless `name` is one itself. Nobody mistypes the first letter, and many foreign names differ
 /// from ours there: `DB_BUCKET`.
-fn meant<'a>(name: &str, ours: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn meant<'a>(name: &str, ours: &[&'a str]) -> Option<&'a str> {
     if ours.contains(&name) {
         return None;
     }
@@ -84,10 +84,14 @@ mod tests {
             None
         });
         assert!(settings.is_ok());
+        let asked = asked.into_inner();
+        for name in &asked {
+            assert!(crate::config_file::SECRETS.contains(&&**name), "{name} is to be among SECRETS");
+        }
         let environment = environment
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
-        hints(&asked.into_inner(), environment)
+        hints(&asked, environment)
     }
 
     #[test]

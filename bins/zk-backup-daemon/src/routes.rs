@@ -15,6 +15,7 @@ use backup_engine::{
     CompareWith, Engine, EngineError, JobState, Page, RestoreTestPlace, RestoreTestRequest, Share,
     VerifyRequest, plain,
 };
+use health_metrics::Problem;
 use serde_json::json;
 use zk_snapshot::tree::ZnodePath;
 
@@ -22,11 +23,15 @@ use crate::access;
 use crate::answer::{ApiError, bare_id, no_backup};
 use crate::api;
 use crate::body;
+use crate::caller;
 use crate::query::{self, Asked};
+use crate::reread::Reread;
 
 mod archives;
 mod external;
+mod find;
 mod policies;
+mod raw;
 mod root;
 mod ui;
 mod v1;
@@ -37,7 +42,6 @@ pub(crate) use self::archives::Outside;
 const LIVE: &str = "live";
 
 const NONE: &[&str] = &[];
-const TS: &[&str] = &["ts"];
 const PAGE: &[&str] = &["offset", "limit"];
 const EVICT: &[&str] = &["dry_run", "trust_clock"];
 const EVICT_ONE: &[&str] = &["dry_run"];
@@ -91,7 +95,12 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
             [web::post().to(v1::restore), read().to(v1::restore_status)],
         ))
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
-        .service(endpoint("/find", TS, read().to(find)))
+        .service(
+            resource("/find", find::BY_ZNODE, [read().to(find::by_znode)])
+                .guard(guard::fn_guard(find::asks_for_znode))
+                .wrap(from_fn(access::check_always)),
+        )
+        .service(endpoint("/find", find::BY_TIME, read().to(find::by_time)))
         .service(endpoint("/", NONE, read().to(root::places)))
         .service(resource(
             "/evictionpolicy",
@@ -158,19 +167,21 @@ fn read() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
-    let id = engine.backup(body::backup(&body::read(body).await?)?).await?;
+async fn backup(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
+    let asked = body::backup(&body::read(body).await?)?;
+    let id = engine.backup_labelled(asked, caller::label(&request)).await?;
     Ok(bare_id(&id))
 }
 
 async fn restore(
     engine: Data<Engine>,
     outside: Data<Outside>,
+    request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let task = match body::restore(&body::read(body).await?)? {
-        (request, None) => engine.restore(request).await?,
-        (request, Some(path)) => external::restore(&engine, &outside, &path, request).await?,
+        (asked, None) => engine.restore_labelled(asked, caller::label(&request)).await?,
+        (asked, Some(path)) => external::restore(&engine, &outside, &path, asked).await?,
     };
     Ok(bare_id(&task))
 }
@@ -286,7 +297,7 @@ async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRe
     let id = request.match_info().query("id");
     let Some(job) = engine.job(id).await? else {
         let id: String = id.chars().take(100).collect();
-        return Ok(HttpResponse::NotFound().json(json!({ "message": format!("job {id} not found") })));
+        return Ok(HttpResponse::NotFound().json(json!({ "message": format!("job {id} not found"), "code": "job_not_found" })));
     };
     let status = match job.status {
         JobState::Successful => StatusCode::OK,
@@ -323,15 +334,6 @@ async fn links(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespons
 async fn jobs(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let page = page_of(&Asked::of(&request, PAGE)?, 100, 1_000)?;
     Ok(HttpResponse::Ok().json(api::Jobs::from(engine.jobs(page).await?)))
-}
-
-async fn find(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
-    let asked = Asked::of(&request, TS)?;
-    let ts = body::find(&body::read(body).await?, asked.text("ts"))?;
-    Ok(engine.find(ts).await?.map_or_else(
-        || no_backup(&format!("at or after {ts} ms")),
-        |info| HttpResponse::Ok().json(api::Backup::from(info)),
-    ))
 }
 
 async fn pin(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Result<HttpResponse, ApiError> {
@@ -390,6 +392,9 @@ async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRespons
         LIVE => engine.live_znode(path(&query)?).await?,
         id => engine.znode(id, path(&query)?).await?,
     };
+    if raw::is_asked_for(&request) {
+        return raw::answer(found);
+    }
     Ok(HttpResponse::Ok().json(api::Znode::from(found)))
 }
 
@@ -422,8 +427,10 @@ async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse
     Ok(HttpResponse::Ok().json(api::Diff::from(found)))
 }
 
-async fn health(engine: Data<Engine>) -> HttpResponse {
-    HttpResponse::Ok().json(api::Health::from(engine.health().await))
+async fn health(engine: Data<Engine>, reread: Data<Reread>) -> HttpResponse {
+    let mut health = engine.health().await;
+    health.problems.extend(reread.trouble().map(Problem::NotReadAgain));
+    HttpResponse::Ok().json(api::Health::from(health))
 }
 
 async fn live() -> HttpResponse {

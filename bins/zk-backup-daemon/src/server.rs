@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
+use actix_web::http::Method;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
 use crate::peers::{self, Peers};
+use crate::reread::Reread;
 use crate::routes::{self, Outside};
 
 /// The longest that a client may take to send a request's head.
@@ -44,6 +46,8 @@ pub struct ServeOptions {
     pub external_root: Option<PathBuf>,
     /// Whether the web page is served at `/ui/`.
     pub ui: bool,
+    /// What came of reading secrets again, for `/health`.
+    pub reread: Reread,
 }
 
 impl ServeOptions {
@@ -60,6 +64,7 @@ impl ServeOptions {
             upload_limit: 16 << 30,
             external_root: None,
             ui: true,
+            reread: Reread::default(),
         }
     }
 }
@@ -134,7 +139,7 @@ fn http_server(
         external: options.external_root.clone(),
     };
     let (engine, access, peers) = (engine.clone(), options.access.clone(), options.peers.clone());
-    let ui = options.ui;
+    let (ui, reread) = (options.ui, options.reread.clone());
     let counted = Arc::clone(connections);
     let server = HttpServer::new(move || {
         App::new()
@@ -142,6 +147,7 @@ fn http_server(
             .app_data(Data::new(access.clone()))
             .app_data(Data::new(outside.clone()))
             .app_data(Data::new(peers.clone()))
+            .app_data(Data::new(reread.clone()))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
             .wrap(from_fn(peers::hand_on))
@@ -210,7 +216,11 @@ async fn log_request(
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     };
-    log::info!(
+    // What monitors and whoever waits for a job ask again and again is no story.
+    let polls = method == Method::GET && (access::is_health(&path) || path.starts_with("/jobstatus/"));
+    let level = if polls { log::Level::Debug } else { log::Level::Info };
+    log::log!(
+        level,
         "{peer} {method} {path} {} {}ms",
         status.as_u16(),
         started.elapsed().as_millis()

@@ -48,6 +48,8 @@ mod zookeeper;
 #[allow(missing_docs)] // the fields are those of `Args`
 pub struct Settings {
     pub zookeeper: BatchedConfig,
+    /// The directory of the certificates for connections to it, if it is spoken to by TLS.
+    pub zookeeper_tls: Option<PathBuf>,
     /// The znode that stands for `/`.
     pub chroot: ZnodePath,
     pub driver: Driver,
@@ -113,6 +115,7 @@ impl Settings {
         let bucket = bucket::bucket(args, secrets_dir.as_deref(), &environment)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
+            zookeeper_tls: zookeeper.tls.as_ref().map(|_| tls::directory(args)),
             zookeeper,
             chroot,
             consistency_rounds: limits::consistency_rounds(args)?,

@@ -14,34 +14,37 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
-use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
+use crate::reread::{InUse, Reread};
+use crate::summary::Summary;
+use crate::config_file::ConfigFile;
+use crate::ensemble::Replaceable;
 use crate::{
-    Args, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
+    Cli, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
 };
 
-/// Runs the server as `args` and the environment say, until SIGTERM or SIGINT.
+/// Runs the server as `cli`, which may be the settings alone, and the environment say, until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn run(args: Args) -> Result<(), StartError> {
-    let (settings, hints) = settings(&args)?;
+pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
+    let cli = cli.into();
+    // From here on it ends nothing.
+    let hangup = signal(SignalKind::hangup())?;
+    let (settings, hints) = settings(&cli)?;
     logging::start(settings.log_level, settings.log_format);
     for hint in hints {
         log::warn!("{hint}");
     }
-    let tls = settings
-        .tls
-        .as_deref()
-        .map(tls::server_config)
-        .transpose()
-        .map_err(StartError::Tls)?;
+    let tls = settings.tls.as_deref().map(tls::server_config).transpose();
+    let (tls, shown) = tls.map_err(StartError::Tls)?.unzip();
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
-    let builder = builder(&settings)?;
+    let ensemble = Arc::new(Replaceable::new(ensemble(&settings)));
+    let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>)?;
     let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
@@ -62,23 +65,18 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         "zk-backup-daemon {} listens on {address}",
         env!("CARGO_PKG_VERSION")
     );
-    let backups = settings.bucket.as_ref();
-    log::info!(
-        "ZooKeeper {}{}, storage {}{}",
-        settings.zookeeper.address,
-        Some(&settings.chroot)
-            .filter(|chroot| !chroot.is_root())
-            .map_or("", ZnodePath::as_str),
-        settings.storage.display(),
-        backups.map_or_else(String::new, |bucket| format!(", backups in {bucket}"))
-    );
-    match &settings.secondary {
-        Some(Secondary::Bucket(bucket)) => log::info!("second copies go to {bucket}"),
-        Some(Secondary::Directory(path)) => log::info!("second copies go to {}", path.display()),
-        None => {}
-    }
+    tokio::spawn(Summary::of(&settings).tell());
+    let in_use = InUse {
+        cli,
+        access: settings.access.clone(),
+        certificate: settings.tls.clone().zip(shown),
+        ensemble,
+        zookeeper_tls: settings.zookeeper_tls.clone(),
+        outcome: Reread::default(),
+    };
     let options = ServeOptions {
         tls,
+        reread: in_use.outcome.clone(),
         grace: settings.shutdown_grace,
         upload_directory: settings.storage.clone(),
         upload_limit: settings.upload_limit,
@@ -88,19 +86,24 @@ pub async fn run(args: Args) -> Result<(), StartError> {
         ..ServeOptions::new(settings.access)
     };
     let stop = asked_to_stop()?;
+    let keeping = tokio::spawn(in_use.keep(hangup));
     // Requests that come from here on wait in the listener until they are served.
     notify::tell("READY=1");
-    serve(listener, engine, options, stop).await?;
+    let served = serve(listener, engine, options, stop).await;
+    keeping.abort();
+    served?;
     log::info!("stopped");
     Ok(())
 }
 
 /// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
-fn settings(args: &Args) -> Result<(Settings, Vec<String>), SettingsError> {
+pub(crate) fn settings(cli: &Cli) -> Result<(Settings, Vec<String>), SettingsError> {
     let secrets = RefCell::new(Vec::new());
-    let settings = Settings::new(args, |name| {
+    let file = cli.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+    let settings = Settings::new(&cli.args, |name| {
         secrets.borrow_mut().push(name.to_owned());
-        std::env::var_os(name)
+        let given = std::env::var_os(name).filter(|value| !value.is_empty());
+        given.or_else(|| file.secret(name))
     });
     let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
     match settings {
@@ -115,9 +118,12 @@ fn settings(args: &Args) -> Result<(Settings, Vec<String>), SettingsError> {
 /// # Errors
 /// [`StartError`].
 pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
-    let ensemble =
-        ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone());
-    let builder = Engine::builder(Arc::new(ensemble));
+    over(settings, Arc::new(ensemble(settings)))
+}
+
+/// The same over `ensemble`, which is that of the settings.
+fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilder, StartError> {
+    let builder = Engine::builder(ensemble);
     let builder = match &settings.bucket {
         None => builder.storage(&settings.storage)?,
         // First what only this process may have: it may have been started twice.
@@ -186,6 +192,11 @@ pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
     Ok(builder)
 }
 
+/// What is backed up.
+pub(crate) fn ensemble(settings: &Settings) -> ZooKeeperEnsemble {
+    ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone())
+}
+
 /// Where backups are restored for a test, reached as the ensemble is that is backed up.
 fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
     let place = settings.checks.test_place.clone()?;
@@ -204,7 +215,7 @@ fn test_ensemble(settings: &Settings) -> Option<TestEnsemble> {
     })
 }
 
-fn listen(address: SocketAddr, with_tls: bool) -> Result<TcpListener, StartError> {
+pub(crate) fn listen(address: SocketAddr, with_tls: bool) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|source| StartError::Listen {
         setting: match source.kind() {
             ErrorKind::AddrNotAvailable => "BROADCAST_ADDRESS",

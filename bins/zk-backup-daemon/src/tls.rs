@@ -1,21 +1,52 @@
 //! The certificate that the server shows.
 
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+/// The certificate that is shown to whoever connects from now on.
+#[derive(Debug)]
+pub(crate) struct Shown(RwLock<Arc<CertifiedKey>>);
+
+impl Shown {
+    pub(crate) fn replace(&self, certificate: Arc<CertifiedKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certificate;
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
 
 /// Reads `tls.crt` and `tls.key` from `directory`; the message of an error names the file.
-pub(crate) fn server_config(directory: &Path) -> Result<ServerConfig, String> {
+pub(crate) fn certified(directory: &Path) -> Result<Arc<CertifiedKey>, String> {
     let (certificate, key) = (directory.join("tls.crt"), directory.join("tls.key"));
     let in_file = |path: &Path, error: rustls::pki_types::pem::Error| format!("{}: {error}", path.display());
     let chain = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| in_file(&certificate, error))?;
     let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| in_file(&key, error))?;
-    ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
+    let certified = CertifiedKey::from_der(chain, private, &default_provider());
+    certified
+        .map(Arc::new)
         .map_err(|error| format!("{}: {error}", certificate.display()))
+}
+
+/// What serves TLS with the certificate in `directory`, and by what that is replaced.
+pub(crate) fn server_config(directory: &Path) -> Result<(ServerConfig, Arc<Shown>), String> {
+    let shown = Arc::new(Shown(RwLock::new(certified(directory)?)));
+    let config = ServerConfig::builder_with_provider(default_provider().into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&shown) as Arc<dyn ResolvesServerCert>);
+    Ok((config, shown))
 }

@@ -99,9 +99,9 @@ const LONGEST = 30_000;
 
 /**
  * Does `step` again and again, until it answers true or the page is left. While the server does not answer it is asked
- * less and less often; while nobody looks it is not asked at all, unless something comes `after` it.
+ * less and less often; while nobody looks it is not asked at all.
  */
-export async function poll(step, signal, every = 1_000, after = false) {
+export async function poll(step, signal, every = 1_000) {
   let pause = every;
   while (!signal.aborted) {
     try {
@@ -115,7 +115,7 @@ export async function poll(step, signal, every = 1_000, after = false) {
       trouble(`${error.message} Asking again in ${Math.round(pause / 1000)} s.`);
     }
     await sleep(pause, signal);
-    if (!after) await seen(signal);
+    await seen(signal);
   }
 }
 

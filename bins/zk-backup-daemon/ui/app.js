@@ -2,7 +2,6 @@
 
 import { get, trouble } from './api.js';
 import { h, put, wrong } from './dom.js';
-import { leave } from './leaving.js';
 import { backup } from './pages/backup.js';
 import { backups } from './pages/backups.js';
 import { diff } from './pages/diff.js';
@@ -29,9 +28,8 @@ const WITHIN = { backup: 'backups', job: 'jobs' };
 
 const main = document.getElementById('main');
 let left = new AbortController();
-let shown = location.hash;
 
-async function show(focus, note = null) {
+async function show(focus) {
   left.abort();
   left = new AbortController();
   const { signal } = left;
@@ -45,7 +43,7 @@ async function show(focus, note = null) {
   document.title = `${title} · zk-backup`;
   trouble(null);
   const view = h('div', { class: 'page' });
-  put(main, h('h1', {}, title), note ? h('p', { class: 'bad box', role: 'alert' }, note) : null, view);
+  put(main, h('h1', {}, title), view);
   window.scrollTo(0, 0);
   if (focus) main.focus();
   try {
@@ -56,16 +54,7 @@ async function show(focus, note = null) {
 }
 
 document.getElementById('skip').addEventListener('click', () => main.focus());
-addEventListener('hashchange', () => {
-  const { stays, text } = leave();
-  if (stays) {
-    // It is no change of its own, so nothing is shown anew.
-    window.history.replaceState(null, '', shown || location.pathname);
-    return;
-  }
-  shown = location.hash;
-  show(true, text);
-});
+addEventListener('hashchange', () => show(true));
 
 try {
   const caller = await get('ui/caller');

@@ -4,11 +4,8 @@ import { hasEnded, job, mayChange, poll, post } from './api.js';
 import { facts, h, link, put, say, table, wrong } from './dom.js';
 import { bytes, code, count, moment, several, visible, visibleText } from './format.js';
 
-/**
- * Shows a job in `view` until it has ended, and answers how it ended; null where the page was left before. Where something comes
- * `after` it, it is watched also while nobody looks.
- */
-export async function watch(id, view, signal, after = false) {
+/** Shows a job in `view` until it has ended, and answers how it ended; null where the page was left before. */
+export async function watch(id, view, signal) {
   const bar = h('progress', { 'aria-label': 'How far the job is' });
   const phase = h('p', { class: 'phase' });
   const numbers = h('p', { class: 'dim' });
@@ -31,7 +28,7 @@ export async function watch(id, view, signal, after = false) {
       bar.removeAttribute('value');
     }
     return hasEnded(last);
-  }, signal, 500, after);
+  }, signal, 500);
   if (signal.aborted) return null;
   say(`The ${last.type} is ${last.status}. ${last.message ?? ''}`);
   put(view, ended(last));
@@ -66,7 +63,9 @@ export function ended(job) {
 
 function result(result) {
   if (!result) return null;
-  const parts = [(result.notes ?? []).map((note) => h('p', {}, visible(note))), steps(result.steps)];
+  const first = result.backup_first;
+  const parts = [first ? h('p', {}, 'What was there before is backup ', h('a', { href: link('backup', { id: first }) }, first), ', pinned.') : null,
+    (result.notes ?? []).map((note) => h('p', {}, visible(note))), steps(result.steps)];
   if (result.report) parts.push(report(result.report, result.dry_run));
   else if (result.failures) parts.push(failures(result.failures, result.failures.length, 'What could not be written'));
   if (result.damaged) {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, pin,
-    restore, show, status, watch,
+    backup, browse, cancel, check, completions, copy, diff, evict, export, find, history, import, inspect,
+    list, pin, restore, show, status, watch,
 };
 
 /// Exit codes and where things are found; after the help of the program and of each command.
@@ -85,6 +85,8 @@ pub enum Command {
     Diff(diff::Args),
     /// Show every backup in which a znode changed
     History(history::Args),
+    /// Find the backups that have a znode
+    Find(find::Args),
     /// Restore a backup: shows the plan, then asks
     Restore(restore::Args),
     /// Remove what the policies let go, or one backup
@@ -107,6 +109,8 @@ pub enum Command {
     Status(status::Args),
     /// Write what is in a backup as a tar or as JSON lines
     Export(export::Args),
+    /// Take in a backup that was downloaded as a zip
+    Import(import::Args),
     /// Print ZooKeeper's own files: a data directory, a snapshot, a log
     Inspect(inspect::Args),
     /// Copy one live ensemble into another: shows the plan, then asks

@@ -5,8 +5,8 @@ use clap::CommandFactory as _;
 use crate::api::{Api, Http};
 use crate::args::{Cli, Command, Global};
 use crate::commands::{
-    backup, browse, cancel, check, completions, copy, diff, evict, export, history, inspect, list, pin,
-    restore, show, status, watch,
+    backup, browse, cancel, check, completions, copy, diff, evict, export, find, history, import, inspect,
+    list, pin, restore, show, status, watch,
 };
 use crate::exit::{Exit, Failure};
 use crate::local::{self, Use};
@@ -33,6 +33,7 @@ pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
             diff::run(args, &api(needs)?, screen)
         }
         Command::History(args) => history::run(args, &api(Needs::STORAGE)?, screen),
+        Command::Find(args) => find::run(args, &api(Needs::STORAGE)?, screen),
         Command::Restore(args) => restore::run(args, &api(Needs::ZOOKEEPER)?, screen, quiet),
         Command::Evict(args) => {
             let needs = match args.is_by_policy() {
@@ -50,6 +51,7 @@ pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Cancel(args) => cancel::run(args, &api(Needs::SERVER)?, screen),
         Command::Status(args) => status::run(args, &api(Needs::SERVER)?, screen),
         Command::Export(args) => export::run(args, &api(Needs::STORAGE)?, screen),
+        Command::Import(args) => import::run(args, &api(Needs::WORK)?, screen),
         Command::Inspect(args) => inspect::run(args, screen),
         Command::Copy(args) => copy::run(args, screen, quiet),
         Command::Completions(args) => completions::run(args, Cli::command(), screen),

@@ -96,8 +96,9 @@ pub use vault_store::Mode;
 pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use vaults::changes::{NotLooked, ZnodeAt, ZnodeHistory, ZnodeStep};
 pub use vaults::exchange::{Export, ImportOptions};
+pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
 pub use work::{
-    DamagedVault, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
+    BY, DamagedVault, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
     RestoredFrom, VerifyResult,
 };

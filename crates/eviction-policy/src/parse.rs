@@ -15,7 +15,7 @@ pub enum Fault {
     #[error("a number of up to nine digits is expected")]
     Number,
     /// The unit is not one of the language's.
-    #[error("the unit is one of min, h, d, m (30 days), y (360 days)")]
+    #[error("the unit is one of min, h, d, w, m (30 days), y (360 days)")]
     Unit,
     /// An interval or a count of zero.
     #[error("it must be more than zero")]
@@ -27,7 +27,7 @@ pub enum Fault {
 
 /// A text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("eviction policy {text:?}, at character {}: {fault}", .position + 1)]
+#[error("eviction policy {text:?}, at character {}: {fault}; such as 1d/1d,7d/7d,1m/delete", .position + 1)]
 pub struct ParseError {
     /// The whole text.
     pub text: String,

@@ -57,6 +57,8 @@ pub enum Problem {
         /// What differs.
         difference: String,
     },
+    /// What was to be read again while the server runs, such as secrets and certificates, is not in use, for this reason.
+    NotReadAgain(String),
     /// A job whose record cannot be read, with its id and the reason; or why such jobs cannot be looked for.
     UnreadableJob(String),
     /// No policy evicts anything, since the clock has moved.
@@ -99,6 +101,7 @@ impl Problem {
             | Self::NoSecondCopies { .. }
             | Self::OnlySecondCopies(_)
             | Self::RestoreTestFailed { .. }
+            | Self::NotReadAgain(_)
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
@@ -121,6 +124,7 @@ impl Problem {
             | Self::RestoreTestFailed { .. }
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
+            | Self::NotReadAgain(_)
             | Self::UnfinishedUnknown => true,
             Self::StorageUnreadable(_)
             | Self::StorageNotWritable(_)
@@ -172,6 +176,7 @@ impl fmt::Display for Problem {
                     " unfinished since the restore {restore} of backup {backup}: restore that again"
                 )
             }
+            Self::NotReadAgain(why) => write!(f, "secrets and certificates stay as they were: {why}"),
             Self::UnfinishedUnknown => f.write_str(
                 "notes of jobs were damaged: which znodes restores left unfinished is not fully known",
             ),
@@ -194,6 +199,10 @@ mod tests {
         };
         for (problem, sentence) in [
             (Problem::NoReport(text("task 7 panicked")), "task 7 panicked"),
+            (
+                Problem::NotReadAgain(text("tls.key: no key")),
+                "secrets and certificates stay as they were: tls.key: no key",
+            ),
             (
                 Problem::StorageUnreadable(text("No such file")),
                 "storage: No such file",

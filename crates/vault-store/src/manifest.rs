@@ -42,6 +42,9 @@ pub struct Manifest {
     /// Whether the schedule asked for it, and nobody by hand; `None` in vaults of versions that did not note it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled: Option<bool>,
+    /// The backup before whose restore it was taken, of what was to be changed. It is not what is meant by the newest backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before_restore_of: Option<VaultId>,
     /// The term of the leader that wrote it, where several servers share a storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term: Option<u64>,
@@ -85,6 +88,7 @@ impl Manifest {
             pinned: false,
             sharded: false,
             scheduled: None,
+            before_restore_of: None,
             term: None,
             started_at: at,
             finished_at: at,

@@ -3,6 +3,7 @@
 mod backups;
 mod diff;
 mod evictions;
+mod finds;
 mod health;
 mod history;
 mod jobs;
@@ -13,6 +14,7 @@ mod znodes;
 pub(crate) use backups::Backup;
 pub(crate) use diff::Diff;
 pub(crate) use evictions::Eviction;
+pub(crate) use finds::Finds;
 pub(crate) use health::{Health, Live, Ready};
 pub(crate) use history::History;
 pub(crate) use jobs::{Job, Jobs, Terminated};

@@ -47,7 +47,6 @@ const FILES: &[File] = files! {
     "described.js": JS,
     "dom.js": JS,
     "format.js": JS,
-    "leaving.js": JS,
     "lines.js": JS,
     "plot.js": JS,
     "rows.js": JS,

@@ -7,14 +7,19 @@ use serde_json::json;
 
 use crate::answer::ApiError;
 use crate::query::Asked;
-use crate::{api, body};
+use crate::{api, body, caller};
 
 /// What the query of a removal may have.
 pub(super) const BLOB: &[&str] = &["blobPath"];
 
-pub(super) async fn backup(engine: Data<Engine>, body: Payload) -> Result<HttpResponse, ApiError> {
-    let (request, labels) = body::v1::backup(&body::read(body).await?)?;
-    let id = engine.backup_labelled(request, labels).await?;
+pub(super) async fn backup(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    let (asked, mut labels) = body::v1::backup(&body::read(body).await?)?;
+    labels.extend(caller::label(&request));
+    let id = engine.backup_labelled(asked, labels).await?;
     job(&engine, &id, JobKind::Backup).await
 }
 
@@ -24,8 +29,9 @@ pub(super) async fn restore(
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let id = request.match_info().query("id");
-    let (request, labels) = body::v1::restore(id, &body::read(body).await?)?;
-    let task = engine.restore_labelled(request, labels).await?;
+    let (asked, mut labels) = body::v1::restore(id, &body::read(body).await?)?;
+    labels.extend(caller::label(&request));
+    let task = engine.restore_labelled(asked, labels).await?;
     job(&engine, &task, JobKind::Restore).await
 }
 

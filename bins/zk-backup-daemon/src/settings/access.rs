@@ -1,6 +1,7 @@
 //! Whose credentials are good for what.
 
 use super::values::{SettingsError, pair};
+use crate::hashes::Hashed;
 use crate::{Access, Credentials};
 
 /// Who may do what: the operator, and whoever only looks.
@@ -20,11 +21,23 @@ pub(super) fn access(
             "{user}: the operator has this name already"
         ))),
         (Some((name, password)), reader) => {
-            let access = Access::new(Credentials::new(&name, &password), protect_reads);
+            let operator = credentials(&name, &password, "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD")?;
+            let access = Access::new(operator, protect_reads);
             Ok(match reader {
                 None => access,
-                Some((name, password)) => access.with_reader(Credentials::new(&name, &password)),
+                Some((name, password)) => {
+                    access.with_reader(credentials(&name, &password, "BACKUP_DAEMON_API_READER_PASSWORD")?)
+                }
             })
         }
+    }
+}
+
+/// A password, or an argon2 hash of one, in the setting `setting`.
+fn credentials(name: &str, password: &str, setting: &str) -> Result<Credentials, SettingsError> {
+    match Hashed::is_meant(password) {
+        false => Ok(Credentials::new(name, password)),
+        true => Credentials::hashed(name, password)
+            .map_err(|why| SettingsError(format!("{setting}: {why}"))),
     }
 }

@@ -15,11 +15,14 @@ pub(super) fn zookeeper_tls(args: &Args) -> Result<Option<Tls>, SettingsError> {
     }
 }
 
+pub(super) fn directory(args: &Args) -> PathBuf {
+    given(args.zookeeper_tls_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from)
+}
+
 /// What is in `ZOOKEEPER_TLS_PATH`, for `setting`. The predecessor's directory holds a client certificate always; ours
 /// may hold only the CA.
 pub(super) fn certificates(args: &Args, setting: &str) -> Result<Tls, SettingsError> {
-    let directory =
-        given(args.zookeeper_tls_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
+    let directory = directory(args);
     let read = |name: &str| {
         let path = directory.join(name);
         match std::fs::read_to_string(&path) {

@@ -5,7 +5,6 @@ import { changes } from '../changes.js';
 import { holds, standing } from '../described.js';
 import { choice, facts, field, h, put, wrong } from '../dom.js';
 import { code, count, moment, visible } from '../format.js';
-import { breaks } from '../leaving.js';
 import { watch } from '../watch.js';
 import { chooser } from './diff.js';
 
@@ -43,7 +42,7 @@ export async function restore(view, query, signal) {
     put(body, title, form);
     const [, draw] = STEPS[at];
     // What the step shows, and what it has to say against going on.
-    const { content, check = () => null } = draw(asked, next, go);
+    const { content, check = () => null } = draw(asked, next);
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
       next.disabled = true;
@@ -193,7 +192,7 @@ function confirm(asked, next) {
         ['What', asked.whole ? 'everything in it' : h('ul', {}, asked.roots.map((root) => h('li', {}, code(root), asked.renames[root] ? [' to ', code(asked.renames[root])] : null)))],
         ['Policy', name],
       ]),
-      h('p', { class: 'choice' }, first, h('label', { for: 'backup-first' }, 'Back up what is there now first', h('small', {}, 'pinned, so that the restore can be undone'))),
+      h('p', { class: 'choice' }, first, h('label', { for: 'backup-first' }, 'Back up what is there now first', h('small', {}, 'pinned, so that the restore can be undone; where that fails nothing is restored'))),
       field(['To go on, type the id of the backup: ', code(asked.id)], typed),
     ],
     check() {
@@ -203,46 +202,17 @@ function confirm(asked, next) {
   };
 }
 
-function outcome(asked, _next, go) {
-  const before = h('div', {});
+function outcome(asked) {
   const view = h('div', {});
   const work = async () => {
     try {
-      if (asked.backupFirst && !await backUpFirst(asked, before, view, go)) return;
-    } catch (error) {
-      if (!asked.signal.aborted) put(view, wrong(error), notBegun(go));
-      return;
-    }
-    try {
       // Once it was sent it is done, whoever leaves.
-      const id = await begin('restore', { ...asked.planned, dry_run: false });
+      const id = await begin('restore', { ...asked.planned, dry_run: false, backup_first: asked.backupFirst });
       await watch(id, view, asked.signal);
     } catch (error) {
       if (!asked.signal.aborted) put(view, wrong(error));
     }
   };
   work();
-  return { content: [before, view] };
-}
-
-async function backUpFirst(asked, before, view, go) {
-  breaks('What is there now is still being backed up, and the restore was not begun.');
-  try {
-    const id = await begin('backup', { allow_eviction: false }, asked.signal);
-    const job = await watch(id, before, asked.signal, true);
-    if (!job) return false;
-    if (job.status !== 'Successful') {
-      put(view, notBegun(go));
-      return false;
-    }
-    put(before, h('p', { class: 'box' }, 'What was there before is backup ', code(id), '.'));
-    return true;
-  } finally {
-    if (!asked.signal.aborted) breaks(null);
-  }
-}
-
-function notBegun(go) {
-  return [h('p', { class: 'bad', role: 'alert' }, 'Nothing was restored, since what is there now could not be backed up first.'),
-    h('p', { class: 'buttons' }, h('button', { type: 'button', onclick: () => go(4) }, 'Back'))];
+  return { content: view };
 }

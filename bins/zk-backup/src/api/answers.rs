@@ -209,6 +209,28 @@ pub(crate) struct ZnodePage {
     pub znodes: Vec<Value>,
 }
 
+/// Some of the backups that have a znode.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct FindPage {
+    /// Where to go on.
+    pub next: Option<usize>,
+    /// Those that have it.
+    pub found: Vec<Value>,
+    /// Those that tell nothing of it.
+    pub not_looked: Vec<Value>,
+}
+
+/// A backup that has a znode.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Found {
+    pub id: String,
+    pub ts: i64,
+    pub size: u64,
+    pub version: i32,
+    pub mtime: i64,
+}
+
 /// What differs.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[allow(missing_docs)] // the fields are those of docs/API.md

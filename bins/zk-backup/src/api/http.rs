@@ -1,16 +1,18 @@
 //! Requests, and what refusals mean.
 
+use std::fs::File;
+use std::io::{Cursor, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use ureq::Agent;
+use ureq::{Agent, SendBody};
 use ureq::http::{HeaderValue, Request};
 
 use super::tls;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, about};
 use crate::text::clean;
 
 /// The longest that a server may take to begin an answer: the first look into a large backup reads all of it.
@@ -18,6 +20,9 @@ const ANSWER: Duration = Duration::from_secs(900);
 const CONNECT: Duration = Duration::from_secs(10);
 /// The longest answer. Pages of znodes end after 8 MiB, and a znode's data are about as long at most.
 const LONGEST: u64 = 256 << 20;
+
+/// What parts of a form are told apart by: so long that no file has it by chance.
+const BOUNDARY: &str = "zk-backup-7e1c02a94f5d4b0b8a3f6d2e9c517840";
 
 /// Speaks HTTP with one server.
 pub(crate) struct Http {
@@ -127,6 +132,37 @@ impl Http {
         Ok(text)
     }
 
+    /// Sends a file as a form, and returns the answer as it came.
+    pub(super) fn upload(&self, path: &str, query: &[(&str, &str)], file: &Path) -> Result<String, Failure> {
+        let at = file.display();
+        let content = File::open(file).map_err(about(&at))?;
+        let length = content.metadata().map_err(about(&at))?.len();
+        // It is only a name; whatever else is in it does not get into the form.
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: application/zip\r\n\r\n"
+        );
+        let tail = format!("\r\n--{BOUNDARY}--\r\n");
+        let all = head.len() as u64 + length + tail.len() as u64;
+        let form = Cursor::new(head).chain(content.take(length)).chain(Cursor::new(tail));
+        let mut request = self.agent.post(format!("{}{path}", self.base));
+        for (key, value) in query {
+            request = request.query(key, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let answer = request
+            .header("Content-Type", format!("multipart/form-data; boundary={BOUNDARY}"))
+            .header("Content-Length", all.to_string())
+            .send(SendBody::from_owned_reader(form));
+        let (status, text) = self.answer(answer)?;
+        self.accept(status, &text)?;
+        Ok(text)
+    }
+
     fn answer(
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
@@ -200,6 +236,7 @@ impl Http {
             (404, _) => (Exit::NotFound, "`zk-backup ls` shows the backups that there are"),
             (406, _) => (Exit::Failed, ""),
             (409, None | Some("backup_in_use")) => (Exit::InUse, "wait until that job has ended"),
+            (409, Some("backup_exists")) => (Exit::Failed, "--force replaces it"),
             (400, _) => (Exit::Usage, ""),
             (502, _) => (Exit::Failed, "`zk-backup status` shows what ZooKeeper says"),
             (300..400, _) => (

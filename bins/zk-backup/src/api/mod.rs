@@ -4,8 +4,12 @@ mod answers;
 mod http;
 mod tls;
 
-pub(crate) use answers::{AclEntry, Backup, Diff, Eviction, Job, Progress, Told, Znode, ZnodePage};
+pub(crate) use answers::{
+    AclEntry, Backup, Diff, Eviction, FindPage, Found, Job, Progress, Told, Znode, ZnodePage,
+};
 pub(crate) use http::Http;
+
+use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -122,6 +126,26 @@ impl Api {
             self.http
                 .get(&format!("/listbackups/{}/znode", segment(id)), &path)?,
         )
+    }
+
+    /// Backups that have a znode, newest first, from the `offset`th backup on.
+    ///
+    /// # Errors
+    /// The server has no such endpoint.
+    pub(crate) fn find(&self, path: &str, offset: usize) -> Result<FindPage, Failure> {
+        let offset = offset.to_string();
+        read(self.http.get("/find", &[("path", path), ("offset", &offset)])?)
+    }
+
+    /// Takes a zip of a backup in, and returns what the server says.
+    ///
+    /// # Errors
+    /// The file cannot be read; it is no backup, or one with its id is there.
+    pub(crate) fn import(&self, file: &Path, granular: bool, force: bool) -> Result<String, Failure> {
+        let kind = if granular { "granular" } else { "full" };
+        let query = [("type", kind), ("allow_overwriting", if force { "true" } else { "false" })];
+        let answer = self.http.upload("/restore/backup", &query, file)?;
+        Ok(serde_json::from_str(&answer).unwrap_or(answer))
     }
 
     /// Calls `each` with every difference, and returns the counts.

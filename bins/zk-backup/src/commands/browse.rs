@@ -30,6 +30,9 @@ pub struct Args {
     /// Show the znode's data this way, instead of the tree
     #[arg(long = "as", value_enum, value_name = "FORM")]
     form: Option<Form>,
+    /// As --as raw
+    #[arg(long, conflicts_with = "form")]
+    raw: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,7 +51,7 @@ enum Form {
 
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let (id, path) = (api.resolve(&args.id)?, absolute(&args.path));
-    if args.form == Some(Form::Raw) {
+    if args.raw || args.form == Some(Form::Raw) {
         if std::io::stdout().is_terminal() {
             return Err(Failure::usage(
                 "raw data are not for a terminal: > FILE, or --as text",

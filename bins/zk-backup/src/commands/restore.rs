@@ -34,6 +34,9 @@ pub struct Args {
     /// With --strategy files: begin above every epoch that is known
     #[arg(long)]
     raise_epoch: bool,
+    /// Do not back up first what is to be changed; by default that is done, and the backup pinned
+    #[arg(long)]
+    no_backup_first: bool,
     /// Only show the plan
     #[arg(long)]
     dry_run: bool,
@@ -61,7 +64,7 @@ enum Strategy {
 }
 
 impl Args {
-    /// The backup `id`, after asking unless `yes`.
+    /// The backup `id`, after asking unless `yes`, into what needs no backup.
     pub(super) fn of(id: &str, root: &[String], dry_run: bool, yes: bool) -> Self {
         Self {
             id: id.to_owned(),
@@ -70,6 +73,7 @@ impl Args {
             policy: Policy::Replace,
             strategy: Strategy::Online,
             raise_epoch: false,
+            no_backup_first: true,
             dry_run,
             yes,
         }
@@ -164,6 +168,9 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         body.remove("before");
         body.insert("vault".to_owned(), planned.view.vault.clone().into());
         body.insert("dry_run".to_owned(), false.into());
+        if !args.no_backup_first {
+            body.insert("backup_first".to_owned(), true.into());
+        }
     }
     let job = api.start("/restore", &body)?;
     let done = jobs::follow(api, &job, quiet, Some(screen))?;

@@ -17,7 +17,7 @@ use crate::ensemble::Probed;
 use crate::error::EngineError;
 use crate::health::Probes;
 use crate::kind::{CHECKS, LANE};
-use crate::requests::Requests;
+use crate::requests::{Ids, Requests};
 use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
 use crate::vaults::Vaults;
 use crate::work::{Running, Worker};
@@ -59,7 +59,9 @@ impl EngineBuilder {
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         let ending = watch::Sender::new(false);
         let failed_in_a_row = Arc::<AtomicU32>::default();
+        let ids = Arc::new(Ids::new(Arc::clone(&self.jobs)));
         let worker = Arc::new(Worker {
+            ids: Arc::clone(&ids),
             vaults: Arc::clone(&vaults),
             site: Arc::clone(&site),
             jobs: Arc::clone(&self.jobs),
@@ -85,6 +87,7 @@ impl EngineBuilder {
             site,
             requests: Arc::new(Requests::new(
                 self.jobs,
+                ids,
                 Arc::clone(&self.clock),
                 self.max_queued,
                 self.full_restore,

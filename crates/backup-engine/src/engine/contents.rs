@@ -14,6 +14,7 @@ use crate::info::BackupInfo;
 use crate::site::live;
 use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
 use crate::vaults::changes::ZnodeHistory;
+use crate::vaults::finding::ZnodeFinds;
 use crate::vaults::{LATEST, Stored, compare, records};
 use crate::work::with_live;
 
@@ -136,6 +137,15 @@ impl Engine {
                 .await
             }
         }
+    }
+
+    /// The backups that have a znode. `page` counts the backups that are looked into, newest first; after ten seconds no further one is.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn find_znode(&self, path: ZnodePath, page: Page) -> Result<ZnodeFinds, EngineError> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || vaults.find(&path, page)).await
     }
 
     /// The backups in which a znode was another than in the one before. `page` counts the backups that are looked into, oldest first; after ten

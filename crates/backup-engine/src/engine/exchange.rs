@@ -83,11 +83,12 @@ impl Engine {
     /// [`EngineError::BackupNotFound`]; [`EngineError::NoLinks`] where backups are in no bucket; [`EngineError::Storage`].
     #[cfg(feature = "s3")]
     pub async fn links(&self, id: &str, valid_for: Duration) -> Result<Vec<(String, String)>, EngineError> {
-        let (id, objects) = (parse_id(id)?, self.objects.clone());
-        let Some(objects) = objects else {
-            return Err(EngineError::NoLinks(id.to_string()));
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        let Some(objects) = self.objects.clone() else {
+            return Err(EngineError::NoLinks(parse_id(&id)?.to_string()));
         };
         blocking(move || {
+            let id = vaults.named(&id)?;
             let links = objects.links(&id, valid_for)?;
             Ok(links
                 .into_iter()

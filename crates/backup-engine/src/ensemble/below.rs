@@ -69,6 +69,10 @@ impl ZnodeReader for Below {
         self.client.epoch()
     }
 
+    async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        self.client.identities().await
+    }
+
     async fn reads_everything(&self) -> Result<bool, ClientError> {
         self.client.reads_everything().await
     }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use vault_store::{Manifest, Outcome, StoreError, VaultId};
 
 use super::{Labels, Requests, Share, payload};
-use crate::error::parse_id;
 use crate::kind::{CHECKS, JobKind, LANE};
 use crate::lock::lock;
 use crate::site::{Scheduled, Site};
@@ -20,7 +19,7 @@ const BY_SCHEDULE: &str = "schedule";
 /// What to verify.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct VerifyRequest {
-    /// The backup with this id; `None` for all, those first that were not verified for longest.
+    /// The backup with this id, or `latest`; `None` for all, those first that were not verified for longest.
     pub vault: Option<String>,
     /// Of all of them only so much, by bytes; at least one is verified.
     pub share: Share,
@@ -39,7 +38,7 @@ pub enum RestoreTestPlace {
 /// What to restore for a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreTestRequest {
-    /// The backup with this id.
+    /// The backup with this id, or `latest`.
     pub vault: String,
     /// To where; `None` for the ensemble, if one is set, else memory.
     pub place: Option<RestoreTestPlace>,
@@ -70,7 +69,7 @@ impl Requests {
         let job = verification(request.share)?;
         let task = job.id.clone();
         match &request.vault {
-            Some(id) => self.enqueue_needing(vaults, &parse_id(id)?, job)?,
+            Some(id) => self.enqueue_needing(vaults, &vaults.named(id)?, job)?,
             None => {
                 self.jobs.enqueue(job, self.now(), self.max_queued)?;
             }
@@ -85,7 +84,7 @@ impl Requests {
         site: &Site,
         request: &RestoreTestRequest,
     ) -> Result<String, EngineError> {
-        let id = parse_id(&request.vault)?;
+        let id = vaults.named(&request.vault)?;
         let tests = &site.checks.tests;
         let place = match (request.place, &tests.ensemble) {
             (Some(RestoreTestPlace::Ensemble), None) => return Err(InvalidRequest::NoTestEnsemble.into()),

@@ -36,6 +36,9 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
             }
             Err(_) => continue,
         };
+        if stored.is_before_a_restore() {
+            continue;
+        }
         if in_time && manifest.sealed.is_some() && may_cover(manifest, request) && stored.is_valid() {
             manifest.require_open()?; // likewise
         }

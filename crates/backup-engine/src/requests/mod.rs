@@ -2,6 +2,7 @@
 
 mod checks;
 mod choose;
+mod ids;
 mod last_checks;
 mod request;
 mod share;
@@ -17,12 +18,12 @@ use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::reserved::is_reserved;
 
 use crate::kind::{JobKind, LANE};
-use crate::lock::lock;
 use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::{EngineError, InvalidRequest};
 
 pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
+pub(crate) use self::ids::Ids;
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
 use self::last_checks::LastChecks;
 pub(crate) use self::request::RestorePayload;
@@ -41,19 +42,24 @@ pub(crate) struct Requests {
     max_queued: usize,
     /// Whether a restore may be asked for without naming root znodes.
     full_restore: bool,
-    /// The newest backup id that was given out.
-    last_id: Mutex<Option<VaultId>>,
+    ids: Arc<Ids>,
     last_checks: Mutex<LastChecks>,
 }
 
 impl Requests {
-    pub(crate) fn new(jobs: Arc<dyn JobStore>, clock: Clock, max_queued: usize, full_restore: bool) -> Self {
+    pub(crate) fn new(
+        jobs: Arc<dyn JobStore>,
+        ids: Arc<Ids>,
+        clock: Clock,
+        max_queued: usize,
+        full_restore: bool,
+    ) -> Self {
         Self {
             jobs,
             clock,
             max_queued,
             full_restore,
-            last_id: Mutex::new(None),
+            ids,
             last_checks: Mutex::default(),
         }
     }
@@ -64,22 +70,14 @@ impl Requests {
 
     /// Others have led, and queued, meanwhile. What they asked for by schedule is not asked for again.
     pub(crate) fn take_over(&self, vaults: &Vaults, site: &Site) -> Result<(), EngineError> {
-        let mut last = lock(&self.last_id);
-        *last = self.newest_id(vaults)?;
-        if let (Some(schedule), Some(last)) = (&site.schedule, &*last) {
+        let last = self.ids.look(vaults)?;
+        if let (Some(schedule), Some(last)) = (&site.schedule, &last) {
             schedule.serve_from(last.time());
         }
         for schedule in [&site.checks.verify, &site.checks.test].into_iter().flatten() {
             schedule.serve_from(self.now() - LATE);
         }
         Ok(())
-    }
-
-    /// The newest id that was given out.
-    fn newest_id(&self, vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
-        let queued = self.jobs.greatest_id(JobKind::Backup.name())?;
-        let queued = queued.and_then(|id| id.parse().ok());
-        Ok(vaults.store.ids()?.pop().max(queued))
     }
 
     /// The job that is a backup's, as long as it waits or is being done.
@@ -129,23 +127,15 @@ impl Requests {
         payload: Value,
         scheduled: bool,
     ) -> Result<VaultId, EngineError> {
-        let mut last = lock(&self.last_id);
-        if last.is_none() {
-            *last = self.newest_id(vaults)?;
-        }
-        let now = VaultId::from_time(self.now());
-        let id = now.max(last.as_ref().and_then(VaultId::next));
-        let id = id.ok_or_else(|| EngineError::Storage("the clock shows no usable time".into()))?;
-        let job = NewJob::new(id.as_str(), JobKind::Backup.name())
-            .in_lane(LANE)
-            .with_payload(payload)
-            .by_schedule(scheduled);
-        // After an error it may be queued all the same: the next request asks the stores again, and is not
-        // refused for an id that is taken.
-        *last = None;
-        self.jobs.enqueue(job, self.now(), self.max_queued)?;
-        *last = Some(id.clone());
-        Ok(id)
+        let now = self.now();
+        self.ids.of_job(vaults, now, |id| {
+            let job = NewJob::new(id.as_str(), JobKind::Backup.name())
+                .in_lane(LANE)
+                .with_payload(payload)
+                .by_schedule(scheduled);
+            self.jobs.enqueue(job, now, self.max_queued)?;
+            Ok(())
+        })
     }
 
     /// Whether a restore may be asked for that names no root znodes, if `full` says that none are named.

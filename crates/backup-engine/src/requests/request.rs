@@ -66,6 +66,8 @@ pub struct RestoreRequest {
     /// By files: begin above this epoch and every one that is known, so that no zxid is given out twice. At most
     /// 2,000,000,000: zxids of epochs from 2^31 are negative.
     pub raise_epoch: Option<u32>,
+    /// Whether what is to be changed is backed up first, pinned, by the same job. Where that fails nothing is restored; a dry run does without.
+    pub backup_first: bool,
 }
 
 impl RestoreRequest {
@@ -80,6 +82,7 @@ impl RestoreRequest {
             dry_run: false,
             strategy: Strategy::Online,
             raise_epoch: None,
+            backup_first: false,
         }
     }
 }
@@ -95,6 +98,8 @@ pub(crate) struct RestorePayload {
     pub(crate) strategy: Strategy,
     #[serde(default)]
     pub(crate) raise_epoch: Option<u32>,
+    #[serde(default)]
+    pub(crate) backup_first: bool,
 }
 
 impl RestorePayload {
@@ -106,6 +111,7 @@ impl RestorePayload {
             dry_run: request.dry_run,
             strategy: request.strategy,
             raise_epoch: request.raise_epoch,
+            backup_first: request.backup_first,
         }
     }
 }

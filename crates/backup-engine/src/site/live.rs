@@ -40,7 +40,7 @@ fn told<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>)
                 "ZooKeeper has no znode {path} now"
             )));
         }
-        Some(Reading::Denied) => format!("{path} is not shown to this identity"),
+        Some(Reading::Denied) => format!("{path} is not shown to this identity: READ is needed there"),
         Some(Reading::Undecodable(why)) => format!("{path}: {why}"),
     };
     Err(EngineError::ZooKeeper(

@@ -13,7 +13,7 @@ use super::{Stored, Vaults};
 use crate::EngineError;
 
 /// So long one answer goes on looking into backups. Each that has no index and was not looked into lately is read through for it.
-const LOOKING: Duration = Duration::from_secs(10);
+pub(super) const LOOKING: Duration = Duration::from_secs(10);
 /// So many before a page are tried for what it begins with.
 const BEFORE: usize = 5;
 
@@ -77,7 +77,7 @@ pub struct NotLooked {
 }
 
 /// What one backup tells.
-enum Told {
+pub(super) enum Told {
     There(Box<ZnodeContent>),
     Absent,
     Nothing(String),
@@ -132,7 +132,7 @@ impl Vaults {
         Ok(history)
     }
 
-    fn told(&self, stored: &Arc<Stored>, path: &ZnodePath) -> Result<Told, EngineError> {
+    pub(super) fn told(&self, stored: &Arc<Stored>, path: &ZnodePath) -> Result<Told, EngineError> {
         let manifest = match &stored.manifest {
             Ok(manifest) => manifest,
             Err(unreadable) => return Ok(Told::Nothing(unreadable.why.clone())),

@@ -4,6 +4,7 @@ pub(crate) mod browse;
 pub(crate) mod changes;
 pub(crate) mod compare;
 pub(crate) mod exchange;
+pub(crate) mod finding;
 mod known;
 mod pins;
 pub(crate) mod records;
@@ -232,7 +233,7 @@ impl Vaults {
                     let why = format!("backup {}: {}", stored.id, unreadable.why);
                     return Err(EngineError::Storage(why.into()));
                 }
-                _ if !stored.is_valid() => {}
+                _ if !stored.is_valid() || stored.is_before_a_restore() => {}
                 _ => match Stored::read(&*self.store, &stored.id) {
                     Ok(anew) if anew.is_valid() => return Ok(Some(anew)),
                     Ok(_) | Err(StoreError::NotFound(_)) => {}

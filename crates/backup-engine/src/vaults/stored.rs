@@ -138,6 +138,13 @@ impl Stored {
     pub(crate) fn is_valid(&self) -> bool {
         self.damage.is_none() && self.manifest.as_ref().is_ok_and(Manifest::is_valid)
     }
+
+    /// Whether it is of what a restore was to change: such a one is only meant by its id, or a restore of the newest that is done again would bring
+    /// back what it was to undo.
+    pub(crate) fn is_before_a_restore(&self) -> bool {
+        let manifest = self.manifest.as_ref();
+        manifest.is_ok_and(|manifest| manifest.before_restore_of.is_some())
+    }
 }
 
 impl Unreadable {

@@ -8,12 +8,15 @@ use crate::clock::rfc3339;
 use crate::lock::lock;
 use crate::plain::plain;
 
+/// The target of the lines that a job logs is this with its id.
+pub const LOG_OF_JOBS: &str = "backup_engine::job::";
+
 /// The lines that the state of a failed job shows.
 const TAIL: usize = 5;
 
 /// What a job says: kept for its vault, and handed on to the process's log.
 pub(crate) struct JobLog {
-    job: String,
+    target: String,
     clock: Clock,
     lines: Mutex<Vec<String>>,
 }
@@ -21,7 +24,7 @@ pub(crate) struct JobLog {
 impl JobLog {
     pub(crate) fn new(job: &str, clock: Clock) -> Self {
         Self {
-            job: job.to_owned(),
+            target: format!("{LOG_OF_JOBS}{job}"),
             clock,
             lines: Mutex::new(Vec::new()),
         }
@@ -29,14 +32,19 @@ impl JobLog {
 
     pub(crate) fn info(&self, text: &str) {
         let text = plain(text);
-        log::info!("job {}: {text}", self.job);
+        log::info!(target: &self.target, "{text}");
         self.keep("INFO", &text);
     }
 
     pub(crate) fn error(&self, text: &str) {
         let text = plain(text);
-        log::error!("job {}: {text}", self.job);
+        log::error!(target: &self.target, "{text}");
         self.keep("ERROR", &text);
+    }
+
+    /// Hands on what the vault need not keep.
+    pub(crate) fn tell(&self, text: &str) {
+        log::info!(target: &self.target, "{}", plain(text));
     }
 
     fn keep(&self, level: &str, text: &str) {

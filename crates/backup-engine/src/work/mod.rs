@@ -11,10 +11,12 @@ mod restore;
 mod restore_test;
 mod result;
 mod stop;
+mod telling;
 mod verify;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
@@ -30,14 +32,16 @@ use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
 use crate::plain::plain;
-use crate::requests::verification;
+use crate::requests::{Ids, verification};
 use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
+pub use self::job_log::LOG_OF_JOBS;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
+pub use self::telling::BY;
 pub use self::result::{
     DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles, RestoredFrom,
     VerifyResult,
@@ -51,6 +55,7 @@ pub(crate) struct Worker {
     pub(crate) vaults: Arc<Vaults>,
     pub(crate) site: Arc<Site>,
     pub(crate) jobs: Arc<dyn JobStore>,
+    pub(crate) ids: Arc<Ids>,
     pub(crate) running: Arc<Running>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) clock: Clock,
@@ -80,10 +85,12 @@ impl JobHandler for Worker {
             permit: Arc::clone(&self.permit),
             term: self.term(),
         });
+        context.log.tell(&telling::begun(&context.job));
+        let begun = Instant::now();
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
-                let done = restore::run(&self.vaults, &self.site, &context).await;
+                let done = restore::run(&self.vaults, &self.site, &self.ids, &context).await;
                 if context.stop.reason().is_none() || done.is_ok() {
                     self.metrics.restore_ended(done.is_err());
                 }
@@ -93,6 +100,8 @@ impl JobHandler for Worker {
             JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, &context, &stop).await,
         };
         self.running.end(&context.job.id);
+        let size = self.stored(&context, &done).await;
+        context.log.tell(&telling::ended(&done, begun.elapsed(), size));
         // One that lacks something was stored all the same, and tells what is in it.
         let stored = done
             .as_ref()
@@ -122,6 +131,20 @@ impl JobHandler for Worker {
 }
 
 impl Worker {
+    /// Bytes of the backup that a job has stored, where that is known.
+    async fn stored(&self, context: &JobContext, done: &Result<JobResult, Failure>) -> Option<u64> {
+        let result = match done {
+            Ok(result) => result,
+            Err(failure) => &failure.result,
+        };
+        if !matches!(result, JobResult::Backup(_)) {
+            return None;
+        }
+        let (vaults, id) = (Arc::clone(&self.vaults), kind::vault(&context.job).parse().ok()?);
+        let size = tokio::task::spawn_blocking(move || vaults.store.size(&id));
+        size.await.ok()?.ok()
+    }
+
     /// That in which the engine leads, where there are several.
     fn term(&self) -> Option<u64> {
         match *self.leadership.as_ref()?.role().borrow() {

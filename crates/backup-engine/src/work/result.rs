@@ -104,6 +104,9 @@ pub struct RestoreResult {
     /// What is known of the backup that it is of.
     #[serde(flatten)]
     pub source: Option<RestoredFrom>,
+    /// The backup that was taken first, of what it was to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_first: Option<VaultId>,
 }
 
 /// What is known of the backup that was restored, whatever came of it.
@@ -208,6 +211,7 @@ mod tests {
             report: Some(RestoreReport::default()),
             notes: Some(Vec::new()),
             source,
+            backup_first: Some("20261121T000000".parse().unwrap()),
             ..RestoreResult::default()
         });
         for files in [planned, placed] {

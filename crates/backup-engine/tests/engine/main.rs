@@ -5,6 +5,7 @@ mod checks;
 mod commits;
 mod crashes;
 mod exchange;
+mod first;
 mod histories;
 mod holds;
 mod ids;

@@ -253,6 +253,7 @@ pub fn a_manifest_is_read_as_it_was_committed(subject: &Subject) {
             id: id.clone(),
             pinned: second > 1,
             scheduled: Some(second > 2),
+            before_restore_of: (second > 1).then(|| id.clone()),
             term: (second > 1).then_some(7),
             started_at: id.time() + time::Duration::nanoseconds(1),
             outcome,

@@ -15,7 +15,7 @@ pub use self::config::{BatchedConfig, Tls};
 use self::session::Session;
 use super::reach::{Server, no_path, reachable};
 use super::relay::{Order, Relay};
-use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeWriter};
+use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeReader as _, ZnodeWriter};
 
 mod config;
 mod read;
@@ -121,8 +121,9 @@ impl BatchedClient {
                 .is_some_and(|tls| tls.identity.is_some())
         {
             // A server need not take a certificate for an identity. One before 3.7 does not say whether it does.
-            let schemes = client.identities().await?;
-            client.is_known = schemes.is_none_or(|schemes| schemes.iter().any(|scheme| scheme != "ip"));
+            let identities = client.identities().await?;
+            client.is_known =
+                identities.is_none_or(|all| all.iter().any(|identity| !identity.starts_with("ip:")));
         }
         Ok(client)
     }

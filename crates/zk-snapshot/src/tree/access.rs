@@ -239,6 +239,14 @@ pub trait ZnodeReader: Send + Sync {
         Ok(None)
     }
 
+    /// As whom the server knows this connection, each as `scheme:id`, by which ACLs name them. `None` where that is not told, as by default.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        Ok(None)
+    }
+
     /// Whether it is known that no ACL hides anything from this connection, as none does from `super`. By default it is
     /// not.
     ///
@@ -296,6 +304,10 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
 
     fn epoch(&self) -> u64 {
         (**self).epoch()
+    }
+
+    async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        (**self).identities().await
     }
 
     async fn reads_everything(&self) -> Result<bool, ClientError> {

@@ -76,6 +76,11 @@ pub(super) async fn stage(
     // Where it is dropped the writer finds that nothing more comes, and what it has written goes with its stage.
     let captured = context.unless_stopped(capture(&*client, &options, sink)).await;
     let written = writing.await;
+    let refused = matches!(&captured, Ok(Ok(summary)) if summary.unreadable > 0);
+    let identities = match refused {
+        true => client.identities().await.unwrap_or(None),
+        false => None,
+    };
     client.close().await;
     // If the writer failed, the capture only knows that nobody listened.
     let written = written??;
@@ -88,7 +93,7 @@ pub(super) async fn stage(
             summary.unreadable_paths.push(path);
         }
     }
-    let outcome = tell(context, &summary);
+    let outcome = tell(context, &summary, identities.as_deref());
     Ok(Staged {
         stage: written.stage,
         files: written.files,
@@ -221,7 +226,7 @@ impl Vault {
 }
 
 /// Says what a capture found, and what is to be thought of it.
-fn tell(context: &JobContext, summary: &CaptureSummary) -> Outcome {
+fn tell(context: &JobContext, summary: &CaptureSummary, identities: Option<&[String]>) -> Outcome {
     let JobContext { log, metrics, .. } = context;
     metrics.captured(
         claim(summary.consistency).as_str(),
@@ -268,11 +273,20 @@ fn tell(context: &JobContext, summary: &CaptureSummary) -> Outcome {
     };
     Outcome::Partial {
         reason: format!(
-            "partial: {} znodes could not be read in full: {}{more}",
+            "partial: {} znodes could not be read in full: {}{more}{}",
             summary.unreadable,
-            names.join(", ")
+            names.join(", "),
+            identities.map_or(String::new(), needed)
         ),
     }
+}
+
+/// As whom we have asked, and what that needs.
+fn needed(identities: &[String]) -> String {
+    format!(
+        "; ZooKeeper knows us as {}, and READ is needed there, with ADMIN where an ACL has digests",
+        identities.join(", ")
+    )
 }
 
 fn claim(consistency: Consistency) -> vault_store::Consistency {

@@ -29,8 +29,7 @@ struct Staged {
     outcome: Outcome,
 }
 
-/// Writes the vault of the job. If that fails, a vault that says so is written instead, where that is possible; one that is
-/// stopped leaves nothing.
+/// Writes the vault of the job.
 pub(super) async fn run(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
@@ -39,15 +38,27 @@ pub(super) async fn run(
     let id: VaultId = kind::vault(&context.job).parse()?;
     let request: BackupRequest = serde_json::from_value(context.job.payload.clone())?;
     let manifest = begun(&id, &request, context);
+    take(vaults, site, context, &request, manifest).await
+}
+
+/// Writes the vault of `manifest`. If that fails, a vault that says so is written instead, where that is possible; one that is
+/// stopped leaves nothing.
+pub(super) async fn take(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    request: &BackupRequest,
+    manifest: Manifest,
+) -> Result<JobResult, Failure> {
     let roots = manifest.roots.as_ref();
     let what = roots.map_or("everything".to_owned(), |roots| roots.join(", "));
     context.log.info(&format!("backing up {what}"));
-    let done = match stage(vaults, site, context, &manifest, &request).await {
+    let done = match stage(vaults, site, context, &manifest, request).await {
         Ok(staged) => commit(vaults, context, staged, manifest.clone()).await,
         Err(failure) => Err(failure),
     };
     match done {
-        Ok(committed) => judge(vaults, context, &request, committed).await,
+        Ok(committed) => judge(vaults, context, request, committed).await,
         Err(failure) => {
             tell_failure(vaults, context, manifest, &failure).await;
             Err(failure)
@@ -56,7 +67,7 @@ pub(super) async fn run(
 }
 
 /// What a manifest says from the start.
-fn begun(id: &VaultId, request: &BackupRequest, context: &JobContext) -> Manifest {
+pub(super) fn begun(id: &VaultId, request: &BackupRequest, context: &JobContext) -> Manifest {
     let mut manifest = Manifest::new(id, request.mode, context.now(), Outcome::Complete);
     manifest.pinned = request.pinned;
     manifest.sharded = request.sharded;

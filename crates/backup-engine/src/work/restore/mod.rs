@@ -2,6 +2,7 @@
 
 mod by_files;
 mod comparing;
+mod first;
 mod online;
 mod placing;
 mod private_files;
@@ -13,11 +14,12 @@ use std::sync::Arc;
 use vault_store::VaultId;
 
 pub(super) use self::sound::open_sound;
+use self::first::First;
 use super::context::JobContext;
 use super::failure::Failure;
 use super::result::{JobResult, RestoreResult, RestoredFrom, SECOND_READ};
 use crate::kind;
-use crate::requests::{RestorePayload, Strategy};
+use crate::requests::{Ids, RestorePayload, Strategy};
 use crate::site::Site;
 use crate::vaults::Vaults;
 
@@ -25,10 +27,15 @@ use crate::vaults::Vaults;
 pub(super) async fn run(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
+    ids: &Arc<Ids>,
     context: &JobContext,
 ) -> Result<JobResult, Failure> {
+    let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
-    let done = bring_back(vaults, site, context).await;
+    let (first, done) = match first::take(vaults, site, ids, context, &payload).await {
+        Ok(first) => (first, bring_back(vaults, site, context, &payload).await),
+        Err(failure) => (First::default(), Err(failure)),
+    };
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
@@ -37,8 +44,20 @@ pub(super) async fn run(
     if source.is_some_and(|source| source.copy.is_some()) {
         context.log.info(SECOND_READ);
     }
+    let whole = |done: RestoreResult| {
+        let mut notes = done.notes;
+        if !first.notes.is_empty() {
+            notes.get_or_insert_default().extend(first.notes);
+        }
+        JobResult::Restore(Box::new(RestoreResult {
+            source,
+            backup_first: first.id,
+            notes,
+            ..done
+        }))
+    };
     match done {
-        Ok(done) => Ok(restored(done, source)),
+        Ok(done) => Ok(whole(done)),
         Err(failure) => {
             let done = match failure.result {
                 JobResult::Restore(done) => *done,
@@ -46,14 +65,10 @@ pub(super) async fn run(
             };
             Err(Failure {
                 cause: failure.cause,
-                result: restored(done, source),
+                result: whole(done),
             })
         }
     }
-}
-
-fn restored(done: RestoreResult, source: Option<RestoredFrom>) -> JobResult {
-    JobResult::Restore(Box::new(RestoreResult { source, ..done }))
 }
 
 fn source(vaults: &Vaults, vault: &str, reads: u64) -> Option<RestoredFrom> {
@@ -70,9 +85,9 @@ async fn bring_back(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
     context: &JobContext,
+    payload: &RestorePayload,
 ) -> Result<RestoreResult, Failure> {
     let id: VaultId = kind::vault(&context.job).parse()?;
-    let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let doing = if payload.dry_run {
         "comparing with"
     } else {
@@ -82,7 +97,7 @@ async fn bring_back(
     let (kept, vault) = (Arc::clone(vaults), id.clone());
     let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     match payload.strategy {
-        Strategy::Online => online::run(vaults, site, context, &id, &payload).await,
-        Strategy::Files => by_files::run(vaults, site, context, &id, &payload).await,
+        Strategy::Online => online::run(vaults, site, context, &id, payload).await,
+        Strategy::Files => by_files::run(vaults, site, context, &id, payload).await,
     }
 }

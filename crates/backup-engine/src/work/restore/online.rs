@@ -9,7 +9,6 @@ use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
 
 use super::open_sound;
-use super::restored;
 use crate::ensemble::Client;
 use crate::requests::RestorePayload;
 use crate::site::Site;
@@ -71,7 +70,7 @@ pub(super) async fn run(
             });
             return Err(Failure {
                 cause: error.into(),
-                result: cut.map_or(JobResult::Nothing, |done| restored(done, None)),
+                result: cut.map_or(JobResult::Nothing, |done| JobResult::Restore(Box::new(done))),
             });
         }
     };
@@ -90,7 +89,7 @@ pub(super) async fn run(
         None => Ok(done),
         Some(message) => Err(Failure {
             cause: Cause::Said(message),
-            result: restored(done, None),
+            result: JobResult::Restore(Box::new(done)),
         }),
     }
 }

@@ -34,20 +34,6 @@ const ACLS_IN_FLIGHT: usize = 64;
 const FEW_ACLS: usize = 32;
 
 impl BatchedClient {
-    /// The schemes of the identities that the server knows of us; `None` where it does not say: before 3.7.
-    pub(super) async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
-        let begun = Instant::now();
-        let answer = self.main.call(self.deadline(), |zk| {
-            let zk = zk.clone();
-            async move { zk.list_auth_users().await }.boxed()
-        });
-        match answer.await {
-            Ok(users) => Ok(Some(users.iter().map(|user| user.scheme().to_owned()).collect())),
-            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error, begun)),
-            Err(_) => Ok(None),
-        }
-    }
-
     /// The answer of each of `paths`, or why it cannot be decoded: one that cannot takes the others with it, and together
     /// they may be too large, so then each is asked for alone.
     async fn multi_read(
@@ -282,9 +268,26 @@ impl ZnodeReader for BatchedClient {
         Ok(Some(client.session_id().0))
     }
 
+    /// Servers before 3.7 do not say.
+    async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        let begun = Instant::now();
+        let answer = self.main.call(self.deadline(), |zk| {
+            let zk = zk.clone();
+            async move { zk.list_auth_users().await }.boxed()
+        });
+        match answer.await {
+            Ok(users) => {
+                let named = |user: &zk::AuthUser| format!("{}:{}", user.scheme(), user.user());
+                Ok(Some(users.iter().map(named).collect()))
+            }
+            Err(error) if is_lost(&error) && !is_undecodable(&error) => Err(self.client_error(&error, begun)),
+            Err(_) => Ok(None),
+        }
+    }
+
     async fn reads_everything(&self) -> Result<bool, ClientError> {
-        let schemes = self.identities().await?;
-        Ok(schemes.is_some_and(|schemes| schemes.iter().any(|scheme| scheme == "super")))
+        let identities = self.identities().await?;
+        Ok(identities.is_some_and(|all| all.iter().any(|identity| identity.starts_with("super:"))))
     }
 
     async fn applied(&self) -> Option<i64> {

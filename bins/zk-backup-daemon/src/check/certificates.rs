@@ -1,0 +1,134 @@
+//! Whether certificates can be used, and for how long.
+
+use std::fs;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+
+use super::finding::Finding;
+use crate::{Settings, tls};
+
+/// A certificate that ends sooner is warned of.
+const SOON: i64 = 30;
+
+pub(super) fn look(settings: &Settings, now: OffsetDateTime) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(directory) = &settings.tls {
+        match tls::certified(directory) {
+            Err(error) => findings.push(Finding::fails("TLS", error)),
+            Ok(_) => {
+                let path = directory.join("tls.crt");
+                let pem = fs::read(&path).unwrap_or_default();
+                findings.extend(validity("TLS", &path.display().to_string(), &pem, now));
+            }
+        }
+    }
+    if let Some(tls) = &settings.zookeeper.tls {
+        findings.extend(validity("ZooKeeper TLS", "ca.crt", tls.ca.as_bytes(), now));
+        if let Some((certificate, _)) = &tls.identity {
+            findings.extend(validity("ZooKeeper TLS", "tls.crt", certificate.as_bytes(), now));
+        }
+    }
+    findings
+}
+
+/// What the certificates in a file say of their time, the one that ends first.
+fn validity(check: &'static str, file: &str, pem: &[u8], now: OffsetDateTime) -> Option<Finding> {
+    let times = CertificateDer::pem_slice_iter(pem)
+        .map(|certificate| certificate.ok().and_then(|certificate| times(&certificate)))
+        .collect::<Option<Vec<_>>>();
+    let Some(times) = times.filter(|times| !times.is_empty()) else {
+        return Some(Finding::fails(check, format!("{file}: it holds no certificates")));
+    };
+    let (from, until) = times.into_iter().min_by_key(|(_, until)| *until)?;
+    let days = (until - now).whole_days();
+    Some(match days {
+        _ if until <= now => Finding::fails(check, format!("{file} has ended on {}: renew it", until.date())),
+        _ if from > now => Finding::fails(check, format!("{file} begins on {}: is the clock right?", from.date())),
+        days if days < SOON => Finding::warning(check, format!("{file} ends in {days} days: renew it")),
+        days => Finding::ok(check, format!("{file} is valid for {days} days")),
+    })
+}
+
+/// From when until when a certificate is valid (RFC 5280, 4.1).
+fn times(der: &[u8]) -> Option<(OffsetDateTime, OffsetDateTime)> {
+    let (_, certificate, _) = item(der)?;
+    let (_, mut body, _) = item(certificate)?;
+    // A version, if there is one; serial number, algorithm, issuer.
+    let (first, _, after) = item(body)?;
+    if first == 0xa0 {
+        body = after;
+    }
+    for _ in 0..3 {
+        body = item(body)?.2;
+    }
+    let (_, validity, _) = item(body)?;
+    let (kind, from, rest) = item(validity)?;
+    let begin = time(kind, from)?;
+    let (kind, until, _) = item(rest)?;
+    Some((begin, time(kind, until)?))
+}
+
+/// The tag of the first item, what is in it, and what follows.
+fn item(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = match length {
+        0..0x80 => (usize::from(length), rest),
+        _ => {
+            let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+            let add = |sum: usize, byte: &u8| sum.checked_mul(256)?.checked_add(usize::from(*byte));
+            (bytes.iter().try_fold(0, add)?, rest)
+        }
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((tag, content, rest))
+}
+
+/// `YYMMDDhhmmssZ` (`UTCTime`) or `YYYYMMDDhhmmssZ` (`GeneralizedTime`).
+fn time(tag: u8, text: &[u8]) -> Option<OffsetDateTime> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let (year, rest) = match tag {
+        0x17 => {
+            let year: i32 = text.get(..2)?.parse().ok()?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, text.get(2..)?)
+        }
+        _ => (text.get(..4)?.parse().ok()?, text.get(4..)?),
+    };
+    let two = |at: usize| rest.get(at..at + 2)?.parse::<u8>().ok();
+    let month = time::Month::try_from(two(0)?).ok()?;
+    let date = time::Date::from_calendar_date(year, month, two(2)?).ok()?;
+    Some(date.with_hms(two(4)?, two(6)?, two(8)?).ok()?.assume_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    /// A certificate of nobody, with these times, signed by nobody.
+    fn certificate(times: &[u8]) -> Vec<u8> {
+        let wrap = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+        let body = [
+            wrap(0xa0, &[2, 1, 2]),
+            wrap(2, &[1]),
+            wrap(0x30, &[]),
+            wrap(0x30, &[]),
+            wrap(0x30, times),
+        ];
+        wrap(0x30, &wrap(0x30, &body.concat()))
+    }
+
+    #[test]
+    fn both_kinds_of_times_are_read() {
+        let long = b"\x17\x0d260101000000Z\x18\x0f20501231235959Z";
+        assert_eq!(
+            times(&certificate(long)),
+            Some((datetime!(2026-01-01 0:00 UTC), datetime!(2050-12-31 23:59:59 UTC)))
+        );
+        assert_eq!(times(&certificate(b"\x17\x0d260101")), None);
+        assert_eq!(times(b"\x30\xff"), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be typed: the settings, where a file of them is, and a check of it all.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::config_file::ConfigFile;
+use crate::{Args, SettingsError};
+
+/// The server's command line.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "zk-backup-daemon", version)]
+pub struct Cli {
+    /// Every setting.
+    #[command(flatten)]
+    pub args: Args,
+    /// A file of settings (TOML), by the names of the environment in any case, or in tables: `host` in `[zookeeper]`. Flags and the
+    /// environment win
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// To serve, nothing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What else can be done than to serve.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Try everything that the settings name, change nothing, and say what will not work
+    Check {
+        /// Write JSON lines
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl From<Args> for Cli {
+    /// A server with these settings.
+    fn from(args: Args) -> Self {
+        Self {
+            args,
+            ..Self::default()
+        }
+    }
+}
+
+impl Cli {
+    /// Reads what was typed, beginning with the program's name, the environment, and the file. What is wrongly typed ends the process.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the file.
+    pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Self, SettingsError> {
+        let mut typed: Vec<_> = typed.into_iter().collect();
+        let mut matches = Self::command().get_matches_from(&typed);
+        if let Some(path) = Self::of(&matches).config {
+            let file = ConfigFile::read(&path)?;
+            let at = typed.len().min(1);
+            typed.splice(at..at, from_file(&file, &matches));
+            matches = Self::command().get_matches_from(typed);
+        }
+        Ok(Self::of(&matches))
+    }
+
+    fn of(matches: &ArgMatches) -> Self {
+        Self::from_arg_matches(matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// What a file sets that neither a flag nor the environment does, as flags. Empty is not given.
+fn from_file(file: &ConfigFile, matches: &ArgMatches) -> Vec<OsString> {
+    let command = Args::command();
+    let flag = |argument: &clap::Arg| {
+        let value = file.setting(argument.get_env()?.to_str()?)?;
+        let id = argument.get_id().as_str();
+        let is_given = match matches.value_source(id) {
+            Some(ValueSource::CommandLine) => true,
+            Some(_) => matches
+                .get_one::<String>(id)
+                .is_some_and(|text| !text.trim().is_empty()),
+            None => false,
+        };
+        let flag = format!("--{}={value}", argument.get_long()?);
+        (!is_given).then(|| flag.into())
+    };
+    command.get_arguments().filter_map(flag).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("zk-backup.toml");
+        std::fs::write(&path, "storage = \"/data\"\nlog_format = \"json\"\n").unwrap();
+        let path = path.to_str().unwrap();
+        let typed = ["zk-backup-daemon", "--storage", "/other", "check", "--config", path, "--json"];
+        let cli = Cli::read(typed.map(OsString::from)).unwrap();
+        assert_eq!(cli.args.storage.as_deref(), Some("/other"));
+        assert_eq!(cli.args.log_format.as_deref(), Some("json"));
+        assert!(matches!(cli.command, Some(Command::Check { json: true })));
+    }
+}

@@ -1,0 +1,64 @@
+//! `zk-backup find`.
+
+use backup_engine::SystemClock;
+use time::OffsetDateTime;
+
+use super::absolute;
+use crate::api::{Api, Found, Told};
+use crate::exit::{Exit, Failure};
+use crate::text::{Look, Screen, Table, age, bytes, clean, exact};
+
+/// What to find.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// The znode
+    path: String,
+}
+
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let path = absolute(&args.path);
+    let mut table = Table::new(&["BACKUP", "AGE", "SIZE", "VERSION", "WRITTEN"], &[1, 2, 3]);
+    let (now, mut found, mut not_looked, mut offset) = (SystemClock::now(), 0, Vec::new(), Some(0));
+    while let Some(at) = offset {
+        let page = api.find(&path, at)?;
+        for json in page.found {
+            let Told { view, json } = Told::<Found>::of(json)?;
+            found += 1;
+            if screen.is_json() {
+                screen.json("found", json)?;
+                continue;
+            }
+            let cells = [
+                clean(&view.id).into_owned(),
+                age(date(view.ts), now),
+                bytes(view.size),
+                view.version.to_string(),
+                exact(date(view.mtime)),
+            ];
+            table.row(cells, None);
+        }
+        not_looked.extend(page.not_looked);
+        offset = page.next.filter(|next| *next > at);
+    }
+    if !screen.is_json() && found > 0 {
+        table.write(screen)?;
+    }
+    for json in not_looked {
+        if screen.is_json() {
+            screen.json("not_looked", json)?;
+        } else {
+            let text = |field: &str| clean(json[field].as_str().unwrap_or_default()).into_owned();
+            let line = format!("{} does not tell: {}", text("id"), text("why"));
+            screen.line(&line, Some(Look::Dim))?;
+        }
+    }
+    match found {
+        0 => Err(Failure::new(Exit::NotFound, format!("no backup that tells has {path}"))),
+        _ => Ok(Exit::Done),
+    }
+}
+
+fn date(ms: i64) -> OffsetDateTime {
+    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    date.unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,56 @@
+//! How a job's beginning and end are told in the process's log.
+
+use std::time::Duration;
+
+use job_queue::Job;
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::result::JobResult;
+use crate::kind;
+
+/// What was asked for, and by whom.
+pub(super) fn begun(job: &Job) -> String {
+    let mut asked = job.payload.clone();
+    let labels = asked.as_object_mut().and_then(|asked| asked.remove("labels"));
+    let by = labels.as_ref().and_then(|labels| labels.get(BY)).and_then(Value::as_str);
+    let by = match (by, job.scheduled) {
+        (_, true) => "by schedule".to_owned(),
+        (Some(by), false) => format!("by {by}"),
+        (None, false) => "by nobody who is known".to_owned(),
+    };
+    let vault = match kind::vault(job) {
+        vault if vault.is_empty() || vault == job.id => String::new(),
+        vault => format!(" of {vault}"),
+    };
+    format!("begins: {}{vault}, asked for {by}: {asked}", job.kind)
+}
+
+/// The label of a job that says who has asked for it.
+pub const BY: &str = "by";
+
+/// How it has ended, how long that took, and how much it was. `size`: bytes of a backup that was stored.
+pub(super) fn ended(done: &Result<JobResult, Failure>, took: Duration, size: Option<u64>) -> String {
+    let (how, result) = match done {
+        Ok(result) => ("well".to_owned(), result),
+        Err(Failure { cause, result }) => (format!("badly, {cause}"), result),
+    };
+    let much = match result {
+        JobResult::Nothing => String::new(),
+        JobResult::Backup(contents) => {
+            let captured = contents.captured();
+            let size = size.map_or(String::new(), |size| format!(", {size} bytes stored"));
+            format!(": {} znodes, {} bytes of data{size}", captured.znodes, captured.bytes)
+        }
+        JobResult::Restore(restored) => restored.report.as_ref().map_or(String::new(), |report| {
+            let (changes, failed) = (report.changes(), report.failed);
+            format!(": {changes} changes, {failed} znodes failed, {} as they were", report.unchanged)
+        }),
+        JobResult::Verify(verified) => format!(
+            ": {} backups, {} bytes, {} damaged",
+            verified.vaults, verified.bytes, verified.damaged_vaults
+        ),
+        JobResult::RestoreTest(test) => format!(": {} znodes differ", test.differing),
+    };
+    format!("ended {how}, after {:.3} s{much}", took.as_secs_f64())
+}

@@ -1,0 +1,136 @@
+//! Restores that back up first what they are to change.
+
+use backup_engine::{BackupRequest, JobInfo, JobResult, JobState, RestoreRequest, RestoreResult, RestoreSource};
+use vault_store::{VaultCall, VaultFault};
+use zk_snapshot::tree::{Acl, WriteOp, ZnodePath, ZnodeWriter as _};
+
+use super::support::{World, described, done, full, gate, job, restored};
+
+fn first(id: &str, roots: &[&str]) -> RestoreRequest {
+    RestoreRequest {
+        roots: roots.iter().map(|root| ZnodePath::parse(root).unwrap()).collect(),
+        backup_first: true,
+        ..RestoreRequest::of(id)
+    }
+}
+
+async fn remove(world: &World, path: &str) {
+    let path = ZnodePath::parse(path).unwrap();
+    let removed = world.ensemble.write_many(&[WriteOp::Delete { path, version: None }]).await;
+    assert!(removed.iter().all(Result::is_ok), "{removed:?}");
+}
+
+fn came(job: &JobInfo) -> RestoreResult {
+    match job.outcome().unwrap() {
+        JobResult::Restore(result) => *result,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_a_restore_has_changed_can_be_brought_back() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let (id, good) = (full(&engine).await, world.znodes());
+    world.tree.put("/a", b"two", Acl::open()).unwrap();
+    world.tree.put("/b/c/more", b"", Acl::open()).unwrap();
+    let changed = world.znodes();
+    let planned = RestoreRequest {
+        dry_run: true,
+        ..first(&id, &[])
+    };
+    let planned = done(&engine, &engine.restore(planned).await.unwrap()).await;
+    assert_eq!(came(&planned).backup_first, None, "a plan changes nothing");
+
+    let task = engine.restore(first(&id, &[])).await.unwrap();
+    let queued = engine.backup(BackupRequest::default()).await.unwrap();
+    let job = done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    assert_eq!(world.znodes(), good);
+    let undo = came(&job).backup_first.unwrap();
+    assert_ne!(undo.as_str(), queued, "each id is given once");
+    let info = described(&engine, undo.as_str()).await;
+    assert_eq!((info.pinned, info.is_valid()), (Some(true), true), "{info:?}");
+
+    // The newest one is not what was to be undone, also where the restore is done again.
+    engine.evict_one(&queued).await.unwrap();
+    assert_eq!(described(&engine, "latest").await.id.as_str(), id);
+    let latest = RestoreRequest {
+        source: RestoreSource::Vault("latest".to_owned()),
+        ..first(&id, &[])
+    };
+    let job = done(&engine, &engine.restore(latest).await.unwrap()).await;
+    assert_eq!(job.vault, id);
+    assert_eq!(world.znodes(), good);
+
+    assert_eq!(
+        restored(&engine, undo.as_str()).await.status,
+        JobState::Successful
+    );
+    assert_eq!(world.znodes(), changed);
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_named_and_the_rest_backed_up() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let (id, good) = (full(&engine).await, world.znodes());
+    world.tree.put("/b/c", b"two", Acl::open()).unwrap();
+    remove(&world, "/a").await;
+    let job = done(&engine, &engine.restore(first(&id, &["/a", "/b"])).await.unwrap()).await;
+    assert_eq!(world.znodes(), good, "{job:?}");
+    let result = came(&job);
+    assert!(result.notes.unwrap().iter().any(|note| note.contains("/a, which did not exist")));
+    let undo = result.backup_first.unwrap();
+    let roots = described(&engine, undo.as_str()).await.manifest().unwrap().roots.clone();
+    assert_eq!(roots.unwrap(), ["/b"]);
+
+    remove(&world, "/a").await;
+    let job = done(&engine, &engine.restore(first(&id, &["/a"])).await.unwrap()).await;
+    assert_eq!((job.status, came(&job).backup_first), (JobState::Successful, None));
+    assert_eq!(world.znodes(), good);
+}
+
+#[tokio::test]
+async fn nothing_is_restored_where_the_backup_first_fails() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    world.tree.put("/a", b"two", Acl::open()).unwrap();
+    world.ensemble.deny("/b");
+    let changed = world.znodes();
+    let job = done(&engine, &engine.restore(first(&id, &[])).await.unwrap()).await;
+    assert_eq!(job.status, JobState::Failed, "{job:?}");
+    let message = job.message.clone().unwrap();
+    assert!(
+        message.starts_with("nothing was restored") && message.contains("/b"),
+        "{message}"
+    );
+    assert_eq!(came(&job).report, None);
+    assert_eq!(world.znodes(), changed);
+}
+
+#[tokio::test]
+async fn a_restore_is_called_off_while_it_backs_up() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let id = full(engine).await;
+    world.tree.put("/a", b"two", Acl::open()).unwrap();
+    let changed = world.znodes();
+    let (mut gate, delay) = gate();
+    running.vaults.plan(VaultCall::Create, 1, VaultFault::Delay(delay));
+    let task = engine.restore(first(&id, &[])).await.unwrap();
+    let step = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.step().await }
+    });
+    gate.reached().await;
+    assert_eq!(engine.cancel(&task).await.unwrap(), JobState::Processing);
+    drop(gate);
+    assert!(step.await.unwrap().unwrap());
+    let job = job(engine, &task).await;
+    assert_eq!(job.status, JobState::Canceled, "{job:?}");
+    assert_eq!(engine.list().await.unwrap(), [&*id], "no vault is left of it");
+    assert_eq!(world.znodes(), changed);
+}

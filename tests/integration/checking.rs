@@ -1,0 +1,102 @@
+//! A file of settings, and what a check says of it, before anything is served.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use zk_backup_testkit::Daemon;
+
+use crate::common::clients::{EVE, digest, observer};
+use crate::common::servers::server;
+use crate::common::trees::{dump, plant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_daemon-under-test");
+
+fn check(file: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().arg("check").arg("--config").arg(file).args(more);
+    command.output().unwrap()
+}
+
+/// What was found, by what it is about.
+fn found(output: &Output) -> Vec<(String, String, String)> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let finding = |line: &str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let field = |name: &str| line[name].as_str().unwrap().to_owned();
+        (field("check"), field("outcome"), field("message"))
+    };
+    text.lines().map(finding).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_says_what_will_not_work_and_changes_nothing() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/a", b"1")]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let storage = at("storage");
+    fs::write(at("password"), "canary-password\n").unwrap();
+    let file = at("zk-backup.toml");
+    let settings = format!(
+        "storage = {storage:?}\nport = 0\n[zookeeper]\nhost = \"{}\"\n[backup_daemon.api_credentials]\n\
+         username = \"ann\"\npassword_file = {:?}\n",
+        zookeeper.address(),
+        at("password"),
+    );
+    fs::write(&file, &settings).unwrap();
+    let before = dump(&outside).await;
+    let output = check(&file, &["--json"]);
+    let all = found(&output);
+    assert_eq!(output.status.code(), Some(0), "{all:?}");
+    let of = |all: &[(String, String, String)], about: &str| {
+        let found = all.iter().find(|(check, ..)| check == about);
+        found.map(|(_, outcome, message)| (outcome.clone(), message.clone())).unwrap()
+    };
+    for about in ["schedule", "policies", "access", "zookeeper", "identity", "permissions", "clock", "storage", "port"] {
+        assert_eq!(of(&all, about).0, "ok", "{all:?}");
+    }
+    assert!(of(&all, "storage").1.ends_with("will be made"), "{all:?}");
+    assert!(!storage.exists(), "nothing is made");
+    assert_eq!(dump(&outside).await.len(), before.len());
+
+    // The server takes the same file; the environment wins.
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().env("BROADCAST_ADDRESS", "127.0.0.1").env("BACKUP_SCHEDULE", "None");
+    command.arg("--config").arg(&file);
+    let served = Daemon::run(command).unwrap();
+    let http = served.http.clone().with_credentials("ann", "canary-password");
+    assert_eq!(http.post("/backup", "").unwrap().status, 200);
+    let schedule = &http.get("/health").unwrap().json()["schedule"];
+    assert_eq!(schedule, &Value::Null, "the environment wins");
+    let busy = found(&check(&file, &["--json"]));
+    assert_eq!(of(&busy, "storage").0, "warning", "{busy:?}");
+    drop(served);
+    let after = found(&check(&file, &["--json"]));
+    assert_eq!((of(&after, "storage").0, of(&after, "jobs").0), ("ok".to_owned(), "ok".to_owned()), "{after:?}");
+
+    let acl = vec![digest(zookeeper_async::Permission::ALL, EVE)];
+    let mode = zookeeper_async::CreateMode::Persistent;
+    outside.create("/closed", Vec::new(), acl, mode).await.unwrap();
+    let (outcome, message) = of(&found(&check(&file, &["--json"])), "permissions");
+    assert!(outcome == "warning" && message.contains("/closed"), "{message}");
+
+    for (from, to, about, why) in [
+        ("port = 0", "prot = 0", "settings", "PROT is no setting: is PORT meant?"),
+        ("port = 0", "backup_schedule = \"hourly\"", "settings", "BACKUP_SCHEDULE"),
+        (zookeeper.address().as_str(), "127.0.0.1:1", "zookeeper", "check ZOOKEEPER_HOST"),
+        ("port = 0", "tls_enabled = true\ncerts_path = \"/none\"", "TLS", "/none/tls.crt"),
+    ] {
+        fs::write(&file, settings.replace(from, to)).unwrap();
+        let output = check(&file, &["--json"]);
+        let all = found(&output);
+        let (outcome, message) = of(&all, about);
+        assert!(outcome == "fails" && message.contains(why), "{all:?}");
+        assert_eq!(output.status.code(), Some(1), "{all:?}");
+    }
+    let text = String::from_utf8(check(&file, &[]).stdout).unwrap();
+    assert!(text.lines().any(|line| line.starts_with("fails    TLS ")), "{text}");
+    assert!(!text.contains("canary"), "{text}");
+}
