@@ -65,9 +65,9 @@ fn everything_that_dashboard_and_alerts_ask_for_is_told_by_a_server_and_by_the_r
     assert_eq!(calls("commit"), Some(1.0));
     let bytes = |op| told.value("zk_backup_storage_bytes_total", &[("op", op)]).unwrap();
     assert!(bytes("write") > 100.0 && bytes("read") >= bytes("write"));
-    let with_ids = told.labels().into_iter().filter(|(_, label)| *label == "id");
-    assert!(with_ids.clone().count() > 0);
-    for (name, _) in with_ids {
+    let labels = told.labels();
+    assert!(labels.contains(&("backup_storage_last_size", "id")));
+    for (name, _) in labels.into_iter().filter(|(_, label)| *label == "id") {
         assert!(name.starts_with("backup_storage_last_"), "{name}");
     }
 
