@@ -20,6 +20,7 @@ mod damaged_files;
 mod elections;
 mod encryption;
 mod ends;
+mod events;
 mod engine_faults;
 mod ensembles;
 mod exchange;
