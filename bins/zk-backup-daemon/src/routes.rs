@@ -28,6 +28,7 @@ use crate::query::{self, Asked};
 use crate::reread::Reread;
 
 mod archives;
+mod events;
 mod external;
 mod find;
 mod policies;
@@ -37,6 +38,7 @@ mod ui;
 mod v1;
 
 pub(crate) use self::archives::Outside;
+pub(crate) use self::events::Listeners;
 
 /// What stands for ZooKeeper as it is now, where a backup is named.
 const LIVE: &str = "live";
@@ -95,6 +97,7 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
             [web::post().to(v1::restore), read().to(v1::restore_status)],
         ))
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
+        .service(data("/events", NONE, read().to(events::events)))
         .service(
             resource("/find", find::BY_ZNODE, [read().to(find::by_znode)])
                 .guard(guard::fn_guard(find::asks_for_znode))

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Hooks, Recovery, RestoreTests,
     SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,7 @@ use crate::reread::{InUse, Reread};
 use crate::summary::Summary;
 use crate::config_file::ConfigFile;
 use crate::ensemble::Replaceable;
+use crate::webhook::Teller;
 use crate::{
     Cli, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
 };
@@ -43,6 +44,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
+    let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
     let ensemble = Arc::new(Replaceable::new(ensemble(&settings)));
     let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>)?;
     let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
@@ -89,11 +91,23 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let keeping = tokio::spawn(in_use.keep(hangup));
     // Requests that come from here on wait in the listener until they are served.
     notify::tell("READY=1");
-    let served = serve(listener, engine, options, stop).await;
+    let telling = tell(teller, engine.clone());
+    let served = tokio::select! {
+        served = serve(listener, engine, options, stop) => served,
+        () = telling => Ok(()),
+    };
     keeping.abort();
     served?;
     log::info!("stopped");
     Ok(())
+}
+
+/// Never ends.
+async fn tell(teller: Option<Teller>, engine: Engine) {
+    match teller {
+        Some(teller) => teller.keep_telling(&engine).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
@@ -153,6 +167,13 @@ fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilde
         .consistency_rounds(settings.consistency_rounds)
         .sequence_limit(settings.sequence_limit)
         .max_queued(settings.max_queued_jobs)
+        .keep_news(settings.webhook.is_some())
+        .hooks(Hooks {
+            before: settings.hook_before.clone(),
+            after: settings.hook_after.clone(),
+            timeout: settings.hook_timeout,
+            environment: handed_on(),
+        })
         .setting_names(names());
     let mut states: Vec<Arc<dyn StateSource>> = Vec::new();
     if let Some(dirs) = settings.data_dirs.clone() {
@@ -258,7 +279,7 @@ fn names() -> SettingNames {
     }
 }
 
-/// What the restart command is given of our environment, which holds secrets.
+/// What commands are given of our environment, which holds secrets.
 const HANDED_ON: [&str; 14] = [
     "PATH",
     "HOME",

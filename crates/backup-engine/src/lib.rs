@@ -50,6 +50,7 @@ mod leading;
 #[cfg(feature = "object-store")]
 mod lease;
 mod lock;
+mod outbox;
 mod plain;
 mod requests;
 mod site;
@@ -58,6 +59,7 @@ mod sweeping;
 mod upkeep;
 mod vaults;
 mod watch;
+mod watch_all;
 mod work;
 
 /// The crates that the engine is made of, so that an embedder needs to name only this one.
@@ -83,6 +85,7 @@ pub use kind::JobKind;
 pub use leadership::{Leadership, Role};
 #[cfg(feature = "object-store")]
 pub use lease::LeaderLease;
+pub use outbox::{News, Outbox};
 pub use plain::plain;
 pub use requests::{
     BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,
@@ -98,7 +101,8 @@ pub use vaults::changes::{NotLooked, ZnodeAt, ZnodeHistory, ZnodeStep};
 pub use vaults::exchange::{Export, ImportOptions};
 pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
+pub use watch_all::JobsWatch;
 pub use work::{
-    BY, DamagedVault, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
+    BY, DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
     RestoredFrom, VerifyResult,
 };

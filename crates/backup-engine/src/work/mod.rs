@@ -4,6 +4,7 @@ mod backup;
 mod compare_live;
 mod context;
 mod failure;
+mod hooks;
 mod job_log;
 mod permit;
 mod progress;
@@ -20,17 +21,19 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
+use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome};
 use tokio::sync::watch;
 use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
 use self::failure::Failure;
+use self::hooks::Ended;
 use self::job_log::JobLog;
 use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
+use crate::outbox::owe;
 use crate::plain::plain;
 use crate::requests::{Ids, verification};
 use crate::site::Site;
@@ -39,6 +42,7 @@ use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
 pub use self::job_log::LOG_OF_JOBS;
+pub use self::hooks::{Hook, Hooks};
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
 pub use self::telling::BY;
@@ -63,6 +67,9 @@ pub(crate) struct Worker {
     pub(crate) permit: Arc<dyn Permit>,
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
+    pub(crate) hooks: Arc<Hooks>,
+    /// Whether the ends of jobs are to be told elsewhere.
+    pub(crate) keeps_news: bool,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -75,6 +82,7 @@ impl JobHandler for Worker {
         };
         let stop = Stop::new(Arc::clone(&self.jobs), called_off.clone(), self.ending.clone());
         let stop = Arc::new(stop);
+        let begun = Instant::now();
         let context = Arc::new(JobContext {
             log: JobLog::new(&job.id, Arc::clone(&self.clock)),
             progress: self.running.begin(&job.id),
@@ -84,9 +92,10 @@ impl JobHandler for Worker {
             stop: called_off,
             permit: Arc::clone(&self.permit),
             term: self.term(),
+            hooks: Arc::clone(&self.hooks),
         });
         context.log.tell(&telling::begun(&context.job));
-        let begun = Instant::now();
+        self.owe_news(&context).await;
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
@@ -112,7 +121,7 @@ impl JobHandler for Worker {
         } else if kind == JobKind::Backup && context.stop.reason().is_none() {
             self.failed_in_a_row.fetch_add(1, Ordering::Relaxed);
         }
-        match done {
+        let outcome = match done {
             Ok(result) => Outcome::success(result.stored()),
             Err(Failure { cause, result }) => {
                 let why = cause.to_string();
@@ -126,7 +135,36 @@ impl JobHandler for Worker {
                     .with_log_tail(context.log.tail())
                     .with_result(result.stored())
             }
-        }
+        };
+        let outcome = after(&context, outcome).await;
+        self.metrics
+            .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
+        outcome
+    }
+}
+
+/// Runs the hook after it. Its failure is not the job's, which tells of it all the same.
+async fn after(context: &JobContext, mut outcome: Outcome) -> Outcome {
+    let ended = Ended {
+        state: outcome.state,
+        message: outcome.message.as_deref().unwrap_or_default(),
+    };
+    if let Err(why) = context.hooks.after(&context.job, ended).await {
+        context.log.error(&why);
+        outcome.message = Some(match outcome.message {
+            None => why,
+            Some(message) => format!("{message}; {why}"),
+        });
+    }
+    outcome
+}
+
+/// How a job ended, as metrics call it.
+fn ending(state: JobState) -> &'static str {
+    match state {
+        JobState::Successful => "successful",
+        JobState::Canceled => "canceled",
+        JobState::Failed | JobState::Queued | JobState::Processing => "failed",
     }
 }
 
@@ -150,6 +188,19 @@ impl Worker {
         match *self.leadership.as_ref()?.role().borrow() {
             Role::Leader { term } => Some(term),
             Role::Standby | Role::Leaving => None,
+        }
+    }
+
+    /// Its end will be told. Where that cannot be noted the job is done all the same.
+    async fn owe_news(&self, context: &JobContext) {
+        if !self.keeps_news {
+            return;
+        }
+        let (jobs, id) = (Arc::clone(&self.jobs), context.job.id.clone());
+        if let Err(error) = blocking(move || owe(&*jobs, &id)).await {
+            context
+                .log
+                .error(&format!("the end of this job may not be told elsewhere: {error}"));
         }
     }
 
