@@ -41,6 +41,7 @@ mod mirrored;
 mod name;
 #[cfg(feature = "object-store")]
 mod object;
+mod predecessor;
 mod private;
 mod reader;
 #[cfg(feature = "encryption")]
@@ -73,6 +74,7 @@ pub use object::ObjectVaults;
 pub use object::{S3Config, S3Keys, S3Secret};
 #[cfg(feature = "object-store")]
 pub use object_store;
+pub use predecessor::{CONSOLE, Predecessor, PredecessorStore, ZNODES};
 pub use private::Tightened;
 pub use reader::Reader;
 #[cfg(feature = "encryption")]

@@ -6,6 +6,7 @@ pub(crate) mod compare;
 pub(crate) mod exchange;
 mod known;
 mod pins;
+mod predecessor;
 pub(crate) mod records;
 mod remote;
 mod retained;
