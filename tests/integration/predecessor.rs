@@ -39,7 +39,7 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let every_byte: Vec<u8> = (0..=0xff).collect();
-    let open: (Vec<u8>, Vec<String>) = (Vec::new(), vec!["31:world:anyone".to_owned()]);
+    let open: (Vec<u8>, Vec<String>) = (Vec::new(), vec!["ALL:world:anyone".to_owned()]);
     plant(&outside, &[("/app", b"old"), ("/app/extra", b"x")]).await;
     let guarded = vec![digest(zookeeper_async::Permission::ALL, BOB)];
     outside
@@ -97,7 +97,7 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     let figures = ["created", "data_changed", "acl_changed", "deleted"].map(|key| report[key].as_u64().unwrap());
     assert_eq!(figures, [6, 2, 0, 1], "{report}");
 
-    let of_bob = vec![format!("31:digest:{BOB}")];
+    let of_bob = vec![format!("ALL:digest:{BOB}")];
     let with = |data: &[u8], acl: &[String]| (data.to_vec(), acl.to_vec());
     let expected = [
         ("/app", with(b"new", &open.1)),
@@ -119,6 +119,8 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     let ours = back_up(&daemon_here, "{}");
     let both = get(&daemon_here, &format!("/diff?from={FULL}&to={ours}"));
     assert_eq!(counts(&both), [0; 4], "{both}");
+    let history = get(&daemon_here, "/history?path=/app/guarded");
+    assert_eq!(history["changes"].as_array().unwrap().len(), 1, "{history}");
     let (_, verified) = daemon_here.do_job(&format!("/verify/{FULL}"), "").unwrap();
     assert_eq!(verified.status, 200, "{}", verified.text);
     let (_, tested) = daemon_here.do_job(&format!("/restoretest/{FULL}"), "").unwrap();
@@ -192,7 +194,8 @@ async fn its_marks_say_what_is_good_what_is_pinned_and_what_is_of_some_znodes() 
     let now = dump(&outside).await;
     assert_eq!(now.keys().collect::<Vec<_>>(), ["/", "/a", "/a/below", "/other"]);
 
-    let evicted = daemon.http.post("/evict", "").unwrap();
+    // The newest of them is of years ago, so the server asks whether its clock is right.
+    let evicted = daemon.http.post("/evict?trust_clock=true", "").unwrap();
     assert_eq!(evicted.status, 200, "{}", evicted.text);
     // The newest good one stays whatever the rules say, and what is pinned or cannot be told.
     let stay = ["20240101T000001", "20240101T000002", "20240101T000007", "20240101T000008", "20240101T000009"];
@@ -234,6 +237,32 @@ async fn what_is_damaged_or_hostile_is_named_and_changes_nothing() {
         assert_eq!(daemon.describe(&id).unwrap()["valid"], json!(false), "{id}");
     }
     assert_same(&before, &dump(&outside).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_znode_whose_acl_keeps_us_out_keeps_it_and_is_named() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/open", b"old")]).await;
+    for (path, others) in [("/seen", true), ("/hidden", false)] {
+        let mut acl = vec![digest(zookeeper_async::Permission::ALL, BOB)];
+        if others {
+            acl.push(zookeeper_async::Acl::new(zookeeper_async::Permission::READ, "world", "anyone"));
+        }
+        let mode = zookeeper_async::CreateMode::Persistent;
+        outside.create(path, b"old".to_vec(), acl, mode).await.unwrap();
+    }
+    let mut expected = dump(&outside).await;
+    let storage = tempfile::tempdir().unwrap();
+    Left::new(storage.path(), FULL).znodes(&[("/open", b"new"), ("/seen", b"new"), ("/hidden", b"new")]);
+    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (status, done) = restore(&daemon, FULL, "");
+    assert_eq!(status, 500, "{done}");
+    let report = &done["result"]["report"];
+    assert_eq!((&report["failed"], &report["data_changed"]), (&json!(2), &json!(1)), "{done}");
+    assert!(says(&report["failures"], "/seen") && says(&report["failures"], "/hidden"), "{report}");
+    expected.get_mut("/open").unwrap().0 = b"new".to_vec();
+    assert_same(&expected, &dump(&outside).await);
 }
 
 type Entries = Vec<(String, Option<String>)>;

@@ -78,7 +78,7 @@ impl PredecessorStore {
         for name in archive.file_names() {
             let name = name.map_err(|error| unreadable(&error))?;
             if let Some((root, "")) = name.split_once('/') {
-                roots.push(root.to_owned());
+                roots.push(format!("/{root}"));
             }
         }
         roots.sort();
