@@ -8,7 +8,7 @@ use std::process::Command;
 use zk_backup_testkit::{Daemon, Distribution};
 
 use crate::common::clients::observer;
-use crate::common::documents::blocks;
+use crate::common::documents::{assert_shown, blocks};
 use crate::common::servers::server;
 
 const TUTORIAL: &str = include_str!("../../docs/TUTORIAL.md");
@@ -112,16 +112,4 @@ fn install(programs: &Path) {
     let file = programs.join("zkCli.sh");
     fs::write(&file, client).unwrap();
     fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-/// Every line that is shown came, in that order. `…` stands for whatever comes there.
-fn assert_shown(shown: &str, out: &str) {
-    let mut lines = out.lines();
-    for shown in shown.lines().filter(|line| *line != "…") {
-        let is_it = |line: &str| match shown.split_once('…') {
-            Some((begin, end)) => line.starts_with(begin) && line.ends_with(end),
-            None => line == shown,
-        };
-        assert!(lines.any(is_it), "{shown}\nis not in\n{out}");
-    }
 }

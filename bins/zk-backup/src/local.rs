@@ -13,7 +13,7 @@ use eviction_policy::{Backup, EvictionPolicy, Verdict};
 use health_metrics::ZooKeeperHealth;
 use time::OffsetDateTime;
 use uuid::Uuid;
-use vault_store::{FsStore, StoreError, VaultStore};
+use vault_store::{FsStore, PredecessorStore, StoreError, VaultStore};
 use zk_backup_daemon::{Access, Credentials, ServeOptions, Settings, StartError, serve};
 use zk_snapshot::tree::ClientError;
 
@@ -67,7 +67,9 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         if let Some(encryption) = settings.encryption {
             builder = builder.around_vaults(|below| encryption.around(below));
         }
-        let engine = builder.vaults(Arc::new(store)).build();
+        let store = Arc::new(store);
+        let with_predecessors = PredecessorStore::new(Arc::clone(&store) as _, store);
+        let engine = builder.vaults(Arc::new(with_predecessors)).build();
         return begin(engine.map_err(|error| engine_failed(directory, &error))?, None);
     };
     let settings = settings(directory, zookeeper)?;

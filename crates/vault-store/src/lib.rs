@@ -41,6 +41,7 @@ mod mirrored;
 mod name;
 #[cfg(feature = "object-store")]
 mod object;
+mod predecessor;
 mod private;
 mod reader;
 #[cfg(feature = "encryption")]
@@ -75,6 +76,7 @@ pub use object::ObjectVaults;
 pub use object::{S3Config, S3Keys, S3Secret};
 #[cfg(feature = "object-store")]
 pub use object_store;
+pub use predecessor::{CONSOLE, Predecessor, PredecessorStore, ZNODES};
 pub use private::Tightened;
 pub use reader::Reader;
 #[cfg(feature = "encryption")]

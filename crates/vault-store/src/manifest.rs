@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{Consistency, Contents, FileName, MANIFEST, Mode, StoreError, VaultId};
+use crate::{Consistency, Contents, FileName, MANIFEST, Mode, Predecessor, StoreError, VaultId};
 
 /// The manifest version of a vault that is not sealed.
 ///
@@ -64,6 +64,10 @@ pub struct Manifest {
     /// none, the reason of `outcome` is not the true one, and `contents` is `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
+    /// `Some` where the Qubership backup daemon wrote it: `files` names none then, and `contents` is `None`, since nothing noted them. It is never
+    /// kept.
+    #[serde(skip)]
+    pub predecessor: Option<Predecessor>,
 }
 
 /// What is told of a sealed vault to whoever cannot open it.
@@ -96,6 +100,7 @@ impl Manifest {
             files: Vec::new(),
             contents: None,
             sealed: None,
+            predecessor: None,
         }
     }
 
@@ -201,10 +206,23 @@ impl Manifest {
         self.contents.as_ref()?.captured().source.as_deref()
     }
 
-    /// Whether it shows one moment; `None` in a failed backup.
+    /// Whether it shows one moment; `None` in a failed backup. Nothing tells that of the predecessor's.
     #[must_use]
     pub fn consistency(&self) -> Option<Consistency> {
-        Some(self.contents.as_ref()?.captured().consistency)
+        match &self.contents {
+            Some(contents) => Some(contents.captured().consistency),
+            None if self.predecessor.is_some() && !matches!(self.outcome, Outcome::Failed { .. }) => {
+                Some(Consistency::Fuzzy)
+            }
+            None => None,
+        }
+    }
+
+    /// What no restore of it can bring back, in plain words: nothing, but for the predecessor's.
+    #[must_use]
+    pub fn lacks(&self) -> &'static [&'static str] {
+        let predecessor = self.predecessor.as_ref();
+        predecessor.map_or(&[], |predecessor| predecessor.lacks(self.mode))
     }
 
     /// Whether it was asked for the same znodes as `roots`, or for more: then what it says of them is all of it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use vault_store::conformance::Subject;
 use vault_store::{
-    FaultyVaults, FileName, FsStore, Manifest, MemoryStore, Mode, Outcome, StoreError, VaultCall, VaultFault,
+    FaultyVaults, FileName, FsStore, Manifest, MemoryStore, Mode, Outcome, PredecessorStore, StoreError, VaultCall, VaultFault,
     VaultId, VaultStore, conformance, verify,
 };
 
@@ -51,6 +51,60 @@ mod filesystem {
     }
 
     vault_store::conformance_tests!(subject());
+}
+
+mod beside_the_predecessors {
+    use std::sync::Arc;
+
+    use super::{FsStore, PredecessorStore, Subject};
+
+    fn subject() -> Subject {
+        let directory = tempfile::tempdir().unwrap();
+        Subject::new(move || {
+            let place = Arc::new(FsStore::open(directory.path()).unwrap());
+            PredecessorStore::new(Arc::clone(&place) as _, place)
+        })
+    }
+
+    vault_store::conformance_tests!(subject());
+}
+
+#[test]
+fn what_the_predecessor_left_is_told_beside_ours_and_checked_beside_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let theirs: VaultId = "20240105T100000".parse().unwrap();
+    let left = directory.path().join("granular").join(theirs.as_str());
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join(".metrics"), r#"{"exit_code": "0", "spent_time": 1500}"#).unwrap();
+    fs::write(left.join(".evictlock"), "").unwrap();
+    fs::write(left.join("log.1"), "a log").unwrap();
+    fs::write(left.join("snapshot.0"), "a snapshot").unwrap();
+    let files = || fs::read_dir(&left).unwrap().count();
+    let place = Arc::new(FsStore::open(directory.path()).unwrap());
+    put(&place, &id());
+    assert_eq!(place.ids().unwrap(), [id()]);
+    let store = PredecessorStore::new(Arc::clone(&place) as _, place);
+    assert_eq!(store.ids().unwrap(), [theirs.clone(), id()]);
+    assert!(matches!(store.stage(&theirs), Err(StoreError::AlreadyExists(_))));
+
+    let told = store.manifest(&theirs).unwrap();
+    assert_eq!((told.mode, told.outcome.clone(), told.pinned), (Mode::Transactional, Outcome::Complete, true));
+    assert_eq!((told.roots.clone(), told.files.len()), (Some(Vec::new()), 0));
+    assert_eq!(told.finished_at - told.started_at, time::Duration::milliseconds(1_500));
+    let names: Vec<_> = told.predecessor.as_ref().unwrap().files.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["snapshot.0", "log.1"]);
+    assert!(!told.lacks().is_empty() && store.manifest(&id()).unwrap().lacks().is_empty());
+    // Nobody who reads it elsewhere takes it for one of ours.
+    let kept = Manifest::parse(&theirs, &told.to_bytes().unwrap()).unwrap();
+    assert_eq!(kept.predecessor, None);
+
+    assert_eq!(store.verification(&theirs).unwrap(), None);
+    let result = verify(&store, &theirs, id().time()).unwrap();
+    store.record_verification(&theirs, &result).unwrap();
+    assert_eq!((store.verification(&theirs).unwrap(), files()), (Some(result), 4));
+    store.remove(&theirs).unwrap();
+    assert_eq!(fs::read_dir(directory.path().join(".checked")).unwrap().count(), 0);
+    assert_eq!((store.ids().unwrap(), left.exists()), (vec![id()], false));
 }
 
 #[test]

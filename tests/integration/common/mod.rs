@@ -5,6 +5,7 @@ pub(crate) mod cli;
 pub(crate) mod clients;
 pub(crate) mod daemons;
 pub(crate) mod documents;
+pub(crate) mod predecessor;
 pub(crate) mod servers;
 pub(crate) mod snapshots;
 pub(crate) mod trees;

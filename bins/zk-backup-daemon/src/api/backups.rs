@@ -61,6 +61,9 @@ pub(crate) struct Backup {
     kinds: Option<Kinds>,
     /// From what a transactional backup was made.
     taken_from: Option<TakenFrom>,
+    /// What no restore of it can bring back, as the predecessor did not back it up; absent for every other.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    lacks: &'static [&'static str],
     /// Whether it is sealed where it is stored, also where an identity is here that opens it; absent if not.
     #[serde(skip_serializing_if = "Option::is_none")]
     encrypted: Option<bool>,
@@ -180,6 +183,9 @@ impl Backup {
             is_granular: manifest.is_granular(),
             sharded: manifest.sharded,
             exception: damage.or_else(|| manifest.reason().map(str::to_owned)),
+            consistency: manifest.consistency(),
+            lacks: manifest.lacks(),
+            canceled: manifest.predecessor.as_ref().is_some_and(|left| left.canceled),
             format: manifest.version,
             sealed: manifest.sealed.map(|sealed| sealed.recipients),
             ..self.taken_as(manifest.mode)
@@ -207,7 +213,6 @@ impl Backup {
 
     fn captured(self, captured: &Captured) -> Self {
         Self {
-            consistency: Some(captured.consistency),
             zxid: Some(captured.zxid),
             znodes: Some(captured.znodes),
             ..self

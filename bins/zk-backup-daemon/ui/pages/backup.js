@@ -63,6 +63,7 @@ function about(backup) {
       ['Consistency', backup.consistency],
       ['Newest transaction', backup.zxid ? zxid(backup.zxid.newest) : null],
       ['Left out', left],
+      ['Lacks', backup.lacks ? h('ul', {}, backup.lacks.map((what) => h('li', {}, visible(what)))) : null],
       ['Kept changing', moving?.count > 0 ? count(moving.count) : null],
       ['Verified', moment(backup.verified_at)],
       ['Restored for a test', backup.tested ? [moment(backup.tested.at), ' ', backup.tested.difference ? h('span', { class: 'bad' }, visible(backup.tested.difference)) : h('span', { class: 'good' }, 'exact')] : null],

@@ -9,6 +9,7 @@ use health_metrics::Metrics;
 use job_queue::{Runner, Schedule};
 use time::OffsetDateTime;
 use tokio::sync::watch;
+use vault_store::PredecessorStore;
 
 use super::EngineBuilder;
 use crate::blocking::within;
@@ -39,6 +40,9 @@ impl EngineBuilder {
         let second = self.mirror(now);
         if let Some(around) = self.around_vaults.take() {
             self.vaults = around(self.vaults);
+        }
+        if let Some(place) = self.directory.take() {
+            self.vaults = Arc::new(PredecessorStore::new(self.vaults, place));
         }
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);

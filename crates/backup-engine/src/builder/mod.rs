@@ -49,6 +49,8 @@ pub struct EngineBuilder {
     #[cfg(feature = "object-store")]
     second_objects: Option<ObjectVaults>,
     jobs: Arc<dyn JobStore>,
+    /// The directory that vaults are kept in, where the predecessor may have left some.
+    directory: Option<Arc<FsStore>>,
     /// What holds the lock of a directory that has no vaults.
     local_state: Option<Arc<FsStore>>,
     full_policy: Option<Arc<dyn EvictionPolicy>>,
@@ -103,6 +105,7 @@ impl EngineBuilder {
             second: None,
             #[cfg(feature = "object-store")]
             second_objects: None,
+            directory: None,
             local_state: None,
             jobs: Arc::new(MemoryJobs::new()),
             full_policy: None,

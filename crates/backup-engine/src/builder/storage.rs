@@ -13,7 +13,7 @@ use job_queue::SqliteJobs;
 use vault_store::ObjectVaults;
 use vault_store::VaultStore;
 #[cfg(feature = "sqlite")]
-use vault_store::{FileName, FsStore, StoreError};
+use vault_store::{FileName, FsStore, PredecessorStore, StoreError};
 
 use super::EngineBuilder;
 use crate::error::EngineError;
@@ -26,7 +26,8 @@ pub const VAULTS_ELSEWHERE: &str = "vaults-elsewhere";
 
 impl EngineBuilder {
     /// Keeps vaults, jobs with what restores leave unfinished (`jobs.db`) and the last time that was relied on (`clock`)
-    /// in the directory `root`, which no other process may hold.
+    /// in the directory `root`, which no other process may hold. What the Qubership backup daemon left there is shown beside them, and neither
+    /// copied to a second store nor sealed.
     ///
     /// # Errors
     /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
@@ -40,7 +41,9 @@ impl EngineBuilder {
             }
             _ => {} // they were elsewhere before, or never
         }
-        self.vaults = Arc::new(vaults);
+        let vaults = Arc::new(vaults);
+        self.directory = Some(Arc::clone(&vaults));
+        self.vaults = vaults;
         self.storage_probe = Arc::new(FsProbe::new(root));
         Ok(self)
     }
@@ -51,8 +54,9 @@ impl EngineBuilder {
     /// As [`storage`](Self::storage).
     #[cfg(feature = "sqlite")]
     pub fn local_state(mut self, root: &Path) -> Result<Self, EngineError> {
-        let state = self.open(root)?;
-        match state.ids()?.len() {
+        let state = Arc::new(self.open(root)?);
+        let listed = PredecessorStore::new(Arc::clone(&state) as _, Arc::clone(&state)).ids()?;
+        match listed.len() {
             0 => {}
             count => log::warn!(
                 "{count} backups in {} are not listed, since backups are kept elsewhere now",
@@ -60,7 +64,7 @@ impl EngineBuilder {
             ),
         }
         state.keep_note(&FileName::from_static(VAULTS_ELSEWHERE), b"")?;
-        self.local_state = Some(Arc::new(state));
+        self.local_state = Some(state);
         self.storage_probe = Arc::new(StateProbe(FsProbe::new(root)));
         Ok(self)
     }
@@ -96,7 +100,7 @@ impl EngineBuilder {
 
     /// Where vaults are kept.
     pub fn vaults(mut self, vaults: Arc<dyn VaultStore>) -> Self {
-        self.vaults = vaults;
+        (self.vaults, self.directory) = (vaults, None);
         self
     }
 
@@ -107,7 +111,7 @@ impl EngineBuilder {
     /// For a store around this one call [`around_vaults`](Self::around_vaults).
     #[cfg(feature = "object-store")]
     pub fn objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
-        self.vaults = Arc::new(objects.clone());
+        self = self.vaults(Arc::new(objects.clone()));
         self.objects = Some(objects);
         (self.is_remote, self.place) = (true, Some(place.into()));
         self

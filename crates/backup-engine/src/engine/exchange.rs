@@ -20,7 +20,7 @@ impl Engine {
     /// Opens a finished backup to be written out. `latest` is the newest good one.
     ///
     /// # Errors
-    /// [`EngineError::BackupNotFound`]; [`EngineError::Storage`].
+    /// [`EngineError::BackupNotFound`]; [`EngineError::Invalid`] for one that the predecessor wrote; [`EngineError::Storage`].
     pub async fn export(&self, id: &str) -> Result<Export, EngineError> {
         let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
         blocking(move || Export::of(&vaults, &vaults.named(&id)?)).await

@@ -219,8 +219,12 @@ fn check_strategy(vaults: &Vaults, id: &VaultId, request: &RestoreRequest) -> Re
     if !request.roots.is_empty() || !request.renames.is_empty() || request.policy != Policy::Replace {
         return Err(InvalidRequest::ChoosesByFiles.into());
     }
-    if vaults.store.manifest(id)?.mode != Mode::Transactional {
+    let manifest = vaults.store.manifest(id)?;
+    if manifest.mode != Mode::Transactional {
         return Err(InvalidRequest::NotTransactional(id.clone()).into());
+    }
+    if manifest.predecessor.is_some() {
+        return Err(InvalidRequest::FilesOfPredecessor(id.clone()).into());
     }
     match request.raise_epoch {
         Some(epoch) if epoch > GREATEST_EPOCH => Err(InvalidRequest::EpochTooGreat(GREATEST_EPOCH).into()),

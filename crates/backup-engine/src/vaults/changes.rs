@@ -194,10 +194,12 @@ fn step(before: Option<&Told>, now: &Told) -> Option<ZnodeStep> {
         (Some(Told::Absent), Told::There(_)) => Some(ZnodeStep::Created),
         (Some(Told::There(_)), Told::Absent) => Some(ZnodeStep::Removed),
         (Some(Told::There(before)), Told::There(now)) => {
-            if before.info.stat.czxid != now.info.stat.czxid {
+            // A backup without ACLs has no numbers either.
+            let both_told = !before.acl.is_unknown() && !now.acl.is_unknown();
+            if both_told && before.info.stat.czxid != now.info.stat.czxid {
                 return Some(ZnodeStep::CreatedAnew);
             }
-            match (before.data != now.data, before.acl != now.acl) {
+            match (before.data != now.data, both_told && before.acl != now.acl) {
                 (true, true) => Some(ZnodeStep::BothChanged),
                 (true, false) => Some(ZnodeStep::DataChanged),
                 (false, true) => Some(ZnodeStep::AclChanged),

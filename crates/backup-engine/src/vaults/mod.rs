@@ -8,6 +8,7 @@ pub(crate) mod exchange;
 pub(crate) mod finding;
 mod known;
 mod pins;
+mod predecessor;
 pub(crate) mod records;
 mod remote;
 mod retained;

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use vault_store::{
-    Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, StoreError, VaultId, VaultStore,
+    CONSOLE, Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, StoreError, VaultId, VaultStore,
     Verification,
 };
 use zk_snapshot::archive::{
@@ -12,6 +12,7 @@ use zk_snapshot::archive::{
 };
 use zk_snapshot::files::SnapshotRecords;
 
+use super::predecessor;
 use crate::{EngineError, InvalidRequest};
 
 /// The znodes of a vault, as the walk met them.
@@ -66,6 +67,13 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         id: id.clone(),
         cause: error.into(),
     };
+    if let Some(left) = &manifest.predecessor {
+        return Ok(Opened {
+            records: predecessor::open(store, manifest, left)?,
+            mode: manifest.mode,
+            counters_known: manifest.mode == Mode::Transactional,
+        });
+    }
     let snapshot = manifest
         .files
         .iter()
@@ -94,8 +102,16 @@ pub(crate) fn log(store: &dyn VaultStore, id: &VaultId) -> Result<String, Engine
     let manifest = store.manifest(id)?;
     manifest.require_open()?;
     let mut said = Vec::new();
-    if has(&manifest, &LOG) {
-        let file = Reader::new(store.open(id, &LOG)?);
+    let file = match &manifest.predecessor {
+        Some(_) => match store.open(id, &CONSOLE) {
+            Err(StoreError::Damaged { .. }) => None, // it keeps one only since it works on a log
+            opened => Some(opened?),
+        },
+        None if has(&manifest, &LOG) => Some(store.open(id, &LOG)?),
+        None => None,
+    };
+    if let Some(file) = file {
+        let file = Reader::new(file);
         file.take(LOG_SHOWN)
             .read_to_end(&mut said)
             .map_err(|error| EngineError::Storage(error.into()))?;

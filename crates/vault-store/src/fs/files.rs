@@ -11,7 +11,7 @@ use crate::private::{self, no_follow};
 use crate::{MANIFEST, StoreError, VaultId};
 
 /// Puts a file in the place of an earlier one, in one step.
-pub(super) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let new = directory.join(format!("{name}.new"));
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
@@ -23,7 +23,7 @@ pub(super) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), 
 }
 
 /// What an error of the filesystem at `path` is.
-pub(super) fn io_at(path: &Path) -> impl Fn(io::Error) -> StoreError {
+pub(crate) fn io_at(path: &Path) -> impl Fn(io::Error) -> StoreError {
     move |error| StoreError::io(path.display(), error)
 }
 
@@ -56,7 +56,7 @@ pub(super) fn open_file(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"))
 }
 
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_file(path)?
         .take(MAX_MANIFEST as u64)

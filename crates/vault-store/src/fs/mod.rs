@@ -1,6 +1,7 @@
 //! Vaults as directories.
 
 mod files;
+mod marks;
 mod shared;
 mod stage;
 
@@ -12,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fs2::FileExt as _;
 
-use self::files::{checksum_line, damage_or_io, io_at, is_directory, open_file, read, replace, sync};
+use self::files::{checksum_line, damage_or_io, is_directory, open_file, sync};
+pub(crate) use self::files::{io_at, read, replace};
 use self::shared::{GRANULAR, Shared};
 use self::stage::{FsRead, FsStage};
 use crate::private::{self, Tightened, no_follow};
@@ -28,6 +30,7 @@ const STAGING: &str = ".staging";
 ///
 /// A vault is written under `<root>/.staging` and renamed into place once every byte of it is synced. One
 /// process holds a root at a time. All of it is the owner's alone (0600, 0700). Symbolic links are never followed, listed, or deleted through.
+/// What the Qubership backup daemon left there is not listed; [`PredecessorStore`](crate::PredecessorStore) shows it.
 #[derive(Debug)]
 pub struct FsStore {
     shared: Arc<Shared>,
@@ -150,7 +153,28 @@ impl FsStore {
         &self.shared.root
     }
 
-    fn find(&self, id: &VaultId) -> Result<PathBuf, StoreError> {
+    /// The ids of what the predecessor left, full and granular, oldest first.
+    pub(crate) fn predecessors(&self) -> Result<Vec<VaultId>, StoreError> {
+        self.shared.list(marks::are_in)
+    }
+
+    /// Where the backup with this id is, if the predecessor left it; `true` if it is a granular one.
+    pub(crate) fn predecessors_place(&self, id: &VaultId) -> Option<(PathBuf, bool)> {
+        let path = self.shared.find(id).filter(|path| marks::are_in(path))?;
+        let granular = path.parent() == Some(&self.shared.home(true));
+        Some((path, granular))
+    }
+
+    /// Opens a file of a vault, whatever it is called.
+    pub(crate) fn open_named(&self, id: &VaultId, name: &str) -> Result<Arc<dyn VaultRead>, StoreError> {
+        let vault = self.find(id)?;
+        let path = vault.join(name);
+        let open = open_file(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (size, file) = open.map_err(|error| damage_or_io(id, &vault, name, error))?;
+        Ok(Arc::new(FsRead { file, size, path }))
+    }
+
+    pub(crate) fn find(&self, id: &VaultId) -> Result<PathBuf, StoreError> {
         self.shared
             .find(id)
             .ok_or_else(|| StoreError::NotFound(id.clone()))
@@ -159,23 +183,7 @@ impl FsStore {
 
 impl VaultStore for FsStore {
     fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
-        let mut ids = Vec::new();
-        for home in [self.shared.home(false), self.shared.home(true)] {
-            if !is_directory(&home) {
-                continue;
-            }
-            for entry in fs::read_dir(&home).map_err(io_at(&home))? {
-                let entry = entry.map_err(io_at(&home))?;
-                let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-                if let (Some(id), Ok(kind)) = (id, entry.file_type())
-                    && kind.is_dir()
-                {
-                    ids.push(id);
-                }
-            }
-        }
-        ids.sort();
-        Ok(ids)
+        self.shared.list(|directory| !marks::are_in(directory))
     }
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
@@ -210,15 +218,7 @@ impl VaultStore for FsStore {
     }
 
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
-        let vault = self.find(id)?;
-        let path = vault.join(file.as_str());
-        let open = open_file(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
-        let (size, opened) = open.map_err(|error| damage_or_io(id, &vault, file.as_str(), error))?;
-        Ok(Arc::new(FsRead {
-            file: opened,
-            size,
-            path,
-        }))
+        self.open_named(id, file.as_str())
     }
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {

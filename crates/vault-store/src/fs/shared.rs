@@ -1,10 +1,11 @@
 //! Where vaults are below a root, which a store and its stages share.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::files::is_directory;
-use crate::VaultId;
+use super::files::{io_at, is_directory};
+use crate::{StoreError, VaultId};
 
 pub(super) const GRANULAR: &str = "granular";
 
@@ -33,5 +34,27 @@ impl Shared {
                 let path = home.join(id.as_str());
                 is_directory(&path).then_some(path)
             })
+    }
+
+    /// The ids of all directories that are named by one and are `wanted`, oldest first.
+    pub(super) fn list(&self, wanted: impl Fn(&Path) -> bool) -> Result<Vec<VaultId>, StoreError> {
+        let mut ids = Vec::new();
+        for home in [self.home(false), self.home(true)] {
+            if !is_directory(&home) {
+                continue;
+            }
+            for entry in fs::read_dir(&home).map_err(io_at(&home))? {
+                let entry = entry.map_err(io_at(&home))?;
+                let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
+                if let (Some(id), Ok(kind)) = (id, entry.file_type())
+                    && kind.is_dir()
+                    && wanted(&entry.path())
+                {
+                    ids.push(id);
+                }
+            }
+        }
+        ids.sort();
+        Ok(ids)
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn outside(manifest: &Manifest, files: Vec<FileEntry>, recipients: &R
             recipients: recipients.names(),
             allow_partial: captured.is_some_and(|captured| captured.allow_partial),
         }),
+        predecessor: None,
     }
 }
 

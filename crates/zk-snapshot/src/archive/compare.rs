@@ -16,6 +16,9 @@ const NAMED: usize = 100;
 const ROOM: usize = 8 << 20;
 const BESIDE: usize = 64;
 
+/// Stands for the fingerprint of an ACL that a backup does not hold.
+const UNKNOWN_ACL: [u32; 3] = [0; 3];
+
 /// What lies between two states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -98,7 +101,7 @@ impl Comparison {
 }
 
 /// Compares the znodes that were captured in two backups, but for those below `/zookeeper`, by data and access
-/// control list, as far as `within` says. Blocks; holds forty bytes for each znode of `from`.
+/// control list, as far as `within` says; a list that one of them does not hold differs from none. Blocks; holds forty bytes for each znode of `from`.
 ///
 /// # Errors
 /// [`ArchiveError`] of either.
@@ -186,6 +189,10 @@ impl Known {
     }
 
     fn fingerprints(&self, record: &Record) -> ([u32; 3], [u32; 3]) {
+        let key = |bytes: &[u8]| self.keys.key::<3>(&[bytes]).0;
+        if record.acl.is_unknown() {
+            return (key(&record.data), UNKNOWN_ACL);
+        }
         let mut entries = record.acl.entries().to_vec();
         entries.sort();
         let mut list = Vec::new();
@@ -196,7 +203,6 @@ impl Known {
                 list.extend_from_slice(text.as_bytes());
             }
         }
-        let key = |bytes: &[u8]| self.keys.key::<3>(&[bytes]).0;
         (key(&record.data), key(&list))
     }
 
@@ -206,7 +212,8 @@ impl Known {
         let Some(before) = self.znodes.remove(&self.keys.path(&record.path)) else {
             return Some(ZnodeChange::Added);
         };
-        match (before.0 == after.0, before.1 == after.1) {
+        let same_acl = before.1 == after.1 || [before.1, after.1].contains(&UNKNOWN_ACL);
+        match (before.0 == after.0, same_acl) {
             (true, true) => None,
             (false, true) => Some(ZnodeChange::DataChanged),
             (true, false) => Some(ZnodeChange::AclChanged),

@@ -148,8 +148,12 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
         {
             blocked("a live ephemeral znode stands in its place".to_owned())
         }
-        LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) => open(asked, stat, acl),
-        LiveZnode::Hidden(stat) if !wanted.acl.is_masked() => reveal(asked, stat),
+        LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) && !wanted.acl.is_unknown() => {
+            open(asked, stat, acl)
+        }
+        LiveZnode::Hidden(stat) if !wanted.acl.is_masked() && !wanted.acl.is_unknown() => {
+            reveal(asked, stat)
+        }
         LiveZnode::Hidden(_) | LiveZnode::Shut(..) | LiveZnode::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
         }
@@ -200,17 +204,21 @@ fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool 
 
 fn make(asked: &Question<'_>) -> NodePlan {
     let (wanted, guards) = (asked.wanted, asked.guards);
-    let masked = wanted.acl.is_masked();
-    let restrictive = !wanted.acl.lets_anyone_create();
+    let acl = match wanted.acl.is_unknown() {
+        true => &Acl::open(),
+        false => &wanted.acl,
+    };
+    let masked = acl.is_masked();
+    let restrictive = !acl.lets_anyone_create();
     let mut plan = NodePlan {
         masked,
         ..NodePlan::only(Verdict::Change)
     };
-    let create = |data: &[u8], acl: &Acl, begins: bool| Step {
+    let create = |data: &[u8], under: &Acl, begins: bool| Step {
         op: WriteOp::Create {
             path: wanted.path.clone(),
             data: data.to_vec(),
-            acl: acl.clone(),
+            acl: under.clone(),
             kind: wanted.stat.kind(),
         },
         counts: Some(Change::Create),
@@ -218,7 +226,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
         ends: false,
     };
     let own = |data| FinalAcl {
-        acl: wanted.acl.clone(),
+        acl: acl.clone(),
         version: 0,
         counts: false,
         data,
@@ -227,7 +235,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
     if !waits && !masked && !asked.hint.split {
         plan.steps.push(Step {
             ends: true,
-            ..create(&wanted.data, &wanted.acl, false)
+            ..create(&wanted.data, acl, false)
         });
     } else if waits && !guards.hides() {
         // Everybody may read it, so it stays empty until the end.
@@ -278,13 +286,19 @@ fn reveal(asked: &Question<'_>, stat: &Stat) -> NodePlan {
 fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let (wanted, hint) = (asked.wanted, asked.hint);
     let masked = wanted.acl.is_masked();
+    // Where the backup has none, what is live stays: whom it is to let in is not known.
+    let keeps = masked || wanted.acl.is_unknown();
     let data_differ = found.data != wanted.data;
-    let differs = !masked && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
+    let differs = !keeps && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
     // Also where the list could be ours: whose identities it names is not known.
-    let exposed = data_differ && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
+    let exposed =
+        data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
+    // One that an interrupted restore has put on is not its own, and the own one is not known here.
+    let foreign = |acl: &Acl| asked.guards.is_ours(acl) && !acl.same_as(&Acl::open());
+    let stays_unfinished = asked.unfinished.is_some() && wanted.acl.is_unknown() && acl.is_some_and(foreign);
     let mut plan = NodePlan {
         masked,
-        finishes: asked.unfinished.is_some(),
+        finishes: asked.unfinished.is_some() && !stays_unfinished,
         ..NodePlan::only(Verdict::Change)
     };
     if exposed && hint.no_admin {
@@ -293,7 +307,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     }
     let mut aversion = found.stat.aversion;
     let live = acl.unwrap_or(&wanted.acl);
-    let shut = hint.admit && !hint.no_admin && !masked && !asked.guards.is_ours(live);
+    let shut = hint.admit && !hint.no_admin && !keeps && !asked.guards.is_ours(live);
     if exposed || shut {
         plan.steps.push(admit(asked, live, aversion));
         aversion = aversion.wrapping_add(1);
@@ -318,7 +332,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     match plan.steps.last_mut() {
         _ if plan.final_acl.is_some() => {}
         // Its ACL is its own already.
-        Some(step) => step.ends |= !masked,
+        Some(step) => step.ends |= !masked && !stays_unfinished,
         None => plan.verdict = Verdict::Equal,
     }
     plan

@@ -46,6 +46,19 @@ impl Acl {
         &self.0
     }
 
+    /// Of a znode of a backup that holds no ACLs: the empty list, which no znode of a server has. A restore leaves the ACL of such a znode as
+    /// it is where the znode is there, and creates it [`open`](Self::open) where it is not.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self::default()
+    }
+
+    /// Whether it is [`unknown`](Self::unknown).
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// `world:anyone` may do everything.
     #[must_use]
     pub fn open() -> Self {

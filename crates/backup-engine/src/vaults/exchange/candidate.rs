@@ -29,7 +29,7 @@ pub(crate) struct Archive<R>(ZipArchive<R>);
 
 impl<R: Read + Seek> Archive<R> {
     pub(crate) fn open(mut file: R) -> io::Result<Self> {
-        let entries = check_list(&mut file)?;
+        let entries = check_list(&mut file, ENTRIES, LIST)?;
         let archive = ZipArchive::new(file)?;
         match archive.len() as u64 == entries {
             true => Ok(Self(archive)),
@@ -64,11 +64,12 @@ impl<R: Read + Seek> Candidate for Archive<R> {
     }
 }
 
-/// How many files the end of an archive says that there are, before anything is made of their list: an entry takes more memory than its line.
+/// How many files the end of an archive says that there are, before anything is made of their list: an entry takes more memory than its line. Refused are
+/// more than `most`, and a list of more than `longest` bytes.
 ///
 /// The end is the last that there is, without a comment, and the list is right before it. Then no reader looks for another one,
 /// whatever the files have in them.
-fn check_list(file: &mut (impl Read + Seek)) -> io::Result<u64> {
+pub(crate) fn check_list(file: &mut (impl Read + Seek), most: u64, longest: u64) -> io::Result<u64> {
     const END: u64 = 22;
     const LOCATOR: u64 = 20;
     const END_64: u64 = 56;
@@ -97,8 +98,8 @@ fn check_list(file: &mut (impl Read + Seek)) -> io::Result<u64> {
             (told_64, at)
         }
     };
-    if entries > ENTRIES || list > LIST {
-        return Err(io::Error::other(format!("it has more than {ENTRIES} files")));
+    if entries > most || list > longest {
+        return Err(io::Error::other(format!("it has more than {most} files")));
     }
     match begin.checked_add(list) == Some(end) {
         true => Ok(entries),

@@ -8,7 +8,7 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, DateTime};
 
 use super::sha256;
-use crate::EngineError;
+use crate::{EngineError, InvalidRequest};
 use crate::vaults::{Held, Vaults};
 
 /// A vault that is to be written out. It is not removed as long as this is there.
@@ -23,6 +23,9 @@ impl Export {
     pub(crate) fn of(vaults: &Arc<Vaults>, id: &VaultId) -> Result<Self, EngineError> {
         let held = vaults.hold(id);
         let manifest = vaults.store.manifest(id)?;
+        if manifest.predecessor.is_some() {
+            return Err(InvalidRequest::NoArchive(id.clone()).into());
+        }
         Ok(Self {
             vaults: Arc::clone(vaults),
             manifest,

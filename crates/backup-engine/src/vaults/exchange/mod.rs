@@ -4,7 +4,7 @@ mod candidate;
 mod export;
 mod import;
 
-pub(crate) use self::candidate::{Archive, Directory};
+pub(crate) use self::candidate::{Archive, Directory, check_list};
 pub use self::export::Export;
 pub use self::import::ImportOptions;
 pub(crate) use self::import::{adopt, import};
@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 use sha2::{Digest, Sha256};
 
 /// The SHA-256 of some bytes in lower-case hex.
-fn sha256(bytes: &[u8]) -> String {
+pub(super) fn sha256(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

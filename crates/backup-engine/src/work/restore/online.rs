@@ -27,6 +27,8 @@ struct Sound {
     same_ensemble: bool,
     /// How many are in it, where that is known.
     znodes: Option<u64>,
+    /// What it cannot bring back.
+    lacks: &'static [&'static str],
 }
 
 /// Writes what differs.
@@ -61,7 +63,7 @@ pub(super) async fn run(
     let records = Arc::new(Counted::new(sound.opened.records, progress));
     let done = restore_all(records, &*client, &payload.roots, &options).await;
     client.close().await;
-    let (report, notes) = match done {
+    let (report, mut notes) = match done {
         Ok(done) => done,
         Err(error) => {
             let cut = error.report().map(|report| RestoreResult {
@@ -79,6 +81,8 @@ pub(super) async fn run(
     }
     log_report(&context.log, &report);
     let failed = (!report.is_complete()).then(|| incomplete(&report));
+    let lacks = sound.lacks.iter();
+    notes.extend(lacks.map(|what| format!("the predecessor wrote the backup: {what}")));
     let done = RestoreResult {
         dry_run: Some(dry_run),
         report: Some(report),
@@ -112,6 +116,7 @@ async fn verified(
             opened,
             same_ensemble: here.has_gone_on_since(&manifest, now),
             znodes: contents.map(|contents| contents.captured().znodes),
+            lacks: manifest.lacks(),
         })
     });
     context.unless_stopped(opening).await??

@@ -27,9 +27,9 @@ pub(in crate::work) fn open_sound(
         why = stopped().err();
         why.is_none()
     };
-    // What lies deeper than checksums is looked for where something was found before.
+    // What lies deeper than checksums is looked for where something was found before, or where there are none.
     let before = store.verification(id)?;
-    let is_thorough = before.is_some_and(|before| !before.is_sound());
+    let is_thorough = manifest.predecessor.is_some() || before.is_some_and(|before| !before.is_sound());
     let result = match is_thorough {
         true => thorough(store, id, now, Extent::Restored, &mut go_on)?,
         false => verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?,

@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 use vault_store::{
-    Consistency, Contents, Damage, Manifest, Mode, Outcome, Reader, StoreError, Transactional,
+    Consistency, Contents, Damage, Manifest, Mode, Outcome, Reader, StoreError, Transactional, ZNODES,
 };
 use vault_store::{VaultId, VaultStore, Verification, verify_while};
 use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
@@ -192,7 +192,8 @@ impl Check<'_> {
         match error {
             ArchiveError::Io(error) => Err(EngineError::Storage(error.into())),
             ArchiveError::Damaged { frame, why } => {
-                self.note(file, place.or(Some(frame)), why);
+                let has_frames = self.manifest.predecessor.is_none();
+                self.note(file, place.or(has_frames.then_some(frame)), why);
                 Ok(())
             }
             error => {
@@ -207,8 +208,17 @@ impl Check<'_> {
         files.find(|file| file.name.as_str().starts_with(SNAPSHOT))
     }
 
+    /// What the predecessor keeps the znodes in, if it is one of its vaults.
+    fn predecessors_file(&self) -> Option<String> {
+        let files = &self.manifest.predecessor.as_ref()?.files;
+        Some(files.first().unwrap_or(&ZNODES).to_string())
+    }
+
     /// The file whose items are all read when a vault is opened.
     fn last_file(&self) -> String {
+        if let Some(file) = self.predecessors_file() {
+            return file;
+        }
         let amended = self.manifest.files.iter().any(|file| file.name == AMENDMENTS);
         match self.snapshot() {
             Some(snapshot) => snapshot.name.to_string(),
@@ -219,6 +229,9 @@ impl Check<'_> {
 
     /// Where the records with this index are from.
     fn file_of(&self, index: usize) -> (String, Option<usize>) {
+        if let Some(file) = self.predecessors_file() {
+            return (file, None); // it has no frames
+        }
         if let Some(snapshot) = self.snapshot() {
             return (snapshot.name.to_string(), Some(index));
         }

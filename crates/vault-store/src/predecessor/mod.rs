@@ -1,0 +1,205 @@
+//! Backups that the Qubership backup daemon left in a storage directory: listed, read and removed beside ours, and never written.
+
+mod lacking;
+mod told;
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use zip::ZipArchive;
+
+pub use self::lacking::Predecessor;
+use crate::fs::{io_at, read, replace};
+use crate::private;
+use crate::{
+    FileName, FsStore, Manifest, Mode, Outcome, Reader, Stage, StoreError, VaultId, VaultRead, VaultStore,
+    Verification,
+};
+
+/// Its archive of a hierarchical backup.
+pub const ZNODES: FileName = FileName::from_static("znodes.zip");
+/// The name by which [`PredecessorStore`] opens what the job of a backup has said (`.console`).
+pub const CONSOLE: FileName = FileName::from_static("console");
+
+/// Where results of checks are kept, below the storage and beside the backups.
+const CHECKED: &str = ".checked";
+
+/// The vaults of a store, and beside them what the Qubership backup daemon, in Python or in Go, left in a directory: `<id>/` and
+/// `granular/<id>/` with `znodes.zip` or a snapshot and logs, and with its marks (`.metrics`, `.failed`, `.evictlock`, …).
+///
+/// What it left is shown as vaults with a [`Manifest::predecessor`] and without files in the manifest, as nobody noted what they must be.
+/// Nothing is written into them: results of checks are kept elsewhere below the directory. [`remove`](VaultStore::remove) takes all of
+/// one away. Everything else is done by the store beside.
+pub struct PredecessorStore {
+    own: Arc<dyn VaultStore>,
+    place: Arc<FsStore>,
+    /// The root znodes of granular backups, which are read from their archives.
+    roots: Mutex<HashMap<VaultId, Vec<String>>>,
+}
+
+impl PredecessorStore {
+    /// Shows what `own` has, and what the predecessor left in the directory of `place`. `own` is `place`, or a store around it.
+    #[must_use]
+    pub fn new(own: Arc<dyn VaultStore>, place: Arc<FsStore>) -> Self {
+        Self {
+            own,
+            place,
+            roots: Mutex::default(),
+        }
+    }
+
+    fn is_theirs(&self, id: &VaultId) -> bool {
+        self.place.predecessors_place(id).is_some()
+    }
+
+    /// What is told of the backup in the directory `path`.
+    fn tell(&self, id: &VaultId, path: &Path, granular: bool) -> Result<Manifest, StoreError> {
+        let mut manifest = told::manifest(id, path)?;
+        if granular {
+            let is_there = manifest.mode == Mode::Hierarchical && !matches!(manifest.outcome, Outcome::Failed { .. });
+            manifest.roots = Some(if is_there { self.roots(id)? } else { Vec::new() });
+        }
+        Ok(manifest)
+    }
+
+    /// The root znodes of a granular backup: it does not say what it was asked for.
+    fn roots(&self, id: &VaultId) -> Result<Vec<String>, StoreError> {
+        let known = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(roots) = known().get(id) {
+            return Ok(roots.clone());
+        }
+        let unreadable = |error: &dyn std::fmt::Display| StoreError::damaged(id, ZNODES, error);
+        let archive = ZipArchive::new(Reader::new(self.place.open(id, &ZNODES)?))
+            .map_err(|error| unreadable(&error))?;
+        let mut roots = Vec::new();
+        for name in archive.file_names() {
+            let name = name.map_err(|error| unreadable(&error))?;
+            if let Some((root, "")) = name.split_once('/') {
+                roots.push(format!("/{root}"));
+            }
+        }
+        roots.sort();
+        known().insert(id.clone(), roots.clone());
+        Ok(roots)
+    }
+
+    fn checked(&self) -> PathBuf {
+        self.place.root().join(CHECKED)
+    }
+}
+
+impl VaultStore for PredecessorStore {
+    fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
+        let mut ids = self.own.ids()?;
+        ids.extend(self.place.predecessors()?);
+        ids.sort();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        match self.place.predecessors_place(id) {
+            Some((path, granular)) => self.tell(id, &path, granular),
+            None => self.own.manifest(id),
+        }
+    }
+
+    fn manifest_as_is(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        match self.is_theirs(id) {
+            true => self.manifest(id),
+            false => self.own.manifest_as_is(id),
+        }
+    }
+
+    fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match self.is_theirs(id) {
+            true => Err(StoreError::AlreadyExists(id.clone())),
+            false => self.own.stage(id),
+        }
+    }
+
+    fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match self.is_theirs(id) {
+            true => Err(StoreError::AlreadyExists(id.clone())),
+            false => self.own.stage_as_is(id),
+        }
+    }
+
+    fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
+        match self.is_theirs(id) {
+            true if *file == CONSOLE => self.place.open_named(id, ".console"),
+            true => self.place.open(id, file),
+            false => self.own.open(id, file),
+        }
+    }
+
+    fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
+        if !self.is_theirs(id) {
+            return self.own.remove(id);
+        }
+        self.place.remove(id)?;
+        self.roots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
+        let checked = self.checked().join(id.as_str());
+        match fs::remove_file(&checked) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&checked)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
+        match self.is_theirs(id) {
+            true => self.place.size(id),
+            false => self.own.size(id),
+        }
+    }
+
+    fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
+        if !self.is_theirs(id) {
+            return self.own.record_verification(id, result);
+        }
+        let directory = self.checked();
+        match private::create_directory(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(io_at(&directory)(error));
+            }
+            _ => {}
+        }
+        let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&directory)(error.into()))?;
+        replace(&directory, id.as_str(), &text)
+    }
+
+    fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
+        if !self.is_theirs(id) {
+            return self.own.verification(id);
+        }
+        let path = self.checked().join(id.as_str());
+        match read(&path) {
+            // A result that cannot be read is as good as none: the vault can be checked again.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_at(&path)(error)),
+        }
+    }
+
+    fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.own.note(name)
+    }
+
+    fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.own.keep_note(name, bytes)
+    }
+}
+
+impl std::fmt::Debug for PredecessorStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PredecessorStore")
+            .field("root", &self.place.root())
+            .finish_non_exhaustive()
+    }
+}
