@@ -8,4 +8,5 @@ mod late;
 mod leaving;
 mod looks;
 mod strangers;
+mod swagger;
 mod walk;

@@ -17,6 +17,7 @@ mod counters;
 mod crashes;
 mod crowds;
 mod damaged_files;
+mod described;
 mod elections;
 mod encryption;
 mod ends;

@@ -30,6 +30,7 @@ mod guesses;
 mod logging;
 mod misspelt;
 mod notify;
+mod openapi;
 mod peers;
 mod query;
 mod routes;
