@@ -7,4 +7,5 @@ mod large;
 mod late;
 mod looks;
 mod strangers;
+mod swagger;
 mod walk;

@@ -18,6 +18,7 @@ mod counters;
 mod crashes;
 mod crowds;
 mod damaged_files;
+mod described;
 mod elections;
 mod encryption;
 mod ends;

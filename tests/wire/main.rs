@@ -5,6 +5,7 @@
 
 mod asked;
 mod golden;
+mod openapi;
 mod rest;
 mod server;
 mod vaults;

@@ -4,7 +4,30 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
 use actix_web::{HttpResponse, ResponseError};
 use backup_engine::{EngineError, InvalidRequest};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What an error looks like over the wire.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(crate) struct ErrorBody<'a> {
+    /// Always `Failed`.
+    status: &'static str,
+    /// For people.
+    message: &'a str,
+    /// For programs: it stays the same.
+    code: &'static str,
+}
+
+impl<'a> ErrorBody<'a> {
+    pub(crate) fn new(code: &'static str, message: &'a str) -> Self {
+        Self {
+            status: "Failed",
+            message,
+            code,
+        }
+    }
+}
 
 /// An error as a client sees it: one table from kinds to status codes.
 #[derive(Debug, thiserror::Error)]
@@ -92,8 +115,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let body = json!({ "status": "Failed", "message": self.message, "code": self.code });
-        HttpResponse::build(self.status).json(body)
+        HttpResponse::build(self.status).json(ErrorBody::new(self.code, &self.message))
     }
 }
 

@@ -10,16 +10,18 @@ use backup_engine::{BackupRequest, Mode, RestoreRequest, RestoreSource, Strategy
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use utoipa::ToSchema;
 use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::answer::ApiError;
+use crate::openapi::words::{Milliseconds, RaiseEpoch, Root, Share, Truth};
 use crate::truth::{WORDS, truth};
 
 mod policies;
 pub(crate) mod v1;
 
-pub(crate) use self::policies::policies;
+pub(crate) use self::policies::{PolicyBody, policies};
 
 /// The largest body that is read.
 const LARGEST: usize = 1 << 20;
@@ -71,18 +73,33 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-#[derive(Debug, Deserialize)]
+/// What to back up, and how. Of `dbs`, `args` and `instances` only one.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct BackupBody {
+pub(crate) struct BackupBody {
+    /// `hierarchical` unless it says otherwise. A transactional backup is always of everything.
+    #[schema(value_type = Option<Mode>)]
     mode: Option<String>,
+    /// True unless it says otherwise; false pins the backup.
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     allow_eviction: Option<bool>,
+    /// The subtrees of a granular backup; without them it is of everything.
+    #[schema(value_type = Option<Vec<Root>>)]
     dbs: Option<Vec<String>>,
+    /// An older name of `dbs`.
+    #[schema(value_type = Option<Vec<Root>>)]
     args: Option<Vec<String>>,
+    /// An older name of `dbs`.
+    #[schema(value_type = Option<Vec<Root>>)]
     instances: Option<Vec<String>>,
+    /// Recorded and shown, and no more.
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     sharded: Option<bool>,
+    /// Whether it is a good backup though something cannot be read.
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     allow_partial: Option<bool>,
 }
 
@@ -110,9 +127,11 @@ pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
     })
 }
 
-#[derive(Debug, Deserialize)]
+/// How much to verify.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct VerifyBody {
+pub(crate) struct VerifyBody {
+    #[schema(value_type = Option<Share>)]
     share: Option<String>,
 }
 
@@ -121,35 +140,57 @@ pub(crate) fn verify(body: &[u8]) -> Result<Option<String>, ApiError> {
     Ok(parse::<VerifyBody>(body)?.share)
 }
 
-#[derive(Debug, Deserialize)]
+/// Nothing, or an empty object.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct NoBody {}
+pub(crate) struct NoBody {}
 
 /// A body that asks for nothing.
 pub(crate) fn nothing(body: &[u8]) -> Result<(), ApiError> {
     parse::<NoBody>(body).map(|NoBody {}| ())
 }
 
-#[derive(Debug, Deserialize)]
+/// What to restore, and how. Of `vault`, `ts`, `before` and `externalBackupPath` just one; of `dbs`, `args` and `instances` at most one.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct RestoreBody {
+pub(crate) struct RestoreBody {
+    /// The id of a backup, or `latest`.
     vault: Option<String>,
+    /// A directory below `EXTERNAL_ROOT` in which a backup lies.
     #[serde(rename = "externalBackupPath")]
     external: Option<String>,
+    /// The first good backup since then that has what is asked for.
     #[serde(default, deserialize_with = "milliseconds")]
+    #[schema(value_type = Option<Milliseconds>)]
     ts: Option<i64>,
+    /// The newest good backup until then that has what is asked for.
     #[serde(default, deserialize_with = "milliseconds")]
+    #[schema(value_type = Option<Milliseconds>)]
     before: Option<i64>,
+    /// Only these subtrees.
+    #[schema(value_type = Option<Vec<Root>>)]
     dbs: Option<Vec<String>>,
+    /// An older name of `dbs`.
+    #[schema(value_type = Option<Vec<Root>>)]
     args: Option<Vec<String>>,
+    /// An older name of `dbs`.
+    #[schema(value_type = Option<Vec<Root>>)]
     instances: Option<Vec<String>>,
+    /// Subtrees that come back under another path.
     #[serde(default, rename = "changeDbNames", deserialize_with = "pairs")]
+    #[schema(value_type = Option<BTreeMap<String, Root>>)]
     change_db_names: Vec<(String, String)>,
+    /// Tells what would be done, and writes nothing.
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     dry_run: Option<bool>,
+    /// What may happen to znodes that exist: `replace` unless it says otherwise.
     policy: Option<Policy>,
+    /// `online` unless it says otherwise. `files` needs a transactional backup, and replaces everything.
     strategy: Option<Strategy>,
+    /// With `files`: above which epoch the servers begin.
     #[serde(default)]
+    #[schema(value_type = Option<RaiseEpoch>)]
     raise_epoch: Option<Value>,
     #[serde(default, deserialize_with = "boolean")]
     backup_first: Option<bool>,
@@ -308,10 +349,12 @@ pub(crate) fn find(body: &[u8], in_query: Option<&str>) -> Result<i64, ApiError>
         .ok_or_else(|| ApiError::invalid("ts is missing: a time, in ms since the Unix epoch"))
 }
 
-#[derive(Debug, Deserialize)]
+/// Whether it is only to be told.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct EvictBody {
+pub(crate) struct EvictBody {
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     dry_run: Option<bool>,
 }
 

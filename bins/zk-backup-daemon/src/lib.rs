@@ -36,6 +36,7 @@ mod hashes;
 mod logging;
 mod misspelt;
 mod notify;
+mod openapi;
 mod peers;
 mod query;
 mod repeated;

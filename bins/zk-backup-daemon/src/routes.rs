@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
+use actix_web::http::header::{ALLOW, ContentType};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
@@ -20,7 +20,7 @@ use serde_json::json;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::access;
-use crate::answer::{ApiError, bare_id, no_backup};
+use crate::answer::{ApiError, ErrorBody, bare_id, no_backup};
 use crate::api;
 use crate::body;
 use crate::caller;
@@ -31,6 +31,7 @@ mod archives;
 mod events;
 mod external;
 mod find;
+mod openapi;
 mod policies;
 mod raw;
 mod root;
@@ -53,10 +54,11 @@ const VERIFY: &[&str] = &["share"];
 const RESTORE_TEST: &[&str] = &["in"];
 const DIFF: &[&str] = &["from", "to", "offset", "limit"];
 
-/// Every endpoint, with the keys that its query may have, and the web page if it is wanted.
+/// Every endpoint, with the keys that its query may have, and the web page and the description of the API if they are wanted.
 pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
     if with_ui {
         ui::configure(config);
+        openapi::configure(config);
     }
     config
         .service(endpoint("/backup", NONE, web::post().to(backup)))
@@ -457,10 +459,12 @@ async fn metrics(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
         .body(text))
 }
 
-async fn wrong_method(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+async fn wrong_method(request: HttpRequest) -> HttpResponse {
     let message = format!("{} does not take {}", request.path(), request.method());
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    Err(ApiError::new(status, "method_not_allowed", message))
+    let pattern = request.match_pattern().unwrap_or_default();
+    HttpResponse::MethodNotAllowed()
+        .insert_header((ALLOW, crate::openapi::allowed(&pattern)))
+        .json(ErrorBody::new("method_not_allowed", &message))
 }
 
 async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -13,6 +13,11 @@ pub(crate) const CHECKS: &str = "checks";
 /// What a job does. Serialized as the name that it is stored by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(
+    feature = "schema",
+    derive(utoipa::ToSchema),
+    schema(description = "What a job does.")
+)]
 pub enum JobKind {
     /// Write a vault, which is named as the job is.
     Backup,

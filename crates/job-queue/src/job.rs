@@ -12,6 +12,11 @@ pub const MAIN_LANE: &str = "main";
 /// Where a job is. Queued → Processing → Successful, Failed or Canceled; Queued → Canceled. Serialized as its
 /// [`name`](Self::name).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "schema",
+    derive(utoipa::ToSchema),
+    schema(description = "Where a job is.")
+)]
 pub enum JobState {
     /// It waits.
     Queued,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// How a backup is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Mode {
     /// The znode tree, through the client API.
     #[default]
@@ -39,6 +40,7 @@ impl fmt::Display for Mode {
 /// Whether a backup shows one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Consistency {
     /// All of it is of one moment of the ensemble's history.
     Consistent,
@@ -59,6 +61,7 @@ impl Consistency {
 
 /// A transaction id of ZooKeeper; in manifests a text such as `0x10000002a`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, example = "0x10000002a"))]
 pub struct Zxid(pub i64);
 
 impl fmt::Display for Zxid {
@@ -88,6 +91,7 @@ impl<'de> Deserialize<'de> for Zxid {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[allow(clippy::large_enum_variant)] // there are few at once
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Contents {
     /// Of a backup through the client API.
     Hierarchical(Hierarchical),
@@ -97,6 +101,7 @@ pub enum Contents {
 
 /// What is said of both kinds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Captured {
     /// Whether it shows one moment.
     pub consistency: Consistency,
@@ -111,11 +116,13 @@ pub struct Captured {
     pub allow_partial: bool,
     /// The ensemble that it is of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub source: Option<String>,
 }
 
 /// As of when a backup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AsOf {
     /// The newest zxid that a captured znode speaks of, or that was replayed.
     pub newest: Zxid,
@@ -123,6 +130,7 @@ pub struct AsOf {
 
 /// What a walk through the client API found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Hierarchical {
     /// What is said of both kinds.
     #[serde(flatten)]
@@ -145,6 +153,7 @@ pub struct Hierarchical {
 
 /// Znodes that would not keep still.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Moving {
     /// How many.
     pub count: u64,
@@ -154,6 +163,7 @@ pub struct Moving {
 
 /// Znodes that a walk left out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Skipped {
     /// Ephemeral ones.
     pub ephemeral: u64,
@@ -163,12 +173,14 @@ pub struct Skipped {
     pub unreadable_paths: Vec<String>,
     /// The first 20 names among them that are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub refused_names: Option<Vec<String>>,
 }
 
 /// How many ACLs were asked for, and how many were known from an earlier backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct AclsFrom {
     pub read: u64,
     pub reused: u64,
@@ -176,6 +188,7 @@ pub struct AclsFrom {
 
 /// What servers' own files, or a snapshot that one sent, made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Transactional {
     /// What is said of both kinds.
     #[serde(flatten)]
@@ -191,6 +204,7 @@ pub struct Transactional {
 /// How many znodes are of which kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Kinds {
     pub persistent: u64,
     pub container: u64,
@@ -200,6 +214,7 @@ pub struct Kinds {
 /// What a state was cleaned of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Dropped {
     /// Ephemeral znodes.
     pub ephemeral: u64,
@@ -218,6 +233,7 @@ pub struct Dropped {
 /// From what a transactional backup was made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TakenFrom {
     /// Which of the configured sources had it, such as `files`.
     pub source: String,
@@ -255,6 +271,7 @@ pub struct TakenFrom {
 /// How often digests were compared, and differed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Digests {
     pub compared: u64,
     pub differing: u64,

@@ -36,6 +36,7 @@ impl Verification {
 
 /// Something in a vault that is not what was committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Damage {
     /// The file.
     pub file: String,
@@ -47,8 +48,10 @@ pub struct Damage {
 
 /// What came of restoring a vault for a test, and comparing what was restored with it znode by znode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct Tested {
     /// When it ended.
+    #[cfg_attr(feature = "schema", schema(value_type = String, format = DateTime))]
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     /// How long it took, in ms.
@@ -65,6 +68,7 @@ pub struct Tested {
     pub sha256: String,
     /// What differs, in plain words; absent where nothing does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub difference: Option<String>,
 }
 

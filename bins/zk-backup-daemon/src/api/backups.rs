@@ -2,6 +2,7 @@
 
 use backup_engine::{BackupInfo, BackupState, Mode};
 use serde::Serialize;
+use utoipa::ToSchema;
 use vault_store::{
     AclsFrom, AsOf, Captured, Consistency, Contents, Damage, Dropped, FORMAT_VERSION, Kinds, Manifest,
     Moving, Outcome, Skipped, StoredCopy, TakenFrom, Tested,
@@ -10,7 +11,7 @@ use vault_store::{
 use super::{ms, rfc3339};
 
 /// A backup, finished or not. What is not known of it is null.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Backup {
     /// When it was asked for, or ended, if that was earlier by the clock: ms since the Unix epoch.
     ts: i64,
@@ -41,6 +42,7 @@ pub(crate) struct Backup {
     mode: String,
     /// Why it failed, or what is wrong with it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     exception: Option<String>,
     consistency: Option<Consistency>,
     /// How often what changed meanwhile was read again.
@@ -66,9 +68,11 @@ pub(crate) struct Backup {
     lacks: &'static [&'static str],
     /// Whether it is sealed where it is stored, also where an identity is here that opens it; absent if not.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     encrypted: Option<bool>,
     /// The public keys that it is sealed to, where no identity is here that opens it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     sealed: Option<Vec<String>>,
     /// The format version of the vault.
     format: u64,
@@ -76,35 +80,40 @@ pub(crate) struct Backup {
     verified_at: Option<String>,
     /// Until when its storage keeps it, RFC 3339, or null where that was not told; absent unless it has refused to remove it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
     locked_until: Option<Option<String>>,
     /// `secondary` where the second copy is read, since the first is damaged or away; absent otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     copy: Option<StoredCopy>,
     /// What was found damaged then; absent if nothing was.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     damage: Vec<Damage>,
     /// When it was last restored for a test and nothing differed, RFC 3339; absent where the last test is no proof.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     tested_at: Option<String>,
     /// What came of the last test; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     tested: Option<Tested>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum DbList {
     Everything(&'static str),
     Roots(Vec<String>),
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 struct CustomVars {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     mode: Option<Mode>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum LeftOut {
     ByWalk(Skipped),

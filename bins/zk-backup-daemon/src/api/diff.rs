@@ -1,10 +1,11 @@
 //! `GET /diff`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use zk_snapshot::archive::{Comparison, ZnodeChange};
 
 /// How two backups, or a backup and the live tree, differ.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Diff {
     /// Znodes that only the later state has.
     added: u64,
@@ -20,14 +21,16 @@ pub(crate) struct Diff {
     differences: Vec<Difference>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ZnodeDifference)]
 struct Difference {
     path: String,
     change: Change,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ZnodeChange)]
 enum Change {
     Added,
     Removed,

@@ -1,9 +1,10 @@
 //! `POST /evict?dry_run=true` and `POST /evict/<id>?dry_run=true`.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// What would be done with a backup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Eviction {
     action: Action,
     id: String,
@@ -11,8 +12,9 @@ pub(crate) struct Eviction {
     reason: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = EvictionAction)]
 enum Action {
     Evict,
     Keep,

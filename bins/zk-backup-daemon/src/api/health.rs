@@ -5,10 +5,12 @@ use health_metrics::{
     StorageUsage, ZooKeeperHealth,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{ms, rfc3339};
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthStatus)]
 enum Status {
     #[serde(rename = "UP")]
     Up,
@@ -17,21 +19,22 @@ enum Status {
     Warning,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = ServerRole)]
 enum Role {
     Leader,
     Standby,
 }
 
 /// The server answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Live {
     status: Status,
 }
 
 /// Whether work can be done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Ready {
     /// What keeps it from being done; absent if nothing does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,50 +43,63 @@ pub(crate) struct Ready {
 }
 
 /// How everything is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     status: Status,
     /// What this server is among several, and who leads: absent where there is only one, and the latter where nobody leads.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     role: Option<Role>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     leader: Option<String>,
     /// Jobs that wait.
     backup_queue_size: usize,
     /// How long the oldest of them waits.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     oldest_queued_seconds: Option<u64>,
     storage: Storage,
     /// How old the newest successful backup is; without one, how long the server runs.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     seconds_since_success: Option<u64>,
     /// These two are 0 where they are not known.
     seconds_since_full_success: u64,
     seconds_since_granular_success: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     zookeeper: Option<ZooKeeper>,
     process: Process,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     schedule: Option<Schedule>,
     /// These two are absent if 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     unfinished_znodes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     damaged_vaults: Option<u64>,
     /// Absent without a second store.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     secondary: Option<Secondary>,
     /// Backups of which it is not known yet whether they were found damaged; absent if 0.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     unread_vaults: Option<u64>,
     /// How long ago the backup was verified that was not for longest; where it never was, how old it is. Absent without backups.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     oldest_unverified_seconds: Option<u64>,
     /// When a backup was verified last, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_verification: Option<String>,
     /// How long ago a backup was restored for a test last, and nothing differed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     seconds_since_proof: Option<u64>,
     /// Sentences.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -91,10 +107,12 @@ pub(crate) struct Health {
 }
 
 /// Figures that are not known are 0.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthStorage)]
 struct Storage {
     /// The bucket; absent for a directory.
     #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     place: Option<String>,
     /// Absent for a bucket.
     #[serde(flatten)]
@@ -104,13 +122,16 @@ struct Storage {
     /// Bytes that they take.
     size: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last: Option<Backup>,
     #[serde(rename = "lastSuccessful", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     last_successful: Option<Backup>,
 }
 
 /// The second copies.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthSecondCopy)]
 struct Secondary {
     #[serde(rename = "where")]
     place: String,
@@ -119,18 +140,22 @@ struct Secondary {
     lacking_bytes: u64,
     /// How old the oldest of them is; absent if all have one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     oldest_seconds: Option<u64>,
     /// Backups of which nothing but the copy is left; absent if there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     only: Option<u64>,
     /// Copies of evicted backups that are not removed yet.
     evicted: u64,
     /// Why not everything was done the last time; absent if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthRoom)]
 struct Room {
     /// Bytes of the filesystem, and those that are free.
     total_space: u64,
@@ -140,7 +165,8 @@ struct Room {
     used_inodes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthBackup)]
 struct Backup {
     id: String,
     /// When it was asked for, or ended, if that was earlier by the clock: ms since the Unix epoch.
@@ -154,11 +180,13 @@ struct Backup {
     metrics: Figures,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthFigures)]
 struct Figures {
     /// As in `GET /listbackups/<id>`.
     exit_code: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     exception: Option<String>,
     /// In ms.
     spent_time: u64,
@@ -166,21 +194,26 @@ struct Figures {
     size: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthZooKeeper)]
 struct ZooKeeper {
     reachable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     mode: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error: Option<String>,
     /// How long ago that was found out.
     age_seconds: u64,
 }
 
 /// Figures that are not known are 0.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthProcess)]
 struct Process {
     memory_bytes: u64,
     /// Of one core.
@@ -188,7 +221,8 @@ struct Process {
     uptime_seconds: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthSchedule)]
 struct Schedule {
     cron: String,
     /// RFC 3339.

@@ -2,11 +2,12 @@
 
 use backup_engine::{ZnodeAt, ZnodeHistory, ZnodeStep};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ms;
 
 /// The backups in which a znode was another than in the one before.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct History {
     path: String,
     /// How many backups there are.
@@ -18,7 +19,8 @@ pub(crate) struct History {
     not_looked: Vec<NotLooked>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HistoryStep)]
 struct At {
     id: String,
     /// The date of the backup: ms since the Unix epoch.
@@ -33,8 +35,9 @@ struct At {
     size: Option<usize>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = HistoryChange)]
 enum Step {
     First,
     Created,
@@ -45,7 +48,7 @@ enum Step {
     Removed,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct NotLooked {
     id: String,
     why: String,

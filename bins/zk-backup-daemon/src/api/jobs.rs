@@ -3,15 +3,17 @@
 use backup_engine::{JobInfo, JobKind, JobPage, JobState, ProgressInfo};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::rfc3339;
 
 /// A job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Job {
     pub(crate) status: JobState,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<String>,
     /// The backup it is about.
     vault: String,
@@ -22,6 +24,7 @@ pub(crate) struct Job {
     task_id: String,
     /// How far it is, while it is being done.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     progress: Option<Progress>,
     /// These three in RFC 3339.
     created_at: Option<String>,
@@ -29,11 +32,12 @@ pub(crate) struct Job {
     finished_at: Option<String>,
     /// What came of it.
     #[serde(skip_serializing_if = "Value::is_null")]
+    #[schema(value_type = backup_engine::JobResult)]
     result: Value,
 }
 
 /// Some of the jobs, the newest first. What came of each is told of one alone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Jobs {
     /// How many there are in all.
     total: usize,
@@ -54,7 +58,8 @@ impl From<JobPage> for Jobs {
 }
 
 /// How far a job is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = JobProgress)]
 struct Progress {
     /// Znodes done.
     znodes: u64,
@@ -62,6 +67,7 @@ struct Progress {
     bytes: u64,
     /// How many znodes there are likely to be.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     expected: Option<u64>,
     /// What is being done.
     phase: String,
@@ -102,7 +108,7 @@ impl From<JobInfo> for Job {
 }
 
 /// A job that was called off.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Terminated {
     task_id: String,
     /// `Canceled`; or `Processing`, until the work has come to where it can end.

@@ -2,18 +2,21 @@
 
 use backup_engine::{Policies as Told, PolicyInfo};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::rfc3339;
 
 /// By what backups are evicted.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = EvictionPolicies)]
 pub(crate) struct Policies {
     full_eviction_policy: Policy,
     granular_eviction_policy: Policy,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EvictionPolicy)]
 struct Policy {
     /// The one that counts.
     policy: String,
@@ -23,6 +26,7 @@ struct Policy {
     setting: String,
     /// When it was set in place of the setting, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     set_at: Option<String>,
 }
 

@@ -2,32 +2,38 @@
 
 use backup_engine::{BackupInfo, JobInfo, JobKind, JobState};
 use serde::Serialize;
+use utoipa::ToSchema;
 use zk_snapshot::tree::ZnodePath;
 
 use super::rfc3339;
 use crate::body::v1::{BLOB, STORAGE};
 
 /// A backup or a restore.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobV1 {
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     error_message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     backup_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     restore_id: Option<String>,
     creation_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     completion_time: Option<String>,
     storage_name: String,
     blob_path: String,
     databases: Vec<Database>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = JobV1Status)]
 enum Status {
     NotStarted,
     InProgress,
@@ -35,11 +41,13 @@ enum Status {
     Failed,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = JobV1Database)]
 struct Database {
     /// What it was called in the backup, where it is restored.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     previous_database_name: Option<String>,
     database_name: String,
     status: Status,

@@ -4,10 +4,11 @@ use backup_engine::{ZnodeContent, ZnodeInfo, ZnodePage};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use utoipa::ToSchema;
 use zk_snapshot::tree::{Acl, Kind};
 
 /// Children of a znode.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Znodes {
     path: String,
     /// How many there are in all.
@@ -17,7 +18,7 @@ pub(crate) struct Znodes {
 }
 
 /// A znode with its data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Znode {
     #[serde(flatten)]
     info: Info,
@@ -27,7 +28,8 @@ pub(crate) struct Znode {
 }
 
 /// A znode without its data.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ZnodeInfo)]
 struct Info {
     path: String,
     /// Empty for the root.
@@ -36,6 +38,7 @@ struct Info {
     kind: Option<Lifetime>,
     /// How long a TTL znode lives without a change.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     ttl_ms: Option<u64>,
     role: Role,
     /// Bytes of data.
@@ -45,16 +48,18 @@ struct Info {
     stat: Stat,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ZnodeKind)]
 enum Lifetime {
     Persistent,
     Container,
     Ttl,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ZnodeRole)]
 enum Role {
     Captured,
     Ancestor,
@@ -62,7 +67,7 @@ enum Role {
 }
 
 /// Field by field as ZooKeeper names them; times in ms since the Unix epoch.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Stat {
     czxid: i64,
     mzxid: i64,
@@ -76,7 +81,7 @@ struct Stat {
     num_children: i32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct AclEntry {
     /// Bits: read 1, write 2, create 4, delete 8, admin 16.
     perms: u32,

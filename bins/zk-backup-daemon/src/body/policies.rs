@@ -4,18 +4,27 @@ use actix_web::web::Query;
 use backup_engine::{NewPolicy, PolicyChange};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{boolean, parse};
 use crate::answer::ApiError;
+use crate::openapi::words::{Rules, Truth};
 
-#[derive(Debug, Deserialize)]
+/// New policies, one at least. Null goes back to the setting.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PolicyBody {
+pub(crate) struct PolicyBody {
+    /// For full backups.
     #[serde(default, rename = "fullEvictionPolicy", deserialize_with = "nullable")]
+    #[schema(value_type = Option<Rules>)]
     full: Option<Option<String>>,
+    /// For granular backups.
     #[serde(default, rename = "granularEvictionPolicy", deserialize_with = "nullable")]
+    #[schema(value_type = Option<Rules>)]
     granular: Option<Option<String>>,
+    /// Sets nothing, and answers the plan by the new policies.
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     dry_run: Option<bool>,
 }
 

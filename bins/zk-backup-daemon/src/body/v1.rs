@@ -4,19 +4,25 @@ use std::collections::BTreeMap;
 
 use backup_engine::{BackupRequest, Labels, RestoreRequest};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::{boolean, parse, path};
 use crate::answer::ApiError;
+use crate::openapi::words::{Root, Truth};
 
 /// The labels of a job.
 pub(crate) const STORAGE: &str = "storageName";
 pub(crate) const BLOB: &str = "blobPath";
 
-#[derive(Debug, Deserialize)]
+/// What to back up. Without `databases` everything.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct BackupBody {
+#[schema(as = BackupV1Body)]
+pub(crate) struct BackupBody {
     storage_name: Option<String>,
+    #[schema(value_type = String, min_length = 1)]
     blob_path: Option<String>,
+    #[schema(value_type = Option<Vec<Root>>)]
     databases: Option<Vec<String>>,
 }
 
@@ -32,20 +38,28 @@ pub(crate) fn backup(body: &[u8]) -> Result<(BackupRequest, Labels), ApiError> {
     Ok((request, labels(body.storage_name, body.blob_path)?))
 }
 
-#[derive(Debug, Deserialize)]
+/// What to restore. Without `databases` everything.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct RestoreBody {
+#[schema(as = RestoreV1Body)]
+pub(crate) struct RestoreBody {
     storage_name: Option<String>,
+    #[schema(value_type = String, min_length = 1)]
     blob_path: Option<String>,
     databases: Option<Vec<Renamed>>,
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     dry_run: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+/// A subtree, and under which name it comes back.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Renamed {
+#[schema(as = RenamedV1)]
+pub(crate) struct Renamed {
+    #[schema(value_type = Root)]
     previous_database_name: String,
+    #[schema(value_type = Root)]
     database_name: String,
 }
 

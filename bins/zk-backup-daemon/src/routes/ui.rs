@@ -8,7 +8,7 @@ use actix_web::http::header::{
     REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, guard};
 use serde_json::json;
 
@@ -16,9 +16,9 @@ use super::{NONE, data, endpoint, read};
 use crate::access::{self, OnlyLooks};
 use crate::answer::ApiError;
 
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const JS: &str = "text/javascript; charset=utf-8";
+pub(super) const HTML: &str = "text/html; charset=utf-8";
+pub(super) const CSS: &str = "text/css; charset=utf-8";
+pub(super) const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// Scripts and styles come from here alone, and none is written in the page; nobody may put the page into a frame.
@@ -92,7 +92,7 @@ async fn to_page() -> HttpResponse {
 
 /// Who looks at the page, so that it offers only what they may do.
 async fn caller(request: HttpRequest) -> HttpResponse {
-    guarded(&mut HttpResponse::Ok()).json(json!({
+    guarded(&mut HttpResponse::Ok(), POLICY).json(json!({
         "version": env!("CARGO_PKG_VERSION"),
         "may_change": !request.extensions().contains::<OnlyLooks>(),
     }))
@@ -106,8 +106,18 @@ async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let Some((_, kind, text)) = FILES.iter().find(|(file, ..)| *file == name) else {
         return super::nothing_here(request).await;
     };
-    let tag = tag(text);
-    let known = match IfNoneMatch::parse(&request) {
+    Ok(sent(&request, kind, Bytes::from_static(text.as_bytes()), POLICY))
+}
+
+/// A file, unless the client has it already, with what a browser may do with it.
+pub(super) fn sent(
+    request: &HttpRequest,
+    kind: &'static str,
+    bytes: Bytes,
+    policy: &'static str,
+) -> HttpResponse {
+    let tag = tag(&bytes);
+    let known = match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => true,
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
         Err(_) => false,
@@ -121,23 +131,23 @@ async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     // Another version of the server has other files under the same names.
     answer.insert_header((CACHE_CONTROL, "no-cache"));
     answer.insert_header(ETag(tag));
-    guarded(&mut answer);
-    Ok(match known {
+    guarded(&mut answer, policy);
+    match known {
         true => answer.finish(),
-        false => answer.content_type(*kind).body(*text),
-    })
+        false => answer.content_type(kind).body(bytes),
+    }
 }
 
-fn tag(text: &str) -> EntityTag {
+fn tag(bytes: &[u8]) -> EntityTag {
     let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
+    bytes.hash(&mut hasher);
     EntityTag::new_strong(format!("{:016x}", hasher.finish()))
 }
 
 /// With what keeps a browser from doing more with it than is meant.
-fn guarded(answer: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+fn guarded<'a>(answer: &'a mut HttpResponseBuilder, policy: &'static str) -> &'a mut HttpResponseBuilder {
     answer
-        .insert_header((CONTENT_SECURITY_POLICY, POLICY))
+        .insert_header((CONTENT_SECURITY_POLICY, policy))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((REFERRER_POLICY, "no-referrer"))
 }

@@ -40,6 +40,7 @@ pub enum RestoreSource {
 /// How a transactional backup is brought back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum Strategy {
     /// Through the client API, while the servers run: only what differs is written.
     #[default]

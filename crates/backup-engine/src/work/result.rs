@@ -18,6 +18,7 @@ pub(super) const SECOND_READ: &str = "the second copy was read where the first i
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum JobResult {
     /// Nothing: it has not ended, or failed before there was anything to tell.
     Nothing,
@@ -34,6 +35,7 @@ pub enum JobResult {
 /// What a verification has gone through, and found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct VerifyResult {
     /// Backups that were gone through to the end.
     pub vaults: u64,
@@ -45,27 +47,32 @@ pub struct VerifyResult {
     pub damaged: Vec<DamagedVault>,
     /// The copy of which something was read where the first is damaged or away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub copy: Option<StoredCopy>,
 }
 
 /// A backup that a verification found damaged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct DamagedVault {
     /// Its id.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub id: VaultId,
     /// Whether only what no restore needs is damaged.
     pub restorable: bool,
     /// What is damaged, by file and frame.
     pub damage: Vec<Damage>,
-    /// The copy that has taken its place and is sound; `None` where none has.
+    /// The copy that has taken its place and is sound; absent where none has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub copy: Option<StoredCopy>,
 }
 
 /// What came of a restore for a test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RestoreTestResult {
     /// What is kept of it with the backup.
     #[serde(flatten)]
@@ -82,24 +89,29 @@ pub struct RestoreTestResult {
     pub failures: Vec<Failure>,
     /// The other copy, where the one that is usually read could not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub copy: Option<StoredCopy>,
 }
 
 /// What came of a restore.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RestoreResult {
-    /// Whether it only told what it would do; `None` where it ended early.
+    /// Whether it only told what it would do; absent where it ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub dry_run: Option<bool>,
     /// What was done, or would be, through the client API, also where it ended early.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub report: Option<RestoreReport>,
     /// Where the files are, of a restore by files.
     #[serde(flatten)]
     pub files: Option<RestoredFiles>,
     /// What people should know, in plain words.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub notes: Option<Vec<String>>,
     /// What is known of the backup that it is of.
     #[serde(flatten)]
@@ -112,23 +124,27 @@ pub struct RestoreResult {
 /// What is known of the backup that was restored, whatever came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RestoredFrom {
-    /// Whether it shows one moment; `None` for a failed backup.
+    /// Whether it shows one moment; null for a failed backup.
     pub consistency: Option<Consistency>,
     /// Whether it lacks something.
     pub partial: bool,
     /// The other copy, where the one that is usually read could not be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub copy: Option<StoredCopy>,
 }
 
 /// Where files are placed, and what people have to do with them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RestoredFiles {
-    /// [`Strategy::Files`].
+    /// Always `files`.
     pub strategy: Strategy,
     /// Where they are, or would be.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
     pub directory: PathBuf,
     /// What is left for people to do; nothing where a command restarts the servers.
     pub steps: Vec<String>,
@@ -140,6 +156,7 @@ pub struct RestoredFiles {
 /// What became of files that were placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct PlacedFiles {
     /// The last transaction in them.
     pub zxid: Zxid,

@@ -19,6 +19,7 @@ use crate::{Damage, FileName, Manifest, Stage, StoreError, VaultId, VaultRead, V
 
 /// The copy of a vault that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub enum StoredCopy {
     /// That in the first store, where vaults are written.
     #[serde(rename = "primary")]

@@ -11,6 +11,7 @@ use crate::tree::ZnodePath;
 /// What a restore may do to znodes that exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RestorePolicy))]
 pub enum Policy {
     /// The subtree ends equal to the backup: what the backup lacks is deleted.
     #[default]

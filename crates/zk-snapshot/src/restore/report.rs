@@ -14,6 +14,7 @@ const IN_ORDER: usize = 8_192;
 /// One kind of difference between the live tree and the backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RestoreChange))]
 pub enum Change {
     /// The znode is absent and is created.
     Create,
@@ -27,6 +28,7 @@ pub enum Change {
 
 /// One difference.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RestoreDifference))]
 pub struct Difference {
     /// The live znode.
     pub path: ZnodePath,
@@ -36,6 +38,7 @@ pub struct Difference {
 
 /// Something that could not be brought back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = RestoreFailure))]
 pub struct Failure {
     /// The live znode.
     pub path: ZnodePath,
@@ -45,6 +48,7 @@ pub struct Failure {
 
 /// What a restore did, or would do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct RestoreReport {
     /// Znodes created.
     pub created: u64,

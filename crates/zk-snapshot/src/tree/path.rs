@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// U+E000–U+F8FF and U+FFF0–U+FFFF. Paths order byte by byte, so a parent sorts before its children.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(value_type = String, example = "/app/config", description = "The path of a znode."))]
 pub struct ZnodePath(String);
 
 /// Why a text is not a znode path.

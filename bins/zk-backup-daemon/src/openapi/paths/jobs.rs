@@ -1,0 +1,51 @@
+//! Jobs.
+
+use serde_json::json;
+
+use super::super::operation::{Callers, Operation, error};
+use crate::api;
+
+const TAG: &str = "Jobs";
+const ID: &str = "The id of a job, as it was answered when it was asked for.";
+
+pub(super) fn operations() -> Vec<Operation> {
+    let mut status = Operation::get("jobStatus", "/jobstatus/{id}", Callers::Readers)
+        .says(TAG, "Look at a job", "")
+        .at("id", ID)
+        .answers::<api::Job>(200, "It was done.")
+        .answers::<api::Job>(206, "It waits, or is being done.");
+    let job = status.refer::<api::Job>();
+    let no_job = json!({ "oneOf": [
+        {
+            "type": "object", "required": ["message"], "additionalProperties": false,
+            "properties": { "message": { "type": "string" } },
+        },
+        error(),
+    ] });
+    vec![
+        super::paged(Operation::get("listJobs", "/jobs", Callers::Readers), 100, 1_000)
+            .says(
+                TAG,
+                "List jobs",
+                "The one that was queued last comes first. What came of each is told of one alone.",
+            )
+            .answers::<api::Jobs>(200, "Some of them."),
+        status
+            .answers_json(
+                500,
+                "It failed, or was called off. Or `storage_failed`, `internal`.",
+                json!({ "oneOf": [job, error()] }),
+            )
+            .answers_json(404, "There is no such job.", no_job),
+        Operation::post("terminate", "/terminate/{id}")
+            .says(
+                TAG,
+                "Call a job off",
+                "At once while it waits, at its next batch while it is being done.",
+            )
+            .at("id", ID)
+            .answers::<api::Terminated>(200, "It is, or will be, canceled.")
+            .refuses(404, "`job_not_found`: there is no such job.")
+            .refuses(406, "`job_ended`: it has ended already."),
+    ]
+}
