@@ -34,6 +34,7 @@ mod hidden;
 mod known_acls;
 mod left_over;
 mod limits;
+mod logs;
 mod meanwhile;
 mod notify;
 mod order;

@@ -175,7 +175,7 @@ fn faults_are_refused_with_their_place() {
         ("delete", 0, Fault::NotARule),
         ("0/1d/2d", 2, Fault::NotARule),
         ("0/0h", 2, Fault::Zero),
-        ("0/1d, 3w/delete", 7, Fault::Unit),
+        ("0/1d, 3x/delete", 7, Fault::Unit),
         ("0/1d,3/delete", 5, Fault::NotAlone),
         ("x/delete", 0, Fault::Number),
         ("9999999999d/delete", 0, Fault::Number),
