@@ -99,6 +99,6 @@ pub use vaults::exchange::{Export, ImportOptions};
 pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
 pub use work::{
-    BY, DamagedVault, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
-    RestoredFrom, VerifyResult,
+    BY, DamagedVault, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult,
+    RestoredFiles, RestoredFrom, VerifyResult,
 };

@@ -40,7 +40,10 @@ fn backups() -> impl Strategy<Value = Vec<Backup>> {
 }
 
 fn policy_text() -> impl Strategy<Value = String> {
-    let span = (1_u32..500, prop::sample::select(vec!["min", "h", "d", "w", "m", "y"]));
+    let span = (
+        1_u32..500,
+        prop::sample::select(vec!["min", "h", "d", "w", "m", "y"]),
+    );
     let start = prop_oneof![
         Just("0".to_owned()),
         span.clone().prop_map(|(n, u)| format!("{n}{u}"))

@@ -16,7 +16,10 @@ use crate::{Secondary, Settings};
 pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     let mut findings = directory("storage", "STORAGE", &settings.storage);
     if let Some(s3) = &settings.s3 {
-        let purpose = settings.ha.as_ref().map_or(Purpose::Backups, |_| Purpose::Sharing);
+        let purpose = settings
+            .ha
+            .as_ref()
+            .map_or(Purpose::Backups, |_| Purpose::Sharing);
         findings.push(bucket_of("bucket", s3, purpose));
     }
     match &settings.secondary {
@@ -46,7 +49,10 @@ fn directory(check: &'static str, setting: &str, path: &Path) -> Vec<Finding> {
     let there = path.ancestors().find(|part| part.is_dir());
     let there = there.unwrap_or(Path::new("."));
     if let Err(error) = FsProbe::new(there).writable() {
-        let message = format!("{setting}: {}: {error}: make it the server's own, with room", there.display());
+        let message = format!(
+            "{setting}: {}: {error}: make it the server's own, with room",
+            there.display()
+        );
         return vec![Finding::fails(check, message)];
     }
     if there != path {
@@ -66,7 +72,10 @@ fn directory(check: &'static str, setting: &str, path: &Path) -> Vec<Finding> {
         Err(error) => return vec![Finding::fails(check, error.to_string())],
     };
     let found = match store.ids() {
-        Ok(ids) => Finding::ok(check, format!("{at} may be written, and has {} backups", ids.len())),
+        Ok(ids) => Finding::ok(
+            check,
+            format!("{at} may be written, and has {} backups", ids.len()),
+        ),
         Err(error) => Finding::fails(check, error.to_string()),
     };
     // As long as the store is held nobody writes there.
