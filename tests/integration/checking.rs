@@ -15,7 +15,12 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_daemon-under-test");
 
 fn check(file: &Path, more: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command.env_clear().arg("check").arg("--config").arg(file).args(more);
+    command
+        .env_clear()
+        .arg("check")
+        .arg("--config")
+        .arg(file)
+        .args(more);
     command.output().unwrap()
 }
 
@@ -53,9 +58,21 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
     assert_eq!(output.status.code(), Some(0), "{all:?}");
     let of = |all: &[(String, String, String)], about: &str| {
         let found = all.iter().find(|(check, ..)| check == about);
-        found.map(|(_, outcome, message)| (outcome.clone(), message.clone())).unwrap()
+        found
+            .map(|(_, outcome, message)| (outcome.clone(), message.clone()))
+            .unwrap()
     };
-    for about in ["schedule", "policies", "access", "zookeeper", "identity", "permissions", "clock", "storage", "port"] {
+    for about in [
+        "schedule",
+        "policies",
+        "access",
+        "zookeeper",
+        "identity",
+        "permissions",
+        "clock",
+        "storage",
+        "port",
+    ] {
         assert_eq!(of(&all, about).0, "ok", "{all:?}");
     }
     assert!(of(&all, "storage").1.ends_with("will be made"), "{all:?}");
@@ -64,7 +81,10 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
 
     // The server takes the same file; the environment wins.
     let mut command = Command::new(PROGRAM);
-    command.env_clear().env("BROADCAST_ADDRESS", "127.0.0.1").env("BACKUP_SCHEDULE", "None");
+    command
+        .env_clear()
+        .env("BROADCAST_ADDRESS", "127.0.0.1")
+        .env("BACKUP_SCHEDULE", "None");
     command.arg("--config").arg(&file);
     let served = Daemon::run(command).unwrap();
     let http = served.http.clone().with_credentials("ann", "canary-password");
@@ -75,7 +95,11 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
     assert_eq!(of(&busy, "storage").0, "warning", "{busy:?}");
     drop(served);
     let after = found(&check(&file, &["--json"]));
-    assert_eq!((of(&after, "storage").0, of(&after, "jobs").0), ("ok".to_owned(), "ok".to_owned()), "{after:?}");
+    assert_eq!(
+        (of(&after, "storage").0, of(&after, "jobs").0),
+        ("ok".to_owned(), "ok".to_owned()),
+        "{after:?}"
+    );
 
     let acl = vec![digest(zookeeper_async::Permission::ALL, EVE)];
     let mode = zookeeper_async::CreateMode::Persistent;
@@ -84,10 +108,30 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
     assert!(outcome == "warning" && message.contains("/closed"), "{message}");
 
     for (from, to, about, why) in [
-        ("port = 0", "prot = 0", "settings", "PROT is no setting: is PORT meant?"),
-        ("port = 0", "backup_schedule = \"hourly\"", "settings", "BACKUP_SCHEDULE"),
-        (zookeeper.address().as_str(), "127.0.0.1:1", "zookeeper", "check ZOOKEEPER_HOST"),
-        ("port = 0", "tls_enabled = true\ncerts_path = \"/none\"", "TLS", "/none/tls.crt"),
+        (
+            "port = 0",
+            "prot = 0",
+            "settings",
+            "PROT is no setting: is PORT meant?",
+        ),
+        (
+            "port = 0",
+            "backup_schedule = \"hourly\"",
+            "settings",
+            "BACKUP_SCHEDULE",
+        ),
+        (
+            zookeeper.address().as_str(),
+            "127.0.0.1:1",
+            "zookeeper",
+            "check ZOOKEEPER_HOST",
+        ),
+        (
+            "port = 0",
+            "tls_enabled = true\ncerts_path = \"/none\"",
+            "TLS",
+            "/none/tls.crt",
+        ),
     ] {
         fs::write(&file, settings.replace(from, to)).unwrap();
         let output = check(&file, &["--json"]);
@@ -97,6 +141,9 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
         assert_eq!(output.status.code(), Some(1), "{all:?}");
     }
     let text = String::from_utf8(check(&file, &[]).stdout).unwrap();
-    assert!(text.lines().any(|line| line.starts_with("fails    TLS ")), "{text}");
+    assert!(
+        text.lines().any(|line| line.starts_with("fails    TLS ")),
+        "{text}"
+    );
     assert!(!text.contains("canary"), "{text}");
 }

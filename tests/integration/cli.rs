@@ -103,7 +103,10 @@ async fn the_day_that_something_broke() {
     let merged = cli.ok(&["restore", &id, "--root", "/config", "--policy", "merge", "--yes"]);
     let undo = merged.split_once("what was there before is backup ").unwrap().1;
     let undo = &cli.json(&["show", &undo[..id.len()]])[0];
-    assert_eq!((&undo["pinned"], &undo["db_list"]), (&true.into(), &serde_json::json!(["config"])));
+    assert_eq!(
+        (&undo["pinned"], &undo["db_list"]),
+        (&true.into(), &serde_json::json!(["config"]))
+    );
     let done = cli.ok(&["restore", &id, "--yes", "--no-backup-first"]);
     assert!(!done.contains("what was there before"), "{done}");
     assert!(

@@ -89,7 +89,11 @@ async fn how_it_ends_says_what_happened() {
 #[test]
 fn whoever_interrupts_is_told_what_goes_on() {
     let storage = tempfile::tempdir().unwrap();
-    let served = daemon(&nobody(), storage.path(), &[("ZOOKEEPER_TIMEOUT", "60"), ("LOG_LEVEL", "DEBUG")]);
+    let served = daemon(
+        &nobody(),
+        storage.path(),
+        &[("ZOOKEEPER_TIMEOUT", "60"), ("LOG_LEVEL", "DEBUG")],
+    );
     let mut command = Cli::of_server(&served).command(&["backup", "--wait"]);
     let process = command
         .stdout(Stdio::piped())

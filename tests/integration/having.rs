@@ -40,10 +40,17 @@ async fn a_znode_is_found_in_all_that_have_it_and_its_data_come_as_they_are() {
     let newest = &found["found"][0];
     assert_eq!((&newest["version"], &newest["size"]), (&json!(1), &json!(3)));
     let ts = daemon.describe(&second).unwrap()["ts"].clone();
-    assert!(newest["mtime"].as_i64() < ts.as_i64() && newest["ts"] == ts, "{found}");
+    assert!(
+        newest["mtime"].as_i64() < ts.as_i64() && newest["ts"] == ts,
+        "{found}"
+    );
     // The newest alone, which has it no more.
     let page = http.get("/find?path=/a&limit=1").unwrap().json();
-    assert_eq!((&page["found"], &page["next"]), (&json!([]), &json!(1)), "{without}");
+    assert_eq!(
+        (&page["found"], &page["next"]),
+        (&json!([]), &json!(1)),
+        "{without}"
+    );
     let anonymous = http.clone().without_credentials();
     assert_eq!(anonymous.get("/find?path=/a").unwrap().status, 401);
     assert_eq!(http.get("/find?path=/a&ts=1700000000000").unwrap().status, 400);
@@ -51,12 +58,20 @@ async fn a_znode_is_found_in_all_that_have_it_and_its_data_come_as_they_are() {
     let cli = Cli::of_server(&daemon);
     let table = cli.ok(&["find", "/a"]);
     let lines: Vec<_> = table.lines().collect();
-    assert!(lines[1].starts_with(&second) && lines[2].starts_with(&first), "{table}");
+    assert!(
+        lines[1].starts_with(&second) && lines[2].starts_with(&first),
+        "{table}"
+    );
     assert!(table.contains(&format!("{broken} does not tell: ")), "{table}");
     cli.ends(10, &["find", "/none"]);
 
     let head = storage.path().join("head");
-    let raw = ["-H", "Accept: application/octet-stream", "-D", head.to_str().unwrap()];
+    let raw = [
+        "-H",
+        "Accept: application/octet-stream",
+        "-D",
+        head.to_str().unwrap(),
+    ];
     let (status, data) = curl(&daemon, &format!("/listbackups/{first}/znode?path=/a"), &raw);
     assert_eq!((status, &*data), (200, "<script>\r\n"));
     let head = fs::read_to_string(&head).unwrap().to_lowercase();
@@ -69,17 +84,27 @@ async fn a_znode_is_found_in_all_that_have_it_and_its_data_come_as_they_are() {
     }
     let (status, _) = curl(&daemon, &format!("/listbackups/{without}/znode?path=/a"), &raw);
     assert_eq!(status, 404);
-    assert_eq!(cli.run(&["browse", &first, "/a", "--raw"]).stdout, b"<script>\r\n");
+    assert_eq!(
+        cli.run(&["browse", &first, "/a", "--raw"]).stdout,
+        b"<script>\r\n"
+    );
 
     // By `latest`, the newest good one is checked.
     for path in ["/verify/latest", "/restoretest/latest"] {
         let (_, job) = daemon.do_job(path, "").unwrap();
         let job = job.json();
-        assert_eq!((&job["status"], &job["vault"]), (&json!("Successful"), &json!(without)));
+        assert_eq!(
+            (&job["status"], &job["vault"]),
+            (&json!("Successful"), &json!(without))
+        );
     }
 
     let zip = storage.path().join("some backup.zip");
-    curl(&daemon, &format!("/backup/{other}"), &["-o", zip.to_str().unwrap()]);
+    curl(
+        &daemon,
+        &format!("/backup/{other}"),
+        &["-o", zip.to_str().unwrap()],
+    );
     let file = zip.to_str().unwrap();
     let (_, why) = cli.ends(2, &["import", file]);
     assert!(why.contains("granular"), "{why}");

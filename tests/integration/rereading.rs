@@ -15,7 +15,10 @@ const PASSWORD: &str = "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD";
 const HASH: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
 fn hang_up(daemon: &Daemon) {
-    let sent = Command::new("kill").args(["-HUP", &daemon.id().to_string()]).status().unwrap();
+    let sent = Command::new("kill")
+        .args(["-HUP", &daemon.id().to_string()])
+        .status()
+        .unwrap();
     assert!(sent.success());
 }
 
@@ -56,7 +59,13 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
     let port = daemon.address.rsplit(':').next().unwrap().to_owned();
     let asked = |ca: &str, password: &str, path: &str| -> (String, String) {
         let output = Command::new("curl")
-            .args(["-s", "--cacert", &at(ca).display().to_string(), "-u", &format!("{USER}:{password}")])
+            .args([
+                "-s",
+                "--cacert",
+                &at(ca).display().to_string(),
+                "-u",
+                &format!("{USER}:{password}"),
+            ])
             .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
             .args(["-w", "\n%{http_code}", &format!("https://localhost:{port}{path}")])
             .output()
@@ -66,24 +75,38 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
         (status.to_owned(), body.to_owned())
     };
     let status = |ca: &str, password: &str| asked(ca, password, "/listbackups").0;
-    assert_eq!([status("first.pem", "one"), status("first.pem", "password")], ["200", "401"]);
+    assert_eq!(
+        [status("first.pem", "one"), status("first.pem", "password")],
+        ["200", "401"]
+    );
 
     // It ended the server before.
     fs::write(at(PASSWORD), HASH).unwrap();
     certify(&at("second.pem"));
     hang_up(&daemon);
-    until("the new ones are in use", || status("second.pem", "password") == "200");
+    until("the new ones are in use", || {
+        status("second.pem", "password") == "200"
+    });
     assert_eq!(status("second.pem", "one"), "401");
     assert_eq!(status("second.pem", HASH), "401", "the hash itself opens nothing");
-    assert_eq!(status("first.pem", "password"), "000", "the first certificate is shown no more");
+    assert_eq!(
+        status("first.pem", "password"),
+        "000",
+        "the first certificate is shown no more"
+    );
 
     // All stays as it was where one of them is wrong.
     fs::write(at(PASSWORD), "three").unwrap();
     fs::write(at("tls.key"), "no key").unwrap();
     hang_up(&daemon);
     daemon.wait_for_line("stay as they were").unwrap();
-    until("health tells", || asked("second.pem", "", "/health").1.contains("tls.key"));
-    assert_eq!([status("second.pem", "password"), status("second.pem", "three")], ["200", "401"]);
+    until("health tells", || {
+        asked("second.pem", "", "/health").1.contains("tls.key")
+    });
+    assert_eq!(
+        [status("second.pem", "password"), status("second.pem", "three")],
+        ["200", "401"]
+    );
     certify(&at("third.pem"));
     fs::write(at(PASSWORD), "three").unwrap();
     hang_up(&daemon);

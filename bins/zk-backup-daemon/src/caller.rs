@@ -1,8 +1,8 @@
 //! Who has asked for something.
 
 use actix_web::HttpRequest;
-use actix_web_httpauth::headers::authorization::{Authorization, Basic};
 use actix_web::http::header::Header as _;
+use actix_web_httpauth::headers::authorization::{Authorization, Basic};
 use backup_engine::{BY, Labels, plain};
 
 /// The label of a job that says it: user and address.

@@ -54,8 +54,13 @@ impl Cli {
     pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Self, SettingsError> {
         let mut typed: Vec<_> = typed.into_iter().collect();
         let mut matches = Self::command().get_matches_from(&typed);
-        if let Some(path) = Self::of(&matches).config {
-            let file = ConfigFile::read(&path)?;
+        let first = Self::of(&matches);
+        if let Some(path) = &first.config {
+            let file = match ConfigFile::read(path) {
+                // That is for the check to say.
+                Err(_) if first.command.is_some() => return Ok(first),
+                read => read?,
+            };
             let at = typed.len().min(1);
             typed.splice(at..at, from_file(&file, &matches));
             matches = Self::command().get_matches_from(typed);
@@ -97,7 +102,15 @@ mod tests {
         let path = directory.path().join("zk-backup.toml");
         std::fs::write(&path, "storage = \"/data\"\nlog_format = \"json\"\n").unwrap();
         let path = path.to_str().unwrap();
-        let typed = ["zk-backup-daemon", "--storage", "/other", "check", "--config", path, "--json"];
+        let typed = [
+            "zk-backup-daemon",
+            "--storage",
+            "/other",
+            "check",
+            "--config",
+            path,
+            "--json",
+        ];
         let cli = Cli::read(typed.map(OsString::from)).unwrap();
         assert_eq!(cli.args.storage.as_deref(), Some("/other"));
         assert_eq!(cli.args.log_format.as_deref(), Some("json"));

@@ -110,7 +110,8 @@ fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) -> 
             flatten(&format!("{name}_"), table, into)?;
             continue;
         }
-        let text = text(value).ok_or_else(|| format!("{name}: a text, a number, true, false or a list of texts is expected"))?;
+        let text = text(value)
+            .ok_or_else(|| format!("{name}: a text, a number, true, false or a list of texts is expected"))?;
         if into.insert(name.clone(), text).is_some() {
             return Err(format!("{name} is given twice"));
         }
@@ -167,22 +168,34 @@ mod tests {
             assert_eq!(file.setting(name), Some(value), "{name}");
         }
         let secret = |name: &str| file.secret(&format!("BACKUP_DAEMON_API_CREDENTIALS_{name}"));
-        assert_eq!((secret("USERNAME"), secret("PASSWORD")), (Some("ann".into()), Some("canary".into())));
+        assert_eq!(
+            (secret("USERNAME"), secret("PASSWORD")),
+            (Some("ann".into()), Some("canary".into()))
+        );
     }
 
     #[test]
     fn what_is_no_setting_or_no_secret_any_more_is_refused() {
         for (text, why) in [
-            ("zookeper_host = \"zk1\"", ": ZOOKEPER_HOST is no setting: is ZOOKEEPER_HOST meant?"),
+            (
+                "zookeper_host = \"zk1\"",
+                ": ZOOKEPER_HOST is no setting: is ZOOKEEPER_HOST meant?",
+            ),
             ("[storage]\npath = \"/data\"", ": STORAGE_PATH is no setting"),
             ("storage = \"/a\"\nSTORAGE = \"/b\"", ": STORAGE is given twice"),
             ("port = 1.5", ": PORT: a text, a number"),
             ("s3_key_secret = canary", ": line 1: "),
-            ("s3_key_secret = \"canary\"", ": S3_KEY_SECRET: others may read this file: chmod 600"),
+            (
+                "s3_key_secret = \"canary\"",
+                ": S3_KEY_SECRET: others may read this file: chmod 600",
+            ),
             ("s3_key_secret_file = \"$DIR/none\"", ": S3_KEY_SECRET_FILE: "),
         ] {
             let refused = read(text, 0o644).err().unwrap();
-            assert!(refused.starts_with(why) && !refused.contains("canary"), "{refused}");
+            assert!(
+                refused.starts_with(why) && !refused.contains("canary"),
+                "{refused}"
+            );
         }
         let file = read("s3_key_secret = \"canary\"", 0o600).unwrap();
         assert_eq!(file.secret("S3_KEY_SECRET"), Some("canary".into()));

@@ -33,7 +33,9 @@ impl Hashed {
     /// # Errors
     /// What is wrong with it; one that would take very much memory or time is, too.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = |error: argon2::password_hash::Error| format!("it begins as an argon2 hash, and is none: {error}");
+        let wrong = |error: argon2::password_hash::Error| {
+            format!("it begins as an argon2 hash, and is none: {error}")
+        };
         let hash = PasswordHash::new(text).map_err(wrong)?;
         let params = Params::try_from(&hash).map_err(wrong)?;
         if hash.hash.is_none() {
@@ -58,7 +60,9 @@ impl Hashed {
         let Ok(hash) = PasswordHash::new(&self.hash) else {
             return false; // it was parsed before
         };
-        let is_right = Argon2::default().verify_password(password.as_bytes(), &hash).is_ok();
+        let is_right = Argon2::default()
+            .verify_password(password.as_bytes(), &hash)
+            .is_ok();
         if is_right {
             let known = self.known_by(password);
             *self.right.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
@@ -117,8 +121,14 @@ mod tests {
         for (hash, why) in [
             ("$argon2id$", "is none"),
             ("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ", "is none"),
-            ("$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", "m=4194304"),
-            ("$argon2id$v=19$m=64,t=99,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA", "t=99"),
+            (
+                "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
+                "m=4194304",
+            ),
+            (
+                "$argon2id$v=19$m=64,t=99,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
+                "t=99",
+            ),
         ] {
             let refused = Hashed::parse(hash).err().unwrap();
             assert!(refused.contains(why), "{refused}");

@@ -66,7 +66,8 @@ fn line(record: &Record<'_>, message: &str, format: LogFormat) -> String {
         (LogFormat::Text, Some(job)) => format!("[{now}][{level}] job {job}: {}", plain(message)),
         (LogFormat::Json, None) => {
             let target = record.target();
-            serde_json::json!({ "time": now, "level": level, "target": target, "message": message }).to_string()
+            serde_json::json!({ "time": now, "level": level, "target": target, "message": message })
+                .to_string()
         }
         (LogFormat::Json, Some(job)) => {
             let target = LOG_OF_JOBS.trim_end_matches("::");
@@ -93,11 +94,21 @@ mod tests {
     fn a_job_is_a_field_in_both_forms() {
         let target = format!("{LOG_OF_JOBS}20261123T140000");
         let args = format_args!("ends");
-        let record = Record::builder().level(Level::Warn).target(&target).args(args).build();
+        let record = Record::builder()
+            .level(Level::Warn)
+            .target(&target)
+            .args(args)
+            .build();
         let text = line(&record, "ends", LogFormat::Text);
         assert!(text.ends_with("Z][WARNING] job 20261123T140000: ends"), "{text}");
         let json: serde_json::Value = serde_json::from_str(&line(&record, "ends", LogFormat::Json)).unwrap();
-        assert_eq!((&json["job"], &json["message"]), (&"20261123T140000".into(), &"ends".into()));
-        assert!(json["time"].as_str().unwrap().ends_with('Z') && is_ours(&record), "{json}");
+        assert_eq!(
+            (&json["job"], &json["message"]),
+            (&"20261123T140000".into(), &"ends".into())
+        );
+        assert!(
+            json["time"].as_str().unwrap().ends_with('Z') && is_ours(&record),
+            "{json}"
+        );
     }
 }

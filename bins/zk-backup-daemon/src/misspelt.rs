@@ -86,7 +86,10 @@ mod tests {
         assert!(settings.is_ok());
         let asked = asked.into_inner();
         for name in &asked {
-            assert!(crate::config_file::SECRETS.contains(&&**name), "{name} is to be among SECRETS");
+            assert!(
+                crate::config_file::SECRETS.contains(&&**name),
+                "{name} is to be among SECRETS"
+            );
         }
         let environment = environment
             .iter()

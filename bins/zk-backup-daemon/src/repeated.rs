@@ -26,7 +26,8 @@ impl Repeated {
             return Some(std::mem::take(since));
         }
         if self.0.len() >= REMEMBERED {
-            self.0.retain(|_, (written, _)| now.duration_since(*written) < AT_MOST);
+            self.0
+                .retain(|_, (written, _)| now.duration_since(*written) < AT_MOST);
         }
         // Where even these are too many, each is written.
         if self.0.len() < REMEMBERED {
@@ -46,13 +47,20 @@ mod tests {
         let after = |seconds| begin + Duration::from_secs(seconds);
         assert_eq!(repeated.look("session 1 is lost", begin), Some(0));
         for second in 1..10 {
-            assert_eq!(repeated.look(&format!("session {second} is lost"), after(second)), None);
+            assert_eq!(
+                repeated.look(&format!("session {second} is lost"), after(second)),
+                None
+            );
         }
         assert_eq!(repeated.look("something else", after(9)), Some(0));
         assert_eq!(repeated.look("session 77 is lost", after(10)), Some(9));
         assert_eq!(repeated.look("session 77 is lost", after(30)), Some(0));
         for number in 0..2 * REMEMBERED {
-            let letters: String = number.to_string().chars().map(|c| char::from(c as u8 + 49)).collect();
+            let letters: String = number
+                .to_string()
+                .chars()
+                .map(|c| char::from(c as u8 + 49))
+                .collect();
             repeated.look(&letters, after(31));
         }
         assert!(repeated.0.len() <= REMEMBERED);

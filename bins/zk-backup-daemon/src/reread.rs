@@ -83,7 +83,11 @@ impl InUse {
         if let Some(path) = &self.cli.config {
             files.push(path.clone());
             // What cannot be read is told when it is read again.
-            files.extend(ConfigFile::read(path).map(|file| file.secret_files).unwrap_or_default());
+            files.extend(
+                ConfigFile::read(path)
+                    .map(|file| file.secret_files)
+                    .unwrap_or_default(),
+            );
         }
         let secrets = self.cli.args.secrets_dir.as_deref().map(str::trim);
         if let Some(directory) = secrets.filter(|directory| !directory.is_empty()) {

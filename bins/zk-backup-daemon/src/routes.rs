@@ -302,7 +302,8 @@ async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpRe
     let id = request.match_info().query("id");
     let Some(job) = engine.job(id).await? else {
         let id: String = id.chars().take(100).collect();
-        return Ok(HttpResponse::NotFound().json(json!({ "message": format!("job {id} not found"), "code": "job_not_found" })));
+        return Ok(HttpResponse::NotFound()
+            .json(json!({ "message": format!("job {id} not found"), "code": "job_not_found" })));
     };
     let status = match job.status {
         JobState::Successful => StatusCode::OK,
@@ -434,7 +435,9 @@ async fn diff(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse
 
 async fn health(engine: Data<Engine>, reread: Data<Reread>) -> HttpResponse {
     let mut health = engine.health().await;
-    health.problems.extend(reread.trouble().map(Problem::NotReadAgain));
+    health
+        .problems
+        .extend(reread.trouble().map(Problem::NotReadAgain));
     HttpResponse::Ok().json(api::Health::from(health))
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::body::MessageBody;
-use actix_web::http::Method;
 use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
 use actix_web::{App, Error, HttpServer};
@@ -220,7 +220,11 @@ async fn log_request(
     };
     // What monitors and whoever waits for a job ask again and again is no story.
     let polls = method == Method::GET && (access::is_health(&path) || path.starts_with("/jobstatus/"));
-    let level = if polls { log::Level::Debug } else { log::Level::Info };
+    let level = if polls {
+        log::Level::Debug
+    } else {
+        log::Level::Info
+    };
     log::log!(
         level,
         "{peer} {method} {path} {} {}ms",

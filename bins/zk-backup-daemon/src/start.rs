@@ -16,11 +16,11 @@ use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
 
 use crate::bucket::{self, Purpose};
+use crate::config_file::ConfigFile;
+use crate::ensemble::Replaceable;
 use crate::peers::join;
 use crate::reread::{InUse, Reread};
 use crate::summary::Summary;
-use crate::config_file::ConfigFile;
-use crate::ensemble::Replaceable;
 use crate::webhook::Teller;
 use crate::{
     Cli, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
@@ -113,7 +113,12 @@ async fn tell(teller: Option<Teller>, engine: Engine) {
 /// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
 pub(crate) fn settings(cli: &Cli) -> Result<(Settings, Vec<String>), SettingsError> {
     let secrets = RefCell::new(Vec::new());
-    let file = cli.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+    let file = cli
+        .config
+        .as_deref()
+        .map(ConfigFile::read)
+        .transpose()?
+        .unwrap_or_default();
     let settings = Settings::new(&cli.args, |name| {
         secrets.borrow_mut().push(name.to_owned());
         let given = std::env::var_os(name).filter(|value| !value.is_empty());

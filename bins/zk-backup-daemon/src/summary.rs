@@ -19,7 +19,10 @@ pub(crate) struct Summary {
 
 impl Summary {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let schedule = settings.schedule.as_ref().map_or("None", |schedule| schedule.as_str());
+        let schedule = settings
+            .schedule
+            .as_ref()
+            .map_or("None", |schedule| schedule.as_str());
         let backups = match &settings.bucket {
             None => String::new(),
             Some(bucket) => format!(", backups in {bucket}"),
@@ -66,7 +69,9 @@ impl Summary {
         let identities = client.identities().await;
         client.close().await;
         match identities {
-            Ok(Some(identities)) if !identities.is_empty() => format!("which knows us as {}", identities.join(", ")),
+            Ok(Some(identities)) if !identities.is_empty() => {
+                format!("which knows us as {}", identities.join(", "))
+            }
             Ok(_) => "which does not tell as whom it knows us".to_owned(),
             Err(error) => format!("which cannot be asked ({})", error.cause),
         }

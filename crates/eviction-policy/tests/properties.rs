@@ -40,7 +40,10 @@ fn backups() -> impl Strategy<Value = Vec<Backup>> {
 }
 
 fn policy_text() -> impl Strategy<Value = String> {
-    let span = (1_u32..500, prop::sample::select(vec!["min", "h", "d", "w", "m", "y"]));
+    let span = (
+        1_u32..500,
+        prop::sample::select(vec!["min", "h", "d", "w", "m", "y"]),
+    );
     let start = prop_oneof![
         Just("0".to_owned()),
         span.clone().prop_map(|(n, u)| format!("{n}{u}"))
@@ -175,7 +178,7 @@ fn faults_are_refused_with_their_place() {
         ("delete", 0, Fault::NotARule),
         ("0/1d/2d", 2, Fault::NotARule),
         ("0/0h", 2, Fault::Zero),
-        ("0/1d, 3w/delete", 7, Fault::Unit),
+        ("0/1d, 3x/delete", 7, Fault::Unit),
         ("0/1d,3/delete", 5, Fault::NotAlone),
         ("x/delete", 0, Fault::Number),
         ("9999999999d/delete", 0, Fault::Number),

@@ -45,7 +45,10 @@ fn validity(check: &'static str, file: &str, pem: &[u8], now: OffsetDateTime) ->
     let days = (until - now).whole_days();
     Some(match days {
         _ if until <= now => Finding::fails(check, format!("{file} has ended on {}: renew it", until.date())),
-        _ if from > now => Finding::fails(check, format!("{file} begins on {}: is the clock right?", from.date())),
+        _ if from > now => Finding::fails(
+            check,
+            format!("{file} begins on {}: is the clock right?", from.date()),
+        ),
         days if days < SOON => Finding::warning(check, format!("{file} ends in {days} days: renew it")),
         days => Finding::ok(check, format!("{file} is valid for {days} days")),
     })

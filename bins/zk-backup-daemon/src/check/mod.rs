@@ -33,7 +33,12 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
     };
     let settings = match start::settings(cli) {
         Ok((settings, hints)) => {
-            tell(hints.into_iter().map(|hint| Finding::warning("settings", hint)).collect())?;
+            tell(
+                hints
+                    .into_iter()
+                    .map(|hint| Finding::warning("settings", hint))
+                    .collect(),
+            )?;
             settings
         }
         Err(error) => {
@@ -56,7 +61,10 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
 fn told(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match &settings.schedule {
-        None => Finding::warning("schedule", "BACKUP_SCHEDULE=None: backups are taken by hand alone"),
+        None => Finding::warning(
+            "schedule",
+            "BACKUP_SCHEDULE=None: backups are taken by hand alone",
+        ),
         Some(schedule) => match schedule.next_after(SystemClock::now()).map(rfc3339) {
             Some(next) => Finding::ok("schedule", format!("{}, next at {next}", schedule.as_str())),
             None => Finding::warning("schedule", format!("{} is never due", schedule.as_str())),
@@ -77,7 +85,10 @@ fn told(settings: &Settings) -> Vec<Finding> {
     }
     findings.push(match settings.access.is_anonymous() {
         false => Finding::ok("access", "credentials are asked for"),
-        true => Finding::warning("access", "no credentials are set: whoever reaches the server may do everything"),
+        true => Finding::warning(
+            "access",
+            "no credentials are set: whoever reaches the server may do everything",
+        ),
     });
     findings
 }
@@ -88,7 +99,8 @@ fn port(settings: &Settings) -> Finding {
     match start::listen(address, settings.tls.is_some()) {
         Ok(_) => Finding::ok("port", format!("{address} is free")),
         Err(StartError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
-            let message = format!("something listens on {address}: if it is not the server itself, set another port");
+            let message =
+                format!("something listens on {address}: if it is not the server itself, set another port");
             Finding::warning("port", message)
         }
         Err(error) => Finding::fails("port", error.to_string()),

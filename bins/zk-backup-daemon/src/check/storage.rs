@@ -45,7 +45,10 @@ fn directory(check: &'static str, setting: &str, path: &Path) -> Vec<Finding> {
     let there = path.ancestors().find(|part| part.is_dir());
     let there = there.unwrap_or(Path::new("."));
     if let Err(error) = FsProbe::new(there).writable() {
-        let message = format!("{setting}: {}: {error}: make it the server's own, with room", there.display());
+        let message = format!(
+            "{setting}: {}: {error}: make it the server's own, with room",
+            there.display()
+        );
         return vec![Finding::fails(check, message)];
     }
     if there != path {
@@ -65,7 +68,10 @@ fn directory(check: &'static str, setting: &str, path: &Path) -> Vec<Finding> {
         Err(error) => return vec![Finding::fails(check, error.to_string())],
     };
     let found = match store.ids() {
-        Ok(ids) => Finding::ok(check, format!("{at} may be written, and has {} backups", ids.len())),
+        Ok(ids) => Finding::ok(
+            check,
+            format!("{at} may be written, and has {} backups", ids.len()),
+        ),
         Err(error) => Finding::fails(check, error.to_string()),
     };
     // As long as the store is held nobody writes there.

@@ -41,10 +41,14 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
 
 async fn identity(client: &dyn Client) -> Finding {
     match client.identities().await {
-        Ok(Some(identities)) if !identities.is_empty() => {
-            Finding::ok("identity", format!("ZooKeeper knows us as {}", identities.join(", ")))
-        }
-        Ok(_) => Finding::ok("identity", "ZooKeeper does not tell as whom it knows us: it does from 3.7 on"),
+        Ok(Some(identities)) if !identities.is_empty() => Finding::ok(
+            "identity",
+            format!("ZooKeeper knows us as {}", identities.join(", ")),
+        ),
+        Ok(_) => Finding::ok(
+            "identity",
+            "ZooKeeper does not tell as whom it knows us: it does from 3.7 on",
+        ),
         Err(error) => Finding::fails("identity", error.to_string()),
     }
 }
@@ -52,7 +56,11 @@ async fn identity(client: &dyn Client) -> Finding {
 fn told(seen: &Seen) -> Vec<Finding> {
     let extent = match seen.is_all {
         true => format!("all {} znodes", seen.znodes),
-        false => format!("the first {} znodes, as there are more than {} seconds allow", seen.znodes, LOOKING.as_secs()),
+        false => format!(
+            "the first {} znodes, as there are more than {} seconds allow",
+            seen.znodes,
+            LOOKING.as_secs()
+        ),
     };
     let mut findings = Vec::new();
     findings.push(match &seen.first_unreadable {

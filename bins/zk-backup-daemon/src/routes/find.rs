@@ -35,6 +35,8 @@ pub(super) async fn by_time(
 
 pub(super) async fn by_znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let query = Asked::of(&request, BY_ZNODE)?;
-    let found = engine.find_znode(path(&query)?, page_of(&query, 20, 100)?).await?;
+    let found = engine
+        .find_znode(path(&query)?, page_of(&query, 20, 100)?)
+        .await?;
     Ok(HttpResponse::Ok().json(api::Finds::from(found)))
 }

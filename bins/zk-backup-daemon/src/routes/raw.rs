@@ -22,7 +22,10 @@ pub(super) fn is_asked_for(request: &HttpRequest) -> bool {
 /// Never shown by a browser as what it seems to be: whoever wrote the znode chose what is in it.
 pub(super) fn answer(znode: ZnodeContent) -> Result<HttpResponse, ApiError> {
     if znode.info.role == Role::Unreadable {
-        let what = format!("{} could not be read, and its data are not known", znode.info.path);
+        let what = format!(
+            "{} could not be read, and its data are not known",
+            znode.info.path
+        );
         return Err(EngineError::ZnodeNotFound(what).into());
     }
     Ok(HttpResponse::Ok()

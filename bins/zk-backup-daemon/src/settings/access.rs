@@ -25,9 +25,11 @@ pub(super) fn access(
             let access = Access::new(operator, protect_reads);
             Ok(match reader {
                 None => access,
-                Some((name, password)) => {
-                    access.with_reader(credentials(&name, &password, "BACKUP_DAEMON_API_READER_PASSWORD")?)
-                }
+                Some((name, password)) => access.with_reader(credentials(
+                    &name,
+                    &password,
+                    "BACKUP_DAEMON_API_READER_PASSWORD",
+                )?),
             })
         }
     }
@@ -37,7 +39,6 @@ pub(super) fn access(
 fn credentials(name: &str, password: &str, setting: &str) -> Result<Credentials, SettingsError> {
     match Hashed::is_meant(password) {
         false => Ok(Credentials::new(name, password)),
-        true => Credentials::hashed(name, password)
-            .map_err(|why| SettingsError(format!("{setting}: {why}"))),
+        true => Credentials::hashed(name, password).map_err(|why| SettingsError(format!("{setting}: {why}"))),
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use ureq::{Agent, SendBody};
 use ureq::http::{HeaderValue, Request};
+use ureq::{Agent, SendBody};
 
 use super::tls;
 use crate::exit::{Exit, Failure, about};
@@ -164,7 +164,9 @@ impl Http {
         );
         let tail = format!("\r\n--{BOUNDARY}--\r\n");
         let all = head.len() as u64 + length + tail.len() as u64;
-        let form = Cursor::new(head).chain(content.take(length)).chain(Cursor::new(tail));
+        let form = Cursor::new(head)
+            .chain(content.take(length))
+            .chain(Cursor::new(tail));
         let mut request = self.agent.post(format!("{}{path}", self.base));
         for (key, value) in query {
             request = request.query(key, value);
@@ -173,7 +175,10 @@ impl Http {
             request = request.header("Authorization", authorization);
         }
         let answer = request
-            .header("Content-Type", format!("multipart/form-data; boundary={BOUNDARY}"))
+            .header(
+                "Content-Type",
+                format!("multipart/form-data; boundary={BOUNDARY}"),
+            )
             .header("Content-Length", all.to_string())
             .send(SendBody::from_owned_reader(form));
         let (status, text) = self.answer(answer)?;

@@ -145,7 +145,10 @@ impl Api {
     /// The file cannot be read; it is no backup, or one with its id is there.
     pub(crate) fn import(&self, file: &Path, granular: bool, force: bool) -> Result<String, Failure> {
         let kind = if granular { "granular" } else { "full" };
-        let query = [("type", kind), ("allow_overwriting", if force { "true" } else { "false" })];
+        let query = [
+            ("type", kind),
+            ("allow_overwriting", if force { "true" } else { "false" }),
+        ];
         let answer = self.http.upload("/restore/backup", &query, file)?;
         Ok(serde_json::from_str(&answer).unwrap_or(answer))
     }

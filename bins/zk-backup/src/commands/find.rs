@@ -53,7 +53,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         }
     }
     match found {
-        0 => Err(Failure::new(Exit::NotFound, format!("no backup that tells has {path}"))),
+        0 => Err(Failure::new(
+            Exit::NotFound,
+            format!("no backup that tells has {path}"),
+        )),
         _ => Ok(Exit::Done),
     }
 }

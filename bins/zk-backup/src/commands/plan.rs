@@ -31,7 +31,10 @@ pub(super) fn is_nothing(result: &Value) -> bool {
 /// What a restore does, or did.
 pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<(), Failure> {
     if let Some(first) = job.result.get("backup_first").and_then(Value::as_str) {
-        let words = format!("what was there before is backup {}, which is pinned", clean(first));
+        let words = format!(
+            "what was there before is backup {}, which is pinned",
+            clean(first)
+        );
         screen.line(&words, None)?;
     }
     let Some(report) = job.result.get("report") else {

@@ -23,8 +23,8 @@ use crate::vaults::Vaults;
 use crate::{EngineError, InvalidRequest};
 
 pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
-pub(crate) use self::ids::Ids;
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
+pub(crate) use self::ids::Ids;
 use self::last_checks::LastChecks;
 pub(crate) use self::request::RestorePayload;
 pub use self::request::{BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};

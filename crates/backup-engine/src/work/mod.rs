@@ -45,11 +45,11 @@ pub use self::job_log::LOG_OF_JOBS;
 pub use self::hooks::{Hook, Hooks};
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
-pub use self::telling::BY;
 pub use self::result::{
     DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles, RestoredFrom,
     VerifyResult,
 };
+pub use self::telling::BY;
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;

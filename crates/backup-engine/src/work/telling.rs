@@ -13,7 +13,10 @@ use crate::kind;
 pub(super) fn begun(job: &Job) -> String {
     let mut asked = job.payload.clone();
     let labels = asked.as_object_mut().and_then(|asked| asked.remove("labels"));
-    let by = labels.as_ref().and_then(|labels| labels.get(BY)).and_then(Value::as_str);
+    let by = labels
+        .as_ref()
+        .and_then(|labels| labels.get(BY))
+        .and_then(Value::as_str);
     let by = match (by, job.scheduled) {
         (_, true) => "by schedule".to_owned(),
         (Some(by), false) => format!("by {by}"),
@@ -40,11 +43,17 @@ pub(super) fn ended(done: &Result<JobResult, Failure>, took: Duration, size: Opt
         JobResult::Backup(contents) => {
             let captured = contents.captured();
             let size = size.map_or(String::new(), |size| format!(", {size} bytes stored"));
-            format!(": {} znodes, {} bytes of data{size}", captured.znodes, captured.bytes)
+            format!(
+                ": {} znodes, {} bytes of data{size}",
+                captured.znodes, captured.bytes
+            )
         }
         JobResult::Restore(restored) => restored.report.as_ref().map_or(String::new(), |report| {
             let (changes, failed) = (report.changes(), report.failed);
-            format!(": {changes} changes, {failed} znodes failed, {} as they were", report.unchanged)
+            format!(
+                ": {changes} changes, {failed} znodes failed, {} as they were",
+                report.unchanged
+            )
         }),
         JobResult::Verify(verified) => format!(
             ": {} backups, {} bytes, {} damaged",

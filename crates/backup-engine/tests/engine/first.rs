@@ -1,6 +1,8 @@
 //! Restores that back up first what they are to change.
 
-use backup_engine::{BackupRequest, JobInfo, JobResult, JobState, RestoreRequest, RestoreResult, RestoreSource};
+use backup_engine::{
+    BackupRequest, JobInfo, JobResult, JobState, RestoreRequest, RestoreResult, RestoreSource,
+};
 use vault_store::{VaultCall, VaultFault};
 use zk_snapshot::tree::{Acl, WriteOp, ZnodePath, ZnodeWriter as _};
 
@@ -16,7 +18,10 @@ fn first(id: &str, roots: &[&str]) -> RestoreRequest {
 
 async fn remove(world: &World, path: &str) {
     let path = ZnodePath::parse(path).unwrap();
-    let removed = world.ensemble.write_many(&[WriteOp::Delete { path, version: None }]).await;
+    let removed = world
+        .ensemble
+        .write_many(&[WriteOp::Delete { path, version: None }])
+        .await;
     assert!(removed.iter().all(Result::is_ok), "{removed:?}");
 }
 
@@ -80,14 +85,28 @@ async fn what_is_not_there_yet_is_named_and_the_rest_backed_up() {
     let job = done(&engine, &engine.restore(first(&id, &["/a", "/b"])).await.unwrap()).await;
     assert_eq!(world.znodes(), good, "{job:?}");
     let result = came(&job);
-    assert!(result.notes.unwrap().iter().any(|note| note.contains("/a, which did not exist")));
+    assert!(
+        result
+            .notes
+            .unwrap()
+            .iter()
+            .any(|note| note.contains("/a, which did not exist"))
+    );
     let undo = result.backup_first.unwrap();
-    let roots = described(&engine, undo.as_str()).await.manifest().unwrap().roots.clone();
+    let roots = described(&engine, undo.as_str())
+        .await
+        .manifest()
+        .unwrap()
+        .roots
+        .clone();
     assert_eq!(roots.unwrap(), ["/b"]);
 
     remove(&world, "/a").await;
     let job = done(&engine, &engine.restore(first(&id, &["/a"])).await.unwrap()).await;
-    assert_eq!((job.status, came(&job).backup_first), (JobState::Successful, None));
+    assert_eq!(
+        (job.status, came(&job).backup_first),
+        (JobState::Successful, None)
+    );
     assert_eq!(world.znodes(), good);
 }
 
@@ -119,7 +138,9 @@ async fn a_restore_is_called_off_while_it_backs_up() {
     world.tree.put("/a", b"two", Acl::open()).unwrap();
     let changed = world.znodes();
     let (mut gate, delay) = gate();
-    running.vaults.plan(VaultCall::Create, 1, VaultFault::Delay(delay));
+    running
+        .vaults
+        .plan(VaultCall::Create, 1, VaultFault::Delay(delay));
     let task = engine.restore(first(&id, &[])).await.unwrap();
     let step = tokio::spawn({
         let engine = engine.clone();

@@ -96,7 +96,9 @@ async fn there(
     }
     context.progress.phase("connecting");
     let client = context.unless_stopped(site.ensemble.connect()).await??;
-    let read = context.unless_stopped(client.read_many(&roots, History::One)).await;
+    let read = context
+        .unless_stopped(client.read_many(&roots, History::One))
+        .await;
     client.close().await;
     let readings = read??;
     let (there, absent): (Vec<_>, Vec<_>) = roots

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use vault_store::VaultId;
 
-pub(super) use self::sound::open_sound;
 use self::first::First;
+pub(super) use self::sound::open_sound;
 use super::context::JobContext;
 use super::failure::Failure;
 use super::result::{JobResult, RestoreResult, RestoredFrom, SECOND_READ};

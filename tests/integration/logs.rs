@@ -1,0 +1,84 @@
+//! What the server's log tells, and where.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::common::clients::observer;
+use crate::common::daemons::daemon;
+use crate::common::servers::{nobody, server};
+use crate::common::trees::plant;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_the_story_of_a_job() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/a", b"1")]).await;
+    let storage = tempfile::tempdir().unwrap();
+    let mut daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let (id, state) = daemon.do_job("/backup", r#"{"dbs": ["a"]}"#).unwrap();
+    assert_eq!(state.status, 200);
+    assert_eq!(daemon.http.get("/health").unwrap().status, 200);
+    daemon.http.get("/listbackups").unwrap();
+    daemon.wait_for_line("GET /listbackups 200").unwrap();
+    daemon.wait_for_line("knows us as").unwrap();
+
+    let said = daemon.said();
+    for line in said.lines() {
+        let time = line.trim_start_matches('[').split(']').next().unwrap();
+        assert!(OffsetDateTime::parse(time, &Rfc3339).is_ok(), "{line}");
+    }
+    let once = |what: &str| {
+        let of: Vec<_> = said.lines().filter(|line| line.contains(what)).collect();
+        assert_eq!(of.len(), 1, "{what} is told once: {said}");
+        of[0]
+    };
+    let summary = once("; policies ");
+    for part in [
+        &*zookeeper.address(),
+        "knows us as ip:127.0.0.1",
+        "schedule None",
+        "without TLS",
+    ] {
+        assert!(summary.contains(part), "{summary}");
+    }
+    let begun = once(&format!("job {id}: begins: "));
+    assert!(
+        begun.contains("by operator from 127.0.0.1") && begun.contains("\"/a\""),
+        "{begun}"
+    );
+    let ended = once(&format!("job {id}: ended well, after "));
+    assert!(
+        ended.contains(" znodes, ") && ended.contains(" bytes stored"),
+        "{ended}"
+    );
+    for poll in ["/jobstatus/", "/health"] {
+        assert!(!said.contains(poll), "{poll} is asked again and again");
+    }
+}
+
+#[test]
+fn nothing_is_written_to_standard_output() {
+    let storage = tempfile::tempdir().unwrap();
+    let out = storage.path().join("out");
+    let mut process = Command::new(env!("CARGO_BIN_EXE_daemon-under-test"))
+        .env_clear()
+        .env("PORT", "0")
+        .env("ZOOKEEPER_HOST", nobody())
+        .env("STORAGE", storage.path().join("storage"))
+        .stdout(File::create(&out).unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+    let listens = lines
+        .map_while(Result::ok)
+        .any(|line| line.contains(" listens on "));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(listens);
+    assert_eq!(std::fs::read(&out).unwrap(), b"");
+}
