@@ -71,7 +71,8 @@ async fn whatever_is_asked_is_answered_as_the_document_says() {
     )
     .await;
     let storage = tempfile::tempdir().unwrap();
-    let mut daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let root = [("EXTERNAL_ROOT", storage.path().to_str().unwrap())];
+    let mut daemon = daemon(&zookeeper.address(), storage.path(), &root);
     back_up(&daemon, "");
     back_up(&daemon, r#"{"dbs": ["app"]}"#);
     let (holds, said) = tried(&program, &daemon, storage.path());
