@@ -41,6 +41,8 @@ fn tried(program: &Path, daemon: &Daemon, report: &Path) -> (bool, String) {
             &budget,
         ])
         .args(["--workers", "1", "--no-color"])
+        // Nothing fails for a machine that is busy.
+        .args(["--request-timeout", "60", "--suppress-health-check", "all"])
         .current_dir(report)
         .output()
         .unwrap();
