@@ -99,7 +99,15 @@ fn a_browser_is_led_to_the_page_and_anybody_else_to_the_places() {
     drop(with);
     let without = daemon(&nobody(), storage.path(), &[("UI_ENABLED", "false")]);
     assert!(ask(&without, "/", &[AS_A_BROWSER]).1.contains("\"places\""));
-    for path in ["/ui/", "/ui", "/ui/app.js", "/ui/caller"] {
+    for path in [
+        "/ui/",
+        "/ui",
+        "/ui/app.js",
+        "/ui/caller",
+        "/swagger-ui/",
+        "/swagger-ui",
+        "/openapi.json",
+    ] {
         let (head, body) = ask(&without, path, &[AS_A_BROWSER]);
         assert!(
             head.contains("http/1.1 404") && body.contains("no_such_endpoint"),
@@ -139,8 +147,23 @@ fn readers_look_at_everything_and_change_nothing() {
     let protected = [reader[0], reader[1], ("BACKUP_DAEMON_PROTECT_READS", "true")];
     let daemon = daemon(&nobody(), storage.path(), &protected);
     let reader = Http::new(&daemon.address).with_credentials("reader", "canary-reader");
-    for path in ["/listbackups", "/jobs", "/health", "/ui/", "/evictionpolicy"] {
+    for path in [
+        "/listbackups",
+        "/jobs",
+        "/health",
+        "/ui/",
+        "/evictionpolicy",
+        "/openapi.json",
+        "/swagger-ui/",
+        "/swagger-ui/swagger-ui-bundle.js",
+    ] {
         assert_eq!(reader.get(path).unwrap().status, 200, "{path}");
+        let stranger = reader.clone().without_credentials().get(path).unwrap();
+        assert_eq!(
+            stranger.status,
+            if path == "/health" { 200 } else { 401 },
+            "{path}"
+        );
     }
     assert_eq!(reader.get("/ui/caller").unwrap().json()["may_change"], false);
     assert_eq!(daemon.http.get("/ui/caller").unwrap().json()["may_change"], true);

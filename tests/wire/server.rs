@@ -136,6 +136,16 @@ impl Server {
         })
     }
 
+    /// The methods that a refusal of this one names.
+    pub(crate) fn allowed(&self, method: &str, path: &str) -> Vec<String> {
+        let answer = self.http.send(method, path, "").unwrap();
+        answer
+            .header("allow")
+            .split(", ")
+            .map(str::to_lowercase)
+            .collect()
+    }
+
     pub(crate) fn text(&self, path: &str) -> String {
         self.http.get(path).unwrap().text
     }

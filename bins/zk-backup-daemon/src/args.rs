@@ -147,7 +147,7 @@ pub struct Args {
     /// text or json (default: text)
     #[arg(long, env = "LOG_FORMAT", hide_env_values = true)]
     pub log_format: Option<String>,
-    /// Whether the web page is served at /ui/ (default: true)
+    /// Whether the web page is served at /ui/, and the API described at /swagger-ui/ (default: true)
     #[arg(long, env = "UI_ENABLED", hide_env_values = true)]
     pub ui_enabled: Option<String>,
     /// Ask for credentials on GET too, health and metrics excepted (default: false)

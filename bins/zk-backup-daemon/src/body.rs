@@ -155,6 +155,7 @@ pub(crate) fn nothing(body: &[u8]) -> Result<(), ApiError> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RestoreBody {
     /// The id of a backup, or `latest`.
+    #[schema(example = "latest")]
     vault: Option<String>,
     /// A directory below `EXTERNAL_ROOT` in which a backup lies.
     #[serde(rename = "externalBackupPath")]

@@ -1,9 +1,9 @@
-// Shows the document that this server hands out, as that of the place where this page is: also below a path of a proxy.
-const root = new URL('..', window.location.href).pathname.replace(/\/$/, '') || '/';
-const answer = await fetch('../openapi.json');
+// Shows the document that this server hands out. Where the API is, also below a path of a proxy and where the address has credentials in it.
+const base = new URL('../', location.origin + location.pathname);
+const answer = await fetch(new URL('openapi.json', base));
 const spec = await answer.json();
 SwaggerUIBundle({
-  spec: { ...spec, servers: [{ url: root }] },
+  spec: { ...spec, servers: [{ url: base.href.replace(/\/$/, '') }] },
   dom_id: '#swagger-ui',
   deepLinking: true,
   // Nobody else is asked whether the document is right.

@@ -109,10 +109,11 @@ fn the_document_is_the_one_that_is_checked_in() {
 fn the_examples_are_golden_answers() {
     let path = workspace().join("bins/zk-backup-daemon/src/openapi/examples.json");
     let made = examples::made(&document(), &goldens());
-    if golden::updates() {
+    let known: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    // The server is built anew for each other file.
+    if golden::updates() && known != made {
         return fs::write(path, serde_json::to_string_pretty(&made).unwrap() + "\n").unwrap();
     }
-    let known: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     for (operation, examples) in made.as_object().unwrap() {
         assert_eq!(known.get(operation), Some(examples), "{operation}");
     }
@@ -228,11 +229,14 @@ fn every_route_is_described_with_its_methods_and_nothing_else() {
         if path.starts_with("/incremental") {
             continue;
         }
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
-            let target = path.replace("{id}", "none");
-            let status = server.ask(method, &target, "nonsense")["status"].clone();
-            let is_described = methods.get(method.to_lowercase()).is_some();
+        let target = path.replace("{id}", "none");
+        let mut described: Vec<_> = methods.as_object().unwrap().keys().cloned().collect();
+        described.extend(described.contains(&"get".to_owned()).then(|| "head".to_owned()));
+        for method in ["get", "post", "put", "patch", "delete"] {
+            let status = server.ask(&method.to_uppercase(), &target, "nonsense")["status"].clone();
+            let is_described = described.iter().any(|one| one == method);
             assert_eq!(status != 405, is_described, "{method} {target}: {status}");
         }
+        assert_eq!(server.allowed("PUT", &target), described, "{target}");
     }
 }

@@ -83,6 +83,7 @@ fn check(document: &Value, schema: &Value, value: &Value) -> Result<Seen, String
                     closed(document, said, inner).map_err(|why| format!("{index}: {why}"))?;
                 }
             }
+            ("not", _) if check(document, said, value).is_ok() => return Err(format!("{value} is {said}")),
             ("allOf", _) => {
                 for part in said.as_array().unwrap() {
                     join(&mut seen, check(document, part, value)?);

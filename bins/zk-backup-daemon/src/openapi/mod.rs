@@ -4,6 +4,7 @@ mod examples;
 mod operation;
 mod paths;
 mod refusals;
+mod together;
 pub(crate) mod words;
 
 use std::sync::LazyLock;
@@ -67,6 +68,7 @@ fn document() -> Value {
         .map(|(name, schema)| {
             let mut schema = json!(schema);
             settle(&mut schema, !name.ends_with("Body") && name != "RenamedV1");
+            together::add(&name, &mut schema);
             (name, schema)
         })
         .collect();
@@ -114,11 +116,12 @@ fn settle(schema: &mut Value, is_answer: bool) {
 
 fn or_nothing(part: &mut Value) {
     let null = json!({ "type": "null" });
-    if let Some(Value::Array(either)) = part.get_mut("oneOf").map(Value::take)
+    if let Some(Value::Array(either)) = part.get("oneOf")
         && either.contains(&null)
     {
-        let rest = either.into_iter().filter(|one| *one != null);
-        *part = json!({ "anyOf": rest.chain([json!({ "type": "object", "properties": {} })]).collect::<Vec<_>>() });
+        let mut either: Vec<_> = either.iter().filter(|one| **one != null).cloned().collect();
+        either.push(json!({ "type": "object", "properties": {} }));
+        *part = json!({ "anyOf": either });
     }
 }
 

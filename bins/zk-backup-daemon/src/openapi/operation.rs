@@ -104,9 +104,8 @@ impl Operation {
 
     /// A parameter of the path of that schema.
     pub(super) fn at_one(mut self, name: &str, description: &str, schema: Value) -> Self {
-        self.parameters.push(json!({
-            "name": name, "in": "path", "required": true, "description": description, "schema": schema,
-        }));
+        self.parameters
+            .push(parameter("path", name, true, description, schema));
         self
     }
 
@@ -133,21 +132,20 @@ impl Operation {
     }
 
     fn query_key(mut self, name: &str, required: bool, schema: Value, description: &str) -> Self {
-        self.parameters.push(json!({
-            "name": name, "in": "query", "required": required, "description": description, "schema": schema,
-        }));
+        self.parameters
+            .push(parameter("query", name, required, description, schema));
         self
     }
 
     /// A JSON object as its body.
     pub(super) fn takes<T: ToSchema>(mut self, required: bool) -> Self {
         let schema = self.refer::<T>();
-        self.takes_content(required, json!({ JSON: { "schema": schema } }))
+        self.takes_content(required, as_json(schema))
     }
 
     /// A body in one of several forms.
     pub(super) fn takes_content(mut self, required: bool, content: Value) -> Self {
-        let body = json!({ "required": required, "content": content });
+        let body = object([("required", required.into()), ("content", content)]);
         self.object.insert("requestBody".to_owned(), body);
         self
     }
@@ -160,12 +158,12 @@ impl Operation {
 
     /// What it answers as JSON of that schema.
     pub(super) fn answers_json(self, status: u16, description: &str, schema: Value) -> Self {
-        self.answers_by(status, description, json!({ JSON: { "schema": schema } }))
+        self.answers_by(status, description, as_json(schema))
     }
 
     /// What it answers, by content type.
     pub(super) fn answers_by(mut self, status: u16, description: &str, content: Value) -> Self {
-        let answer = json!({ "description": description, "content": content });
+        let answer = object([("description", description.into()), ("content", content)]);
         self.responses.insert(status.to_string(), answer);
         self
     }
@@ -219,4 +217,24 @@ impl Operation {
 /// The schema of errors.
 pub(super) fn error() -> Value {
     json!({ "$ref": "#/components/schemas/Error" })
+}
+
+fn parameter(place: &str, name: &str, required: bool, description: &str, schema: Value) -> Value {
+    object([
+        ("in", place.into()),
+        ("name", name.into()),
+        ("required", required.into()),
+        ("description", description.into()),
+        ("schema", schema),
+    ])
+}
+
+/// A body or an answer of that schema.
+fn as_json(schema: Value) -> Value {
+    object([(JSON, object([("schema", schema)]))])
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    let fields = fields.map(|(name, value)| (name.to_owned(), value));
+    Value::Object(fields.into_iter().collect())
 }

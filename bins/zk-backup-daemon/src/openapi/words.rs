@@ -36,7 +36,7 @@ word! {
     ]);
     /// A time, in ms since the Unix epoch. What looks like seconds is refused.
     Milliseconds: |about| either(about, kind(Type::Integer).minimum(Some(FEWEST_MS)).maximum(Some(MOST_MS)), [
-        text(r"^\s*[1-9][0-9]{11,17}\s*$"),
+        text(r"^\s*\+?[0-9]{12,}\s*$"),
     ]);
     /// True, or an epoch that is known to have been given out.
     RaiseEpoch: |about| either(about, kind(Type::Boolean), [
@@ -51,9 +51,9 @@ word! {
     Rules: |about| text(RULES).description(Some(about)).examples(["1d/1d,7d/7d,1m/delete"]);
 }
 
-/// As `body` reads times, and those that every system knows.
+/// As `body` reads times.
 const FEWEST_MS: i64 = 100_000_000_000;
-const MOST_MS: i64 = 253_402_300_799_999;
+const MOST_MS: i64 = i64::MAX;
 const MOST_EPOCH: u32 = 2_000_000_000;
 const RULES: &str = "^(([1-9][0-9]{0,8}|0)/delete|(0|[1-9][0-9]{0,4}(min|h|d|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|m|y))\
                      (,(0|[1-9][0-9]{0,4}(min|h|d|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|m|y)))*)$";
