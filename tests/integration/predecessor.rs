@@ -274,9 +274,7 @@ async fn what_is_damaged_or_hostile_is_named_and_changes_nothing() {
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/a", b"live")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| (name.to_owned(), Some(text.to_owned()));
-    let folder = |name: &str| (name.to_owned(), None);
-    for (n, entries, _) in hostile(&file, &folder) {
+    for (n, entries, _) in hostile() {
         Left::new(storage.path(), &format!("20240101T0000{n:02}")).zip(&entries);
     }
     // A byte of the data is another one than was written.
@@ -295,7 +293,7 @@ async fn what_is_damaged_or_hostile_is_named_and_changes_nothing() {
 
     let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
     let before = dump(&outside).await;
-    let cases = hostile(&file, &folder).into_iter().map(|(n, _, what)| (n, what));
+    let cases = hostile().into_iter().map(|(n, _, what)| (n, what));
     for (n, what) in cases.chain([(20, "the data of /a")]) {
         let id = format!("20240101T0000{n:02}");
         let (status, ended) = restore(&daemon, &id, "");
@@ -349,13 +347,18 @@ async fn a_znode_whose_acl_keeps_us_out_keeps_it_and_is_named() {
     assert_same(&expected, &dump(&outside).await);
 }
 
-type Entries = Vec<(String, Option<String>)>;
+type Entry = (String, Option<String>);
+
+fn file(name: &str, text: &str) -> Entry {
+    (name.to_owned(), Some(text.to_owned()))
+}
+
+fn folder(name: &str) -> Entry {
+    (name.to_owned(), None)
+}
 
 /// Archives that nobody's backup is, and what is said of each.
-fn hostile(
-    file: &dyn Fn(&str, &str) -> (String, Option<String>),
-    folder: &dyn Fn(&str) -> (String, Option<String>),
-) -> Vec<(u8, Entries, &'static str)> {
+fn hostile() -> Vec<(u8, Vec<Entry>, &'static str)> {
     vec![
         (
             1,

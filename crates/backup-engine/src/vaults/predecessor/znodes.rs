@@ -94,8 +94,8 @@ fn list(archive: &ZipArchive<Reader>, length: u64) -> Result<List, ArchiveError>
     let mut znodes = List::from([(ZnodePath::root(), None)]);
     let mut unpacked = 0_u64;
     for index in 0..archive.len() {
-        let entry = archive.by_index_data(index).map_err(|error| damage(error))?;
-        let name = entry.name().map_err(|error| damage(error))?;
+        let entry = archive.by_index_data(index).map_err(damage)?;
+        let name = entry.name().map_err(damage)?;
         let no_znode = |why: &dyn Display| {
             let shown: String = name.escape_debug().take(100).collect();
             damage(format!("{shown} is in it, which stands for no znode: {why}"))
