@@ -23,7 +23,11 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
     plant(&outside, &[("/shop", b""), ("/shop/prices", b"tea 0")]).await;
     let place = tempfile::tempdir().unwrap();
     let storage = place.path().join("backup-storage");
-    let znodes: &[(&str, &[u8])] = &[("/shop", b""), ("/shop/prices", b"tea 3, coffee 4"), ("/shop/open", b"yes")];
+    let znodes: &[(&str, &[u8])] = &[
+        ("/shop", b""),
+        ("/shop/prices", b"tea 3, coffee 4"),
+        ("/shop/open", b"yes"),
+    ];
     let earlier = Left::new(&storage, "20240104T100000");
     earlier.znodes(znodes);
     let left = Left::new(&storage, "20240105T100000");
@@ -56,10 +60,18 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
     };
     let blocks = blocks(GUIDE);
     let (_, start) = blocks.iter().find(|(kind, _)| *kind == "sh server").unwrap();
-    let daemon = Daemon::run(shell(&start.replace("zk-backup-daemon\n", "exec zk-backup-daemon\n"), "")).unwrap();
+    let daemon = Daemon::run(shell(
+        &start.replace("zk-backup-daemon\n", "exec zk-backup-daemon\n"),
+        "",
+    ))
+    .unwrap();
     let steps = blocks.iter().filter(|(kind, _)| *kind == "sh walk");
-    let script: String = steps.map(|(_, text)| format!("{text}\nprintf '{END}'\n")).collect();
-    let output = shell(&script, &format!("http://{}", daemon.address)).output().unwrap();
+    let script: String = steps
+        .map(|(_, text)| format!("{text}\nprintf '{END}'\n"))
+        .collect();
+    let output = shell(&script, &format!("http://{}", daemon.address))
+        .output()
+        .unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{out}\n{err}");
@@ -73,7 +85,10 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
         }
     }
     assert!(out.contains("ACLs are not in it"), "{out}");
-    assert_eq!(outside.get_data("/shop/prices", false).await.unwrap().0, b"tea 3, coffee 4");
+    assert_eq!(
+        outside.get_data("/shop/prices", false).await.unwrap().0,
+        b"tea 3, coffee 4"
+    );
     assert_eq!(outside.get_data("/shop/open", false).await.unwrap().0, b"yes");
     assert!(!earlier.directory.exists());
     assert_eq!(left.contents(), before, "it was written into");

@@ -43,7 +43,12 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     plant(&outside, &[("/app", b"old"), ("/app/extra", b"x")]).await;
     let guarded = vec![digest(zookeeper_async::Permission::ALL, BOB)];
     outside
-        .create("/app/guarded", b"old".to_vec(), guarded, zookeeper_async::CreateMode::Persistent)
+        .create(
+            "/app/guarded",
+            b"old".to_vec(),
+            guarded,
+            zookeeper_async::CreateMode::Persistent,
+        )
         .await
         .unwrap();
 
@@ -66,25 +71,53 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     assert_eq!(list(&daemon_here), [FULL]);
     let told = daemon_here.describe(FULL).unwrap();
     let of = |key: &str| &told[key];
-    assert_eq!((of("valid"), of("failed"), of("exit_code")), (&json!(true), &json!(false), &json!(0)));
-    assert_eq!((of("mode"), of("db_list")), (&json!("hierarchical"), &json!("full backup")));
-    assert_eq!((of("consistency"), of("spent_time")), (&json!("fuzzy"), &json!("9312ms")));
-    assert_eq!((of("evictable"), of("ts")), (&json!(true), &json!(1_704_448_800_000_i64)));
-    assert!(says(of("lacks"), "ACLs are not in it") && says(of("lacks"), "empty data"), "{told}");
+    assert_eq!(
+        (of("valid"), of("failed"), of("exit_code")),
+        (&json!(true), &json!(false), &json!(0))
+    );
+    assert_eq!(
+        (of("mode"), of("db_list")),
+        (&json!("hierarchical"), &json!("full backup"))
+    );
+    assert_eq!(
+        (of("consistency"), of("spent_time")),
+        (&json!("fuzzy"), &json!("9312ms"))
+    );
+    assert_eq!(
+        (of("evictable"), of("ts")),
+        (&json!(true), &json!(1_704_448_800_000_i64))
+    );
+    assert!(
+        says(of("lacks"), "ACLs are not in it") && says(of("lacks"), "empty data"),
+        "{told}"
+    );
     let health = get(&daemon_here, "/health");
     assert_eq!(health["storage"]["lastSuccessful"]["id"], FULL, "{health}");
 
     let page = get(&daemon_here, &format!("/listbackups/{FULL}/znodes?path=/app"));
-    let names: Vec<_> = page["znodes"].as_array().unwrap().iter().map(|znode| &znode["name"]).collect();
+    let names: Vec<_> = page["znodes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|znode| &znode["name"])
+        .collect();
     assert_eq!(names, ["bytes", "empty", "grüße", "guarded"]);
-    let znode = get(&daemon_here, &format!("/listbackups/{FULL}/znode?path=/app/bytes"));
-    assert_eq!(STANDARD.decode(znode["data"].as_str().unwrap()).unwrap(), every_byte);
+    let znode = get(
+        &daemon_here,
+        &format!("/listbackups/{FULL}/znode?path=/app/bytes"),
+    );
+    assert_eq!(
+        STANDARD.decode(znode["data"].as_str().unwrap()).unwrap(),
+        every_byte
+    );
     assert_eq!(znode["acl"], json!([]));
     let log = daemon_here.http.get(&format!("/listbackups/{FULL}/log")).unwrap();
     assert!(log.text.contains("completed successfully"), "{}", log.text);
 
     let live = get(&daemon_here, &format!("/diff?from={FULL}&to=live"));
-    let counts = |diff: &Value| ["added", "removed", "data_changed", "acl_changed"].map(|key| diff[key].as_u64().unwrap());
+    let counts = |diff: &Value| {
+        ["added", "removed", "data_changed", "acl_changed"].map(|key| diff[key].as_u64().unwrap())
+    };
     assert_eq!(counts(&live), [1, 6, 2, 0], "{live}");
 
     let (status, plan) = restore(&daemon_here, FULL, r#", "dry_run": true"#);
@@ -94,7 +127,8 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     assert_eq!(status, 200, "{done}");
     assert!(says(&done["result"]["notes"], "ACLs are not in it"), "{done}");
     let report = &done["result"]["report"];
-    let figures = ["created", "data_changed", "acl_changed", "deleted"].map(|key| report[key].as_u64().unwrap());
+    let figures =
+        ["created", "data_changed", "acl_changed", "deleted"].map(|key| report[key].as_u64().unwrap());
     assert_eq!(figures, [6, 2, 0, 1], "{report}");
 
     let of_bob = vec![format!("ALL:digest:{BOB}")];
@@ -128,10 +162,17 @@ async fn what_it_left_is_looked_into_compared_restored_and_never_written() {
     assert!(daemon_here.describe(FULL).unwrap()["verified_at"].is_string());
     assert_eq!(left.contents(), before, "it was written into");
 
-    let by_files = daemon_here.http.post("/restore", &json!({ "vault": FULL, "strategy": "files" }).to_string());
+    let by_files = daemon_here.http.post(
+        "/restore",
+        &json!({ "vault": FULL, "strategy": "files" }).to_string(),
+    );
     assert_eq!(by_files.unwrap().status, 400);
     let download = daemon_here.http.get(&format!("/backup/{FULL}")).unwrap();
-    assert!(download.status == 400 && download.text.contains("predecessor"), "{}", download.text);
+    assert!(
+        download.status == 400 && download.text.contains("predecessor"),
+        "{}",
+        download.text
+    );
 
     drop(daemon_here);
     let daemon_again = daemon(&zookeeper.address(), storage.path(), &[]);
@@ -150,9 +191,14 @@ async fn its_marks_say_what_is_good_what_is_pinned_and_what_is_of_some_znodes() 
     let good: &[(&str, &[u8])] = &[("/a", b"1"), ("/b", b"")];
     let granular = Left::new(&root.join("granular"), "20240101T000001");
     granular.znodes(&[("/a", b"1"), ("/a/below", b"2"), ("/b", b"")]);
-    Left::new(root, "20240101T000002").znodes(good).mark(".evictlock", "");
-    let failed = json!({ "exit_code": 1, "exception": "Traceback\n  line\nBackupProcessException: code 1\n" });
-    Left::new(root, "20240101T000003").metrics(&failed).mark(".failed", "");
+    Left::new(root, "20240101T000002")
+        .znodes(good)
+        .mark(".evictlock", "");
+    let failed =
+        json!({ "exit_code": 1, "exception": "Traceback\n  line\nBackupProcessException: code 1\n" });
+    Left::new(root, "20240101T000003")
+        .metrics(&failed)
+        .mark(".failed", "");
     Left::new(root, "20240101T000004").znodes(good).mark(".lock", "");
     Left::new(root, "20240101T000005").mark(".canceled", "");
     let without = Left::new(root, "20240101T000006");
@@ -169,14 +215,27 @@ async fn its_marks_say_what_is_good_what_is_pinned_and_what_is_of_some_znodes() 
         .collect();
     let standing = |n: usize| ["valid", "failed", "evictable"].map(|key| told[n - 1][key].as_bool().unwrap());
     assert_eq!(standing(1), [true, false, true], "{}", told[0]);
-    assert_eq!((&told[0]["db_list"], &told[0]["is_granular"]), (&json!(["a", "b"]), &json!(true)));
+    assert_eq!(
+        (&told[0]["db_list"], &told[0]["is_granular"]),
+        (&json!(["a", "b"]), &json!(true))
+    );
     assert_eq!(standing(2), [true, false, false], "{}", told[1]);
     assert_eq!(standing(3), [false, true, true], "{}", told[2]);
-    assert!(says(&told[2]["exception"], "BackupProcessException: code 1"), "{}", told[2]);
+    assert!(
+        says(&told[2]["exception"], "BackupProcessException: code 1"),
+        "{}",
+        told[2]
+    );
     assert_eq!(standing(4), [false, true, true], "{}", told[3]);
     assert!(says(&told[3]["exception"], ".lock"), "{}", told[3]);
-    assert_eq!((standing(5), &told[4]["canceled"]), ([false, true, true], &json!(true)));
-    assert_eq!((standing(6), &told[5]["exit_code"]), ([false, true, true], &json!(2)));
+    assert_eq!(
+        (standing(5), &told[4]["canceled"]),
+        ([false, true, true], &json!(true))
+    );
+    assert_eq!(
+        (standing(6), &told[5]["exit_code"]),
+        ([false, true, true], &json!(2))
+    );
     for (n, what) in [(7, "znodes.zip"), (9, "manifest.json")] {
         assert_eq!(standing(n), [false, true, false], "{}", told[n - 1]);
         assert!(says(&told[n - 1]["exception"], what), "{}", told[n - 1]);
@@ -198,7 +257,13 @@ async fn its_marks_say_what_is_good_what_is_pinned_and_what_is_of_some_znodes() 
     let evicted = daemon.http.post("/evict?trust_clock=true", "").unwrap();
     assert_eq!(evicted.status, 200, "{}", evicted.text);
     // The newest good one stays whatever the rules say, and what is pinned or cannot be told.
-    let stay = ["20240101T000001", "20240101T000002", "20240101T000007", "20240101T000008", "20240101T000009"];
+    let stay = [
+        "20240101T000001",
+        "20240101T000002",
+        "20240101T000007",
+        "20240101T000008",
+        "20240101T000009",
+    ];
     assert_eq!(list(&daemon), stay);
     assert!(root.join("restore_logs").is_dir());
 }
@@ -209,9 +274,7 @@ async fn what_is_damaged_or_hostile_is_named_and_changes_nothing() {
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/a", b"live")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let file = |name: &str, text: &str| (name.to_owned(), Some(text.to_owned()));
-    let folder = |name: &str| (name.to_owned(), None);
-    for (n, entries, _) in hostile(&file, &folder) {
+    for (n, entries, _) in hostile() {
         Left::new(storage.path(), &format!("20240101T0000{n:02}")).zip(&entries);
     }
     // A byte of the data is another one than was written.
@@ -220,20 +283,28 @@ async fn what_is_damaged_or_hostile_is_named_and_changes_nothing() {
     let archive = flipped.directory.join("znodes.zip");
     let mut bytes = fs::read(&archive).unwrap();
     let list = bytes.len() / 2;
-    let data = bytes[..list].windows(9).position(|part| part == b"a/content").unwrap() + 12;
+    let data = bytes[..list]
+        .windows(9)
+        .position(|part| part == b"a/content")
+        .unwrap()
+        + 12;
     bytes[data] ^= 1;
     fs::write(&archive, bytes).unwrap();
 
     let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
     let before = dump(&outside).await;
-    let cases = hostile(&file, &folder).into_iter().map(|(n, _, what)| (n, what));
+    let cases = hostile().into_iter().map(|(n, _, what)| (n, what));
     for (n, what) in cases.chain([(20, "the data of /a")]) {
         let id = format!("20240101T0000{n:02}");
         let (status, ended) = restore(&daemon, &id, "");
         assert!(status == 500 && says(&ended["message"], what), "{id}: {ended}");
         assert!(says(&ended["message"], "znodes.zip"), "{id}: {ended}");
         let (_, verified) = daemon.do_job(&format!("/verify/{id}"), "").unwrap();
-        assert!(verified.status == 500 && verified.text.contains(what), "{id}: {}", verified.text);
+        assert!(
+            verified.status == 500 && verified.text.contains(what),
+            "{id}: {}",
+            verified.text
+        );
         assert_eq!(daemon.describe(&id).unwrap()["valid"], json!(false), "{id}");
     }
     assert_same(&before, &dump(&outside).await);
@@ -247,7 +318,11 @@ async fn a_znode_whose_acl_keeps_us_out_keeps_it_and_is_named() {
     for (path, others) in [("/seen", true), ("/hidden", false)] {
         let mut acl = vec![digest(zookeeper_async::Permission::ALL, BOB)];
         if others {
-            acl.push(zookeeper_async::Acl::new(zookeeper_async::Permission::READ, "world", "anyone"));
+            acl.push(zookeeper_async::Acl::new(
+                zookeeper_async::Permission::READ,
+                "world",
+                "anyone",
+            ));
         }
         let mode = zookeeper_async::CreateMode::Persistent;
         outside.create(path, b"old".to_vec(), acl, mode).await.unwrap();
@@ -259,25 +334,45 @@ async fn a_znode_whose_acl_keeps_us_out_keeps_it_and_is_named() {
     let (status, done) = restore(&daemon, FULL, "");
     assert_eq!(status, 500, "{done}");
     let report = &done["result"]["report"];
-    assert_eq!((&report["failed"], &report["data_changed"]), (&json!(2), &json!(1)), "{done}");
-    assert!(says(&report["failures"], "/seen") && says(&report["failures"], "/hidden"), "{report}");
+    assert_eq!(
+        (&report["failed"], &report["data_changed"]),
+        (&json!(2), &json!(1)),
+        "{done}"
+    );
+    assert!(
+        says(&report["failures"], "/seen") && says(&report["failures"], "/hidden"),
+        "{report}"
+    );
     expected.get_mut("/open").unwrap().0 = b"new".to_vec();
     assert_same(&expected, &dump(&outside).await);
 }
 
-type Entries = Vec<(String, Option<String>)>;
+type Entry = (String, Option<String>);
+
+fn file(name: &str, text: &str) -> Entry {
+    (name.to_owned(), Some(text.to_owned()))
+}
+
+fn folder(name: &str) -> Entry {
+    (name.to_owned(), None)
+}
 
 /// Archives that nobody's backup is, and what is said of each.
-fn hostile(
-    file: &dyn Fn(&str, &str) -> (String, Option<String>),
-    folder: &dyn Fn(&str) -> (String, Option<String>),
-) -> Vec<(u8, Entries, &'static str)> {
+fn hostile() -> Vec<(u8, Vec<Entry>, &'static str)> {
     vec![
-        (1, vec![folder("a/"), file("../content", "x")], "stands for no znode"),
+        (
+            1,
+            vec![folder("a/"), file("../content", "x")],
+            "stands for no znode",
+        ),
         (2, vec![folder("a/../../b/")], "stands for no znode"),
         (3, vec![file("/etc/content", "x")], "stands for no znode"),
         (4, vec![folder("a/"), file("a/passwd", "x")], "not called content"),
-        (5, vec![folder("a/"), file("a/content", "ł")], "not in code page 437"),
+        (
+            5,
+            vec![folder("a/"), file("a/content", "ł")],
+            "not in code page 437",
+        ),
         (6, vec![folder("a//b/")], "stands for no znode"),
     ]
 }
@@ -289,7 +384,12 @@ async fn what_it_copied_from_a_server_comes_back_with_acls() {
     plant(&outside, &[("/app", b"1"), ("/app/n", b"2")]).await;
     let guarded = vec![digest(zookeeper_async::Permission::ALL, BOB)];
     outside
-        .create("/app/guarded", b"3".to_vec(), guarded, zookeeper_async::CreateMode::Persistent)
+        .create(
+            "/app/guarded",
+            b"3".to_vec(),
+            guarded,
+            zookeeper_async::CreateMode::Persistent,
+        )
         .await
         .unwrap();
     let before = dump(&outside).await;
@@ -310,15 +410,35 @@ async fn what_it_copied_from_a_server_comes_back_with_acls() {
     plant(&elsewhere, &[("/app", b"other"), ("/lost", b"")]).await;
     let daemon = daemon(&other.address(), storage.path(), &AS_SUPER);
     let told = daemon.describe(FULL).unwrap();
-    assert_eq!((&told["mode"], &told["valid"]), (&json!("transactional"), &json!(true)), "{told}");
-    assert!(says(&told["lacks"], "logs were chosen") && !says(&told["lacks"], "ACLs"), "{told}");
+    assert_eq!(
+        (&told["mode"], &told["valid"]),
+        (&json!("transactional"), &json!(true)),
+        "{told}"
+    );
+    assert!(
+        says(&told["lacks"], "logs were chosen") && !says(&told["lacks"], "ACLs"),
+        "{told}"
+    );
     let znode = get(&daemon, &format!("/listbackups/{FULL}/znode?path=/app/guarded"));
-    assert_eq!((&znode["data"], &znode["kind"]), (&json!(STANDARD.encode("3")), &json!("persistent")));
+    assert_eq!(
+        (&znode["data"], &znode["kind"]),
+        (&json!(STANDARD.encode("3")), &json!("persistent"))
+    );
     let (status, done) = restore(&daemon, FULL, "");
     assert_eq!(status, 200, "{done}");
     assert_same(&before, &dump(&elsewhere).await);
-    let files = daemon.http.post("/restore", &json!({ "vault": FULL, "strategy": "files" }).to_string()).unwrap();
-    assert!(files.status == 400 && files.text.contains("predecessor"), "{}", files.text);
+    let files = daemon
+        .http
+        .post(
+            "/restore",
+            &json!({ "vault": FULL, "strategy": "files" }).to_string(),
+        )
+        .unwrap();
+    assert!(
+        files.status == 400 && files.text.contains("predecessor"),
+        "{}",
+        files.text
+    );
 
     // A log that is cut where its transactions begin is of no use, and is named.
     let log = left.directory.join(files_log(&left));

@@ -111,10 +111,14 @@ pub enum InvalidRequest {
     #[error("a restore by files needs a transactional backup, and {0} is none")]
     NotTransactional(VaultId),
     /// Its files are those of a server that was running, and servers would begin with them as they are.
-    #[error("backup {0} was written by the predecessor, and has no clean snapshot to place: restore it through the client API")]
+    #[error(
+        "backup {0} was written by the predecessor, and has no clean snapshot to place: restore it through the client API"
+    )]
     FilesOfPredecessor(VaultId),
     /// It is no archive that could be taken in again.
-    #[error("backup {0} was written by the predecessor, and is not handed out as an archive of ours: copy its directory")]
+    #[error(
+        "backup {0} was written by the predecessor, and is not handed out as an archive of ours: copy its directory"
+    )]
     NoArchive(VaultId),
     /// Zxids of later epochs are negative, and the ensemble is to have some left.
     #[error("the epoch can be raised to {0} at most")]

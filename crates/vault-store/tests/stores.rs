@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use vault_store::conformance::Subject;
 use vault_store::{
-    FaultyVaults, FileName, FsStore, Manifest, MemoryStore, Mode, Outcome, PredecessorStore, StoreError, VaultCall, VaultFault,
-    VaultId, VaultStore, conformance, verify,
+    FaultyVaults, FileName, FsStore, Manifest, MemoryStore, Mode, Outcome, PredecessorStore, StoreError,
+    VaultCall, VaultFault, VaultId, VaultStore, conformance, verify,
 };
 
 const ARCHIVE: FileName = FileName::from_static("archive");
@@ -88,10 +88,23 @@ fn what_the_predecessor_left_is_told_beside_ours_and_checked_beside_itself() {
     assert!(matches!(store.stage(&theirs), Err(StoreError::AlreadyExists(_))));
 
     let told = store.manifest(&theirs).unwrap();
-    assert_eq!((told.mode, told.outcome.clone(), told.pinned), (Mode::Transactional, Outcome::Complete, true));
+    assert_eq!(
+        (told.mode, told.outcome.clone(), told.pinned),
+        (Mode::Transactional, Outcome::Complete, true)
+    );
     assert_eq!((told.roots.clone(), told.files.len()), (Some(Vec::new()), 0));
-    assert_eq!(told.finished_at - told.started_at, time::Duration::milliseconds(1_500));
-    let names: Vec<_> = told.predecessor.as_ref().unwrap().files.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told.finished_at - told.started_at,
+        time::Duration::milliseconds(1_500)
+    );
+    let names: Vec<_> = told
+        .predecessor
+        .as_ref()
+        .unwrap()
+        .files
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(names, ["snapshot.0", "log.1"]);
     assert!(!told.lacks().is_empty() && store.manifest(&id()).unwrap().lacks().is_empty());
     // Nobody who reads it elsewhere takes it for one of ours.
@@ -103,7 +116,10 @@ fn what_the_predecessor_left_is_told_beside_ours_and_checked_beside_itself() {
     store.record_verification(&theirs, &result).unwrap();
     assert_eq!((store.verification(&theirs).unwrap(), files()), (Some(result), 4));
     store.remove(&theirs).unwrap();
-    assert_eq!(fs::read_dir(directory.path().join(".checked")).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_dir(directory.path().join(".checked")).unwrap().count(),
+        0
+    );
     assert_eq!((store.ids().unwrap(), left.exists()), (vec![id()], false));
 }
 

@@ -49,7 +49,11 @@ impl Left {
                 entries.push((format!("{name}/"), None));
             }
             if !data.is_empty() {
-                let place = if name.is_empty() { String::new() } else { format!("{name}/") };
+                let place = if name.is_empty() {
+                    String::new()
+                } else {
+                    format!("{name}/")
+                };
                 entries.push((format!("{place}content"), Some(in_code_page(data))));
             }
         }

@@ -59,7 +59,8 @@ impl PredecessorStore {
     fn tell(&self, id: &VaultId, path: &Path, granular: bool) -> Result<Manifest, StoreError> {
         let mut manifest = told::manifest(id, path)?;
         if granular {
-            let is_there = manifest.mode == Mode::Hierarchical && !matches!(manifest.outcome, Outcome::Failed { .. });
+            let is_there =
+                manifest.mode == Mode::Hierarchical && !matches!(manifest.outcome, Outcome::Failed { .. });
             manifest.roots = Some(if is_there { self.roots(id)? } else { Vec::new() });
         }
         Ok(manifest)

@@ -35,7 +35,11 @@ pub(super) fn manifest(id: &VaultId, path: &Path) -> Result<Manifest, StoreError
     let spent = metrics.as_ref().ok().and_then(|told| number(told, "spent_time"));
     let spent = Duration::milliseconds(spent.unwrap_or_default().max(0));
     if files.is_empty() && !matches!(outcome, Outcome::Failed { .. }) {
-        return Err(StoreError::damaged(id, ZNODES, "it is missing, and so is a snapshot"));
+        return Err(StoreError::damaged(
+            id,
+            ZNODES,
+            "it is missing, and so is a snapshot",
+        ));
     }
     Ok(Manifest {
         pinned: there(".evictlock"),
@@ -90,7 +94,9 @@ fn ended(metrics: &Result<Value, String>) -> Outcome {
         Ok(Some(0)) => Outcome::Complete,
         Ok(Some(_)) => failed(&said(metrics.as_ref().ok())),
         Ok(None) => unknown(".metrics does not say how it ended"),
-        Err(why) => unknown(&format!(".metrics, which says how it ended, cannot be read: {why}")),
+        Err(why) => unknown(&format!(
+            ".metrics, which says how it ended, cannot be read: {why}"
+        )),
     }
 }
 

@@ -151,9 +151,7 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
         LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) && !wanted.acl.is_unknown() => {
             open(asked, stat, acl)
         }
-        LiveZnode::Hidden(stat) if !wanted.acl.is_masked() && !wanted.acl.is_unknown() => {
-            reveal(asked, stat)
-        }
+        LiveZnode::Hidden(stat) if !wanted.acl.is_masked() && !wanted.acl.is_unknown() => reveal(asked, stat),
         LiveZnode::Hidden(_) | LiveZnode::Shut(..) | LiveZnode::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
         }
@@ -291,8 +289,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let data_differ = found.data != wanted.data;
     let differs = !keeps && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
     // Also where the list could be ours: whose identities it names is not known.
-    let exposed =
-        data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
+    let exposed = data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
     // One that an interrupted restore has put on is not its own, and the own one is not known here.
     let foreign = |acl: &Acl| asked.guards.is_ours(acl) && !acl.same_as(&Acl::open());
     let stays_unfinished = asked.unfinished.is_some() && wanted.acl.is_unknown() && acl.is_some_and(foreign);

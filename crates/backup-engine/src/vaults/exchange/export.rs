@@ -8,8 +8,8 @@ use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, DateTime};
 
 use super::sha256;
-use crate::{EngineError, InvalidRequest};
 use crate::vaults::{Held, Vaults};
+use crate::{EngineError, InvalidRequest};
 
 /// A vault that is to be written out. It is not removed as long as this is there.
 pub struct Export {

