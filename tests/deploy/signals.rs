@@ -44,7 +44,10 @@ fn the_dashboard_is_one_that_can_be_found_again_and_asks_what_it_defines() {
     let dashboard: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(dashboard["uid"], "zk-backup");
     let variables = dashboard["templating"]["list"].as_array().unwrap();
-    let variables: BTreeSet<_> = variables.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let variables: BTreeSet<_> = variables
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     assert_eq!(variables, BTreeSet::from(["datasource", "job", "instance"]));
     let panels = dashboard["panels"].as_array().unwrap();
     let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
@@ -62,7 +65,9 @@ fn the_dashboard_is_one_that_can_be_found_again_and_asks_what_it_defines() {
         .collect::<Vec<_>>();
     assert!(expressions.len() > 20);
     for expression in expressions {
-        let selected = expression.matches(r#"{job=~"$job",instance=~"$instance""#).count();
+        let selected = expression
+            .matches(r#"{job=~"$job",instance=~"$instance""#)
+            .count();
         assert!(
             selected > 0 && selected == expression.matches('{').count(),
             "{expression}"

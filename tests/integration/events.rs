@@ -13,7 +13,11 @@ use crate::common::daemons::daemon;
 use crate::common::servers::{nobody, server};
 
 /// Somebody who listens: names and data of events as they come.
-struct Listener(BufReader<TcpStream>);
+struct Listener {
+    answer: BufReader<TcpStream>,
+    /// It does not listen for longer: as long as the server is there, something always comes.
+    until: Instant,
+}
 
 impl Listener {
     fn new(daemon: &Daemon) -> Self {
@@ -22,7 +26,10 @@ impl Listener {
         // `operator` with its password.
         let request = "GET /events HTTP/1.0\r\nHost: x\r\nAuthorization: Basic b3BlcmF0b3I6Y2FuYXJ5LWFwaS1wYXNzd29yZA==\r\n\r\n";
         socket.write_all(request.as_bytes()).unwrap();
-        let mut listener = Self(BufReader::new(socket));
+        let mut listener = Self {
+            answer: BufReader::new(socket),
+            until: Instant::now() + Duration::from_secs(60),
+        };
         let status = listener.line().unwrap();
         assert!(status.contains(" 200 "), "{status}");
         while listener.line().unwrap() != "" {}
@@ -32,13 +39,14 @@ impl Listener {
     /// Without its end; `None` once the server has closed.
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let length = self.0.read_line(&mut line).unwrap();
+        let length = self.answer.read_line(&mut line).unwrap();
         (length > 0).then(|| line.trim_end().to_owned())
     }
 
     /// The next event, or comment.
     fn next(&mut self) -> Option<(String, Value)> {
         loop {
+            assert!(Instant::now() < self.until, "what was waited for has not come");
             let line = self.line()?;
             if line.starts_with(':') {
                 return Some((line, Value::Null));
@@ -63,7 +71,12 @@ impl Listener {
 
 /// A job that does not end before `go` is there.
 fn held(go: &std::path::Path) -> String {
-    json!(["/bin/sh", "-c", format!("until test -e {}; do sleep 0.05; done", go.display())]).to_string()
+    json!([
+        "/bin/sh",
+        "-c",
+        format!("until test -e {}; do sleep 0.05; done", go.display())
+    ])
+    .to_string()
 }
 
 #[test]
@@ -85,7 +98,10 @@ fn jobs_and_health_are_told_as_they_change_to_a_few_who_may_look() {
 
     let id = daemon.http.post("/backup", "").unwrap().text;
     let (name, job) = listener.next_of_jobs();
-    assert_eq!((&*name, &job["task_id"], &job["status"]), ("job.begun", &json!(id), &json!("Processing")));
+    assert_eq!(
+        (&*name, &job["task_id"], &job["status"]),
+        ("job.begun", &json!(id), &json!("Processing"))
+    );
     // Whoever comes later hears of it, too.
     let (name, job) = Listener::new(&daemon).next_of_jobs();
     assert_eq!((&*name, &job["task_id"]), ("job.begun", &json!(id)));
@@ -97,7 +113,10 @@ fn jobs_and_health_are_told_as_they_change_to_a_few_who_may_look() {
         }
         assert_eq!(name, "job.progress");
     };
-    assert_eq!(ended, daemon.http.get(&format!("/jobstatus/{id}")).unwrap().json());
+    assert_eq!(
+        ended,
+        daemon.http.get(&format!("/jobstatus/{id}")).unwrap().json()
+    );
 
     zookeeper.kill();
     let problems = loop {
@@ -111,11 +130,16 @@ fn jobs_and_health_are_told_as_they_change_to_a_few_who_may_look() {
     let mut all = vec![listener];
     all.extend((1..16).map(|_| Listener::new(&daemon)));
     let refused = daemon.http.get("/events").unwrap();
-    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_many_listeners")));
+    assert_eq!(
+        (refused.status, &refused.json()["code"]),
+        (503, &json!("too_many_listeners"))
+    );
 
     // They hold up no shutdown.
     let begun = Instant::now();
-    let sent = Command::new("kill").args(["-TERM", &daemon.id().to_string()]).status();
+    let sent = Command::new("kill")
+        .args(["-TERM", &daemon.id().to_string()])
+        .status();
     assert!(sent.unwrap().success());
     assert!(daemon.wait_for_end().unwrap().success());
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -129,7 +153,11 @@ fn the_command_line_listens_to_a_long_job_in_place_of_asking() {
     let (storage, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let go = place.path().join("go");
     let hook = held(&go);
-    let mut daemon = daemon(&nobody(), storage.path(), &[("HOOK_BEFORE", &hook), ("ZOOKEEPER_TIMEOUT", "1")]);
+    let mut daemon = daemon(
+        &nobody(),
+        storage.path(),
+        &[("HOOK_BEFORE", &hook), ("ZOOKEEPER_TIMEOUT", "1")],
+    );
     let id = daemon.http.post("/backup", "").unwrap().text;
     let mut watch = Command::new(env!("CARGO_BIN_EXE_cli-under-test"))
         .args(["--url", &format!("http://{}", daemon.address), "watch", &id])

@@ -56,14 +56,23 @@ fn everything_that_dashboard_and_alerts_ask_for_is_told_by_a_server_and_by_the_r
     let told = metrics(&first);
     let date = told.value(gone, &[("kind", "full")]).unwrap();
     let described = first.describe(&id).unwrap();
-    assert!((date - described["ts"].as_f64().unwrap() / 1_000.0).abs() < 2.0, "{described}");
+    assert!(
+        (date - described["ts"].as_f64().unwrap() / 1_000.0).abs() < 2.0,
+        "{described}"
+    );
     for kind in ["backup", "restore", "verify", "restoretest"] {
         let ended = [("kind", kind), ("outcome", "successful")];
-        assert_eq!(told.value("zk_backup_job_duration_seconds_count", &ended), Some(1.0));
+        assert_eq!(
+            told.value("zk_backup_job_duration_seconds_count", &ended),
+            Some(1.0)
+        );
     }
     let calls = |op| told.value("zk_backup_storage_operations_total", &[("op", op)]);
     assert_eq!(calls("commit"), Some(1.0));
-    let bytes = |op| told.value("zk_backup_storage_bytes_total", &[("op", op)]).unwrap();
+    let bytes = |op| {
+        told.value("zk_backup_storage_bytes_total", &[("op", op)])
+            .unwrap()
+    };
     assert!(bytes("write") > 100.0 && bytes("read") >= bytes("write"));
     let labels = told.labels();
     assert!(labels.contains(&("backup_storage_last_size", "id")));
@@ -83,8 +92,14 @@ fn everything_that_dashboard_and_alerts_ask_for_is_told_by_a_server_and_by_the_r
     first.kill();
     let again = metrics(&daemon(&zookeeper.address(), storage.path(), &settings));
     assert_eq!(again.value(gone, &[("kind", "full")]), Some(date));
-    assert_eq!(again.value("zk_backup_kept_duration_seconds_count", &[]), Some(1.0));
-    assert_eq!(again.value("zk_backup_restores_total", &[("outcome", "successful")]), Some(0.0));
+    assert_eq!(
+        again.value("zk_backup_kept_duration_seconds_count", &[]),
+        Some(1.0)
+    );
+    assert_eq!(
+        again.value("zk_backup_restores_total", &[("outcome", "successful")]),
+        Some(0.0)
+    );
 }
 
 /// What a server tells that shares a bucket with others.

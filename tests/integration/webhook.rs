@@ -16,22 +16,38 @@ const SECRET: &str = "canary-webhook-secret";
 fn hmac(key: &str, text: &str) -> String {
     let pad = |with: u8| {
         let mut block = [with; 64];
-        block.iter_mut().zip(key.bytes()).for_each(|(byte, key)| *byte ^= key);
+        block
+            .iter_mut()
+            .zip(key.bytes())
+            .for_each(|(byte, key)| *byte ^= key);
         block
     };
-    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(text).finalize();
-    let outer = Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
+    let inner = Sha256::new()
+        .chain_update(pad(0x36))
+        .chain_update(text)
+        .finalize();
+    let outer = Sha256::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner)
+        .finalize();
     outer.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn assert_signed(came: &Received) {
     let signed = format!("{}.{}", came.header("x-zk-backup-timestamp"), came.body);
-    assert_eq!(came.header("x-zk-backup-signature"), format!("sha256={}", hmac(SECRET, &signed)));
+    assert_eq!(
+        came.header("x-zk-backup-signature"),
+        format!("sha256={}", hmac(SECRET, &signed))
+    );
     assert_eq!(came.json()["id"], came.header("x-zk-backup-id"));
 }
 
 fn told(storage: &Path, zookeeper: &str, url: &str) -> Daemon {
-    let settings = [("S3_ENABLED", "false"), ("WEBHOOK_URL", url), ("WEBHOOK_SECRET", SECRET)];
+    let settings = [
+        ("S3_ENABLED", "false"),
+        ("WEBHOOK_URL", url),
+        ("WEBHOOK_SECRET", SECRET),
+    ];
     daemon(zookeeper, storage, &settings)
 }
 
@@ -54,12 +70,19 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     let came = receiver.next().unwrap();
     assert_signed(&came);
     let body = came.json();
-    assert_eq!((&body["id"], &body["event"]), (&json!(format!("job/{id}")), &json!("job.ended")));
-    assert_eq!(body["job"], second.http.get(&format!("/jobstatus/{id}")).unwrap().json());
+    assert_eq!(
+        (&body["id"], &body["event"]),
+        (&json!(format!("job/{id}")), &json!("job.ended"))
+    );
+    assert_eq!(
+        body["job"],
+        second.http.get(&format!("/jobstatus/{id}")).unwrap().json()
+    );
     // What was tried before has the same id, whatever became of it.
     let next = || {
         let mut all = std::iter::from_fn(|| receiver.next());
-        all.find(|came| came.header("x-zk-backup-id") != format!("job/{id}")).unwrap()
+        all.find(|came| came.header("x-zk-backup-id") != format!("job/{id}"))
+            .unwrap()
     };
 
     // Of what comes later only what is new: damage once, however often it is found.
@@ -99,13 +122,24 @@ fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
     let (storage, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let said = place.path().join("said");
     let refuse = place.path().join("refuse");
-    let before = json!(["/bin/sh", "-c", format!(
-        "echo before $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $WEBHOOK_SECRET >>{}; test ! -e {} || {{ echo not now; exit 7; }}",
-        said.display(), refuse.display()
-    )]);
-    let after = json!(["/bin/sh", "-c", format!(
-        "echo after $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_JOB_STATUS >>{}; test ! -e {}.after", said.display(), refuse.display()
-    )]);
+    let before = json!([
+        "/bin/sh",
+        "-c",
+        format!(
+            "echo before $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $WEBHOOK_SECRET >>{}; test ! -e {} || {{ echo not now; exit 7; }}",
+            said.display(),
+            refuse.display()
+        )
+    ]);
+    let after = json!([
+        "/bin/sh",
+        "-c",
+        format!(
+            "echo after $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_JOB_STATUS >>{}; test ! -e {}.after",
+            said.display(),
+            refuse.display()
+        )
+    ]);
     let (before, after) = (before.to_string(), after.to_string());
     let settings = [
         ("HOOK_BEFORE", &*before),
@@ -124,7 +158,10 @@ fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
     assert_eq!(restore(&daemon, &id, r#", "dry_run": true"#).0, 200);
     assert!(!said.exists(), "a dry run changes nothing");
     assert_eq!(restore(&daemon, &id, "").0, 200);
-    assert_eq!(taken(), format!("before restore {id}\nafter restore Successful\n"));
+    assert_eq!(
+        taken(),
+        format!("before restore {id}\nafter restore Successful\n")
+    );
 
     // One that fails afterwards is told, and the job is as it was.
     fs::write(place.path().join("refuse.after"), "").unwrap();
@@ -139,7 +176,10 @@ fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
     let (failed, state) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 500);
     let why = "HOOK_BEFORE failed: exit status: 7: not now";
-    assert_eq!(state.json()["message"], format!("{why}; HOOK_AFTER failed: exit status: 1"));
+    assert_eq!(
+        state.json()["message"],
+        format!("{why}; HOOK_AFTER failed: exit status: 1")
+    );
     assert_eq!(daemon.describe(&failed).unwrap()["failed"], true);
     assert_eq!(taken(), format!("before backup {failed}\nafter backup Failed\n"));
     let (status, state) = restore(&daemon, &id, "");

@@ -134,7 +134,9 @@ impl Exposition {
                 let count = self.value(&format!("{name}_count"), &pairs);
                 let sum = self.value(&format!("{name}_sum"), &pairs);
                 if !rises || last.0 != f64::INFINITY || count != Some(last.1) || sum.is_none() {
-                    broken.push(format!("{name}{labels:?}: {buckets:?}, {count:?} in all, {sum:?}"));
+                    broken.push(format!(
+                        "{name}{labels:?}: {buckets:?}, {count:?} in all, {sum:?}"
+                    ));
                 }
             }
         }
@@ -145,14 +147,28 @@ impl Exposition {
 fn names_broken(name: &str, kind: &str) -> Option<String> {
     let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let words: BTreeSet<_> = name.split('_').collect();
-    let other_units = ["ms", "milliseconds", "minutes", "hours", "days", "kb", "mb", "kilobytes", "megabytes", "percent"];
+    let other_units = [
+        "ms",
+        "milliseconds",
+        "minutes",
+        "hours",
+        "days",
+        "kb",
+        "mb",
+        "kilobytes",
+        "megabytes",
+        "percent",
+    ];
     let wrong = if !name.chars().all(legal) {
         "letters, digits and _ are allowed"
     } else if (kind == "counter") != name.ends_with("_total") {
         "counters, and nothing else, end with _total"
     } else if other_units.iter().any(|unit| words.contains(unit)) {
         "seconds and bytes are the units"
-    } else if ["_count", "_sum", "_bucket"].iter().any(|end| name.ends_with(end)) {
+    } else if ["_count", "_sum", "_bucket"]
+        .iter()
+        .any(|end| name.ends_with(end))
+    {
         "that is the name of a part of a histogram"
     } else if words.contains(kind) {
         "its type is no part of its name"
@@ -192,7 +208,9 @@ mod tests {
 
     #[test]
     fn what_breaks_a_rule_is_named() {
-        let of = |name: &str, kind: &str, samples: &str| format!("# HELP {name} It is.\n# TYPE {name} {kind}\n{samples}");
+        let of = |name: &str, kind: &str, samples: &str| {
+            format!("# HELP {name} It is.\n# TYPE {name} {kind}\n{samples}")
+        };
         for (text, why) in [
             (of("a_total", "gauge", "a_total 1"), "counters, and nothing else"),
             (of("a_ms", "gauge", "a_ms 1"), "seconds and bytes"),
@@ -201,7 +219,11 @@ mod tests {
             ("# TYPE a gauge\na 1".to_owned(), "no help"),
             (of("a", "gauge", "a{b=\"c\" 1"), "is no sample"),
             (
-                of("h", "histogram", "h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1"),
+                of(
+                    "h",
+                    "histogram",
+                    "h_bucket{le=\"1\"} 2\nh_bucket{le=\"+Inf\"} 1\nh_sum 1\nh_count 1",
+                ),
                 "in all",
             ),
             (
@@ -213,7 +235,11 @@ mod tests {
         }
         let good = of("old_ms", "gauge", "old_ms{a=\"b\",c=\"d\"} 1.5")
             + "\n"
-            + &of("h", "histogram", "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2");
+            + &of(
+                "h",
+                "histogram",
+                "h_bucket{le=\"1\"} 1\nh_bucket{le=\"+Inf\"} 2\nh_sum 1\nh_count 2",
+            );
         let good = Exposition::check(&good, &["old_"]).unwrap();
         assert_eq!(good.value("old_ms", &[("c", "d"), ("a", "b")]), Some(1.5));
         assert!(good.has("h_count") && !good.has("h"));

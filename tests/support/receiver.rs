@@ -112,8 +112,15 @@ impl State {
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let body = String::from_utf8_lossy(&body).into_owned();
-        let status = if self.hears.load(Ordering::Relaxed) { 200 } else { 500 };
-        write!(stream, "HTTP/1.1 {status} -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+        let status = if self.hears.load(Ordering::Relaxed) {
+            200
+        } else {
+            500
+        };
+        write!(
+            stream,
+            "HTTP/1.1 {status} -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        )?;
         lock(&self.came).push_back(Received { headers, body });
         self.more.notify_all();
         Ok(())

@@ -60,7 +60,9 @@ pub use cli::{Cli, Command};
 pub use peers::{Peers, join};
 pub use reread::Reread;
 pub use server::{ServeOptions, serve};
-pub use settings::{Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace, Webhook};
+pub use settings::{
+    Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace, Webhook,
+};
 pub use start::{builder, run};
 pub use start_error::StartError;
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its

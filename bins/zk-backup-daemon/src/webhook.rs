@@ -35,6 +35,8 @@ impl Teller {
     /// [`SettingsError`] where the URL cannot be used, or the machine has no certificates for `https://`.
     pub(crate) fn new(webhook: &Webhook) -> Result<Self, SettingsError> {
         let wrong = |why: &dyn std::fmt::Display| SettingsError::new(format!("WEBHOOK_URL: {why}"));
+        // Unless the program has one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let url = Url::parse(&webhook.url).map_err(|error| wrong(&error))?;
         let client = Client::builder()
             .redirect(Policy::none())

@@ -95,7 +95,12 @@ impl Metrics {
         let make = Maker(&registry);
         let counters = |name, help, label, values: &[&str]| make.counters((name, help), label, values);
         Ok(Self {
-            attempts: counters("zk_backup_backups_total", "Backups that were begun.", "mode", &MODES)?,
+            attempts: counters(
+                "zk_backup_backups_total",
+                "Backups that were begun.",
+                "mode",
+                &MODES,
+            )?,
             failures: counters(
                 "zk_backup_backup_failures_total",
                 "Backups that failed.",
@@ -202,12 +207,16 @@ impl Metrics {
 
     /// Bytes were read from the storage.
     pub fn storage_read(&self, bytes: usize) {
-        self.storage_bytes.with_label_values(&["read"]).inc_by(bytes as u64);
+        self.storage_bytes
+            .with_label_values(&["read"])
+            .inc_by(bytes as u64);
     }
 
     /// Bytes were written to the storage.
     pub fn storage_written(&self, bytes: usize) {
-        self.storage_bytes.with_label_values(&["write"]).inc_by(bytes as u64);
+        self.storage_bytes
+            .with_label_values(&["write"])
+            .inc_by(bytes as u64);
     }
 
     /// A job ended: what it did, such as `restore`, and how, such as `failed`.

@@ -167,17 +167,21 @@ mod tests {
 
     #[test]
     fn the_longest_gap_is_that_over_the_night_the_weekend_and_the_month() {
-        for (cron, hours) in [
-            ("0 * * * *", 1),
-            ("*/5 9-17 * * *", 15),
-            ("* 9-17 * * 1-5", 63),
-            ("0 3 * * 1-5", 72),
-            ("0 3 1 * *", 31 * 24),
+        for (cron, minutes) in [
+            ("0 * * * *", 60),
+            ("*/5 9-17 * * *", 15 * 60 + 5),
+            ("* 9-17 * * 1-5", 63 * 60 + 1),
+            ("0 3 * * 1-5", 72 * 60),
+            ("0 3 1 * *", 31 * 24 * 60),
+            ("0 3 29 2 *", (4 * 365 + 1) * 24 * 60),
         ] {
             let gap = cron.parse::<Schedule>().unwrap().longest_gap(noon()).unwrap();
-            assert_eq!(gap.as_secs().div_ceil(3_600), hours, "{cron}");
+            assert_eq!(gap.as_secs(), minutes * 60, "{cron}");
         }
-        assert_eq!("0 0 30 2 *".parse::<Schedule>().unwrap().longest_gap(noon()), None);
+        assert_eq!(
+            "0 0 30 2 *".parse::<Schedule>().unwrap().longest_gap(noon()),
+            None
+        );
     }
 
     #[test]

@@ -104,7 +104,8 @@ impl Listener {
     async fn beat(&mut self) -> String {
         let health = json!(api::Health::from(self.engine.health().await));
         // What is absent there is null here: whoever listens compares.
-        let told = ["status", "problems", "role", "leader"].map(|name| (name.to_owned(), health[name].clone()));
+        let told =
+            ["status", "problems", "role", "leader"].map(|name| (name.to_owned(), health[name].clone()));
         let health = Value::Object(told.into_iter().collect());
         if self.told.as_ref() == Some(&health) {
             return ": still here\n\n".to_owned();

@@ -31,7 +31,9 @@ pub(super) fn webhook(
     let Some(url) = given(args.webhook_url.as_ref()).or(url) else {
         return match signs {
             None => Ok(None),
-            Some(_) => Err(SettingsError("WEBHOOK_SECRET is given without WEBHOOK_URL".to_owned())),
+            Some(_) => Err(SettingsError(
+                "WEBHOOK_SECRET is given without WEBHOOK_URL".to_owned(),
+            )),
         };
     };
     let parsed = reqwest::Url::parse(&url).ok();
@@ -89,7 +91,10 @@ mod tests {
             let hook = words(text).unwrap().unwrap();
             (hook.program, hook.arguments)
         };
-        assert_eq!(of(" /bin/a  b $c"), ("/bin/a".into(), vec!["b".into(), "$c".into()]));
+        assert_eq!(
+            of(" /bin/a  b $c"),
+            ("/bin/a".into(), vec!["b".into(), "$c".into()])
+        );
         assert_eq!(of(r#"["/bin/a", "b c"]"#), ("/bin/a".into(), vec!["b c".into()]));
         assert_eq!(words(" ").unwrap(), None);
         for bad in ["[]", "[1]", r#"["" ]"#, r#"["a", "b\u0000"]"#, "[a b]"] {
@@ -105,13 +110,23 @@ mod tests {
                 webhook_url: Some(url.to_owned()),
                 ..Args::default()
             };
-            webhook(&args, |name| Ok(secret.filter(|_| name == "WEBHOOK_SECRET").map(str::to_owned)))
+            webhook(&args, |name| {
+                Ok(secret.filter(|_| name == "WEBHOOK_SECRET").map(str::to_owned))
+            })
         };
         assert!(of("", None).unwrap().is_none());
-        assert!(of("", Some("s")).unwrap_err().to_string().contains("without WEBHOOK_URL"));
+        assert!(
+            of("", Some("s"))
+                .unwrap_err()
+                .to_string()
+                .contains("without WEBHOOK_URL")
+        );
         for bad in ["ftp://canary", "canary", "http://"] {
             let why = of(bad, None).unwrap_err().to_string();
-            assert!(why.starts_with("WEBHOOK_URL: ") && !why.contains("canary"), "{why}");
+            assert!(
+                why.starts_with("WEBHOOK_URL: ") && !why.contains("canary"),
+                "{why}"
+            );
         }
         let good = of("https://hooks.example/T0/canary", Some("s")).unwrap().unwrap();
         assert_eq!(good.secret.as_deref(), Some("s"));

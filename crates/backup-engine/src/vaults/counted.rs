@@ -138,8 +138,12 @@ struct CountedFile {
 impl Write for CountedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes);
-        let interrupted =
-            |error: &io::Error| matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock);
+        let interrupted = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+            )
+        };
         let failed = written.as_ref().is_err_and(|error| !interrupted(error));
         self.counts.0.storage_called("write", failed);
         self.counts

@@ -171,7 +171,8 @@ mod tests {
     async fn a_hook_is_told_of_the_job_and_of_nothing_else() {
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
         let backup = job("backup", serde_json::json!({}));
-        let told = hooks("echo $ZK_BACKUP_JOB $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $CARGO_MANIFEST_DIR; exit 3");
+        let told =
+            hooks("echo $ZK_BACKUP_JOB $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $CARGO_MANIFEST_DIR; exit 3");
         let failed = told.before(&backup).await.unwrap_err();
         assert_eq!(
             failed,
@@ -195,15 +196,24 @@ mod tests {
     async fn a_hook_that_does_not_end_has_failed() {
         let mut late = hooks("echo so far; sleep 1000");
         late.timeout = Duration::ZERO;
-        let failed = late.before(&job("backup", serde_json::json!({}))).await.unwrap_err();
-        assert!(failed.starts_with("HOOK_BEFORE did not end within 0 seconds"), "{failed}");
+        let failed = late
+            .before(&job("backup", serde_json::json!({})))
+            .await
+            .unwrap_err();
+        assert!(
+            failed.starts_with("HOOK_BEFORE did not end within 0 seconds"),
+            "{failed}"
+        );
     }
 
     #[tokio::test]
     async fn a_hook_that_is_given_up_is_killed_with_what_it_has_started() {
         let place = tempfile::tempdir().unwrap();
         let file = place.path().join("started");
-        let script = format!("sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display());
+        let script = format!(
+            "sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
+            file.display()
+        );
         let job = job("backup", serde_json::json!({}));
         let running = tokio::spawn(async move { hooks(&script).before(&job).await });
         let deadline = tokio::time::Instant::now() + Duration::from_secs(60);

@@ -165,9 +165,7 @@ impl Running {
     /// How far each is.
     pub(crate) fn all(&self) -> HashMap<String, ProgressInfo> {
         let jobs = lock(&self.jobs);
-        let told = jobs
-            .iter()
-            .map(|(job, progress)| (job.clone(), progress.info()));
+        let told = jobs.iter().map(|(job, progress)| (job.clone(), progress.info()));
         told.collect()
     }
 

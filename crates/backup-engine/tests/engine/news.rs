@@ -37,11 +37,20 @@ async fn the_end_of_a_job_is_owed_until_it_was_told_whatever_ends_the_process() 
     // One that a crash cut off is told, too.
     world.pass(HOUR);
     let cut = again.backup(BackupRequest::default()).await.unwrap();
-    world.jobs.claim("engine", job_queue::MAIN_LANE, world.now()).unwrap();
-    world.jobs.put_notes(&[job_queue::Note::new(&cut, "news", "")]).unwrap();
+    world
+        .jobs
+        .claim("engine", job_queue::MAIN_LANE, world.now())
+        .unwrap();
+    world
+        .jobs
+        .put_notes(&[job_queue::Note::new(&cut, "news", "")])
+        .unwrap();
     assert_eq!(ids(&mut outbox).await, both[1..], "it has not ended");
     let third = world.start().engine;
-    assert_eq!(ids(&mut third.outbox()).await, [both[1].clone(), format!("job/{cut}")]);
+    assert_eq!(
+        ids(&mut third.outbox()).await,
+        [both[1].clone(), format!("job/{cut}")]
+    );
     // Without anybody to be told nothing is noted.
     world.pass(HOUR);
     full(&third).await;
