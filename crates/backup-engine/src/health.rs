@@ -99,6 +99,7 @@ pub(crate) fn report(
     health.since_full_success = age(full);
     health.since_granular_success = age(granular);
     health.since_success = age(full.max(granular));
+    (health.last_full_success, health.last_granular_success) = (full, granular);
     health.zookeeper = Some(zookeeper);
     health.process = probes.process.usage();
     health.schedule = site.schedule.as_ref().map(|schedule| schedule.report());
@@ -128,6 +129,9 @@ fn storage(usage: Option<StorageUsage>, all: &[Arc<Stored>]) -> Storage {
     storage.bytes = all.iter().map(|stored| stored.bytes).sum();
     storage.newest = all.last().map(|stored| summary(stored));
     storage.newest_good = newest_good.map(|stored| summary(stored));
+    let good = all.iter().filter(|stored| stored.is_valid());
+    let manifests = good.filter_map(|stored| stored.manifest.as_ref().ok());
+    storage.durations = manifests.map(duration).collect();
     storage
 }
 
@@ -260,10 +264,14 @@ fn summary(stored: &Stored) -> BackupSummary {
     let mut summary = BackupSummary::new(stored.id.to_string(), stored.date(), outcome);
     summary.bytes = stored.bytes;
     if let Ok(manifest) = &stored.manifest {
-        summary.took = Some(since(manifest.started_at, manifest.finished_at));
+        summary.took = Some(duration(manifest));
         summary.sharded = manifest.sharded;
     }
     summary
+}
+
+fn duration(manifest: &Manifest) -> Duration {
+    since(manifest.started_at, manifest.finished_at)
 }
 
 fn outcome(manifest: &Manifest) -> BackupOutcome {

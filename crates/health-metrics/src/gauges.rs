@@ -1,8 +1,9 @@
 //! What a health report says, as gauges.
 
-use prometheus::{Gauge, GaugeVec, Opts, Registry};
+use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, Opts, Registry};
 use time::OffsetDateTime;
 
+use crate::metrics::SECONDS;
 use crate::{BackupOutcome, BackupSummary, Health, Status, Storage};
 
 type Done = Result<(), prometheus::Error>;
@@ -19,6 +20,8 @@ pub(crate) fn of(health: &Health) -> Result<Registry, prometheus::Error> {
     of_room(&health.storage, &gauge)?;
     of_backups(&health.storage, &registry)?;
     of_times(health, &gauge)?;
+    of_what_was_done(health, &registry)?;
+    of_this_program(&registry)?;
     of_checks(health, &gauge)?;
     of_the_ensemble(health, &gauge)?;
     of_servers(health, &gauge)?;
@@ -132,6 +135,45 @@ fn of_times(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
     Ok(())
 }
 
+/// What is stored tells it, whenever this process began.
+fn of_what_was_done(health: &Health, registry: &Registry) -> Done {
+    let successes = GaugeVec::new(
+        Opts::new(
+            "zk_backup_last_success_timestamp_seconds",
+            "When the newest good backup was taken, seconds since the Unix epoch; absent where there is none.",
+        ),
+        &["kind"],
+    )?;
+    for (kind, date) in [
+        ("full", health.last_full_success),
+        ("granular", health.last_granular_success),
+    ] {
+        if let Some(date) = date {
+            let seconds = u64::try_from(date.unix_timestamp()).unwrap_or_default();
+            successes.with_label_values(&[kind]).set(approximate(seconds));
+        }
+    }
+    registry.register(Box::new(successes))?;
+    let kept = Histogram::with_opts(
+        HistogramOpts::new(
+            "zk_backup_kept_duration_seconds",
+            "How long the good backups took that are kept now: read it as it is, without rate().",
+        )
+        .buckets(SECONDS.to_vec()),
+    )?;
+    for took in &health.storage.durations {
+        kept.observe(took.as_secs_f64());
+    }
+    registry.register(Box::new(kept))
+}
+
+fn of_this_program(registry: &Registry) -> Done {
+    let help = "1, with the version of this program.";
+    let build = GaugeVec::new(Opts::new("zk_backup_build_info", help), &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+    registry.register(Box::new(build))
+}
+
 fn of_checks(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
     gauge(
         "zk_backup_damaged_vaults",
@@ -183,6 +225,13 @@ fn of_the_ensemble(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> 
             "Scheduled runs not made.",
             approximate(schedule.missed),
         )?;
+        if let Some(interval) = schedule.interval {
+            gauge(
+                "zk_backup_schedule_expected_interval_seconds",
+                "The longest time that the schedule leaves between two backups.",
+                interval.as_secs_f64(),
+            )?;
+        }
     }
     Ok(())
 }

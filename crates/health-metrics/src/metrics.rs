@@ -1,5 +1,8 @@
 //! Counters of what happens, and the Prometheus text. Its names are the predecessor's where it has them.
 
+use std::time::Duration;
+
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
@@ -7,12 +10,18 @@ use prometheus::{
 use crate::Health;
 use crate::gauges::{self, approximate};
 
+/// Bounds of durations in seconds: a job takes between the blink of an eye and an hour.
+pub(crate) const SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+const BYTES: [f64; 8] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+
 /// Metrics could not be registered or written; a fault of the program.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics: {0}")]
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// Counts what happens, and writes it with a health report as Prometheus text, format 0.0.4.
+///
+/// What it counts begins with 0 where the process begins, as Prometheus expects; what the report tells is as old as what is stored.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -29,7 +38,52 @@ pub struct Metrics {
     not_restored: IntCounterVec,
     duration: HistogramVec,
     size: HistogramVec,
+    jobs: HistogramVec,
+    storage_calls: IntCounterVec,
+    storage_errors: IntCounterVec,
+    storage_bytes: IntCounterVec,
 }
+
+/// Makes metrics, and registers them.
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    /// With a series for each of `values` from the start: the first of what it counts is an increase, too.
+    fn counters(
+        &self,
+        (name, help): (&str, &str),
+        label: &str,
+        values: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let counters = self.register(IntCounterVec::new(Opts::new(name, help), &[label])?)?;
+        for value in values {
+            counters.with_label_values(&[*value]);
+        }
+        Ok(counters)
+    }
+
+    fn histograms(
+        &self,
+        (name, help): (&str, &str),
+        labels: &[&str],
+        bounds: &[f64],
+    ) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+        self.register(HistogramVec::new(options, labels)?)
+    }
+}
+
+const MODES: [&str; 2] = ["hierarchical", "transactional"];
+const OUTCOMES: [&str; 2] = [outcome(true), outcome(false)];
 
 impl Metrics {
     /// All counters at zero.
@@ -38,74 +92,137 @@ impl Metrics {
     /// [`MetricsError`], never in practice.
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
-        let seconds = vec![0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
-        let bytes = vec![1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
-        let counter = |name, help, label| IntCounterVec::new(Opts::new(name, help), &[label]);
-        let metrics = Self {
-            attempts: counter("zk_backup_backups_total", "Backups that were begun.", "mode")?,
-            failures: counter("zk_backup_backup_failures_total", "Backups that failed.", "mode")?,
-            restores: counter("zk_backup_restores_total", "Restores that ended.", "outcome")?,
-            evictions: IntCounter::new("zk_backup_evictions_total", "Backups that were evicted.")?,
-            verifications: counter(
+        let make = Maker(&registry);
+        let counters = |name, help, label, values: &[&str]| make.counters((name, help), label, values);
+        Ok(Self {
+            attempts: counters(
+                "zk_backup_backups_total",
+                "Backups that were begun.",
+                "mode",
+                &MODES,
+            )?,
+            failures: counters(
+                "zk_backup_backup_failures_total",
+                "Backups that failed.",
+                "mode",
+                &MODES,
+            )?,
+            restores: counters(
+                "zk_backup_restores_total",
+                "Restores that ended.",
+                "outcome",
+                &OUTCOMES,
+            )?,
+            evictions: make.counter("zk_backup_evictions_total", "Backups that were evicted.")?,
+            verifications: counters(
                 "zk_backup_verifications_total",
                 "Verifications that ended.",
                 "outcome",
+                &OUTCOMES,
             )?,
-            verified: IntCounter::new(
+            verified: make.counter(
                 "zk_backup_verified_bytes_total",
                 "Bytes of backups that were verified.",
             )?,
-            restore_tests: counter(
+            restore_tests: counters(
                 "zk_backup_restore_tests_total",
                 "Restores for a test that ended.",
                 "outcome",
+                &OUTCOMES,
             )?,
-            znodes: IntCounter::new("zk_backup_znodes_captured_total", "Znodes that were captured.")?,
-            captures: counter(
+            znodes: make.counter("zk_backup_znodes_captured_total", "Znodes that were captured.")?,
+            captures: counters(
                 "zk_backup_captures_total",
                 "Captures, by whether they show one moment.",
                 "consistency",
+                &["consistent", "fuzzy"],
             )?,
-            skipped: counter(
+            skipped: counters(
                 "zk_backup_znodes_skipped_total",
                 "Znodes that backups lack.",
                 "why",
+                &[],
             )?,
-            not_restored: counter(
+            not_restored: counters(
                 "zk_backup_not_restored_total",
                 "What restores could not bring back.",
                 "what",
+                &["znodes", "counters"],
             )?,
-            duration: HistogramVec::new(
-                HistogramOpts::new("zk_backup_duration_seconds", "How long backups took.").buckets(seconds),
+            duration: make.histograms(
+                ("zk_backup_duration_seconds", "How long backups took."),
                 &["mode"],
+                &SECONDS,
             )?,
-            size: HistogramVec::new(
-                HistogramOpts::new("zk_backup_size_bytes", "How large backups are.").buckets(bytes),
+            size: make.histograms(
+                ("zk_backup_size_bytes", "How large backups are."),
                 &["mode"],
+                &BYTES,
+            )?,
+            jobs: make.histograms(
+                (
+                    "zk_backup_job_duration_seconds",
+                    "How long jobs took, by what they did and how they ended.",
+                ),
+                &["kind", "outcome"],
+                &SECONDS,
+            )?,
+            storage_calls: counters(
+                "zk_backup_storage_operations_total",
+                "Calls to the storage.",
+                "op",
+                &[],
+            )?,
+            storage_errors: counters(
+                "zk_backup_storage_errors_total",
+                "Calls to the storage that failed, or found damage.",
+                "op",
+                &[],
+            )?,
+            storage_bytes: counters(
+                "zk_backup_storage_bytes_total",
+                "Bytes that were read from the storage and written to it.",
+                "op",
+                &["read", "write"],
             )?,
             registry,
-        };
-        metrics.registry.register(Box::new(metrics.attempts.clone()))?;
-        metrics.registry.register(Box::new(metrics.failures.clone()))?;
-        metrics.registry.register(Box::new(metrics.restores.clone()))?;
-        metrics.registry.register(Box::new(metrics.evictions.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.verifications.clone()))?;
-        metrics.registry.register(Box::new(metrics.verified.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.restore_tests.clone()))?;
-        metrics.registry.register(Box::new(metrics.znodes.clone()))?;
-        metrics.registry.register(Box::new(metrics.captures.clone()))?;
-        metrics.registry.register(Box::new(metrics.skipped.clone()))?;
-        metrics
-            .registry
-            .register(Box::new(metrics.not_restored.clone()))?;
-        metrics.registry.register(Box::new(metrics.duration.clone()))?;
-        metrics.registry.register(Box::new(metrics.size.clone()))?;
-        Ok(metrics)
+        })
+    }
+
+    /// These calls to the storage will be counted: they are told from the start.
+    pub fn expect_storage_calls(&self, ops: &[&str]) {
+        for op in ops {
+            self.storage_calls.with_label_values(&[*op]);
+            self.storage_errors.with_label_values(&[*op]);
+        }
+    }
+
+    /// The storage was called. What it answered by the rules, such as that something is not there, is no failure.
+    pub fn storage_called(&self, op: &str, failed: bool) {
+        self.storage_calls.with_label_values(&[op]).inc();
+        if failed {
+            self.storage_errors.with_label_values(&[op]).inc();
+        }
+    }
+
+    /// Bytes were read from the storage.
+    pub fn storage_read(&self, bytes: usize) {
+        self.storage_bytes
+            .with_label_values(&["read"])
+            .inc_by(bytes as u64);
+    }
+
+    /// Bytes were written to the storage.
+    pub fn storage_written(&self, bytes: usize) {
+        self.storage_bytes
+            .with_label_values(&["write"])
+            .inc_by(bytes as u64);
+    }
+
+    /// A job ended: what it did, such as `restore`, and how, such as `failed`.
+    pub fn job_ended(&self, kind: &str, outcome: &str, took: Duration) {
+        let jobs = self.jobs.with_label_values(&[kind, outcome]);
+        jobs.observe(took.as_secs_f64());
     }
 
     /// A backup ended. `size` in bytes.
@@ -176,14 +293,12 @@ impl Metrics {
     }
 }
 
-fn outcome(failed: bool) -> &'static str {
+const fn outcome(failed: bool) -> &'static str {
     if failed { "failed" } else { "successful" }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use time::OffsetDateTime;
 
     use super::*;
@@ -209,7 +324,12 @@ mod tests {
             bytes: 50_000,
             newest: Some(backup(BackupOutcome::Partial("a part".to_owned()))),
             newest_good: Some(backup(BackupOutcome::Successful)),
+            durations: vec![Duration::from_millis(700), Duration::from_secs(20)],
         });
+        health.last_granular_success = Some(OffsetDateTime::from_unix_timestamp(1_795_442_400).unwrap());
+        metrics.job_ended("restore", "failed", Duration::from_secs(7));
+        metrics.storage_called("open", true);
+        metrics.storage_read(512);
         health.queued_jobs = 3;
         let text = metrics.render(&health).unwrap();
         for line in [
@@ -230,6 +350,15 @@ mod tests {
             "zk_backup_backup_failures_total{mode=\"hierarchical\"} 1",
             "zk_backup_backups_total{mode=\"hierarchical\"} 2",
             "zk_backup_znodes_captured_total 50",
+            "zk_backup_last_success_timestamp_seconds{kind=\"granular\"} 1795442400",
+            "zk_backup_kept_duration_seconds_bucket{le=\"1\"} 1",
+            "zk_backup_kept_duration_seconds_count 2",
+            "zk_backup_job_duration_seconds_bucket{kind=\"restore\",outcome=\"failed\",le=\"5\"} 0",
+            "zk_backup_job_duration_seconds_sum{kind=\"restore\",outcome=\"failed\"} 7",
+            "zk_backup_storage_operations_total{op=\"open\"} 1",
+            "zk_backup_storage_errors_total{op=\"open\"} 1",
+            "zk_backup_storage_bytes_total{op=\"read\"} 512",
+            "zk_backup_restores_total{outcome=\"failed\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
         }

@@ -31,6 +31,10 @@ pub struct Health {
     pub since_full_success: Option<Duration>,
     /// The same of granular ones.
     pub since_granular_success: Option<Duration>,
+    /// The date of the newest successful full backup.
+    pub last_full_success: Option<OffsetDateTime>,
+    /// The same of granular ones.
+    pub last_granular_success: Option<OffsetDateTime>,
     /// The ensemble, where it was asked.
     pub zookeeper: Option<ZooKeeperHealth>,
     /// This process, where the system tells.
@@ -70,6 +74,8 @@ impl Health {
             since_success: None,
             since_full_success: None,
             since_granular_success: None,
+            last_full_success: None,
+            last_granular_success: None,
             zookeeper: None,
             process: None,
             schedule: None,
@@ -117,6 +123,8 @@ pub struct Storage {
     pub newest: Option<BackupSummary>,
     /// The newest that did not fail and is not known to be damaged.
     pub newest_good: Option<BackupSummary>,
+    /// How long those took that did not fail and are not known to be damaged, in any order.
+    pub durations: Vec<Duration>,
 }
 
 impl Storage {
@@ -242,6 +250,8 @@ pub struct Schedule {
     pub next: Option<OffsetDateTime>,
     /// Runs that were due and were not made since the start.
     pub missed: u64,
+    /// The longest time that it leaves between two runs, as far as can be told.
+    pub interval: Option<Duration>,
 }
 
 impl Schedule {
@@ -252,6 +262,7 @@ impl Schedule {
             cron: cron.into(),
             next: None,
             missed: 0,
+            interval: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! When jobs come due without being asked for: cron expressions, and what follows them.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use croner::Cron;
@@ -9,6 +10,10 @@ use time::OffsetDateTime;
 
 /// The most occurrences that are counted one by one.
 const MOST: u64 = 100_000;
+
+/// The longest gap is looked for in so many occurrences, a week of minutes, and so far ahead, as two leap days can be apart.
+const LOOKED_AT: usize = 7 * 24 * 60;
+const LOOKED_AHEAD: Duration = Duration::from_secs(9 * 366 * 86_400);
 
 /// A cron expression of five fields, in UTC.
 #[derive(Debug, Clone)]
@@ -58,6 +63,18 @@ impl Schedule {
         let from = DateTime::<Utc>::from_timestamp(time.unix_timestamp(), time.nanosecond())?;
         let next = self.cron.find_next_occurrence(&from, false).ok()?;
         OffsetDateTime::from_unix_timestamp(next.timestamp()).ok()
+    }
+
+    /// The longest time between two of the occurrences after `time`; `None` if there are no two. It looks at
+    /// 10,080 of them, within nine years: where a schedule fires each minute on some days of the week, it is the gap between these days.
+    #[must_use]
+    pub fn longest_gap(&self, time: OffsetDateTime) -> Option<Duration> {
+        let first = self.next_after(time)?;
+        let occurrences = std::iter::successors(Some(first), |last| self.next_after(*last));
+        let near = occurrences.take_while(|at| *at <= time + LOOKED_AHEAD);
+        let all: Vec<_> = near.take(LOOKED_AT).collect();
+        let gaps = all.windows(2).map(|two| (two[1] - two[0]).unsigned_abs());
+        gaps.max()
     }
 
     /// How many occurrences lie after `since` and not after `now`; at most 100,000 are counted.
@@ -132,7 +149,7 @@ impl Ticker {
 mod tests {
     use time::Duration;
 
-    use super::*;
+    use super::{MOST, OffsetDateTime, Schedule, Ticker};
 
     fn noon() -> OffsetDateTime {
         OffsetDateTime::from_unix_timestamp(1_700_049_600).unwrap()
@@ -146,6 +163,25 @@ mod tests {
         let hourly: Schedule = "0 * * * *".parse().unwrap();
         assert_eq!(hourly.next_after(noon()), Some(noon() + Duration::HOUR));
         assert_eq!(hourly.next_after(noon() - Duration::SECOND), Some(noon()));
+    }
+
+    #[test]
+    fn the_longest_gap_is_that_over_the_night_the_weekend_and_the_month() {
+        for (cron, minutes) in [
+            ("0 * * * *", 60),
+            ("*/5 9-17 * * *", 15 * 60 + 5),
+            ("* 9-17 * * 1-5", 63 * 60 + 1),
+            ("0 3 * * 1-5", 72 * 60),
+            ("0 3 1 * *", 31 * 24 * 60),
+            ("0 3 29 2 *", (4 * 365 + 1) * 24 * 60),
+        ] {
+            let gap = cron.parse::<Schedule>().unwrap().longest_gap(noon()).unwrap();
+            assert_eq!(gap.as_secs(), minutes * 60, "{cron}");
+        }
+        assert_eq!(
+            "0 0 30 2 *".parse::<Schedule>().unwrap().longest_gap(noon()),
+            None
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::health::Probes;
 use crate::kind::{CHECKS, LANE};
 use crate::requests::Requests;
 use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
-use crate::vaults::Vaults;
+use crate::vaults::{CountedVaults, Vaults};
 use crate::work::{Running, Worker};
 
 /// So long a storage has to tell what it knows; after that the engine begins without.
@@ -33,6 +33,9 @@ impl EngineBuilder {
     /// [`EngineError::Storage`].
     pub fn build(mut self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
+        let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
+        let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
+        self.vaults = Arc::new(CountedVaults::new(self.vaults, &metrics));
         let second = self.mirror(now);
         if let Some(around) = self.around_vaults.take() {
             self.vaults = around(self.vaults);
@@ -47,8 +50,6 @@ impl EngineBuilder {
             unfinished.reload()?;
         }
         let clock_watch = self.watch_clock(now)?;
-        let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
-        let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let vaults = Arc::new(Vaults::new(
             Arc::clone(&self.vaults),
             Arc::clone(&self.jobs),

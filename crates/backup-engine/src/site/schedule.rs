@@ -1,6 +1,7 @@
 //! When backups are made without being asked for.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use job_queue::{Schedule, Ticker};
 use time::OffsetDateTime;
@@ -10,6 +11,8 @@ use crate::lock::lock;
 /// A schedule, and what of it is done.
 pub(crate) struct Scheduled {
     cron: String,
+    /// The longest time that it leaves between two runs.
+    interval: Option<Duration>,
     ticker: Mutex<Ticker>,
 }
 
@@ -17,6 +20,7 @@ impl Scheduled {
     pub(crate) fn new(schedule: Schedule, now: OffsetDateTime) -> Self {
         Self {
             cron: schedule.as_str().to_owned(),
+            interval: schedule.longest_gap(now),
             ticker: Mutex::new(Ticker::new(schedule, now)),
         }
     }
@@ -45,17 +49,18 @@ impl Scheduled {
     pub(crate) fn report_of_standby(&self, now: OffsetDateTime) -> health_metrics::Schedule {
         let mut ticker = lock(&self.ticker).clone();
         ticker.serve_from(now);
-        let mut report = health_metrics::Schedule::new(&self.cron);
-        (report.next, report.missed) = (ticker.next(), ticker.missed());
-        report
+        self.report_of(&ticker)
     }
 
     /// What is to be said of it.
     pub(crate) fn report(&self) -> health_metrics::Schedule {
-        let ticker = lock(&self.ticker);
+        self.report_of(&lock(&self.ticker))
+    }
+
+    fn report_of(&self, ticker: &Ticker) -> health_metrics::Schedule {
         let mut report = health_metrics::Schedule::new(&self.cron);
-        report.next = ticker.next();
-        report.missed = ticker.missed();
+        (report.next, report.missed) = (ticker.next(), ticker.missed());
+        report.interval = self.interval;
         report
     }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod browse;
 pub(crate) mod changes;
 pub(crate) mod compare;
+mod counted;
 pub(crate) mod exchange;
 mod known;
 mod pins;
@@ -27,6 +28,7 @@ use crate::error::parse_id;
 use crate::leadership::Leadership;
 use crate::lock::lock;
 
+pub(crate) use self::counted::CountedVaults;
 pub(crate) use self::pins::{PINS, Pins, merged as merged_pins};
 pub(crate) use self::second::SecondCopy;
 pub(crate) use self::stored::{Stored, Unreadable};

@@ -15,10 +15,11 @@ mod verify;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobStore, Outcome};
+use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome};
 use tokio::sync::watch;
 use zk_snapshot::restore::Permit;
 
@@ -70,6 +71,7 @@ impl JobHandler for Worker {
         };
         let stop = Stop::new(Arc::clone(&self.jobs), called_off.clone(), self.ending.clone());
         let stop = Arc::new(stop);
+        let begun = Instant::now();
         let context = Arc::new(JobContext {
             log: JobLog::new(&job.id, Arc::clone(&self.clock)),
             progress: self.running.begin(&job.id),
@@ -103,7 +105,7 @@ impl JobHandler for Worker {
         } else if kind == JobKind::Backup && context.stop.reason().is_none() {
             self.failed_in_a_row.fetch_add(1, Ordering::Relaxed);
         }
-        match done {
+        let outcome = match done {
             Ok(result) => Outcome::success(result.stored()),
             Err(Failure { cause, result }) => {
                 let why = cause.to_string();
@@ -117,7 +119,19 @@ impl JobHandler for Worker {
                     .with_log_tail(context.log.tail())
                     .with_result(result.stored())
             }
-        }
+        };
+        self.metrics
+            .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
+        outcome
+    }
+}
+
+/// How a job ended, as metrics call it.
+fn ending(state: JobState) -> &'static str {
+    match state {
+        JobState::Successful => "successful",
+        JobState::Canceled => "canceled",
+        JobState::Failed | JobState::Queued | JobState::Processing => "failed",
     }
 }
 
