@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, Output};
 
 use crate::manifests::{assert_hardened, of_kind, parse, setting};
-use crate::workspace;
+use crate::{read, workspace};
 
 const CHART: &str = "examples/deploy/helm/zk-backup";
 const PLAIN: &str = "examples/deploy/kubernetes/zk-backup.yaml";
@@ -72,7 +72,7 @@ fn whatever_is_asked_for_is_made_and_hardened() {
         "--set",
         "secretValues.S3_KEY_ID=id,secretValues.S3_KEY_SECRET=secret,networkPolicy.enabled=true",
         "--set",
-        "serviceMonitor.enabled=true,prometheusRule.enabled=true,podAnnotations.a=b,nodeSelector.disk=ssd,service.annotations.c=d",
+        "serviceMonitor.enabled=true,prometheusRule.enabled=true,prometheusRule.maxAge=7200,dashboard.enabled=true,podAnnotations.a=b,nodeSelector.disk=ssd,service.annotations.c=d",
     ]);
     let documents = parse(&everything);
     assert_hardened(&documents);
@@ -101,6 +101,7 @@ fn whatever_is_asked_for_is_made_and_hardened() {
         "NetworkPolicy",
         "ServiceMonitor",
         "PrometheusRule",
+        "ConfigMap",
         "ServiceAccount",
     ] {
         of_kind(&documents, kind);
@@ -115,7 +116,19 @@ fn whatever_is_asked_for_is_made_and_hardened() {
             .find(|one| one["name"] == "secrets")
             .unwrap()["secret"]["secretName"]
     );
-    assert!(everything.contains("sum(zk_backup_leader{"));
+    let rules = of_kind(&documents, "PrometheusRule")["spec"]["groups"][0]["rules"].to_string();
+    for expression in [
+        r#"sum(zk_backup_leader{namespace=\"backups\",service=\"zk-backup\"}) == 0"#,
+        "}) > 7200",
+    ] {
+        assert!(rules.contains(expression), "{rules}");
+    }
+    assert!(!rules.contains("job="), "{rules}");
+    let dashboard = &of_kind(&documents, "ConfigMap")["data"]["zk-backup.json"];
+    assert_eq!(
+        dashboard.as_str().unwrap().trim_end(),
+        read("examples/deploy/grafana/dashboard.json").trim_end()
+    );
 }
 
 #[test]

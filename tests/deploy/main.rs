@@ -5,6 +5,7 @@ mod book;
 mod helm;
 mod manifests;
 mod names;
+mod signals;
 mod unit;
 
 use std::fs;

@@ -33,6 +33,7 @@ mod known_acls;
 mod left_over;
 mod limits;
 mod meanwhile;
+mod metrics;
 mod notify;
 mod order;
 mod page;

@@ -1,0 +1,91 @@
+//! The alert rules and the dashboard. `PROMTOOL` is Prometheus' own program: `PROMTOOL=promtool cargo test -p zk-backup-testkit --test deploy -- --ignored promtool`.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::manifests::parse;
+use crate::{read, workspace};
+
+const PLACE: &str = "examples/deploy/grafana";
+
+fn rules() -> Vec<Value> {
+    let file = parse(&read(&format!("{PLACE}/rules.yaml"))).remove(0);
+    file["groups"][0]["rules"].as_array().unwrap().clone()
+}
+
+#[test]
+fn every_alert_says_how_bad_it_is_and_what_to_do() {
+    let operations = read("docs/OPERATIONS.md");
+    let headings: BTreeSet<_> = operations
+        .lines()
+        .filter_map(|line| line.strip_prefix("### ZkBackup"))
+        .collect();
+    let mut alerts = BTreeSet::new();
+    for rule in rules() {
+        let name = rule["alert"].as_str().unwrap().to_owned();
+        let annotations = &rule["annotations"];
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        assert!(["critical", "warning"].contains(&severity), "{name}");
+        assert!(!annotations["summary"].as_str().unwrap().is_empty(), "{name}");
+        let book = annotations["runbook_url"].as_str().unwrap();
+        let heading = format!("/docs/OPERATIONS.md#{}", name.to_lowercase());
+        assert!(book.ends_with(&heading), "{name}: {book}");
+        assert!(alerts.insert(name.strip_prefix("ZkBackup").unwrap().to_owned()));
+    }
+    assert_eq!(headings, alerts.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn the_dashboard_is_one_that_can_be_found_again_and_asks_what_it_defines() {
+    let text = read(&format!("{PLACE}/dashboard.json"));
+    let dashboard: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(dashboard["uid"], "zk-backup");
+    let variables = dashboard["templating"]["list"].as_array().unwrap();
+    let variables: BTreeSet<_> = variables
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(variables, BTreeSet::from(["datasource", "job", "instance"]));
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
+    assert_eq!(ids.len(), panels.len());
+    let rows: Vec<_> = panels
+        .iter()
+        .filter(|panel| panel["type"] == "row")
+        .map(|row| &row["title"])
+        .collect();
+    assert_eq!(rows, ["Alive", "Doing", "Wrong"]);
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array());
+    let expressions = targets
+        .flatten()
+        .map(|target| target["expr"].as_str().unwrap())
+        .collect::<Vec<_>>();
+    assert!(expressions.len() > 20);
+    for expression in expressions {
+        let selected = expression
+            .matches(r#"{job=~"$job",instance=~"$instance""#)
+            .count();
+        assert!(
+            selected > 0 && selected == expression.matches('{').count(),
+            "{expression}"
+        );
+    }
+}
+
+#[test]
+#[ignore = "needs promtool"]
+fn promtool_finds_the_rules_right_and_their_tests_passed() {
+    let program = std::env::var_os("PROMTOOL").unwrap_or_else(|| OsString::from("promtool"));
+    for (what, file) in [("check", "rules.yaml"), ("test", "rules.test.yaml")] {
+        let output = Command::new(&program)
+            .args([what, "rules", file])
+            .current_dir(workspace().join(PLACE))
+            .output()
+            .expect("PROMTOOL is the program of Prometheus");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+}
