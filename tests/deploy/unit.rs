@@ -11,7 +11,7 @@ const DAEMON: &str = "bins/zk-backup-daemon";
 const UNIT: &str = "examples/deploy/systemd/zk-backup.service";
 
 /// What `BACKUP_DAEMON_SECRETS_DIR` may hold.
-const SECRETS: [&str; 13] = [
+const SECRETS: [&str; 15] = [
     "BACKUP_DAEMON_API_CREDENTIALS_USERNAME",
     "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
     "BACKUP_DAEMON_API_READER_USERNAME",
@@ -25,6 +25,8 @@ const SECRETS: [&str; 13] = [
     "S3_KEY_SECRET",
     "SECONDARY_S3_KEY_ID",
     "SECONDARY_S3_KEY_SECRET",
+    "WEBHOOK_URL",
+    "WEBHOOK_SECRET",
 ];
 
 /// Asks systemd where it is installed.

@@ -57,4 +57,5 @@ mod tutorial;
 mod unfinished;
 mod v1;
 mod verify;
+mod webhook;
 mod whole_tree;

@@ -9,6 +9,7 @@ mod exposition;
 mod http;
 mod proxy;
 mod raw;
+mod receiver;
 mod s3;
 mod server;
 
@@ -20,5 +21,6 @@ pub use exposition::{Broken, Exposition};
 pub use http::{Answer, Http};
 pub use proxy::Proxy;
 pub use raw::set_raw_acl;
+pub use receiver::{Received, Receiver};
 pub use s3::{BUCKET, KEY_ID, KEY_SECRET, S3Error, S3Server, S3Setup};
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, Setup, StartError, ZooKeeper};

@@ -6,7 +6,7 @@ use clap::Parser;
 ///
 /// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
 /// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
-/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
+/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET; WEBHOOK_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below
@@ -129,6 +129,18 @@ pub struct Args {
     /// Seconds that a running job has to end after SIGTERM (default: 30)
     #[arg(long, env = "SHUTDOWN_GRACE", hide_env_values = true)]
     pub shutdown_grace: Option<String>,
+    /// Where ended jobs, damage and changes of the leader are told, such as `https://hooks.example/zk-backup`
+    #[arg(long, env = "WEBHOOK_URL", hide_env_values = true)]
+    pub webhook_url: Option<String>,
+    /// A command that is run before each backup and restore, which fails if it does: words, or a JSON array of them; there is no shell
+    #[arg(long, env = "HOOK_BEFORE", hide_env_values = true)]
+    pub hook_before: Option<String>,
+    /// A command that is run after each backup and restore, as `HOOK_BEFORE`
+    #[arg(long, env = "HOOK_AFTER", hide_env_values = true)]
+    pub hook_after: Option<String>,
+    /// Seconds that each of the two may take (default: 60)
+    #[arg(long, env = "HOOK_TIMEOUT", hide_env_values = true)]
+    pub hook_timeout: Option<String>,
     /// DEBUG, INFO, WARNING or ERROR (default: INFO)
     #[arg(long, env = "LOG_LEVEL", hide_env_values = true)]
     pub log_level: Option<String>,

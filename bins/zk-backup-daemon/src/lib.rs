@@ -40,12 +40,15 @@ mod start;
 mod start_error;
 mod tls;
 mod truth;
+mod webhook;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
 pub use peers::{Peers, join};
 pub use server::{ServeOptions, serve};
-pub use settings::{Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace};
+pub use settings::{
+    Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace, Webhook,
+};
 pub use start::{builder, run};
 pub use start_error::StartError;
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its

@@ -237,7 +237,7 @@ impl Bucket {
 }
 
 /// What went wrong, with what it came from: "error sending request" says nothing of a certificate.
-fn shown(error: reqwest::Error) -> String {
+pub(crate) fn shown(error: reqwest::Error) -> String {
     let error = error.without_url();
     let (mut text, mut source) = (error.to_string(), std::error::Error::source(&error));
     while let Some(cause) = source {

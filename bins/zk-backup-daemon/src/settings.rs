@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backup_engine::{AdminSource, ConnectString, Driver};
+use backup_engine::{AdminSource, ConnectString, Driver, Hook};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
 use vault_store::S3Config;
@@ -21,6 +21,7 @@ use self::listen::{Listen, listen};
 pub use self::logs::LogFormat;
 pub use self::secondary::Secondary;
 use self::secondary::secondary;
+pub use self::signals::Webhook;
 use self::states::{admin, agent_port, data_dirs};
 pub use self::values::SettingsError;
 use self::values::{flag, given, seconds, secret, secrets_dir};
@@ -35,6 +36,7 @@ mod listen;
 mod logs;
 mod s3;
 mod secondary;
+mod signals;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -83,6 +85,10 @@ pub struct Settings {
     pub external_root: Option<PathBuf>,
     pub max_queued_jobs: usize,
     pub shutdown_grace: Duration,
+    pub webhook: Option<Webhook>,
+    pub hook_before: Option<Hook>,
+    pub hook_after: Option<Hook>,
+    pub hook_timeout: Duration,
     pub log_level: log::LevelFilter,
     pub log_format: LogFormat,
     pub access: Access,
@@ -151,6 +157,10 @@ impl Settings {
             external_root: given(args.external_root.as_ref()).map(PathBuf::from),
             max_queued_jobs: limits::queued_jobs(args)?,
             shutdown_grace: seconds("SHUTDOWN_GRACE", args.shutdown_grace.as_ref(), 0)?,
+            webhook: signals::webhook(args, secret)?,
+            hook_before: signals::hook("HOOK_BEFORE", args.hook_before.as_ref())?,
+            hook_after: signals::hook("HOOK_AFTER", args.hook_after.as_ref())?,
+            hook_timeout: signals::hook_timeout(args)?,
             log_level: logs::level(args)?,
             log_format: logs::format(args)?,
             access,

@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Recovery, RestoreTests,
+    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Hooks, Recovery, RestoreTests,
     SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +18,7 @@ use zk_snapshot::tree::ZnodePath;
 
 use crate::bucket::{self, Purpose};
 use crate::peers::join;
+use crate::webhook::Teller;
 use crate::{
     Args, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
 };
@@ -41,6 +42,7 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
     }
+    let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
     let builder = builder(&settings)?;
     let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
@@ -90,9 +92,21 @@ pub async fn run(args: Args) -> Result<(), StartError> {
     let stop = asked_to_stop()?;
     // Requests that come from here on wait in the listener until they are served.
     notify::tell("READY=1");
-    serve(listener, engine, options, stop).await?;
+    let telling = tell(teller, engine.clone());
+    tokio::select! {
+        served = serve(listener, engine, options, stop) => served?,
+        () = telling => {}
+    }
     log::info!("stopped");
     Ok(())
+}
+
+/// Never ends.
+async fn tell(teller: Option<Teller>, engine: Engine) {
+    match teller {
+        Some(teller) => teller.keep_telling(&engine).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
@@ -147,6 +161,13 @@ pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
         .consistency_rounds(settings.consistency_rounds)
         .sequence_limit(settings.sequence_limit)
         .max_queued(settings.max_queued_jobs)
+        .keep_news(settings.webhook.is_some())
+        .hooks(Hooks {
+            before: settings.hook_before.clone(),
+            after: settings.hook_after.clone(),
+            timeout: settings.hook_timeout,
+            environment: handed_on(),
+        })
         .setting_names(names());
     let mut states: Vec<Arc<dyn StateSource>> = Vec::new();
     if let Some(dirs) = settings.data_dirs.clone() {
@@ -247,7 +268,7 @@ fn names() -> SettingNames {
     }
 }
 
-/// What the restart command is given of our environment, which holds secrets.
+/// What commands are given of our environment, which holds secrets.
 const HANDED_ON: [&str; 14] = [
     "PATH",
     "HOME",

@@ -50,6 +50,7 @@ mod leading;
 #[cfg(feature = "object-store")]
 mod lease;
 mod lock;
+mod outbox;
 mod plain;
 mod requests;
 mod site;
@@ -83,6 +84,7 @@ pub use kind::JobKind;
 pub use leadership::{Leadership, Role};
 #[cfg(feature = "object-store")]
 pub use lease::LeaderLease;
+pub use outbox::{News, Outbox};
 pub use plain::plain;
 pub use requests::{
     BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,
@@ -98,6 +100,6 @@ pub use vaults::changes::{NotLooked, ZnodeAt, ZnodeHistory, ZnodeStep};
 pub use vaults::exchange::{Export, ImportOptions};
 pub use watch::JobWatch;
 pub use work::{
-    DamagedVault, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
+    DamagedVault, Hook, Hooks, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
     RestoredFrom, VerifyResult,
 };

@@ -70,6 +70,8 @@ impl EngineBuilder {
             permit: Arc::clone(&self.permit),
             leadership: self.leadership.clone(),
             failed_in_a_row: Arc::clone(&failed_in_a_row),
+            hooks: Arc::new(std::mem::take(&mut self.hooks)),
+            keeps_news: self.keeps_news,
             ending: ending.subscribe(),
         });
         let runner = self.runner(&worker, &self.worker, LANE);

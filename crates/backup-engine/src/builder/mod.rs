@@ -26,6 +26,7 @@ use crate::kind::WORKER;
 use crate::leadership::Leadership;
 use crate::requests::Share;
 use crate::site::{Recovery, RestoreTests, SettingNames, Uptime, uptime};
+use crate::work::Hooks;
 
 impl Engine {
     /// Begins an engine for `ensemble`.
@@ -76,6 +77,8 @@ pub struct EngineBuilder {
     renewal: Option<(Duration, Duration)>,
     around_vaults: Option<AroundVaults>,
     worker: String,
+    hooks: Hooks,
+    keeps_news: bool,
 }
 
 /// Where copies go.
@@ -127,6 +130,8 @@ impl EngineBuilder {
             renewal: None,
             around_vaults: None,
             worker: WORKER.to_owned(),
+            hooks: Hooks::default(),
+            keeps_news: false,
         }
     }
 
@@ -264,6 +269,19 @@ impl EngineBuilder {
     /// Where backups are restored for a test; in memory, if not said.
     pub fn restore_tests(mut self, tests: RestoreTests) -> Self {
         self.tests = tests;
+        self
+    }
+
+    /// Commands that are run before and after backups and restores; none, if not said.
+    pub fn hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Whether it is noted of each job that its end is to be told elsewhere, until [`Outbox::told`](crate::Outbox::told) drops the note. It is not, if not said:
+    /// without an [outbox](Engine::outbox) that is read, notes would pile up.
+    pub fn keep_news(mut self, keeps: bool) -> Self {
+        self.keeps_news = keeps;
         self
     }
 

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use zk_snapshot::restore::Permit;
 
 use super::failure::Cause;
+use super::hooks::Hooks;
 use super::job_log::JobLog;
 use super::permit::OfJob;
 use super::progress::Progress;
@@ -26,6 +27,7 @@ pub(super) struct JobContext {
     pub(super) permit: Arc<dyn Permit>,
     /// In which the engine led when the job began, where there are several.
     pub(super) term: Option<u64>,
+    pub(super) hooks: Arc<Hooks>,
 }
 
 impl JobContext {
@@ -39,6 +41,15 @@ impl JobContext {
             engine: Arc::clone(&self.permit),
             stop: self.stop.clone(),
         })
+    }
+
+    /// Runs the hook before it.
+    ///
+    /// # Errors
+    /// It failed, or the job is to end early.
+    pub(super) async fn before(&self) -> Result<(), Cause> {
+        let done = self.unless_stopped(self.hooks.before(&self.job)).await?;
+        Ok(done?)
     }
 
     /// # Errors

@@ -4,6 +4,7 @@ mod backup;
 mod compare_live;
 mod context;
 mod failure;
+mod hooks;
 mod job_log;
 mod permit;
 mod progress;
@@ -25,11 +26,13 @@ use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
 use self::failure::Failure;
+use self::hooks::Ended;
 use self::job_log::JobLog;
 use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
+use crate::outbox::owe;
 use crate::plain::plain;
 use crate::requests::verification;
 use crate::site::Site;
@@ -37,6 +40,7 @@ use crate::vaults::Vaults;
 use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
+pub use self::hooks::{Hook, Hooks};
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
 pub use self::result::{
@@ -59,6 +63,9 @@ pub(crate) struct Worker {
     pub(crate) permit: Arc<dyn Permit>,
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
+    pub(crate) hooks: Arc<Hooks>,
+    /// Whether the ends of jobs are to be told elsewhere.
+    pub(crate) keeps_news: bool,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -81,7 +88,9 @@ impl JobHandler for Worker {
             stop: called_off,
             permit: Arc::clone(&self.permit),
             term: self.term(),
+            hooks: Arc::clone(&self.hooks),
         });
+        self.owe_news(&context).await;
         let done = match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
             JobKind::Restore => {
@@ -120,10 +129,27 @@ impl JobHandler for Worker {
                     .with_result(result.stored())
             }
         };
+        let outcome = after(&context, outcome).await;
         self.metrics
             .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
         outcome
     }
+}
+
+/// Runs the hook after it. Its failure is not the job's, which tells of it all the same.
+async fn after(context: &JobContext, mut outcome: Outcome) -> Outcome {
+    let ended = Ended {
+        state: outcome.state,
+        message: outcome.message.as_deref().unwrap_or_default(),
+    };
+    if let Err(why) = context.hooks.after(&context.job, ended).await {
+        context.log.error(&why);
+        outcome.message = Some(match outcome.message {
+            None => why,
+            Some(message) => format!("{message}; {why}"),
+        });
+    }
+    outcome
 }
 
 /// How a job ended, as metrics call it.
@@ -141,6 +167,19 @@ impl Worker {
         match *self.leadership.as_ref()?.role().borrow() {
             Role::Leader { term } => Some(term),
             Role::Standby | Role::Leaving => None,
+        }
+    }
+
+    /// Its end will be told. Where that cannot be noted the job is done all the same.
+    async fn owe_news(&self, context: &JobContext) {
+        if !self.keeps_news {
+            return;
+        }
+        let (jobs, id) = (Arc::clone(&self.jobs), context.job.id.clone());
+        if let Err(error) = blocking(move || owe(&*jobs, &id)).await {
+            context
+                .log
+                .error(&format!("the end of this job may not be told elsewhere: {error}"));
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use backup_engine::{BackupRequest, EngineError, JobState, Leadership, RestoreRequest, Role};
+use backup_engine::{BackupRequest, EngineError, JobState, Leadership, News, RestoreRequest, Role};
 use job_queue::{JobStore, Note};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -101,6 +101,7 @@ impl Group {
                     .renewal(Duration::from_millis(20), Duration::from_secs(60))
                     .schedule("0 * * * *".parse().unwrap())
                     .full_policy(Arc::new(Nothing))
+                    .keep_news(true)
                     .second_copy(Arc::new(copies.clone()), "another place")
                     .leadership(Arc::clone(&seat) as Arc<dyn Leadership>)
             });
@@ -171,6 +172,34 @@ async fn what_is_accepted_is_done_once_somebody_leads_and_who_does_not_removes_n
     let refused = group.engine(0).evict_one(&id).await;
     assert!(matches!(refused, Err(EngineError::NotLeading(_))), "{refused:?}");
     group.engine(1).evict_one(&id).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_leads_tells_of_it_and_of_jobs() {
+    let group = Group::of(2);
+    let mut of = [group.engine(0).outbox(), group.engine(1).outbox()];
+    let (gained, lost) = (
+        |term| News::LeadershipGained { term },
+        |term| News::LeadershipLost { term },
+    );
+    group.lead(0, Duration::ZERO).await;
+    let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    group.ended(0, &id).await;
+    assert_eq!(of[1].owed().await.unwrap(), []);
+    let owed = of[0].owed().await.unwrap();
+    assert_eq!((&owed[0], owed[1].id()), (&gained(1), format!("job/{id}")));
+    of[0].told(&owed[0]).await.unwrap();
+    // It is gone before it has told of the job.
+    group.lead(1, Duration::ZERO).await;
+    assert_eq!(of[0].owed().await.unwrap(), [lost(1)]);
+    of[0].told(&lost(1)).await.unwrap();
+    assert_eq!(of[0].owed().await.unwrap(), []);
+    let owed = of[1].owed().await.unwrap();
+    assert_eq!((&owed[0], owed[1].id()), (&gained(2), format!("job/{id}")));
+    for news in &owed {
+        of[1].told(news).await.unwrap();
+    }
+    assert_eq!(group.engine(1).outbox().owed().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -75,6 +75,7 @@ async fn stage(
     manifest: &Manifest,
     request: &BackupRequest,
 ) -> Result<Staged, Failure> {
+    context.before().await?;
     let (here, now) = (Arc::clone(site), context.now());
     let (kept, roots) = (Arc::clone(vaults), manifest.roots.clone());
     let prepared = tokio::task::spawn_blocking(move || {

@@ -79,6 +79,7 @@ async fn bring_back(
         "restoring"
     };
     context.log.info(&format!("{doing} backup {id}"));
+    context.before().await?;
     let (kept, vault) = (Arc::clone(vaults), id.clone());
     let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     match payload.strategy {

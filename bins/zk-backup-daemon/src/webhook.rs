@@ -1,0 +1,152 @@
+//! Tells whoever listens at `WEBHOOK_URL` what has happened, until it says that it has heard.
+
+use std::time::Duration;
+
+use backup_engine::{Engine, News, Outbox, SystemClock};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use ring::hmac;
+use serde_json::{Value, json};
+
+use crate::api;
+use crate::settings::{SettingsError, Webhook};
+
+/// So long it may take to answer, and to take the connection.
+const ANSWER: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(5);
+/// How soon it is tried again, at first and at last.
+const SOON: Duration = Duration::from_secs(1);
+const LATER: Duration = Duration::from_secs(300);
+
+const ID: &str = "x-zk-backup-id";
+const TIMESTAMP: &str = "x-zk-backup-timestamp";
+const SIGNATURE: &str = "x-zk-backup-signature";
+
+/// Tells the one who listens.
+pub(crate) struct Teller {
+    client: Client,
+    url: Url,
+    key: Option<hmac::Key>,
+    server: String,
+}
+
+impl Teller {
+    /// # Errors
+    /// [`SettingsError`] where the URL cannot be used, or the machine has no certificates for `https://`.
+    pub(crate) fn new(webhook: &Webhook) -> Result<Self, SettingsError> {
+        let wrong = |why: &dyn std::fmt::Display| SettingsError::new(format!("WEBHOOK_URL: {why}"));
+        // Unless the program has one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let url = Url::parse(&webhook.url).map_err(|error| wrong(&error))?;
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER);
+        let client = match url.scheme() {
+            "https" => client,
+            // Nothing is signed, and the machine may have no certificates.
+            _ => client.tls_certs_only([]),
+        };
+        let secret = webhook.secret.as_deref();
+        Ok(Self {
+            client: client.build().map_err(|error| wrong(&error.without_url()))?,
+            url,
+            key: secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())),
+            server: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        })
+    }
+
+    /// Tells what there is to be told, in order, each until it was heard. Never ends.
+    pub(crate) async fn keep_telling(&self, engine: &Engine) {
+        let mut outbox = engine.outbox();
+        let mut pause = SOON;
+        loop {
+            match self.tell_all(&mut outbox).await {
+                Ok(()) => {
+                    if pause > SOON {
+                        log::info!("the webhook is told again");
+                    }
+                    pause = SOON;
+                    outbox.changed().await;
+                }
+                Err(why) => {
+                    log::warn!("the webhook could not be told, and is in {pause:?} again: {why}");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LATER);
+                }
+            }
+        }
+    }
+
+    async fn tell_all(&self, outbox: &mut Outbox) -> Result<(), String> {
+        for news in outbox.owed().await.map_err(|error| error.to_string())? {
+            self.tell(&news).await?;
+            outbox.told(&news).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    async fn tell(&self, news: &News) -> Result<(), String> {
+        let (id, body) = (news.id(), self.body(news).to_string());
+        let timestamp = SystemClock::now().unix_timestamp().to_string();
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header("content-type", "application/json")
+            .header(ID, &id)
+            .header(TIMESTAMP, &timestamp);
+        if let Some(key) = &self.key {
+            request = request.header(SIGNATURE, signature(key, &timestamp, &body));
+        }
+        let failed = |error: reqwest::Error| format!("{id}: {}", crate::peers::shown(error));
+        let status = request.body(body).send().await.map_err(failed)?.status();
+        match status.is_success() {
+            true => Ok(()),
+            false => Err(format!("{id}: the answer was {status}")),
+        }
+    }
+
+    fn body(&self, news: &News) -> Value {
+        let (event, of) = match news {
+            News::JobEnded(job) => ("job.ended", json!({ "job": api::Job::from((**job).clone()) })),
+            News::DamageFound { backup, damage } => (
+                "damage.found",
+                json!({ "backup": backup.to_string(), "damage": damage }),
+            ),
+            News::LeadershipGained { term } => ("leadership.gained", json!({ "term": term })),
+            News::LeadershipLost { term } => ("leadership.lost", json!({ "term": term })),
+            _ => ("other", json!({})),
+        };
+        let mut body = json!({ "id": news.id(), "event": event, "server": self.server });
+        if let (Value::Object(body), Value::Object(of)) = (&mut body, of) {
+            body.extend(of);
+        }
+        body
+    }
+}
+
+/// `sha256=` with the HMAC of the timestamp, a dot and the body, in hexadecimal digits.
+fn signature(key: &hmac::Key, timestamp: &str, body: &str) -> String {
+    use std::fmt::Write as _;
+
+    let mac = hmac::sign(key, format!("{timestamp}.{body}").as_bytes());
+    mac.as_ref().iter().fold("sha256=".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // a text takes whatever is written to it
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret` says.
+    #[test]
+    fn signatures_are_those_of_openssl() {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, b"secret");
+        assert_eq!(
+            signature(&key, "1700000000", r#"{"a":1}"#),
+            "sha256=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686"
+        );
+    }
+}

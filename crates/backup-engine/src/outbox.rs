@@ -1,0 +1,214 @@
+//! What somebody elsewhere is to be told of, until that was done.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use job_queue::{JobStore, Note};
+use tokio::sync::watch;
+use vault_store::VaultId;
+
+use crate::blocking::blocking;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::info::JobInfo;
+use crate::leadership::Role;
+use crate::vaults::Vaults;
+
+/// Notes of jobs whose end is to be told.
+const JOB: &str = "news";
+/// Notes of backups whose damage was told.
+const DAMAGE: &str = "news-damage";
+/// The note of the term in which it was told last who leads.
+const LEADER: &str = "news-leader";
+/// Damage that nobody looked for is told so late at most.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// What is worth telling somebody who does not ask.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum News {
+    /// A job has ended, well or not. One that was canceled while it waited is not told.
+    JobEnded(Box<JobInfo>),
+    /// A backup is known to be damaged now.
+    DamageFound {
+        /// The backup.
+        backup: VaultId,
+        /// What is damaged.
+        damage: String,
+    },
+    /// This engine leads, where there are several.
+    LeadershipGained {
+        /// How often the leader has changed until then.
+        term: u64,
+    },
+    /// It leads no more.
+    LeadershipLost {
+        /// That in which it led.
+        term: u64,
+    },
+}
+
+impl News {
+    /// The same each time that one and the same is told: what may come twice is known by it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::JobEnded(job) => format!("job/{}", job.id),
+            Self::DamageFound { backup, .. } => format!("damage/{backup}"),
+            Self::LeadershipGained { term } => format!("leadership/{term}/gained"),
+            Self::LeadershipLost { term } => format!("leadership/{term}/lost"),
+        }
+    }
+}
+
+/// What is to be told, kept with the jobs until it [was](Self::told): whatever ends the process meanwhile, it is told at least once. That the lead was
+/// lost is kept in memory alone, as whoever leads next tells its own term. Made by [`Engine::outbox`].
+#[derive(Debug)]
+#[must_use]
+pub struct Outbox {
+    engine: Engine,
+    ended: [watch::Receiver<u64>; 2],
+    role: Option<watch::Receiver<Role>>,
+    /// The term in which this engine was seen to lead, until its loss is told.
+    led: Option<u64>,
+}
+
+impl Engine {
+    /// What is to be told. Jobs are told of that begin with [`EngineBuilder::keep_news`](crate::EngineBuilder::keep_news); there is to be one outbox of an engine.
+    pub fn outbox(&self) -> Outbox {
+        Outbox {
+            engine: self.clone(),
+            ended: [self.runner.ended(), self.checker.ended()],
+            role: self.leadership.as_ref().map(|leadership| leadership.role()),
+            led: None,
+        }
+    }
+}
+
+impl Outbox {
+    /// What is to be told now, jobs in the order in which they ended. Where several engines share their jobs, whoever leads tells of them.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn owed(&mut self) -> Result<Vec<News>, EngineError> {
+        for ended in &mut self.ended {
+            ended.borrow_and_update();
+        }
+        let role = self.role.as_mut().map(|role| *role.borrow_and_update());
+        let leads = match role {
+            Some(Role::Leader { term }) => Some(term),
+            _ => None,
+        };
+        let mut news = Vec::new();
+        match self.led {
+            Some(term) if leads != Some(term) => news.push(News::LeadershipLost { term }),
+            _ => self.led = leads,
+        }
+        if role.is_none_or(|role| role != Role::Standby) {
+            let (vaults, _, requests) = self.engine.rooms();
+            let kept = blocking(move || kept(&*requests.jobs, &vaults, leads));
+            news.extend(kept.await?);
+        }
+        Ok(news)
+    }
+
+    /// It was told: it is not owed any more.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`]: it is told again then.
+    pub async fn told(&mut self, news: &News) -> Result<(), EngineError> {
+        let note = match news {
+            News::LeadershipLost { .. } => {
+                self.led = None;
+                return Ok(());
+            }
+            News::JobEnded(job) => Err(job.id.clone()),
+            News::DamageFound { backup, damage } => Ok(Note::new(backup.to_string(), DAMAGE, damage.clone())),
+            News::LeadershipGained { term } => Ok(Note::new(LEADER, LEADER, term.to_string())),
+        };
+        let (.., requests) = self.engine.rooms();
+        blocking(move || {
+            match note {
+                Ok(note) => requests.jobs.put_notes(&[note])?,
+                Err(job) => requests.jobs.drop_notes(&job, &[JOB.to_owned()])?,
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until there may be more. May be dropped while it waits.
+    pub async fn changed(&mut self) {
+        let [work, checks] = &mut self.ended;
+        let role = async {
+            let changed = match &mut self.role {
+                Some(role) => role.changed().await.is_ok(),
+                None => false,
+            };
+            // Nobody can say any more that it is another one.
+            if !changed {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            _ = work.changed() => {}
+            _ = checks.changed() => {}
+            () = role => {}
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+        }
+    }
+}
+
+/// The end of `job` is to be told, whatever becomes of this process.
+pub(crate) fn owe(jobs: &dyn JobStore, job: &str) -> Result<(), EngineError> {
+    Ok(jobs.put_notes(&[Note::new(job, JOB, "")])?)
+}
+
+/// What the notes and the vaults say.
+fn kept(jobs: &dyn JobStore, vaults: &Vaults, leads: Option<u64>) -> Result<Vec<News>, EngineError> {
+    let notes = jobs.notes()?;
+    let mut news = Vec::new();
+    if let Some(term) = leads {
+        let told = notes.iter().find(|note| note.key == LEADER);
+        if told.is_none_or(|note| note.value != term.to_string()) {
+            news.push(News::LeadershipGained { term });
+        }
+    }
+    let mut ended = Vec::new();
+    for note in notes.iter().filter(|note| note.key == JOB) {
+        match jobs.get(&note.job)? {
+            // Nobody remembers it any more.
+            None => jobs.drop_notes(&note.job, &[JOB.to_owned()])?,
+            Some(job) if job.state.is_final() => ended.push(JobInfo::new(job, None)),
+            Some(_) => {}
+        }
+    }
+    ended.sort_by_key(|job| job.finished_at);
+    news.extend(ended.into_iter().map(|job| News::JobEnded(Box::new(job))));
+    news.extend(damage(jobs, vaults, &notes)?);
+    Ok(news)
+}
+
+/// What is damaged and was not told. That it was told is forgotten once the backup is gone, or sound again.
+fn damage(jobs: &dyn JobStore, vaults: &Vaults, notes: &[Note]) -> Result<Vec<News>, EngineError> {
+    let (all, trouble) = vaults.all_soon();
+    let told = notes.iter().filter(|note| note.key == DAMAGE);
+    let mut told: HashSet<_> = told.map(|note| &*note.job).collect();
+    let mut news = Vec::new();
+    for stored in &all {
+        let is_passing = matches!(&stored.manifest, Err(unreadable) if unreadable.is_passing);
+        if let Some(damage) = stored.damage.clone().filter(|_| !is_passing)
+            && !told.remove(&*stored.id.to_string())
+        {
+            let backup = stored.id.clone();
+            news.push(News::DamageFound { backup, damage });
+        }
+    }
+    // What could not be looked at may be damaged still.
+    if trouble.is_none() && vaults.unread() == 0 {
+        for id in told {
+            jobs.drop_notes(id, &[DAMAGE.to_owned()])?;
+        }
+    }
+    Ok(news)
+}

@@ -1,0 +1,232 @@
+//! Commands that are run before and after backups and restores.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::process::Stdio;
+use std::time::Duration;
+
+use job_queue::{Job, JobState};
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::kind::{self, JobKind};
+
+/// What is shown of what a command has said, in bytes.
+const SHOWN: u64 = 500;
+
+/// Commands around backups and restores; around no checks, and no dry runs.
+#[derive(Debug, Clone, Default)]
+pub struct Hooks {
+    /// Run before the job does anything: if it fails, so does the job.
+    pub before: Option<Hook>,
+    /// Run at the end of the job, however it ended: if it fails, the job's message says so, and its state stays.
+    pub after: Option<Hook>,
+    /// So long each may take; then it is killed with all that it has started, and has failed.
+    pub timeout: Duration,
+    /// All that they are given of an environment, beside what tells of the job: `ZK_BACKUP_JOB`, its id, `ZK_BACKUP_JOB_TYPE`, `backup` or `restore`,
+    /// and `ZK_BACKUP_VAULT`, the backup that it is about; after it also `ZK_BACKUP_JOB_STATUS`, `Successful`, `Failed` or `Canceled`, and
+    /// `ZK_BACKUP_JOB_MESSAGE`, why it failed.
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// What people call it.
+    pub name: String,
+    /// The program.
+    pub program: String,
+    /// What it is given, word by word: there is no shell.
+    pub arguments: Vec<String>,
+}
+
+/// How the job has ended that a hook is run after.
+pub(super) struct Ended<'a> {
+    pub(super) state: JobState,
+    pub(super) message: &'a str,
+}
+
+impl Hooks {
+    /// The hook before `job`, if it has one.
+    pub(super) async fn before(&self, job: &Job) -> Result<(), String> {
+        match &self.before {
+            Some(hook) if is_around(job) => self.run(hook, job, None).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The hook after `job`, if it has one.
+    pub(super) async fn after(&self, job: &Job, ended: Ended<'_>) -> Result<(), String> {
+        match &self.after {
+            Some(hook) if is_around(job) => self.run(hook, job, Some(ended)).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(&self, hook: &Hook, job: &Job, ended: Option<Ended<'_>>) -> Result<(), String> {
+        let name = &hook.name;
+        let failed = |why: &dyn std::fmt::Display| format!("{name} failed: {why}");
+        // Not a pipe: what it leaves running may go on writing to it.
+        let said = tempfile::tempfile().map_err(|error| failed(&error))?;
+        let out = || said.try_clone().map_err(|error| failed(&error));
+        let mut command = Command::new(&hook.program);
+        command
+            .args(&hook.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("ZK_BACKUP_JOB", &job.id)
+            .env("ZK_BACKUP_JOB_TYPE", JobKind::of(job).name())
+            .env("ZK_BACKUP_VAULT", kind::vault(job))
+            .stdin(Stdio::null())
+            .stdout(out()?)
+            .stderr(out()?)
+            .process_group(0);
+        if let Some(Ended { state, message }) = ended {
+            command
+                .env("ZK_BACKUP_JOB_STATUS", state.name())
+                // No variable can hold it.
+                .env("ZK_BACKUP_JOB_MESSAGE", message.replace('\0', ""));
+        }
+        let mut child = command.spawn().map_err(|error| failed(&error))?;
+        let mut group = Group(child.id());
+        match timeout(self.timeout, child.wait()).await {
+            Ok(Ok(status)) if status.success() => {
+                group.0 = None;
+                Ok(())
+            }
+            Ok(Ok(status)) => Err(failed(&format!("{status}{}", last_words(said)))),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(_) => {
+                let (seconds, said) = (self.timeout.as_secs(), last_words(said));
+                Err(format!("{name} did not end within {seconds} seconds{said}"))
+            }
+        }
+    }
+}
+
+/// Checks leave the ensemble alone, and dry runs, too.
+fn is_around(job: &Job) -> bool {
+    let is_dry_run = job.payload.get("dry_run").and_then(serde_json::Value::as_bool);
+    matches!(JobKind::of(job), JobKind::Backup | JobKind::Restore) && is_dry_run != Some(true)
+}
+
+/// A command with all that it has started, which is killed where this is dropped.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|process| process.try_into().ok());
+        if let Some(group) = leader.and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, Signal::KILL); // it may have ended just now
+        }
+    }
+}
+
+/// The end of what a command has said.
+fn last_words(mut said: File) -> String {
+    let length = said.metadata().map_or(0, |said| said.len());
+    let mut end = Vec::new();
+    let read = said
+        .seek(SeekFrom::Start(length.saturating_sub(SHOWN)))
+        .and_then(|_| said.take(SHOWN).read_to_end(&mut end));
+    if let Err(error) = read {
+        log::warn!("what a hook has said cannot be read: {error}");
+    }
+    match String::from_utf8_lossy(&end).trim() {
+        "" => String::new(),
+        end => format!(": {end}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use job_queue::{JobStore as _, MAIN_LANE, MemoryJobs, NewJob};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn job(kind: &str, payload: serde_json::Value) -> Job {
+        let (jobs, now) = (MemoryJobs::new(), OffsetDateTime::UNIX_EPOCH);
+        let mut new = NewJob::new("20261123T140000", kind);
+        new.payload = payload;
+        jobs.enqueue(new, now, 1).unwrap();
+        jobs.claim("worker", MAIN_LANE, now).unwrap().unwrap()
+    }
+
+    fn hooks(script: &str) -> Hooks {
+        Hooks {
+            before: Some(Hook {
+                name: "HOOK_BEFORE".to_owned(),
+                program: "/bin/sh".to_owned(),
+                arguments: vec!["-c".to_owned(), script.to_owned()],
+            }),
+            timeout: Duration::from_secs(60),
+            ..Hooks::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hook_is_told_of_the_job_and_of_nothing_else() {
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let backup = job("backup", serde_json::json!({}));
+        let told =
+            hooks("echo $ZK_BACKUP_JOB $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $CARGO_MANIFEST_DIR; exit 3");
+        let failed = told.before(&backup).await.unwrap_err();
+        assert_eq!(
+            failed,
+            "HOOK_BEFORE failed: exit status: 3: 20261123T140000 backup 20261123T140000"
+        );
+        let dry_run = job("restore", serde_json::json!({"dry_run": true}));
+        assert_eq!(told.before(&dry_run).await, Ok(()));
+        assert_eq!(told.before(&job("verify", serde_json::json!({}))).await, Ok(()));
+        let lost = Hooks {
+            before: Some(Hook {
+                program: "/nowhere/program".to_owned(),
+                ..told.before.clone().unwrap()
+            }),
+            ..told
+        };
+        let failed = lost.before(&backup).await.unwrap_err();
+        assert!(failed.starts_with("HOOK_BEFORE failed: No such file"), "{failed}");
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_does_not_end_has_failed() {
+        let mut late = hooks("echo so far; sleep 1000");
+        late.timeout = Duration::ZERO;
+        let failed = late
+            .before(&job("backup", serde_json::json!({})))
+            .await
+            .unwrap_err();
+        assert!(
+            failed.starts_with("HOOK_BEFORE did not end within 0 seconds"),
+            "{failed}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_hook_that_is_given_up_is_killed_with_what_it_has_started() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("started");
+        let script = format!(
+            "sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; wait",
+            file.display()
+        );
+        let job = job("backup", serde_json::json!({}));
+        let running = tokio::spawn(async move { hooks(&script).before(&job).await });
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+        let until = async |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                assert!(tokio::time::Instant::now() < deadline, "waited too long");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        until(&|| file.exists()).await;
+        running.abort();
+        let started = std::fs::read_to_string(&file).unwrap();
+        let stat = format!("/proc/{}/stat", started.trim());
+        until(&|| std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "))).await;
+    }
+}

@@ -1,0 +1,189 @@
+//! What is told to others: by a webhook, at least once and signed, and by commands around jobs.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use zk_backup_testkit::{Daemon, Received, Receiver};
+
+use crate::common::daemons::{back_up, daemon, restore};
+use crate::common::servers::server;
+
+const SECRET: &str = "canary-webhook-secret";
+
+/// HMAC-SHA256 as RFC 2104 writes it down.
+fn hmac(key: &str, text: &str) -> String {
+    let pad = |with: u8| {
+        let mut block = [with; 64];
+        block
+            .iter_mut()
+            .zip(key.bytes())
+            .for_each(|(byte, key)| *byte ^= key);
+        block
+    };
+    let inner = Sha256::new()
+        .chain_update(pad(0x36))
+        .chain_update(text)
+        .finalize();
+    let outer = Sha256::new()
+        .chain_update(pad(0x5c))
+        .chain_update(inner)
+        .finalize();
+    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn assert_signed(came: &Received) {
+    let signed = format!("{}.{}", came.header("x-zk-backup-timestamp"), came.body);
+    assert_eq!(
+        came.header("x-zk-backup-signature"),
+        format!("sha256={}", hmac(SECRET, &signed))
+    );
+    assert_eq!(came.json()["id"], came.header("x-zk-backup-id"));
+}
+
+fn told(storage: &Path, zookeeper: &str, url: &str) -> Daemon {
+    let settings = [
+        ("S3_ENABLED", "false"),
+        ("WEBHOOK_URL", url),
+        ("WEBHOOK_SECRET", SECRET),
+    ];
+    daemon(zookeeper, storage, &settings)
+}
+
+#[test]
+fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be() {
+    let zookeeper = server();
+    let storage = tempfile::tempdir().unwrap();
+    // Nobody hears it yet, and no job waits for that.
+    let receiver = Receiver::start().unwrap();
+    let url = receiver.url.clone();
+    let mut first = told(storage.path(), &zookeeper.address(), &url);
+    let id = back_up(&first, "");
+    first.wait_for_line("the webhook could not be told").unwrap();
+    let said = first.said();
+    assert!(!said.contains(SECRET) && !said.contains("/hook"), "{said}");
+    first.kill();
+
+    receiver.hear();
+    let mut second = told(storage.path(), &zookeeper.address(), &url);
+    let came = receiver.next().unwrap();
+    assert_signed(&came);
+    let body = came.json();
+    assert_eq!(
+        (&body["id"], &body["event"]),
+        (&json!(format!("job/{id}")), &json!("job.ended"))
+    );
+    assert_eq!(
+        body["job"],
+        second.http.get(&format!("/jobstatus/{id}")).unwrap().json()
+    );
+    // What was tried before has the same id, whatever became of it.
+    let next = || {
+        let mut all = std::iter::from_fn(|| receiver.next());
+        all.find(|came| came.header("x-zk-backup-id") != format!("job/{id}"))
+            .unwrap()
+    };
+
+    // Of what comes later only what is new: damage once, however often it is found.
+    let archive = storage.path().join(&id).join("archive.zst");
+    let mut bytes = fs::read(&archive).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&archive, bytes).unwrap();
+    let mut events = Vec::new();
+    for _ in 0..2 {
+        let (task, state) = second.do_job(&format!("/verify/{id}"), "").unwrap();
+        assert_eq!(state.status, 500);
+        let mut came = next().json();
+        if came["event"] == "damage.found" {
+            events.push(came["backup"].as_str().unwrap().to_owned());
+            came = next().json();
+        }
+        assert_eq!(came["id"], format!("job/{task}"));
+        assert_eq!(came["job"]["status"], "Failed");
+        // It is told after the job that found it, or before where health looked first.
+        if events.is_empty() {
+            let came = next().json();
+            assert_eq!(came["event"], "damage.found", "{came}");
+            events.push(came["backup"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(events, [&*id]);
+    second.kill();
+    let third = told(storage.path(), &zookeeper.address(), &url);
+    let newest = back_up(&third, "");
+    assert_eq!(next().json()["id"], format!("job/{newest}"));
+    assert_eq!(receiver.left(), 0);
+}
+
+#[test]
+fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
+    let zookeeper = server();
+    let (storage, place) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let said = place.path().join("said");
+    let refuse = place.path().join("refuse");
+    let before = json!([
+        "/bin/sh",
+        "-c",
+        format!(
+            "echo before $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $WEBHOOK_SECRET >>{}; test ! -e {} || {{ echo not now; exit 7; }}",
+            said.display(),
+            refuse.display()
+        )
+    ]);
+    let after = json!([
+        "/bin/sh",
+        "-c",
+        format!(
+            "echo after $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_JOB_STATUS >>{}; test ! -e {}.after",
+            said.display(),
+            refuse.display()
+        )
+    ]);
+    let (before, after) = (before.to_string(), after.to_string());
+    let settings = [
+        ("HOOK_BEFORE", &*before),
+        ("HOOK_AFTER", &*after),
+        ("WEBHOOK_URL", "http://127.0.0.1:9/"),
+        ("WEBHOOK_SECRET", SECRET),
+    ];
+    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let taken = || {
+        let text = fs::read_to_string(&said).unwrap();
+        fs::remove_file(&said).unwrap();
+        text
+    };
+    let id = back_up(&daemon, "");
+    assert_eq!(taken(), format!("before backup {id}\nafter backup Successful\n"));
+    assert_eq!(restore(&daemon, &id, r#", "dry_run": true"#).0, 200);
+    assert!(!said.exists(), "a dry run changes nothing");
+    assert_eq!(restore(&daemon, &id, "").0, 200);
+    assert_eq!(
+        taken(),
+        format!("before restore {id}\nafter restore Successful\n")
+    );
+
+    // One that fails afterwards is told, and the job is as it was.
+    fs::write(place.path().join("refuse.after"), "").unwrap();
+    let (second, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_eq!(state.json()["message"], "HOOK_AFTER failed: exit status: 1");
+    assert_eq!(daemon.describe(&second).unwrap()["valid"], true);
+    taken();
+
+    // One that fails before it keeps the job from anything.
+    fs::write(&refuse, "").unwrap();
+    let (failed, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 500);
+    let why = "HOOK_BEFORE failed: exit status: 7: not now";
+    assert_eq!(
+        state.json()["message"],
+        format!("{why}; HOOK_AFTER failed: exit status: 1")
+    );
+    assert_eq!(daemon.describe(&failed).unwrap()["failed"], true);
+    assert_eq!(taken(), format!("before backup {failed}\nafter backup Failed\n"));
+    let (status, state) = restore(&daemon, &id, "");
+    assert_eq!(status, 500);
+    assert!(state["message"].as_str().unwrap().starts_with(why), "{state}");
+    assert!(state["result"].get("report").is_none(), "{state}");
+}
