@@ -22,6 +22,7 @@ mod encryption;
 mod ends;
 mod engine_faults;
 mod ensembles;
+mod events;
 mod exchange;
 mod faults;
 mod finding;

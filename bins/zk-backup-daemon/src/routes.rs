@@ -25,6 +25,7 @@ use crate::body;
 use crate::query::{self, Asked};
 
 mod archives;
+mod events;
 mod external;
 mod policies;
 mod root;
@@ -32,6 +33,7 @@ mod ui;
 mod v1;
 
 pub(crate) use self::archives::Outside;
+pub(crate) use self::events::Listeners;
 
 /// What stands for ZooKeeper as it is now, where a backup is named.
 const LIVE: &str = "live";
@@ -91,6 +93,7 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
             [web::post().to(v1::restore), read().to(v1::restore_status)],
         ))
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
+        .service(data("/events", NONE, read().to(events::events)))
         .service(endpoint("/find", TS, read().to(find)))
         .service(endpoint("/", NONE, read().to(root::places)))
         .service(resource(

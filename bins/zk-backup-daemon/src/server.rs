@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
 use crate::peers::{self, Peers};
-use crate::routes::{self, Outside};
+use crate::routes::{self, Listeners, Outside};
 
 /// The longest that a client may take to send a request's head.
 const HEAD: Duration = Duration::from_secs(10);
@@ -80,14 +80,15 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let connections = Connections::new();
-    let server = http_server(listener, &engine, &options, &connections)?;
+    let (stop, stopped) = watch::channel(false);
+    let listeners = Listeners::new(stopped.clone());
+    let server = http_server(listener, &engine, &options, (&connections, listeners))?;
     let ServeOptions {
         peers,
         grace,
         patience,
         ..
     } = options;
-    let (stop, stopped) = watch::channel(false);
     let handle = server.handle();
     let control = async {
         tokio::select! {
@@ -126,7 +127,7 @@ fn http_server(
     listener: TcpListener,
     engine: &Engine,
     options: &ServeOptions,
-    connections: &Arc<Connections>,
+    (connections, listeners): (&Arc<Connections>, Listeners),
 ) -> io::Result<Server> {
     let outside = Outside {
         spool: options.upload_directory.clone(),
@@ -142,6 +143,7 @@ fn http_server(
             .app_data(Data::new(access.clone()))
             .app_data(Data::new(outside.clone()))
             .app_data(Data::new(peers.clone()))
+            .app_data(Data::new(listeners.clone()))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
             .wrap(from_fn(peers::hand_on))

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::api::{Api, Job, Progress, Told};
+use crate::api::{Api, Events, Job, Progress, Told};
 use crate::exit::Failure;
 use crate::interrupt;
 use crate::text::{Screen, bytes, clean, count, percent};
@@ -35,7 +35,7 @@ pub(crate) fn follow(
     }));
     let is_json = screen.as_ref().is_some_and(|screen| screen.is_json());
     let bar = (!quiet && !is_json && std::io::stderr().is_terminal()).then(bar);
-    let (mut pause, mut told) = (SOON, None);
+    let (mut waiting, mut told) = (Waiting::new(), None);
     let job = loop {
         let job = patiently(PATIENCE, || api.job(id)).map_err(|failure| lost(failure, api.is_here(), id))?;
         if job.view.is_over() {
@@ -51,14 +51,53 @@ pub(crate) fn follow(
             screen.json("status", job.json)?;
             told = Some(state);
         }
-        sleep(pause);
-        pause = (pause * 2).min(LATER);
+        waiting.wait(api, id);
     };
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     interrupt::hint(None);
     Ok(job)
+}
+
+/// Waits between two looks at a job: a little at first, as most are short, then until the server says that there is news.
+struct Waiting {
+    pause: Duration,
+    events: Option<Events>,
+    /// Whether the server tells by itself, as far as is known.
+    tells: bool,
+}
+
+impl Waiting {
+    fn new() -> Self {
+        Self {
+            pause: SOON,
+            events: None,
+            tells: true,
+        }
+    }
+
+    fn wait(&mut self, api: &Api, job: &str) {
+        match &mut self.events {
+            Some(events) => {
+                if events.wait_for(job) {
+                    return;
+                }
+                self.events = None;
+            }
+            None if self.pause == LATER && self.tells && !api.is_here() => {
+                self.events = api.events();
+                self.tells = self.events.is_some();
+                // What happened before is looked at now.
+                if self.tells {
+                    return;
+                }
+            }
+            None => {}
+        }
+        sleep(self.pause);
+        self.pause = (self.pause * 2).min(LATER);
+    }
 }
 
 /// Asks until there is an answer, as long as another one may come within `patience`.

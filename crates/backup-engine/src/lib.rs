@@ -59,6 +59,7 @@ mod sweeping;
 mod upkeep;
 mod vaults;
 mod watch;
+mod watch_all;
 mod work;
 
 /// The crates that the engine is made of, so that an embedder needs to name only this one.
@@ -99,7 +100,8 @@ pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use vaults::changes::{NotLooked, ZnodeAt, ZnodeHistory, ZnodeStep};
 pub use vaults::exchange::{Export, ImportOptions};
 pub use watch::JobWatch;
+pub use watch_all::JobsWatch;
 pub use work::{
-    DamagedVault, Hook, Hooks, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
-    RestoredFrom, VerifyResult,
+    DamagedVault, Hook, Hooks, JobResult, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult,
+    RestoredFiles, RestoredFrom, VerifyResult,
 };

@@ -16,6 +16,8 @@ use crate::text::clean;
 /// The longest that a server may take to begin an answer: the first look into a large backup reads all of it.
 const ANSWER: Duration = Duration::from_secs(900);
 const CONNECT: Duration = Duration::from_secs(10);
+/// Events are listened to for so long at once: a server that is gone without a word is noticed by then.
+const LISTEN: Duration = Duration::from_secs(60);
 /// The longest answer. Pages of znodes end after 8 MiB, and a znode's data are about as long at most.
 const LONGEST: u64 = 256 << 20;
 
@@ -109,6 +111,22 @@ impl Http {
                 Err(super::not_understood("no job came"))
             }
         }
+    }
+
+    /// Listens to events; `None` where the server has none for us.
+    pub(super) fn listen(&self, path: &str) -> Option<ureq::BodyReader<'static>> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("Authorization", authorization);
+        }
+        let config = request
+            .config()
+            .timeout_recv_response(Some(CONNECT))
+            .timeout_recv_body(Some(LISTEN));
+        let answer = config.build().call().ok()?;
+        let kind = answer.headers().get("content-type")?.to_str().ok()?;
+        let is_stream = answer.status() == 200 && kind.starts_with("text/event-stream");
+        is_stream.then(|| answer.into_body().into_reader())
     }
 
     /// Sends JSON, and returns the answer as it came.

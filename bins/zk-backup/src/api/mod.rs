@@ -1,10 +1,12 @@
 //! The server's API, as the commands use it.
 
 mod answers;
+mod events;
 mod http;
 mod tls;
 
 pub(crate) use answers::{AclEntry, Backup, Diff, Eviction, Job, Progress, Told, Znode, ZnodePage};
+pub(crate) use events::Events;
 pub(crate) use http::Http;
 
 use serde::de::DeserializeOwned;

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::broadcast;
 use zk_snapshot::archive::{ArchiveError, Outline, Record, RecordSource};
 
 use crate::lock::lock;
@@ -125,23 +126,51 @@ impl RecordSource for Counted {
     }
 }
 
+/// So many begins of jobs are kept for whoever follows them.
+const BEGINS: usize = 256;
+
 /// The jobs that are being done.
-#[derive(Debug, Default)]
-pub(crate) struct Running(Mutex<HashMap<String, Arc<Progress>>>);
+#[derive(Debug)]
+pub(crate) struct Running {
+    jobs: Mutex<HashMap<String, Arc<Progress>>>,
+    begun: broadcast::Sender<String>,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self {
+            jobs: Mutex::default(),
+            begun: broadcast::Sender::new(BEGINS),
+        }
+    }
+}
 
 impl Running {
     pub(super) fn begin(&self, job: &str) -> Arc<Progress> {
         let progress = Arc::new(Progress::default());
-        lock(&self.0).insert(job.to_owned(), Arc::clone(&progress));
+        lock(&self.jobs).insert(job.to_owned(), Arc::clone(&progress));
+        let _ = self.begun.send(job.to_owned()); // nobody may follow
         progress
     }
 
     pub(super) fn end(&self, job: &str) {
-        lock(&self.0).remove(job);
+        lock(&self.jobs).remove(job);
     }
 
     /// How far `job` is, if it is one of them.
     pub(crate) fn of(&self, job: &str) -> Option<ProgressInfo> {
-        lock(&self.0).get(job).map(|progress| progress.info())
+        lock(&self.jobs).get(job).map(|progress| progress.info())
+    }
+
+    /// How far each is.
+    pub(crate) fn all(&self) -> HashMap<String, ProgressInfo> {
+        let jobs = lock(&self.jobs);
+        let told = jobs.iter().map(|(job, progress)| (job.clone(), progress.info()));
+        told.collect()
+    }
+
+    /// The ids of those that begin from now on.
+    pub(crate) fn begun(&self) -> broadcast::Receiver<String> {
+        self.begun.subscribe()
     }
 }

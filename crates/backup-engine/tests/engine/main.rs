@@ -11,6 +11,7 @@ mod ids;
 mod leading;
 mod looking;
 mod meetings;
+mod news;
 mod queue;
 mod remote;
 mod restore_tests;

@@ -1,0 +1,138 @@
+//! `GET /events`: what jobs and health do, as server-sent events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::web::{Bytes, Data};
+use actix_web::{Error, HttpResponse};
+use backup_engine::{Engine, JobInfo, JobsWatch};
+use futures::stream;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::answer::ApiError;
+use crate::api;
+
+/// So many may listen at once.
+const MOST: usize = 16;
+/// How often health is looked at, and something is said whatever happens.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// Who listens, and whether the server ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Listeners {
+    places: Arc<Semaphore>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Listeners {
+    pub(crate) fn new(stopped: watch::Receiver<bool>) -> Self {
+        let places = Arc::new(Semaphore::new(MOST));
+        Self { places, stopped }
+    }
+}
+
+pub(crate) async fn events(
+    engine: Data<Engine>,
+    listeners: Data<Listeners>,
+) -> Result<HttpResponse, ApiError> {
+    let place = Arc::clone(&listeners.places).try_acquire_owned();
+    let place = place.map_err(|_| {
+        let why = format!("{MOST} listen to events already");
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_listeners", why)
+    })?;
+    let listener = Listener {
+        jobs: engine.watch_all(),
+        engine: engine.as_ref().clone(),
+        stopped: listeners.stopped.clone(),
+        told: None,
+        begun: VecDeque::new(),
+        next_beat: Instant::now(),
+        _place: place,
+    };
+    let events = stream::unfold(listener, |mut listener| async {
+        let text = listener.next().await?;
+        Some((Ok::<_, Error>(Bytes::from(text)), listener))
+    });
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        // Proxies of this kind would keep events until there are many.
+        .insert_header(("x-accel-buffering", "no"))
+        .streaming(events))
+}
+
+struct Listener {
+    engine: Engine,
+    jobs: JobsWatch,
+    stopped: watch::Receiver<bool>,
+    /// What was said last of health.
+    told: Option<Value>,
+    /// Jobs whose begin was told, the latest last.
+    begun: VecDeque<String>,
+    next_beat: Instant,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Listener {
+    /// What is to be sent next; nothing where the server ends.
+    async fn next(&mut self) -> Option<String> {
+        let jobs = tokio::select! {
+            biased;
+            _ = self.stopped.wait_for(|stopped| *stopped) => return None,
+            () = sleep_until(self.next_beat) => None,
+            jobs = self.jobs.next() => Some(jobs),
+        };
+        match jobs {
+            None => {
+                self.next_beat = Instant::now() + BEAT;
+                Some(self.beat().await)
+            }
+            Some(Ok(jobs)) => Some(jobs.into_iter().map(|job| self.of_job(job)).collect()),
+            Some(Err(error)) => {
+                log::warn!("events cannot be told: {error}");
+                None
+            }
+        }
+    }
+
+    /// A change of health, or a comment that only shows that the server is there.
+    async fn beat(&mut self) -> String {
+        let health = json!(api::Health::from(self.engine.health().await));
+        // What is absent there is null here: whoever listens compares.
+        let told =
+            ["status", "problems", "role", "leader"].map(|name| (name.to_owned(), health[name].clone()));
+        let health = Value::Object(told.into_iter().collect());
+        if self.told.as_ref() == Some(&health) {
+            return ": still here\n\n".to_owned();
+        }
+        let text = event("health", &health);
+        self.told = Some(health);
+        text
+    }
+
+    fn of_job(&mut self, job: JobInfo) -> String {
+        let known = self.begun.iter().position(|id| *id == job.id);
+        let what = match (job.status.is_final(), known) {
+            (true, known) => {
+                known.map(|at| self.begun.remove(at));
+                "job.ended"
+            }
+            (false, Some(_)) => "job.progress",
+            (false, None) => {
+                self.begun.push_back(job.id.clone());
+                "job.begun"
+            }
+        };
+        event(what, &json!(api::Job::from(job)))
+    }
+}
+
+/// JSON has no line breaks.
+fn event(name: &str, data: &Value) -> String {
+    format!("event: {name}\ndata: {data}\n\n")
+}

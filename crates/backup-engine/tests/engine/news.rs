@@ -1,0 +1,138 @@
+//! What others are to be told of, and jobs that are followed together.
+
+use std::time::Duration;
+
+use backup_engine::{BackupRequest, JobState, News, VerifyRequest};
+use job_queue::JobStore as _;
+use vault_store::{VaultCall, VaultFault};
+
+use super::support::{HOUR, Running, World, full, gate};
+
+async fn ids(outbox: &mut backup_engine::Outbox) -> Vec<String> {
+    let owed = outbox.owed().await.unwrap();
+    owed.iter().map(News::id).collect()
+}
+
+#[tokio::test]
+async fn the_end_of_a_job_is_owed_until_it_was_told_whatever_ends_the_process() {
+    let world = World::new();
+    let first = world.start_with(|builder| builder.keep_news(true)).engine;
+    let id = full(&first).await;
+    world.pass(HOUR);
+    let second = full(&first).await;
+    let both = [format!("job/{id}"), format!("job/{second}")];
+    assert_eq!(ids(&mut first.outbox()).await, both);
+    drop(first);
+
+    let again = world.start_with(|builder| builder.keep_news(true)).engine;
+    let mut outbox = again.outbox();
+    let owed = outbox.owed().await.unwrap();
+    let News::JobEnded(job) = &owed[0] else {
+        panic!("{owed:?}")
+    };
+    assert_eq!((&*job.id, job.status), (&*id, JobState::Successful));
+    outbox.told(&owed[0]).await.unwrap();
+    assert_eq!(ids(&mut outbox).await, both[1..]);
+
+    // One that a crash cut off is told, too.
+    world.pass(HOUR);
+    let cut = again.backup(BackupRequest::default()).await.unwrap();
+    world
+        .jobs
+        .claim("engine", job_queue::MAIN_LANE, world.now())
+        .unwrap();
+    world
+        .jobs
+        .put_notes(&[job_queue::Note::new(&cut, "news", "")])
+        .unwrap();
+    assert_eq!(ids(&mut outbox).await, both[1..], "it has not ended");
+    let third = world.start().engine;
+    assert_eq!(
+        ids(&mut third.outbox()).await,
+        [both[1].clone(), format!("job/{cut}")]
+    );
+    // Without anybody to be told nothing is noted.
+    world.pass(HOUR);
+    full(&third).await;
+    assert_eq!(ids(&mut third.outbox()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn damage_is_owed_once_and_a_storage_that_is_away_is_none() {
+    let world = World::new();
+    let Running { engine, vaults, .. } = world.start();
+    let id = full(&engine).await;
+    let mut outbox = engine.outbox();
+    assert!(ids(&mut outbox).await.is_empty());
+    vaults.plan(VaultCall::Ids, 1, VaultFault::Fail);
+    assert!(ids(&mut outbox).await.is_empty());
+
+    let request = VerifyRequest {
+        vault: Some(id.clone()),
+        ..VerifyRequest::default()
+    };
+    let damaged = vault_store::Damage {
+        file: "archive.zst".to_owned(),
+        frame: None,
+        what: "it is spoilt".to_owned(),
+    };
+    let found = vault_store::Verification::new(world.now(), vec![damaged]);
+    let vault = id.parse().unwrap();
+    vault_store::VaultStore::record_verification(&vaults, &vault, &found).unwrap();
+    let started = world.start().engine;
+    let mut outbox = started.outbox();
+    let owed = outbox.owed().await.unwrap();
+    assert!(
+        matches!(&*owed, [News::DamageFound { backup, damage }] if *backup == vault && damage.contains("spoilt")),
+        "{owed:?}"
+    );
+    outbox.told(&owed[0]).await.unwrap();
+    assert!(ids(&mut outbox).await.is_empty());
+
+    // It was a fault of the reading: once it is found sound, damage would be news again.
+    started.verify(request).await.unwrap();
+    assert!(started.step().await.unwrap());
+    assert!(ids(&mut outbox).await.is_empty());
+    assert_eq!(world.jobs.notes().unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_are_followed_from_begin_to_end_and_none_is_missed() {
+    let world = World::new();
+    let Running { engine, vaults, .. } = world.start();
+    let mut watch = engine.watch_all();
+    let quick = full(&engine).await;
+    let told = watch.next().await.unwrap();
+    assert_eq!((&*told[0].id, told[0].status), (&*quick, JobState::Successful));
+
+    world.pass(HOUR);
+    let (mut gate, wait) = gate();
+    vaults.plan(VaultCall::Commit, 1, VaultFault::Delay(wait));
+    let id = engine.backup(BackupRequest::default()).await.unwrap();
+    let working = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.step().await.unwrap() }
+    });
+    gate.reached().await;
+    let told = watch.next().await.unwrap();
+    assert_eq!((&*told[0].id, told[0].status), (&*id, JobState::Processing));
+    // Whoever comes later hears of what is being done.
+    let mut late = engine.watch_all();
+    let told = late.next().await.unwrap();
+    assert_eq!(told[0].progress.as_ref().unwrap().phase, "committing");
+    // Nothing moves, and nobody is told so.
+    let nothing = tokio::time::timeout(Duration::from_millis(1_200), late.next()).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    drop(gate);
+    assert!(working.await.unwrap());
+    for watch in [&mut watch, &mut late] {
+        let ended = loop {
+            let told = watch.next().await.unwrap();
+            assert_eq!(told.len(), 1);
+            if told[0].status.is_final() {
+                break told[0].clone();
+            }
+        };
+        assert_eq!(Some(ended), engine.job(&id).await.unwrap());
+    }
+}
