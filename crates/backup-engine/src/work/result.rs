@@ -118,6 +118,7 @@ pub struct RestoreResult {
     pub source: Option<RestoredFrom>,
     /// The backup that was taken first, of what it was to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schema(nullable = false, value_type = Option<String>))]
     pub backup_first: Option<VaultId>,
 }
 
