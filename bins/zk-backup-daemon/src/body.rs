@@ -193,7 +193,9 @@ pub(crate) struct RestoreBody {
     #[serde(default)]
     #[schema(value_type = Option<RaiseEpoch>)]
     raise_epoch: Option<Value>,
+    /// Backs up first what is to be changed, pinned; nothing is restored where that fails.
     #[serde(default, deserialize_with = "boolean")]
+    #[schema(value_type = Option<Truth>)]
     backup_first: Option<bool>,
 }
 

@@ -233,6 +233,9 @@ fn every_route_is_described_with_its_methods_and_nothing_else() {
         let mut described: Vec<_> = methods.as_object().unwrap().keys().cloned().collect();
         described.extend(described.contains(&"get".to_owned()).then(|| "head".to_owned()));
         for method in ["get", "post", "put", "patch", "delete"] {
+            if (method, &*target) == ("get", "/events") {
+                continue; // it does not end
+            }
             let status = server.ask(&method.to_uppercase(), &target, "nonsense")["status"].clone();
             let is_described = described.iter().any(|one| one == method);
             assert_eq!(status != 405, is_described, "{method} {target}: {status}");

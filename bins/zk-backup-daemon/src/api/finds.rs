@@ -2,11 +2,12 @@
 
 use backup_engine::{ZnodeFinds, ZnodeFound};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ms;
 
 /// The backups that have a znode.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Finds {
     path: String,
     /// How many backups there are.
@@ -19,7 +20,7 @@ pub(crate) struct Finds {
     not_looked: Vec<NotLooked>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Found {
     id: String,
     /// The date of the backup: ms since the Unix epoch.
@@ -33,7 +34,7 @@ struct Found {
     size: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct NotLooked {
     id: String,
     why: String,

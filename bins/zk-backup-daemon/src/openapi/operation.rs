@@ -119,12 +119,6 @@ impl Operation {
         self.query_key(name, true, schema, description)
     }
 
-    /// A key of the query that must be there, read as a word of that type.
-    pub(super) fn needs_as<T: ToSchema>(mut self, name: &str, description: &str) -> Self {
-        let schema = self.refer::<T>();
-        self.query_key(name, true, schema, description)
-    }
-
     /// A key of the query that is read as a word of that type.
     pub(super) fn query_as<T: ToSchema>(mut self, name: &str, description: &str) -> Self {
         let schema = self.refer::<T>();

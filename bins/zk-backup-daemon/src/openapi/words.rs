@@ -55,8 +55,8 @@ word! {
 const FEWEST_MS: i64 = 100_000_000_000;
 const MOST_MS: i64 = i64::MAX;
 const MOST_EPOCH: u32 = 2_000_000_000;
-const RULES: &str = "^(([1-9][0-9]{0,8}|0)/delete|(0|[1-9][0-9]{0,4}(min|h|d|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|m|y))\
-                     (,(0|[1-9][0-9]{0,4}(min|h|d|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|m|y)))*)$";
+const RULES: &str = "^(([1-9][0-9]{0,8}|0)/delete|(0|[1-9][0-9]{0,4}(min|h|d|w|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|w|m|y))\
+                     (,(0|[1-9][0-9]{0,4}(min|h|d|w|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|w|m|y)))*)$";
 
 fn kind(kind: Type) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(kind)

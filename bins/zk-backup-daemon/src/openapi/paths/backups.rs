@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::operation::{Callers, Operation};
-use super::ID;
+use super::{ID, paged, znode_path};
 use crate::openapi::words::{Milliseconds, Truth};
 use crate::{api, body};
 
@@ -31,16 +31,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .at_latest()
             .answers::<api::Backup>(200, "What is known of it.")
             .knows_backups(),
-        Operation::get("findBackup", "/find", Callers::Readers)
-            .says(
-                TAG,
-                "Find a backup by its time",
-                "The first good one at or after a time. `ts` may be in a JSON body instead.",
-            )
-            .needs_as::<Milliseconds>("ts", "ms since the Unix epoch.")
-            .answers::<api::Backup>(200, "What is known of it.")
-            .knows_backups()
-            .takes_time(),
+        find(),
         Operation::get("backupLog", "/listbackups/{id}/log", Callers::Known)
             .says(
                 TAG,
@@ -89,6 +80,28 @@ pub(super) fn operations() -> Vec<Operation> {
 
 /// Why a backup cannot be looked into.
 pub(super) const SEALED: &str = "`backup_sealed`: it is encrypted, and no identity is here that opens it.";
+
+/// By a time as other reads; by a znode as what hands out data.
+fn find() -> Operation {
+    let mut find = Operation::get("find", "/find", Callers::Readers)
+        .says(
+            TAG,
+            "Find a backup by its time, or those that have a znode",
+            "With `ts`, which may be in a JSON body instead: the first good backup at or after it. With `path`: the backups \
+             that have that znode, newest first; `limit` and `offset` count backups, and credentials are asked for wherever there are some.",
+        )
+        .query_as::<Milliseconds>("ts", "ms since the Unix epoch.")
+        .query("path", znode_path(), "The path of a znode.");
+    let either = [find.refer::<api::Backup>(), find.refer::<api::Finds>()];
+    paged(find, 20, 100)
+        .answers_json(
+            200,
+            "What is known of the backup, or of the znode in each.",
+            json!({ "anyOf": either }),
+        )
+        .knows_backups()
+        .takes_time()
+}
 
 fn pin(name: &str, path: &'static str) -> Operation {
     Operation::post(name, path)

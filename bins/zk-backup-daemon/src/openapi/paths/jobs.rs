@@ -15,13 +15,10 @@ pub(super) fn operations() -> Vec<Operation> {
         .answers::<api::Job>(200, "It was done.")
         .answers::<api::Job>(206, "It waits, or is being done.");
     let job = status.refer::<api::Job>();
-    let no_job = json!({ "oneOf": [
-        {
-            "type": "object", "required": ["message"], "additionalProperties": false,
-            "properties": { "message": { "type": "string" } },
-        },
-        error(),
-    ] });
+    let no_job = json!({
+        "type": "object", "required": ["message", "code"], "additionalProperties": false,
+        "properties": { "message": { "type": "string" }, "code": { "type": "string" } },
+    });
     vec![
         super::paged(Operation::get("listJobs", "/jobs", Callers::Readers), 100, 1_000)
             .says(
@@ -36,7 +33,18 @@ pub(super) fn operations() -> Vec<Operation> {
                 "It failed, or was called off. Or `storage_failed`, `internal`.",
                 json!({ "oneOf": [job, error()] }),
             )
-            .answers_json(404, "There is no such job.", no_job),
+            .answers_json(404, "`job_not_found`: there is no such job.", no_job),
+        Operation::get("events", "/events", Callers::Known)
+            .says(
+                TAG,
+                "Listen to what jobs and health do",
+                "Server-sent events, until the server ends. What happened before is not told, but for the jobs that are being done.",
+            )
+            .answers_by(
+                200,
+                "Events, each with its name and an object as its data.",
+                json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+            ),
         Operation::post("terminate", "/terminate/{id}")
             .says(
                 TAG,

@@ -1,8 +1,9 @@
 //! What is in backups.
 
 use serde_json::json;
+use utoipa::ToSchema;
 
-use super::super::operation::{Callers, Operation};
+use super::super::operation::{Callers, JSON, Operation};
 use super::backups::SEALED;
 use super::{ID_OR_LATEST, paged, znode_path};
 use crate::api;
@@ -37,7 +38,7 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .at("id", "The id of a backup, `latest`, or `live`.")
             .needs("path", znode_path(), path)
-            .answers::<api::Znode>(200, "With its data and its ACL.")
+            .answers_as_it_is::<api::Znode>()
             .refuses(404, NO_ZNODE)
             .refuses(409, SEALED)
             .refuses(
@@ -69,4 +70,14 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(409, SEALED)
             .refuses(502, "`zookeeper_failed`: ZooKeeper does not answer."),
     ]
+}
+
+impl Operation {
+    /// With its data and its ACL; or its data alone.
+    fn answers_as_it_is<T: ToSchema>(mut self) -> Self {
+        let schema = self.refer::<T>();
+        let content = json!({ JSON: { "schema": schema }, "application/octet-stream": {} });
+        let about = "With its data and its ACL; its data alone as `application/octet-stream`, where `Accept` names that.";
+        self.answers_by(200, about, content)
+    }
 }
