@@ -1,5 +1,6 @@
 //! What can be typed: the settings, where a file of them is, and a check of it all.
 
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -7,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::config_file::ConfigFile;
-use crate::{Args, SettingsError};
+use crate::{Args, Settings, SettingsError, misspelt};
 
 /// The server's command line.
 #[derive(Debug, Clone, Default, Parser)]
@@ -66,6 +67,26 @@ impl Cli {
             matches = Self::command().get_matches_from(typed);
         }
         Ok(Self::of(&matches))
+    }
+
+    /// The settings, and what is to be said of variables that are nearly some.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the first that cannot be used, with the variables that are nearly some: they are why, perhaps.
+    pub fn settings(&self) -> Result<(Settings, Vec<String>), SettingsError> {
+        let file = self.config.as_deref().map(ConfigFile::read).transpose()?;
+        let (file, secrets) = (file.unwrap_or_default(), RefCell::new(Vec::new()));
+        let settings = Settings::new(&self.args, |name| {
+            secrets.borrow_mut().push(name.to_owned());
+            let given = std::env::var_os(name).filter(|value| !value.is_empty());
+            given.or_else(|| file.secret(name))
+        });
+        let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
+        match settings {
+            Ok(settings) => Ok((settings, hints)),
+            Err(error) if hints.is_empty() => Err(error),
+            Err(error) => Err(SettingsError::new(format!("{error}; {}", hints.join("; ")))),
+        }
     }
 
     fn of(matches: &ArgMatches) -> Self {

@@ -11,7 +11,7 @@ use tokio::signal::unix::Signal;
 use crate::config_file::{ConfigFile, SECRETS};
 use crate::ensemble::Replaceable;
 use crate::settings::Settings;
-use crate::{Access, Cli, start, tls};
+use crate::{Access, Cli, tls};
 
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(60);
@@ -107,7 +107,7 @@ impl InUse {
 
     /// All of it is put to use, or none.
     fn read(&self) -> Result<(), String> {
-        let (settings, _) = start::settings(&self.cli).map_err(|error| error.to_string())?;
+        let (settings, _) = self.cli.settings().map_err(|error| error.to_string())?;
         self.check(&settings)?;
         let certificate = match &self.certificate {
             None => None,
@@ -117,7 +117,7 @@ impl InUse {
             shown.replace(new);
         }
         self.access.replace(&settings.access);
-        self.ensemble.replace(start::ensemble(&settings));
+        self.ensemble.replace(settings.ensemble());
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use backup_engine::{AdminSource, ConnectString, Driver, Hook};
+use backup_engine::{AdminSource, ConnectString, Driver, Hook, ZooKeeperEnsemble};
 use eviction_policy::RulePolicy;
 use job_queue::Schedule;
 use zk_snapshot::client::BatchedConfig;
@@ -170,6 +170,11 @@ impl Settings {
             access,
             ui: flag("UI_ENABLED", args.ui_enabled.as_ref(), true)?,
         })
+    }
+
+    /// What is backed up, and how it is reached.
+    pub(crate) fn ensemble(&self) -> ZooKeeperEnsemble {
+        ZooKeeperEnsemble::new(self.zookeeper.clone(), self.driver).below(self.chroot.clone())
     }
 }
 

@@ -1,6 +1,5 @@
 //! From settings to a server that runs.
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
@@ -16,15 +15,12 @@ use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
 
 use crate::bucket::{self, Purpose};
-use crate::config_file::ConfigFile;
 use crate::ensemble::Replaceable;
 use crate::peers::join;
 use crate::reread::{InUse, Reread};
 use crate::summary::Summary;
 use crate::webhook::Teller;
-use crate::{
-    Cli, Secondary, ServeOptions, Settings, SettingsError, StartError, logging, misspelt, notify, serve, tls,
-};
+use crate::{Cli, Secondary, ServeOptions, Settings, StartError, logging, notify, serve, tls};
 
 /// Runs the server as `cli`, which may be the settings alone, and the environment say, until SIGTERM or SIGINT.
 ///
@@ -34,7 +30,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let cli = cli.into();
     // From here on it ends nothing.
     let hangup = signal(SignalKind::hangup())?;
-    let (settings, hints) = settings(&cli)?;
+    let (settings, hints) = cli.settings()?;
     logging::start(settings.log_level, settings.log_format);
     for hint in hints {
         log::warn!("{hint}");
@@ -45,7 +41,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         log::info!("{encryption}");
     }
     let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
-    let ensemble = Arc::new(Replaceable::new(ensemble(&settings)));
+    let ensemble = Arc::new(Replaceable::new(settings.ensemble()));
     let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>)?;
     let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
@@ -110,34 +106,12 @@ async fn tell(teller: Option<Teller>, engine: Engine) {
     }
 }
 
-/// The settings, and what is to be said of variables that are nearly some. Where a setting cannot be used, that is why, perhaps.
-pub(crate) fn settings(cli: &Cli) -> Result<(Settings, Vec<String>), SettingsError> {
-    let secrets = RefCell::new(Vec::new());
-    let file = cli
-        .config
-        .as_deref()
-        .map(ConfigFile::read)
-        .transpose()?
-        .unwrap_or_default();
-    let settings = Settings::new(&cli.args, |name| {
-        secrets.borrow_mut().push(name.to_owned());
-        let given = std::env::var_os(name).filter(|value| !value.is_empty());
-        given.or_else(|| file.secret(name))
-    });
-    let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
-    match settings {
-        Ok(settings) => Ok((settings, hints)),
-        Err(error) if hints.is_empty() => Err(error),
-        Err(error) => Err(SettingsError::new(format!("{error}; {}", hints.join("; ")))),
-    }
-}
-
 /// Begins an engine as `settings` say, over the storage that they name, which is locked from here on.
 ///
 /// # Errors
 /// [`StartError`].
 pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
-    over(settings, Arc::new(ensemble(settings)))
+    over(settings, Arc::new(settings.ensemble()))
 }
 
 /// The same over `ensemble`, which is that of the settings.
@@ -216,11 +190,6 @@ fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilde
         builder = builder.restore_test_schedule(schedule);
     }
     Ok(builder)
-}
-
-/// What is backed up.
-pub(crate) fn ensemble(settings: &Settings) -> ZooKeeperEnsemble {
-    ZooKeeperEnsemble::new(settings.zookeeper.clone(), settings.driver).below(settings.chroot.clone())
 }
 
 /// Where backups are restored for a test, reached as the ensemble is that is backed up.

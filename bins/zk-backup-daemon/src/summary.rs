@@ -5,7 +5,7 @@ use std::time::Duration;
 use backup_engine::{Ensemble, ZooKeeperEnsemble};
 use tokio::time::timeout;
 
-use crate::{Secondary, Settings, start};
+use crate::{Secondary, Settings};
 
 /// The longest that ZooKeeper is waited for; what it says then is missing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ impl Summary {
         };
         let tls = |on: bool| if on { "with TLS" } else { "without TLS" };
         Self {
-            ensemble: start::ensemble(settings),
+            ensemble: settings.ensemble(),
             rest: format!(
                 "driver {}, {}; storage {}{backups}{copies}; schedule {schedule}; policies {} and {} for granular backups; served {}",
                 format!("{:?}", settings.driver).to_lowercase(),

@@ -3,8 +3,10 @@
 use prometheus::{Gauge, GaugeVec, Histogram, HistogramOpts, Opts, Registry};
 use time::OffsetDateTime;
 
-use crate::metrics::SECONDS;
 use crate::{BackupOutcome, BackupSummary, Health, Status, Storage};
+
+/// Bounds of durations in seconds: a job takes between the blink of an eye and an hour.
+pub(crate) const SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
 type Done = Result<(), prometheus::Error>;
 

@@ -8,10 +8,8 @@ use prometheus::{
 };
 
 use crate::Health;
-use crate::gauges::{self, approximate};
+use crate::gauges::{self, SECONDS, approximate};
 
-/// Bounds of durations in seconds: a job takes between the blink of an eye and an hour.
-pub(crate) const SECONDS: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 const BYTES: [f64; 8] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 
 /// Metrics could not be registered or written; a fault of the program.

@@ -31,7 +31,7 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
         }
         out.flush()
     };
-    let settings = match start::settings(cli) {
+    let settings = match cli.settings() {
         Ok((settings, hints)) => {
             tell(
                 hints

@@ -6,7 +6,7 @@ use backup_engine::{Client, Ensemble as _, SystemClock};
 
 use super::finding::Finding;
 use super::walk::{Seen, walk};
-use crate::{Settings, start};
+use crate::Settings;
 
 /// So long what may not be read is looked for.
 const LOOKING: Duration = Duration::from_secs(20);
@@ -14,7 +14,7 @@ const LOOKING: Duration = Duration::from_secs(20);
 const OFF: time::Duration = time::Duration::minutes(1);
 
 pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
-    let ensemble = start::ensemble(settings);
+    let ensemble = settings.ensemble();
     let mut findings = Vec::new();
     let name = ensemble.name();
     let health = ensemble.probe().await;

@@ -54,6 +54,9 @@ pub struct CloudConfig {
     retry_for: Duration,
 }
 
+/// The objects, and who signs addresses of them.
+type Objects = (Arc<dyn ObjectStore>, Arc<dyn Signer>);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cloud {
     Azure,
@@ -147,7 +150,7 @@ impl CloudConfig {
         Ok(self.build()?.0)
     }
 
-    fn build(&self) -> Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>), StoreError> {
+    fn build(&self) -> Result<Objects, StoreError> {
         provide_cryptography();
         let built = match self.cloud {
             Cloud::Azure => self.azure(),
@@ -156,7 +159,7 @@ impl CloudConfig {
         built.map_err(|error| told(self, &error))
     }
 
-    fn azure(&self) -> object_store::Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>)> {
+    fn azure(&self) -> object_store::Result<Objects> {
         let mut builder = MicrosoftAzureBuilder::new().with_client_options(self.client());
         for (name, value) in &self.variables {
             builder = builder.with_config(name.to_lowercase().parse::<AzureConfigKey>()?, value);
@@ -166,7 +169,7 @@ impl CloudConfig {
         Ok((Arc::clone(&built) as _, built))
     }
 
-    fn google(&self) -> object_store::Result<(Arc<dyn ObjectStore>, Arc<dyn Signer>)> {
+    fn google(&self) -> object_store::Result<Objects> {
         let mut builder = GoogleCloudStorageBuilder::new().with_client_options(self.client());
         for (name, value) in &self.variables {
             builder = builder.with_config(name.to_lowercase().parse::<GoogleConfigKey>()?, value);
