@@ -200,7 +200,7 @@ impl Backup {
             is_granular: manifest.is_granular(),
             sharded: manifest.sharded,
             before_restore_of: manifest.before_restore_of.as_ref().map(ToString::to_string),
-            restore_job: manifest.restore_job,
+            restore_job: manifest.restore_job.clone(),
             exception: damage.or_else(|| manifest.reason().map(str::to_owned)),
             consistency: manifest.consistency(),
             lacks: manifest.lacks(),
