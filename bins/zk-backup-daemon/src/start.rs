@@ -120,9 +120,14 @@ pub(crate) fn settings(cli: &Cli) -> Result<(Settings, Vec<String>), SettingsErr
         .transpose()?
         .unwrap_or_default();
     let settings = Settings::new(&cli.args, |name| {
+        let given = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        // Where a secret is, if it is that of a file.
+        if let Some(secret) = name.strip_suffix("_FILE") {
+            let path = file.secret_files.get(secret).map(OsString::from);
+            return path.filter(|_| given(secret).is_none());
+        }
         secrets.borrow_mut().push(name.to_owned());
-        let given = std::env::var_os(name).filter(|value| !value.is_empty());
-        given.or_else(|| file.secret(name))
+        given(name).or_else(|| file.secret(name))
     });
     let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
     match settings {
