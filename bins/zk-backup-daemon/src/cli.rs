@@ -28,7 +28,7 @@ pub struct Cli {
 /// What else can be done than to serve.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Try everything that the settings name, change nothing, and say what will not work
+    /// Try ZooKeeper, certificates, storage and the port as the settings name them, change nothing, and say what will not work
     Check {
         /// Write JSON lines
         #[arg(long)]
