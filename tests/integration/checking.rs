@@ -105,7 +105,7 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
     let mode = zookeeper_async::CreateMode::Persistent;
     outside.create("/closed", Vec::new(), acl, mode).await.unwrap();
     let (outcome, message) = of(&found(&check(&file, &["--json"])), "permissions");
-    assert!(outcome == "warning" && message.contains("/closed"), "{message}");
+    assert!(outcome == "fails" && message.contains("/closed"), "{message}");
 
     for (from, to, about, why) in [
         (

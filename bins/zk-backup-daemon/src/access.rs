@@ -15,10 +15,10 @@ use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _};
 use actix_web_httpauth::extractors::AuthenticationError;
 use actix_web_httpauth::extractors::basic::BasicAuth;
 use actix_web_httpauth::headers::www_authenticate::basic::Basic;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::answer::ApiError;
-use crate::guesses::Guesses;
+use crate::guesses::{Attempt, Guesses};
 use crate::hashes::{self, Hashed};
 use crate::sites;
 
@@ -59,14 +59,24 @@ impl Credentials {
         })
     }
 
-    /// Compares both in a time that does not depend on where they differ.
-    async fn are(&self, user: &str, password: &str) -> bool {
-        let user = self.user.as_bytes().ct_eq(user.as_bytes());
+    fn hash(&self) -> Option<&Arc<Hashed>> {
+        match &self.password {
+            Password::Known(_) => None,
+            Password::Hashed(hashed) => Some(hashed),
+        }
+    }
+
+    fn is_user(&self, user: &str) -> Choice {
+        self.user.as_bytes().ct_eq(user.as_bytes())
+    }
+
+    /// Whether both are known to be these without a hash. Compares them in a time that does not depend on where they differ.
+    fn are_known(&self, user: &str, password: &str) -> bool {
         let password = match &self.password {
             Password::Known(known) => known.as_bytes().ct_eq(password.as_bytes()),
-            Password::Hashed(hashed) => u8::from(hashes::is_right(hashed, password).await).into(),
+            Password::Hashed(hashed) => u8::from(hashed.was_right(password)).into(),
         };
-        (user & password).into()
+        (self.is_user(user) & password).into()
     }
 }
 
@@ -146,6 +156,27 @@ impl Access {
     }
 }
 
+impl Rules {
+    /// Whose the credentials are; `None` where they are wrong. Whoever has been known is not kept waiting by a hash, and one hash is made at most: of
+    /// a user who does not exist, too, so that the time does not tell who does.
+    async fn whose(&self, given: &BasicAuth, attempt: &Arc<Attempt>) -> Option<&Credentials> {
+        let (user, password) = (given.user_id(), given.password().unwrap_or_default());
+        let all = || self.credentials.iter().chain(&self.reader);
+        if let Some(known) = all().find(|known| known.are_known(user, password)) {
+            return Some(known);
+        }
+        let hashed = || all().filter_map(|one| Some((one, one.hash()?)));
+        let of_user = hashed().find(|(one, _)| one.is_user(user).into());
+        let (one, hash) = of_user.or_else(|| hashed().next())?;
+        let is_right = hashes::is_right(hash, password, attempt).await;
+        (is_right && of_user.is_some()).then_some(one)
+    }
+}
+
+/// The user name of a request whose credentials were right.
+#[derive(Debug, Clone)]
+pub(crate) struct Known(pub(crate) String);
+
 /// That a request has come with the credentials of whoever only looks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OnlyLooks;
@@ -206,32 +237,30 @@ async fn decide<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let access = rules(&request)?;
     let rules = access.rules();
-    let Some(credentials) = rules.credentials.as_ref().filter(|_| !open) else {
+    if open || rules.credentials.is_none() {
         return Ok(next.call(request).await?.map_into_left_body());
-    };
+    }
     if request.headers().get_all(AUTHORIZATION).count() > 1 {
         let refusal = ApiError::invalid("Authorization is given more than once").error_response();
         return Ok(request.into_response(refusal).map_into_right_body());
     }
     let peer = request.peer_addr().map(|peer| peer.ip());
-    let Some(attempt) = access.guesses.begin(peer) else {
+    let Some(attempt) = access.guesses.begin(peer).map(Arc::new) else {
         return Ok(request.into_response(too_many()).map_into_right_body());
     };
     name_the_scheme_as_usual(&mut request);
     let refusal = match request.extract::<BasicAuth>().await {
-        Ok(given) if is_right(Some(credentials), &given).await => {
-            attempt.was_right();
-            return Ok(next.call(request).await?.map_into_left_body());
-        }
-        Ok(given) if is_right(rules.reader.as_ref(), &given).await => {
-            attempt.was_right();
-            if !reads(request.method()) {
-                return Ok(request.into_response(only_looks()).map_into_right_body());
+        Ok(given) => {
+            if let Some(known) = rules.whose(&given, &attempt).await {
+                attempt.was_right();
+                drop(attempt);
+                let looks = rules
+                    .credentials
+                    .as_ref()
+                    .is_none_or(|operator| operator.user != known.user);
+                let known = Known(known.user.clone());
+                return go_on(request, next, known, looks).await;
             }
-            request.extensions_mut().insert(OnlyLooks);
-            return Ok(next.call(request).await?.map_into_left_body());
-        }
-        Ok(_) => {
             log::warn!("wrong credentials from {}", shown(peer));
             let is_one_too_many = attempt.is_one_too_many();
             attempt.was_wrong(DELAY).await;
@@ -255,14 +284,21 @@ fn unauthorized(error: &AuthenticationError<Basic>, message: &str) -> HttpRespon
     answer.set_body(body.to_string()).map_into_boxed_body()
 }
 
-async fn is_right(credentials: Option<&Credentials>, given: &BasicAuth) -> bool {
-    match credentials {
-        None => false,
-        Some(credentials) => {
-            let password = given.password().unwrap_or_default();
-            credentials.are(given.user_id(), password).await
+/// With the operator's credentials, or those that only look.
+async fn go_on<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+    known: Known,
+    looks: bool,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    if looks {
+        if !reads(request.method()) {
+            return Ok(request.into_response(only_looks()).map_into_right_body());
         }
+        request.extensions_mut().insert(OnlyLooks);
     }
+    request.extensions_mut().insert(known);
+    Ok(next.call(request).await?.map_into_left_body())
 }
 
 fn only_looks() -> HttpResponse {
@@ -299,3 +335,45 @@ fn name_the_scheme_as_usual(request: &mut ServiceRequest) {
 
 /// What a client is told that the credentials are for.
 pub(crate) const REALM: &str = "zk-backup";
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest as _;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    /// Of `password`, from the tests of the reference implementation.
+    const HASH: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
+
+    async fn given(user: &str, password: &str) -> BasicAuth {
+        use base64::Engine as _;
+        let text = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
+        let header = (AUTHORIZATION, format!("Basic {text}"));
+        let request = TestRequest::default().insert_header(header).to_http_request();
+        BasicAuth::extract(&request).await.unwrap()
+    }
+
+    #[actix_web::test]
+    async fn who_was_right_before_waits_for_no_hash() {
+        let rules = Rules {
+            credentials: Some(Credentials::hashed("ann", HASH).unwrap()),
+            reader: Some(Credentials::hashed("bob", HASH).unwrap()),
+            protect_reads: true,
+        };
+        let attempt = Arc::new(Arc::<Guesses>::default().begin(None).unwrap());
+        let of = |user, password| {
+            let (rules, attempt) = (&rules, &attempt);
+            async move {
+                let known = rules.whose(&given(user, password).await, attempt).await;
+                known.map(|known| known.user.clone())
+            }
+        };
+        assert_eq!(of("bob", "password").await.as_deref(), Some("bob"));
+        assert_eq!(of("bob", "other").await, None);
+        // The right password, of which a hash is made for whoever it is.
+        assert_eq!(of("eve", "password").await, None);
+        let _guessing = hashes::turn().await;
+        assert_eq!(of("bob", "password").await.as_deref(), Some("bob"));
+    }
+}

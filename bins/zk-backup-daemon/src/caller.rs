@@ -1,17 +1,28 @@
 //! Who has asked for something.
 
-use actix_web::HttpRequest;
-use actix_web::http::header::Header as _;
-use actix_web_httpauth::headers::authorization::{Authorization, Basic};
+use actix_web::{HttpMessage as _, HttpRequest};
 use backup_engine::{BY, Labels, plain};
 
-/// The label of a job that says it: user and address.
+use crate::access::Known;
+use crate::peers;
+
+/// The label of a job that says it: user and address. A user is named whose credentials were right, and nobody else: what stands there may be a secret.
 pub(crate) fn label(request: &HttpRequest) -> Labels {
-    let user = Authorization::<Basic>::parse(request).map_or_else(
-        |_| "anonymous".to_owned(),
-        |given| given.as_ref().user_id().chars().take(100).collect(),
-    );
-    let address = request.peer_addr().map(|peer| peer.ip().to_string());
-    let by = format!("{user} from {}", address.unwrap_or_else(|| "unknown".to_owned()));
+    let user = user(request);
+    let peer = request.peer_addr().map(|peer| peer.ip().to_string());
+    let peer = peer.unwrap_or_else(|| "unknown".to_owned());
+    let by = match peers::first_asked(request.headers()) {
+        None => format!("{user} from {peer}"),
+        Some(client) => format!("{user} from {client} through {peer}"),
+    };
     Labels::from([(BY.to_owned(), plain(&by))])
+}
+
+/// The name of the user, or `anonymous`.
+pub(crate) fn user(request: &HttpRequest) -> String {
+    let known = request
+        .extensions()
+        .get::<Known>()
+        .map(|known| known.0.chars().take(100).collect());
+    known.unwrap_or_else(|| "anonymous".to_owned())
 }

@@ -29,7 +29,7 @@ pub struct Cli {
 /// What else can be done than to serve.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Try everything that the settings name, change nothing, and say what will not work
+    /// Try ZooKeeper, certificates, storage and the port as the settings name them, change nothing, and say what will not work
     Check {
         /// Write JSON lines
         #[arg(long)]
@@ -77,9 +77,14 @@ impl Cli {
         let file = self.config.as_deref().map(ConfigFile::read).transpose()?;
         let (file, secrets) = (file.unwrap_or_default(), RefCell::new(Vec::new()));
         let settings = Settings::new(&self.args, |name| {
+            let given = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+            // Where a secret is, if it is that of a file.
+            if let Some(secret) = name.strip_suffix("_FILE") {
+                let path = file.secret_files.get(secret).map(OsString::from);
+                return path.filter(|_| given(secret).is_none());
+            }
             secrets.borrow_mut().push(name.to_owned());
-            let given = std::env::var_os(name).filter(|value| !value.is_empty());
-            given.or_else(|| file.secret(name))
+            given(name).or_else(|| file.secret(name))
         });
         let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
         match settings {

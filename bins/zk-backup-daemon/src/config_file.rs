@@ -33,8 +33,8 @@ pub(crate) const SECRETS: [&str; 13] = [
 pub(crate) struct ConfigFile {
     settings: BTreeMap<String, String>,
     secrets: BTreeMap<String, String>,
-    /// Those that secrets were read from.
-    pub(crate) secret_files: Vec<PathBuf>,
+    /// Those that secrets were read from, by the names of these.
+    pub(crate) secret_files: BTreeMap<String, PathBuf>,
 }
 
 impl ConfigFile {
@@ -76,7 +76,7 @@ impl ConfigFile {
                     return Err(format!("{name}: {value} is empty"));
                 }
                 file.secrets.insert(secret.to_owned(), text);
-                file.secret_files.push(PathBuf::from(value));
+                file.secret_files.insert(secret.to_owned(), PathBuf::from(value));
             } else if SECRETS.contains(&&*name) {
                 if others_read && !(name.ends_with("_USERNAME") || name.ends_with("_ID")) {
                     return Err(format!(

@@ -66,7 +66,7 @@ impl Attempt {
     }
 
     /// Notes that the address knows the credentials.
-    pub(crate) fn was_right(self) {
+    pub(crate) fn was_right(&self) {
         let mut state = self.guesses.lock();
         if !state.known.contains(&self.peer) {
             if state.known.len() == KNOWN {
@@ -77,7 +77,7 @@ impl Attempt {
     }
 
     /// Counts as wrong for this time, also where nobody waits for the answer any more.
-    pub(crate) async fn was_wrong(self, delay: Duration) {
+    pub(crate) async fn was_wrong(self: Arc<Self>, delay: Duration) {
         actix_web::rt::spawn(async move {
             actix_web::rt::time::sleep(delay).await;
             drop(self);

@@ -1,19 +1,28 @@
 //! Passwords of which only an argon2 hash is known.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use argon2::password_hash::PasswordHash;
-use argon2::{Argon2, Params, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, PasswordVerifier as _, Version};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
+
+use crate::guesses::Attempt;
 
 /// What a hash may ask for: KiB of memory, and how often it is gone through.
 const MOST_MEMORY: u32 = 256 << 10;
 const MOST_PASSES: u32 = 20;
 /// Guesses take one core, and the memory of one, however many come.
 static ONE_AT_A_TIME: Semaphore = Semaphore::const_new(1);
+
+/// An algorithm and a version that are not known are refused here: later on they would only make every password a wrong one.
+fn params(hash: &PasswordHash<'_>) -> argon2::password_hash::Result<Params> {
+    Algorithm::try_from(hash.algorithm)?;
+    hash.version.map_or(Ok(Version::default()), Version::try_from)?;
+    Params::try_from(hash)
+}
 
 /// A hash as `argon2 -e` prints it (`$argon2id$v=19$…`).
 pub(crate) struct Hashed {
@@ -37,7 +46,7 @@ impl Hashed {
             format!("it begins as an argon2 hash, and is none: {error}")
         };
         let hash = PasswordHash::new(text).map_err(wrong)?;
-        let params = Params::try_from(&hash).map_err(wrong)?;
+        let params = params(&hash).map_err(wrong)?;
         if hash.hash.is_none() {
             return Err("it begins as an argon2 hash, and is none: it ends too early".to_owned());
         }
@@ -75,44 +84,77 @@ impl Hashed {
         hash.finalize().into()
     }
 
-    fn was_right(&self, password: &str) -> bool {
+    /// Whether the password is the one that was found right before, which costs next to nothing.
+    pub(crate) fn was_right(&self, password: &str) -> bool {
         let right = *self.right.lock().unwrap_or_else(PoisonError::into_inner);
         right.is_some_and(|right| right.ct_eq(&self.known_by(password)).into())
     }
 }
 
-/// Whether it is the password of `hashed`. Who has known it is not kept waiting by those who guess.
-pub(crate) async fn is_right(hashed: &std::sync::Arc<Hashed>, password: &str) -> bool {
-    if hashed.was_right(password) {
-        return true;
-    }
-    let Ok(_turn) = ONE_AT_A_TIME.acquire().await else {
+/// Whether it is the password of `hashed`. One at a time is judged, also where whoever asked does not wait for the answer: the turn, and `attempt`,
+/// end with the hash.
+pub(crate) async fn is_right(hashed: &Arc<Hashed>, password: &str, attempt: &Arc<Attempt>) -> bool {
+    let Ok(turn) = ONE_AT_A_TIME.acquire().await else {
         return false; // it is never closed
     };
-    let (hashed, password) = (std::sync::Arc::clone(hashed), password.to_owned());
-    let judged = tokio::task::spawn_blocking(move || hashed.is_of(&password)).await;
-    judged.unwrap_or_else(|error| {
+    let (hashed, password, attempt) = (Arc::clone(hashed), password.to_owned(), Arc::clone(attempt));
+    let judged = tokio::task::spawn_blocking(move || {
+        let _held = (turn, attempt);
+        hashed.is_of(&password)
+    });
+    judged.await.unwrap_or_else(|error| {
         log::error!("a password could not be compared: {error}");
         false
     })
 }
 
+/// Keeps every hash waiting.
+#[cfg(test)]
+pub(crate) async fn turn() -> tokio::sync::SemaphorePermit<'static> {
+    ONE_AT_A_TIME.acquire().await.unwrap()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+    use crate::guesses::Guesses;
 
+    /// Nobody's, and slow enough to be left alone.
+    const SLOW: &str =
+        "$argon2id$v=19$m=65536,t=1,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
     /// Of `password`, from the tests of the reference implementation.
     const HASH: &str = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
 
+    fn attempt(guesses: &Arc<Guesses>) -> Arc<Attempt> {
+        Arc::new(guesses.begin(None).unwrap())
+    }
+
     #[tokio::test]
     async fn a_password_is_compared_and_then_remembered() {
-        let hashed = Arc::new(Hashed::parse(HASH).unwrap());
-        assert!(!is_right(&hashed, "other").await && !hashed.was_right("other"));
+        let (hashed, attempt) = (Arc::new(Hashed::parse(HASH).unwrap()), attempt(&Arc::default()));
+        assert!(!is_right(&hashed, "other", &attempt).await && !hashed.was_right("other"));
         assert!(!hashed.was_right("password"));
-        assert!(is_right(&hashed, "password").await && hashed.was_right("password"));
-        assert!(!is_right(&hashed, "").await && is_right(&hashed, "password").await);
+        assert!(is_right(&hashed, "password", &attempt).await && hashed.was_right("password"));
+        assert!(!is_right(&hashed, "", &attempt).await && hashed.was_right("password"));
+    }
+
+    #[tokio::test]
+    async fn a_hash_has_its_turn_and_its_attempt_also_where_nobody_waits_for_it() {
+        let guesses = Arc::new(Guesses::default());
+        let hashed = Arc::new(Hashed::parse(SLOW).unwrap());
+        let asked = attempt(&guesses);
+        let held = Arc::downgrade(&asked);
+        let asking = is_right(&hashed, "other", &asked);
+        // It is polled until the hash has begun, and then dropped, as when a connection is reset.
+        tokio::select! {
+            biased;
+            _ = asking => panic!("it takes longer"),
+            () = async { while Arc::strong_count(&asked) < 2 { tokio::task::yield_now().await } } => {}
+        }
+        drop(asked);
+        assert!(ONE_AT_A_TIME.try_acquire().is_err() && held.upgrade().is_some());
+        // The next one waits for it.
+        assert!(!is_right(&hashed, "another", &attempt(&guesses)).await && held.upgrade().is_none());
     }
 
     #[test]
@@ -121,6 +163,14 @@ mod tests {
         for (hash, why) in [
             ("$argon2id$", "is none"),
             ("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHQ", "is none"),
+            (
+                "$argon2x$v=19$m=64,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
+                "is none",
+            ),
+            (
+                "$argon2id$v=7$m=64,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
+                "is none",
+            ),
             (
                 "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
                 "m=4194304",

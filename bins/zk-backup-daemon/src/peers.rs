@@ -1,7 +1,7 @@
 //! Several servers over one bucket: joining them, and handing on what only the leader does.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +26,8 @@ use crate::{Settings, SettingsError, StartError};
 
 /// Says that another server has handed the request on: it goes no further.
 const HANDED_ON: &str = "x-zk-backup-handed-on";
+/// From which address the request came to that server.
+const CLIENT: &str = "x-zk-backup-client";
 /// So long the leader has for its answer, and to take the connection.
 const ANSWER: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(3);
@@ -158,6 +160,12 @@ pub(crate) async fn hand_on<B: MessageBody + 'static>(
     Ok(request.into_response(answer).map_into_right_body())
 }
 
+/// The client of the server that has handed a request on, as that server says; `None` where none has.
+pub(crate) fn first_asked(headers: &HeaderMap) -> Option<IpAddr> {
+    headers.get(HANDED_ON)?;
+    headers.get(CLIENT)?.to_str().ok()?.parse().ok()
+}
+
 impl Peers {
     /// Takes the lease when it is free, once the bucket has shown that it knows the conditions that the lease depends on, and keeps it. Never ends.
     pub(crate) async fn keep(&self) {
@@ -186,6 +194,9 @@ impl Peers {
             .request(method, format!("{}{asked}", leader.address))
             .header(HANDED_ON, "1")
             .body(body);
+        if let Some(client) = request.peer_addr() {
+            handed_on = handed_on.header(CLIENT, client.ip().to_string());
+        }
         for name in [AUTHORIZATION, CONTENT_TYPE] {
             if let Some(value) = request.headers().get(&name) {
                 handed_on = handed_on.header(name.as_str(), value.as_bytes());

@@ -86,7 +86,8 @@ impl InUse {
             files.extend(
                 ConfigFile::read(path)
                     .map(|file| file.secret_files)
-                    .unwrap_or_default(),
+                    .unwrap_or_default()
+                    .into_values(),
             );
         }
         let secrets = self.cli.args.secrets_dir.as_deref().map(str::trim);

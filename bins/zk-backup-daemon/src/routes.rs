@@ -10,7 +10,6 @@ use actix_web::http::header::{ALLOW, ContentType};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{Error, HttpRequest, HttpResponse, Resource, Route, guard};
-use actix_web_httpauth::extractors::basic::BasicAuth;
 use backup_engine::{
     CompareWith, Engine, EngineError, JobState, Page, RestoreTestPlace, RestoreTestRequest, Share,
     VerifyRequest, plain,
@@ -186,7 +185,9 @@ async fn restore(
 ) -> Result<HttpResponse, ApiError> {
     let task = match body::restore(&body::read(body).await?)? {
         (asked, None) => engine.restore_labelled(asked, caller::label(&request)).await?,
-        (asked, Some(path)) => external::restore(&engine, &outside, &path, asked).await?,
+        (asked, Some(path)) => {
+            external::restore(&engine, &outside, &path, asked, caller::label(&request)).await?
+        }
     };
     Ok(bare_id(&task))
 }
@@ -200,7 +201,8 @@ async fn verify(engine: Data<Engine>, request: HttpRequest, body: Payload) -> Re
             .parse()
             .map_err(|error| ApiError::invalid(format!("share: {error}")))?,
     };
-    let task = engine.verify(VerifyRequest { vault: None, share }).await?;
+    let asked = VerifyRequest { vault: None, share };
+    let task = engine.verify_labelled(asked, caller::label(&request)).await?;
     Ok(bare_id(&task))
 }
 
@@ -215,7 +217,7 @@ async fn verify_one(
         vault: Some(id.to_owned()),
         ..VerifyRequest::default()
     };
-    match engine.verify(asked).await {
+    match engine.verify_labelled(asked, caller::label(&request)).await {
         Ok(task) => Ok(bare_id(&task)),
         Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
         Err(error) => Err(error.into()),
@@ -225,7 +227,6 @@ async fn verify_one(
 async fn restore_test(
     engine: Data<Engine>,
     request: HttpRequest,
-    user: Option<BasicAuth>,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
     body::nothing(&body::read(body).await?)?;
@@ -239,9 +240,9 @@ async fn restore_test(
             return Err(ApiError::invalid(message));
         }
     };
-    let by = user.map_or("anonymous".to_owned(), |user| plain(user.user_id()));
-    let vault = id.to_owned();
-    match engine.restore_test(RestoreTestRequest { vault, place, by }).await {
+    let (by, vault) = (plain(&caller::user(&request)), id.to_owned());
+    let asked = RestoreTestRequest { vault, place, by };
+    match engine.restore_test_labelled(asked, caller::label(&request)).await {
         Ok(task) => Ok(bare_id(&task)),
         Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
         Err(error) => Err(error.into()),

@@ -99,7 +99,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks `args`. `environment` looks up secrets that have no flag. Empty values count as not given.
+    /// Checks `args`. `environment` looks up secrets that have no flag, and under `<name>_FILE` the file that such a one was read from,
+    /// so that a key of a bucket can be read again. Empty values count as not given.
     ///
     /// # Errors
     /// [`SettingsError`] for the first setting that cannot be used.

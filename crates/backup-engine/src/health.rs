@@ -122,12 +122,13 @@ fn counts(requests: &Requests) -> Result<Counts, String> {
 }
 
 fn storage(usage: Option<StorageUsage>, all: &[Arc<Stored>]) -> Storage {
-    let newest_good = all.iter().rev().find(|stored| stored.is_valid());
+    let newest_good = all.iter().rev().find(|stored| stored.is_good());
     let mut storage = Storage::default();
     storage.usage = usage;
     storage.backups = all.len();
     storage.bytes = all.iter().map(|stored| stored.bytes).sum();
-    storage.newest = all.last().map(|stored| summary(stored));
+    let newest = all.iter().rfind(|stored| !stored.is_before_a_restore());
+    storage.newest = newest.map(|stored| summary(stored));
     storage.newest_good = newest_good.map(|stored| summary(stored));
     let good = all.iter().filter(|stored| stored.is_valid());
     let manifests = good.filter_map(|stored| stored.manifest.as_ref().ok());
@@ -224,7 +225,7 @@ fn note_checks(all: &[Arc<Stored>], now: OffsetDateTime, health: &mut Health, pr
 
 /// The date of the newest good backup. One that is dated later than now says nothing of how long ago it was.
 fn newest_good(all: &[Arc<Stored>], granular: bool, now: OffsetDateTime) -> Option<OffsetDateTime> {
-    let good = all.iter().filter(|stored| stored.is_valid());
+    let good = all.iter().filter(|stored| stored.is_good());
     let dates = good.filter_map(|stored| {
         let manifest = stored.manifest.as_ref().ok()?;
         (manifest.is_granular() == granular).then(|| manifest.date())

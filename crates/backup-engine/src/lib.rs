@@ -88,7 +88,7 @@ pub use lease::LeaderLease;
 pub use outbox::{News, Outbox};
 pub use plain::plain;
 pub use requests::{
-    BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,
+    BY, BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,
     ShareError, Strategy, VerifyRequest,
 };
 pub use site::{
@@ -103,6 +103,6 @@ pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
 pub use watch_all::JobsWatch;
 pub use work::{
-    BY, DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult,
+    DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult,
     RestoreTestResult, RestoredFiles, RestoredFrom, VerifyResult,
 };

@@ -27,7 +27,7 @@ pub struct Backup {
 pub enum Standing {
     /// It can be restored.
     Good,
-    /// It ended without success.
+    /// It stands in for no good one: it ended without success, or was taken only as the way back from something.
     Failed,
     /// It is still being written.
     Unfinished,

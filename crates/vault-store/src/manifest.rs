@@ -45,6 +45,9 @@ pub struct Manifest {
     /// The backup before whose restore it was taken, of what was to be changed. It is not what is meant by the newest backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before_restore_of: Option<VaultId>,
+    /// The job of that restore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_job: Option<String>,
     /// The term of the leader that wrote it, where several servers share a storage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub term: Option<u64>,
@@ -93,6 +96,7 @@ impl Manifest {
             sharded: false,
             scheduled: None,
             before_restore_of: None,
+            restore_job: None,
             term: None,
             started_at: at,
             finished_at: at,

@@ -26,6 +26,14 @@ pub(crate) struct Backup {
     evictable: bool,
     /// Whether no policy may remove it.
     pinned: Option<bool>,
+    /// The backup before whose restore it was taken, of what was to be changed; absent for every other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    before_restore_of: Option<String>,
+    /// The job of that restore; absent for every other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    restore_job: Option<String>,
     /// Whether it is still being written.
     locked: bool,
     /// 0 if it did not fail; 1 if it failed; 2 if it lacks what could not be read.
@@ -191,6 +199,8 @@ impl Backup {
             failed: exit_code != 0,
             is_granular: manifest.is_granular(),
             sharded: manifest.sharded,
+            before_restore_of: manifest.before_restore_of.as_ref().map(ToString::to_string),
+            restore_job: manifest.restore_job.clone(),
             exception: damage.or_else(|| manifest.reason().map(str::to_owned)),
             consistency: manifest.consistency(),
             lacks: manifest.lacks(),

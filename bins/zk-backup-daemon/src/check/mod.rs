@@ -17,8 +17,8 @@ use time::format_description::well_known::Rfc3339;
 use self::finding::{Finding, Outcome};
 use crate::{Cli, Settings, StartError, start};
 
-/// Tries everything that the settings of `cli` name, changing nothing but a probe in a bucket, and writes a line for each to `out`, or a JSON
-/// object. Whether all of it will work, warnings aside.
+/// Tries what the settings of `cli` name for ZooKeeper, certificates, storage and the port, changing nothing but a probe in a bucket, and writes a line for each to `out`, or a JSON
+/// object. What only others answer for (AdminServers, agents, webhooks, commands, restore tests) is not tried. Whether all of it will work, warnings aside.
 ///
 /// # Errors
 /// Those of `out`.

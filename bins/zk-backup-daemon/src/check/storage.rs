@@ -7,6 +7,7 @@ use backup_engine::EngineError;
 use health_metrics::{FsProbe, StorageProbe as _};
 use job_queue::SqliteJobs;
 use vault_store::{FsStore, StoreError, VaultStore as _};
+use zk_snapshot::files::DataDirs;
 
 use super::finding::Finding;
 use crate::bucket::{self, BucketConfig, Purpose};
@@ -15,6 +16,7 @@ use crate::{Secondary, Settings};
 /// Blocks.
 pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     let mut findings = directory("storage", "STORAGE", &settings.storage);
+    findings.extend(settings.data_dirs.as_ref().map(states));
     if let Some(config) = &settings.bucket {
         let purpose = settings
             .ha
@@ -30,6 +32,21 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
         Some(Secondary::Bucket(config)) => findings.push(bucket_of("second copy", config, Purpose::Copies)),
     }
     findings
+}
+
+/// Whether the files that transactional backups are from can be listed.
+fn states(dirs: &DataDirs) -> Finding {
+    for directory in [&dirs.data, &dirs.log].map(|directory| directory.join("version-2")) {
+        if let Err(error) = fs::read_dir(&directory) {
+            let message = format!(
+                "{}: {error}: ZOOKEEPER_DATA_DIR (and ZOOKEEPER_DATA_LOG_DIR) are dataDir (and dataLogDir) of a server on this machine, \
+                 and readable to us",
+                directory.display()
+            );
+            return Finding::fails("data files", message);
+        }
+    }
+    Finding::ok("data files", format!("{} may be listed", dirs.data.display()))
 }
 
 fn bucket_of(check: &'static str, config: &BucketConfig, purpose: Purpose) -> Finding {
@@ -58,7 +75,11 @@ fn directory(check: &'static str, setting: &str, path: &Path) -> Vec<Finding> {
         return vec![Finding::ok(check, format!("{at} will be made"))];
     }
     match FsStore::is_at(path) {
-        Ok(false) => return vec![Finding::ok(check, format!("{at} has no backups yet"))],
+        Ok(false) => {
+            let mut findings = vec![Finding::ok(check, format!("{at} has no backups yet"))];
+            findings.extend(jobs(path));
+            return findings;
+        }
         Ok(true) => {}
         Err(error) => return vec![Finding::fails(check, error.to_string())],
     }

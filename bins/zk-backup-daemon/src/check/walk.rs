@@ -47,6 +47,7 @@ pub(super) async fn walk(
             };
             match reading {
                 Reading::Missing => continue, // deleted meanwhile
+                Reading::Found(found) if found.stat.is_ephemeral() => continue, // no backup has it
                 Reading::Found(found) => {
                     let written = i128::from(found.stat.mtime.max(found.stat.ctime)) * 1_000_000;
                     if let Ok(written) = OffsetDateTime::from_unix_timestamp_nanos(written) {

@@ -65,7 +65,7 @@ fn told(seen: &Seen) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match &seen.first_unreadable {
         None => Finding::ok("permissions", format!("{extent} may be read")),
-        Some(first) => Finding::warning(
+        Some(first) => Finding::fails(
             "permissions",
             format!(
                 "of {extent} {} may not be read, such as {first}: backups fail as partial. Give our identity READ (and ADMIN, for \

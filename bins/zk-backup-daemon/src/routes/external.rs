@@ -3,19 +3,23 @@
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use backup_engine::{Engine, RestoreRequest};
+use backup_engine::{Engine, Labels, RestoreRequest};
 
 use super::Outside;
 use crate::answer::{ApiError, bare_id};
-use crate::body;
+use crate::{body, caller};
 
 pub(super) async fn external(
     engine: Data<Engine>,
     outside: Data<Outside>,
+    request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
     match body::restore(&body::read(body).await?)? {
-        (request, Some(path)) => Ok(bare_id(&restore(&engine, &outside, &path, request).await?)),
+        (asked, Some(path)) => {
+            let labels = caller::label(&request);
+            Ok(bare_id(&restore(&engine, &outside, &path, asked, labels).await?))
+        }
         (_, None) => Err(ApiError::invalid("externalBackupPath is needed here")),
     }
 }
@@ -26,6 +30,7 @@ pub(super) async fn restore(
     outside: &Outside,
     path: &str,
     request: RestoreRequest,
+    labels: Labels,
 ) -> Result<String, ApiError> {
     let Some(root) = &outside.external else {
         let message =
@@ -33,7 +38,7 @@ pub(super) async fn restore(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "refused", message));
     };
     Ok(engine
-        .restore_external(root, path, request, outside.limit)
+        .restore_external_labelled((root, path), request, outside.limit, labels)
         .await?)
 }
 

@@ -135,5 +135,10 @@ fn key(
     {
         return Ok(Some(S3Secret::File(directory.join(name))));
     }
-    Ok(secret(name, None, environment)?.map(S3Secret::Text))
+    Ok(
+        secret(name, None, &environment)?.map(|text| match environment(&format!("{name}_FILE")) {
+            Some(file) => S3Secret::File(file.into()),
+            None => S3Secret::Text(text),
+        }),
+    )
 }

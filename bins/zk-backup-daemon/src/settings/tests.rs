@@ -215,6 +215,15 @@ fn keys_of_a_bucket_are_both_given_or_the_environments_and_a_file_stays_one() {
         panic!("it is read once");
     };
     assert_eq!(path, directory.path().join("S3_KEY_SECRET"));
+    // A file of settings names files, too; what is given without one is a text.
+    let named = [
+        ("S3_KEY_ID", "id"),
+        ("S3_KEY_SECRET", "s"),
+        ("S3_KEY_SECRET_FILE", "/run/s"),
+    ];
+    let found = bucket(&named, None).unwrap().keys.unwrap();
+    assert!(matches!(found.secret, S3Secret::File(path) if path.as_os_str() == "/run/s"));
+    assert!(matches!(found.id, S3Secret::Text(_)));
     // Not asked for: then nothing of it is looked at.
     assert!(
         settings(|a| a.s3_url = Some("nonsense".into()), &[])

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use ureq::http::{HeaderValue, Request};
 use ureq::{Agent, SendBody};
+use uuid::Uuid;
 
 use super::tls;
 use crate::exit::{Exit, Failure, about};
@@ -22,9 +23,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const LISTEN: Duration = Duration::from_secs(60);
 /// The longest answer. Pages of znodes end after 8 MiB, and a znode's data are about as long at most.
 const LONGEST: u64 = 256 << 20;
-
-/// What parts of a form are told apart by: so long that no file has it by chance.
-const BOUNDARY: &str = "zk-backup-7e1c02a94f5d4b0b8a3f6d2e9c517840";
 
 /// Speaks HTTP with one server.
 pub(crate) struct Http {
@@ -158,11 +156,13 @@ impl Http {
         // It is only a name; whatever else is in it does not get into the form.
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let name = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-', "_");
+        // What parts of the form are told apart by: nobody can have put it into the file.
+        let boundary = format!("zk-backup-{}", Uuid::new_v4().simple());
         let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
              Content-Type: application/zip\r\n\r\n"
         );
-        let tail = format!("\r\n--{BOUNDARY}--\r\n");
+        let tail = format!("\r\n--{boundary}--\r\n");
         let all = head.len() as u64 + length + tail.len() as u64;
         let form = Cursor::new(head)
             .chain(content.take(length))
@@ -177,7 +177,7 @@ impl Http {
         let answer = request
             .header(
                 "Content-Type",
-                format!("multipart/form-data; boundary={BOUNDARY}"),
+                format!("multipart/form-data; boundary={boundary}"),
             )
             .header("Content-Length", all.to_string())
             .send(SendBody::from_owned_reader(form));

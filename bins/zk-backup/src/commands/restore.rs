@@ -172,7 +172,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
             body.insert("backup_first".to_owned(), true.into());
         }
     }
-    let job = api.start("/restore", &body)?;
+    let job = api.start("/restore", &body).map_err(unknown_to_older)?;
     let done = jobs::follow(api, &job, quiet, Some(screen))?;
     if screen.is_json() {
         screen.json("job", done.json)?;
@@ -187,6 +187,22 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         )?;
     }
     Ok(ended(&done.view))
+}
+
+/// A server of a version that takes no backup first refuses the key.
+fn unknown_to_older(failure: Failure) -> Failure {
+    let is_unknown =
+        failure.code.as_deref() == Some("invalid_request") && failure.message.contains("backup_first");
+    match is_unknown {
+        false => failure,
+        true => Failure {
+            message: format!(
+                "{}: the server is older and takes no backup first; nothing was restored. Take one (zk-backup backup), and add --no-backup-first",
+                failure.message
+            ),
+            ..failure
+        },
+    }
 }
 
 /// Asks on the terminal.
@@ -234,6 +250,17 @@ mod tests {
             [of("/a"), of("=/b"), of("/a="), of("/=/b")],
             [None, None, None, None]
         );
+    }
+
+    #[test]
+    fn what_an_older_server_does_not_know_is_named() {
+        let refused = |message: &str| Failure {
+            code: Some("invalid_request".to_owned()),
+            ..Failure::failed(message)
+        };
+        let told = |message| unknown_to_older(refused(message)).message;
+        assert!(told("unknown field `backup_first`").contains("--no-backup-first"));
+        assert_eq!(told("dbs: it is empty"), "dbs: it is empty");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::blocking::blocking;
 #[cfg(feature = "s3")]
 use crate::error::parse_id;
 use crate::error::{EngineError, InvalidRequest};
-use crate::requests::{RestoreRequest, RestoreSource};
+use crate::requests::{Labels, RestoreRequest, RestoreSource};
 use crate::vaults::exchange::{self, Export, ImportOptions};
 
 impl Engine {
@@ -62,6 +62,22 @@ impl Engine {
         request: RestoreRequest,
         limit: u64,
     ) -> Result<String, EngineError> {
+        let labels = Labels::new();
+        self.restore_external_labelled((root, path), request, limit, labels)
+            .await
+    }
+
+    /// [`restore_external`](Self::restore_external) of the directory `path` below `root`, whose job is told with `labels`.
+    ///
+    /// # Errors
+    /// Those of [`restore_external`](Self::restore_external).
+    pub async fn restore_external_labelled(
+        &self,
+        (root, path): (&Path, &str),
+        request: RestoreRequest,
+        limit: u64,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, _, requests) = self.rooms();
         let (root, path, now) = (root.to_owned(), path.to_owned(), self.now());
         let full = request.roots.is_empty();
@@ -74,7 +90,8 @@ impl Engine {
             })
         });
         let source = RestoreSource::Vault(id.await?.to_string());
-        self.restore(RestoreRequest { source, ..request }).await
+        self.restore_labelled(RestoreRequest { source, ..request }, labels)
+            .await
     }
 
     /// Addresses from which anybody can read the files of a backup in a bucket until `valid_for` has passed, in the order of its manifest.

@@ -127,8 +127,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::BackupNotFound`], [`EngineError::QueueFull`], [`EngineError::Storage`].
     pub async fn verify(&self, request: VerifyRequest) -> Result<String, EngineError> {
+        self.verify_labelled(request, Labels::new()).await
+    }
+
+    /// [`verify`](Self::verify), whose job is told with `labels`.
+    ///
+    /// # Errors
+    /// Those of [`verify`](Self::verify).
+    pub async fn verify_labelled(
+        &self,
+        request: VerifyRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, _, requests) = self.rooms();
-        let id = blocking(move || requests.verify(&vaults, &request)).await?;
+        let id = blocking(move || requests.verify(&vaults, &request, &labels)).await?;
         self.wake();
         Ok(id)
     }
@@ -140,8 +152,20 @@ impl Engine {
     /// [`EngineError::BackupNotFound`]; [`EngineError::Invalid`] where it is too large for memory, or there is no such place;
     /// [`EngineError::QueueFull`]; [`EngineError::Storage`].
     pub async fn restore_test(&self, request: RestoreTestRequest) -> Result<String, EngineError> {
+        self.restore_test_labelled(request, Labels::new()).await
+    }
+
+    /// [`restore_test`](Self::restore_test), whose job is told with `labels`.
+    ///
+    /// # Errors
+    /// Those of [`restore_test`](Self::restore_test).
+    pub async fn restore_test_labelled(
+        &self,
+        request: RestoreTestRequest,
+        labels: Labels,
+    ) -> Result<String, EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let id = blocking(move || requests.restore_test(&vaults, &site, &request)).await?;
+        let id = blocking(move || requests.restore_test(&vaults, &site, &request, &labels)).await?;
         self.wake();
         Ok(id)
     }

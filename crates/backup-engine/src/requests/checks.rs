@@ -6,7 +6,7 @@ use job_queue::NewJob;
 use serde::{Deserialize, Serialize};
 use vault_store::{Manifest, Outcome, StoreError, VaultId};
 
-use super::{Labels, Requests, Share, payload};
+use super::{BY, Labels, Requests, Share, payload};
 use crate::kind::{CHECKS, JobKind, LANE};
 use crate::lock::lock;
 use crate::site::{Scheduled, Site};
@@ -65,8 +65,9 @@ impl Requests {
         &self,
         vaults: &Arc<Vaults>,
         request: &VerifyRequest,
+        labels: &Labels,
     ) -> Result<String, EngineError> {
-        let job = verification(request.share)?;
+        let job = verification(request.share, labels)?;
         let task = job.id.clone();
         match &request.vault {
             Some(id) => self.enqueue_needing(vaults, &vaults.named(id)?, job)?,
@@ -83,6 +84,7 @@ impl Requests {
         vaults: &Arc<Vaults>,
         site: &Site,
         request: &RestoreTestRequest,
+        labels: &Labels,
     ) -> Result<String, EngineError> {
         let id = vaults.named(&request.vault)?;
         let tests = &site.checks.tests;
@@ -118,7 +120,7 @@ impl Requests {
                 place,
                 by: request.by.clone(),
             },
-            &Labels::new(),
+            labels,
         )?;
         let task = uuid::Uuid::new_v4().to_string();
         let job = NewJob::new(&task, JobKind::RestoreTest.name())
@@ -131,9 +133,10 @@ impl Requests {
     /// Queues the checks that are due and do not wait, and says whether there are any.
     pub(crate) fn checks_if_due(&self, vaults: &Arc<Vaults>, site: &Site) -> Result<bool, EngineError> {
         let mut last = lock(&self.last_checks);
+        let labels = Labels::from([(BY.to_owned(), BY_SCHEDULE.to_owned())]);
         let verify = self.if_due(site.checks.verify.as_ref(), &mut last.verify, || {
             let share = site.checks.share;
-            self.verify(vaults, &VerifyRequest { vault: None, share })
+            self.verify(vaults, &VerifyRequest { vault: None, share }, &labels)
                 .map(Some)
         })?;
         let test = self.if_due(site.checks.test.as_ref(), &mut last.test, || {
@@ -146,7 +149,7 @@ impl Requests {
                 place: None,
                 by: BY_SCHEDULE.to_owned(),
             };
-            self.restore_test(vaults, site, &request).map(Some)
+            self.restore_test(vaults, site, &request, &labels).map(Some)
         })?;
         Ok(verify || test)
     }
@@ -185,10 +188,10 @@ impl Requests {
 }
 
 /// A verification to be queued; of the vault that it is made to need, if it is.
-pub(crate) fn verification(share: Share) -> Result<NewJob, EngineError> {
+pub(crate) fn verification(share: Share, labels: &Labels) -> Result<NewJob, EngineError> {
     let task = uuid::Uuid::new_v4().to_string();
     let job = NewJob::new(&task, JobKind::Verify.name()).in_lane(CHECKS);
-    Ok(job.with_payload(payload(&VerifyPayload { share }, &Labels::new())?))
+    Ok(job.with_payload(payload(&VerifyPayload { share }, labels)?))
 }
 
 /// Of the valid full backups that can be restored for a test the newest; where that was, with whatever outcome, the one that was not for longest.

@@ -27,7 +27,7 @@ pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
 pub(crate) use self::ids::Ids;
 use self::last_checks::LastChecks;
 pub(crate) use self::request::RestorePayload;
-pub use self::request::{BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};
+pub use self::request::{BY, BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};
 pub use self::share::{Share, ShareError};
 
 /// A check that was due longer ago than this when another process led was that one's.

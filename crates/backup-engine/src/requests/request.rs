@@ -10,6 +10,9 @@ use zk_snapshot::tree::ZnodePath;
 /// What whoever asks for a job calls it, in its own words: only kept with it and told again.
 pub type Labels = BTreeMap<String, String>;
 
+/// The label of a job that says who has asked for it.
+pub const BY: &str = "by";
+
 /// What to back up.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BackupRequest {

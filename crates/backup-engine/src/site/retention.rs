@@ -149,7 +149,8 @@ fn backup(stored: &Stored, pins: &Pins) -> Backup {
     let manifest = stored.manifest.as_ref();
     let standing = match manifest {
         Ok(_) if stored.damage.is_some() => Standing::Unreadable,
-        Ok(manifest) if manifest.is_valid() => Standing::Good,
+        // The way back from a restore stands in for no other.
+        Ok(manifest) if manifest.is_valid() && !stored.is_before_a_restore() => Standing::Good,
         Ok(_) => Standing::Failed,
         Err(_) => Standing::Unreadable,
     };

@@ -236,7 +236,7 @@ impl Vaults {
                     let why = format!("backup {}: {}", stored.id, unreadable.why);
                     return Err(EngineError::Storage(why.into()));
                 }
-                _ if !stored.is_valid() || stored.is_before_a_restore() => {}
+                _ if !stored.is_good() => {}
                 _ => match Stored::read(&*self.store, &stored.id) {
                     Ok(anew) if anew.is_valid() => return Ok(Some(anew)),
                     Ok(_) | Err(StoreError::NotFound(_)) => {}

@@ -139,6 +139,11 @@ impl Stored {
         self.damage.is_none() && self.manifest.as_ref().is_ok_and(Manifest::is_valid)
     }
 
+    /// Whether it is one of those that were asked for and are good: the way back from a restore is not.
+    pub(crate) fn is_good(&self) -> bool {
+        self.is_valid() && !self.is_before_a_restore()
+    }
+
     /// Whether it is of what a restore was to change: such a one is only meant by its id, or a restore of the newest that is done again would bring
     /// back what it was to undo.
     pub(crate) fn is_before_a_restore(&self) -> bool {

@@ -35,7 +35,7 @@ use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
 use crate::outbox::owe;
 use crate::plain::plain;
-use crate::requests::{Ids, verification};
+use crate::requests::{Ids, Labels, verification};
 use crate::site::Site;
 use crate::vaults::Vaults;
 use crate::{EngineError, Share};
@@ -49,7 +49,6 @@ pub use self::result::{
     DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles, RestoredFrom,
     VerifyResult,
 };
-pub use self::telling::BY;
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -216,7 +215,7 @@ impl Worker {
             let (jobs, vault) = (Arc::clone(&jobs), kind::vault(&context.job).to_owned());
             let queued = blocking(move || {
                 // Whatever waits already: there is one for each backup.
-                let job = verification(Share::ALL)?.needing(vault);
+                let job = verification(Share::ALL, &Labels::new())?.needing(vault);
                 Ok(jobs.enqueue(job, now, usize::MAX)?)
             });
             if let Err(error) = queued.await {

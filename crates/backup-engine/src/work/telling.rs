@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::result::JobResult;
 use crate::kind;
+use crate::requests::BY;
 
 /// What was asked for, and by whom.
 pub(super) fn begun(job: &Job) -> String {
@@ -28,9 +29,6 @@ pub(super) fn begun(job: &Job) -> String {
     };
     format!("begins: {}{vault}, asked for {by}: {asked}", job.kind)
 }
-
-/// The label of a job that says who has asked for it.
-pub const BY: &str = "by";
 
 /// How it has ended, how long that took, and how much it was. `size`: bytes of a backup that was stored.
 pub(super) fn ended(done: &Result<JobResult, Failure>, took: Duration, size: Option<u64>) -> String {

@@ -1,5 +1,7 @@
 //! Restores that back up first what they are to change.
 
+use std::time::Duration;
+
 use backup_engine::{
     BackupRequest, JobInfo, JobResult, JobState, RestoreRequest, RestoreResult, RestoreSource,
 };
@@ -56,6 +58,9 @@ async fn what_a_restore_has_changed_can_be_brought_back() {
     assert_ne!(undo.as_str(), queued, "each id is given once");
     let info = described(&engine, undo.as_str()).await;
     assert_eq!((info.pinned, info.is_valid()), (Some(true), true), "{info:?}");
+    let manifest = info.manifest().unwrap();
+    let of = manifest.before_restore_of.as_ref().map(ToString::to_string);
+    assert_eq!((of, manifest.restore_job.clone()), (Some(id.clone()), Some(task)));
 
     // The newest one is not what was to be undone, also where the restore is done again.
     engine.evict_one(&queued).await.unwrap();
@@ -126,6 +131,73 @@ async fn nothing_is_restored_where_the_backup_first_fails() {
         "{message}"
     );
     assert_eq!(came(&job).report, None);
+    assert_eq!(world.znodes(), changed);
+    // What there is of it is told, and nobody has asked that it stays.
+    let listed = engine.list().await.unwrap();
+    let left = listed.iter().find(|listed| ***listed != id).unwrap();
+    assert!(message.contains(&**left), "{message}");
+    assert_eq!(described(&engine, left).await.pinned, Some(false));
+}
+
+#[tokio::test]
+async fn a_restore_that_is_refused_takes_no_backup() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    let task = engine.restore(first(&id, &["/a", "/none"])).await.unwrap();
+    let job = done(&engine, &task).await;
+    assert_eq!(job.status, JobState::Failed, "{job:?}");
+    assert!(job.message.as_deref().unwrap().contains("/none"), "{job:?}");
+    assert_eq!(engine.list().await.unwrap(), [&*id]);
+}
+
+#[tokio::test]
+async fn the_way_back_is_no_good_backup() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    let taken = engine.health().await.last_full_success;
+    world.pass(Duration::from_secs(7_200));
+    let job = done(&engine, &engine.restore(first(&id, &[])).await.unwrap()).await;
+    let undo = came(&job).backup_first.unwrap();
+    let health = engine.health().await;
+    assert_eq!(health.last_full_success, taken);
+    assert_eq!(health.storage.newest_good.unwrap().id, id);
+
+    // Unpinned, and by a policy that would keep nothing, it goes, and the other stays.
+    engine.pin(undo.as_str(), false).await.unwrap();
+    world.pass(Duration::from_secs(3 * 86_400));
+    engine.evict(false).await.unwrap();
+    assert_eq!(engine.list().await.unwrap(), [&*id]);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_backup_is_not_written_over() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let id = full(engine).await;
+    remove(&world, "/a").await;
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(VaultCall::Create, 1, VaultFault::Delay(delay));
+    let task = engine.restore(first(&id, &["/a", "/b"])).await.unwrap();
+    let step = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.step().await }
+    });
+    gate.reached().await;
+    world.tree.put("/a", b"of others", Acl::open()).unwrap();
+    let changed = world.znodes();
+    drop(gate);
+    assert!(step.await.unwrap().unwrap());
+    let job = job(engine, &task).await;
+    let message = job.message.as_deref().unwrap();
+    assert!(
+        message.starts_with("nothing was restored: /a did not exist"),
+        "{message}"
+    );
     assert_eq!(world.znodes(), changed);
 }
 

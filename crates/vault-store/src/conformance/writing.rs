@@ -254,6 +254,7 @@ pub fn a_manifest_is_read_as_it_was_committed(subject: &Subject) {
             pinned: second > 1,
             scheduled: Some(second > 2),
             before_restore_of: (second > 1).then(|| id.clone()),
+            restore_job: (second > 1).then(|| "a job".to_owned()),
             term: (second > 1).then_some(7),
             started_at: id.time() + time::Duration::nanoseconds(1),
             outcome,

@@ -31,6 +31,7 @@ pub(super) fn outside(manifest: &Manifest, files: Vec<FileEntry>, recipients: &R
         sharded: manifest.sharded,
         scheduled: manifest.scheduled,
         before_restore_of: manifest.before_restore_of.clone(),
+        restore_job: manifest.restore_job.clone(),
         term: manifest.term,
         started_at: manifest.started_at,
         finished_at: manifest.finished_at,

@@ -195,9 +195,8 @@ async fn commit(
     if let Outcome::Partial { reason } = &outcome {
         context.log.error(reason);
     }
-    manifest.finished_at = context.now();
     manifest.contents = Some(contents);
-    manifest.outcome = outcome;
+    end(&mut manifest, outcome, context.now());
     manifest.files.extend(files);
     let (text, vaults) = (context.log.text(), Arc::clone(vaults));
     tokio::task::spawn_blocking(move || {
@@ -218,6 +217,13 @@ async fn commit(
     .await?
 }
 
+/// One that was to be a way back from a restore, and is none, is not kept for that: nobody has asked for it.
+fn end(manifest: &mut Manifest, outcome: Outcome, now: OffsetDateTime) {
+    manifest.finished_at = now;
+    manifest.pinned &= manifest.before_restore_of.is_none() || outcome == Outcome::Complete;
+    manifest.outcome = outcome;
+}
+
 fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result<(), StoreError> {
     manifest.files.push(stage.put(&LOG, text.as_bytes())?);
     Ok(())
@@ -231,8 +237,7 @@ async fn leave_a_failed_vault(
     reason: String,
 ) {
     let (vaults, log) = (Arc::clone(vaults), &context.log);
-    manifest.finished_at = context.now();
-    manifest.outcome = Outcome::Failed { reason };
+    end(&mut manifest, Outcome::Failed { reason }, context.now());
     let text = context.log.text();
     let left = tokio::task::spawn_blocking(move || {
         let mut stage = vaults.store.stage(&manifest.id)?;

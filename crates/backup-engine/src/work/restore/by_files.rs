@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use vault_store::{Consistency, Contents, FileName, Manifest, VaultId, Zxid};
 
 use super::comparing::Comparing;
+use super::first::First;
 use super::placing::place;
 use super::restart;
 use super::sound::open_sound;
@@ -27,6 +28,7 @@ pub(super) async fn run(
     context: &JobContext,
     id: &VaultId,
     payload: &RestorePayload,
+    first: &mut First<'_>,
 ) -> Result<RestoreResult, Failure> {
     let JobContext { log, progress, .. } = context;
     site.refuse_chroot("a restore by files is")?;
@@ -48,6 +50,7 @@ pub(super) async fn run(
     if payload.dry_run {
         return Ok(plan.told());
     }
+    first.take(vaults, site, context, payload).await?;
     // From here it is not called off until the servers are compared.
     context.check_stop()?;
     context.permit().may_write()?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use vault_store::{Mode, VaultId};
 use zk_snapshot::tree::{History, Reading, ZnodePath};
 
+use crate::ensemble::Client;
 use crate::kind;
 use crate::requests::{BackupRequest, Ids, RestorePayload};
 use crate::site::Site;
@@ -15,74 +16,122 @@ use crate::work::context::JobContext;
 use crate::work::failure::{Cause, Failure};
 
 /// What was backed up.
-#[derive(Default)]
-pub(super) struct First {
+pub(super) struct First<'a> {
+    ids: &'a Arc<Ids>,
     /// `None` where there was nothing to back up, or none was wanted.
     pub(super) id: Option<VaultId>,
-    /// What it cannot bring back.
-    pub(super) notes: Vec<String>,
+    /// What did not exist, and so is not in it.
+    absent: Vec<ZnodePath>,
 }
 
-/// Backs up, pinned, whatever is live where the restore writes to, unless it does not ask for that.
-pub(super) async fn take(
-    vaults: &Arc<Vaults>,
-    site: &Arc<Site>,
-    ids: &Arc<Ids>,
-    context: &JobContext,
-    payload: &RestorePayload,
-) -> Result<First, Failure> {
-    if !payload.backup_first || payload.dry_run {
-        return Ok(First::default());
+/// Whether anything is to be backed up first.
+pub(super) fn is_wanted(payload: &RestorePayload) -> bool {
+    payload.backup_first && !payload.dry_run
+}
+
+impl<'a> First<'a> {
+    /// Nothing yet.
+    pub(super) fn new(ids: &'a Arc<Ids>) -> Self {
+        Self {
+            ids,
+            id: None,
+            absent: Vec::new(),
+        }
     }
-    let taken = of_what_is_there(vaults, site, ids, context, payload).await;
-    // Whatever it holds is no result of the restore.
-    taken.map_err(|failure| match context.check_stop() {
-        Err(stopped) => stopped.into(),
-        Ok(()) => Cause::Said(format!(
-            "nothing was restored, as the backup that was to be taken first failed: {} (without it: backup_first false)",
-            failure.cause
+
+    /// Backs up, pinned, whatever is live where the restore writes to, unless it does not ask for that.
+    pub(super) async fn take(
+        &mut self,
+        vaults: &Arc<Vaults>,
+        site: &Arc<Site>,
+        context: &JobContext,
+        payload: &RestorePayload,
+    ) -> Result<(), Failure> {
+        if !is_wanted(payload) {
+            return Ok(());
+        }
+        let taken = self.of_what_is_there(vaults, site, context, payload).await;
+        context.progress.restart();
+        context.progress.expect(0);
+        let Err(failure) = taken else {
+            return Ok(());
+        };
+        // Whatever it holds is no result of the restore.
+        let left = self.id.take();
+        context.check_stop()?;
+        let left = left.map_or(String::new(), |id| {
+            format!("what there is of it is backup {id}; ")
+        });
+        let cause = failure.cause;
+        Err(Cause::Said(format!(
+            "nothing was restored, as the backup that was to be taken first failed: {cause} ({left}without it: backup_first false)",
         ))
-        .into(),
-    })
-}
-
-async fn of_what_is_there(
-    vaults: &Arc<Vaults>,
-    site: &Arc<Site>,
-    ids: &Arc<Ids>,
-    context: &JobContext,
-    payload: &RestorePayload,
-) -> Result<First, Failure> {
-    let targets = targets(&payload.roots, &payload.renames);
-    let (roots, absent) = there(site, context, targets).await?;
-    let notes = match absent.is_empty() {
-        true => Vec::new(),
-        false => vec![format!(
-            "the backup that was taken first is without {}, which did not exist: undone, that is deleted by hand",
-            named(&absent)
-        )],
-    };
-    if roots.is_empty() && !absent.is_empty() {
-        context.log.info("there is nothing yet to back up first");
-        return Ok(First { id: None, notes });
+        .into())
     }
-    let (given, kept, now) = (Arc::clone(ids), Arc::clone(vaults), context.now());
-    let id = tokio::task::spawn_blocking(move || given.apart(&kept, now)).await??;
-    context
-        .log
-        .info(&format!("taking backup {id} first, of what is to be changed"));
-    let request = BackupRequest {
-        mode: Mode::Hierarchical,
-        roots,
-        pinned: true,
-        ..BackupRequest::default()
-    };
-    let mut manifest = backup::begun(&id, &request, context);
-    manifest.before_restore_of = Some(kind::vault(&context.job).parse()?);
-    backup::take(vaults, site, context, &request, manifest).await?;
-    context.progress.restart();
-    context.progress.expect(0);
-    Ok(First { id: Some(id), notes })
+
+    /// Nothing is written over what has come since: no backup has it.
+    pub(super) async fn check_absent(
+        &self,
+        context: &JobContext,
+        client: &dyn Client,
+    ) -> Result<(), Failure> {
+        if self.absent.is_empty() {
+            return Ok(());
+        }
+        let read = client.read_many(&self.absent, History::One);
+        let readings = context.unless_stopped(read).await??;
+        let mut looked_at = self.absent.iter().zip(readings);
+        match looked_at.find(|(_, reading)| *reading != Reading::Missing) {
+            None => Ok(()),
+            Some((path, _)) => Err(format!(
+                "nothing was restored: {path} did not exist when it was to be backed up first, and does now: ask again"
+            )
+            .into()),
+        }
+    }
+
+    /// What it cannot bring back.
+    pub(super) fn note(&self) -> Option<String> {
+        (!self.absent.is_empty()).then(|| {
+            format!(
+                "the backup that was taken first is without {}, which did not exist: undone, that is deleted by hand",
+                named(&self.absent)
+            )
+        })
+    }
+
+    async fn of_what_is_there(
+        &mut self,
+        vaults: &Arc<Vaults>,
+        site: &Arc<Site>,
+        context: &JobContext,
+        payload: &RestorePayload,
+    ) -> Result<(), Failure> {
+        let targets = targets(&payload.roots, &payload.renames);
+        let (roots, absent) = there(site, context, targets).await?;
+        self.absent = absent;
+        if roots.is_empty() && !self.absent.is_empty() {
+            context.log.info("there is nothing yet to back up first");
+            return Ok(());
+        }
+        let (ids, kept, now) = (Arc::clone(self.ids), Arc::clone(vaults), context.now());
+        let id = tokio::task::spawn_blocking(move || ids.apart(&kept, now)).await??;
+        context
+            .log
+            .info(&format!("taking backup {id} first, of what is to be changed"));
+        let request = BackupRequest {
+            mode: Mode::Hierarchical,
+            roots,
+            pinned: true,
+            ..BackupRequest::default()
+        };
+        let mut manifest = backup::begun(&id, &request, context);
+        self.id = Some(id);
+        manifest.before_restore_of = Some(kind::vault(&context.job).parse()?);
+        manifest.restore_job = Some(context.job.id.clone());
+        backup::take(vaults, site, context, &request, manifest).await?;
+        Ok(())
+    }
 }
 
 /// Those of the roots that exist, and those that do not.

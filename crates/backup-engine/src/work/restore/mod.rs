@@ -32,10 +32,8 @@ pub(super) async fn run(
 ) -> Result<JobResult, Failure> {
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
-    let (first, done) = match first::take(vaults, site, ids, context, &payload).await {
-        Ok(first) => (first, bring_back(vaults, site, context, &payload).await),
-        Err(failure) => (First::default(), Err(failure)),
-    };
+    let mut first = First::new(ids);
+    let done = bring_back(vaults, site, context, &payload, &mut first).await;
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
@@ -46,8 +44,8 @@ pub(super) async fn run(
     }
     let whole = |done: RestoreResult| {
         let mut notes = done.notes;
-        if !first.notes.is_empty() {
-            notes.get_or_insert_default().extend(first.notes);
+        if let Some(note) = first.note() {
+            notes.get_or_insert_default().push(note);
         }
         JobResult::Restore(Box::new(RestoreResult {
             source,
@@ -86,6 +84,7 @@ async fn bring_back(
     site: &Arc<Site>,
     context: &JobContext,
     payload: &RestorePayload,
+    first: &mut First<'_>,
 ) -> Result<RestoreResult, Failure> {
     let id: VaultId = kind::vault(&context.job).parse()?;
     let doing = if payload.dry_run {
@@ -98,7 +97,7 @@ async fn bring_back(
     let (kept, vault) = (Arc::clone(vaults), id.clone());
     let _held = tokio::task::spawn_blocking(move || kept.hold(&vault)).await?;
     match payload.strategy {
-        Strategy::Online => online::run(vaults, site, context, &id, payload).await,
-        Strategy::Files => by_files::run(vaults, site, context, &id, payload).await,
+        Strategy::Online => online::run(vaults, site, context, &id, payload, first).await,
+        Strategy::Files => by_files::run(vaults, site, context, &id, payload, first).await,
     }
 }

@@ -8,6 +8,7 @@ use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, check_re
 use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
 
+use super::first::{self, First};
 use super::open_sound;
 use crate::ensemble::Client;
 use crate::requests::RestorePayload;
@@ -38,12 +39,10 @@ pub(super) async fn run(
     context: &JobContext,
     id: &VaultId,
     payload: &RestorePayload,
+    first: &mut First<'_>,
 ) -> Result<RestoreResult, Failure> {
     let progress = &context.progress;
     let sound = verified(vaults, site, context, id).await?;
-    progress.phase("connecting");
-    let client = context.unless_stopped(site.ensemble.connect()).await??;
-    progress.phase("restoring");
     let dry_run = payload.dry_run;
     let options = RestoreOptions {
         renames: payload.renames.clone(),
@@ -57,6 +56,25 @@ pub(super) async fn run(
         ledger: site.unfinished.of(&context.job.id, id.as_str()),
         ..RestoreOptions::default()
     };
+    if first::is_wanted(payload) {
+        // A restore that is refused needs no way back.
+        let roots = payload.roots.clone();
+        let whole = RestoreOptions {
+            roots,
+            ..options.clone()
+        };
+        context
+            .unless_stopped(check_restore(&sound.opened.records, &whole))
+            .await??;
+        first.take(vaults, site, context, payload).await?;
+    }
+    progress.phase("connecting");
+    let client = context.unless_stopped(site.ensemble.connect()).await??;
+    if let Err(failure) = first.check_absent(context, &*client).await {
+        client.close().await;
+        return Err(failure);
+    }
+    progress.phase("restoring");
     if let Some(znodes) = sound.znodes {
         progress.expect(znodes);
     }
