@@ -36,7 +36,7 @@ use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
-use crate::outbox::owe;
+use crate::outbox::Owed;
 use crate::plain::plain;
 use crate::requests::{Ids, verification};
 use crate::site::Site;
@@ -73,8 +73,7 @@ pub(crate) struct Worker {
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
     pub(crate) hooks: Arc<Hooks>,
-    /// Whether the ends of jobs are to be told elsewhere.
-    pub(crate) keeps_news: bool,
+    pub(crate) owed: Arc<Owed>,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -100,7 +99,8 @@ impl JobHandler for Worker {
             hooks: Arc::clone(&self.hooks),
         });
         context.log.tell(&telling::begun(&context.job));
-        self.owe_news(&context).await;
+        let id = context.job.id.clone();
+        self.note_news(&context, move |owed| owed.owe(&id)).await;
         let done = AssertUnwindSafe(self.work(kind, &context, &stop)).catch_unwind();
         let done = done.await.unwrap_or_else(|panic| Err(panicked(&*panic).into()));
         self.running.end(&context.job.id);
@@ -131,6 +131,7 @@ impl JobHandler for Worker {
                     .with_result(result.stored())
             }
         };
+        self.note_news(&context, Owed::note).await;
         let outcome = self.after(&context, outcome).await;
         self.metrics
             .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
@@ -227,16 +228,16 @@ impl Worker {
         }
     }
 
-    /// Its end will be told. Where that cannot be noted the job is done all the same.
-    async fn owe_news(&self, context: &JobContext) {
-        if !self.keeps_news {
-            return;
-        }
-        let (jobs, id) = (Arc::clone(&self.jobs), context.job.id.clone());
-        if let Err(error) = blocking(move || owe(&*jobs, &id)).await {
-            context
-                .log
-                .error(&format!("the end of this job may not be told elsewhere: {error}"));
+    /// Notes that its end will be told. Where that fails the job is done all the same.
+    async fn note_news(
+        &self,
+        context: &JobContext,
+        note: impl FnOnce(&Owed) -> Result<(), EngineError> + Send + 'static,
+    ) {
+        let owed = Arc::clone(&self.owed);
+        if let Err(error) = blocking(move || note(&owed)).await {
+            let why = format!("the end of this job may not be told elsewhere: {error}");
+            context.log.error(&why);
         }
     }
 
