@@ -162,7 +162,11 @@ impl Settings {
             external_root: given(args.external_root.as_ref()).map(PathBuf::from),
             max_queued_jobs: limits::queued_jobs(args)?,
             shutdown_grace: seconds("SHUTDOWN_GRACE", args.shutdown_grace.as_ref(), 0)?,
-            webhook: signals::webhook(args, secret)?,
+            webhook: signals::webhook(
+                args,
+                values::secret("WEBHOOK_URL", secrets_dir.as_deref(), |_| None)?,
+                secret("WEBHOOK_SECRET")?,
+            )?,
             hook_before: signals::hook("HOOK_BEFORE", args.hook_before.as_ref())?,
             hook_after: signals::hook("HOOK_AFTER", args.hook_after.as_ref())?,
             hook_timeout: signals::hook_timeout(args)?,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use backup_engine::{Engine, News, Outbox, SystemClock};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -17,6 +17,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How soon it is tried again, at first and at last.
 const SOON: Duration = Duration::from_secs(1);
 const LATER: Duration = Duration::from_secs(300);
+/// What is refused as it is so often is given up, as all else would wait for it.
+const TRIES: u32 = 5;
 
 const ID: &str = "x-zk-backup-id";
 const TIMESTAMP: &str = "x-zk-backup-timestamp";
@@ -58,10 +60,10 @@ impl Teller {
 
     /// Tells what there is to be told, in order, each until it was heard. Never ends.
     pub(crate) async fn keep_telling(&self, engine: &Engine) {
-        let mut outbox = engine.outbox();
+        let (mut outbox, mut refused) = (engine.outbox(), Refused::default());
         let mut pause = SOON;
         loop {
-            match self.tell_all(&mut outbox).await {
+            match self.tell_all(&mut outbox, &mut refused).await {
                 Ok(()) => {
                     if pause > SOON {
                         log::info!("the webhook is told again");
@@ -78,15 +80,30 @@ impl Teller {
         }
     }
 
-    async fn tell_all(&self, outbox: &mut Outbox) -> Result<(), String> {
-        for news in outbox.owed().await.map_err(|error| error.to_string())? {
-            self.tell(&news).await?;
-            outbox.told(&news).await.map_err(|error| error.to_string())?;
+    /// Tells until nothing is left.
+    async fn tell_all(&self, outbox: &mut Outbox, refused: &mut Refused) -> Result<(), String> {
+        loop {
+            let owed = outbox.owed().await.map_err(|error| error.to_string())?;
+            if owed.is_empty() {
+                return Ok(());
+            }
+            for news in owed {
+                let status = self.tell(&news).await?;
+                if !status.is_success() {
+                    let (id, why) = (news.id(), format!("{}: the answer was {status}", news.id()));
+                    if !refused.is_for_good(&id, status) {
+                        return Err(why);
+                    }
+                    log::error!(
+                        "the webhook has refused this {TRIES} times, and is not told it any more: {why}"
+                    );
+                }
+                outbox.told(&news).await.map_err(|error| error.to_string())?;
+            }
         }
-        Ok(())
     }
 
-    async fn tell(&self, news: &News) -> Result<(), String> {
+    async fn tell(&self, news: &News) -> Result<StatusCode, String> {
         let (id, body) = (news.id(), self.body(news).to_string());
         let timestamp = SystemClock::now().unix_timestamp().to_string();
         let mut request = self
@@ -99,11 +116,7 @@ impl Teller {
             request = request.header(SIGNATURE, signature(key, &timestamp, &body));
         }
         let failed = |error: reqwest::Error| format!("{id}: {}", crate::peers::shown(error));
-        let status = request.body(body).send().await.map_err(failed)?.status();
-        match status.is_success() {
-            true => Ok(()),
-            false => Err(format!("{id}: the answer was {status}")),
-        }
+        Ok(request.body(body).send().await.map_err(failed)?.status())
     }
 
     fn body(&self, news: &News) -> Value {
@@ -125,6 +138,31 @@ impl Teller {
     }
 }
 
+/// What was refused last as it is, and how often.
+#[derive(Default)]
+struct Refused {
+    id: String,
+    times: u32,
+}
+
+impl Refused {
+    /// Whether one more answer of this `status` says that it will never be taken.
+    fn is_for_good(&mut self, id: &str, status: StatusCode) -> bool {
+        // Of the others some come from a wrong setting, and some pass by themselves.
+        if !status.is_client_error() || [401, 403, 404, 408, 429].contains(&status.as_u16()) {
+            return false;
+        }
+        if self.id != id {
+            *self = Self {
+                id: id.to_owned(),
+                times: 0,
+            };
+        }
+        self.times += 1;
+        self.times >= TRIES
+    }
+}
+
 /// `sha256=` with the HMAC of the timestamp, a dot and the body, in hexadecimal digits.
 fn signature(key: &hmac::Key, timestamp: &str, body: &str) -> String {
     use std::fmt::Write as _;
@@ -139,6 +177,23 @@ fn signature(key: &hmac::Key, timestamp: &str, body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_refused_as_it_is_is_given_up_and_nothing_else() {
+        let mut refused = Refused::default();
+        let mut answers = |id: &str, status: u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            (0..TRIES)
+                .map(|_| refused.is_for_good(id, status))
+                .collect::<Vec<_>>()
+        };
+        let at_last = [false, false, false, false, true];
+        assert_eq!(answers("job/1", 400), at_last);
+        assert_eq!(answers("job/2", 413), at_last);
+        for passing in [301, 401, 403, 404, 408, 429, 500, 503] {
+            assert_eq!(answers("job/3", passing), [false; 5], "{passing}");
+        }
+    }
 
     /// As `printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret` says.
     #[test]

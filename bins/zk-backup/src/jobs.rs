@@ -83,6 +83,7 @@ impl Waiting {
                 if events.wait_for(job) {
                     return;
                 }
+                self.tells = events.has_said();
                 self.events = None;
             }
             None if self.pause == LATER && self.tells && !api.is_here() => {

@@ -72,10 +72,12 @@ impl Engine {
     /// interrupted, and what is kept in memory is read anew.
     async fn take_over(&self, term: u64) -> Result<(), EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let (worker, now) = (Arc::clone(&self.worker), self.now());
+        let (worker, owed, now) = (Arc::clone(&self.worker), Arc::clone(&self.owed), self.now());
         blocking(move || {
             let whenever = PrimitiveDateTime::MAX.assume_utc();
-            for job in requests.jobs.recover(&worker, Some(whenever), now)? {
+            let cut = requests.jobs.recover(&worker, Some(whenever), now)?;
+            owed.owe_all(&cut);
+            for job in cut {
                 log::warn!(
                     "job {} was interrupted: the leader of before term {term} began it",
                     job.id

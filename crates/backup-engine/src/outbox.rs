@@ -1,10 +1,13 @@
 //! What somebody elsewhere is to be told of, until that was done.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use job_queue::{JobStore, Note};
+use job_queue::{Job, JobStore, Note};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use vault_store::VaultId;
 
 use crate::blocking::blocking;
@@ -12,6 +15,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::info::JobInfo;
 use crate::leadership::Role;
+use crate::lock::lock;
+use crate::plain::plain;
 use crate::vaults::Vaults;
 
 /// Notes of jobs whose end is to be told.
@@ -22,6 +27,10 @@ const DAMAGE: &str = "news-damage";
 const LEADER: &str = "news-leader";
 /// Damage that nobody looked for is told so late at most.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// So long the storage has to tell what is damaged.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// So many jobs are read at once.
+const AT_ONCE: usize = 100;
 
 /// What is worth telling somebody who does not ask.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,8 +70,8 @@ impl News {
     }
 }
 
-/// What is to be told, kept with the jobs until it [was](Self::told): whatever ends the process meanwhile, it is told at least once. That the lead was
-/// lost is kept in memory alone, as whoever leads next tells its own term. Made by [`Engine::outbox`].
+/// What is to be told, kept with the jobs until it [was](Self::told): whatever ends the process meanwhile, it is told at least once. Kept in memory alone are
+/// that the lead was lost, as whoever leads next tells its own term, and what cannot be noted while the storage of the jobs fails. Made by [`Engine::outbox`].
 #[derive(Debug)]
 #[must_use]
 pub struct Outbox {
@@ -71,6 +80,10 @@ pub struct Outbox {
     role: Option<watch::Receiver<Role>>,
     /// The term in which this engine was seen to lead, until its loss is told.
     led: Option<u64>,
+    /// What was read and not told: it is not read again each time that nobody hears it.
+    read: Vec<News>,
+    /// Looks for damage, and has not ended yet.
+    looking: Option<JoinHandle<Result<Vec<News>, EngineError>>>,
 }
 
 impl Engine {
@@ -81,12 +94,15 @@ impl Engine {
             ended: [self.runner.ended(), self.checker.ended()],
             role: self.leadership.as_ref().map(|leadership| leadership.role()),
             led: None,
+            read: Vec::new(),
+            looking: None,
         }
     }
 }
 
 impl Outbox {
-    /// What is to be told now, jobs in the order in which they ended. Where several engines share their jobs, whoever leads tells of them.
+    /// What is to be told now: some of it, and more once that was [told](Self::told). Jobs and the lead come first, up to a hundred jobs in the order in
+    /// which they ended, and damage when nothing else is left. Where several engines share their jobs, whoever leads tells of them.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
@@ -101,15 +117,45 @@ impl Outbox {
         };
         let mut news = Vec::new();
         match self.led {
-            Some(term) if leads != Some(term) => news.push(News::LeadershipLost { term }),
+            Some(term) if leads != Some(term) => {
+                self.read.clear(); // it may tell of that term
+                news.push(News::LeadershipLost { term });
+            }
             _ => self.led = leads,
         }
         if role.is_none_or(|role| role != Role::Standby) {
-            let (vaults, _, requests) = self.engine.rooms();
-            let kept = blocking(move || kept(&*requests.jobs, &vaults, leads));
-            news.extend(kept.await?);
+            if self.read.is_empty() {
+                let (owed, (.., requests)) = (Arc::clone(&self.engine.owed), self.engine.rooms());
+                let kept = blocking(move || {
+                    owed.note()?;
+                    kept(&*requests.jobs, leads)
+                });
+                self.read = kept.await?;
+            }
+            news.extend(self.read.iter().cloned());
+            if news.is_empty() {
+                news = self.damage().await?;
+            }
+        } else {
+            self.read.clear();
         }
         Ok(news)
+    }
+
+    /// What is damaged and was not told. A storage that does not answer keeps nothing else waiting.
+    async fn damage(&mut self) -> Result<Vec<News>, EngineError> {
+        let (vaults, _, requests) = self.engine.rooms();
+        let looking = self
+            .looking
+            .get_or_insert_with(|| tokio::task::spawn_blocking(move || damage(&*requests.jobs, &vaults)));
+        let Ok(found) = timeout(PATIENCE, &mut *looking).await else {
+            log::warn!(
+                "whether backups are damaged is not known for news: the storage has not answered for {PATIENCE:?}"
+            );
+            return Ok(Vec::new());
+        };
+        self.looking = None;
+        found.unwrap_or_else(|error| Err(EngineError::Internal(error.into())))
     }
 
     /// It was told: it is not owed any more.
@@ -117,6 +163,7 @@ impl Outbox {
     /// # Errors
     /// [`EngineError::Storage`]: it is told again then.
     pub async fn told(&mut self, news: &News) -> Result<(), EngineError> {
+        self.read.retain(|read| read != news);
         let note = match news {
             News::LeadershipLost { .. } => {
                 self.led = None;
@@ -159,13 +206,59 @@ impl Outbox {
     }
 }
 
-/// The end of `job` is to be told, whatever becomes of this process.
-pub(crate) fn owe(jobs: &dyn JobStore, job: &str) -> Result<(), EngineError> {
-    Ok(jobs.put_notes(&[Note::new(job, JOB, "")])?)
+/// Notes the jobs whose end is to be told, whatever becomes of this process.
+pub(crate) struct Owed {
+    jobs: Arc<dyn JobStore>,
+    /// Whether anybody is to be told.
+    keeps: bool,
+    /// Those that could not be noted yet.
+    unnoted: Mutex<BTreeSet<String>>,
 }
 
-/// What the notes and the vaults say.
-fn kept(jobs: &dyn JobStore, vaults: &Vaults, leads: Option<u64>) -> Result<Vec<News>, EngineError> {
+impl Owed {
+    pub(crate) fn new(jobs: Arc<dyn JobStore>, keeps: bool) -> Self {
+        Self {
+            jobs,
+            keeps,
+            unnoted: Mutex::default(),
+        }
+    }
+
+    /// The end of `job` is to be told. Where that cannot be noted it is tried again with the next one, and by [`note`](Self::note).
+    pub(crate) fn owe(&self, job: &str) -> Result<(), EngineError> {
+        if self.keeps {
+            lock(&self.unnoted).insert(job.to_owned());
+        }
+        self.note()
+    }
+
+    /// The same of jobs that were cut off.
+    pub(crate) fn owe_all(&self, cut: &[Job]) {
+        for job in cut {
+            if let Err(error) = self.owe(&job.id) {
+                log::warn!(
+                    "that the end of job {} is to be told could not be noted yet: {error}",
+                    job.id
+                );
+            }
+        }
+    }
+
+    /// Notes what could not be noted before.
+    pub(crate) fn note(&self) -> Result<(), EngineError> {
+        let unnoted = lock(&self.unnoted).clone();
+        if unnoted.is_empty() {
+            return Ok(());
+        }
+        let notes: Vec<_> = unnoted.iter().map(|job| Note::new(job, JOB, "")).collect();
+        self.jobs.put_notes(&notes)?;
+        lock(&self.unnoted).retain(|job| !unnoted.contains(job));
+        Ok(())
+    }
+}
+
+/// What the notes say: whether it is to be told who leads, and some of the jobs that have ended.
+fn kept(jobs: &dyn JobStore, leads: Option<u64>) -> Result<Vec<News>, EngineError> {
     let notes = jobs.notes()?;
     let mut news = Vec::new();
     if let Some(term) = leads {
@@ -178,19 +271,28 @@ fn kept(jobs: &dyn JobStore, vaults: &Vaults, leads: Option<u64>) -> Result<Vec<
     for note in notes.iter().filter(|note| note.key == JOB) {
         match jobs.get(&note.job)? {
             // Nobody remembers it any more.
-            None => jobs.drop_notes(&note.job, &[JOB.to_owned()])?,
+            None => {
+                log::warn!(
+                    "nobody remembers job {}, whose end was not told",
+                    plain(&note.job)
+                );
+                jobs.drop_notes(&note.job, &[JOB.to_owned()])?;
+            }
             Some(job) if job.state.is_final() => ended.push(JobInfo::new(job, None)),
             Some(_) => {}
+        }
+        if ended.len() == AT_ONCE {
+            break;
         }
     }
     ended.sort_by_key(|job| job.finished_at);
     news.extend(ended.into_iter().map(|job| News::JobEnded(Box::new(job))));
-    news.extend(damage(jobs, vaults, &notes)?);
     Ok(news)
 }
 
 /// What is damaged and was not told. That it was told is forgotten once the backup is gone, or sound again.
-fn damage(jobs: &dyn JobStore, vaults: &Vaults, notes: &[Note]) -> Result<Vec<News>, EngineError> {
+fn damage(jobs: &dyn JobStore, vaults: &Vaults) -> Result<Vec<News>, EngineError> {
+    let notes = jobs.notes()?;
     let (all, trouble) = vaults.all_soon();
     let told = notes.iter().filter(|note| note.key == DAMAGE);
     let mut told: HashSet<_> = told.map(|note| &*note.job).collect();

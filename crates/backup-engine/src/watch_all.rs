@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::info::JobInfo;
 use crate::requests::Requests;
 use crate::watch::look_up;
-use crate::work::{ProgressInfo, Running};
+use crate::work::Running;
 
 /// How far jobs are is told no more often than this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(500);
@@ -25,8 +25,8 @@ pub struct JobsWatch {
     running: Arc<Running>,
     begun: broadcast::Receiver<String>,
     ended: [watch::Receiver<u64>; 2],
-    /// Jobs whose end was not told, and how far they were when that was told last; `None` if nothing was told of them yet.
-    open: BTreeMap<String, Option<ProgressInfo>>,
+    /// Jobs whose end was not told, as they were told last; `None` if nothing was told of them yet.
+    open: BTreeMap<String, Option<JobInfo>>,
     /// When progress may be told again.
     next_look: Instant,
 }
@@ -88,31 +88,33 @@ impl JobsWatch {
     async fn look(&mut self) -> Result<Vec<JobInfo>, EngineError> {
         let running = self.running.all();
         let may_tell = Instant::now() >= self.next_look;
-        let of = |(id, told): (&String, &Option<ProgressInfo>)| match (running.get(id), told) {
-            (Some(now), Some(told)) => may_tell && now != told,
-            _ => true,
-        };
-        let ids: Vec<_> = self
-            .open
-            .iter()
-            .filter(|open| of(*open))
-            .map(|(id, _)| id.clone())
-            .collect();
         let mut looked_up = Vec::new();
-        for id in ids {
-            let job = look_up(&self.requests, &self.running, &id).await?;
-            looked_up.push((id, job));
+        for (id, told) in &self.open {
+            // The store is asked about begins and ends alone.
+            match (running.get(id), told) {
+                (Some(now), Some(told)) if may_tell && told.progress.as_ref() != Some(now) => {
+                    let job = JobInfo {
+                        progress: Some(now.clone()),
+                        ..told.clone()
+                    };
+                    looked_up.push((id.clone(), Some(job)));
+                }
+                (Some(_), Some(_)) => {}
+                _ => {
+                    let job = look_up(&self.requests, &self.running, id).await?;
+                    looked_up.push((id.clone(), job));
+                }
+            }
         }
         // Nothing is waited for from here on: whoever gives up waiting misses nothing.
         let mut news = Vec::new();
         for (id, job) in looked_up {
             match job {
                 Some(job) if !job.status.is_final() => {
-                    let told = self.open.get(&id).and_then(Option::as_ref);
                     // Where it is not done any more, its end is about to be stored.
-                    let is_news = told.is_none() || running.contains_key(&id);
-                    if is_news && job.progress.as_ref() != told {
-                        self.open.insert(id, job.progress.clone());
+                    let was_told = self.open.get(&id).is_some_and(Option::is_some);
+                    if !was_told || running.contains_key(&id) {
+                        self.open.insert(id, Some(job.clone()));
                         news.push(job);
                     }
                 }

@@ -36,6 +36,15 @@ impl Stop {
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
+
+    /// Waits until the claim is lost, for ever if it never is.
+    pub async fn lost(&self) {
+        let mut told = self.0.clone();
+        let lost = told.wait_for(|told| *told == Some(StopReason::Lost));
+        if lost.await.is_err() {
+            std::future::pending::<()>().await; // nobody can say so any more
+        }
+    }
 }
 
 /// What tells.

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data};
-use actix_web::{Error, HttpResponse};
+use actix_web::{Error, HttpRequest, HttpResponse};
 use backup_engine::{Engine, JobInfo, JobsWatch};
 use futures::stream;
 use serde_json::{Value, json};
@@ -37,9 +37,20 @@ impl Listeners {
 }
 
 pub(crate) async fn events(
+    request: HttpRequest,
     engine: Data<Engine>,
     listeners: Data<Listeners>,
 ) -> Result<HttpResponse, ApiError> {
+    let mut answer = HttpResponse::Ok();
+    answer
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        // Proxies of this kind would keep events until there are many.
+        .insert_header(("x-accel-buffering", "no"));
+    if request.method() == Method::HEAD {
+        // Nobody would read the events, and so notice that the client is gone.
+        return Ok(answer.finish());
+    }
     let place = Arc::clone(&listeners.places).try_acquire_owned();
     let place = place.map_err(|_| {
         let why = format!("{MOST} listen to events already");
@@ -58,12 +69,7 @@ pub(crate) async fn events(
         let text = listener.next().await?;
         Some((Ok::<_, Error>(Bytes::from(text)), listener))
     });
-    Ok(HttpResponse::Ok()
-        .content_type("text/event-stream")
-        .insert_header((CACHE_CONTROL, "no-store"))
-        // Proxies of this kind would keep events until there are many.
-        .insert_header(("x-accel-buffering", "no"))
-        .streaming(events))
+    Ok(answer.streaming(events))
 }
 
 struct Listener {

@@ -52,6 +52,21 @@ fn a_secret_file_that_is_empty_gives_nothing_and_opens_nothing() {
 }
 
 #[test]
+fn the_url_of_the_webhook_in_a_file_wins_over_the_variable() {
+    let directory = tempfile::tempdir().unwrap();
+    let url = || {
+        let both = |a: &mut Args| {
+            a.secrets_dir = Some(directory.path().display().to_string());
+            a.webhook_url = Some("http://variable/".to_owned());
+        };
+        settings(both, &[]).unwrap().webhook.unwrap().url
+    };
+    assert_eq!(url(), "http://variable/");
+    std::fs::write(directory.path().join("WEBHOOK_URL"), "http://file/\n").unwrap();
+    assert_eq!(url(), "http://file/");
+}
+
+#[test]
 fn a_directory_of_secrets_that_cannot_be_used_stops_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name).display().to_string();

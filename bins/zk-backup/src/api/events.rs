@@ -8,21 +8,29 @@ use ureq::BodyReader;
 use super::Api;
 
 /// What a server tells by itself, as long as it does.
-pub(crate) struct Events(BufReader<BodyReader<'static>>);
+pub(crate) struct Events {
+    lines: BufReader<BodyReader<'static>>,
+    /// Whether anything has come: a proxy may keep all of it back.
+    has_said: bool,
+}
 
 impl Api {
     /// Listens to the server; `None` where it does not tell by itself, or not to us.
     pub(crate) fn events(&self) -> Option<Events> {
         let body = self.http.listen("/events")?;
-        Some(Events(BufReader::new(body)))
+        Some(Events {
+            lines: BufReader::new(body),
+            has_said: false,
+        })
     }
 }
 
 impl Events {
     /// Waits until there is news of that job, or the server has shown that it is there; `false` if nothing more comes.
     pub(crate) fn wait_for(&mut self, job: &str) -> bool {
-        let lines = self.0.by_ref().lines().map_while(Result::ok);
+        let lines = self.lines.by_ref().lines().map_while(Result::ok);
         for line in lines {
+            self.has_said = true;
             if line.starts_with(':') {
                 return true;
             }
@@ -33,5 +41,10 @@ impl Events {
             }
         }
         false
+    }
+
+    /// Whether anything has come.
+    pub(crate) const fn has_said(&self) -> bool {
+        self.has_said
     }
 }

@@ -18,6 +18,7 @@ use crate::ensemble::Probed;
 use crate::error::EngineError;
 use crate::health::Probes;
 use crate::kind::{CHECKS, LANE};
+use crate::outbox::Owed;
 use crate::requests::{Ids, Requests};
 use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
 use crate::vaults::{CountedVaults, Vaults};
@@ -48,9 +49,10 @@ impl EngineBuilder {
         let checker = format!("{}-checks", self.worker);
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
         let unfinished = UnfinishedZnodes::unread(jobs, earlier, self.notes_lost)?;
+        let owed = Arc::new(Owed::new(Arc::clone(&self.jobs), self.keeps_news));
         // Of several, the one that leads does that when it begins to.
         if self.leadership.is_none() {
-            self.recover(&checker, now)?;
+            self.recover(&checker, &owed, now)?;
             unfinished.reload()?;
         }
         let clock_watch = self.watch_clock(now)?;
@@ -77,7 +79,7 @@ impl EngineBuilder {
             leadership: self.leadership.clone(),
             failed_in_a_row: Arc::clone(&failed_in_a_row),
             hooks: Arc::new(std::mem::take(&mut self.hooks)),
-            keeps_news: self.keeps_news,
+            owed: Arc::clone(&owed),
             ending: ending.subscribe(),
         });
         let runner = self.runner(&worker, &self.worker, LANE);
@@ -106,6 +108,7 @@ impl EngineBuilder {
             }),
             metrics,
             running,
+            owed,
             clock: self.clock,
             runner,
             checker,
@@ -117,9 +120,11 @@ impl EngineBuilder {
     }
 
     /// Fails what this engine was doing when it ended.
-    fn recover(&self, checker: &str, now: OffsetDateTime) -> Result<(), EngineError> {
+    fn recover(&self, checker: &str, owed: &Owed, now: OffsetDateTime) -> Result<(), EngineError> {
         for worker in [&*self.worker, checker] {
-            for job in self.jobs.recover(worker, None, now)? {
+            let cut = self.jobs.recover(worker, None, now)?;
+            owed.owe_all(&cut);
+            for job in cut {
                 log::warn!("job {} was interrupted", job.id);
             }
         }

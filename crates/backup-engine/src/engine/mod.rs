@@ -23,6 +23,7 @@ use crate::blocking::blocking;
 use crate::error::EngineError;
 use crate::health::{self, Probes};
 use crate::leadership::Leadership;
+use crate::outbox::Owed;
 use crate::requests::{BackupRequest, Labels, Requests, RestoreRequest, RestoreTestRequest, VerifyRequest};
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -49,6 +50,7 @@ pub struct Engine {
     pub(crate) probes: Arc<Probes>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) running: Arc<Running>,
+    pub(crate) owed: Arc<Owed>,
     pub(crate) clock: Clock,
     pub(crate) runner: Arc<Runner>,
     /// Does the checks.

@@ -1,27 +1,31 @@
 //! Commands that are run before and after backups and restores.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, PipeReader};
 use std::process::Stdio;
 use std::time::Duration;
 
 use job_queue::{Job, JobState};
 use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::kind::{self, JobKind};
 
 /// What is shown of what a command has said, in bytes.
-const SHOWN: u64 = 500;
+const SHOWN: usize = 500;
+/// So long the rest of it may take to come once the command has ended.
+const REST: Duration = Duration::from_millis(500);
 
 /// Commands around backups and restores; around no checks, and no dry runs.
 #[derive(Debug, Clone, Default)]
 pub struct Hooks {
     /// Run before the job does anything: if it fails, so does the job.
     pub before: Option<Hook>,
-    /// Run at the end of the job, however it ended: if it fails, the job's message says so, and its state stays.
+    /// Run at the end of the job, however it ended: if it fails, the job's message says so, and its state stays. Once the engine is to end it has 5 seconds
+    /// more. It is not run for a job that is interrupted by the end of the process, or whose claim is lost.
     pub after: Option<Hook>,
     /// So long each may take; then it is killed with all that it has started, and has failed.
     pub timeout: Duration,
@@ -57,20 +61,27 @@ impl Hooks {
         }
     }
 
-    /// The hook after `job`, if it has one.
-    pub(super) async fn after(&self, job: &Job, ended: Ended<'_>) -> Result<(), String> {
-        match &self.after {
-            Some(hook) if is_around(job) => self.run(hook, job, Some(ended)).await,
-            _ => Ok(()),
+    /// The hook after `job`, if it has one; it is given up once `until` ends.
+    pub(super) async fn after(
+        &self,
+        job: &Job,
+        ended: Ended<'_>,
+        until: impl Future<Output = ()>,
+    ) -> Result<(), String> {
+        let Some(hook) = self.after.as_ref().filter(|_| is_around(job)) else {
+            return Ok(());
+        };
+        tokio::select! {
+            done = self.run(hook, job, Some(ended)) => done,
+            () = until => Err(format!("{} was given up, as the process ends", hook.name)),
         }
     }
 
     async fn run(&self, hook: &Hook, job: &Job, ended: Option<Ended<'_>>) -> Result<(), String> {
         let name = &hook.name;
         let failed = |why: &dyn std::fmt::Display| format!("{name} failed: {why}");
-        // Not a pipe: what it leaves running may go on writing to it.
-        let said = tempfile::tempfile().map_err(|error| failed(&error))?;
-        let out = || said.try_clone().map_err(|error| failed(&error));
+        let (pipe, out) = io::pipe().map_err(|error| failed(&error))?;
+        let mut said = Said::new(pipe).map_err(|error| failed(&error))?;
         let mut command = Command::new(&hook.program);
         command
             .args(&hook.arguments)
@@ -80,8 +91,8 @@ impl Hooks {
             .env("ZK_BACKUP_JOB_TYPE", JobKind::of(job).name())
             .env("ZK_BACKUP_VAULT", kind::vault(job))
             .stdin(Stdio::null())
-            .stdout(out()?)
-            .stderr(out()?)
+            .stdout(out.try_clone().map_err(|error| failed(&error))?)
+            .stderr(out)
             .process_group(0);
         if let Some(Ended { state, message }) = ended {
             command
@@ -91,15 +102,17 @@ impl Hooks {
         }
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         let mut group = Group(child.id());
-        match timeout(self.timeout, child.wait()).await {
+        // It has our ends of the pipe.
+        drop(command);
+        match timeout(self.timeout, said.until(child.wait())).await {
             Ok(Ok(status)) if status.success() => {
                 group.0 = None;
                 Ok(())
             }
-            Ok(Ok(status)) => Err(failed(&format!("{status}{}", last_words(said)))),
+            Ok(Ok(status)) => Err(failed(&format!("{status}{}", said.last_words().await))),
             Ok(Err(error)) => Err(failed(&error)),
             Err(_) => {
-                let (seconds, said) = (self.timeout.as_secs(), last_words(said));
+                let (seconds, said) = (self.timeout.as_secs(), said.last_words().await);
                 Err(format!("{name} did not end within {seconds} seconds{said}"))
             }
         }
@@ -124,19 +137,55 @@ impl Drop for Group {
     }
 }
 
-/// The end of what a command has said.
-fn last_words(mut said: File) -> String {
-    let length = said.metadata().map_or(0, |said| said.len());
-    let mut end = Vec::new();
-    let read = said
-        .seek(SeekFrom::Start(length.saturating_sub(SHOWN)))
-        .and_then(|_| said.take(SHOWN).read_to_end(&mut end));
-    if let Err(error) = read {
-        log::warn!("what a hook has said cannot be read: {error}");
+/// The end of what a command says. Whatever it leaves running has nobody who listens once this is dropped.
+struct Said {
+    pipe: Receiver,
+    end: Vec<u8>,
+}
+
+impl Said {
+    fn new(pipe: PipeReader) -> io::Result<Self> {
+        let pipe = Receiver::from_owned_fd(pipe.into())?;
+        let end = Vec::new();
+        Ok(Self { pipe, end })
     }
-    match String::from_utf8_lossy(&end).trim() {
-        "" => String::new(),
-        end => format!(": {end}"),
+
+    /// Listens until `ended` ends.
+    async fn until<T>(&mut self, ended: impl Future<Output = T>) -> T {
+        tokio::pin!(ended);
+        let mut is_open = true;
+        loop {
+            tokio::select! {
+                ended = &mut ended => return ended,
+                more = self.more(), if is_open => is_open = more,
+            }
+        }
+    }
+
+    /// Waits for something, and says whether there may be more. May be dropped while it waits.
+    async fn more(&mut self) -> bool {
+        let mut some = [0; 1024];
+        match self.pipe.read(&mut some).await {
+            Ok(0) => false,
+            Ok(length) => {
+                self.end.extend_from_slice(&some[..length]);
+                self.end.drain(..self.end.len().saturating_sub(SHOWN));
+                true
+            }
+            Err(error) => {
+                log::warn!("what a hook says cannot be read: {error}");
+                false
+            }
+        }
+    }
+
+    async fn last_words(mut self) -> String {
+        let rest = async { while self.more().await {} };
+        let _ = timeout(REST, rest).await; // what it has left running may never be silent
+        match String::from_utf8_lossy(&self.end).trim() {
+            "" => String::new(),
+            end => format!(": {end}"),
+        }
     }
 }
 
@@ -190,6 +239,18 @@ mod tests {
         };
         let failed = lost.before(&backup).await.unwrap_err();
         assert!(failed.starts_with("HOOK_BEFORE failed: No such file"), "{failed}");
+    }
+
+    #[tokio::test]
+    async fn of_a_hook_that_says_much_the_end_is_shown_and_nothing_is_kept_elsewhere() {
+        let much =
+            hooks("head -c 300000 /dev/zero | tr '\\0' x; echo; echo the end >&2; sleep 1000 & exit 1");
+        let failed = much
+            .before(&job("backup", serde_json::json!({})))
+            .await
+            .unwrap_err();
+        assert!(failed.ends_with("xxx\nthe end"), "{failed}");
+        assert!(failed.len() < 550, "{failed}");
     }
 
     #[tokio::test]

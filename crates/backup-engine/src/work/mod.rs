@@ -15,11 +15,14 @@ mod stop;
 mod telling;
 mod verify;
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use health_metrics::Metrics;
 use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome};
 use tokio::sync::watch;
@@ -33,7 +36,7 @@ use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
-use crate::outbox::owe;
+use crate::outbox::Owed;
 use crate::plain::plain;
 use crate::requests::{Ids, Labels, verification};
 use crate::site::Site;
@@ -52,6 +55,8 @@ pub use self::result::{
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
+/// So long the hook after a job may go on once the engine is to end.
+const HOOK_AT_THE_END: Duration = Duration::from_secs(5);
 
 /// Does the jobs of one site.
 pub(crate) struct Worker {
@@ -67,8 +72,7 @@ pub(crate) struct Worker {
     pub(crate) leadership: Option<Arc<dyn Leadership>>,
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
     pub(crate) hooks: Arc<Hooks>,
-    /// Whether the ends of jobs are to be told elsewhere.
-    pub(crate) keeps_news: bool,
+    pub(crate) owed: Arc<Owed>,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -94,19 +98,10 @@ impl JobHandler for Worker {
             hooks: Arc::clone(&self.hooks),
         });
         context.log.tell(&telling::begun(&context.job));
-        self.owe_news(&context).await;
-        let done = match kind {
-            JobKind::Backup => backup::run(&self.vaults, &self.site, &context).await,
-            JobKind::Restore => {
-                let done = restore::run(&self.vaults, &self.site, &self.ids, &context).await;
-                if context.stop.reason().is_none() || done.is_ok() {
-                    self.metrics.restore_ended(done.is_err());
-                }
-                done
-            }
-            JobKind::Verify => verify::run(&self.vaults, &context, &stop).await,
-            JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, &context, &stop).await,
-        };
+        let id = context.job.id.clone();
+        self.note_news(&context, move |owed| owed.owe(&id)).await;
+        let done = AssertUnwindSafe(self.work(kind, &context, &stop)).catch_unwind();
+        let done = done.await.unwrap_or_else(|panic| Err(panicked(&*panic).into()));
         self.running.end(&context.job.id);
         let size = self.stored(&context, &done).await;
         context.log.tell(&telling::ended(&done, begun.elapsed(), size));
@@ -135,27 +130,19 @@ impl JobHandler for Worker {
                     .with_result(result.stored())
             }
         };
-        let outcome = after(&context, outcome).await;
+        self.note_news(&context, Owed::note).await;
+        let outcome = self.after(&context, outcome).await;
         self.metrics
             .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
         outcome
     }
 }
 
-/// Runs the hook after it. Its failure is not the job's, which tells of it all the same.
-async fn after(context: &JobContext, mut outcome: Outcome) -> Outcome {
-    let ended = Ended {
-        state: outcome.state,
-        message: outcome.message.as_deref().unwrap_or_default(),
-    };
-    if let Err(why) = context.hooks.after(&context.job, ended).await {
-        context.log.error(&why);
-        outcome.message = Some(match outcome.message {
-            None => why,
-            Some(message) => format!("{message}; {why}"),
-        });
-    }
-    outcome
+/// What is said of work that panicked.
+fn panicked(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the job ended abnormally: {}", said.unwrap_or("it panicked"))
 }
 
 /// How a job ended, as metrics call it.
@@ -168,6 +155,56 @@ fn ending(state: JobState) -> &'static str {
 }
 
 impl Worker {
+    async fn work(
+        &self,
+        kind: JobKind,
+        context: &Arc<JobContext>,
+        stop: &Arc<Stop>,
+    ) -> Result<JobResult, Failure> {
+        match kind {
+            JobKind::Backup => backup::run(&self.vaults, &self.site, context).await,
+            JobKind::Restore => {
+                let done = restore::run(&self.vaults, &self.site, &self.ids, context).await;
+                if context.stop.reason().is_none() || done.is_ok() {
+                    self.metrics.restore_ended(done.is_err());
+                }
+                done
+            }
+            JobKind::Verify => verify::run(&self.vaults, context, stop).await,
+            JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, context, stop).await,
+        }
+    }
+
+    /// Runs the hook after it. Its failure is not the job's, which tells of it all the same. A job that is somebody else's to end has none.
+    async fn after(&self, context: &JobContext, mut outcome: Outcome) -> Outcome {
+        let ended = Ended {
+            state: outcome.state,
+            message: outcome.message.as_deref().unwrap_or_default(),
+        };
+        let done = tokio::select! {
+            biased;
+            () = context.stop.lost() => return outcome,
+            done = context.hooks.after(&context.job, ended, self.ends_soon()) => done,
+        };
+        if let Err(why) = done {
+            context.log.error(&why);
+            outcome.message = Some(match outcome.message {
+                None => why,
+                Some(message) => format!("{message}; {why}"),
+            });
+        }
+        outcome
+    }
+
+    /// Ends a while after the engine is to end: what came of the job is stored only once its hook has ended, and the process may not wait for that.
+    async fn ends_soon(&self) {
+        let mut ending = self.ending.clone();
+        if ending.wait_for(|ending| *ending).await.is_err() {
+            std::future::pending::<()>().await; // nobody can say so any more
+        }
+        tokio::time::sleep(HOOK_AT_THE_END).await;
+    }
+
     /// Bytes of the backup that a job has stored, where that is known.
     async fn stored(&self, context: &JobContext, done: &Result<JobResult, Failure>) -> Option<u64> {
         let result = match done {
@@ -190,16 +227,16 @@ impl Worker {
         }
     }
 
-    /// Its end will be told. Where that cannot be noted the job is done all the same.
-    async fn owe_news(&self, context: &JobContext) {
-        if !self.keeps_news {
-            return;
-        }
-        let (jobs, id) = (Arc::clone(&self.jobs), context.job.id.clone());
-        if let Err(error) = blocking(move || owe(&*jobs, &id)).await {
-            context
-                .log
-                .error(&format!("the end of this job may not be told elsewhere: {error}"));
+    /// Notes that its end will be told. Where that fails the job is done all the same.
+    async fn note_news(
+        &self,
+        context: &JobContext,
+        note: impl FnOnce(&Owed) -> Result<(), EngineError> + Send + 'static,
+    ) {
+        let owed = Arc::clone(&self.owed);
+        if let Err(error) = blocking(move || note(&owed)).await {
+            let why = format!("the end of this job may not be told elsewhere: {error}");
+            context.log.error(&why);
         }
     }
 

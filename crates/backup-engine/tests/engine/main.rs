@@ -8,6 +8,7 @@ mod exchange;
 mod first;
 mod histories;
 mod holds;
+mod hooks;
 mod ids;
 mod leading;
 mod looking;

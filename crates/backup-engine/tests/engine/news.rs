@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backup_engine::{BackupRequest, JobState, News, VerifyRequest};
-use job_queue::JobStore as _;
+use job_queue::{JobCall, JobFault, JobStore as _};
 use vault_store::{VaultCall, VaultFault};
 
 use super::support::{HOUR, Running, World, full, gate};
@@ -41,20 +41,39 @@ async fn the_end_of_a_job_is_owed_until_it_was_told_whatever_ends_the_process() 
         .jobs
         .claim("engine", job_queue::MAIN_LANE, world.now())
         .unwrap();
-    world
-        .jobs
-        .put_notes(&[job_queue::Note::new(&cut, "news", "")])
-        .unwrap();
     assert_eq!(ids(&mut outbox).await, both[1..], "it has not ended");
-    let third = world.start().engine;
+    // Also where it could not be noted when it began.
+    let third = world.start_with(|builder| builder.keep_news(true)).engine;
     assert_eq!(
         ids(&mut third.outbox()).await,
         [both[1].clone(), format!("job/{cut}")]
     );
     // Without anybody to be told nothing is noted.
     world.pass(HOUR);
-    full(&third).await;
-    assert_eq!(ids(&mut third.outbox()).await.len(), 2);
+    let fourth = world.start().engine;
+    full(&fourth).await;
+    assert_eq!(ids(&mut fourth.outbox()).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_job_that_could_not_be_noted_is_told_once_the_storage_works_again() {
+    let world = World::new();
+    let running = world.start_with(|builder| builder.keep_news(true));
+    let mut outbox = running.engine.outbox();
+    // When it begins, when it ends, and when it is to be told.
+    for nth in 1..=3 {
+        running.jobs.plan(JobCall::PutNotes, nth, JobFault::Fail);
+    }
+    let first = full(&running.engine).await;
+    assert!(outbox.owed().await.is_err());
+    let owed = outbox.owed().await.unwrap();
+    assert_eq!(owed[0].id(), format!("job/{first}"));
+    // What nobody hears is not read again.
+    running.jobs.plan(JobCall::Get, 1, JobFault::Fail);
+    assert_eq!(outbox.owed().await.unwrap(), owed);
+    outbox.told(&owed[0]).await.unwrap();
+    assert!(ids(&mut outbox).await.is_empty());
+    assert_eq!(running.jobs.left(), 1);
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ struct Rules {
     held: Option<Held>,
     /// Whoever connects waits for ever.
     no_connections: bool,
+    /// Whoever connects panics.
+    panics: bool,
     every_acl: Option<Acl>,
 }
 
@@ -54,6 +56,10 @@ impl Guarded {
     /// Has whoever connects wait for ever, or not any more.
     pub(crate) fn keep_waiting(&self, waits: bool) {
         self.rules.lock().unwrap().no_connections = waits;
+    }
+
+    pub(crate) fn panic(&self) {
+        self.rules.lock().unwrap().panics = true;
     }
 
     pub(crate) fn show_acl(&self, path: &str, acl: Acl) {
@@ -158,7 +164,11 @@ impl Ensemble for Guarded {
     }
 
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
-        let waits = self.rules.lock().unwrap().no_connections;
+        let (waits, panics) = {
+            let rules = self.rules.lock().unwrap();
+            (rules.no_connections, rules.panics)
+        };
+        assert!(!panics, "it was to panic");
         if waits {
             std::future::pending::<()>().await;
         }
