@@ -150,6 +150,8 @@ fn backup(stored: &Stored, pins: &Pins) -> Backup {
     let standing = match manifest {
         Ok(_) if stored.damage.is_some() => Standing::Unreadable,
         Ok(manifest) if manifest.is_valid() => Standing::Good,
+        // It may hold everything, or the most that there is.
+        Ok(manifest) if manifest.predecessor.is_some() && manifest.is_partial() => Standing::Unreadable,
         Ok(_) => Standing::Failed,
         Err(_) => Standing::Unreadable,
     };
