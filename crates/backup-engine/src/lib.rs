@@ -103,6 +103,6 @@ pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
 pub use watch_all::JobsWatch;
 pub use work::{
-    BY, DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult, RestoreTestResult, RestoredFiles,
-    RestoredFrom, VerifyResult,
+    BY, DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult,
+    RestoreTestResult, RestoredFiles, RestoredFrom, VerifyResult,
 };

@@ -16,7 +16,10 @@ use crate::{Secondary, Settings};
 pub(super) fn look(settings: &Settings) -> Vec<Finding> {
     let mut findings = directory("storage", "STORAGE", &settings.storage);
     if let Some(config) = &settings.bucket {
-        let purpose = settings.ha.as_ref().map_or(Purpose::Backups, |_| Purpose::Sharing);
+        let purpose = settings
+            .ha
+            .as_ref()
+            .map_or(Purpose::Backups, |_| Purpose::Sharing);
         findings.push(bucket_of("bucket", config, purpose));
     }
     match &settings.secondary {
