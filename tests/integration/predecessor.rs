@@ -202,7 +202,9 @@ async fn its_marks_say_what_is_good_what_is_pinned_and_what_is_of_some_znodes() 
     Left::new(root, "20240101T000004").znodes(good).mark(".lock", "");
     Left::new(root, "20240101T000005").mark(".canceled", "");
     let without = Left::new(root, "20240101T000006");
-    fs::remove_file(without.znodes(good).directory.join(".metrics")).unwrap();
+    for mark in [".metrics", ".console"] {
+        fs::remove_file(without.znodes(good).directory.join(mark)).unwrap();
+    }
     Left::new(root, "20240101T000007"); // no archive
     Left::new(root, "20240101T000008").znodes(good);
     // Neither of ours nor of theirs: told as before.
@@ -260,12 +262,51 @@ async fn its_marks_say_what_is_good_what_is_pinned_and_what_is_of_some_znodes() 
     let stay = [
         "20240101T000001",
         "20240101T000002",
+        "20240101T000006",
         "20240101T000007",
         "20240101T000008",
         "20240101T000009",
     ];
     assert_eq!(list(&daemon), stay);
     assert!(root.join("restore_logs").is_dir());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_granular_one_changes_nothing_above_and_beside_what_may_have_been_asked_for() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let live: &[(&str, &[u8])] = &[
+        ("/a", b"live"),
+        ("/a/b", b"old"),
+        ("/a/b/extra", b""),
+        ("/a/beside", b"stays"),
+    ];
+    plant(&outside, live).await;
+    let mut expected = dump(&outside).await;
+    let storage = tempfile::tempdir().unwrap();
+    // As Go notes it: without an exit code.
+    Left::new(&storage.path().join("granular"), FULL)
+        .znodes(&[("/a", b""), ("/a/b", b"new"), ("/a/b/below", b"")])
+        .metrics(&json!({ "spent_time": 9_312, "size": 25_283 }));
+    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let told = daemon.describe(FULL).unwrap();
+    assert_eq!(
+        (&told["valid"], &told["db_list"]),
+        (&json!(true), &json!(["a/b"])),
+        "{told}"
+    );
+    let (status, done) = restore(&daemon, FULL, r#", "dbs": ["a"]"#);
+    assert_eq!(status, 200, "{done}");
+    expected.get_mut("/a/b").unwrap().0 = b"new".to_vec();
+    let mut below = expected.remove("/a/b/extra").unwrap();
+    below.0.clear();
+    expected.insert("/a/b/below".to_owned(), below);
+    assert_same(&expected, &dump(&outside).await);
+    // No difference but what was not asked for.
+    let ours = back_up(&daemon, "{}");
+    let diff = get(&daemon, &format!("/diff?from={FULL}&to={ours}"));
+    let counts = ["added", "removed", "data_changed"].map(|key| diff[key].as_u64().unwrap());
+    assert_eq!(counts, [0; 3], "{diff}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

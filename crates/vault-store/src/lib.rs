@@ -50,6 +50,7 @@ mod staged;
 mod store;
 mod verification;
 mod verify;
+mod zip_list;
 
 pub use contents::{
     AclsFrom, AsOf, Captured, Consistency, Contents, Digests, Dropped, Hierarchical, Kinds, Mode, Moving,
@@ -85,3 +86,4 @@ pub use staged::Staged;
 pub use store::{Stage, VaultFile, VaultRead, VaultStore};
 pub use verification::{Damage, Tested, Verification};
 pub use verify::{verify, verify_file, verify_while};
+pub use zip_list::check_list;

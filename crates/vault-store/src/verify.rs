@@ -11,7 +11,8 @@ use crate::{Damage, FileEntry, Reader, StoreError, VaultId, VaultStore, Verifica
 /// Reads every byte of a vault and compares it with the manifest. Memory does not grow with the vault.
 ///
 /// # Errors
-/// [`StoreError::NotFound`], [`StoreError::Unsupported`], [`StoreError::Failed`]. Damage is no error but the result.
+/// [`StoreError::NotFound`], [`StoreError::Unsupported`]; [`StoreError::Failed`], also of one of the predecessor, which has no checksums. Damage is
+/// no error but the result.
 pub fn verify(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Result<Verification, StoreError> {
     let found = verify_while(store, id, now, &mut |_| true)?;
     Ok(found.unwrap_or_else(|| Verification::new(now, Vec::new())))
@@ -30,6 +31,11 @@ pub fn verify_while(
 ) -> Result<Option<Verification>, StoreError> {
     let mut damage = Vec::new();
     match store.manifest(id) {
+        Ok(manifest) if manifest.predecessor.is_some() => {
+            let why =
+                "nothing noted what its files must be: only reading its znodes can tell whether it is sound";
+            return Err(StoreError::failed(format!("backup {id}"), false, why));
+        }
         Ok(manifest) => {
             for file in &manifest.files {
                 match check_file(store, id, file, go_on)? {

@@ -70,60 +70,6 @@ mod beside_the_predecessors {
 }
 
 #[test]
-fn what_the_predecessor_left_is_told_beside_ours_and_checked_beside_itself() {
-    let directory = tempfile::tempdir().unwrap();
-    let theirs: VaultId = "20240105T100000".parse().unwrap();
-    let left = directory.path().join("granular").join(theirs.as_str());
-    fs::create_dir_all(&left).unwrap();
-    fs::write(left.join(".metrics"), r#"{"exit_code": "0", "spent_time": 1500}"#).unwrap();
-    fs::write(left.join(".evictlock"), "").unwrap();
-    fs::write(left.join("log.1"), "a log").unwrap();
-    fs::write(left.join("snapshot.0"), "a snapshot").unwrap();
-    let files = || fs::read_dir(&left).unwrap().count();
-    let place = Arc::new(FsStore::open(directory.path()).unwrap());
-    put(&place, &id());
-    assert_eq!(place.ids().unwrap(), [id()]);
-    let store = PredecessorStore::new(Arc::clone(&place) as _, place);
-    assert_eq!(store.ids().unwrap(), [theirs.clone(), id()]);
-    assert!(matches!(store.stage(&theirs), Err(StoreError::AlreadyExists(_))));
-
-    let told = store.manifest(&theirs).unwrap();
-    assert_eq!(
-        (told.mode, told.outcome.clone(), told.pinned),
-        (Mode::Transactional, Outcome::Complete, true)
-    );
-    assert_eq!((told.roots.clone(), told.files.len()), (Some(Vec::new()), 0));
-    assert_eq!(
-        told.finished_at - told.started_at,
-        time::Duration::milliseconds(1_500)
-    );
-    let names: Vec<_> = told
-        .predecessor
-        .as_ref()
-        .unwrap()
-        .files
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(names, ["snapshot.0", "log.1"]);
-    assert!(!told.lacks().is_empty() && store.manifest(&id()).unwrap().lacks().is_empty());
-    // Nobody who reads it elsewhere takes it for one of ours.
-    let kept = Manifest::parse(&theirs, &told.to_bytes().unwrap()).unwrap();
-    assert_eq!(kept.predecessor, None);
-
-    assert_eq!(store.verification(&theirs).unwrap(), None);
-    let result = verify(&store, &theirs, id().time()).unwrap();
-    store.record_verification(&theirs, &result).unwrap();
-    assert_eq!((store.verification(&theirs).unwrap(), files()), (Some(result), 4));
-    store.remove(&theirs).unwrap();
-    assert_eq!(
-        fs::read_dir(directory.path().join(".checked")).unwrap().count(),
-        0
-    );
-    assert_eq!((store.ids().unwrap(), left.exists()), (vec![id()], false));
-}
-
-#[test]
 fn a_store_without_planned_faults_conforms() {
     let faultless = || FaultyVaults::new(Arc::new(MemoryStore::new()));
     conformance::all(|| Subject::new(faultless).not_durable());

@@ -198,7 +198,9 @@ pub(crate) fn verification(share: Share, labels: &Labels) -> Result<NewJob, Engi
 fn to_test(vaults: &Vaults, site: &Site) -> Result<Option<VaultId>, EngineError> {
     let tests = &site.checks.tests;
     let can_be = |manifest: &Manifest| {
-        let fits = || tests.ensemble.is_some() || tests.check_memory(manifest).is_ok();
+        // What does not tell its size may be too large each time.
+        let fits_memory = || manifest.contents.is_some() && tests.check_memory(manifest).is_ok();
+        let fits = || tests.ensemble.is_some() || fits_memory();
         !manifest.is_granular() && manifest.sealed.is_none() && fits()
     };
     let mut all = vaults.all()?;

@@ -151,6 +151,8 @@ fn backup(stored: &Stored, pins: &Pins) -> Backup {
         Ok(_) if stored.damage.is_some() => Standing::Unreadable,
         // The way back from a restore stands in for no other.
         Ok(manifest) if manifest.is_valid() && !stored.is_before_a_restore() => Standing::Good,
+        // It may hold everything, or the most that there is.
+        Ok(manifest) if manifest.predecessor.is_some() && manifest.is_partial() => Standing::Unreadable,
         Ok(_) => Standing::Failed,
         Err(_) => Standing::Unreadable,
     };

@@ -1,5 +1,7 @@
 //! What two backups differ in.
 
+use std::collections::HashSet;
+
 use vault_store::{Manifest, VaultId, VaultStore};
 use zk_snapshot::archive::{Comparison, compare};
 use zk_snapshot::tree::ZnodePath;
@@ -25,7 +27,7 @@ pub(crate) fn between(
     let within = |path: &ZnodePath| {
         [&these, &those].iter().all(|roots| match roots {
             None => true,
-            Some(roots) => roots.iter().any(|root| path.is_within(root)),
+            Some(roots) => roots.contains(path) || path.ancestors().iter().any(|above| roots.contains(above)),
         })
     };
     compare(&*from.records, &*to.records, within, (page.offset, page.limit))
@@ -33,7 +35,7 @@ pub(crate) fn between(
 }
 
 /// What a backup of a part was asked for.
-fn roots_of(manifest: &Manifest) -> Option<Vec<ZnodePath>> {
+fn roots_of(manifest: &Manifest) -> Option<HashSet<ZnodePath>> {
     let roots = manifest.roots.as_ref()?;
     let path = |root: &String| ZnodePath::parse(&format!("/{}", root.trim_start_matches('/'))).ok();
     Some(roots.iter().filter_map(path).collect())

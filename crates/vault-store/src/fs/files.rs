@@ -48,7 +48,7 @@ pub(super) fn is_directory(path: &Path) -> bool {
     fs::symlink_metadata(path).as_ref().is_ok_and(Metadata::is_dir)
 }
 
-pub(super) fn open_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     let file = no_follow().read(true).open(path)?;
     if file.metadata()?.is_file() {
         return Ok(file);

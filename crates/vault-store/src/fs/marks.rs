@@ -17,8 +17,16 @@ const MARKS: [&str; 8] = [
     ".evictlock",
 ];
 
-/// Whether the predecessor left this directory. One that has, or had, a manifest of ours is ours, whatever else lies in it.
-pub(super) fn are_in(directory: &Path) -> bool {
-    let there = |name: &str| fs::symlink_metadata(directory.join(name)).is_ok();
-    !there(MANIFEST) && !there(CHECKSUM) && MARKS.into_iter().any(there)
+/// Whether a manifest of ours is in the directory, or was.
+pub(super) fn are_ours_in(directory: &Path) -> bool {
+    [MANIFEST, CHECKSUM].iter().any(|name| is_in(directory, name))
+}
+
+/// Whether a mark of the predecessor is in it.
+pub(super) fn are_theirs_in(directory: &Path) -> bool {
+    MARKS.iter().any(|name| is_in(directory, name))
+}
+
+fn is_in(directory: &Path, name: &str) -> bool {
+    fs::symlink_metadata(directory.join(name)).is_ok()
 }

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fs2::FileExt as _;
 
-use self::files::{checksum_line, damage_or_io, is_directory, open_file, sync};
-pub(crate) use self::files::{io_at, read, replace};
+use self::files::{checksum_line, damage_or_io, is_directory, sync};
+pub(crate) use self::files::{io_at, open_file, read, replace};
 use self::shared::{GRANULAR, Shared};
 use self::stage::{FsRead, FsStage};
 use crate::private::{self, Tightened, no_follow};
@@ -73,6 +73,7 @@ impl FsStore {
             shared: Arc::new(Shared {
                 root,
                 taking: Mutex::new(()),
+                ours: Mutex::default(),
             }),
             swept,
             tightened,
@@ -103,6 +104,7 @@ impl FsStore {
             shared: Arc::new(Shared {
                 root,
                 taking: Mutex::new(()),
+                ours: Mutex::default(),
             }),
             swept: Vec::new(),
             tightened: Tightened::default(),
@@ -155,14 +157,25 @@ impl FsStore {
 
     /// The ids of what the predecessor left, full and granular, oldest first.
     pub(crate) fn predecessors(&self) -> Result<Vec<VaultId>, StoreError> {
-        self.shared.list(marks::are_in)
+        self.shared.list(|id, path| self.shared.is_theirs(id, path))
     }
 
     /// Where the backup with this id is, if the predecessor left it; `true` if it is a granular one.
     pub(crate) fn predecessors_place(&self, id: &VaultId) -> Option<(PathBuf, bool)> {
-        let path = self.shared.find(id).filter(|path| marks::are_in(path))?;
+        let path = self
+            .shared
+            .find(id)
+            .filter(|path| self.shared.is_theirs(id, path))?;
         let granular = path.parent() == Some(&self.shared.home(true));
         Some((path, granular))
+    }
+
+    /// Whether there are two directories with this id, full and granular. We make none where one is.
+    pub(crate) fn is_there_twice(&self, id: &VaultId) -> bool {
+        let homes = [false, true].map(|granular| self.shared.home(granular));
+        homes
+            .iter()
+            .all(|home| is_directory(home) && is_directory(&home.join(id.as_str())))
     }
 
     /// Opens a file of a vault, whatever it is called.
@@ -183,7 +196,7 @@ impl FsStore {
 
 impl VaultStore for FsStore {
     fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
-        self.shared.list(|directory| !marks::are_in(directory))
+        self.shared.list(|id, path| !self.shared.is_theirs(id, path))
     }
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
@@ -229,6 +242,7 @@ impl VaultStore for FsStore {
             io::ErrorKind::NotFound => StoreError::NotFound(id.clone()),
             _ => io_at(&path)(error),
         })?;
+        self.shared.forget(id);
         if let Some(home) = path.parent() {
             sync(home)?;
         }

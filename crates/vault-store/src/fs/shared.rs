@@ -1,10 +1,12 @@
 //! Where vaults are below a root, which a store and its stages share.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::files::{io_at, is_directory};
+use super::marks;
 use crate::{StoreError, VaultId};
 
 pub(super) const GRANULAR: &str = "granular";
@@ -14,6 +16,8 @@ pub(super) struct Shared {
     pub(super) root: PathBuf,
     /// Between looking whether an id is free and taking it.
     pub(super) taking: Mutex<()>,
+    /// Vaults that had a manifest when they were listed, so that thousands need not be asked each time.
+    pub(super) ours: Mutex<HashSet<VaultId>>,
 }
 
 impl Shared {
@@ -36,8 +40,29 @@ impl Shared {
             })
     }
 
+    /// Whether the predecessor left the directory `path` of this id. One that has, or had, a manifest of ours is ours, whatever else lies in it.
+    pub(super) fn is_theirs(&self, id: &VaultId, path: &Path) -> bool {
+        if self.ours().contains(id) {
+            return false;
+        }
+        let is_ours = marks::are_ours_in(path);
+        if is_ours {
+            self.ours().insert(id.clone());
+        }
+        !is_ours && marks::are_theirs_in(path)
+    }
+
+    /// The vault is gone.
+    pub(super) fn forget(&self, id: &VaultId) {
+        self.ours().remove(id);
+    }
+
+    fn ours(&self) -> MutexGuard<'_, HashSet<VaultId>> {
+        self.ours.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The ids of all directories that are named by one and are `wanted`, oldest first.
-    pub(super) fn list(&self, wanted: impl Fn(&Path) -> bool) -> Result<Vec<VaultId>, StoreError> {
+    pub(super) fn list(&self, wanted: impl Fn(&VaultId, &Path) -> bool) -> Result<Vec<VaultId>, StoreError> {
         let mut ids = Vec::new();
         for home in [self.home(false), self.home(true)] {
             if !is_directory(&home) {
@@ -48,7 +73,7 @@ impl Shared {
                 let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
                 if let (Some(id), Ok(kind)) = (id, entry.file_type())
                     && kind.is_dir()
-                    && wanted(&entry.path())
+                    && wanted(&id, &entry.path())
                 {
                     ids.push(id);
                 }

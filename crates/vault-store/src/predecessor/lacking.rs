@@ -12,6 +12,11 @@ pub struct Predecessor {
 }
 
 impl Predecessor {
+    /// More entries than any `znodes.zip` has, two for each znode.
+    pub const ENTRIES: u64 = 4 << 20;
+    /// More bytes than the list of any `znodes.zip` takes.
+    pub const LIST: u64 = 1 << 30;
+
     /// What no backup that was taken like this holds, in plain words.
     #[must_use]
     pub fn lacks(&self, mode: Mode) -> &'static [&'static str] {
@@ -22,6 +27,7 @@ impl Predecessor {
                 "versions, times and the counters of sequential children are not in it",
                 "znodes with empty data and znodes without any are not told apart",
                 "below a znode that has data, a child named content and what was below it are not in it",
+                "znodes that no directory could be made for, as those whose names are longer than 255 bytes, are not in it: a restore with replace deletes what is not in it",
                 "its znodes were read one by one, and may be of different moments",
             ],
             Mode::Transactional => &[

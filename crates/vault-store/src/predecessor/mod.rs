@@ -1,6 +1,8 @@
 //! Backups that the Qubership backup daemon left in a storage directory: listed, read and removed beside ours, and never written.
 
+mod console;
 mod lacking;
+mod list;
 mod told;
 
 use std::collections::HashMap;
@@ -8,15 +10,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use zip::ZipArchive;
+use std::time::SystemTime;
 
 pub use self::lacking::Predecessor;
 use crate::fs::{io_at, read, replace};
 use crate::private;
 use crate::{
     FileName, FsStore, Manifest, Mode, Outcome, Reader, Stage, StoreError, VaultId, VaultRead, VaultStore,
-    Verification,
+    Verification, check_list,
 };
 
 /// Its archive of a hierarchical backup.
@@ -36,8 +37,16 @@ const CHECKED: &str = ".checked";
 pub struct PredecessorStore {
     own: Arc<dyn VaultStore>,
     place: Arc<FsStore>,
-    /// The root znodes of granular backups, which are read from their archives.
-    roots: Mutex<HashMap<VaultId, Vec<String>>>,
+    /// What the lists of archives tell, which is read once.
+    listed: Mutex<HashMap<VaultId, Listed>>,
+}
+
+/// What the list of an archive tells, and the length and the time of change that the archive had.
+struct Listed {
+    length: u64,
+    changed: SystemTime,
+    /// The root znodes, where it is a granular one, or what is wrong with it.
+    roots: Result<Vec<String>, String>,
 }
 
 impl PredecessorStore {
@@ -47,7 +56,7 @@ impl PredecessorStore {
         Self {
             own,
             place,
-            roots: Mutex::default(),
+            listed: Mutex::default(),
         }
     }
 
@@ -55,36 +64,63 @@ impl PredecessorStore {
         self.place.predecessors_place(id).is_some()
     }
 
+    /// An error where two have this id, a full one and a granular one: which is meant is not known.
+    fn check_alone(&self, id: &VaultId) -> Result<(), StoreError> {
+        match self.place.is_there_twice(id) {
+            true => Err(StoreError::damaged(
+                id,
+                format!("granular/{id}"),
+                "another backup has the same id",
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// What is told of the backup in the directory `path`.
     fn tell(&self, id: &VaultId, path: &Path, granular: bool) -> Result<Manifest, StoreError> {
         let mut manifest = told::manifest(id, path)?;
-        if granular {
-            let is_there =
-                manifest.mode == Mode::Hierarchical && !matches!(manifest.outcome, Outcome::Failed { .. });
-            manifest.roots = Some(if is_there { self.roots(id)? } else { Vec::new() });
+        if manifest.mode == Mode::Transactional {
+            return Ok(manifest); // of everything, wherever it lies
         }
+        let roots = match manifest.outcome {
+            Outcome::Failed { .. } => Vec::new(),
+            _ => self.listed(id, path, granular)?,
+        };
+        manifest.roots = granular.then_some(roots);
         Ok(manifest)
     }
 
-    /// The root znodes of a granular backup: it does not say what it was asked for.
-    fn roots(&self, id: &VaultId) -> Result<Vec<String>, StoreError> {
-        let known = || self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(roots) = known().get(id) {
-            return Ok(roots.clone());
+    /// The root znodes of a granular backup, and none of a full one, whose archive is only known to have a list then.
+    fn listed(&self, id: &VaultId, path: &Path, granular: bool) -> Result<Vec<String>, StoreError> {
+        let known = || self.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        let damaged = |why: String| StoreError::damaged(id, ZNODES, why);
+        let place = path.join(ZNODES.as_str());
+        let metadata = fs::symlink_metadata(&place).map_err(io_at(&place))?;
+        let (length, changed) = (metadata.len(), metadata.modified().map_err(io_at(&place))?);
+        if let Some(listed) = known().get(id)
+            && (listed.length, listed.changed) == (length, changed)
+        {
+            return listed.roots.clone().map_err(damaged);
         }
-        let unreadable = |error: &dyn std::fmt::Display| StoreError::damaged(id, ZNODES, error);
-        let archive = ZipArchive::new(Reader::new(self.place.open(id, &ZNODES)?))
-            .map_err(|error| unreadable(&error))?;
-        let mut roots = Vec::new();
-        for name in archive.file_names() {
-            let name = name.map_err(|error| unreadable(&error))?;
-            if let Some((root, "")) = name.split_once('/') {
-                roots.push(format!("/{root}"));
+        let mut file = Reader::new(self.place.open(id, &ZNODES)?);
+        let read = match granular {
+            true => list::roots(file),
+            false => check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST).map(|_| Vec::new()),
+        };
+        let roots = match read {
+            // What the storage says may be another thing the next time.
+            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<StoreError>()) => {
+                return Err(StoreError::io(place.display(), error));
             }
-        }
-        roots.sort();
-        known().insert(id.clone(), roots.clone());
-        Ok(roots)
+            read => read.map_err(|error| error.to_string()),
+        };
+        let listed = Listed {
+            length,
+            changed,
+            roots: roots.clone(),
+        };
+        known().insert(id.clone(), listed);
+        roots.map_err(damaged)
     }
 
     fn checked(&self) -> PathBuf {
@@ -102,6 +138,7 @@ impl VaultStore for PredecessorStore {
     }
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
+        self.check_alone(id)?;
         match self.place.predecessors_place(id) {
             Some((path, granular)) => self.tell(id, &path, granular),
             None => self.own.manifest(id),
@@ -138,11 +175,12 @@ impl VaultStore for PredecessorStore {
     }
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
+        self.check_alone(id)?;
         if !self.is_theirs(id) {
             return self.own.remove(id);
         }
         self.place.remove(id)?;
-        self.roots
+        self.listed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(id);

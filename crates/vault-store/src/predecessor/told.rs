@@ -1,15 +1,19 @@
 //! What the files of a backup of the predecessor tell of it.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde_json::Value;
 use time::Duration;
 
+use super::console::{Console, console};
 use super::{Predecessor, ZNODES};
 use crate::fs::{io_at, read};
 use crate::{FileName, Manifest, Mode, Outcome, StoreError, VaultId};
 
+/// What the names of snapshots begin with.
+const SNAPSHOT: &str = "snapshot.";
 /// So much of what it says of a failure is told.
 const SAID: usize = 300;
 
@@ -30,16 +34,12 @@ pub(super) fn manifest(id: &VaultId, path: &Path) -> Result<Manifest, StoreError
     } else if there(".failed") {
         failed(&said(metrics.as_ref().ok()))
     } else {
-        ended(&metrics)
+        ended(&metrics, &console(path))
     };
     let spent = metrics.as_ref().ok().and_then(|told| number(told, "spent_time"));
     let spent = Duration::milliseconds(spent.unwrap_or_default().max(0));
-    if files.is_empty() && !matches!(outcome, Outcome::Failed { .. }) {
-        return Err(StoreError::damaged(
-            id,
-            ZNODES,
-            "it is missing, and so is a snapshot",
-        ));
+    if !matches!(outcome, Outcome::Failed { .. }) {
+        check_there(id, path, &files)?;
     }
     Ok(Manifest {
         pinned: there(".evictlock"),
@@ -47,6 +47,24 @@ pub(super) fn manifest(id: &VaultId, path: &Path) -> Result<Manifest, StoreError
         finished_at: id.time().checked_add(spent).unwrap_or(id.time()),
         predecessor: Some(Predecessor { files, canceled }),
         ..Manifest::new(id, mode, id.time(), outcome)
+    })
+}
+
+/// An error where no archive is there, and no snapshot with anything in it.
+fn check_there(id: &VaultId, path: &Path, files: &[FileName]) -> Result<(), StoreError> {
+    for file in files {
+        if *file == ZNODES {
+            return Ok(());
+        }
+        let place = path.join(file.as_str());
+        let length = fs::symlink_metadata(&place).map_err(io_at(&place))?.len();
+        if file.as_str().starts_with(SNAPSHOT) && length > 0 {
+            return Ok(());
+        }
+    }
+    Err(match files.is_empty() {
+        true => StoreError::damaged(id, ZNODES, "it is missing, and so is a snapshot"),
+        false => StoreError::damaged(id, "snapshot", "it is missing, or has nothing in it"),
     })
 }
 
@@ -72,7 +90,7 @@ fn files(path: &Path) -> Result<Vec<FileName>, StoreError> {
 }
 
 fn is_of_servers(name: &FileName) -> bool {
-    ["snapshot.", "log."]
+    [SNAPSHOT, "log."]
         .iter()
         .any(|prefix| name.as_str().starts_with(prefix))
 }
@@ -89,14 +107,34 @@ fn number(metrics: &Value, key: &str) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn ended(metrics: &Result<Value, String>) -> Outcome {
-    match metrics.as_ref().map(|told| number(told, "exit_code")) {
-        Ok(Some(0)) => Outcome::Complete,
-        Ok(Some(_)) => failed(&said(metrics.as_ref().ok())),
-        Ok(None) => unknown(".metrics does not say how it ended"),
-        Err(why) => unknown(&format!(
-            ".metrics, which says how it ended, cannot be read: {why}"
+/// Python notes an exit code. Go notes none, and a backup of it ended well where the last line of `.console` says so.
+fn ended(metrics: &Result<Value, String>, console: &io::Result<Console>) -> Outcome {
+    let told = metrics.as_ref().ok();
+    let exception = told.and_then(|told| told.get("exception")?.as_str());
+    let is_done = console.as_ref().is_ok_and(Console::is_done);
+    match told.and_then(|told| number(told, "exit_code")) {
+        Some(0) => whole(console),
+        Some(_) => failed(&said(told)),
+        None if exception.is_some_and(|text| !text.is_empty()) => failed(&said(told)),
+        None if is_done => whole(console),
+        None => match metrics {
+            Ok(_) => unknown("neither .metrics nor .console says how it ended"),
+            Err(why) => unknown(&format!(
+                ".metrics, which says how it ended, cannot be read, and .console does not say so: {why}"
+            )),
+        },
+    }
+}
+
+/// It says that it has everything, and `.console` names what it left out.
+fn whole(console: &io::Result<Console>) -> Outcome {
+    match console {
+        Ok(Console { dropped: 0, .. }) => Outcome::Complete,
+        Ok(Console { dropped, first, .. }) => unknown(&format!(
+            "{dropped} znodes, and what is below them, are not in it, and a restore with replace deletes them: {first}"
         )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Outcome::Complete,
+        Err(error) => unknown(&format!(".console cannot be read: {error}")),
     }
 }
 

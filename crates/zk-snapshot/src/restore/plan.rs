@@ -290,8 +290,8 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let differs = !keeps && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
     // Also where the list could be ours: whose identities it names is not known.
     let exposed = data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
-    // One that an interrupted restore has put on is not its own, and the own one is not known here.
-    let foreign = |acl: &Acl| asked.guards.is_ours(acl) && !acl.same_as(&Acl::open());
+    // One that an interrupted restore may have put on, open to all or not, is not its own, and the own one is not known here.
+    let foreign = |acl: &Acl| asked.guards.is_ours(acl);
     let stays_unfinished = asked.unfinished.is_some() && wanted.acl.is_unknown() && acl.is_some_and(foreign);
     let mut plan = NodePlan {
         masked,

@@ -4,7 +4,7 @@ mod candidate;
 mod export;
 mod import;
 
-pub(crate) use self::candidate::{Archive, Directory, check_list};
+pub(crate) use self::candidate::{Archive, Directory};
 pub use self::export::Export;
 pub use self::import::ImportOptions;
 pub(crate) use self::import::{adopt, import};

@@ -22,7 +22,7 @@ pub(super) fn open(
     let opened: Result<Arc<dyn RecordSource>, ArchiveError> = match manifest.mode {
         Mode::Hierarchical => {
             let file = Reader::new(store.open(id, &ZNODES)?);
-            Znodes::open(file, manifest.is_granular()).map(|znodes| Arc::new(znodes) as _)
+            Znodes::open(file, manifest.roots.as_deref()).map(|znodes| Arc::new(znodes) as _)
         }
         Mode::Transactional => states::open(store, id, left),
     };

@@ -1,25 +1,21 @@
 //! `znodes.zip`: a directory for each znode, and its data in a file `content` where it has any.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::io::{self, Read, Seek};
 use std::sync::Mutex;
 
-use vault_store::{Reader, StoreError};
+use vault_store::{Predecessor, Reader, StoreError, check_list};
 use zip::ZipArchive;
 use zk_snapshot::archive::{ArchiveError, Outline, Record, RecordSource, Role};
 use zk_snapshot::tree::{Acl, Stat, ZnodePath};
 
 use super::code_page;
 use crate::lock::lock;
-use crate::vaults::exchange::check_list;
 
 /// The file with the data of a znode. Whatever else is in an archive is a directory.
 const CONTENT: &str = "content";
-/// More entries than any archive has, two for each znode, and more bytes than their list.
-const ENTRIES: u64 = 4 << 20;
-const LIST: u64 = 1 << 30;
 /// No content is longer, in UTF-8.
 const LONGEST: u64 = 64 << 20;
 /// Nothing is packed more than so many times.
@@ -43,10 +39,11 @@ struct Place {
 }
 
 impl Znodes {
-    /// Reads the list of an archive. Names that are those of no znode, that come twice, and contents that cannot be true are damage. Blocks.
-    pub(super) fn open(mut file: Reader, granular: bool) -> Result<Self, ArchiveError> {
+    /// Reads the list of an archive. Names that are those of no znode, that come twice, and contents that cannot be true are damage.
+    /// With `roots`, what is not within one of them is only above it. Blocks.
+    pub(super) fn open(mut file: Reader, roots: Option<&[String]>) -> Result<Self, ArchiveError> {
         let length = file.seek(io::SeekFrom::End(0))?;
-        let entries = check_list(&mut file, ENTRIES, LIST).map_err(damage_or_io)?;
+        let entries = check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST).map_err(damage_or_io)?;
         let archive = ZipArchive::new(file).map_err(|error| damage_or_io(error.into()))?;
         if archive.len() as u64 != entries {
             return Err(damage(
@@ -56,10 +53,18 @@ impl Znodes {
         let list = list(&archive, length)?;
         let (mut frames, mut frame, mut bytes) = (Vec::new(), Vec::new(), 0);
         let znodes = list.len();
+        let roots: Option<HashSet<&str>> = roots.map(|roots| roots.iter().map(String::as_str).collect());
         for (path, found) in list {
-            let role = match granular && path.is_root() {
-                true => Role::Ancestor,
-                false => Role::Captured,
+            let is_within = |roots: &HashSet<&str>| {
+                roots.contains(path.as_str())
+                    || path
+                        .ancestors()
+                        .iter()
+                        .any(|above| roots.contains(above.as_str()))
+            };
+            let role = match roots.as_ref().is_none_or(is_within) {
+                true => Role::Captured,
+                false => Role::Ancestor,
             };
             let (content, size) = found.map_or((None, 0), |(index, size)| (Some(index), size));
             frame.push(Place { path, role, content });
@@ -232,12 +237,16 @@ mod tests {
     }
 
     fn opened(bytes: &[u8]) -> Result<Znodes, ArchiveError> {
+        opened_of(bytes, None)
+    }
+
+    fn opened_of(bytes: &[u8], roots: Option<&[String]>) -> Result<Znodes, ArchiveError> {
         let (store, id) = (MemoryStore::new(), "20240105T100000".parse::<VaultId>().unwrap());
         let mut stage = store.stage(&id).unwrap();
         let files = vec![stage.put(&ZNODES, bytes).unwrap()];
         let manifest = Manifest::new(&id, Mode::Hierarchical, id.time(), Outcome::Complete);
         stage.commit(&Manifest { files, ..manifest }).unwrap();
-        Znodes::open(Reader::new(store.open(&id, &ZNODES).unwrap()), false)
+        Znodes::open(Reader::new(store.open(&id, &ZNODES).unwrap()), roots)
     }
 
     fn refused(bytes: &[u8]) -> String {
@@ -272,6 +281,30 @@ mod tests {
             .collect();
         assert_eq!(znodes.records(), 4);
         assert_eq!(paths, ["/", "/a", "/a/b", "/grün"].map(str::to_owned));
+    }
+
+    #[test]
+    fn what_is_above_the_roots_is_only_that() {
+        let bytes = packed(&[
+            ("a/b/content", "1"),
+            ("a/b/c/content", "2"),
+            ("a/bb/content", "3"),
+        ]);
+        let znodes = opened_of(&bytes, Some(&["/a/b".to_owned()])).unwrap();
+        let records = znodes.frame(0).unwrap();
+        let roles: Vec<_> = records
+            .iter()
+            .map(|record| (record.path.as_str(), record.role))
+            .collect();
+        let (above, captured) = (Role::Ancestor, Role::Captured);
+        let expected = [
+            ("/", above),
+            ("/a", above),
+            ("/a/b", captured),
+            ("/a/b/c", captured),
+            ("/a/bb", above),
+        ];
+        assert_eq!(roles, expected);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vault_store::VaultId;
+use vault_store::{Manifest, VaultId};
 use zk_snapshot::archive::RecordSource;
 use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, check_restore, restore};
 use zk_snapshot::tree::ZnodePath;
@@ -28,6 +28,8 @@ struct Sound {
     same_ensemble: bool,
     /// How many are in it, where that is known.
     znodes: Option<u64>,
+    /// What is to be restored; none means everything.
+    roots: Vec<ZnodePath>,
     /// What it cannot bring back.
     lacks: &'static [&'static str],
 }
@@ -42,7 +44,7 @@ pub(super) async fn run(
     first: &mut First<'_>,
 ) -> Result<RestoreResult, Failure> {
     let progress = &context.progress;
-    let sound = verified(vaults, site, context, id).await?;
+    let sound = verified(vaults, site, context, (id, &payload.roots)).await?;
     let dry_run = payload.dry_run;
     let options = RestoreOptions {
         renames: payload.renames.clone(),
@@ -58,7 +60,7 @@ pub(super) async fn run(
     };
     if first::is_wanted(payload) {
         // A restore that is refused needs no way back.
-        let roots = payload.roots.clone();
+        let roots = sound.roots.clone();
         let whole = RestoreOptions {
             roots,
             ..options.clone()
@@ -79,7 +81,7 @@ pub(super) async fn run(
         progress.expect(znodes);
     }
     let records = Arc::new(Counted::new(sound.opened.records, progress));
-    let done = restore_all(records, &*client, &payload.roots, &options).await;
+    let done = restore_all(records, &*client, &sound.roots, &options).await;
     client.close().await;
     let (report, mut notes) = match done {
         Ok(done) => done,
@@ -121,11 +123,11 @@ async fn verified(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
     context: &JobContext,
-    id: &VaultId,
+    (id, roots): (&VaultId, &[ZnodePath]),
 ) -> Result<Sound, Failure> {
     context.progress.phase("verifying");
     let (kept, here) = (Arc::clone(vaults), Arc::clone(site));
-    let (vault, now) = (id.clone(), context.now());
+    let (vault, roots, now) = (id.clone(), roots.to_vec(), context.now());
     let stopped = context.stopped();
     let opening = tokio::task::spawn_blocking(move || {
         let (manifest, opened) = open_sound(&kept, &vault, now, &stopped)?;
@@ -134,10 +136,25 @@ async fn verified(
             opened,
             same_ensemble: here.has_gone_on_since(&manifest, now),
             znodes: contents.map(|contents| contents.captured().znodes),
+            roots: in_place_of(roots, &manifest),
             lacks: manifest.lacks(),
         })
     });
     context.unless_stopped(opening).await??
+}
+
+/// What the predecessor has only as what is above others stands for all of these: whether it was asked for the one or for the others is not known.
+fn in_place_of(roots: Vec<ZnodePath>, manifest: &Manifest) -> Vec<ZnodePath> {
+    if manifest.predecessor.is_none() {
+        return roots;
+    }
+    let had = manifest.roots.iter().flatten();
+    let had: Vec<_> = had.filter_map(|root| ZnodePath::parse(root).ok()).collect();
+    let first_below = |root: ZnodePath| {
+        let below: Vec<_> = had.iter().filter(|had| had.is_within(&root)).cloned().collect();
+        if below.is_empty() { vec![root] } else { below }
+    };
+    roots.into_iter().flat_map(first_below).collect()
 }
 
 fn log_report(log: &JobLog, report: &RestoreReport) {

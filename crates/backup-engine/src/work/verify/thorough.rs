@@ -47,7 +47,11 @@ pub(crate) fn thorough(
     extent: Extent,
     go_on: &mut dyn FnMut(Step) -> bool,
 ) -> Result<Option<Verification>, EngineError> {
-    let read = verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?;
+    let read = match store.manifest(id) {
+        // It has no checksums.
+        Ok(manifest) if manifest.predecessor.is_some() => Some(Verification::new(now, Vec::new())),
+        _ => verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?,
+    };
     let Some(mut found) = read else {
         return Ok(None);
     };
