@@ -164,7 +164,7 @@ impl Settings {
             shutdown_grace: seconds("SHUTDOWN_GRACE", args.shutdown_grace.as_ref(), 0)?,
             webhook: signals::webhook(
                 args,
-                values::secret("WEBHOOK_URL", secrets_dir.as_deref(), |_| None)?,
+                values::secret("WEBHOOK_URL", secrets_dir.as_deref(), |_| None)?.as_ref(),
                 secret("WEBHOOK_SECRET")?,
             )?,
             hook_before: signals::hook("HOOK_BEFORE", args.hook_before.as_ref())?,

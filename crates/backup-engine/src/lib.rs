@@ -51,6 +51,7 @@ mod leading;
 mod lease;
 mod lock;
 mod outbox;
+mod owed;
 mod plain;
 mod requests;
 mod site;

@@ -1,10 +1,10 @@
 //! What somebody elsewhere is to be told of, until that was done.
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use job_queue::{Job, JobStore, Note};
+use job_queue::{JobStore, Note};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,12 +15,10 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::info::JobInfo;
 use crate::leadership::Role;
-use crate::lock::lock;
+use crate::owed::JOB;
 use crate::plain::plain;
 use crate::vaults::Vaults;
 
-/// Notes of jobs whose end is to be told.
-const JOB: &str = "news";
 /// Notes of backups whose damage was told.
 const DAMAGE: &str = "news-damage";
 /// The note of the term in which it was told last who leads.
@@ -203,57 +201,6 @@ impl Outbox {
             () = role => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
-    }
-}
-
-/// Notes the jobs whose end is to be told, whatever becomes of this process.
-pub(crate) struct Owed {
-    jobs: Arc<dyn JobStore>,
-    /// Whether anybody is to be told.
-    keeps: bool,
-    /// Those that could not be noted yet.
-    unnoted: Mutex<BTreeSet<String>>,
-}
-
-impl Owed {
-    pub(crate) fn new(jobs: Arc<dyn JobStore>, keeps: bool) -> Self {
-        Self {
-            jobs,
-            keeps,
-            unnoted: Mutex::default(),
-        }
-    }
-
-    /// The end of `job` is to be told. Where that cannot be noted it is tried again with the next one, and by [`note`](Self::note).
-    pub(crate) fn owe(&self, job: &str) -> Result<(), EngineError> {
-        if self.keeps {
-            lock(&self.unnoted).insert(job.to_owned());
-        }
-        self.note()
-    }
-
-    /// The same of jobs that were cut off.
-    pub(crate) fn owe_all(&self, cut: &[Job]) {
-        for job in cut {
-            if let Err(error) = self.owe(&job.id) {
-                log::warn!(
-                    "that the end of job {} is to be told could not be noted yet: {error}",
-                    job.id
-                );
-            }
-        }
-    }
-
-    /// Notes what could not be noted before.
-    pub(crate) fn note(&self) -> Result<(), EngineError> {
-        let unnoted = lock(&self.unnoted).clone();
-        if unnoted.is_empty() {
-            return Ok(());
-        }
-        let notes: Vec<_> = unnoted.iter().map(|job| Note::new(job, JOB, "")).collect();
-        self.jobs.put_notes(&notes)?;
-        lock(&self.unnoted).retain(|job| !unnoted.contains(job));
-        Ok(())
     }
 }
 

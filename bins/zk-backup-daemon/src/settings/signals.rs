@@ -25,10 +25,10 @@ impl std::fmt::Debug for Webhook {
 /// What `WEBHOOK_URL` and `WEBHOOK_SECRET` say. The URL that is in a file of secrets wins, as every secret does.
 pub(super) fn webhook(
     args: &Args,
-    filed_url: Option<String>,
+    filed_url: Option<&String>,
     signs: Option<String>,
 ) -> Result<Option<Webhook>, SettingsError> {
-    let url = given(filed_url.as_ref()).or_else(|| given(args.webhook_url.as_ref()));
+    let url = given(filed_url).or_else(|| given(args.webhook_url.as_ref()));
     let Some(url) = url else {
         return match signs {
             None => Ok(None),

@@ -18,7 +18,7 @@ use crate::ensemble::Probed;
 use crate::error::EngineError;
 use crate::health::Probes;
 use crate::kind::{CHECKS, LANE};
-use crate::outbox::Owed;
+use crate::owed::Owed;
 use crate::requests::{Ids, Requests};
 use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
 use crate::vaults::{CountedVaults, Vaults};

@@ -23,7 +23,7 @@ use crate::blocking::blocking;
 use crate::error::EngineError;
 use crate::health::{self, Probes};
 use crate::leadership::Leadership;
-use crate::outbox::Owed;
+use crate::owed::Owed;
 use crate::requests::{BackupRequest, Labels, Requests, RestoreRequest, RestoreTestRequest, VerifyRequest};
 use crate::site::Site;
 use crate::vaults::Vaults;

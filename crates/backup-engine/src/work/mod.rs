@@ -36,7 +36,7 @@ use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
-use crate::outbox::Owed;
+use crate::owed::Owed;
 use crate::plain::plain;
 use crate::requests::{Ids, Labels, verification};
 use crate::site::Site;

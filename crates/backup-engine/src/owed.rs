@@ -1,0 +1,63 @@
+//! Which jobs are to be told of once they have ended, noted with the jobs.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use job_queue::{Job, JobStore, Note};
+
+use crate::error::EngineError;
+use crate::lock::lock;
+
+/// Notes of jobs whose end is to be told.
+pub(crate) const JOB: &str = "news";
+
+/// Notes the jobs whose end is to be told, whatever becomes of this process.
+pub(crate) struct Owed {
+    jobs: Arc<dyn JobStore>,
+    /// Whether anybody is to be told.
+    keeps: bool,
+    /// Those that could not be noted yet.
+    unnoted: Mutex<BTreeSet<String>>,
+}
+
+impl Owed {
+    pub(crate) fn new(jobs: Arc<dyn JobStore>, keeps: bool) -> Self {
+        Self {
+            jobs,
+            keeps,
+            unnoted: Mutex::default(),
+        }
+    }
+
+    /// The end of `job` is to be told. Where that cannot be noted it is tried again with the next one, and by [`note`](Self::note).
+    pub(crate) fn owe(&self, job: &str) -> Result<(), EngineError> {
+        if self.keeps {
+            lock(&self.unnoted).insert(job.to_owned());
+        }
+        self.note()
+    }
+
+    /// The same of jobs that were cut off.
+    pub(crate) fn owe_all(&self, cut: &[Job]) {
+        for job in cut {
+            if let Err(error) = self.owe(&job.id) {
+                log::warn!(
+                    "that the end of job {} is to be told could not be noted yet: {error}",
+                    job.id
+                );
+            }
+        }
+    }
+
+    /// Notes what could not be noted before.
+    pub(crate) fn note(&self) -> Result<(), EngineError> {
+        let unnoted = lock(&self.unnoted).clone();
+        if unnoted.is_empty() {
+            return Ok(());
+        }
+        let notes: Vec<_> = unnoted.iter().map(|job| Note::new(job, JOB, "")).collect();
+        self.jobs.put_notes(&notes)?;
+        lock(&self.unnoted).retain(|job| !unnoted.contains(job));
+        Ok(())
+    }
+}
