@@ -28,7 +28,7 @@ pub(super) fn webhook(
     filed_url: Option<&String>,
     signs: Option<String>,
 ) -> Result<Option<Webhook>, SettingsError> {
-    let url = given(filed_url).or_else(|| given(args.webhook_url.as_ref()));
+    let url = filed_url.cloned().or_else(|| given(args.webhook_url.as_ref()));
     let Some(url) = url else {
         return match signs {
             None => Ok(None),
