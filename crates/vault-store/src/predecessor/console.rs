@@ -5,6 +5,8 @@ use std::path::Path;
 
 use crate::fs::open_file;
 
+/// The end of the last line of a backup that ended well.
+const DONE: &str = "Backup completed successfully.";
 /// No more of its end is read.
 const LENGTH: u64 = 64 << 20;
 /// A longer line is taken for several.
@@ -13,20 +15,14 @@ const LINE: u64 = 16 << 10;
 const TOLD: usize = 300;
 
 /// What is told by the lines of a `.console`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Console {
-    last: String,
+    /// Whether its last line says that the backup ended well.
+    pub(super) is_done: bool,
     /// How many znodes the backup left out, since no directory could be made for them.
     pub(super) dropped: u64,
     /// The line of the first of them.
     pub(super) first: String,
-}
-
-impl Console {
-    /// Whether its last line says that the backup ended well.
-    pub(super) fn is_done(&self) -> bool {
-        self.last.ends_with("Backup completed successfully.")
-    }
 }
 
 /// Reads that of the backup in the directory `path`.
@@ -45,7 +41,7 @@ pub(super) fn console(path: &Path) -> io::Result<Console> {
             }
         }
         if !text.is_empty() {
-            text.clone_into(&mut told.last);
+            told.is_done = text.ends_with(DONE);
         }
         line.clear();
     }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use self::console::Console;
 pub use self::lacking::Predecessor;
 use crate::fs::{io_at, read, replace};
 use crate::private;
@@ -39,6 +40,8 @@ pub struct PredecessorStore {
     place: Arc<FsStore>,
     /// What the lists of archives tell, which is read once.
     listed: Mutex<HashMap<VaultId, Listed>>,
+    /// What was read of each `.console`, with the length and the time of change that it had.
+    consoles: Mutex<HashMap<VaultId, (u64, SystemTime, Console)>>,
 }
 
 /// What the list of an archive tells, and the length and the time of change that the archive had.
@@ -57,6 +60,7 @@ impl PredecessorStore {
             own,
             place,
             listed: Mutex::default(),
+            consoles: Mutex::default(),
         }
     }
 
@@ -78,7 +82,7 @@ impl PredecessorStore {
 
     /// What is told of the backup in the directory `path`.
     fn tell(&self, id: &VaultId, path: &Path, granular: bool) -> Result<Manifest, StoreError> {
-        let mut manifest = told::manifest(id, path)?;
+        let mut manifest = told::manifest(id, path, || self.console(id, path))?;
         if manifest.mode == Mode::Transactional {
             return Ok(manifest); // of everything, wherever it lies
         }
@@ -88,6 +92,21 @@ impl PredecessorStore {
         };
         manifest.roots = granular.then_some(roots);
         Ok(manifest)
+    }
+
+    /// What its job has said.
+    fn console(&self, id: &VaultId, path: &Path) -> io::Result<Console> {
+        let known = || self.consoles.lock().unwrap_or_else(PoisonError::into_inner);
+        let metadata = fs::symlink_metadata(path.join(".console"))?;
+        let (length, changed) = (metadata.len(), metadata.modified()?);
+        if let Some((long, at, console)) = known().get(id)
+            && (*long, *at) == (length, changed)
+        {
+            return Ok(console.clone());
+        }
+        let console = console::console(path)?;
+        known().insert(id.clone(), (length, changed, console.clone()));
+        Ok(console)
     }
 
     /// The root znodes of a granular backup, and none of a full one, whose archive is only known to have a list then.
@@ -181,6 +200,10 @@ impl VaultStore for PredecessorStore {
         }
         self.place.remove(id)?;
         self.listed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
+        self.consoles
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(id);

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use time::Duration;
 
-use super::console::{Console, console};
+use super::console::Console;
 use super::{Predecessor, ZNODES};
 use crate::fs::{io_at, read};
 use crate::{FileName, Manifest, Mode, Outcome, StoreError, VaultId};
@@ -17,8 +17,12 @@ const SNAPSHOT: &str = "snapshot.";
 /// So much of what it says of a failure is told.
 const SAID: usize = 300;
 
-/// The manifest of the backup in the directory `path`, but for its root znodes.
-pub(super) fn manifest(id: &VaultId, path: &Path) -> Result<Manifest, StoreError> {
+/// The manifest of the backup in the directory `path`, but for its root znodes. `console` is asked where the marks leave it open how it ended.
+pub(super) fn manifest(
+    id: &VaultId,
+    path: &Path,
+    console: impl FnOnce() -> io::Result<Console>,
+) -> Result<Manifest, StoreError> {
     let there = |name: &str| fs::symlink_metadata(path.join(name)).is_ok();
     let metrics = metrics(path);
     let canceled = there(".canceled");
@@ -34,7 +38,7 @@ pub(super) fn manifest(id: &VaultId, path: &Path) -> Result<Manifest, StoreError
     } else if there(".failed") {
         failed(&said(metrics.as_ref().ok()))
     } else {
-        ended(&metrics, &console(path))
+        ended(&metrics, &console())
     };
     let spent = metrics.as_ref().ok().and_then(|told| number(told, "spent_time"));
     let spent = Duration::milliseconds(spent.unwrap_or_default().max(0));
@@ -111,7 +115,7 @@ fn number(metrics: &Value, key: &str) -> Option<i64> {
 fn ended(metrics: &Result<Value, String>, console: &io::Result<Console>) -> Outcome {
     let told = metrics.as_ref().ok();
     let exception = told.and_then(|told| told.get("exception")?.as_str());
-    let is_done = console.as_ref().is_ok_and(Console::is_done);
+    let is_done = console.as_ref().is_ok_and(|console| console.is_done);
     match told.and_then(|told| number(told, "exit_code")) {
         Some(0) => whole(console),
         Some(_) => failed(&said(told)),
