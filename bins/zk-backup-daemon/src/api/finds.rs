@@ -4,6 +4,7 @@ use backup_engine::{ZnodeFinds, ZnodeFound};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::history::NotLooked;
 use super::ms;
 
 /// The backups that have a znode.
@@ -34,24 +35,14 @@ struct Found {
     size: usize,
 }
 
-#[derive(Debug, Serialize, ToSchema)]
-struct NotLooked {
-    id: String,
-    why: String,
-}
-
 impl From<ZnodeFinds> for Finds {
     fn from(finds: ZnodeFinds) -> Self {
-        let not_looked = finds.not_looked.into_iter().map(|backup| NotLooked {
-            id: backup.id.to_string(),
-            why: backup.why,
-        });
         Self {
             path: finds.path.to_string(),
             total: finds.total,
             next: finds.next,
             found: finds.found.into_iter().map(Found::from).collect(),
-            not_looked: not_looked.collect(),
+            not_looked: finds.not_looked.into_iter().map(NotLooked::from).collect(),
         }
     }
 }

@@ -48,24 +48,30 @@ enum Step {
     Removed,
 }
 
+/// A backup that tells nothing of a znode.
 #[derive(Debug, Serialize, ToSchema)]
-struct NotLooked {
+pub(super) struct NotLooked {
     id: String,
     why: String,
 }
 
-impl From<ZnodeHistory> for History {
-    fn from(history: ZnodeHistory) -> Self {
-        let not_looked = history.not_looked.into_iter().map(|backup| NotLooked {
+impl From<backup_engine::NotLooked> for NotLooked {
+    fn from(backup: backup_engine::NotLooked) -> Self {
+        Self {
             id: backup.id.to_string(),
             why: backup.why,
-        });
+        }
+    }
+}
+
+impl From<ZnodeHistory> for History {
+    fn from(history: ZnodeHistory) -> Self {
         Self {
             path: history.path.to_string(),
             total: history.total,
             next: history.next,
             changes: history.changes.into_iter().map(At::from).collect(),
-            not_looked: not_looked.collect(),
+            not_looked: history.not_looked.into_iter().map(NotLooked::from).collect(),
         }
     }
 }
