@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config_file::ConfigFile;
+use crate::config_file::{ConfigFile, is_secret};
 use crate::{Args, Settings, SettingsError, misspelt};
 
 /// The server's command line.
@@ -79,7 +79,7 @@ impl Cli {
         let settings = Settings::new(&self.args, |name| {
             let given = |name| std::env::var_os(name).filter(|value| !value.is_empty());
             // Where a secret is, if it is that of a file.
-            if let Some(secret) = name.strip_suffix("_FILE") {
+            if let Some(secret) = name.strip_suffix("_FILE").filter(|name| is_secret(name)) {
                 let path = file.secret_files.get(secret).map(OsString::from);
                 return path.filter(|_| given(secret).is_none());
             }

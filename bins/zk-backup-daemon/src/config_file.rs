@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use toml::{Table, Value};
+use vault_store::CloudConfig;
 
 use crate::{Args, SettingsError, misspelt};
 
 /// Settings that have no flag, as others could see it.
-pub(crate) const SECRETS: [&str; 13] = [
+pub(crate) const SECRETS: [&str; 14] = [
     "BACKUP_DAEMON_API_CREDENTIALS_USERNAME",
     "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
     "BACKUP_DAEMON_API_READER_USERNAME",
@@ -26,7 +27,14 @@ pub(crate) const SECRETS: [&str; 13] = [
     "S3_KEY_SECRET",
     "SECONDARY_S3_KEY_ID",
     "SECONDARY_S3_KEY_SECRET",
+    "WEBHOOK_SECRET",
 ];
+
+/// Whether it is one of them, or says how the storage of a cloud is opened.
+pub(crate) fn is_secret(name: &str) -> bool {
+    let clouds = CloudConfig::AZURE.iter().chain(&CloudConfig::GOOGLE);
+    SECRETS.iter().chain(clouds).any(|secret| *secret == name)
+}
 
 /// What a file says, by the names that the environment has for it.
 #[derive(Default)]
@@ -66,7 +74,7 @@ impl ConfigFile {
             .collect();
         let mut file = Self::default();
         for (name, value) in values {
-            let of_file = name.strip_suffix("_FILE").filter(|name| SECRETS.contains(name));
+            let of_file = name.strip_suffix("_FILE").filter(|name| is_secret(name));
             if with_flag.contains(&&*name) {
                 file.settings.insert(name, value);
             } else if let Some(secret) = of_file {
@@ -77,7 +85,7 @@ impl ConfigFile {
                 }
                 file.secrets.insert(secret.to_owned(), text);
                 file.secret_files.insert(secret.to_owned(), PathBuf::from(value));
-            } else if SECRETS.contains(&&*name) {
+            } else if is_secret(&name) {
                 if others_read && !(name.ends_with("_USERNAME") || name.ends_with("_ID")) {
                     return Err(format!(
                         "{name}: others may read this file: chmod 600, or name a file for it as {name}_FILE"

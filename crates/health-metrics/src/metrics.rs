@@ -37,9 +37,34 @@ pub struct Metrics {
     duration: HistogramVec,
     size: HistogramVec,
     jobs: HistogramVec,
-    storage_calls: IntCounterVec,
-    storage_errors: IntCounterVec,
-    storage_bytes: IntCounterVec,
+    storage: StorageCounters,
+}
+
+/// How the storage is called.
+#[derive(Debug)]
+struct StorageCounters {
+    calls: IntCounterVec,
+    errors: IntCounterVec,
+    bytes: IntCounterVec,
+}
+
+impl StorageCounters {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        let counters = |name, help, values: &[&str]| make.counters((name, help), "op", values);
+        Ok(Self {
+            calls: counters("zk_backup_storage_operations_total", "Calls to the storage.", &[])?,
+            errors: counters(
+                "zk_backup_storage_errors_total",
+                "Calls to the storage that failed, or found damage.",
+                &[],
+            )?,
+            bytes: counters(
+                "zk_backup_storage_bytes_total",
+                "Bytes that were read from the storage and written to it.",
+                &["read", "write"],
+            )?,
+        })
+    }
 }
 
 /// Makes metrics, and registers them.
@@ -165,24 +190,7 @@ impl Metrics {
                 &["kind", "outcome"],
                 &SECONDS,
             )?,
-            storage_calls: counters(
-                "zk_backup_storage_operations_total",
-                "Calls to the storage.",
-                "op",
-                &[],
-            )?,
-            storage_errors: counters(
-                "zk_backup_storage_errors_total",
-                "Calls to the storage that failed, or found damage.",
-                "op",
-                &[],
-            )?,
-            storage_bytes: counters(
-                "zk_backup_storage_bytes_total",
-                "Bytes that were read from the storage and written to it.",
-                "op",
-                &["read", "write"],
-            )?,
+            storage: StorageCounters::new(&make)?,
             registry,
         })
     }
@@ -190,29 +198,31 @@ impl Metrics {
     /// These calls to the storage will be counted: they are told from the start.
     pub fn expect_storage_calls(&self, ops: &[&str]) {
         for op in ops {
-            self.storage_calls.with_label_values(&[*op]);
-            self.storage_errors.with_label_values(&[*op]);
+            self.storage.calls.with_label_values(&[*op]);
+            self.storage.errors.with_label_values(&[*op]);
         }
     }
 
     /// The storage was called. What it answered by the rules, such as that something is not there, is no failure.
     pub fn storage_called(&self, op: &str, failed: bool) {
-        self.storage_calls.with_label_values(&[op]).inc();
+        self.storage.calls.with_label_values(&[op]).inc();
         if failed {
-            self.storage_errors.with_label_values(&[op]).inc();
+            self.storage.errors.with_label_values(&[op]).inc();
         }
     }
 
     /// Bytes were read from the storage.
     pub fn storage_read(&self, bytes: usize) {
-        self.storage_bytes
+        self.storage
+            .bytes
             .with_label_values(&["read"])
             .inc_by(bytes as u64);
     }
 
     /// Bytes were written to the storage.
     pub fn storage_written(&self, bytes: usize) {
-        self.storage_bytes
+        self.storage
+            .bytes
             .with_label_values(&["write"])
             .inc_by(bytes as u64);
     }

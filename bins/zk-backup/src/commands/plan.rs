@@ -46,34 +46,7 @@ pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<()
         }
         return Ok(());
     };
-    let entries = |field: &str| {
-        report
-            .get(field)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    let text = |entry: &Value, field: &str| clean(entry[field].as_str().unwrap_or_default()).into_owned();
-    let differences = entries("differences");
-    for entry in &differences {
-        let (mark, look) = match entry["change"].as_str() {
-            Some("create") => ('+', Look::Good),
-            Some("delete") => ('-', Look::Bad),
-            _ => ('~', Look::Changed),
-        };
-        let what = match entry["change"].as_str() {
-            Some("data") => "  (data)",
-            Some("acl") => "  (ACL)",
-            _ => "",
-        };
-        screen.line(&format!("{mark} {}{what}", text(entry, "path")), Some(look))?;
-    }
-    let fields = ["created", "data_changed", "acl_changed", "deleted"];
-    let all: u64 = fields.iter().map(|field| number(report, field)).sum();
-    let more = all.saturating_sub(differences.len() as u64);
-    if more > 0 && !differences.is_empty() {
-        screen.line(&format!("… and {} more", count(more)), Some(Look::Dim))?;
-    }
+    show_differences(report, screen)?;
     let of = |field| count(number(report, field));
     screen.line(
         &format!(
@@ -97,7 +70,10 @@ pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<()
             screen.line(&format!("{} {words}", of(field)), None)?;
         }
     }
-    for entry in entries("failures").iter().chain(&entries("counters_left_behind")) {
+    for entry in entries(report, "failures")
+        .iter()
+        .chain(entries(report, "counters_left_behind"))
+    {
         screen.line(
             &format!("! {}: {}", text(entry, "path"), text(entry, "why")),
             Some(Look::Bad),
@@ -112,4 +88,38 @@ pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<()
         screen.line(&format!("note: {}", clean(note)), None)?;
     }
     Ok(())
+}
+
+/// The znodes that change, as far as they are named.
+fn show_differences(report: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let differences = entries(report, "differences");
+    for entry in differences {
+        let (mark, look) = match entry["change"].as_str() {
+            Some("create") => ('+', Look::Good),
+            Some("delete") => ('-', Look::Bad),
+            _ => ('~', Look::Changed),
+        };
+        let what = match entry["change"].as_str() {
+            Some("data") => "  (data)",
+            Some("acl") => "  (ACL)",
+            _ => "",
+        };
+        screen.line(&format!("{mark} {}{what}", text(entry, "path")), Some(look))?;
+    }
+    let fields = ["created", "data_changed", "acl_changed", "deleted"];
+    let all: u64 = fields.iter().map(|field| number(report, field)).sum();
+    let more = all.saturating_sub(differences.len() as u64);
+    if more > 0 && !differences.is_empty() {
+        screen.line(&format!("… and {} more", count(more)), Some(Look::Dim))?;
+    }
+    Ok(())
+}
+
+fn entries<'a>(report: &'a Value, field: &str) -> &'a [Value] {
+    let entries = report.get(field).and_then(Value::as_array);
+    entries.map_or(&[], Vec::as_slice)
+}
+
+fn text(entry: &Value, field: &str) -> String {
+    clean(entry[field].as_str().unwrap_or_default()).into_owned()
 }

@@ -21,7 +21,7 @@ use crate::kind::{CHECKS, LANE};
 use crate::owed::Owed;
 use crate::requests::{Ids, Requests};
 use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
-use crate::vaults::{CountedVaults, Vaults};
+use crate::vaults::{CountedVaults, SecondCopy, Vaults};
 use crate::work::{Running, Worker};
 
 /// So long a storage has to tell what it knows; after that the engine begins without.
@@ -37,14 +37,7 @@ impl EngineBuilder {
         let now = (self.clock)();
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
-        self.vaults = Arc::new(CountedVaults::new(self.vaults, &metrics));
-        let second = self.mirror(now);
-        if let Some(around) = self.around_vaults.take() {
-            self.vaults = around(self.vaults);
-        }
-        if let Some(place) = self.directory.take() {
-            self.vaults = Arc::new(PredecessorStore::new(self.vaults, place));
-        }
+        let second = self.layer(&metrics, now);
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
@@ -117,6 +110,19 @@ impl EngineBuilder {
             worker: self.worker.into(),
             failed_in_a_row,
         })
+    }
+
+    /// Puts around the vaults what counts, copies and seals them, and what shows the predecessor's beside them.
+    fn layer(&mut self, metrics: &Arc<Metrics>, now: OffsetDateTime) -> Option<Arc<SecondCopy>> {
+        self.vaults = Arc::new(CountedVaults::new(Arc::clone(&self.vaults), metrics));
+        let second = self.mirror(now);
+        if let Some(around) = self.around_vaults.take() {
+            self.vaults = around(Arc::clone(&self.vaults));
+        }
+        if let Some(place) = self.directory.take() {
+            self.vaults = Arc::new(PredecessorStore::new(Arc::clone(&self.vaults), place));
+        }
+        second
     }
 
     /// Fails what this engine was doing when it ended.

@@ -14,30 +14,6 @@ use super::http::{CONNECT, REQUEST, provide_cryptography};
 use super::told::told;
 use crate::StoreError;
 
-/// What `object_store` calls what opens a container.
-const AZURE: [&str; 13] = [
-    "AZURE_STORAGE_ACCOUNT_NAME",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
-    AZURE_PLACE,
-    "AZURE_CREDENTIAL_TYPE",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_TENANT_ID",
-    "AZURE_AUTHORITY_HOST",
-    "AZURE_FEDERATED_TOKEN_FILE",
-    "AZURE_MSI_RESOURCE_ID",
-    "IDENTITY_ENDPOINT",
-];
-/// The same of a bucket.
-const GOOGLE: [&str; 5] = [
-    "GOOGLE_SERVICE_ACCOUNT",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_SKIP_SIGNATURE",
-    GOOGLE_PLACE,
-];
 const AZURE_PLACE: &str = "AZURE_STORAGE_ENDPOINT";
 const GOOGLE_PLACE: &str = "GOOGLE_BASE_URL";
 
@@ -73,6 +49,31 @@ impl Cloud {
 }
 
 impl CloudConfig {
+    /// The variables that say how a container is opened, as `object_store` calls them.
+    pub const AZURE: [&str; 13] = [
+        "AZURE_STORAGE_ACCOUNT_NAME",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_TOKEN",
+        AZURE_PLACE,
+        "AZURE_CREDENTIAL_TYPE",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_TENANT_ID",
+        "AZURE_AUTHORITY_HOST",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_MSI_RESOURCE_ID",
+        "IDENTITY_ENDPOINT",
+    ];
+    /// Those that say how a bucket is opened.
+    pub const GOOGLE: [&str; 5] = [
+        "GOOGLE_SERVICE_ACCOUNT",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_SKIP_SIGNATURE",
+        GOOGLE_PLACE,
+    ];
+
     /// What is at `url`. Retries take up to a minute.
     ///
     /// # Errors
@@ -109,8 +110,8 @@ impl CloudConfig {
     /// The names of the variables that say how it is opened.
     pub fn variables(&self) -> &'static [&'static str] {
         match self.cloud {
-            Cloud::Azure => &AZURE,
-            Cloud::Google => &GOOGLE,
+            Cloud::Azure => &Self::AZURE,
+            Cloud::Google => &Self::GOOGLE,
         }
     }
 

@@ -60,14 +60,12 @@ pub(super) async fn run(
     };
     if first::is_wanted(payload) {
         // A restore that is refused needs no way back.
-        let roots = sound.roots.clone();
         let whole = RestoreOptions {
-            roots,
+            roots: sound.roots.clone(),
             ..options.clone()
         };
-        context
-            .unless_stopped(check_restore(&sound.opened.records, &whole))
-            .await??;
+        let checked = check_restore(&sound.opened.records, &whole);
+        context.unless_stopped(checked).await??;
         first.take(vaults, site, context, payload).await?;
     }
     progress.phase("connecting");
