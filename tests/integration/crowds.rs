@@ -18,7 +18,7 @@ fn with_few_descriptors_and_many_idle_connections_everybody_is_answered() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("start");
     let program = env!("CARGO_BIN_EXE_daemon-under-test");
-    let text = format!("#!/bin/sh\nulimit -n 32\nexec {program}\n");
+    let text = format!("#!/bin/sh\nulimit -n 42\nexec {program}\n");
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
     let storage = directory.path().join("storage");

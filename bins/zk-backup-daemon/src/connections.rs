@@ -26,8 +26,8 @@ use crate::answer::ApiError;
 /// The most connections, and the fewest, whatever the limit of descriptors is.
 const MOST: usize = 512;
 const FEWEST: usize = 3;
-/// Descriptors that are left to the rest: 25 while nothing is done, and some for the files of a job and its connections, three for each.
-const OTHERS: usize = 70;
+/// Descriptors that are left to the rest: 34 while nothing is done, and some for the files of a job and its connections, three for each.
+const OTHERS: usize = 80;
 /// Bytes of an answer that are handed on at once.
 const AT_ONCE: usize = 32 << 10;
 /// What the system holds of an answer: where it holds megabytes it takes long until a slow client is seen to take some.

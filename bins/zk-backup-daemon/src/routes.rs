@@ -100,11 +100,11 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
         .service(data("/events", NONE, read().to(events::events)))
         .service(
-            resource("/find", find::BY_ZNODE, [read().to(find::by_znode)])
+            resource("/find", find::KEYS, [read().to(find::by_znode)])
                 .guard(guard::fn_guard(find::asks_for_znode))
                 .wrap(from_fn(access::check_always)),
         )
-        .service(endpoint("/find", find::BY_TIME, read().to(find::by_time)))
+        .service(endpoint("/find", find::KEYS, read().to(find::by_time)))
         .service(endpoint("/", NONE, read().to(root::places)))
         .service(resource(
             "/evictionpolicy",

@@ -10,8 +10,10 @@ use crate::answer::{ApiError, no_backup};
 use crate::query::Asked;
 use crate::{api, body};
 
-pub(super) const BY_TIME: &[&str] = &["ts"];
-pub(super) const BY_ZNODE: &[&str] = &["path", "offset", "limit"];
+/// Those of both: which go together is asked once the method is known to be right.
+pub(super) const KEYS: &[&str] = &["ts", "path", "offset", "limit"];
+const BY_TIME: &[&str] = &["ts"];
+const BY_ZNODE: &[&str] = &["path", "offset", "limit"];
 
 /// Whether a znode is asked for.
 pub(super) fn asks_for_znode(context: &GuardContext<'_>) -> bool {
