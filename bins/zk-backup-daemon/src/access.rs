@@ -19,7 +19,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::answer::ApiError;
 use crate::guesses::{Attempt, Guesses};
-use crate::hashes::{self, Hashed};
+use crate::hashes::{self, HashError, Hashed};
 use crate::sites;
 
 /// How long a wrong attempt waits for its answer.
@@ -51,8 +51,8 @@ impl Credentials {
     /// The only ones that are accepted, where an argon2 hash of the password is known, as in `$argon2id$v=19$m=65536,t=3,p=1$…`.
     ///
     /// # Errors
-    /// What is wrong with the hash.
-    pub fn hashed(user: &str, hash: &str) -> Result<Self, String> {
+    /// [`HashError`]: what is wrong with the hash.
+    pub fn hashed(user: &str, hash: &str) -> Result<Self, HashError> {
         Ok(Self {
             user: user.to_owned(),
             password: Password::Hashed(Arc::new(Hashed::parse(hash)?)),

@@ -24,6 +24,11 @@ fn params(hash: &PasswordHash<'_>) -> argon2::password_hash::Result<Params> {
     Params::try_from(hash)
 }
 
+/// A hash that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct HashError(String);
+
 /// A hash as `argon2 -e` prints it (`$argon2id$v=19$…`).
 pub(crate) struct Hashed {
     hash: String,
@@ -41,21 +46,22 @@ impl Hashed {
 
     /// # Errors
     /// What is wrong with it; one that would take very much memory or time is, too.
-    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, HashError> {
         let wrong = |error: argon2::password_hash::Error| {
-            format!("it begins as an argon2 hash, and is none: {error}")
+            HashError(format!("it begins as an argon2 hash, and is none: {error}"))
         };
         let hash = PasswordHash::new(text).map_err(wrong)?;
         let params = params(&hash).map_err(wrong)?;
         if hash.hash.is_none() {
-            return Err("it begins as an argon2 hash, and is none: it ends too early".to_owned());
+            let why = "it begins as an argon2 hash, and is none: it ends too early";
+            return Err(HashError(why.to_owned()));
         }
         if params.m_cost() > MOST_MEMORY || params.t_cost() > MOST_PASSES {
-            return Err(format!(
+            return Err(HashError(format!(
                 "the hash asks for m={},t={}: at most m={MOST_MEMORY},t={MOST_PASSES} are allowed",
                 params.m_cost(),
                 params.t_cost()
-            ));
+            )));
         }
         Ok(Self {
             hash: text.to_owned(),

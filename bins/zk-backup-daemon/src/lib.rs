@@ -57,6 +57,7 @@ pub use args::Args;
 pub use bucket::BucketConfig;
 pub use check::check;
 pub use cli::{Cli, Command};
+pub use hashes::HashError;
 pub use peers::{Peers, join};
 pub use reread::Reread;
 pub use server::{ServeOptions, serve};

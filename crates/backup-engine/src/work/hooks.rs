@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use job_queue::{Job, JobState};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::kind::{self, JobKind};
+use crate::requests::RestorePayload;
 
 /// What is shown of what a command has said, in bytes.
 const SHOWN: usize = 500;
@@ -121,8 +123,12 @@ impl Hooks {
 
 /// Checks leave the ensemble alone, and dry runs, too.
 fn is_around(job: &Job) -> bool {
-    let is_dry_run = job.payload.get("dry_run").and_then(serde_json::Value::as_bool);
-    matches!(JobKind::of(job), JobKind::Backup | JobKind::Restore) && is_dry_run != Some(true)
+    match JobKind::of(job) {
+        JobKind::Backup => true,
+        // One that cannot be read fails by itself.
+        JobKind::Restore => RestorePayload::deserialize(&job.payload).is_ok_and(|asked| !asked.dry_run),
+        _ => false,
+    }
 }
 
 /// A command with all that it has started, which is killed where this is dropped.
@@ -227,8 +233,13 @@ mod tests {
             failed,
             "HOOK_BEFORE failed: exit status: 3: 20261123T140000 backup 20261123T140000"
         );
-        let dry_run = job("restore", serde_json::json!({"dry_run": true}));
-        assert_eq!(told.before(&dry_run).await, Ok(()));
+        let restore = |dry_run| {
+            let asked =
+                serde_json::json!({"roots": [], "renames": {}, "policy": "replace", "dry_run": dry_run});
+            job("restore", asked)
+        };
+        assert_eq!(told.before(&restore(true)).await, Ok(()));
+        assert!(told.before(&restore(false)).await.is_err());
         assert_eq!(told.before(&job("verify", serde_json::json!({}))).await, Ok(()));
         let lost = Hooks {
             before: Some(Hook {
