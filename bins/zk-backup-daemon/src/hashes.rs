@@ -187,7 +187,7 @@ mod tests {
             ),
         ] {
             let refused = Hashed::parse(hash).err().unwrap();
-            assert!(refused.contains(why), "{refused}");
+            assert!(refused.to_string().contains(why), "{refused}");
         }
     }
 }
