@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backup_engine::{
-    BackupRequest, JobInfo, JobResult, JobState, RestoreRequest, RestoreResult, RestoreSource,
+    BackupRequest, Hook, Hooks, JobInfo, JobResult, JobState, RestoreRequest, RestoreResult, RestoreSource,
 };
 use vault_store::{VaultCall, VaultFault};
 use zk_snapshot::tree::{Acl, WriteOp, ZnodePath, ZnodeWriter as _};
@@ -226,4 +226,28 @@ async fn a_restore_is_called_off_while_it_backs_up() {
     assert_eq!(job.status, JobState::Canceled, "{job:?}");
     assert_eq!(engine.list().await.unwrap(), [&*id], "no vault is left of it");
     assert_eq!(world.znodes(), changed);
+}
+
+#[tokio::test]
+async fn the_hook_before_a_restore_is_run_once() {
+    let (world, place) = (World::new(), tempfile::tempdir().unwrap());
+    let said = place.path().join("said");
+    let before = Hook {
+        name: "HOOK_BEFORE".to_owned(),
+        program: "/bin/sh".to_owned(),
+        arguments: vec![
+            "-c".to_owned(),
+            format!("echo $ZK_BACKUP_JOB_TYPE >>{}", said.display()),
+        ],
+    };
+    let hooks = Hooks {
+        before: Some(before),
+        timeout: Duration::from_mins(1),
+        ..Hooks::default()
+    };
+    let engine = world.start_with(|builder| builder.hooks(hooks)).engine;
+    let id = full(&engine).await;
+    let job = done(&engine, &engine.restore(first(&id, &[])).await.unwrap()).await;
+    assert!(came(&job).backup_first.is_some(), "{job:?}");
+    assert_eq!(std::fs::read_to_string(&said).unwrap(), "backup\nrestore\n");
 }

@@ -14,7 +14,7 @@ use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, StoreErro
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
 use super::result::JobResult;
-use crate::kind;
+use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -86,7 +86,10 @@ async fn stage(
     manifest: &Manifest,
     request: &BackupRequest,
 ) -> Result<Staged, Failure> {
-    context.before().await?;
+    // Before a restore it was run already.
+    if JobKind::of(&context.job) == JobKind::Backup {
+        context.before().await?;
+    }
     let (here, now) = (Arc::clone(site), context.now());
     let (kept, roots) = (Arc::clone(vaults), manifest.roots.clone());
     let prepared = tokio::task::spawn_blocking(move || {
