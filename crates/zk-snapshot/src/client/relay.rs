@@ -26,6 +26,10 @@ const CONNECTING: Duration = Duration::from_secs(15);
 const PAUSE: Duration = Duration::from_millis(100);
 /// For what a server has to say to a client that has gone.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// After a process was stopped for so long, nothing that it had to send before is sent: a lease that allowed it may be another's by now.
+const STOOD_STILL: Duration = Duration::from_secs(5);
+/// How often that is looked at where nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes that are handed on at once.
 const AT_ONCE: usize = 64 << 10;
 /// Replies above this share [`MOST_BYTES`] with those of the other connections.
@@ -199,14 +203,44 @@ fn lock(asked: &Mutex<Asked>) -> MutexGuard<'_, Asked> {
 async fn hand_up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, asked: &Mutex<Asked>) -> io::Result<()> {
     let mut requests = Requests::default();
     let mut buffer = vec![0; AT_ONCE];
+    let mut awake = Awake(Instant::now());
     loop {
-        let length = from.read(&mut buffer).await?;
+        let length = awake.during(from.read(&mut buffer)).await?;
         if length == 0 {
             return to.shutdown().await;
         }
-        let bytes = &buffer[..length];
+        let mut bytes = &buffer[..length];
         requests.read(bytes, &mut lock(asked)).map_err(io::Error::other)?;
-        to.write_all(bytes).await?;
+        while !bytes.is_empty() {
+            awake.during(to.writable()).await?;
+            match to.try_write(bytes) {
+                Ok(sent) => bytes = &bytes[sent..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// When this process was last seen to go on.
+struct Awake(Instant);
+
+impl Awake {
+    /// What comes of `work`; an error where the process stood still until then.
+    async fn during<T>(&mut self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        tokio::pin!(work);
+        loop {
+            let done = timeout(LOOK, &mut work).await;
+            if self.0.elapsed() > STOOD_STILL {
+                return Err(io::Error::other(
+                    "the process stood still, and what it had to send is of before",
+                ));
+            }
+            self.0 = Instant::now();
+            if let Ok(done) = done {
+                return done;
+            }
+        }
     }
 }
 
