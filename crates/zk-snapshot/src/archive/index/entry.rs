@@ -8,6 +8,8 @@ use crate::tree::{Stat, ZnodePath};
 const ROLE: u8 = 3;
 /// What a znode is that an amendment has removed; in no index.
 const GONE: u8 = 3;
+/// What only tells of children; in no index.
+const CHILDREN: u8 = 16 | GONE;
 const SAME_PARENT: u8 = 4;
 /// No parent and no name is longer: no path is that a server takes.
 pub(super) const LONGEST: usize = 1 << 20;
@@ -48,19 +50,29 @@ pub(super) struct Node<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) place: Place,
-    /// `None` of what is gone.
-    pub(super) role: Option<Role>,
+    pub(super) what: What,
     pub(super) size: u64,
     pub(super) children: u32,
     pub(super) stat: Stat,
 }
 
-/// Parent and name of a path.
-pub(super) fn split(path: &ZnodePath) -> (&[u8], &[u8]) {
-    match path.as_str().rsplit_once('/') {
-        Some(("", "")) | None => (b"", b""),
-        Some(("", name)) => (b"/", name.as_bytes()),
-        Some((parent, name)) => (parent.as_bytes(), name.as_bytes()),
+/// What an entry tells of. An index has the first alone, and what waits to be sorted the others too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum What {
+    Znode(Role),
+    /// An amendment has removed it.
+    Gone,
+    /// How many children a znode has more, and nothing else of it.
+    #[default]
+    Children,
+}
+
+/// Parent and name of a path, which begins with a slash.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(0) if path.len() > 1 => path.split_at(1),
+        Some(slash) if slash > 0 => (&path[..slash], &path[slash + 1..]),
+        _ => (b"", b""),
     }
 }
 
@@ -100,7 +112,10 @@ impl<'a> Node<'a> {
         let path = String::from_utf8(self.path().concat()).ok()?;
         Some(Entry {
             path: ZnodePath::parse(&path).ok()?,
-            role: self.known.role?,
+            role: match self.known.what {
+                What::Znode(role) => role,
+                What::Gone | What::Children => return None,
+            },
             stat: self.known.stat,
             size: usize::try_from(self.known.size).ok()?,
             children: self.known.children,
@@ -129,20 +144,21 @@ impl Before {
     pub(super) fn put(&mut self, node: &Node<'_>, out: &mut Vec<u8>) {
         let Known {
             place,
-            role,
+            what,
             size,
             children,
             stat,
         } = node.known;
-        let role = match role {
-            Some(Role::Captured) => 0,
-            Some(Role::Ancestor) => 1,
-            Some(Role::Unreadable) => 2,
-            None => GONE,
+        let what = match what {
+            What::Znode(Role::Captured) => 0,
+            What::Znode(Role::Ancestor) => 1,
+            What::Znode(Role::Unreadable) => 2,
+            What::Gone => GONE,
+            What::Children => CHILDREN,
         };
         let same = node.parent == self.parent;
         let amended = matches!(place, Place::Amendments(_));
-        out.push(role | (u8::from(same) * SAME_PARENT) | (u8::from(amended) * AMENDED));
+        out.push(what | (u8::from(same) * SAME_PARENT) | (u8::from(amended) * AMENDED));
         if !same {
             put_text(&mut self.parent, node.parent, out);
         }
@@ -190,11 +206,12 @@ impl Before {
                 0 => Place::Archive(frame),
                 _ => Place::Amendments(frame),
             },
-            role: match head & ROLE {
-                0 => Some(Role::Captured),
-                1 => Some(Role::Ancestor),
-                2 => Some(Role::Unreadable),
-                _ => None,
+            what: match head & ROLE {
+                0 => What::Znode(Role::Captured),
+                1 => What::Znode(Role::Ancestor),
+                2 => What::Znode(Role::Unreadable),
+                _ if head & CHILDREN == CHILDREN => What::Children,
+                _ => What::Gone,
             },
             size,
             children,
@@ -267,11 +284,12 @@ mod tests {
     use super::*;
 
     fn known() -> impl Strategy<Value = Known> {
-        let role = prop_oneof![
-            Just(None),
-            Just(Some(Role::Captured)),
-            Just(Some(Role::Ancestor)),
-            Just(Some(Role::Unreadable)),
+        let what = prop_oneof![
+            Just(What::Gone),
+            Just(What::Children),
+            Just(What::Znode(Role::Captured)),
+            Just(What::Znode(Role::Ancestor)),
+            Just(What::Znode(Role::Unreadable)),
         ];
         let zxids = (
             any::<i64>(),
@@ -288,14 +306,14 @@ mod tests {
             any::<i32>(),
         );
         let place = (any::<bool>(), any::<u32>());
-        (role, place, any::<u64>(), any::<u32>(), zxids, counts).prop_map(
-            |(role, (amended, frame), size, children, zxids, counts)| Known {
+        (what, place, any::<u64>(), any::<u32>(), zxids, counts).prop_map(
+            |(what, (amended, frame), size, children, zxids, counts)| Known {
                 place: if amended {
                     Place::Amendments(frame)
                 } else {
                     Place::Archive(frame)
                 },
-                role,
+                what,
                 size,
                 children,
                 stat: Stat {
@@ -344,7 +362,7 @@ mod tests {
             .map(|path| ZnodePath::parse(path).unwrap());
         paths.sort_by(|a, b| {
             let [a, b] = [a, b].map(|path| {
-                let (parent, name) = split(path);
+                let (parent, name) = split(path.as_str().as_bytes());
                 Node {
                     parent,
                     name,

@@ -61,7 +61,7 @@ impl<R: Read + Seek + Send> IndexFile<R> {
     /// # Errors
     /// [`ArchiveError`], naming the frame of the index.
     pub fn find(&self, path: &ZnodePath) -> Result<Option<(Entry, Place)>, ArchiveError> {
-        let (parent, name) = split(path);
+        let (parent, name) = split(path.as_str().as_bytes());
         let at = self.first_not(|first| parents(first.0, parent).then_with(|| first.1.cmp(name)).is_lt())?;
         let mut found = None;
         self.show(at, at + 1, |node| {

@@ -3,14 +3,12 @@
 use std::collections::HashMap;
 use std::io::{Read, Seek, Write};
 
-use super::entry::{Known, Node, Place, parents, split};
+use super::entry::{Known, Node, Place, What, parents, split};
 use super::file::IndexFile;
-use super::merge::{Last, Run, RunWriter, merge};
+use super::merge::{Run, RunWriter, Summed, merge};
 use super::pack::Packer;
 use crate::archive::{Amendment, ArchiveError, Frame, Record};
 use crate::tree::ZnodePath;
-use crate::tree::keys::{Key, Keys};
-use crate::tree::table::KeyTable;
 
 /// So many bytes of entries are held; more wait in a file.
 const ROOM: usize = 16 << 20;
@@ -21,12 +19,8 @@ const ASKED: usize = 10_000;
 
 /// Gathers where the records of an archive are, and writes an index of them.
 ///
-/// Holds 16 MiB, and 16 bytes for each znode with children. What is more waits in files without a name in the directory for temporary
-/// files: paths and `Stat`s, no data.
+/// Holds 16 MiB. What is more waits in files without a name in the directory for temporary files: paths and `Stat`s, no data.
 pub struct IndexWriter {
-    keys: Keys,
-    /// How many children znodes have, and one.
-    children: KeyTable,
     families: Vec<Family>,
     known: HashMap<Vec<u8>, u32>,
     /// The family of the last entry.
@@ -41,8 +35,8 @@ pub struct IndexWriter {
 /// Entries with one parent.
 struct Family {
     parent: Vec<u8>,
-    /// How many children there are more.
-    more: i64,
+    /// How many children there are more; of fewer the two's complement.
+    more: u32,
 }
 
 struct Gathered {
@@ -70,8 +64,6 @@ impl Default for IndexWriter {
 impl IndexWriter {
     pub(super) fn with_room(room: usize) -> Self {
         Self {
-            keys: Keys::random(),
-            children: KeyTable::default(),
             families: Vec::new(),
             known: HashMap::new(),
             family: 0,
@@ -98,14 +90,16 @@ impl IndexWriter {
     /// As [`add`](Self::add).
     pub fn amend(&mut self, amendment: &Amendment, frame: usize) -> Result<(), ArchiveError> {
         let place = Place::Amendments(number(frame)?);
-        let known = match &amendment.record {
-            Some(record) => of_record(record, place),
-            None => Known {
-                place,
-                ..Known::default()
-            },
+        let gone = Known {
+            place,
+            what: What::Gone,
+            ..Known::default()
         };
-        let more = i64::from(known.role.is_some()) - i64::from(amendment.supersedes);
+        let known = amendment
+            .record
+            .as_ref()
+            .map_or(gone, |record| of_record(record, place));
+        let more = u32::from(known.what != What::Gone).wrapping_sub(u32::from(amendment.supersedes));
         self.push(&amendment.path, known, more)
     }
 
@@ -158,8 +152,8 @@ impl IndexWriter {
         }
     }
 
-    fn push(&mut self, path: &ZnodePath, known: Known, more: i64) -> Result<(), ArchiveError> {
-        let (parent, name) = split(path);
+    fn push(&mut self, path: &ZnodePath, known: Known, more: u32) -> Result<(), ArchiveError> {
+        let (parent, name) = split(path.as_str().as_bytes());
         if self.held + parent.len() + name.len() > self.room {
             self.put_away()?;
         }
@@ -167,7 +161,8 @@ impl IndexWriter {
         if !self.families.get(self.family as usize).is_some_and(is_last) {
             self.family = self.family_of(parent)?;
         }
-        self.families[self.family as usize].more += more;
+        let family = &mut self.families[self.family as usize];
+        family.more = family.more.wrapping_add(more);
         let begin = number(self.names.len())?;
         self.names.extend_from_slice(name);
         self.entries.push(Gathered {
@@ -176,7 +171,7 @@ impl IndexWriter {
             known,
         });
         // With what sorting them takes.
-        self.held += size_of::<Gathered>() + size_of::<Sorted>() + name.len();
+        self.held += size_of::<Gathered>() + size_of::<u128>() + name.len();
         Ok(())
     }
 
@@ -200,7 +195,6 @@ impl IndexWriter {
             merge(std::mem::take(&mut self.runs), |node| put(&mut run, node))?;
             self.runs.push(run.finish().map_err(ArchiveError::NoIndex)?);
         }
-        self.count();
         let mut run = RunWriter::new().map_err(ArchiveError::NoIndex)?;
         self.sorted(|node| put(&mut run, node))?;
         self.runs.push(run.finish().map_err(ArchiveError::NoIndex)?);
@@ -212,30 +206,42 @@ impl IndexWriter {
         Ok(())
     }
 
-    /// Adds the children that are held to those that are known.
-    fn count(&mut self) {
-        for family in &mut self.families {
-            let parent: Key<3> = self.keys.key(&[&family.parent]);
-            let before = i64::from(self.children.get(&parent).max(1));
-            let now = before + std::mem::take(&mut family.more);
-            self.children
-                .set(parent, u32::try_from(now.max(1)).unwrap_or(u32::MAX));
-        }
-    }
-
-    /// Shows what is held in its order.
+    /// Shows what is held in its order, and with each how many children it has more.
     fn sorted<E>(&self, mut each: impl FnMut(&Node<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut last = Last::default();
-        for place in sort(&self.families, &self.names, &self.entries) {
-            let Gathered { family, name, known } = &self.entries[place.entry as usize];
+        let (families, entries) = sort(&self.families, &self.names, &self.entries);
+        // Where a znode comes among the others, there its family comes among the families.
+        let mut counts = families
+            .iter()
+            .filter_map(|family| self.count(*family))
+            .peekable();
+        let mut summed = Summed::default();
+        for place in entries {
+            let Gathered { family, name, known } = &self.entries[entry(place)];
             let node = Node {
                 parent: &self.families[*family as usize].parent,
                 name: text(&self.names, *name),
                 known: *known,
             };
-            last.next(&node, &mut each)?;
+            while let Some(count) = counts.next_if(|count| count.order(&node).is_lt()) {
+                summed.next(&count, &mut each)?;
+            }
+            summed.next(&node, &mut each)?;
         }
-        last.end(&mut each)
+        counts.try_for_each(|count| summed.next(&count, &mut each))?;
+        summed.end(&mut each)
+    }
+
+    /// What a family tells of its parent.
+    fn count(&self, family: u32) -> Option<Node<'_>> {
+        let Family { parent, more } = &self.families[family as usize];
+        let known = Known {
+            what: What::Children,
+            children: *more,
+            ..Known::default()
+        };
+        // Above the root is nothing.
+        let (parent, name) = (!parent.is_empty()).then(|| split(parent))?;
+        Some(Node { parent, name, known })
     }
 
     /// Shows all that is there in its order, with how many children it has.
@@ -246,24 +252,21 @@ impl IndexWriter {
         if !self.runs.is_empty() && !self.entries.is_empty() {
             self.put_away()?;
         }
-        self.count();
         let runs = std::mem::take(&mut self.runs);
-        let whole = |node: &Node<'_>| {
-            let children = self.children.get(&self.keys.key(&node.path())).saturating_sub(1);
-            match node.known.role {
-                None => Ok(()),
-                Some(_) => each(&Node {
-                    known: Known {
-                        children,
-                        ..node.known
-                    },
-                    ..*node
-                }),
-            }
+        let there = |node: &Node<'_>| match node.known.what {
+            What::Znode(_) => each(&Node {
+                known: Known {
+                    // Fewer than none has none, whatever amendments say.
+                    children: node.known.children.cast_signed().max(0).cast_unsigned(),
+                    ..node.known
+                },
+                ..*node
+            }),
+            What::Gone | What::Children => Ok(()),
         };
         match runs.is_empty() {
-            true => self.sorted(whole),
-            false => merge(runs, whole),
+            true => self.sorted(there),
+            false => merge(runs, there),
         }
     }
 }
@@ -289,7 +292,7 @@ fn put(run: &mut RunWriter, node: &Node<'_>) -> Result<(), ArchiveError> {
 fn of_record(record: &Record, place: Place) -> Known {
     Known {
         place,
-        role: Some(record.role),
+        what: What::Znode(record.role),
         size: record.data.len() as u64,
         children: 0,
         stat: record.stat,
@@ -304,39 +307,35 @@ fn text(names: &[u8], (begin, end): (u32, u32)) -> &[u8] {
     &names[begin as usize..end as usize]
 }
 
-/// Where an entry comes, as far as that can be told at once.
-struct Sorted {
-    family: u32,
-    begins: u64,
-    entry: u32,
-}
-
-fn sort(families: &[Family], names: &[u8], entries: &[Gathered]) -> Vec<Sorted> {
+/// Families in the order of their parents, and entries in theirs: by family and name, and of one znode as they were taken.
+fn sort(families: &[Family], names: &[u8], entries: &[Gathered]) -> (Vec<u32>, Vec<u128>) {
     let mut order: Vec<_> = (0_u32..).take(families.len()).collect();
     let parent = |family: u32| &families[family as usize].parent;
     order.sort_unstable_by(|a, b| parents(parent(*a), parent(*b)));
-    let mut ranks = vec![0; families.len()];
-    for (rank, family) in (0_u32..).zip(order) {
-        ranks[family as usize] = rank;
+    let mut ranks = vec![0_u32; families.len()];
+    for (rank, family) in (0..).zip(&order) {
+        ranks[*family as usize] = rank;
     }
+    // The family, with how its name begins, and which entry it is: nearly always that tells all.
     let places = (0_u32..).zip(entries).map(|(entry, gathered)| {
         let name = text(names, gathered.name);
         let mut begins = [0; 8];
         let length = name.len().min(8);
         begins[..length].copy_from_slice(&name[..length]);
-        Sorted {
-            family: ranks[gathered.family as usize],
-            begins: u64::from_be_bytes(begins),
-            entry,
-        }
+        let family = u128::from(ranks[gathered.family as usize]);
+        family << 96 | u128::from(u64::from_be_bytes(begins)) << 32 | u128::from(entry)
     });
-    let mut sorted: Vec<_> = places.collect();
-    sorted.sort_unstable_by(|a, b| {
-        (a.family, a.begins).cmp(&(b.family, b.begins)).then_with(|| {
-            let [a, b] = [a, b].map(|place| &entries[place.entry as usize]);
-            let of = |entry: &Gathered| (text(names, entry.name), entry.known.place);
-            of(a).cmp(&of(b))
-        })
-    });
-    sorted
+    let mut places: Vec<_> = places.collect();
+    places.sort_unstable();
+    let alike = |a: &u128, b: &u128| a >> 32 == b >> 32;
+    for places in places.chunk_by_mut(alike).filter(|alike| alike.len() > 1) {
+        let name = |place: &u128| text(names, entries[entry(*place)].name);
+        places.sort_by(|a, b| name(a).cmp(name(b)));
+    }
+    (order, places)
+}
+
+/// Which entry is at a place.
+fn entry(place: u128) -> usize {
+    place as u32 as usize
 }

@@ -6,7 +6,7 @@ use std::collections::binary_heap::PeekMut;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 
-use super::entry::{Before, Known, Node};
+use super::entry::{Before, Known, Node, What};
 use super::pack::Block;
 use crate::archive::ArchiveError;
 
@@ -54,6 +54,8 @@ impl RunWriter {
 /// Where a run is read.
 struct Cursor {
     run: BufReader<File>,
+    /// Which one it is: what was taken later is in a later one.
+    number: usize,
     block: Vec<u8>,
     at: usize,
     before: Before,
@@ -61,9 +63,10 @@ struct Cursor {
 
 impl Cursor {
     /// At the first entry; `None` if there is none.
-    fn of(Run(file): Run) -> io::Result<Option<Self>> {
+    fn of(number: usize, Run(file): Run) -> io::Result<Option<Self>> {
         let mut cursor = Self {
             run: BufReader::new(file),
+            number,
             block: Vec::new(),
             at: 0,
             before: Before::default(),
@@ -100,8 +103,7 @@ impl Cursor {
 impl Ord for Cursor {
     fn cmp(&self, other: &Self) -> Ordering {
         let (one, two) = (self.node(), other.node());
-        two.order(&one)
-            .then_with(|| two.known.place.cmp(&one.known.place))
+        two.order(&one).then_with(|| other.number.cmp(&self.number))
     }
 }
 
@@ -119,34 +121,34 @@ impl PartialEq for Cursor {
 
 impl Eq for Cursor {}
 
-/// Shows the entries of all `runs` in their order, of several of one znode the last.
+/// Shows the entries of all `runs` in their order, of several of one znode the last with the children of all.
 pub(super) fn merge<E: From<ArchiveError>>(
     runs: Vec<Run>,
     mut each: impl FnMut(&Node<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut cursors = BinaryHeap::new();
-    for run in runs {
-        cursors.extend(Cursor::of(run).map_err(ArchiveError::NoIndex)?);
+    for (number, run) in runs.into_iter().enumerate() {
+        cursors.extend(Cursor::of(number, run).map_err(ArchiveError::NoIndex)?);
     }
-    let mut last = Last::default();
+    let mut summed = Summed::default();
     while let Some(mut first) = cursors.peek_mut() {
-        last.next(&first.node(), &mut each)?;
+        summed.next(&first.node(), &mut each)?;
         if !first.next().map_err(ArchiveError::NoIndex)? {
             PeekMut::pop(first);
         }
     }
-    last.end(&mut each)
+    summed.end(&mut each)
 }
 
-/// Lets through the last of entries of one znode that come one after another.
+/// Lets through the last of entries of one znode that come one after another, with the children of all.
 #[derive(Default)]
-pub(super) struct Last {
+pub(super) struct Summed {
     parent: Vec<u8>,
     name: Vec<u8>,
     known: Option<Known>,
 }
 
-impl Last {
+impl Summed {
     pub(super) fn next<E>(
         &mut self,
         node: &Node<'_>,
@@ -161,7 +163,12 @@ impl Last {
                 self.parent.extend_from_slice(node.parent);
             }
         }
-        self.known = Some(node.known);
+        let before = self.known.get_or_insert_default();
+        let children = before.children.wrapping_add(node.known.children);
+        if node.known.what != What::Children {
+            *before = node.known;
+        }
+        before.children = children;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::entry::{Known, Node, put_text};
+use super::entry::{Known, Node, What, put_text};
 use super::pack::Packer;
 use super::*;
 use crate::archive::{
@@ -289,7 +289,7 @@ fn written(nodes: &[Node<'_>]) -> IndexFile<File> {
 #[test]
 fn an_entry_of_no_znode_is_damage() {
     let known = Known {
-        role: Some(Role::Captured),
+        what: What::Znode(Role::Captured),
         ..Known::default()
     };
     let gone = Known::default();
@@ -361,7 +361,7 @@ fn a_page_of_long_paths_ends_before_its_limit() {
     let parent = "/a".repeat(400_000);
     let names: Vec<_> = (0..50).map(|child| format!("n{child:02}")).collect();
     let known = Known {
-        role: Some(Role::Captured),
+        what: What::Znode(Role::Captured),
         ..Known::default()
     };
     let nodes: Vec<_> = names
