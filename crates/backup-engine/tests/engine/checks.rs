@@ -9,7 +9,8 @@ use health_metrics::{Problem, Status};
 use vault_store::{FsStore, VaultCall, VaultFault, VaultStore};
 
 use super::support::{
-    DAY, HOUR, World, copied, described, done, full, gate, job, of, reversed, run, tested, verified,
+    DAY, HOUR, World, backed_up, copied, described, done, full, gate, job, of, reversed, run, tested,
+    verified,
 };
 
 /// Vaults of every format version.
@@ -242,6 +243,28 @@ async fn a_share_goes_on_where_the_last_one_ended() {
     }
     let oldest = engine.health().await.since_oldest_verification;
     assert!((HOUR..=3 * HOUR).contains(&oldest.unwrap()));
+}
+
+/// It does not hold `/`, and of what is above its znodes only that it is there.
+#[tokio::test]
+async fn a_backup_of_some_znodes_is_sound_and_can_be_restored_then() {
+    let world = World::new();
+    let engine = world.start().engine;
+    for roots in [&["/a"][..], &["/b/c"], &["/a", "/b"]] {
+        let (id, ended) = backed_up(&engine, of(roots)).await;
+        assert_eq!(ended.status, JobState::Successful, "{ended:?}");
+        let ended = verified(&engine, Some(&id), "100%").await;
+        assert_eq!(ended.status, JobState::Successful, "{ended:?}");
+        let info = described(&engine, &id).await;
+        assert!(info.verified_at.is_some() && info.damage.is_none(), "{info:?}");
+        let request = RestoreRequest {
+            roots: of(roots).roots,
+            ..RestoreRequest::of(&id)
+        };
+        let task = engine.restore(request).await.unwrap();
+        let ended = done(&engine, &task).await;
+        assert_eq!(ended.status, JobState::Successful, "{ended:?}");
+    }
 }
 
 #[tokio::test]

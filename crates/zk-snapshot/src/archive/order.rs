@@ -95,10 +95,11 @@ impl TreeOrder {
         }
     }
 
-    /// A znode whose parent did not come at all.
+    /// A znode whose parent did not come at all. A backup of some znodes has those above them, but for `/`.
     #[must_use]
     pub fn orphan(&self) -> Option<&ZnodePath> {
-        self.awaited.first().map(|(_, child)| child)
+        let mut without = self.awaited.iter().filter(|(parent, _)| !parent.is_root());
+        without.next().map(|(_, child)| child)
     }
 
     /// How many znodes were captured, ancestors and unreadable ones not counted.
@@ -147,6 +148,8 @@ mod tests {
             ["/a comes after /a/b, which is below it", "/a is there twice"]
         );
         assert_eq!(order.orphan(), None);
+        let (order, wrong) = seen(&["/a", "/a/b", "/c"]);
+        assert_eq!((wrong, order.orphan()), (vec![], None), "a backup of some znodes");
         let (order, wrong) = seen(&["/", "/a/b"]);
         assert!(wrong.is_empty() && order.orphan().is_some_and(|path| path.as_str() == "/a/b"));
     }
