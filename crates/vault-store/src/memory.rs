@@ -129,6 +129,10 @@ impl VaultRead for Open {
         bytes[..count].copy_from_slice(&there[..count]);
         Ok(count)
     }
+
+    fn is_far(&self) -> bool {
+        false
+    }
 }
 
 struct MemoryStage {

@@ -11,8 +11,11 @@ const AHEAD: usize = 1 << 20;
 /// So many pieces are kept that were read last. Several threads that share a reader come to their places in any order, a little apart, and each byte
 /// is asked for once all the same, from the front to the back. A restore has six frames at hand, and one of large znodes takes up to 2 MB.
 const KEPT: usize = 16;
+/// Of a file that is near one piece is kept, and so much or more is read without it.
+const MUCH: usize = 16 << 10;
 
-/// Reads an open file from one place to the next, in requests of 1 MiB. Keeps the last 16 MiB. Several may read one file.
+/// Reads an open file from one place to the next, in requests of 1 MiB. Of one that is [far](VaultRead::is_far) the last 16 MiB are kept, of another the
+/// last one. Several may read one file.
 ///
 /// ```
 /// use std::io::{Read, Seek, SeekFrom};
@@ -38,7 +41,10 @@ pub struct Reader {
     at: u64,
     /// Pieces that were read one after another, and where each begins.
     kept: VecDeque<(u64, Vec<u8>)>,
-    is_sparing: bool,
+    /// So many of them at most.
+    most: usize,
+    /// So many bytes, or more, are read without a piece.
+    direct: usize,
 }
 
 impl Reader {
@@ -46,12 +52,17 @@ impl Reader {
     #[must_use]
     pub fn new(file: Arc<dyn VaultRead>) -> Self {
         let size = file.size();
+        let (most, direct) = match file.is_far() {
+            true => (KEPT, usize::MAX),
+            false => (1, MUCH),
+        };
         Self {
             file,
             size,
             at: 0,
             kept: VecDeque::new(),
-            is_sparing: false,
+            most,
+            direct,
         }
     }
 
@@ -59,7 +70,7 @@ impl Reader {
     #[must_use]
     pub fn sparing(file: Arc<dyn VaultRead>) -> Self {
         Self {
-            is_sparing: true,
+            direct: 0,
             ..Self::new(file)
         }
     }
@@ -92,9 +103,9 @@ impl Reader {
             }
         };
         while begin <= self.at {
-            let spent = match self.kept.len() {
-                KEPT => self.kept.pop_front(),
-                _ => None,
+            let spent = match self.kept.len() < self.most {
+                true => None,
+                false => self.kept.pop_front(),
             };
             let mut piece = spent.map_or_else(Vec::new, |(_, piece)| piece);
             let left = usize::try_from(self.size - begin).unwrap_or(AHEAD);
@@ -126,7 +137,7 @@ impl BufRead for Reader {
 
 impl Read for Reader {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = if self.is_sparing && self.within().is_none() && self.at < self.size {
+        let count = if bytes.len() >= self.direct && self.within().is_none() && self.at < self.size {
             self.file.read_at(self.at, bytes)?
         } else {
             let mut there = self.fill_buf()?;
@@ -170,6 +181,7 @@ mod tests {
     struct Asked {
         bytes: Vec<u8>,
         most: usize,
+        is_far: bool,
         asked: Mutex<Vec<(u64, usize)>>,
     }
 
@@ -184,14 +196,46 @@ mod tests {
             let most = bytes.len().min(self.most);
             Ok(there.read(&mut bytes[..most]).unwrap())
         }
+
+        fn is_far(&self) -> bool {
+            self.is_far
+        }
     }
 
     fn asked(length: usize, most: usize) -> Arc<Asked> {
         Arc::new(Asked {
             bytes: (0..length).map(|i| (i * 31 % 251) as u8).collect(),
             most,
+            is_far: true,
             asked: Mutex::default(),
         })
+    }
+
+    fn near(length: usize) -> Arc<Asked> {
+        let file = Arc::into_inner(asked(length, usize::MAX));
+        Arc::new(Asked {
+            is_far: false,
+            ..file.unwrap()
+        })
+    }
+
+    #[test]
+    fn of_a_file_that_is_near_much_is_read_as_it_is_asked_for_and_little_from_one_piece() {
+        let file = near(AHEAD * 3);
+        let mut reader = Reader::new(file.clone());
+        let (mut little, mut much) = ([0; 1_000], vec![0; MUCH]);
+        reader.read_exact(&mut little).unwrap();
+        reader.read_exact(&mut much).unwrap();
+        for at in [AHEAD, 2 * AHEAD] {
+            reader.seek(SeekFrom::Start(at as u64)).unwrap();
+            reader.read_exact(&mut much).unwrap();
+            assert_eq!(much, file.bytes[at..at + MUCH]);
+        }
+        let begun = [(0, AHEAD), (AHEAD as u64, MUCH), (2 * AHEAD as u64, MUCH)];
+        assert_eq!(std::mem::take(&mut *file.asked.lock().unwrap()), begun);
+        while reader.read(&mut little).unwrap() > 0 {
+            assert_eq!(reader.kept.len(), 1);
+        }
     }
 
     #[test]
@@ -235,8 +279,9 @@ mod tests {
 
     #[test]
     fn whatever_comes_at_once_and_wherever_it_is_begun_the_bytes_are_those_of_the_file() {
-        for most in [1, 7, usize::MAX] {
-            let file = asked(1_000, most);
+        let far = [1, 7, usize::MAX].map(|most| asked(1_000, most));
+        for file in far.into_iter().chain([near(1_000)]) {
+            let most = file.most;
             let mut reader = Reader::new(file.clone());
             for (to, at) in [
                 (SeekFrom::Start(10), 10),

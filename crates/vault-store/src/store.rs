@@ -195,4 +195,10 @@ pub trait VaultRead: Send + Sync {
     /// # Errors
     /// [`StoreError::Failed`]; [`StoreError::Damaged`] or [`StoreError::NotFound`] if it is not there any more.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, StoreError>;
+
+    /// Whether asking for little takes about as long as asking for much: a request over a network, or one that opens a whole chunk.
+    /// [`Reader`](crate::Reader) reads such a file ahead, and keeps more of it.
+    fn is_far(&self) -> bool {
+        true
+    }
 }

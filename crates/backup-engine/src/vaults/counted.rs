@@ -178,6 +178,10 @@ impl VaultRead for CountedRead {
         self.counts.0.storage_read(read);
         Ok(read)
     }
+
+    fn is_far(&self) -> bool {
+        self.open.is_far()
+    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,10 @@ impl VaultRead for FsRead {
             }
         }
     }
+
+    fn is_far(&self) -> bool {
+        false
+    }
 }
 
 struct FsFile {
