@@ -8,7 +8,7 @@ use zk_backup_testkit::{Answer, Daemon};
 
 use crate::common::by_each_adapter;
 use crate::common::clients::observer;
-use crate::common::daemons::{daemon, daemon_by};
+use crate::common::daemons::{daemon, daemon_by, health_with_zookeeper};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::plant;
 
@@ -150,7 +150,7 @@ fn health_tells_of(daemon: &Daemon, granular: &str, failed: &str) {
     let http = daemon.http.clone().without_credentials();
     let health = http.get("/health").unwrap();
     assert_eq!(health.status, 200);
-    let health = health.json();
+    let health = health_with_zookeeper(daemon);
     assert_eq!(health["status"], "Warning", "the newest backup failed");
     assert_eq!(health["backup_queue_size"], 0);
     let storage = &health["storage"];

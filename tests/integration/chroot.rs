@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::common::by_each_adapter;
 use crate::common::clients::observer;
-use crate::common::daemons::{daemon, daemon_by, try_daemon};
+use crate::common::daemons::{daemon, daemon_by, health_with_zookeeper, try_daemon};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, plant};
 
@@ -27,10 +27,7 @@ async fn only_what_is_below_a_chroot_is_backed_up_and_restored(driver: Driver) {
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon_by(driver, &host, storage.path(), &[]);
     let http = &daemon.http;
-    assert_eq!(
-        http.get("/health").unwrap().json()["zookeeper"]["reachable"],
-        true
-    );
+    health_with_zookeeper(&daemon);
     let before = dump(&outside).await;
     let (id, state) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 200, "{}", state.text);

@@ -11,7 +11,7 @@ use zk_snapshot::client::{BatchedClient, BatchedConfig, Tls};
 use zk_snapshot::tree::{Acl, ZnodeWriter as _};
 use zookeeper_client as zk;
 
-use crate::common::daemons::daemon;
+use crate::common::daemons::{daemon, health_with_zookeeper};
 
 /// What both sides of a TLS connection hold, in PEM.
 struct Certificates {
@@ -100,8 +100,7 @@ async fn a_round_trip(outside: &zk::Client, daemon: &Daemon) {
     assert_eq!(outside.get_data("/app").await.unwrap().0, b"open");
     assert_eq!(outside.get_data("/app/owned").await.unwrap().0, b"\r\n");
     assert_eq!(outside.get_acl("/app/owned").await.unwrap().0, acl);
-    let health = daemon.http.get("/health").unwrap().json();
-    assert_eq!(health["zookeeper"]["reachable"], json!(true), "{health}");
+    let health = health_with_zookeeper(daemon);
     assert_eq!(health["zookeeper"]["mode"], json!("standalone"), "{health}");
 }
 

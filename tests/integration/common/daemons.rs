@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
@@ -11,9 +12,33 @@ use zk_backup_testkit::{Daemon, DaemonError, PASSWORD, SUPER_PASSWORD, USER};
 
 use super::buckets::{KEYS, in_bucket, is_sealed, prefix_of, shared};
 
+/// A file with the identity. It stays, as servers read it again.
+static IDENTITY: LazyLock<String> = LazyLock::new(|| {
+    let file = format!(
+        "{}/identity-{}.txt",
+        env!("CARGO_TARGET_TMPDIR"),
+        std::process::id()
+    );
+    fs::write(&file, KEYS[0].1).unwrap();
+    file
+});
+
 /// The server under test, as a process of its own, by the adapter that it chooses unless told.
 pub(crate) fn daemon(zookeeper: &str, storage: &Path, settings: &[(&str, &str)]) -> Daemon {
     try_daemon(zookeeper, storage, settings).unwrap()
+}
+
+/// What `/health` tells once ZooKeeper has answered, which is asked in the background.
+pub(crate) fn health_with_zookeeper(daemon: &Daemon) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let health = daemon.http.get("/health").unwrap().json();
+        if health["zookeeper"]["reachable"] == true {
+            return health;
+        }
+        assert!(Instant::now() < deadline, "{health}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 pub(crate) fn try_daemon(
@@ -27,12 +52,9 @@ pub(crate) fn try_daemon(
     if let Some((url, prefix)) = &bucket {
         more.splice(0..0, in_bucket(url, prefix));
     }
-    let keys = tempfile::tempdir()?;
-    let identity = keys.path().join("identity.txt");
     let has_keys = settings.iter().any(|(name, _)| name.starts_with("ENCRYPTION_"));
     if !has_keys && is_sealed() {
-        fs::write(&identity, KEYS[0].1)?;
-        let identity = ("ENCRYPTION_IDENTITY_FILE", identity.to_str().unwrap());
+        let identity = ("ENCRYPTION_IDENTITY_FILE", &**IDENTITY);
         more.splice(0..0, [("ENCRYPTION_RECIPIENTS", KEYS[0].0), identity]);
     }
     Daemon::start(program, zookeeper, storage, &more)

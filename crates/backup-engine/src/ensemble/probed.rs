@@ -11,6 +11,8 @@ use crate::lock::lock;
 
 /// The longest that a report waits for a new answer.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// The same where nothing is known yet: a busy server takes longer to let somebody in.
+const FIRST_PATIENCE: Duration = Duration::from_millis(750);
 
 /// The last answer of an ensemble to a probe. One probe is under way at a time, however many ask.
 #[derive(Debug, Default)]
@@ -23,8 +25,10 @@ impl Probed {
     /// What a probe says, if that comes at once; else what the last one has said, and how long ago.
     pub(crate) async fn health(self: &Arc<Self>, ensemble: &Arc<dyn Ensemble>) -> ZooKeeperHealth {
         let mut done = self.probe(ensemble);
+        let is_first = lock(&self.last).is_none();
+        let patience = if is_first { FIRST_PATIENCE } else { PATIENCE };
         // An error means that the probe has ended, too.
-        let _ = tokio::time::timeout(PATIENCE, done.wait_for(|done| *done)).await;
+        let _ = tokio::time::timeout(patience, done.wait_for(|done| *done)).await;
         match &*lock(&self.last) {
             Some((at, health)) => ZooKeeperHealth {
                 age: at.elapsed(),
