@@ -14,7 +14,7 @@ use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Se
 
 use crate::common::buckets::{KEYS, in_bucket, read_opened};
 use crate::common::clients::{as_super, observer};
-use crate::common::daemons::{back_up, daemon, restore, try_daemon};
+use crate::common::daemons::{back_up, daemon, refused_with, restore};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, fill, plant};
 
@@ -40,16 +40,7 @@ fn each_mistake_stops_the_start_and_is_named_with_its_setting() {
         ("S3_KEY_SECRET", "wrong", "S3_KEY_SECRET: "),
         ("S3_BUCKET", "nowhere", "S3_BUCKET: "),
     ] {
-        let storage = tempfile::tempdir().unwrap();
-        let mut settings = in_bucket(&url, "");
-        for known in &mut settings {
-            if known.0 == setting {
-                known.1 = value;
-            }
-        }
-        let refused = try_daemon(&nobody(), storage.path(), &settings)
-            .unwrap_err()
-            .to_string();
+        let refused = refused_with(in_bucket(&url, ""), (setting, value));
         assert!(refused.contains(expected), "{refused}");
     }
 }

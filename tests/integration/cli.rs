@@ -12,6 +12,16 @@ use crate::common::daemons::daemon;
 use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
 
+/// Changes a znode, deletes one below it, and makes another one.
+async fn break_config(outside: &zookeeper_async::ZooKeeper) {
+    outside
+        .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)
+        .await
+        .unwrap();
+    outside.delete("/config/deep", None).await.unwrap();
+    plant(outside, &[("/new", b"")]).await;
+}
+
 /// Back up, break, look, compare, restore: by a server, and without one. Both print the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_day_that_something_broke() {
@@ -39,12 +49,7 @@ async fn the_day_that_something_broke() {
     assert!(cli.ok(&["status"]).starts_with("status     UP"));
     assert_eq!(cli.ok(&["status", "--live"]), "the server answers\n");
 
-    outside
-        .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)
-        .await
-        .unwrap();
-    outside.delete("/config/deep", None).await.unwrap();
-    plant(&outside, &[("/new", b"")]).await;
+    break_config(&outside).await;
     let later = cli.back_up(&["--root", "/config"]);
 
     let told = |cli: &Cli| {
@@ -144,12 +149,7 @@ async fn the_day_that_something_broke() {
     cli.ends(1, &["ls"]);
     cli.ends(1, &["status", "--live"]);
     outside.delete("/config-old", None).await.unwrap();
-    outside
-        .set_data("/config", b"retries=0\nurl=a\n".to_vec(), None)
-        .await
-        .unwrap();
-    outside.delete("/config/deep", None).await.unwrap();
-    plant(&outside, &[("/new", b"")]).await;
+    break_config(&outside).await;
     let cli = Cli::of_storage(storage.path(), Some(&zookeeper.address()));
     for (by_server, by_storage) in by_server.iter().zip(told(&cli)) {
         // The server has checked the whole backup meanwhile, and noted that beside it.

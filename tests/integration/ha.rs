@@ -228,6 +228,15 @@ fn once_so_much_is_sent(
     (Proxy::start_with(zookeeper, watch).unwrap(), is_armed)
 }
 
+fn assert_interrupted(daemon: &Daemon, task: &str) {
+    let ended = daemon.wait_for_job(task).unwrap();
+    assert!(
+        ended.status == 500 && ended.text.contains("interrupted"),
+        "{}",
+        ended.text
+    );
+}
+
 /// A leader whose restore has come half of its way when `name` is sent to it; the other; the restore.
 async fn in_mid_restore(name: &'static str) -> (Group, zk_backup_testkit::ZooKeeper, Daemon, Daemon, String) {
     let zookeeper = server();
@@ -259,12 +268,7 @@ async fn in_mid_restore(name: &'static str) -> (Group, zk_backup_testkit::ZooKee
 async fn a_restore_of_a_killed_leader_is_told_as_interrupted_and_what_it_left_is_known() {
     let (_group, zookeeper, _one, two, task) = in_mid_restore("-KILL").await;
     wait_to_lead(&two);
-    let told = two.wait_for_job(&task).unwrap();
-    assert!(
-        told.status == 500 && told.text.contains("interrupted"),
-        "{}",
-        told.text
-    );
+    assert_interrupted(&two, &task);
     let health = health(&two);
     assert!(health["unfinished_znodes"].as_u64() > Some(0), "{health}");
     // The next one finishes it.
@@ -284,12 +288,7 @@ async fn a_restore_of_a_killed_leader_is_told_as_interrupted_and_what_it_left_is
 async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_when_it_goes_on() {
     let (_group, zookeeper, mut one, two, task) = in_mid_restore("-STOP").await;
     wait_to_lead(&two);
-    let told = two.wait_for_job(&task).unwrap();
-    assert!(
-        told.status == 500 && told.text.contains("interrupted"),
-        "{}",
-        told.text
-    );
+    assert_interrupted(&two, &task);
     let outside = observer(&zookeeper).await;
     let before = dump(&outside).await;
     let copied = before.keys().filter(|path| path.starts_with("/copy/")).count();

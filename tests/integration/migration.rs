@@ -1,20 +1,13 @@
 //! `docs/MIGRATION.md`, run as it stands there.
 
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::process::Command;
-
-use zk_backup_testkit::Daemon;
-
 use crate::common::clients::observer;
-use crate::common::documents::{assert_shown, blocks};
+use crate::common::documents::blocks;
 use crate::common::predecessor::Left;
 use crate::common::servers::server;
 use crate::common::trees::plant;
+use crate::common::walk::Walk;
 
 const GUIDE: &str = include_str!("../../docs/MIGRATION.md");
-/// Printed after each block.
-const END: &str = "\n-- the end of a block --\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn its_storage_is_taken_over_as_the_guide_shows_it() {
@@ -33,57 +26,18 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
     let left = Left::new(&storage, "20240105T100000");
     let before = left.znodes(znodes).contents();
 
-    let programs = place.path().join("bin");
-    fs::create_dir(&programs).unwrap();
-    for (name, program) in [
-        ("zk-backup", env!("CARGO_BIN_EXE_cli-under-test")),
-        ("zk-backup-daemon", env!("CARGO_BIN_EXE_daemon-under-test")),
-    ] {
-        symlink(program, programs.join(name)).unwrap();
-    }
-    let shell = |script: &str, url: &str| {
-        let script = script
-            .replace("localhost:2181", &zookeeper.address())
-            .replace("/opt/zookeeper/backup-storage", storage.to_str().unwrap());
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new("sh");
-        command
-            .args(["-eu", "-c", &script])
-            .current_dir(place.path())
-            .env_clear()
-            .env("PATH", path)
-            .env("HOME", place.path())
-            .env("ZK_BACKUP_URL", url)
-            .env("PORT", "0")
-            .env("BROADCAST_ADDRESS", "127.0.0.1");
-        command
-    };
+    let instead = vec![
+        ("localhost:2181", zookeeper.address()),
+        (
+            "/opt/zookeeper/backup-storage",
+            storage.to_str().unwrap().to_owned(),
+        ),
+    ];
+    let walk = Walk::new(place.path(), instead);
     let blocks = blocks(GUIDE);
     let (_, start) = blocks.iter().find(|(kind, _)| *kind == "sh server").unwrap();
-    let daemon = Daemon::run(shell(
-        &start.replace("zk-backup-daemon\n", "exec zk-backup-daemon\n"),
-        "",
-    ))
-    .unwrap();
-    let steps = blocks.iter().filter(|(kind, _)| *kind == "sh walk");
-    let script: String = steps
-        .map(|(_, text)| format!("{text}\nprintf '{END}'\n"))
-        .collect();
-    let output = shell(&script, &format!("http://{}", daemon.address))
-        .output()
-        .unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (out, err) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{out}\n{err}");
-    let mut said = out.split(END);
-    for pair in blocks.windows(2) {
-        if pair[0].0 == "sh walk" {
-            let out = said.next().unwrap();
-            if pair[1].0 == "text" {
-                assert_shown(pair[1].1, out);
-            }
-        }
-    }
+    let daemon = walk.server(start);
+    let out = walk.run_blocks(&blocks, "sh walk", &format!("http://{}", daemon.address));
     assert!(out.contains("ACLs are not in it"), "{out}");
     assert_eq!(
         outside.get_data("/shop/prices", false).await.unwrap().0,

@@ -1,5 +1,8 @@
 //! A server that is started on what the Qubership backup daemon left.
 
+mod files;
+mod hostile;
+
 use std::fs;
 
 use base64::Engine as _;
@@ -310,48 +313,6 @@ async fn a_granular_one_changes_nothing_above_and_beside_what_may_have_been_aske
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_damaged_or_hostile_is_named_and_changes_nothing() {
-    let zookeeper = server();
-    let outside = observer(&zookeeper).await;
-    plant(&outside, &[("/a", b"live")]).await;
-    let storage = tempfile::tempdir().unwrap();
-    for (n, entries, _) in hostile() {
-        Left::new(storage.path(), &format!("20240101T0000{n:02}")).zip(&entries);
-    }
-    // A byte of the data is another one than was written.
-    let flipped = Left::new(storage.path(), "20240101T000020");
-    flipped.zip(&[folder("a/"), file("a/content", "some text that is not packed")]);
-    let archive = flipped.directory.join("znodes.zip");
-    let mut bytes = fs::read(&archive).unwrap();
-    let list = bytes.len() / 2;
-    let data = bytes[..list]
-        .windows(9)
-        .position(|part| part == b"a/content")
-        .unwrap()
-        + 12;
-    bytes[data] ^= 1;
-    fs::write(&archive, bytes).unwrap();
-
-    let daemon = daemon(&zookeeper.address(), storage.path(), &[]);
-    let before = dump(&outside).await;
-    let cases = hostile().into_iter().map(|(n, _, what)| (n, what));
-    for (n, what) in cases.chain([(20, "the data of /a")]) {
-        let id = format!("20240101T0000{n:02}");
-        let (status, ended) = restore(&daemon, &id, "");
-        assert!(status == 500 && says(&ended["message"], what), "{id}: {ended}");
-        assert!(says(&ended["message"], "znodes.zip"), "{id}: {ended}");
-        let (_, verified) = daemon.do_job(&format!("/verify/{id}"), "").unwrap();
-        assert!(
-            verified.status == 500 && verified.text.contains(what),
-            "{id}: {}",
-            verified.text
-        );
-        assert_eq!(daemon.describe(&id).unwrap()["valid"], json!(false), "{id}");
-    }
-    assert_same(&before, &dump(&outside).await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_znode_whose_acl_keeps_us_out_keeps_it_and_is_named() {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
@@ -386,111 +347,4 @@ async fn a_znode_whose_acl_keeps_us_out_keeps_it_and_is_named() {
     );
     expected.get_mut("/open").unwrap().0 = b"new".to_vec();
     assert_same(&expected, &dump(&outside).await);
-}
-
-type Entry = (String, Option<String>);
-
-fn file(name: &str, text: &str) -> Entry {
-    (name.to_owned(), Some(text.to_owned()))
-}
-
-fn folder(name: &str) -> Entry {
-    (name.to_owned(), None)
-}
-
-/// Archives that nobody's backup is, and what is said of each.
-fn hostile() -> Vec<(u8, Vec<Entry>, &'static str)> {
-    vec![
-        (
-            1,
-            vec![folder("a/"), file("../content", "x")],
-            "stands for no znode",
-        ),
-        (2, vec![folder("a/../../b/")], "stands for no znode"),
-        (3, vec![file("/etc/content", "x")], "stands for no znode"),
-        (4, vec![folder("a/"), file("a/passwd", "x")], "not called content"),
-        (
-            5,
-            vec![folder("a/"), file("a/content", "ł")],
-            "not in code page 437",
-        ),
-        (6, vec![folder("a//b/")], "stands for no znode"),
-    ]
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_it_copied_from_a_server_comes_back_with_acls() {
-    let zookeeper = server();
-    let outside = observer(&zookeeper).await;
-    plant(&outside, &[("/app", b"1"), ("/app/n", b"2")]).await;
-    let guarded = vec![digest(zookeeper_async::Permission::ALL, BOB)];
-    outside
-        .create(
-            "/app/guarded",
-            b"3".to_vec(),
-            guarded,
-            zookeeper_async::CreateMode::Persistent,
-        )
-        .await
-        .unwrap();
-    let before = dump(&outside).await;
-
-    let storage = tempfile::tempdir().unwrap();
-    let left = Left::new(storage.path(), FULL);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(zookeeper.data_directory()).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        fs::copy(&path, left.directory.join(&name)).unwrap();
-        files.push(name);
-    }
-    assert!(files.iter().any(|name| name.starts_with("log.")), "{files:?}");
-
-    let other = server();
-    let elsewhere = observer(&other).await;
-    plant(&elsewhere, &[("/app", b"other"), ("/lost", b"")]).await;
-    let daemon = daemon(&other.address(), storage.path(), &AS_SUPER);
-    let told = daemon.describe(FULL).unwrap();
-    assert_eq!(
-        (&told["mode"], &told["valid"]),
-        (&json!("transactional"), &json!(true)),
-        "{told}"
-    );
-    assert!(
-        says(&told["lacks"], "logs were chosen") && !says(&told["lacks"], "ACLs"),
-        "{told}"
-    );
-    let znode = get(&daemon, &format!("/listbackups/{FULL}/znode?path=/app/guarded"));
-    assert_eq!(
-        (&znode["data"], &znode["kind"]),
-        (&json!(STANDARD.encode("3")), &json!("persistent"))
-    );
-    let (status, done) = restore(&daemon, FULL, "");
-    assert_eq!(status, 200, "{done}");
-    assert_same(&before, &dump(&elsewhere).await);
-    let files = daemon
-        .http
-        .post(
-            "/restore",
-            &json!({ "vault": FULL, "strategy": "files" }).to_string(),
-        )
-        .unwrap();
-    assert!(
-        files.status == 400 && files.text.contains("predecessor"),
-        "{}",
-        files.text
-    );
-
-    // A log that is cut where its transactions begin is of no use, and is named.
-    let log = left.directory.join(files_log(&left));
-    let bytes = fs::read(&log).unwrap();
-    fs::write(&log, &bytes[..3]).unwrap();
-    let (status, ended) = restore(&daemon, FULL, "");
-    assert!(status == 500 && says(&ended["message"], "damaged"), "{ended}");
-    assert_same(&before, &dump(&elsewhere).await);
-}
-
-fn files_log(left: &Left) -> String {
-    let names = left.contents().into_keys();
-    names.filter(|name| name.starts_with("log.")).max().unwrap()
 }

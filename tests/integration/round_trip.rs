@@ -4,23 +4,14 @@ use backup_engine::{Driver, FilesSource, ZooKeeperEnsemble};
 use zk_backup_testkit::ZooKeeper;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::restore::{Policy, RestoreOptions};
-use zk_snapshot::tree::{Acl, History, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, History, ZnodePath};
 use zookeeper_async::CreateMode;
 
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, connect, observer};
 use crate::common::servers::server;
 use crate::common::snapshots::{capture_into, put_back};
-use crate::common::trees::{assert_same, dump, plant};
-
-fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
-    WriteOp::Create {
-        path: ZnodePath::parse(path).unwrap(),
-        data: data.to_vec(),
-        acl,
-        kind: Kind::Persistent,
-    }
-}
+use crate::common::trees::{assert_same, create, dump, plant};
 
 by_each_adapter!(only_what_differs_is_written_and_live_ephemerals_stay);
 

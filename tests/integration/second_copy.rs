@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{BUCKET, Daemon, KEY_ID, KEY_SECRET, S3Server};
 
 use crate::common::clients::observer;
-use crate::common::daemons::{back_up, curl, daemon, restore, try_daemon};
-use crate::common::servers::{nobody, server};
+use crate::common::daemons::{back_up, curl, daemon, refused_with, restore};
+use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
 
 /// The first place is a disk, whatever the other suites keep backups in.
@@ -180,16 +180,7 @@ fn a_mistake_in_the_second_bucket_stops_the_start_and_is_named() {
         ("SECONDARY_S3_KEY_SECRET", "wrong"),
         ("SECONDARY_S3_BUCKET", "nowhere"),
     ] {
-        let storage = tempfile::tempdir().unwrap();
-        let mut settings = in_second_bucket(&url);
-        for known in &mut settings {
-            if known.0 == setting {
-                known.1 = value;
-            }
-        }
-        let refused = try_daemon(&nobody(), storage.path(), &settings)
-            .unwrap_err()
-            .to_string();
+        let refused = refused_with(in_second_bucket(&url), (setting, value));
         assert!(refused.contains(&format!("{setting}: ")), "{refused}");
     }
 }

@@ -3,12 +3,12 @@
 use backup_engine::Driver;
 use serde_json::json;
 use zk_backup_testkit::{Distribution, SUPER_PASSWORD, ZooKeeper};
-use zk_snapshot::tree::{Acl, AclEntry, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, AclEntry};
 
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, connect, observer};
 use crate::common::daemons::daemon_by;
-use crate::common::trees::{assert_same, dump};
+use crate::common::trees::{assert_same, create, dump};
 
 /// The largest data that the server's default limit on requests takes, with room for path and ACL.
 const LARGE: usize = (1 << 20) - 1_000;
@@ -20,15 +20,6 @@ fn acl(entries: &[(u32, &str, &str)]) -> Acl {
         id: (*id).to_owned(),
     };
     Acl::new(entries.iter().map(entry).collect())
-}
-
-fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
-    WriteOp::Create {
-        path: ZnodePath::parse(path).unwrap(),
-        data: data.to_vec(),
-        acl,
-        kind: Kind::Persistent,
-    }
 }
 
 /// Everything that has ever broken a backup tool.

@@ -159,7 +159,7 @@ fn seen(before: &Dump, after: &Dump) -> [u64; 3] {
     ]
 }
 
-fn told(report: &RestoreReport) -> [u64; 3] {
+fn changed(report: &RestoreReport) -> [u64; 3] {
     [report.created, report.data_changed, report.deleted]
 }
 
@@ -191,7 +191,11 @@ async fn stopped(frames: &[Vec<Record>], at: usize, from: usize) -> Option<Resto
     };
     let after = dump(&live.0);
     let report = error.report().unwrap().clone();
-    assert_eq!(told(&report), seen(&before, &after), "frame {at}, reading {from}");
+    assert_eq!(
+        changed(&report),
+        seen(&before, &after),
+        "frame {at}, reading {from}"
+    );
     assert_eq!((report.failed, report.acl_changed), (0, 0), "{report:?}");
     let said = error.to_string();
     assert!(

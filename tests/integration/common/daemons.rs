@@ -11,6 +11,7 @@ use serde_json::Value;
 use zk_backup_testkit::{Daemon, DaemonError, PASSWORD, SUPER_PASSWORD, USER};
 
 use super::buckets::{KEYS, in_bucket, is_sealed, prefix_of, shared};
+use super::servers::nobody;
 
 /// A file with the identity. It stays, as servers read it again.
 static IDENTITY: LazyLock<String> = LazyLock::new(|| {
@@ -58,6 +59,21 @@ pub(crate) fn try_daemon(
         more.splice(0..0, [("ENCRYPTION_RECIPIENTS", KEYS[0].0), identity]);
     }
     Daemon::start(program, zookeeper, storage, &more)
+}
+
+/// Why a server does not start with `settings` once the one that `changed` names has another value.
+pub(crate) fn refused_with<'a, const N: usize>(
+    mut settings: [(&str, &'a str); N],
+    changed: (&str, &'a str),
+) -> String {
+    let storage = tempfile::tempdir().unwrap();
+    for setting in &mut settings {
+        if setting.0 == changed.0 {
+            setting.1 = changed.1;
+        }
+    }
+    let refused = try_daemon(&nobody(), storage.path(), &settings);
+    refused.unwrap_err().to_string()
 }
 
 /// [`daemon`] by that adapter.

@@ -9,6 +9,7 @@ pub(crate) mod predecessor;
 pub(crate) mod servers;
 pub(crate) mod snapshots;
 pub(crate) mod trees;
+pub(crate) mod walk;
 pub(crate) mod writers;
 
 /// Makes two tests of an `async fn(Driver)`, `batched` and `plain`, in a module of its name.

@@ -14,6 +14,16 @@ use super::clients::connect;
 /// Path → data and ACL entries (permissions, scheme, id).
 pub(crate) type Tree = BTreeMap<String, (Vec<u8>, Vec<String>)>;
 
+/// The request that makes a persistent znode.
+pub(crate) fn create(path: &str, data: &[u8], acl: Acl) -> WriteOp {
+    WriteOp::Create {
+        path: ZnodePath::parse(path).unwrap(),
+        data: data.to_vec(),
+        acl,
+        kind: Kind::Persistent,
+    }
+}
+
 /// Every znode outside `/zookeeper`, ephemeral ones left out.
 pub(crate) async fn dump(zookeeper: &zookeeper_async::ZooKeeper) -> Tree {
     let mut tree = Tree::new();

@@ -42,7 +42,8 @@ impl Below {
         Err(ClientError::new(address, why))
     }
 
-    fn all(&self, paths: &[ZnodePath]) -> Vec<ZnodePath> {
+    /// The paths that the servers know these by.
+    fn absolute(&self, paths: &[ZnodePath]) -> Vec<ZnodePath> {
         paths.iter().map(|path| path.below(&self.chroot)).collect()
     }
 }
@@ -50,11 +51,11 @@ impl Below {
 #[async_trait]
 impl ZnodeReader for Below {
     async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
-        self.client.read_many(&self.all(paths), history).await
+        self.client.read_many(&self.absolute(paths), history).await
     }
 
     async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
-        self.client.read_acls(&self.all(paths)).await
+        self.client.read_acls(&self.absolute(paths)).await
     }
 
     fn batch_size(&self) -> usize {
@@ -90,11 +91,11 @@ impl ZnodeReader for Below {
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
-        self.client.read_at_once(&self.all(paths)).await
+        self.client.read_at_once(&self.absolute(paths)).await
     }
 
     async fn watch(&self, roots: &[ZnodePath]) -> Result<Option<Box<dyn TreeWatch>>, ClientError> {
-        let watch = self.client.watch(&self.all(roots)).await?;
+        let watch = self.client.watch(&self.absolute(roots)).await?;
         Ok(watch.map(|watch| {
             let chroot = self.chroot.clone();
             Box::new(WatchBelow { watch, chroot }) as Box<dyn TreeWatch>

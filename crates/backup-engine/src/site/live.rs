@@ -16,8 +16,8 @@ pub(crate) async fn znode(ensemble: &dyn Ensemble, path: ZnodePath) -> Result<Zn
     let acl = client.read_acls(&asked).await;
     client.close().await;
     let [path] = asked;
-    let found = told(ensemble, &path, found.map_err(unreachable)?)?;
-    let acl = told(ensemble, &path, acl.map_err(unreachable)?)?.acl;
+    let found = single(ensemble, &path, found.map_err(unreachable)?)?;
+    let acl = single(ensemble, &path, acl.map_err(unreachable)?)?.acl;
     Ok(ZnodeContent {
         info: ZnodeInfo {
             kind: None,
@@ -32,7 +32,8 @@ pub(crate) async fn znode(ensemble: &dyn Ensemble, path: ZnodePath) -> Result<Zn
     })
 }
 
-fn told<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>) -> Result<T, EngineError> {
+/// The reading of one znode, which is there and may be read.
+fn single<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>) -> Result<T, EngineError> {
     let why = match readings.into_iter().next() {
         Some(Reading::Found(found)) => return Ok(found),
         None | Some(Reading::Missing) => {

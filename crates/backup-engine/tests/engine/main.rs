@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod checks;
+mod checks_disturbed;
 mod commits;
 mod crashes;
 mod exchange;
@@ -12,7 +13,6 @@ mod hooks;
 mod ids;
 mod leading;
 mod looking;
-mod meetings;
 mod news;
 mod queue;
 mod remote;

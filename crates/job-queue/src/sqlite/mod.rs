@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use self::fault::Fault;
 use self::file::{move_aside, open_sound};
-use self::rows::{COLUMNS, UNREADABLE, fail_row, load, parse, storage, told};
+use self::rows::{COLUMNS, UNREADABLE, fail_row, load, parse, readable_or_failed, storage};
 use crate::millis::{from_millis, millis, whole_millis};
 use crate::store::{INTERRUPTED, check_cancel, check_end};
 use crate::{Counts, Job, JobState, JobStore, Listed, NewJob, Note, Outcome, QueueError};
@@ -213,7 +213,7 @@ impl JobStore for SqliteJobs {
         let [offset, limit] = [offset, limit].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
         let mut find = connection.prepare_cached(&find).map_err(storage)?;
         let jobs = find
-            .query_map([limit, offset], |row| Ok(told(row)))
+            .query_map([limit, offset], |row| Ok(readable_or_failed(row)))
             .and_then(Iterator::collect)
             .map_err(storage)?;
         Ok(Listed::new(usize::try_from(total).map_err(storage)?, jobs))

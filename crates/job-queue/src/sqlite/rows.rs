@@ -51,7 +51,7 @@ pub(super) fn load(connection: &Connection, id: &str) -> Result<Option<Job>, Que
 }
 
 /// A job, or what can be told of one whose row cannot be read, its id included.
-pub(super) fn told(row: &Row<'_>) -> Job {
+pub(super) fn readable_or_failed(row: &Row<'_>) -> Job {
     parse(row).unwrap_or_else(|why| {
         let id = row
             .get_ref("id")

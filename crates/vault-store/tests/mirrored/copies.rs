@@ -174,7 +174,7 @@ fn whatever_fails_while_it_is_copied_it_is_copied_the_next_time() {
         pair.to_second.plan(call, 1, fault);
         assert!(pair.copy().is_err(), "{call:?}");
         assert_eq!(pair.to_second.left(), 0, "{call:?}");
-        let pair = pair.again();
+        let pair = pair.reopened();
         pair.copy().unwrap();
         assert_eq!(read(&pair.second).unwrap(), BYTES, "{call:?}");
         assert!(!pair.store.lacks(&id()));
@@ -265,7 +265,7 @@ fn without_the_first_store_the_second_is_looked_at_again_and_again_and_by_new_pr
     let pair = Pair::copied(BYTES);
     pair.to_first.cut();
     for pair in [&pair, &{
-        let again = pair.again();
+        let again = pair.reopened();
         again.to_first.cut();
         again
     }] {

@@ -42,11 +42,11 @@ fn an_eviction_outlives_the_process_and_whatever_fails() {
     ] {
         let pair = Pair::copied(b"bytes");
         pair.store.remove(&id()).unwrap();
-        let pair = pair.again();
+        let pair = pair.reopened();
         pair.to_second.plan(call, 1, fault);
         assert!(pair.copy().is_err(), "{call:?}");
         assert_eq!(pair.store.ids().unwrap(), [], "{call:?}");
-        let pair = pair.again();
+        let pair = pair.reopened();
         pair.copy().unwrap();
         assert_eq!(pair.second.ids().unwrap(), [], "{call:?}");
     }
@@ -102,7 +102,7 @@ fn what_is_noted_of_evictions_and_cannot_be_read_hinders_nothing() {
     let pair = Pair::copied(b"bytes");
     let evicted = FileName::from_static("evicted-copies");
     pair.first.keep_note(&evicted, b"[\"2026").unwrap();
-    let pair = pair.again();
+    let pair = pair.reopened();
     pair.copy().unwrap();
     assert_eq!(pair.store.ids().unwrap(), [id()]);
     pair.store.remove(&id()).unwrap();

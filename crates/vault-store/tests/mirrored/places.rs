@@ -26,12 +26,12 @@ fn a_place_that_is_not_mounted_counts_as_away_until_it_is_back_or_accepted() {
     let unmounted = Pair::over(pair.first.clone(), MemoryStore::new());
     refused(&unmounted, "not be mounted");
     assert_eq!(unmounted.second.ids().unwrap(), []);
-    pair.again().copy().unwrap();
+    pair.reopened().copy().unwrap();
     pair.first.keep_note(&PLACE, b"any\n").unwrap();
     unmounted.copy().unwrap();
     assert_eq!(unmounted.second.ids().unwrap(), [id()]);
-    unmounted.again().copy().unwrap();
-    refused(&pair.again(), "another place");
+    unmounted.reopened().copy().unwrap();
+    refused(&pair.reopened(), "another place");
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn a_disk_that_was_replaced_while_the_second_place_was_away_has_it_once_it_is_ba
     assert!(new.copy().is_err());
     let next = id().next().unwrap();
     put(&new.store, &next, BYTES).unwrap();
-    let new = new.again();
+    let new = new.reopened();
     new.copy().unwrap();
     assert_eq!(new.store.ids().unwrap(), [id(), next.clone()]);
     assert_eq!(new.second.ids().unwrap(), [id(), next]);
@@ -75,7 +75,7 @@ fn a_disk_that_was_replaced_may_have_backups_before_its_copies_are_marked() {
         }
         put(&new.store, &next, BYTES).unwrap();
         if !is_writable {
-            new = new.again();
+            new = new.reopened();
         }
         new.copy().unwrap();
         assert_eq!(new.store.ids().unwrap(), [id(), next.clone()]);
@@ -100,7 +100,7 @@ fn a_vault_that_is_replaced_is_read_from_its_copy_until_another_is_committed_and
     let replacing = pair.store.replace(&id()).unwrap();
     assert_eq!(pair.store.ids().unwrap(), [id()]);
     // The process may end here.
-    let again = pair.again();
+    let again = pair.reopened();
     again.copy().unwrap();
     assert_eq!(read(&again.store).unwrap(), b"before");
     assert!(matches!(

@@ -56,7 +56,7 @@ impl Pair {
     }
 
     /// A new process over the same places.
-    pub(crate) fn again(&self) -> Self {
+    pub(crate) fn reopened(&self) -> Self {
         Self::over(self.first.clone(), self.second.clone())
     }
 

@@ -1,24 +1,17 @@
-//! Frames: records packed and hashed, and unpacked and checked.
+//! Frames: what they are, how large they may be, and how they are packed and hashed.
 
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::sync::{Mutex, PoisonError};
+use std::io::Write;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Amendment, ArchiveError, Outline, Record, RecordSource};
-use crate::tree::{Acl, ZnodePath};
-
 /// A frame is closed once it holds this many bytes of records.
-const FRAME_BYTES: usize = 1 << 20;
+pub(super) const FRAME_BYTES: usize = 1 << 20;
 /// No line is longer: that of a znode of 1 MiB, in base64 and with its ACL, fits many times. Both sides hold to it.
-const MAX_LINE_BYTES: usize = 64 << 20;
+pub(super) const MAX_LINE_BYTES: usize = 64 << 20;
 /// No frame unpacks to more: it is closed by the line that fills it.
 pub(super) const MAX_FRAME_BYTES: usize = FRAME_BYTES + MAX_LINE_BYTES;
-/// So much of a frame is read at once.
-const PIECE: usize = 4 << 20;
 /// The level that keeps up with what a server can send; higher ones make backups slower, and hardly smaller.
 const LEVEL: i32 = 1;
 
@@ -33,96 +26,6 @@ pub struct Frame {
     pub records: u64,
     /// SHA-256 of the compressed bytes, in lower-case hex.
     pub sha256: String,
-}
-
-/// Writes records, or amendments, into frames. Blocks; memory is bounded by one frame.
-pub struct ArchiveWriter<W> {
-    out: W,
-    raw: Vec<u8>,
-    records: u64,
-    frames: Vec<Frame>,
-    last_acl: (Acl, Vec<u8>),
-}
-
-impl<W> std::fmt::Debug for ArchiveWriter<W> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArchiveWriter")
-            .field("frames", &self.frames.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<W: Write> ArchiveWriter<W> {
-    /// Starts an archive in `out`, which is empty.
-    pub fn new(out: W) -> Self {
-        Self {
-            out,
-            raw: Vec::new(),
-            records: 0,
-            frames: Vec::new(),
-            last_acl: (Acl::default(), Vec::new()),
-        }
-    }
-
-    /// The index of the frame that the next record comes into.
-    pub fn frame(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// Adds a record.
-    ///
-    /// # Errors
-    /// [`ArchiveError::TooLarge`]: nothing was added, and others can be. When `out` fails the archive is of no use.
-    pub fn push(&mut self, record: &Record) -> Result<(), ArchiveError> {
-        let begin = self.raw.len();
-        record
-            .write_line(&mut self.last_acl, &mut self.raw)
-            .map_err(std::io::Error::from)?;
-        self.pushed(begin, &record.path)
-    }
-
-    /// Adds an amendment. An archive holds either records or amendments.
-    ///
-    /// # Errors
-    /// As [`push`](Self::push).
-    pub fn amend(&mut self, amendment: &Amendment) -> Result<(), ArchiveError> {
-        let begin = self.raw.len();
-        serde_json::to_writer(&mut self.raw, amendment).map_err(std::io::Error::from)?;
-        self.raw.push(b'\n');
-        self.pushed(begin, &amendment.path)
-    }
-
-    fn pushed(&mut self, begin: usize, path: &ZnodePath) -> Result<(), ArchiveError> {
-        if self.raw.len() - begin > MAX_LINE_BYTES {
-            self.raw.truncate(begin);
-            return Err(ArchiveError::TooLarge(path.clone()));
-        }
-        self.records += 1;
-        if self.raw.len() >= FRAME_BYTES {
-            self.close_frame()?;
-        }
-        Ok(())
-    }
-
-    /// Writes what is left, and gives `out` back with where the frames are. Flushes `out`; syncing it is the owner's part.
-    ///
-    /// # Errors
-    /// When `out` fails.
-    pub fn finish(mut self) -> Result<(W, Vec<Frame>), ArchiveError> {
-        if self.records > 0 {
-            self.close_frame()?;
-        }
-        self.out.flush()?;
-        Ok((self.out, self.frames))
-    }
-
-    fn close_frame(&mut self) -> Result<(), ArchiveError> {
-        let packed = pack(&self.raw, self.records)?;
-        write_frame(&mut self.out, packed, &mut self.frames)?;
-        self.records = 0;
-        self.raw.clear();
-        Ok(())
-    }
 }
 
 /// The bytes of a frame that holds `raw`, and what is told of it but for its place.
@@ -149,157 +52,8 @@ pub(super) fn write_frame(
     Ok(())
 }
 
-/// An archive that is read frame by frame, each checked against its checksum first.
-pub struct ArchiveFile<R> {
-    file: Mutex<R>,
-    frames: Vec<Frame>,
-    longest: u64,
-}
-
-impl<R> std::fmt::Debug for ArchiveFile<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ArchiveFile")
-            .field("frames", &self.frames.len())
-            .finish_non_exhaustive()
-    }
-}
-
-impl<R: Read + Seek> ArchiveFile<R> {
-    /// Opens `file`, whose frames are where `frames` says.
-    pub fn new(file: R, frames: Vec<Frame>) -> Self {
-        let longest = zstd::zstd_safe::compress_bound(MAX_FRAME_BYTES) as u64;
-        Self::with_longest(file, frames, longest)
-    }
-
-    /// The same, of frames that take `longest` bytes of the file at most.
-    pub(crate) fn with_longest(file: R, frames: Vec<Frame>, longest: u64) -> Self {
-        Self {
-            file: Mutex::new(file),
-            frames,
-            longest,
-        }
-    }
-
-    fn packed(&self, frame: &Frame) -> std::io::Result<Vec<u8>> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.seek(SeekFrom::Start(frame.offset))?;
-        let mut packed = Vec::new();
-        // In large pieces, each of which may be a request over a network.
-        while (packed.len() as u64) < frame.length {
-            let begin = packed.len();
-            let left = frame.length - begin as u64;
-            let piece = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
-            packed.resize(begin + piece, 0);
-            let count = match file.read(&mut packed[begin..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => 0,
-                Ok(0) => return Ok(packed[..begin].to_vec()),
-                count => count?,
-            };
-            packed.truncate(begin + count);
-        }
-        Ok(packed)
-    }
-}
-
-impl<R: Read + Seek + Send> ArchiveFile<R> {
-    /// The number of frames.
-    pub fn frame_count(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// The number of records in one frame.
-    pub(crate) fn records_in(&self, index: usize) -> u64 {
-        self.frames.get(index).map_or(0, |frame| frame.records)
-    }
-
-    /// One frame as it is in the file, checked.
-    pub(crate) fn bytes(&self, index: usize) -> Result<Vec<u8>, ArchiveError> {
-        let frame = self.frames.get(index).ok_or(ArchiveError::NoSuchFrame(index))?;
-        let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        if frame.length > self.longest {
-            let why = format!(
-                "{} bytes are said to be there, and no frame has so many",
-                frame.length
-            );
-            return Err(damaged(why));
-        }
-        let bytes = self.packed(frame)?;
-        if bytes.len() as u64 != frame.length {
-            return Err(damaged(format!(
-                "{} bytes of {} are there",
-                bytes.len(),
-                frame.length
-            )));
-        }
-        if hex_sha256(&bytes) != frame.sha256 {
-            return Err(damaged("its SHA-256 differs from the one recorded".to_owned()));
-        }
-        Ok(bytes)
-    }
-
-    /// One frame unpacked, checked before. It has `most` bytes, or less.
-    pub(super) fn unpacked(&self, index: usize, most: usize) -> Result<Vec<u8>, ArchiveError> {
-        let packed = self.bytes(index)?;
-        let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        let mut raw = Vec::new();
-        zstd::Decoder::with_buffer(&packed[..])
-            .and_then(|decoder| decoder.take(most as u64 + 1).read_to_end(&mut raw))
-            .map_err(|error| damaged(format!("it does not unpack: {error}")))?;
-        match raw.len() > most {
-            true => Err(damaged(format!("it unpacks to more than {most} bytes"))),
-            false => Ok(raw),
-        }
-    }
-
-    /// Everything in one frame. Blocks.
-    ///
-    /// # Errors
-    /// [`ArchiveError`], naming the frame.
-    pub fn items<T: DeserializeOwned>(&self, index: usize) -> Result<Vec<T>, ArchiveError> {
-        let damaged = |why: String| ArchiveError::Damaged { frame: index, why };
-        let raw = self.unpacked(index, MAX_FRAME_BYTES)?;
-        let (mut items, mut lines) = (Vec::new(), serde_json::Deserializer::from_slice(&raw).into_iter());
-        loop {
-            let begin = lines.byte_offset();
-            let Some(item) = lines.next() else { break };
-            if begin >= FRAME_BYTES || items.len() as u64 == self.records_in(index) {
-                return Err(damaged(
-                    "more records are there than were written, or than in any frame".to_owned(),
-                ));
-            }
-            items.push(item.map_err(|error| damaged(format!("a record cannot be read: {error}")))?);
-        }
-        if items.len() as u64 != self.records_in(index) {
-            return Err(damaged(format!(
-                "{} records of {} are there",
-                items.len(),
-                self.records_in(index)
-            )));
-        }
-        Ok(items)
-    }
-}
-
-impl<R: Read + Seek + Send> RecordSource for ArchiveFile<R> {
-    fn frames(&self) -> usize {
-        self.frame_count()
-    }
-
-    fn records(&self) -> usize {
-        let records = self.frames.iter().map(|frame| frame.records);
-        usize::try_from(records.fold(0, u64::saturating_add)).unwrap_or(usize::MAX)
-    }
-
-    fn frame(&self, index: usize) -> Result<Vec<Record>, ArchiveError> {
-        self.items(index)
-    }
-
-    fn outline(&self, index: usize) -> Result<Vec<Outline>, ArchiveError> {
-        self.items(index)
-    }
-}
-
-fn hex_sha256(bytes: &[u8]) -> String {
+/// SHA-256 of `bytes`, in lower-case hex.
+pub(super) fn hex_sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .fold(String::with_capacity(64), |mut hex, byte| {
@@ -313,8 +67,10 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::archive::Role;
-    use crate::tree::{Stat, ZnodePath};
+    use crate::archive::{
+        Amendment, ArchiveError, ArchiveFile, ArchiveWriter, Catalog, Record, RecordSource, Role, compare,
+    };
+    use crate::tree::{Acl, Stat, ZnodePath};
 
     fn archive(sizes: &[usize]) -> (Vec<Record>, Vec<u8>, Vec<Frame>) {
         let records: Vec<_> = sizes
@@ -416,8 +172,8 @@ mod tests {
             ..frames[0].clone()
         });
         let source = || ArchiveFile::new(Cursor::new(bytes.clone()), claims.clone());
-        assert!(super::super::compare(&source(), &source(), |_| true, (0, 10)).is_err());
-        assert!(super::super::Catalog::new(std::sync::Arc::new(source())).is_err());
+        assert!(compare(&source(), &source(), |_| true, (0, 10)).is_err());
+        assert!(Catalog::new(std::sync::Arc::new(source())).is_err());
 
         let file = tempfile::tempfile().unwrap();
         file.set_len(30 << 30).unwrap();

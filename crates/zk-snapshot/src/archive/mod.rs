@@ -31,6 +31,8 @@
 //! ```
 
 mod amendment;
+mod archive_file;
+mod archive_writer;
 mod catalog;
 mod codec;
 mod compare;
@@ -39,8 +41,10 @@ mod order;
 mod record;
 
 pub use amendment::{Amended, Amendment};
+pub use archive_file::ArchiveFile;
+pub use archive_writer::ArchiveWriter;
 pub use catalog::{Catalog, Children, Entry};
-pub use codec::{ArchiveFile, ArchiveWriter, Frame};
+pub use codec::Frame;
 pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
 pub use index::{IndexFile, IndexWriter, IndexedArchive, Place};
 pub use order::{Misplaced, TreeOrder};

@@ -175,7 +175,7 @@ impl ZnodeWriter for BatchedClient {
             Ok((zk, _)) => zk,
             Err(error) => return ops.iter().map(|_| Err(unknown(&error))).collect(),
         };
-        match timeout_at(deadline, write::all(&zk, ops, &unknown)).await {
+        match timeout_at(deadline, write::carry_out(&zk, ops, &unknown)).await {
             Ok(outcomes) => outcomes,
             Err(_) => ops.iter().map(|_| Err(unknown(&zk::Error::Timeout))).collect(),
         }

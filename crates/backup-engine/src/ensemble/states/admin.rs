@@ -1,10 +1,8 @@
 //! The AdminServer of a ZooKeeper server, which takes a snapshot and sends it.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -16,17 +14,13 @@ use zk_snapshot::client::Tls;
 use zk_snapshot::files::{Gathered, ReceivedSnapshot, ReconciledSnapshot, Reconciler};
 
 use super::source::{StateError, StateSource};
+use super::spool::Spool;
 use crate::ensemble::traits::{Client, Ensemble};
 
 /// The longest that a server may take to write and send a snapshot.
 const SENDING: Duration = Duration::from_secs(1_800);
 /// The longest until an answer begins: by then the server has written its snapshot.
 const FIRST_BYTE: Duration = Duration::from_secs(300);
-/// An answer goes on: so many bytes in so much time, or it is given up.
-const SILENCE: Duration = Duration::from_secs(30);
-const LEAST_BYTES: u64 = 64 << 10;
-/// What stays free where snapshots are kept, whatever a server sends.
-const RESERVE: u64 = 256 << 20;
 /// The longest that is waited for a server that limits how often it may be asked, and between two attempts.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -37,9 +31,6 @@ const MOST: usize = 5;
 const MOST_BYTES: u64 = 256 << 20;
 /// How much is read of what a server says where no snapshot comes.
 const SAID: u64 = 4_096;
-const SPOOLED_AT_ONCE: usize = 256 << 10;
-/// Bytes between two looks at the space that is free.
-const LOOK_EVERY: u64 = 32 << 20;
 
 /// An AdminServer cannot be asked as it is said: what is wrong with which part of it. Secrets are not told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,9 +47,7 @@ pub struct AdminSource {
     url: String,
     authorization: Option<HeaderValue>,
     tls: Option<TlsConfig>,
-    spool: PathBuf,
-    silence: Duration,
-    reserve: u64,
+    spool: Spool,
 }
 
 impl AdminSource {
@@ -72,9 +61,7 @@ impl AdminSource {
             url: url.trim_end_matches('/').to_owned(),
             authorization: authorization.map(header).transpose().map_err(AdminSourceError)?,
             tls: None,
-            spool: std::env::temp_dir(),
-            silence: SILENCE,
-            reserve: RESERVE,
+            spool: Spool::within(std::env::temp_dir()),
         })
     }
 
@@ -83,7 +70,7 @@ impl AdminSource {
     #[must_use]
     pub fn spooling_in(self, directory: &Path) -> Self {
         Self {
-            spool: directory.to_owned(),
+            spool: Spool::within(directory.to_owned()),
             ..self
         }
     }
@@ -182,62 +169,19 @@ impl AdminSource {
             let why = format!("no snapshot came (servers before 3.9 send none); it said: {text}");
             return Err(fail(why));
         };
-        let room = self.room().map_err(fail)?;
+        let room = self.spool.room().map_err(fail)?;
         if size > room {
             return Err(fail(format!("it has {size} bytes, and there is room for {room}")));
         }
         let limit = size.saturating_add(1);
         let body = answer.into_body().into_with_config().limit(limit).reader();
-        let (file, came) = self.spooled(body).map_err(fail)?;
+        let (file, came) = self.spool.keep(body).map_err(fail)?;
         if came != size {
             return Err(fail(format!("{came} bytes of {size} came")));
         }
         let name = format!("snapshot.{zxid:x}");
         let snapshot = ReceivedSnapshot::read(&name, zxid, file).map_err(|error| fail(error.to_string()))?;
         Ok((snapshot, size))
-    }
-
-    /// Bytes that may still be written where snapshots are kept.
-    fn room(&self) -> Result<u64, String> {
-        let free = fs2::available_space(&self.spool);
-        let free = free.map_err(|error| format!("{}: {error}", self.spool.display()))?;
-        Ok(free.saturating_sub(self.reserve))
-    }
-
-    /// What `body` holds, in a file that is gone when it is closed, and its length.
-    fn spooled(&self, body: impl Read + Send + 'static) -> Result<(File, u64), String> {
-        let fail = |error: io::Error| format!("{}: {error}", self.spool.display());
-        let mut file = tempfile::tempfile_in(&self.spool).map_err(fail)?;
-        let pieces = in_pieces(body);
-        let (mut came, mut looked_at) = (0, 0);
-        let (mut since, mut before) = (Instant::now(), 0);
-        loop {
-            let piece = match pieces.recv_timeout(self.silence) {
-                Ok(piece) => piece.map_err(|error| error.to_string())?,
-                Err(RecvTimeoutError::Disconnected) => return Ok((file, came)),
-                Err(RecvTimeoutError::Timeout) => {
-                    return Err(format!("nothing came for {} seconds", self.silence.as_secs()));
-                }
-            };
-            file.write_all(&piece).map_err(fail)?;
-            came += piece.len() as u64;
-            if since.elapsed() >= self.silence {
-                if came - before < LEAST_BYTES {
-                    return Err(format!(
-                        "{} bytes came in {} seconds",
-                        came - before,
-                        self.silence.as_secs()
-                    ));
-                }
-                (since, before) = (Instant::now(), came);
-            }
-            if came - looked_at >= LOOK_EVERY {
-                looked_at = came;
-                if self.room()? == 0 {
-                    return Err(format!("{came} bytes came, and hardly any space is left"));
-                }
-            }
-        }
     }
 
     /// Asks for a snapshot. The answer begins when it has been written.
@@ -308,29 +252,6 @@ impl StateSource for AdminSource {
     }
 }
 
-/// Reads on a thread of its own, so that whoever waits can give up.
-fn in_pieces(mut body: impl Read + Send + 'static) -> Receiver<io::Result<Vec<u8>>> {
-    let (sender, pieces) = sync_channel(4);
-    std::thread::spawn(move || {
-        loop {
-            let mut piece = vec![0; SPOOLED_AT_ONCE];
-            let piece = match body.read(&mut piece) {
-                Ok(0) => return,
-                Ok(count) => {
-                    piece.truncate(count);
-                    Ok(piece)
-                }
-                Err(error) => Err(error),
-            };
-            let is_over = piece.is_err();
-            if sender.send(piece).is_err() || is_over {
-                return; // nobody waits any more
-            }
-        }
-    });
-    pieces
-}
-
 fn header(text: &str) -> Result<HeaderValue, String> {
     if !text.is_ascii() {
         return Err("it holds characters that are not ASCII, which cannot be sent".to_owned());
@@ -392,42 +313,5 @@ mod tests {
             let why = AdminSource::new(url, Some(secret)).unwrap_err().to_string();
             assert!(!why.contains("ann:") && !why.contains("word"), "{why}");
         }
-    }
-
-    /// Sends a byte now and then, for ever.
-    struct Drip;
-
-    impl Read for Drip {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            sleep(Duration::from_millis(20));
-            buffer[0] = 0;
-            Ok(1)
-        }
-    }
-
-    /// Sends nothing until nobody waits any more.
-    struct Silence(std::sync::mpsc::Receiver<()>);
-
-    impl Read for Silence {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            let _ = self.0.recv(); // an error is the end, too
-            Ok(0)
-        }
-    }
-
-    #[test]
-    fn a_server_that_stalls_or_sends_too_much_is_given_up() {
-        let mut source = AdminSource::new("http://localhost:8080", None).unwrap();
-        source.silence = Duration::from_millis(200);
-        let why = source.spooled(Drip).unwrap_err();
-        assert!(why.contains("bytes came in"), "{why}");
-        let (open, silent) = std::sync::mpsc::channel();
-        let why = source.spooled(Silence(silent)).unwrap_err();
-        assert!(why.contains("nothing came"), "{why}");
-        drop(open);
-        source.silence = SILENCE;
-        source.reserve = u64::MAX;
-        let why = source.spooled(io::repeat(0)).unwrap_err();
-        assert!(why.contains("hardly any space"), "{why}");
     }
 }

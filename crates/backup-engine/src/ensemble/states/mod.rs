@@ -6,6 +6,8 @@ mod admin;
 mod agent;
 mod files;
 mod source;
+#[cfg(feature = "admin-source")]
+mod spool;
 
 #[cfg(feature = "admin-source")]
 pub use self::admin::{AdminSource, AdminSourceError};

@@ -48,7 +48,7 @@ pub(super) async fn run(
         );
     }
     if payload.dry_run {
-        return Ok(plan.told());
+        return Ok(plan.into_result());
     }
     first.take(vaults, site, context, payload).await?;
     // From here it is not called off until the servers are compared.
@@ -143,7 +143,7 @@ impl Plan {
     }
 
     /// The plan alone.
-    fn told(self) -> RestoreResult {
+    fn into_result(self) -> RestoreResult {
         RestoreResult {
             dry_run: Some(self.dry_run),
             files: Some(self.files),
@@ -160,7 +160,7 @@ impl Plan {
         });
         RestoreResult {
             notes: Some(notes),
-            ..self.told()
+            ..self.into_result()
         }
     }
 }

@@ -64,7 +64,7 @@ impl<'a> Comparing<'a> {
             }
             if member.probe().await.reachable {
                 match self.differences(member).await {
-                    Ok(report) => match told(&report) {
+                    Ok(report) => match difference(&report) {
                         None => return Ok(report.created_passing),
                         Some(differences) => {
                             // What we may not read does not become readable.
@@ -97,7 +97,7 @@ impl<'a> Comparing<'a> {
 }
 
 /// What differs, if anything does that matters.
-fn told(report: &RestoreReport) -> Option<String> {
+fn difference(report: &RestoreReport) -> Option<String> {
     let absent = report.created - report.created_passing;
     let differences = absent + report.deleted + report.data_changed + report.acl_changed;
     if let Some(failure) = report.failures.first() {

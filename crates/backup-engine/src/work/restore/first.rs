@@ -50,7 +50,8 @@ impl<'a> First<'a> {
         if !is_wanted(payload) {
             return Ok(());
         }
-        let taken = self.of_what_is_there(vaults, site, context, payload).await;
+        let targets = targets(&payload.roots, &payload.renames);
+        let taken = self.of_what_is_there(vaults, site, context, targets).await;
         context.progress.restart();
         context.progress.expect(0);
         let Err(failure) = taken else {
@@ -100,14 +101,14 @@ impl<'a> First<'a> {
         })
     }
 
+    /// Backs up those of the `targets` that exist, and notes those that do not; none means everything.
     async fn of_what_is_there(
         &mut self,
         vaults: &Arc<Vaults>,
         site: &Arc<Site>,
         context: &JobContext,
-        payload: &RestorePayload,
+        targets: Vec<ZnodePath>,
     ) -> Result<(), Failure> {
-        let targets = targets(&payload.roots, &payload.renames);
         let (roots, absent) = there(site, context, targets).await?;
         self.absent = absent;
         if roots.is_empty() && !self.absent.is_empty() {

@@ -39,7 +39,7 @@ impl Compared {
     }
 
     /// What differs, in one sentence, where anything does.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(super) fn difference(&self) -> Option<String> {
         if self.differing == 0 {
             return None;
         }
@@ -214,7 +214,7 @@ mod tests {
             .unwrap();
         let records: Arc<dyn RecordSource> = Arc::new(backup.records);
         let alike = compare(&records, &tree(), true).await.unwrap();
-        assert_eq!((alike.told(), alike.znodes), (None, 4));
+        assert_eq!((alike.difference(), alike.znodes), (None, 4));
         let again = compare(&records, &tree(), true).await.unwrap();
         assert_eq!((alike.sha256.len(), &alike.sha256), (64, &again.sha256));
 
@@ -224,7 +224,7 @@ mod tests {
         other.own("/c", 7);
         let found = compare(&records, &other, true).await.unwrap();
         assert_eq!(
-            found.told().unwrap(),
+            found.difference().unwrap(),
             "3 znodes are not as in the backup: /a: it has other data and another ACL, /c: it has a session that owns it, \
              /a/b/more: it is not in the backup"
         );

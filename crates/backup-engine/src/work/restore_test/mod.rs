@@ -50,7 +50,7 @@ impl Proof {
             let failure = report.failures.first()?;
             Some(format!("{}: {}", failure.path, failure.why))
         };
-        compared.told().or(counters).or_else(unwritten)
+        compared.difference().or(counters).or_else(unwritten)
     }
 }
 

@@ -57,7 +57,7 @@ pub(super) async fn run(
     ));
     let cause = match ended {
         Err(cause) => Some(cause),
-        Ok(()) => told(&done).map(Cause::Said),
+        Ok(()) => damage_found(&done).map(Cause::Said),
     };
     context.metrics.verification_ended(cause.is_some());
     let result = JobResult::Verify(Box::new(done));
@@ -71,7 +71,7 @@ pub(super) async fn run(
 }
 
 /// What keeps the job from being a success.
-fn told(done: &VerifyResult) -> Option<String> {
+fn damage_found(done: &VerifyResult) -> Option<String> {
     let vault = done.damaged.first()?;
     let damage = vault.damage.first()?;
     let place = damage

@@ -15,7 +15,7 @@ type Outcome = Result<(), WriteError>;
 type Unknown<'a> = &'a (dyn Fn(&zk::Error) -> WriteError + Send + Sync);
 
 /// Carries out `ops` in order. A `multi` that fails is done again one by one, so that each has its own outcome.
-pub(super) async fn all(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) -> Vec<Outcome> {
+pub(super) async fn carry_out(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) -> Vec<Outcome> {
     // A request goes out when it is made, not when its answer is waited for.
     let mut parts = Vec::new();
     let mut begin = 0;

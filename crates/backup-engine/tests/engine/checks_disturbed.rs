@@ -1,4 +1,4 @@
-//! Checks that meet what else there is: sealed vaults, storages that fail, restores, and those who call them off.
+//! Checks that are disturbed: by sealed vaults, storages that fail, restores, and those who call them off.
 
 use std::time::Duration;
 
