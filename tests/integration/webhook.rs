@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use zk_backup_testkit::{Daemon, Received, Receiver};
+use zk_backup_testkit::{Daemon, Exposition, Received, Receiver};
 
 use crate::common::daemons::{back_up, daemon, restore};
 use crate::common::servers::server;
@@ -51,6 +53,25 @@ fn told(storage: &Path, zookeeper: &str, url: &str) -> Daemon {
     daemon(zookeeper, storage, &settings)
 }
 
+/// Whether the metrics come to say of what is owed, and of the seconds that the oldest is, what is expected.
+fn owes(daemon: &Daemon, expected: impl Fn(f64, f64) -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let told = Exposition::check(&daemon.http.get("/metrics").unwrap().text, &["backup_"]).unwrap();
+        let value = |name| told.value(name, &[]).unwrap();
+        if expected(
+            value("zk_backup_webhook_owed"),
+            value("zk_backup_webhook_oldest_owed_seconds"),
+        ) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be() {
     let zookeeper = server();
@@ -61,6 +82,11 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     let mut first = told(storage.path(), &zookeeper.address(), &url);
     let id = back_up(&first, "");
     first.wait_for_line("the webhook could not be told").unwrap();
+    // The metrics say so, also of what comes while it waits to try again.
+    assert!(owes(&first, |owed, oldest| owed == 1.0 && oldest >= 1.0));
+    let later = back_up(&first, "");
+    let before = [&id, &later].map(|id| format!("job/{id}"));
+    assert!(owes(&first, |owed, _| owed == 2.0));
     let said = first.said();
     assert!(!said.contains(SECRET) && !said.contains("/hook"), "{said}");
     first.kill();
@@ -81,9 +107,10 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     // What was tried before has the same id, whatever became of it.
     let next = || {
         let mut all = std::iter::from_fn(|| receiver.next());
-        all.find(|came| came.header("x-zk-backup-id") != format!("job/{id}"))
+        all.find(|came| !before.contains(&came.header("x-zk-backup-id").to_owned()))
             .unwrap()
     };
+    assert!(owes(&second, |owed, oldest| owed == 0.0 && oldest == 0.0));
 
     // Of what comes later only what is new: damage once, however often it is found.
     let archive = storage.path().join(&id).join("archive.zst");

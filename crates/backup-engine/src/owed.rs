@@ -1,9 +1,12 @@
-//! Which jobs are to be told of once they have ended, noted with the jobs.
+//! Which jobs are to be told of once they have ended, noted with the jobs; and how much is owed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use health_metrics::Webhook;
 use job_queue::{Job, JobStore, Note};
+use time::OffsetDateTime;
 
 use crate::error::EngineError;
 use crate::lock::lock;
@@ -18,6 +21,15 @@ pub(crate) struct Owed {
     keeps: bool,
     /// Those that could not be noted yet.
     unnoted: Mutex<BTreeSet<String>>,
+    debt: Mutex<Debt>,
+}
+
+/// How much is owed, as far as whoever tells it has looked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Debt {
+    pub(crate) events: usize,
+    /// Since when the oldest is.
+    pub(crate) since: Option<OffsetDateTime>,
 }
 
 impl Owed {
@@ -26,7 +38,22 @@ impl Owed {
             jobs,
             keeps,
             unnoted: Mutex::default(),
+            debt: Mutex::default(),
         }
+    }
+
+    pub(crate) fn set_debt(&self, debt: Debt) {
+        *lock(&self.debt) = debt;
+    }
+
+    /// What is owed at `now`; `None` where nobody is to be told.
+    pub(crate) fn debt(&self, now: OffsetDateTime) -> Option<Webhook> {
+        let Debt { events, since } = *lock(&self.debt);
+        self.keeps.then(|| Webhook {
+            owed: events as u64,
+            // A clock that was set back makes nothing old.
+            oldest: since.map(|since| Duration::try_from(now - since).unwrap_or_default()),
+        })
     }
 
     /// The end of `job` is to be told. Where that cannot be noted it is tried again with the next one, and by [`note`](Self::note).

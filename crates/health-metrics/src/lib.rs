@@ -27,5 +27,6 @@ pub use probe::{
 };
 pub use problem::Problem;
 pub use report::{
-    BackupOutcome, BackupSummary, Health, Leadership, Schedule, SecondCopy, Status, Storage, ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Health, Leadership, Schedule, SecondCopy, Status, Storage, Webhook,
+    ZooKeeperHealth,
 };

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use backup_engine::{BackupRequest, JobState, News, VerifyRequest};
-use job_queue::{JobCall, JobFault, JobStore as _};
+use backup_engine::{BackupRequest, Engine, JobState, News, VerifyRequest};
+use job_queue::{JobCall, JobFault, JobStore as _, NewJob, Note, Outcome};
 use vault_store::{VaultCall, VaultFault};
 
 use super::support::{HOUR, Running, World, full, gate};
@@ -74,6 +74,54 @@ async fn a_job_that_could_not_be_noted_is_told_once_the_storage_works_again() {
     outbox.told(&owed[0]).await.unwrap();
     assert!(ids(&mut outbox).await.is_empty());
     assert_eq!(running.jobs.left(), 1);
+}
+
+/// What the metrics say is owed, and for how long the oldest is.
+async fn debt(engine: &Engine) -> Option<(u64, Option<u64>)> {
+    let webhook = engine.health().await.webhook?;
+    Some((webhook.owed, webhook.oldest.map(|oldest| oldest.as_secs())))
+}
+
+#[tokio::test]
+async fn how_much_is_owed_rises_while_nobody_hears_and_falls_as_it_is_told() {
+    let world = World::new();
+    assert_eq!(debt(&world.start().engine).await, None, "nobody is to be told");
+    let engine = world.start_with(|builder| builder.keep_news(true)).engine;
+    let mut outbox = engine.outbox();
+    assert_eq!(debt(&engine).await, Some((0, None)));
+    full(&engine).await;
+    let owed = outbox.owed().await.unwrap();
+    world.pass(HOUR);
+    assert_eq!(debt(&engine).await, Some((1, Some(3_600))));
+    // What comes later is counted where it is not asked for.
+    full(&engine).await;
+    outbox.changed().await;
+    outbox.count().await.unwrap();
+    assert_eq!(debt(&engine).await, Some((2, Some(3_600))));
+    outbox.told(&owed[0]).await.unwrap();
+    let owed = outbox.owed().await.unwrap();
+    world.pass(HOUR);
+    assert_eq!(debt(&engine).await, Some((1, Some(3_600))));
+    outbox.told(&owed[0]).await.unwrap();
+    assert_eq!(debt(&engine).await, Some((0, None)));
+
+    // More than are read at once are all counted.
+    for nth in 0..150 {
+        let job = NewJob::new(format!("job-{nth:03}"), "backup");
+        world.jobs.enqueue(job, world.now(), usize::MAX).unwrap();
+        world
+            .jobs
+            .claim("other", job_queue::MAIN_LANE, world.now())
+            .unwrap();
+        let id = format!("job-{nth:03}");
+        world
+            .jobs
+            .finish(&id, Outcome::failure("no"), world.now())
+            .unwrap();
+        world.jobs.put_notes(&[Note::new(&id, "news", "")]).unwrap();
+    }
+    assert_eq!(outbox.owed().await.unwrap().len(), 100);
+    assert_eq!(debt(&engine).await, Some((150, Some(0))));
 }
 
 #[tokio::test]
