@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use zk_backup_testkit::{Daemon, Exposition, Received, Receiver};
+use zk_backup_testkit::{Daemon, Exposition, Received, Receiver, S3Server};
 
+use crate::common::buckets::in_bucket;
 use crate::common::daemons::{back_up, daemon, restore};
 use crate::common::servers::server;
 
@@ -141,6 +142,37 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     let newest = back_up(&third, "");
     assert_eq!(next().json()["id"], format!("job/{newest}"));
     assert_eq!(receiver.left(), 0);
+}
+
+#[test]
+fn what_was_not_heard_is_told_by_the_group_that_the_server_joins() {
+    let zookeeper = server();
+    let (s3, storage) = (S3Server::start().unwrap(), tempfile::tempdir().unwrap());
+    let receiver = Receiver::start().unwrap();
+    let mut alone = told(storage.path(), &zookeeper.address(), &receiver.url);
+    let id = back_up(&alone, "");
+    let as_told_alone = alone.http.get(&format!("/jobstatus/{id}")).unwrap().json();
+    alone.wait_for_line("the webhook could not be told").unwrap();
+    alone.kill();
+
+    receiver.hear();
+    let s3 = s3.url();
+    let shared = [
+        ("HA", "true"),
+        ("ZOOKEEPER_TIMEOUT", "3"),
+        ("WEBHOOK_URL", &receiver.url),
+    ];
+    let settings = [&in_bucket(&s3, "zk")[..], &shared].concat();
+    let _group = daemon(&zookeeper.address(), storage.path(), &settings);
+    let mut all = std::iter::from_fn(|| receiver.next());
+    // The one that came before said the same, and was not heard.
+    let gained = all.find(|came| came.json()["event"] == "leadership.gained");
+    assert!(gained.is_some());
+    let came = all.next().unwrap().json();
+    assert_eq!(
+        (&came["id"], &came["job"]),
+        (&json!(format!("job/{id}")), &as_told_alone)
+    );
 }
 
 #[test]

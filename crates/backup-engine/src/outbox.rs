@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use job_queue::{JobStore, Note};
+use job_queue::{Job, JobStore, Note, QueueError};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -263,7 +263,12 @@ fn kept(jobs: &dyn JobStore, notes: &[Note], leads: Option<u64>) -> Result<Vec<N
     }
     let mut ended = Vec::new();
     for note in notes.iter().filter(|note| note.key == JOB) {
-        match jobs.get(&note.job)? {
+        let job = match &*note.value {
+            "" => jobs.get(&note.job)?,
+            // It was done before jobs were kept here.
+            moved => readable(note, Job::from_json(moved)),
+        };
+        match job {
             // Nobody remembers it any more.
             None => {
                 log::warn!(
@@ -282,6 +287,12 @@ fn kept(jobs: &dyn JobStore, notes: &[Note], leads: Option<u64>) -> Result<Vec<N
     ended.sort_by_key(|job| job.finished_at);
     news.extend(ended.into_iter().map(|job| News::JobEnded(Box::new(job))));
     Ok(news)
+}
+
+/// The job of a note, unless that is damaged.
+fn readable(note: &Note, job: Result<Job, QueueError>) -> Option<Job> {
+    job.inspect_err(|error| log::warn!("the note of job {} cannot be read: {error}", plain(&note.job)))
+        .ok()
 }
 
 /// How many more jobs have ended, by the notes, than those that were read.

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use health_metrics::Webhook;
-use job_queue::{Job, JobStore, Note};
+use job_queue::{Job, JobStore, Note, QueueError};
 use time::OffsetDateTime;
 
-use crate::error::EngineError;
 use crate::lock::lock;
 
 /// Notes of jobs whose end is to be told.
@@ -56,28 +55,32 @@ impl Owed {
         })
     }
 
-    /// The end of `job` is to be told. Where that cannot be noted it is tried again with the next one, and by [`note`](Self::note).
-    pub(crate) fn owe(&self, job: &str) -> Result<(), EngineError> {
+    /// The ends of `jobs` are to be told. Where that cannot be noted it is tried again with the next one, and by [`note`](Self::note).
+    pub(crate) fn owe(&self, jobs: impl IntoIterator<Item = String>) -> Result<(), QueueError> {
         if self.keeps {
-            lock(&self.unnoted).insert(job.to_owned());
+            lock(&self.unnoted).extend(jobs);
         }
         self.note()
     }
 
-    /// The same of jobs that were cut off.
-    pub(crate) fn owe_all(&self, cut: &[Job]) {
-        for job in cut {
-            if let Err(error) = self.owe(&job.id) {
-                log::warn!(
-                    "that the end of job {} is to be told could not be noted yet: {error}",
-                    job.id
-                );
-            }
+    /// Fails what was cut off, as [`JobStore::recover`] does, and returns it. That it is to be told is noted before: a process that ends in between, or could note
+    /// nothing when the job began, costs no event.
+    pub(crate) fn recover(
+        &self,
+        worker: &str,
+        lapsed_before: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Job>, QueueError> {
+        let cut = self.jobs.cut_off(worker, lapsed_before)?;
+        if cut.is_empty() {
+            return Ok(cut);
         }
+        self.owe(cut.into_iter().map(|job| job.id))?;
+        self.jobs.recover(worker, lapsed_before, now)
     }
 
     /// Notes what could not be noted before.
-    pub(crate) fn note(&self) -> Result<(), EngineError> {
+    pub(crate) fn note(&self) -> Result<(), QueueError> {
         let unnoted = lock(&self.unnoted).clone();
         if unnoted.is_empty() {
             return Ok(());
