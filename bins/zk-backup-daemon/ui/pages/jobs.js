@@ -1,8 +1,9 @@
 // Jobs: those that wait, are done and were done; and one of them.
 
-import { get, hasEnded, mayChange, poll, post } from '../api.js';
+import { get, hasEnded, mayChange, post } from '../api.js';
 import { h, link, put, redraw, table, wrong } from '../dom.js';
 import { count, moment, visible } from '../format.js';
+import { poll } from '../poll.js';
 import { state, watch } from '../watch.js';
 
 const AT_ONCE = 50;
@@ -13,14 +14,28 @@ export async function jobs(view, _query, signal) {
   const failed = h('div', {});
   put(view, failed, list);
 
+  let page = null;
   async function look() {
-    const page = await get('jobs', { limit }, signal);
+    page = await get('jobs', { limit }, signal);
+    draw();
+  }
+
+  function draw() {
     const more = h('button', { type: 'button', onclick: () => { limit = Math.min(limit + AT_ONCE, 1_000); look().catch((error) => put(failed, wrong(error))); } }, 'Show more');
     redraw(list, page.total === 0 ? h('p', {}, 'There is none yet.') : table('Jobs', ['Job', 'State', 'About', 'Queued', ''], page.jobs.map((job) => row(job, failed))),
       page.jobs.length < page.total ? [h('p', { class: 'dim' }, `${count(page.jobs.length)} of ${count(page.total)}`), more] : null);
   }
 
-  await poll(look, signal, 2_000);
+  // How far a job is comes with what is told; of what has begun or ended the list is another.
+  function hears(name, data) {
+    const at = page?.jobs.findIndex((job) => job.task_id === data.task_id) ?? -1;
+    if (name !== 'job.progress' || at < 0) return name.startsWith('job.');
+    page.jobs[at] = data;
+    draw();
+    return false;
+  }
+
+  await poll(look, signal, 2_000, hears);
 }
 
 function row(job, failed) {
