@@ -15,7 +15,9 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counters;
 mod gauges;
+mod maker;
 mod metrics;
 mod probe;
 mod problem;
