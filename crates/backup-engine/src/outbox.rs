@@ -163,6 +163,13 @@ impl Outbox {
     /// # Errors
     /// [`EngineError::Storage`].
     pub async fn count(&mut self) -> Result<(), EngineError> {
+        if self
+            .role
+            .as_ref()
+            .is_some_and(|role| *role.borrow() == Role::Standby)
+        {
+            return Ok(()); // it owes nothing but what it has seen itself
+        }
         let (.., requests) = self.engine.rooms();
         let (running, read) = (Arc::clone(&self.engine.running), self.read.clone());
         let count = blocking(move || Ok(unread(&requests.jobs.notes()?, &running, &read)));
