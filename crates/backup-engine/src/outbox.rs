@@ -168,7 +168,11 @@ impl Outbox {
             .as_ref()
             .is_some_and(|role| *role.borrow() == Role::Standby)
         {
-            return Ok(()); // it owes nothing but what it has seen itself
+            // Whoever leads owes it.
+            self.unread = 0;
+            self.untold.clear();
+            self.tally();
+            return Ok(());
         }
         let (.., requests) = self.engine.rooms();
         let (running, read) = (Arc::clone(&self.engine.running), self.read.clone());
