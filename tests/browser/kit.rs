@@ -29,14 +29,20 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With more settings of the server.
+    pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().await;
         let zookeeper = ZooKeeper::start(&Distribution::locate().unwrap()).unwrap();
         let client = Client::connect(&zookeeper.address()).await.unwrap();
         let secret = format!("super:{SUPER_PASSWORD}");
         client.auth("digest", secret.as_bytes()).await.unwrap();
         let storage = tempfile::tempdir().unwrap();
+        let settings = [&READER[..], more].concat();
         let program = env!("CARGO_BIN_EXE_daemon-under-test");
-        let daemon = Daemon::start(program, &zookeeper.address(), storage.path(), &READER).unwrap();
+        let daemon = Daemon::start(program, &zookeeper.address(), storage.path(), &settings).unwrap();
         Self {
             browser: Browser::start().unwrap(),
             daemon,
@@ -67,11 +73,18 @@ impl Site {
     }
 
     pub(crate) fn sign_in_as(&self, user: &str, password: &str) {
-        let address = &self.daemon.address;
+        self.sign_in_at(&self.daemon.address, user, password);
+    }
+
+    /// At an address that leads to the server.
+    pub(crate) fn sign_in_at(&self, address: &str, user: &str, password: &str) {
         self.browser
             .open(&format!("http://{user}:{password}@{address}/ui/"))
             .unwrap();
-        self.show("overview");
+        self.browser.open("about:blank").unwrap();
+        self.browser
+            .open(&format!("http://{address}/ui/#/overview"))
+            .unwrap();
         self.browser.wait_for_text("Last success").unwrap();
     }
 

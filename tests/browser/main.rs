@@ -8,4 +8,5 @@ mod late;
 mod looks;
 mod strangers;
 mod swagger;
+mod told;
 mod walk;

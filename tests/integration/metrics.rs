@@ -36,6 +36,7 @@ fn everything_that_dashboard_and_alerts_ask_for_is_told_by_a_server_and_by_the_r
         ("S3_ENABLED", "false"),
         ("SECONDARY_DIRECTORY", second.to_str().unwrap()),
         ("BACKUP_SCHEDULE", "0 3 1 1 *"),
+        ("WEBHOOK_URL", "http://127.0.0.1:9/"),
     ];
     let mut first = daemon(&zookeeper.address(), storage.path(), &settings);
     let fresh = metrics(&first);

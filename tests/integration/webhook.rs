@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use zk_backup_testkit::{Daemon, Received, Receiver};
+use zk_backup_testkit::{Daemon, Exposition, Received, Receiver, S3Server};
 
+use crate::common::buckets::in_bucket;
 use crate::common::daemons::{back_up, daemon, restore};
 use crate::common::servers::server;
 
@@ -51,6 +54,25 @@ fn told(storage: &Path, zookeeper: &str, url: &str) -> Daemon {
     daemon(zookeeper, storage, &settings)
 }
 
+/// Whether the metrics come to say of what is owed, and of the seconds that the oldest is, what is expected.
+fn owes(daemon: &Daemon, expected: impl Fn(f64, f64) -> bool) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let told = Exposition::check(&daemon.http.get("/metrics").unwrap().text, &["backup_"]).unwrap();
+        let value = |name| told.value(name, &[]).unwrap();
+        if expected(
+            value("zk_backup_webhook_owed"),
+            value("zk_backup_webhook_oldest_owed_seconds"),
+        ) {
+            return true;
+        }
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 #[test]
 fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be() {
     let zookeeper = server();
@@ -61,6 +83,11 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     let mut first = told(storage.path(), &zookeeper.address(), &url);
     let id = back_up(&first, "");
     first.wait_for_line("the webhook could not be told").unwrap();
+    // The metrics say so, also of what comes while it waits to try again.
+    assert!(owes(&first, |owed, oldest| owed == 1.0 && oldest >= 1.0));
+    let later = back_up(&first, "");
+    let before = [&id, &later].map(|id| format!("job/{id}"));
+    assert!(owes(&first, |owed, _| owed == 2.0));
     let said = first.said();
     assert!(!said.contains(SECRET) && !said.contains("/hook"), "{said}");
     first.kill();
@@ -81,9 +108,10 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     // What was tried before has the same id, whatever became of it.
     let next = || {
         let mut all = std::iter::from_fn(|| receiver.next());
-        all.find(|came| came.header("x-zk-backup-id") != format!("job/{id}"))
+        all.find(|came| !before.contains(&came.header("x-zk-backup-id").to_owned()))
             .unwrap()
     };
+    assert!(owes(&second, |owed, oldest| owed == 0.0 && oldest == 0.0));
 
     // Of what comes later only what is new: damage once, however often it is found.
     let archive = storage.path().join(&id).join("archive.zst");
@@ -114,6 +142,37 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     let newest = back_up(&third, "");
     assert_eq!(next().json()["id"], format!("job/{newest}"));
     assert_eq!(receiver.left(), 0);
+}
+
+#[test]
+fn what_was_not_heard_is_told_by_the_group_that_the_server_joins() {
+    let zookeeper = server();
+    let (s3, storage) = (S3Server::start().unwrap(), tempfile::tempdir().unwrap());
+    let receiver = Receiver::start().unwrap();
+    let mut alone = told(storage.path(), &zookeeper.address(), &receiver.url);
+    let id = back_up(&alone, "");
+    let as_told_alone = alone.http.get(&format!("/jobstatus/{id}")).unwrap().json();
+    alone.wait_for_line("the webhook could not be told").unwrap();
+    alone.kill();
+
+    receiver.hear();
+    let s3 = s3.url();
+    let shared = [
+        ("HA", "true"),
+        ("ZOOKEEPER_TIMEOUT", "3"),
+        ("WEBHOOK_URL", &receiver.url),
+    ];
+    let settings = [&in_bucket(&s3, "zk")[..], &shared].concat();
+    let _group = daemon(&zookeeper.address(), storage.path(), &settings);
+    let mut all = std::iter::from_fn(|| receiver.next());
+    // The one that came before said the same, and was not heard.
+    let gained = all.find(|came| came.json()["event"] == "leadership.gained");
+    assert!(gained.is_some());
+    let came = all.next().unwrap().json();
+    assert_eq!(
+        (&came["id"], &came["job"]),
+        (&json!(format!("job/{id}")), &as_told_alone)
+    );
 }
 
 #[test]

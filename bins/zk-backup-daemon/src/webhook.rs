@@ -73,7 +73,7 @@ impl Teller {
                 }
                 Err(why) => {
                     log::warn!("the webhook could not be told, and is in {pause:?} again: {why}");
-                    tokio::time::sleep(pause).await;
+                    wait(&mut outbox, pause).await;
                     pause = (pause * 2).min(LATER);
                 }
             }
@@ -135,6 +135,21 @@ impl Teller {
             body.extend(of);
         }
         body
+    }
+}
+
+/// Waits until it is tried again, and counts what comes to be owed meanwhile.
+async fn wait(outbox: &mut Outbox, pause: Duration) {
+    let again = tokio::time::sleep(pause);
+    tokio::pin!(again);
+    loop {
+        tokio::select! {
+            () = &mut again => return,
+            () = outbox.changed() => {}
+        }
+        if let Err(error) = outbox.count().await {
+            log::warn!("what the webhook is owed could not be counted: {error}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-// The REST API: asking, answers, errors in words, and asking again.
+// The REST API: asking, answers, and errors in words.
 
 // Where the API is, also below a path of a proxy and where the address has credentials in it.
 const BASE = new URL('../', location.origin + location.pathname);
@@ -93,53 +93,6 @@ export function ofBackup(id, more = '') {
 /** Whether a job has come to its end. */
 export function hasEnded(job) {
   return !['Queued', 'Processing'].includes(job.status);
-}
-
-const LONGEST = 30_000;
-
-/**
- * Does `step` again and again, until it answers true or the page is left. While the server does not answer it is asked
- * less and less often; while nobody looks it is not asked at all.
- */
-export async function poll(step, signal, every = 1_000) {
-  let pause = every;
-  while (!signal.aborted) {
-    try {
-      if (await step()) return;
-      pause = every;
-      trouble(null);
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof Failed)) throw error;
-      pause = Math.min(pause * 2, LONGEST);
-      trouble(`${error.message} Asking again in ${Math.round(pause / 1000)} s.`);
-    }
-    await sleep(pause, signal);
-    await seen(signal);
-  }
-}
-
-/** Says what keeps the page from being up to date; null: nothing does. */
-export function trouble(text) {
-  const banner = document.getElementById('trouble');
-  banner.hidden = text === null;
-  banner.textContent = text ?? '';
-}
-
-function sleep(ms, signal) {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); }, { once: true });
-  });
-}
-
-function seen(signal) {
-  if (!document.hidden) return Promise.resolve();
-  return new Promise((resolve) => {
-    const look = () => { if (!document.hidden) resolve(); };
-    document.addEventListener('visibilitychange', look, { signal });
-    signal.addEventListener('abort', resolve, { once: true });
-  });
 }
 
 /** Whether the credentials that the page was opened with may change anything. */

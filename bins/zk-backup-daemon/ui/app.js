@@ -1,6 +1,6 @@
 // The page as a whole: which part is shown, and what all of them share.
 
-import { get, trouble } from './api.js';
+import { get } from './api.js';
 import { h, put, wrong } from './dom.js';
 import { backup } from './pages/backup.js';
 import { backups } from './pages/backups.js';
@@ -10,6 +10,7 @@ import { job, jobs } from './pages/jobs.js';
 import { overview } from './pages/overview.js';
 import { restore } from './pages/restore.js';
 import { retention } from './pages/retention.js';
+import { trouble } from './poll.js';
 
 // Each is called with its element, the query behind its name, and a signal that it was left.
 const PAGES = {

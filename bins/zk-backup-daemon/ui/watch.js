@@ -1,8 +1,9 @@
 // A job while it is done, and what came of it.
 
-import { hasEnded, job, mayChange, poll, post } from './api.js';
+import { hasEnded, job, mayChange, post } from './api.js';
 import { facts, h, link, put, say, table, wrong } from './dom.js';
 import { bytes, code, count, moment, several, visible, visibleText } from './format.js';
+import { poll } from './poll.js';
 
 /** Shows a job in `view` until it has ended, and answers how it ended; null where the page was left before. */
 export async function watch(id, view, signal) {
@@ -13,8 +14,8 @@ export async function watch(id, view, signal) {
   put(view, h('div', { class: 'box' }, phase, bar, numbers, mayChange() ? off : null));
   let last = null;
   let said = '';
-  await poll(async () => {
-    last = await job(id, signal);
+  await poll(async (told) => {
+    last = told ?? await job(id, signal);
     const { progress } = last;
     const text = last.status === 'Queued' ? 'It waits for its turn.' : `${last.type}: ${progress?.phase ?? 'begins'}`;
     if (text !== said) say(text);
@@ -28,7 +29,7 @@ export async function watch(id, view, signal) {
       bar.removeAttribute('value');
     }
     return hasEnded(last);
-  }, signal, 500);
+  }, signal, 500, (name, data) => data.task_id === id);
   if (signal.aborted) return null;
   say(`The ${last.type} is ${last.status}. ${last.message ?? ''}`);
   put(view, ended(last));

@@ -75,9 +75,7 @@ impl Engine {
         let (worker, owed, now) = (Arc::clone(&self.worker), Arc::clone(&self.owed), self.now());
         blocking(move || {
             let whenever = PrimitiveDateTime::MAX.assume_utc();
-            let cut = requests.jobs.recover(&worker, Some(whenever), now)?;
-            owed.owe_all(&cut);
-            for job in cut {
+            for job in owed.recover(&worker, Some(whenever), now)? {
                 log::warn!(
                     "job {} was interrupted: the leader of before term {term} began it",
                     job.id

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use job_queue::{JobStore, Note};
+use job_queue::{Job, JobStore, Note, QueueError};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -15,9 +16,10 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::info::JobInfo;
 use crate::leadership::Role;
-use crate::owed::JOB;
+use crate::owed::{Debt, JOB};
 use crate::plain::plain;
 use crate::vaults::Vaults;
+use crate::work::Running;
 
 /// Notes of backups whose damage was told.
 const DAMAGE: &str = "news-damage";
@@ -80,6 +82,12 @@ pub struct Outbox {
     led: Option<u64>,
     /// What was read and not told: it is not read again each time that nobody hears it.
     read: Vec<News>,
+    /// Jobs that were noted, are not done any more, and were not read.
+    unread: usize,
+    /// What was [owed](Self::owed) last, and not told.
+    untold: Vec<News>,
+    /// Since when something is owed that does not tell when it happened.
+    undated_since: Option<OffsetDateTime>,
     /// Looks for damage, and has not ended yet.
     looking: Option<JoinHandle<Result<Vec<News>, EngineError>>>,
 }
@@ -93,6 +101,9 @@ impl Engine {
             role: self.leadership.as_ref().map(|leadership| leadership.role()),
             led: None,
             read: Vec::new(),
+            unread: 0,
+            untold: Vec::new(),
+            undated_since: None,
             looking: None,
         }
     }
@@ -124,11 +135,15 @@ impl Outbox {
         if role.is_none_or(|role| role != Role::Standby) {
             if self.read.is_empty() {
                 let (owed, (.., requests)) = (Arc::clone(&self.engine.owed), self.engine.rooms());
+                let running = Arc::clone(&self.engine.running);
                 let kept = blocking(move || {
                     owed.note()?;
-                    kept(&*requests.jobs, leads)
+                    let notes = requests.jobs.notes()?;
+                    let read = kept(&*requests.jobs, &notes, leads)?;
+                    let unread = unread(&notes, &running, &read);
+                    Ok((read, unread))
                 });
-                self.read = kept.await?;
+                (self.read, self.unread) = kept.await?;
             }
             news.extend(self.read.iter().cloned());
             if news.is_empty() {
@@ -136,8 +151,50 @@ impl Outbox {
             }
         } else {
             self.read.clear();
+            self.unread = 0;
         }
+        self.untold.clone_from(&news);
+        self.tally();
         Ok(news)
+    }
+
+    /// Looks how much is owed by now, for the metrics of the engine: to be called after [`changed`](Self::changed) while nobody hears what is owed.
+    ///
+    /// # Errors
+    /// [`EngineError::Storage`].
+    pub async fn count(&mut self) -> Result<(), EngineError> {
+        if self
+            .role
+            .as_ref()
+            .is_some_and(|role| *role.borrow() == Role::Standby)
+        {
+            // Whoever leads owes it.
+            self.unread = 0;
+            self.untold.clear();
+            self.tally();
+            return Ok(());
+        }
+        let (.., requests) = self.engine.rooms();
+        let (running, read) = (Arc::clone(&self.engine.running), self.read.clone());
+        let count = blocking(move || Ok(unread(&requests.jobs.notes()?, &running, &read)));
+        self.unread = count.await?;
+        self.tally();
+        Ok(())
+    }
+
+    /// Tells the engine how much is owed.
+    fn tally(&mut self) {
+        let ended = |news: &News| match news {
+            News::JobEnded(job) => job.finished_at,
+            _ => None,
+        };
+        let dated = self.untold.iter().filter_map(ended).min();
+        let is_undated = self.untold.iter().any(|news| ended(news).is_none());
+        self.undated_since = is_undated.then(|| self.undated_since.unwrap_or_else(|| self.engine.now()));
+        self.engine.owed.set_debt(Debt {
+            events: self.untold.len() + self.unread,
+            since: dated.into_iter().chain(self.undated_since).min(),
+        });
     }
 
     /// What is damaged and was not told. A storage that does not answer keeps nothing else waiting.
@@ -162,6 +219,8 @@ impl Outbox {
     /// [`EngineError::Storage`]: it is told again then.
     pub async fn told(&mut self, news: &News) -> Result<(), EngineError> {
         self.read.retain(|read| read != news);
+        self.untold.retain(|untold| untold != news);
+        self.tally();
         let note = match news {
             News::LeadershipLost { .. } => {
                 self.led = None;
@@ -205,8 +264,7 @@ impl Outbox {
 }
 
 /// What the notes say: whether it is to be told who leads, and some of the jobs that have ended.
-fn kept(jobs: &dyn JobStore, leads: Option<u64>) -> Result<Vec<News>, EngineError> {
-    let notes = jobs.notes()?;
+fn kept(jobs: &dyn JobStore, notes: &[Note], leads: Option<u64>) -> Result<Vec<News>, EngineError> {
     let mut news = Vec::new();
     if let Some(term) = leads {
         let told = notes.iter().find(|note| note.key == LEADER);
@@ -216,7 +274,12 @@ fn kept(jobs: &dyn JobStore, leads: Option<u64>) -> Result<Vec<News>, EngineErro
     }
     let mut ended = Vec::new();
     for note in notes.iter().filter(|note| note.key == JOB) {
-        match jobs.get(&note.job)? {
+        let job = match &*note.value {
+            "" => jobs.get(&note.job)?,
+            // It was done before jobs were kept here.
+            moved => readable(note, Job::from_json(moved)),
+        };
+        match job {
             // Nobody remembers it any more.
             None => {
                 log::warn!(
@@ -235,6 +298,23 @@ fn kept(jobs: &dyn JobStore, leads: Option<u64>) -> Result<Vec<News>, EngineErro
     ended.sort_by_key(|job| job.finished_at);
     news.extend(ended.into_iter().map(|job| News::JobEnded(Box::new(job))));
     Ok(news)
+}
+
+/// The job of a note, unless that is damaged.
+fn readable(note: &Note, job: Result<Job, QueueError>) -> Option<Job> {
+    job.inspect_err(|error| log::warn!("the note of job {} cannot be read: {error}", plain(&note.job)))
+        .ok()
+}
+
+/// How many more jobs have ended, by the notes, than those that were read.
+fn unread(notes: &[Note], running: &Running, read: &[News]) -> usize {
+    // A job that is noted is among these until it has ended.
+    let running = running.all();
+    let read: HashSet<_> = read.iter().map(News::id).collect();
+    let owed = notes.iter().filter(|note| note.key == JOB);
+    let unread =
+        owed.filter(|note| !running.contains_key(&note.job) && !read.contains(&format!("job/{}", note.job)));
+    unread.count()
 }
 
 /// What is damaged and was not told. That it was told is forgotten once the backup is gone, or sound again.

@@ -28,6 +28,7 @@ pub(crate) fn of(health: &Health) -> Result<Registry, prometheus::Error> {
     of_the_ensemble(health, &gauge)?;
     of_servers(health, &gauge)?;
     of_second_copies(health, &gauge)?;
+    of_the_webhook(health, &gauge)?;
     Ok(registry)
 }
 
@@ -282,6 +283,22 @@ fn of_second_copies(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) ->
         "zk_backup_secondary_up",
         "1 if all could be done the last time that second copies were looked after, else 0.",
         flag(copies.error.is_none()),
+    )
+}
+
+fn of_the_webhook(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
+    let Some(webhook) = &health.webhook else {
+        return Ok(());
+    };
+    gauge(
+        "zk_backup_webhook_owed",
+        "Events that the webhook has not heard yet.",
+        approximate(webhook.owed),
+    )?;
+    gauge(
+        "zk_backup_webhook_oldest_owed_seconds",
+        "For how long the oldest of them is owed; 0 if there is none.",
+        approximate(webhook.oldest.unwrap_or_default().as_secs()),
     )
 }
 

@@ -15,7 +15,9 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counters;
 mod gauges;
+mod maker;
 mod metrics;
 mod probe;
 mod problem;
@@ -27,5 +29,6 @@ pub use probe::{
 };
 pub use problem::Problem;
 pub use report::{
-    BackupOutcome, BackupSummary, Health, Leadership, Schedule, SecondCopy, Status, Storage, ZooKeeperHealth,
+    BackupOutcome, BackupSummary, Health, Leadership, Schedule, SecondCopy, Status, Storage, Webhook,
+    ZooKeeperHealth,
 };

@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
-use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder, HistogramVec, Registry, TextEncoder};
 
 use crate::Health;
+use crate::counters::{Backups, Checks, Restores, StorageCalls, outcome};
 use crate::gauges::{self, SECONDS, approximate};
-
-const BYTES: [f64; 8] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
+use crate::maker::Maker;
 
 /// Metrics could not be registered or written; a fault of the program.
 #[derive(Debug, thiserror::Error)]
@@ -23,90 +20,12 @@ pub struct MetricsError(#[from] prometheus::Error);
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    attempts: IntCounterVec,
-    failures: IntCounterVec,
-    restores: IntCounterVec,
-    evictions: IntCounter,
-    verifications: IntCounterVec,
-    verified: IntCounter,
-    restore_tests: IntCounterVec,
-    znodes: IntCounter,
-    captures: IntCounterVec,
-    skipped: IntCounterVec,
-    not_restored: IntCounterVec,
-    duration: HistogramVec,
-    size: HistogramVec,
+    backups: Backups,
+    restores: Restores,
+    checks: Checks,
     jobs: HistogramVec,
-    storage: StorageCounters,
+    storage: StorageCalls,
 }
-
-/// How the storage is called.
-#[derive(Debug)]
-struct StorageCounters {
-    calls: IntCounterVec,
-    errors: IntCounterVec,
-    bytes: IntCounterVec,
-}
-
-impl StorageCounters {
-    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
-        let counters = |name, help, values: &[&str]| make.counters((name, help), "op", values);
-        Ok(Self {
-            calls: counters("zk_backup_storage_operations_total", "Calls to the storage.", &[])?,
-            errors: counters(
-                "zk_backup_storage_errors_total",
-                "Calls to the storage that failed, or found damage.",
-                &[],
-            )?,
-            bytes: counters(
-                "zk_backup_storage_bytes_total",
-                "Bytes that were read from the storage and written to it.",
-                &["read", "write"],
-            )?,
-        })
-    }
-}
-
-/// Makes metrics, and registers them.
-struct Maker<'a>(&'a Registry);
-
-impl Maker<'_> {
-    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> Result<C, prometheus::Error> {
-        self.0.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.register(IntCounter::new(name, help)?)
-    }
-
-    /// With a series for each of `values` from the start: the first of what it counts is an increase, too.
-    fn counters(
-        &self,
-        (name, help): (&str, &str),
-        label: &str,
-        values: &[&str],
-    ) -> Result<IntCounterVec, prometheus::Error> {
-        let counters = self.register(IntCounterVec::new(Opts::new(name, help), &[label])?)?;
-        for value in values {
-            counters.with_label_values(&[*value]);
-        }
-        Ok(counters)
-    }
-
-    fn histograms(
-        &self,
-        (name, help): (&str, &str),
-        labels: &[&str],
-        bounds: &[f64],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(name, help).buckets(bounds.to_vec());
-        self.register(HistogramVec::new(options, labels)?)
-    }
-}
-
-const MODES: [&str; 2] = ["hierarchical", "transactional"];
-const OUTCOMES: [&str; 2] = [outcome(true), outcome(false)];
 
 impl Metrics {
     /// All counters at zero.
@@ -116,81 +35,16 @@ impl Metrics {
     pub fn new() -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let make = Maker(&registry);
-        let counters = |name, help, label, values: &[&str]| make.counters((name, help), label, values);
+        let jobs = (
+            "zk_backup_job_duration_seconds",
+            "How long jobs took, by what they did and how they ended.",
+        );
         Ok(Self {
-            attempts: counters(
-                "zk_backup_backups_total",
-                "Backups that were begun.",
-                "mode",
-                &MODES,
-            )?,
-            failures: counters(
-                "zk_backup_backup_failures_total",
-                "Backups that failed.",
-                "mode",
-                &MODES,
-            )?,
-            restores: counters(
-                "zk_backup_restores_total",
-                "Restores that ended.",
-                "outcome",
-                &OUTCOMES,
-            )?,
-            evictions: make.counter("zk_backup_evictions_total", "Backups that were evicted.")?,
-            verifications: counters(
-                "zk_backup_verifications_total",
-                "Verifications that ended.",
-                "outcome",
-                &OUTCOMES,
-            )?,
-            verified: make.counter(
-                "zk_backup_verified_bytes_total",
-                "Bytes of backups that were verified.",
-            )?,
-            restore_tests: counters(
-                "zk_backup_restore_tests_total",
-                "Restores for a test that ended.",
-                "outcome",
-                &OUTCOMES,
-            )?,
-            znodes: make.counter("zk_backup_znodes_captured_total", "Znodes that were captured.")?,
-            captures: counters(
-                "zk_backup_captures_total",
-                "Captures, by whether they show one moment.",
-                "consistency",
-                &["consistent", "fuzzy"],
-            )?,
-            skipped: counters(
-                "zk_backup_znodes_skipped_total",
-                "Znodes that backups lack.",
-                "why",
-                &[],
-            )?,
-            not_restored: counters(
-                "zk_backup_not_restored_total",
-                "What restores could not bring back.",
-                "what",
-                &["znodes", "counters"],
-            )?,
-            duration: make.histograms(
-                ("zk_backup_duration_seconds", "How long backups took."),
-                &["mode"],
-                &SECONDS,
-            )?,
-            size: make.histograms(
-                ("zk_backup_size_bytes", "How large backups are."),
-                &["mode"],
-                &BYTES,
-            )?,
-            jobs: make.histograms(
-                (
-                    "zk_backup_job_duration_seconds",
-                    "How long jobs took, by what they did and how they ended.",
-                ),
-                &["kind", "outcome"],
-                &SECONDS,
-            )?,
-            storage: StorageCounters::new(&make)?,
+            backups: Backups::new(&make)?,
+            restores: Restores::new(&make)?,
+            checks: Checks::new(&make)?,
+            jobs: make.histograms(jobs, &["kind", "outcome"], &SECONDS)?,
+            storage: StorageCalls::new(&make)?,
             registry,
         })
     }
@@ -235,56 +89,69 @@ impl Metrics {
 
     /// A backup ended. `size` in bytes.
     pub fn backup_ended(&self, mode: &str, failed: bool, seconds: f64, size: u64, znodes: u64) {
-        self.attempts.with_label_values(&[mode]).inc();
-        let failures = self.failures.with_label_values(&[mode]);
+        self.backups.attempts.with_label_values(&[mode]).inc();
+        let failures = self.backups.failures.with_label_values(&[mode]);
         if failed {
             failures.inc();
         } else {
-            self.duration.with_label_values(&[mode]).observe(seconds);
-            self.size.with_label_values(&[mode]).observe(approximate(size));
-            self.znodes.inc_by(znodes);
+            self.backups.duration.with_label_values(&[mode]).observe(seconds);
+            self.backups
+                .size
+                .with_label_values(&[mode])
+                .observe(approximate(size));
+            self.backups.znodes.inc_by(znodes);
         }
     }
 
     /// A capture ended: `consistent` or `fuzzy`, and how many znodes it lacks, by why.
     pub fn captured(&self, consistency: &str, lacks: &[(&str, u64)]) {
-        self.captures.with_label_values(&[consistency]).inc();
+        self.backups.captures.with_label_values(&[consistency]).inc();
         for (why, znodes) in lacks {
-            self.skipped.with_label_values(&[*why]).inc_by(*znodes);
+            self.backups.skipped.with_label_values(&[*why]).inc_by(*znodes);
         }
     }
 
     /// A restore could not bring back everything: znodes, and counters of sequential children.
     pub fn not_restored(&self, znodes: u64, counters: u64) {
-        self.not_restored.with_label_values(&["znodes"]).inc_by(znodes);
-        self.not_restored
+        self.restores
+            .lacking
+            .with_label_values(&["znodes"])
+            .inc_by(znodes);
+        self.restores
+            .lacking
             .with_label_values(&["counters"])
             .inc_by(counters);
     }
 
     /// A restore ended.
     pub fn restore_ended(&self, failed: bool) {
-        self.restores.with_label_values(&[outcome(failed)]).inc();
+        self.restores.ended.with_label_values(&[outcome(failed)]).inc();
     }
 
     /// A verification ended; one that found damage has failed.
     pub fn verification_ended(&self, failed: bool) {
-        self.verifications.with_label_values(&[outcome(failed)]).inc();
+        self.checks
+            .verifications
+            .with_label_values(&[outcome(failed)])
+            .inc();
     }
 
     /// So many bytes were verified.
     pub fn verified(&self, bytes: u64) {
-        self.verified.inc_by(bytes);
+        self.checks.verified.inc_by(bytes);
     }
 
     /// A restore for a test ended; one that found a difference has failed.
     pub fn restore_test_ended(&self, failed: bool) {
-        self.restore_tests.with_label_values(&[outcome(failed)]).inc();
+        self.checks
+            .restore_tests
+            .with_label_values(&[outcome(failed)])
+            .inc();
     }
 
     /// Backups were evicted.
     pub fn evicted(&self, count: u64) {
-        self.evictions.inc_by(count);
+        self.backups.evictions.inc_by(count);
     }
 
     /// Everything as text.
@@ -299,10 +166,6 @@ impl Metrics {
         encoder.encode(&self.registry.gather(), &mut text)?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
-}
-
-const fn outcome(failed: bool) -> &'static str {
-    if failed { "failed" } else { "successful" }
 }
 
 #[cfg(test)]

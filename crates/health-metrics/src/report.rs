@@ -58,6 +58,8 @@ pub struct Health {
     pub leadership: Option<Leadership>,
     /// Copies in a second store, where there is one.
     pub second_copy: Option<SecondCopy>,
+    /// What a webhook is owed, where there is one.
+    pub webhook: Option<Webhook>,
     /// What is wrong.
     pub problems: Vec<Problem>,
 }
@@ -87,6 +89,7 @@ impl Health {
             since_last_proof: None,
             leadership: None,
             second_copy: None,
+            webhook: None,
             problems,
         }
     }
@@ -238,6 +241,15 @@ pub struct SecondCopy {
     pub evicted: u64,
     /// Why not everything was done the last time.
     pub error: Option<String>,
+}
+
+/// What a webhook is to be told, and has not heard yet. Whoever tells it builds this.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Webhook {
+    /// Events.
+    pub owed: u64,
+    /// For how long the oldest of them is owed.
+    pub oldest: Option<Duration>,
 }
 
 /// The schedule.

@@ -31,6 +31,8 @@ pub enum JobCall {
     GreatestId,
     /// [`JobStore::is_needed`].
     IsNeeded,
+    /// [`JobStore::cut_off`].
+    CutOff,
     /// [`JobStore::recover`].
     Recover,
     /// [`JobStore::unreadable`].
@@ -201,6 +203,10 @@ impl JobStore for FaultyJobs {
 
     fn is_needed(&self, name: &str) -> Result<bool, QueueError> {
         self.through(JobCall::IsNeeded, || self.store.is_needed(name))
+    }
+
+    fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError> {
+        self.through(JobCall::CutOff, || self.store.cut_off(worker, lapsed_before))
     }
 
     fn recover(

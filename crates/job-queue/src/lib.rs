@@ -21,10 +21,10 @@ mod error;
 mod faulty;
 mod job;
 mod memory;
-#[cfg(any(feature = "sqlite", feature = "object-store"))]
 mod millis;
 #[cfg(feature = "object-store")]
 mod object;
+mod record;
 mod runner;
 mod schedule;
 #[cfg(feature = "sqlite")]

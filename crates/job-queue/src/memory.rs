@@ -74,6 +74,10 @@ impl JobStore for MemoryJobs {
         Ok(self.lock().table.is_needed(name))
     }
 
+    fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError> {
+        Ok(self.lock().table.cut_off(worker, lapsed_before))
+    }
+
     fn recover(
         &self,
         worker: &str,

@@ -26,6 +26,11 @@ pub trait JobHandler: Send + Sync {
     /// Does it, and says how it ended. A panic is a failure of this job alone. `stop` tells when it is to end early: as
     /// Canceled if it was called off; if the claim was lost, its outcome is not recorded.
     async fn run(&self, job: Job, stop: Stop) -> Outcome;
+
+    /// Jobs that nobody does any more are about to be failed as interrupted. They are not while this fails, and it is called again.
+    async fn cut_off(&self, _jobs: &[Job]) -> Result<(), QueueError> {
+        Ok(())
+    }
 }
 
 /// Does the jobs of one lane of a store, one after another.
@@ -225,9 +230,7 @@ impl Steps {
         }
         let now = (self.clock)();
         if left.claimed {
-            let worker = Arc::clone(&self.worker);
-            let recover = move |store: &dyn JobStore| store.recover(&worker, None, now);
-            for job in self.with_store(recover).await? {
+            for job in self.recover(None, now).await? {
                 log::warn!("job {} was claimed without our knowing, and not done", job.id);
             }
         }
@@ -277,14 +280,30 @@ impl Steps {
             .await
     }
 
+    /// Fails what was cut off, once the handler was told.
+    async fn recover(
+        &self,
+        lapsed_before: Option<OffsetDateTime>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Job>, QueueError> {
+        let worker = Arc::clone(&self.worker);
+        let cut_off = move |store: &dyn JobStore| store.cut_off(&worker, lapsed_before);
+        let cut = self.with_store(cut_off).await?;
+        if cut.is_empty() {
+            return Ok(cut);
+        }
+        self.handler.cut_off(&cut).await?;
+        let worker = Arc::clone(&self.worker);
+        self.with_store(move |store| store.recover(&worker, lapsed_before, now))
+            .await
+    }
+
     /// Fails what others have begun and are not heard of, and says whether there was any.
     async fn recover_lapsed(&self, renewal: Renewal, now: OffsetDateTime) -> Result<bool, QueueError> {
         let Some(lapse) = renewal.lapse else {
             return Ok(false);
         };
-        let (worker, before) = (Arc::clone(&self.worker), now - lapse * 3 / 2);
-        let recover = move |store: &dyn JobStore| store.recover(&worker, Some(before), now);
-        let cut = self.with_store(recover).await?;
+        let cut = self.recover(Some(now - lapse * 3 / 2), now).await?;
         for job in &cut {
             log::warn!("job {} was interrupted: nobody has renewed its claim", job.id);
             self.ended.send_modify(|ended| *ended += 1);

@@ -132,6 +132,12 @@ pub trait JobStore: Send + Sync {
     /// [`QueueError::Storage`].
     fn is_needed(&self, name: &str) -> Result<bool, QueueError>;
 
+    /// The jobs that [`recover`](Self::recover) would fail now.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`].
+    fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError>;
+
     /// Fails, with the message "interrupted", every job of any lane that is Processing and that `worker` has, or nobody whose
     /// name is known; and those whose claims were made or renewed last before `lapsed_before`, if that is given.
     /// Returns them. To be called by a worker that does nothing, before its first [`claim`](Self::claim).

@@ -123,18 +123,20 @@ impl JobTable {
         self.jobs.values().any(needs)
     }
 
+    pub(crate) fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Vec<Job> {
+        let jobs = self.jobs.values();
+        let cut = jobs.filter(|job| is_cut(job, worker, lapsed_before));
+        cut.cloned().collect()
+    }
+
     pub(crate) fn recover(
         &mut self,
         worker: &str,
         lapsed_before: Option<OffsetDateTime>,
         now: OffsetDateTime,
     ) -> Vec<Job> {
-        let is_cut = |job: &&mut Job| {
-            let lapsed = lapsed_before.is_some_and(|before| job.renewed_at.is_some_and(|then| then < before));
-            let own = job.worker.as_deref().is_none_or(|whose| whose == worker);
-            job.state == JobState::Processing && (own || lapsed)
-        };
-        let cut = self.jobs.values_mut().filter(is_cut);
+        let jobs = self.jobs.values_mut();
+        let cut = jobs.filter(|job| is_cut(job, worker, lapsed_before));
         cut.map(|job| {
             end(job, Outcome::failure(INTERRUPTED), now);
             job.clone()
@@ -166,6 +168,13 @@ impl JobTable {
             .filter(|(_, kind, id, _)| greatest.get(kind) != Some(id));
         passing.map(|(place, ..)| *place).collect()
     }
+}
+
+/// Whether nobody does it any more, as far as `worker` can tell.
+fn is_cut(job: &Job, worker: &str, lapsed_before: Option<OffsetDateTime>) -> bool {
+    let lapsed = lapsed_before.is_some_and(|before| job.renewed_at.is_some_and(|then| then < before));
+    let own = job.worker.as_deref().is_none_or(|whose| whose == worker);
+    job.state == JobState::Processing && (own || lapsed)
 }
 
 fn end(job: &mut Job, outcome: Outcome, now: OffsetDateTime) {

@@ -1,9 +1,10 @@
 // One backup: what it is, its log, and its znodes.
 
-import { address, begin, get, getText, mayChange, ofBackup, poll } from '../api.js';
+import { address, begin, get, getText, mayChange, ofBackup } from '../api.js';
 import { holds, standing } from '../described.js';
 import { facts, h, link, put, wrong } from '../dom.js';
 import { bytes, code, count, duration, leading, moment, visible, visibleText, zxid } from '../format.js';
+import { poll } from '../poll.js';
 import { znodes } from '../znodes.js';
 import { readZnode, znodeView } from '../znode.js';
 import { pinButton } from './backups.js';
@@ -14,7 +15,8 @@ export async function backup(view, query, signal) {
   const pending = h('p', { class: 'box' }, 'It is not finished. ', h('a', { href: link('job', { id }) }, 'Its job'));
   if (found.locked) {
     put(view, pending);
-    await poll(async () => !(found = await get(ofBackup(id), {}, signal)).locked, signal);
+    const ended = (name, data) => name === 'job.ended' && data.vault === id;
+    await poll(async () => !(found = await get(ofBackup(id), {}, signal)).locked, signal, 1_000, ended);
     if (signal.aborted) return;
   }
   put(view, head(found), about(found), log(found, signal));

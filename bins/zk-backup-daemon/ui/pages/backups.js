@@ -2,8 +2,10 @@
 
 import { get, mayChange, ofBackup, post } from '../api.js';
 import { describe, holds, learn, standing } from '../described.js';
-import { field, h, link, put, say, table, wrong } from '../dom.js';
+import { field, h, link, put, redraw, say, table, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, visible } from '../format.js';
+import { trouble } from '../poll.js';
+import { listen } from '../stream.js';
 
 const AT_ONCE = 50;
 
@@ -22,11 +24,12 @@ export async function backups(view, query, signal) {
   const kinds = h('select', {}, KINDS.map(([value, label]) => h('option', { value }, label)));
   const list = h('div', {});
   const summary = h('p', { class: 'dim', role: 'status' });
-  const ids = (await get('listbackups', {}, signal)).reverse();
+  let ids = (await get('listbackups', {}, signal)).reverse();
   put(view, h('div', { class: 'filters', role: 'search' },
     field('Filter', words, 'part of an id or of a subtree, such as 202611 or config'), field('Show', kinds)), summary, list);
 
   let turn = 0;
+  let shown = AT_ONCE;
   async function show() {
     turn += 1;
     const mine = turn;
@@ -35,12 +38,11 @@ export async function backups(view, query, signal) {
     const [, , fits] = KINDS.find(([value]) => value === kinds.value);
     const rows = [];
     let next = 0;
-    const more = h('button', { type: 'button', onclick: () => go().catch(failed) }, 'Show more');
+    const more = h('button', { type: 'button', onclick: () => { shown += AT_ONCE; go().catch(failed); } }, 'Show more');
     const body = table('Backups', ['Backup', 'State', 'Holds', 'Size', 'Took', 'Pinned'], rows);
 
     async function go() {
-      const wanted = rows.length + AT_ONCE;
-      while (rows.length < wanted && next < ids.length && !stale()) {
+      while (rows.length < shown && next < ids.length && !stale()) {
         const some = ids.slice(next, next + AT_ONCE);
         next += some.length;
         for (const backup of await describe(some, signal, true)) {
@@ -50,7 +52,7 @@ export async function backups(view, query, signal) {
       if (stale()) return;
       put(body.querySelector('tbody'), rows);
       put(summary, `${count(rows.length)} shown, ${count(next)} of ${count(ids.length)} looked at`);
-      put(list, rows.length > 0 ? body : h('p', {}, ids.length === 0 ? 'There is no backup yet.' : 'None is like that.'), next < ids.length ? more : null);
+      redraw(list, rows.length > 0 ? body : h('p', {}, ids.length === 0 ? 'There is no backup yet.' : 'None is like that.'), next < ids.length ? more : null);
     }
 
     await go();
@@ -60,9 +62,25 @@ export async function backups(view, query, signal) {
     if (!signal.aborted) put(list, wrong(error));
   }
 
-  words.addEventListener('input', () => show().catch(failed));
-  kinds.addEventListener('change', () => show().catch(failed));
+  function anew() {
+    shown = AT_ONCE;
+    show().catch(failed);
+  }
+
+  words.addEventListener('input', anew);
+  kinds.addEventListener('change', anew);
   await show();
+  listen(async (name, data) => {
+    // A verification or a test tells something new of backups that are there.
+    if (name !== 'job.ended' || data.type === 'restore') return;
+    try {
+      ids = (await get('listbackups', {}, signal)).reverse();
+      await show();
+      trouble(null);
+    } catch (error) {
+      if (!signal.aborted) trouble(error.message); // what is shown is as it was
+    }
+  }, signal);
 }
 
 function row(backup) {

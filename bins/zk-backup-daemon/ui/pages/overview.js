@@ -1,10 +1,11 @@
 // Overview: how everything is, and how the last backups were.
 
-import { begin, get, mayChange, poll } from '../api.js';
+import { begin, get, mayChange } from '../api.js';
 import { describe } from '../described.js';
 import { h, link, put, redraw, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, several, span, visible } from '../format.js';
 import { plot } from '../plot.js';
+import { poll } from '../poll.js';
 
 // Backups that the plots are of.
 const PLOTTED = 60;
@@ -27,7 +28,7 @@ export async function overview(view, _query, signal) {
     const seen = backups.map(({ id, failed, valid }) => `${id} ${failed} ${valid}`).join();
     if (seen !== plotted) put(plots, draw(backups));
     plotted = seen;
-  }, signal, 5_000);
+  }, signal, 5_000, (name) => name === 'health' || name === 'job.ended');
 }
 
 async function backUp(button, view) {

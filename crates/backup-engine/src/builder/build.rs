@@ -128,9 +128,7 @@ impl EngineBuilder {
     /// Fails what this engine was doing when it ended.
     fn recover(&self, checker: &str, owed: &Owed, now: OffsetDateTime) -> Result<(), EngineError> {
         for worker in [&*self.worker, checker] {
-            let cut = self.jobs.recover(worker, None, now)?;
-            owed.owe_all(&cut);
-            for job in cut {
+            for job in owed.recover(worker, None, now)? {
                 log::warn!("job {} was interrupted", job.id);
             }
         }

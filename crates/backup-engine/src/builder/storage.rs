@@ -9,6 +9,7 @@ use health_metrics::FsProbe;
 use job_queue::JobStore;
 #[cfg(feature = "sqlite")]
 use job_queue::SqliteJobs;
+use time::PrimitiveDateTime;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
 use vault_store::VaultStore;
@@ -19,6 +20,7 @@ use super::EngineBuilder;
 use crate::error::EngineError;
 #[cfg(feature = "sqlite")]
 use crate::health::StateProbe;
+use crate::owed::{JOB, Owed};
 
 /// What lies in a directory of [`EngineBuilder::local_state`], so that nobody takes it for one with vaults.
 #[cfg(feature = "sqlite")]
@@ -134,12 +136,25 @@ impl EngineBuilder {
     }
 
     /// Where several engines keep jobs together. What restores left unfinished, as the store noted that was set so far, is noted there from
-    /// now on; jobs that wait in it are not done any more, and are told in the log.
+    /// now on, and so are jobs whose end is to be [told](Self::keep_news), which was said before; jobs that wait in it are not done any more, and are told in the log.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
     pub fn shared_jobs(mut self, jobs: Arc<dyn JobStore>) -> Result<Self, EngineError> {
-        let notes = self.jobs.notes()?;
+        let (owed, now) = (Owed::new(Arc::clone(&self.jobs), self.keeps_news), (self.clock)());
+        let whenever = PrimitiveDateTime::MAX.assume_utc();
+        for job in owed.recover(&self.worker, Some(whenever), now)? {
+            log::warn!("job {} was interrupted", job.id);
+        }
+        let mut notes = self.jobs.notes()?;
+        for note in notes
+            .iter_mut()
+            .filter(|note| note.key == JOB && note.value.is_empty())
+        {
+            if let Some(job) = self.jobs.get(&note.job)? {
+                note.value = job.to_json()?;
+            }
+        }
         if !notes.is_empty() {
             jobs.put_notes(&notes)?;
         }

@@ -177,7 +177,7 @@ impl Engine {
     pub async fn health(&self) -> Health {
         let zookeeper = self.site.probed.health(&self.site.ensemble).await;
         let ((vaults, site, requests), probes) = (self.rooms(), Arc::clone(&self.probes));
-        let (now, leadership) = (self.now(), self.leadership.clone());
+        let (now, leadership, owed) = (self.now(), self.leadership.clone(), Arc::clone(&self.owed));
         let report = tokio::task::spawn_blocking(move || {
             let mut health = health::report(&probes, &vaults, &site, &requests, now, zookeeper);
             if let Some(leadership) = leadership.map(|leadership| leadership.told()) {
@@ -189,6 +189,7 @@ impl Engine {
                 }
                 health.leadership = Some(leadership);
             }
+            health.webhook = owed.debt(now);
             health
         });
         report

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome};
+use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome, QueueError};
 use tokio::sync::watch;
 use zk_snapshot::restore::Permit;
 
@@ -99,7 +99,7 @@ impl JobHandler for Worker {
         });
         context.log.tell(&telling::begun(&context.job));
         let id = context.job.id.clone();
-        self.note_news(&context, move |owed| owed.owe(&id)).await;
+        self.note_news(&context, move |owed| owed.owe([id])).await;
         let done = AssertUnwindSafe(self.work(kind, &context, &stop)).catch_unwind();
         let done = done.await.unwrap_or_else(|panic| Err(panicked(&*panic).into()));
         self.running.end(&context.job.id);
@@ -135,6 +135,14 @@ impl JobHandler for Worker {
         self.metrics
             .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
         outcome
+    }
+
+    async fn cut_off(&self, jobs: &[Job]) -> Result<(), QueueError> {
+        let (owed, ids) = (Arc::clone(&self.owed), jobs.iter().map(|job| job.id.clone()));
+        let ids: Vec<_> = ids.collect();
+        tokio::task::spawn_blocking(move || owed.owe(ids))
+            .await
+            .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
 }
 
@@ -231,10 +239,10 @@ impl Worker {
     async fn note_news(
         &self,
         context: &JobContext,
-        note: impl FnOnce(&Owed) -> Result<(), EngineError> + Send + 'static,
+        note: impl FnOnce(&Owed) -> Result<(), QueueError> + Send + 'static,
     ) {
         let owed = Arc::clone(&self.owed);
-        if let Err(error) = blocking(move || note(&owed)).await {
+        if let Err(error) = blocking(move || Ok(note(&owed)?)).await {
             let why = format!("the end of this job may not be told elsewhere: {error}");
             context.log.error(&why);
         }

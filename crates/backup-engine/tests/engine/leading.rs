@@ -189,8 +189,13 @@ async fn whoever_leads_tells_of_it_and_of_jobs() {
     let owed = of[0].owed().await.unwrap();
     assert_eq!((&owed[0], owed[1].id()), (&gained(1), format!("job/{id}")));
     of[0].told(&owed[0]).await.unwrap();
-    // It is gone before it has told of the job.
+    // It is gone before it has told of the job, which is not its debt any more.
+    let debt = async || group.engine(0).health().await.webhook.unwrap().owed;
+    assert_eq!(debt().await, 1);
     group.lead(1, Duration::ZERO).await;
+    of[0].changed().await;
+    of[0].count().await.unwrap();
+    assert_eq!(debt().await, 0);
     assert_eq!(of[0].owed().await.unwrap(), [lost(1)]);
     of[0].told(&lost(1)).await.unwrap();
     assert_eq!(of[0].owed().await.unwrap(), []);

@@ -1,9 +1,10 @@
 //! What others are to be told of, and jobs that are followed together.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use backup_engine::{BackupRequest, JobState, News, VerifyRequest};
-use job_queue::{JobCall, JobFault, JobStore as _};
+use backup_engine::{BackupRequest, Engine, JobState, News, VerifyRequest};
+use job_queue::{JobCall, JobFault, JobStore, MemoryJobs, NewJob, Note, Outcome};
 use vault_store::{VaultCall, VaultFault};
 
 use super::support::{HOUR, Running, World, full, gate};
@@ -74,6 +75,131 @@ async fn a_job_that_could_not_be_noted_is_told_once_the_storage_works_again() {
     outbox.told(&owed[0]).await.unwrap();
     assert!(ids(&mut outbox).await.is_empty());
     assert_eq!(running.jobs.left(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_was_cut_off_is_told_wherever_the_process_ended() {
+    let world = World::new();
+    let started = || world.builder().0.keep_news(true).build();
+    // Before it was noted that it is to be told, and again when it had just been failed.
+    let claimed = |id: &str| {
+        let claimed = world.jobs.claim("engine", job_queue::MAIN_LANE, world.now());
+        assert_eq!(claimed.unwrap().unwrap().id, id);
+    };
+    let first = started().unwrap();
+    let cut = first.backup(BackupRequest::default()).await.unwrap();
+    claimed(&cut);
+    let (builder, _, jobs) = world.builder();
+    jobs.plan(JobCall::Recover, 1, JobFault::LoseAnswer);
+    assert!(builder.keep_news(true).build().is_err());
+    let engine = started().unwrap();
+    assert_eq!(ids(&mut engine.outbox()).await, [format!("job/{cut}")]);
+
+    // It is not failed as long as that cannot be noted.
+    world.pass(HOUR);
+    let second = engine.backup(BackupRequest::default()).await.unwrap();
+    claimed(&second);
+    let (builder, _, jobs) = world.builder();
+    jobs.plan(JobCall::PutNotes, 1, JobFault::Fail);
+    assert!(builder.keep_news(true).build().is_err());
+    let Running { engine, jobs, .. } = world.start_with(|builder| builder.keep_news(true));
+    let both = [&cut, &second].map(|id| format!("job/{id}"));
+    assert_eq!(ids(&mut engine.outbox()).await, both);
+
+    // A claim whose answer is lost is found by the next step.
+    world.pass(HOUR);
+    let third = engine.backup(BackupRequest::default()).await.unwrap();
+    jobs.plan(JobCall::Claim, 1, JobFault::LoseAnswer);
+    assert!(engine.step().await.is_err());
+    assert!(!engine.step().await.unwrap());
+    let owed = engine.outbox().owed().await.unwrap();
+    assert_eq!(owed[2].id(), format!("job/{third}"));
+}
+
+#[tokio::test]
+async fn what_is_owed_is_told_also_once_jobs_are_shared() {
+    let world = World::new();
+    let engine = world.start_with(|builder| builder.keep_news(true)).engine;
+    let ended = full(&engine).await;
+    let as_told_here = engine.job(&ended).await.unwrap().unwrap();
+    world.pass(HOUR);
+    let cut = engine.backup(BackupRequest::default()).await.unwrap();
+    world
+        .jobs
+        .claim("engine", job_queue::MAIN_LANE, world.now())
+        .unwrap();
+    drop(engine);
+
+    let shared: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+    let (builder, ..) = world.builder();
+    let builder = builder.keep_news(true).shared_jobs(Arc::clone(&shared)).unwrap();
+    let engine = builder.build().unwrap();
+    assert_eq!(world.jobs.notes().unwrap(), []);
+    let mut outbox = engine.outbox();
+    let owed = outbox.owed().await.unwrap();
+    let [News::JobEnded(first), News::JobEnded(second)] = &*owed else {
+        panic!("{owed:?}")
+    };
+    assert_eq!(**first, as_told_here);
+    assert_eq!(
+        (&second.id, second.message.as_deref()),
+        (&cut, Some("interrupted"))
+    );
+    for news in &owed {
+        outbox.told(news).await.unwrap();
+    }
+    // One that is damaged keeps nothing waiting.
+    shared.put_notes(&[Note::new("x", "news", "{")]).unwrap();
+    assert!(ids(&mut outbox).await.is_empty());
+    assert_eq!(shared.notes().unwrap(), []);
+}
+
+/// What the metrics say is owed, and for how long the oldest is.
+async fn debt(engine: &Engine) -> Option<(u64, Option<u64>)> {
+    let webhook = engine.health().await.webhook?;
+    Some((webhook.owed, webhook.oldest.map(|oldest| oldest.as_secs())))
+}
+
+#[tokio::test]
+async fn how_much_is_owed_rises_while_nobody_hears_and_falls_as_it_is_told() {
+    let world = World::new();
+    assert_eq!(debt(&world.start().engine).await, None, "nobody is to be told");
+    let engine = world.start_with(|builder| builder.keep_news(true)).engine;
+    let mut outbox = engine.outbox();
+    assert_eq!(debt(&engine).await, Some((0, None)));
+    full(&engine).await;
+    let owed = outbox.owed().await.unwrap();
+    world.pass(HOUR);
+    assert_eq!(debt(&engine).await, Some((1, Some(3_600))));
+    // What comes later is counted where it is not asked for.
+    full(&engine).await;
+    outbox.changed().await;
+    outbox.count().await.unwrap();
+    assert_eq!(debt(&engine).await, Some((2, Some(3_600))));
+    outbox.told(&owed[0]).await.unwrap();
+    let owed = outbox.owed().await.unwrap();
+    world.pass(HOUR);
+    assert_eq!(debt(&engine).await, Some((1, Some(3_600))));
+    outbox.told(&owed[0]).await.unwrap();
+    assert_eq!(debt(&engine).await, Some((0, None)));
+
+    // More than are read at once are all counted.
+    for nth in 0..150 {
+        let job = NewJob::new(format!("job-{nth:03}"), "backup");
+        world.jobs.enqueue(job, world.now(), usize::MAX).unwrap();
+        world
+            .jobs
+            .claim("other", job_queue::MAIN_LANE, world.now())
+            .unwrap();
+        let id = format!("job-{nth:03}");
+        world
+            .jobs
+            .finish(&id, Outcome::failure("no"), world.now())
+            .unwrap();
+        world.jobs.put_notes(&[Note::new(&id, "news", "")]).unwrap();
+    }
+    assert_eq!(outbox.owed().await.unwrap().len(), 100);
+    assert_eq!(debt(&engine).await, Some((150, Some(0))));
 }
 
 #[tokio::test]

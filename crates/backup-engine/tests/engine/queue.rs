@@ -60,7 +60,7 @@ async fn jobs_that_cannot_be_looked_through_stop_the_start_and_nothing_else() {
     let world = World::new();
     let id = full(&world.start().engine).await;
     let (builder, _, jobs) = world.builder();
-    jobs.plan(JobCall::Recover, 1, JobFault::Fail);
+    jobs.plan(JobCall::CutOff, 1, JobFault::Fail);
     assert!(builder.build().is_err());
     let running = world.start();
     running.jobs.plan(JobCall::Prune, 1, JobFault::Fail);

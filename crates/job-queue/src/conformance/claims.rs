@@ -141,7 +141,13 @@ pub fn recovery_fails_what_was_cut_off(store: &dyn JobStore) {
         ok(rule, store.claim(worker, lane, at(3)));
     }
     let recover = |second| {
+        let named = ok(rule, store.cut_off("mine", None));
+        let still = named.iter().map(|job| get(rule, store, &job.id));
+        let cut_off = "What recovery would fail must be told as it is, and stay so.";
+        same(cut_off, still.collect::<Vec<_>>(), named.clone());
         let cut = ok(rule, store.recover("mine", None, at(second)));
+        let ids = |jobs: &[Job]| jobs.iter().map(|job| job.id.clone()).collect::<Vec<_>>();
+        same("Recovery must fail what was told before.", ids(&cut), ids(&named));
         cut.into_iter().map(|job| job.id).collect::<Vec<_>>()
     };
     same(rule, recover(4), vec!["a".to_owned(), "c".to_owned()]);
@@ -172,6 +178,9 @@ pub fn lapsed_claims_are_recovered_by_others(store: &dyn JobStore) {
     }
     ok(rule, store.renew("b", "b", at(5)));
     ok(rule, store.renew("c", "c", at(6)));
+    let named = ok(rule, store.cut_off("other", Some(at(5))));
+    let named: Vec<_> = named.into_iter().map(|job| job.id).collect();
+    same("What has lapsed must be told.", named, vec!["a".to_owned()]);
     let cut = ok(rule, store.recover("other", Some(at(5)), at(7)));
     let cut: Vec<_> = cut.into_iter().map(|job| job.id).collect();
     same(rule, cut, vec!["a".to_owned()]);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use super::document::{Change, Document};
-use super::record::{Record, Records};
+use crate::record::{Record, Records};
 use crate::table::{Ended, JobTable};
 use crate::{Job, Listed, QueueError};
 

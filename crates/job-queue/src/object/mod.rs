@@ -4,7 +4,6 @@ mod archive;
 mod document;
 mod lease;
 mod notes;
-mod record;
 #[cfg(test)]
 mod simulation;
 
@@ -334,6 +333,13 @@ impl JobStore for ObjectJobs {
     fn is_needed(&self, name: &str) -> Result<bool, QueueError> {
         let name = name.to_owned();
         self.wait_for(|shared| async move { Ok(shared.jobs.read().await?.table.is_needed(&name)) })
+    }
+
+    fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError> {
+        let worker = worker.to_owned();
+        self.wait_for(move |shared| async move {
+            Ok(shared.jobs.read().await?.table.cut_off(&worker, lapsed_before))
+        })
     }
 
     fn recover(

@@ -260,6 +260,15 @@ impl JobStore for SqliteJobs {
         Ok(false)
     }
 
+    fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError> {
+        let connection = self.lock();
+        let mut cut = Vec::new();
+        for id in cut_off(&connection, worker, lapsed_before)? {
+            cut.extend(load(&connection, &id)?);
+        }
+        Ok(cut)
+    }
+
     fn recover(
         &self,
         worker: &str,
@@ -267,20 +276,8 @@ impl JobStore for SqliteJobs {
         now: OffsetDateTime,
     ) -> Result<Vec<Job>, QueueError> {
         self.write(|t| {
-            let mut find = t
-                .prepare(
-                    "SELECT id FROM job
-                     WHERE state = ?1 AND (worker = ?2 OR worker IS NULL OR renewed_at < ?3) ORDER BY seq",
-                )
-                .map_err(storage)?;
-            let ids: Vec<String> = find
-                .query_map(params![PROCESSING, worker, lapsed_before.map(millis)], |row| {
-                    row.get(0)
-                })
-                .and_then(Iterator::collect::<Result<_, _>>)
-                .map_err(storage)?;
             let mut cut = Vec::new();
-            for id in ids {
+            for id in cut_off(t, worker, lapsed_before)? {
                 end(t, &id, &Outcome::failure(INTERRUPTED), now)?;
                 cut.extend(load(t, &id)?);
             }
@@ -338,6 +335,25 @@ fn count(connection: &Connection, which: &str, state: &str) -> Result<usize, Que
         .query_row(&count, [state], |row| row.get(0))
         .map_err(storage)?;
     usize::try_from(count).map_err(storage)
+}
+
+/// The jobs that nobody does any more, as far as `worker` can tell.
+fn cut_off(
+    connection: &Connection,
+    worker: &str,
+    lapsed_before: Option<OffsetDateTime>,
+) -> Result<Vec<String>, QueueError> {
+    let mut find = connection
+        .prepare(
+            "SELECT id FROM job
+             WHERE state = ?1 AND (worker = ?2 OR worker IS NULL OR renewed_at < ?3) ORDER BY seq",
+        )
+        .map_err(storage)?;
+    find.query_map(params![PROCESSING, worker, lapsed_before.map(millis)], |row| {
+        row.get(0)
+    })
+    .and_then(Iterator::collect)
+    .map_err(storage)
 }
 
 /// The state of a job, whatever else its row says.

@@ -4,15 +4,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::millis::{from_millis, millis};
+#[cfg(feature = "object-store")]
 use crate::table::JobTable;
-use crate::{Job, JobState, NewJob};
+use crate::{Job, JobState, NewJob, QueueError};
 
 /// A job as it is stored, with its place in the order of queueing. What is empty is left out; times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Record {
-    pub(super) place: u64,
-    pub(super) id: String,
-    pub(super) kind: String,
+pub(crate) struct Record {
+    pub(crate) place: u64,
+    pub(crate) id: String,
+    pub(crate) kind: String,
     lane: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     needs: Vec<String>,
@@ -41,7 +42,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(place: u64, job: Job) -> Self {
+    pub(crate) fn new(place: u64, job: Job) -> Self {
         Self {
             place,
             id: job.id,
@@ -63,7 +64,7 @@ impl Record {
         }
     }
 
-    pub(super) fn into_job(self) -> Result<Job, String> {
+    pub(crate) fn into_job(self) -> Result<Job, String> {
         let state = JobState::from_name(&self.state);
         let state = state.ok_or_else(|| format!("job {} is in no known state: {:?}", self.id, self.state))?;
         let new = NewJob {
@@ -89,13 +90,34 @@ impl Record {
     }
 }
 
+impl Job {
+    /// The job as JSON, with times to the millisecond: for whoever keeps it where there is no store of jobs.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`], never in practice.
+    pub fn to_json(&self) -> Result<String, QueueError> {
+        serde_json::to_string(&Record::new(0, self.clone())).map_err(QueueError::storage)
+    }
+
+    /// The job that [`to_json`](Self::to_json) has written.
+    ///
+    /// # Errors
+    /// [`QueueError::Storage`] for any other text.
+    pub fn from_json(text: &str) -> Result<Self, QueueError> {
+        let record: Record = serde_json::from_str(text).map_err(QueueError::storage)?;
+        record.into_job().map_err(QueueError::storage)
+    }
+}
+
 /// All jobs, as they are stored.
+#[cfg(feature = "object-store")]
 #[derive(Serialize, Deserialize)]
-pub(super) struct Records {
+pub(crate) struct Records {
     next: u64,
     jobs: Vec<Record>,
 }
 
+#[cfg(feature = "object-store")]
 impl From<JobTable> for Records {
     fn from(table: JobTable) -> Self {
         let record = |(place, job)| Record::new(place, job);
@@ -106,6 +128,7 @@ impl From<JobTable> for Records {
     }
 }
 
+#[cfg(feature = "object-store")]
 impl TryFrom<Records> for JobTable {
     type Error = String;
 
