@@ -110,7 +110,9 @@ impl Reader {
             let mut piece = spent.map_or_else(Vec::new, |(_, piece)| piece);
             let left = usize::try_from(self.size - begin).unwrap_or(AHEAD);
             piece.resize(left.min(AHEAD), 0);
-            let count = self.file.read_at(begin, &mut piece)?;
+            let read = self.file.read_at(begin, &mut piece);
+            // Whoever goes on behind what cannot be read begins there.
+            let count = read.inspect_err(|_| self.kept.clear())?;
             if count == 0 {
                 break;
             }

@@ -1,6 +1,6 @@
 //! Whether a vault is what was committed.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
@@ -74,9 +74,9 @@ fn check_file(
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Vec<Damage>>, StoreError> {
     let mut damage = Vec::new();
-    let checked = store.open(id, &file.name).and_then(|open| {
-        check(file, Reader::new(open), &mut damage, go_on).map_err(|error| StoreError::io(&file.name, error))
-    });
+    let checked = store
+        .open(id, &file.name)
+        .and_then(|open| check(file, Reader::new(open), &mut damage, go_on));
     match checked {
         Ok(true) => {}
         Ok(false) => return Ok(None),
@@ -96,7 +96,8 @@ fn check(
     mut open: Reader,
     damage: &mut Vec<Damage>,
     go_on: &mut dyn FnMut(u64) -> bool,
-) -> std::io::Result<bool> {
+) -> Result<bool, StoreError> {
+    let failed = |error| StoreError::io(&file.name, error);
     let mut note = |frame, what: String| {
         damage.push(Damage {
             file: file.name.to_string(),
@@ -116,7 +117,17 @@ fn check(
         // More than any file has, so that the next byte is missed.
         end = end.saturating_add(frame.length);
         let mut hash = Sha256::new();
-        let length = std::io::copy(&mut open.by_ref().take(frame.length), &mut HashInto(&mut hash))?;
+        let copied = std::io::copy(&mut open.by_ref().take(frame.length), &mut HashInto(&mut hash));
+        let length = match copied.map_err(failed) {
+            Ok(length) => length,
+            // A part of it cannot be opened that was sealed: what follows may be whole.
+            Err(StoreError::Damaged { what, .. }) => {
+                note(Some(index), what);
+                open.seek(SeekFrom::Start(end)).map_err(failed)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         read = length;
         if length != frame.length {
             note(
@@ -135,7 +146,7 @@ fn check(
     if end != file.bytes {
         note(None, "its frames do not cover it".to_owned());
     }
-    if open.read(&mut [0])? > 0 {
+    if open.read(&mut [0]).map_err(failed)? > 0 {
         note(
             None,
             format!("it is longer than the {} bytes recorded", file.bytes),

@@ -117,7 +117,8 @@ impl Engine {
         .await
     }
 
-    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`. `latest` is the newest good backup.
+    /// What became of the znodes of the backup `from`, all but those below `/zookeeper`. `latest` is the newest good backup. Nothing more is read
+    /// once the future is dropped.
     ///
     /// # Errors
     /// As [`znodes`](Self::znodes); [`EngineError::ZooKeeper`].
@@ -130,9 +131,11 @@ impl Engine {
                 with_live(store, Arc::clone(&self.site), &from, page, self.now()).await
             }
             CompareWith::Backup(to) => {
+                let waits = Arc::new(()); // until this is dropped
+                let waiting = Arc::downgrade(&waits);
                 blocking(move || {
                     let (from, to) = (vaults.named(&from)?, vaults.named(&to)?);
-                    compare::between(&*vaults.store, &from, &to, page)
+                    compare::between(&*vaults.store, &from, &to, page, &waiting)
                 })
                 .await
             }

@@ -14,6 +14,7 @@ mod remote;
 mod retained;
 mod second;
 mod stored;
+pub(crate) mod wanted;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -29,7 +29,7 @@ const LOG_SHOWN: u64 = 8 << 20;
 /// Which ACL guarded which znode, for the next backup.
 pub(crate) const ACLS: FileName = FileName::from_static("acls.idx");
 
-/// Where in the archive and the amendments each znode is.
+/// Where in the archive and the amendments, or in the snapshot, each znode is.
 pub(crate) const INDEX: FileName = FileName::from_static("index.zst");
 
 /// Whether a restore reads this file of a vault: damage to the others takes nothing from it.
@@ -74,13 +74,9 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
             counters_known: manifest.mode == Mode::Transactional,
         });
     }
-    let snapshot = manifest
-        .files
-        .iter()
-        .find(|file| file.name.as_str().starts_with(SNAPSHOT));
-    let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot {
-        let file = Reader::new(store.open(id, &snapshot.name)?);
-        Arc::new(SnapshotRecords::open(file, frames(manifest, &snapshot.name)).map_err(damaged)?)
+    let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot_of(manifest) {
+        let file = Reader::new(store.open(id, snapshot)?);
+        Arc::new(SnapshotRecords::open(file, frames(manifest, snapshot)).map_err(damaged)?)
     } else {
         let mut amendments: Vec<Amendment> = Vec::new();
         if let Some(file) = amendments_of(store, manifest)? {
@@ -140,10 +136,20 @@ pub(crate) fn open_indexed(
         }
         Err(error) => return Err(error),
     };
-    let file = |name: &FileName| -> Result<_, EngineError> {
-        let file = Reader::sparing(store.open(&manifest.id, name)?);
-        Ok(ArchiveFile::new(file, frames(manifest, name)))
-    };
+    let sparing = |name: &FileName| Ok::<_, EngineError>(Reader::sparing(store.open(&manifest.id, name)?));
+    if let Some(snapshot) = snapshot_of(manifest) {
+        let opened = SnapshotRecords::open(sparing(snapshot)?, frames(manifest, snapshot));
+        let opened = opened.map_err(|error| match error.is_damage() {
+            true => EngineError::Damaged {
+                id: manifest.id.clone(),
+                cause: error.into(),
+            },
+            false => EngineError::Storage(error.into()),
+        })?;
+        return Ok(Some(IndexedArchive::new(index, opened, None)));
+    }
+    let file =
+        |name: &FileName| Ok::<_, EngineError>(ArchiveFile::new(sparing(name)?, frames(manifest, name)));
     let amendments = match has(manifest, &AMENDMENTS) {
         true => Some(file(&AMENDMENTS)?),
         false => None,
@@ -171,6 +177,12 @@ pub(crate) fn open_index(
         true => damaged(error.into()),
         false => EngineError::Storage(error.into()),
     })
+}
+
+/// The snapshot of a transactional vault.
+pub(crate) fn snapshot_of(manifest: &Manifest) -> Option<&FileName> {
+    let mut names = manifest.files.iter().map(|file| &file.name);
+    names.find(|name| name.as_str().starts_with(SNAPSHOT))
 }
 
 /// Whether a vault has an index.

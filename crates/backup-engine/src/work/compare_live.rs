@@ -14,6 +14,7 @@ use crate::blocking::blocking;
 use crate::site::Site;
 use crate::vaults::browse::Page;
 use crate::vaults::records;
+use crate::vaults::wanted::Wanted;
 
 /// The znodes that a backup could not read.
 fn unreadable(records: &dyn RecordSource) -> Result<Vec<ZnodePath>, ArchiveError> {
@@ -44,6 +45,8 @@ pub(crate) async fn with_live(
         ))
     });
     let (opened, same_ensemble) = opening.await?;
+    let waits = Arc::new(()); // until this is dropped
+    let records: Arc<dyn RecordSource> = Arc::new(Wanted::new(opened.records, Arc::downgrade(&waits)));
     let unreachable = |error: ClientError| EngineError::ZooKeeper(error.into());
     let client = site.ensemble.connect().await.map_err(unreachable)?;
     let options = RestoreOptions {
@@ -52,13 +55,13 @@ pub(crate) async fn with_live(
         same_ensemble,
         ..RestoreOptions::default()
     };
-    let report = restore(Arc::clone(&opened.records), &*client, &options).await;
+    let report = restore(Arc::clone(&records), &*client, &options).await;
     client.close().await;
     let damaged = |cause| EngineError::Damaged {
         id: from.clone(),
         cause,
     };
-    let unread = tokio::task::spawn_blocking(move || unreadable(&*opened.records)).await;
+    let unread = tokio::task::spawn_blocking(move || unreadable(&*records)).await;
     let unread = unread
         .map_err(|error| EngineError::Internal(error.into()))?
         .map_err(|error| damaged(error.into()))?;

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use backup_engine::{Engine, EngineError, JobInfo, JobState, Page, Share, VerifyRequest};
+use backup_engine::{Engine, EngineError, JobInfo, JobState, Page, Share, StateSource, VerifyRequest};
 use futures::TryStreamExt as _;
 use vault_store::object_store::memory::InMemory;
 use vault_store::object_store::path::Path;
@@ -15,7 +15,7 @@ use vault_store::{
 use zk_snapshot::archive::{IndexWriter, Record};
 use zk_snapshot::tree::{Acl, ZnodePath};
 
-use super::support::{HOUR, World, described, done, full, restored};
+use super::support::{HOUR, World, described, done, full, restored, snapshot_of, transactional};
 
 const INDEX: FileName = FileName::from_static("index.zst");
 const PUBLIC: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
@@ -111,22 +111,27 @@ fn index_of(store: &MemoryStore, id: &str) -> (Vec<u8>, FileEntry) {
 }
 
 /// A vault with the files of another one, and an index of its own.
-fn with_index(store: &MemoryStore, of: &str, (index, entry): (Vec<u8>, FileEntry)) -> String {
+fn with_index(store: &MemoryStore, of: &str, index: (Vec<u8>, FileEntry)) -> String {
+    with_files(store, of, Some(index))
+}
+
+/// A vault with the files of another one, and another index or none.
+fn with_files(store: &MemoryStore, of: &str, index: Option<(Vec<u8>, FileEntry)>) -> String {
     let of: VaultId = of.parse().unwrap();
     let id = of.next().unwrap();
     let mut manifest: Manifest = store.manifest(&of).unwrap();
     let mut stage = store.stage(&id).unwrap();
-    for file in &mut manifest.files {
-        if file.name == INDEX {
-            stage.put(&INDEX, &index).unwrap();
-            *file = entry.clone();
-            continue;
-        }
+    manifest.files.retain(|file| file.name != INDEX);
+    for file in &manifest.files {
         let mut bytes = Vec::new();
         Reader::new(store.open(&of, &file.name).unwrap())
             .read_to_end(&mut bytes)
             .unwrap();
         stage.put(&file.name, &bytes).unwrap();
+    }
+    if let Some((index, entry)) = index {
+        stage.put(&INDEX, &index).unwrap();
+        manifest.files.push(entry);
     }
     let manifest = Manifest {
         id: id.clone(),
@@ -229,6 +234,76 @@ async fn an_index_that_leads_to_no_frame_is_done_without() {
     // What has been read through tells from then on.
     let page = engine.znodes(&lost, ZnodePath::root(), FIRST).await.unwrap();
     assert_eq!(page.total, 2);
+}
+
+/// A snapshot of 30 MiB in a bucket, looked into by what comes anew each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_look_at_a_transactional_backup_moves_little_of_it() {
+    let world = World::new();
+    let (files, _directory) = snapshot_of(300, 100 << 10);
+    let files: Arc<dyn StateSource> = Arc::new(files);
+    let objects = FaultyObjects::new(Arc::new(InMemory::new()));
+    let start = || {
+        let vaults = ObjectVaults::open(Arc::new(objects.clone()), "some/where").unwrap();
+        let states = vec![Arc::clone(&files)];
+        world
+            .start_with(|builder| builder.objects(vaults, "memory://some/where").states(states))
+            .engine
+    };
+    let id = transactional(&start()).await;
+    let moved = || objects.asked().iter().map(|(_, bytes)| bytes).sum::<u64>();
+    assert!(moved() > 29 << 20);
+
+    let engine = start();
+    moved();
+    let page = engine.znodes(&id, path("/many"), FIRST).await.unwrap();
+    assert_eq!((page.total, page.znodes.len()), (300, 300));
+    let bytes = moved();
+    assert!((1..1 << 20).contains(&bytes), "{bytes} bytes for a page");
+    let engine = start();
+    moved();
+    let znode = engine.znode(&id, path("/many/0000123")).await.unwrap();
+    assert_eq!((znode.data, znode.info.stat.czxid), (vec![b'd'; 100 << 10], 1));
+    let bytes = moved();
+    assert!((1..1 << 20).contains(&bytes), "{bytes} bytes for a znode");
+}
+
+#[tokio::test]
+async fn the_index_of_a_snapshot_tells_what_reading_it_through_tells_and_is_verified() {
+    let world = World::new();
+    let (files, _directory) = snapshot_of(2_000, 1_000);
+    let (fewer, _other) = snapshot_of(1_999, 1_000);
+    let engine_over = |files| {
+        world
+            .start_with(|builder| builder.states(vec![Arc::new(files)]))
+            .engine
+    };
+    let id = transactional(&engine_over(fewer)).await;
+    let other = index_of(&world.vaults, &id);
+    world.pass(HOUR);
+    let engine = engine_over(files);
+    let id = transactional(&engine).await;
+    assert_eq!(verified(&engine, &id).await.status, JobState::Successful);
+
+    // As earlier versions have left it.
+    let old = with_files(&world.vaults, &id, None);
+    assert_eq!(verified(&engine, &old).await.status, JobState::Successful);
+    for at in ["/", "/many", "/many/0001234"] {
+        let page = engine.znodes(&id, path(at), FIRST).await.unwrap();
+        assert_eq!(page, engine.znodes(&old, path(at), FIRST).await.unwrap());
+        let znode = engine.znode(&id, path(at)).await.unwrap();
+        assert_eq!(znode, engine.znode(&old, path(at)).await.unwrap());
+    }
+    engine.evict_one(&old).await.unwrap();
+
+    let forged = with_index(&world.vaults, &id, other);
+    let job = verified(&engine, &forged).await;
+    assert_eq!(job.status, JobState::Failed);
+    let damage = &job.result["damaged"][0]["damage"];
+    assert_eq!(damage[0]["file"], "index.zst", "{damage}");
+    assert!(described(&engine, &forged).await.is_valid());
+    let page = engine.znodes(&forged, path("/many"), FIRST).await.unwrap();
+    assert_eq!(page.total, 2_000);
 }
 
 /// The object of a bucket that has the index of its only backup.

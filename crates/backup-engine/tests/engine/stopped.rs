@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use backup_engine::{BackupRequest, Engine, EngineError, JobInfo, JobState, RestoreRequest};
+use backup_engine::{
+    BackupRequest, CompareWith, Engine, EngineError, JobInfo, JobState, Page, RestoreRequest, Share,
+    VerifyRequest,
+};
 use job_queue::{JobCall, JobFault, JobStore};
 use tokio::task::JoinHandle;
 use vault_store::{VaultCall, VaultFault, VaultStore};
 use zk_snapshot::restore::{NotPermitted, Permit};
 use zk_snapshot::tree::Acl;
 
-use super::support::{World, backed_up, done, full, gate, goes_on, job, restored};
+use super::support::{
+    World, backed_up, described, done, full, gate, goes_on, job, restored, snapshot_of, transactional,
+};
 
 const MANY: usize = 3_000;
 
@@ -203,4 +208,72 @@ async fn a_restore_writes_nothing_more_once_it_may_not() {
     assert_eq!(world.znodes(), there);
     let (_, job) = backed_up(&engine, BackupRequest::default()).await;
     assert_eq!(done(&engine, &job.id).await.status, JobState::Successful);
+}
+
+/// A check that is called off, or ends with the engine, reads no further: neither while checksums are compared nor while the snapshot is loaded.
+#[tokio::test]
+async fn a_check_of_a_large_snapshot_is_called_off_midway() {
+    const MIB: usize = 20;
+    let world = World::new();
+    let (files, _directory) = snapshot_of(4 * MIB, 256 << 10);
+    let running = world.start_with(|builder| builder.states(vec![Arc::new(files)]));
+    let engine = &running.engine;
+    let id = transactional(engine).await;
+    // Each is read in pieces of 1 MiB: for its checksums, and once more for its znodes.
+    for piece in [MIB / 2, MIB + MIB / 2] {
+        let (mut gate, delay) = gate();
+        running
+            .vaults
+            .plan(VaultCall::ReadAt, piece, VaultFault::Delay(delay));
+        running
+            .vaults
+            .plan(VaultCall::ReadAt, piece + 3, VaultFault::Fail);
+        let verify = VerifyRequest {
+            vault: Some(id.clone()),
+            share: Share::ALL,
+        };
+        let task = engine.verify(verify).await.unwrap();
+        let step = step(engine);
+        gate.reached().await;
+        assert_eq!(engine.cancel(&task).await.unwrap(), JobState::Processing);
+        drop(gate);
+        assert!(step.await.unwrap().unwrap());
+        let job = job(engine, &task).await;
+        assert_eq!(job.status, JobState::Canceled, "{piece}: {job:?}");
+        assert_eq!(running.vaults.left(), 1, "{piece}: it went on");
+        assert_eq!(described(engine, &id).await.verified_at, None);
+        // What was to fail is used up.
+        let task = engine.verify(VerifyRequest::default()).await.unwrap();
+        assert_eq!(done(engine, &task).await.status, JobState::Failed);
+        assert_eq!(running.vaults.left(), 0);
+    }
+    let task = engine.verify(VerifyRequest::default()).await.unwrap();
+    assert_eq!(done(engine, &task).await.status, JobState::Successful);
+}
+
+#[test]
+fn a_comparison_that_nobody_waits_for_any_more_reads_no_further() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (files, _directory) = snapshot_of(80, 256 << 10);
+    let vaults = runtime.block_on(async {
+        let world = World::new();
+        let running = world.start_with(|builder| builder.states(vec![Arc::new(files)]));
+        let id = transactional(&running.engine).await;
+        let (mut gate, delay) = gate();
+        running
+            .vaults
+            .plan(VaultCall::ReadAt, 5, VaultFault::Delay(delay));
+        running.vaults.plan(VaultCall::ReadAt, 8, VaultFault::Fail);
+        let engine = running.engine.clone();
+        let comparing = tokio::spawn(async move {
+            let page = Page { offset: 0, limit: 9 };
+            engine.compare(&id, CompareWith::Backup(id.clone()), page).await
+        });
+        gate.reached().await;
+        comparing.abort();
+        assert!(comparing.await.unwrap_err().is_cancelled());
+        running.vaults
+    });
+    drop(runtime); // which waits for whoever still reads
+    assert_eq!(vaults.left(), 1, "it went on");
 }

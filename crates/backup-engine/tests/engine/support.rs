@@ -2,6 +2,7 @@
 
 mod checks;
 mod guarded;
+mod snapshots;
 
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
 
 pub(crate) use self::checks::{ARCHIVE, copied, reversed, tested, verified};
 pub(crate) use self::guarded::Guarded;
+pub(crate) use self::snapshots::{snapshot_of, transactional};
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);

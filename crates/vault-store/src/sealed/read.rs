@@ -79,14 +79,13 @@ impl VaultRead for SealedRead {
         let there = fill(&*self.file, begin + first * SEALED_CHUNK, &mut sealed)?;
         let (mut from, mut filled) = ((offset - first * CHUNK) as usize, 0);
         for (number, chunk) in (first..).zip(sealed[..there].chunks_mut(SEALED_CHUNK as usize)) {
-            let opened = self.chunks.open(number, chunk);
-            let opened = opened.ok_or_else(|| {
-                StoreError::damaged(
-                    &self.id,
-                    &self.name,
-                    format!("chunk {number} is not what was sealed"),
-                )
-            })?;
+            let Some(opened) = self.chunks.open(number, chunk) else {
+                if filled > 0 {
+                    break; // what is before it is told first, so that damage is met by who asks for what it is in
+                }
+                let what = format!("chunk {number} is not what was sealed");
+                return Err(StoreError::damaged(&self.id, &self.name, what));
+            };
             let wanted = opened.get(from..).unwrap_or_default();
             let count = wanted.len().min(bytes.len() - filled);
             bytes[filled..filled + count].copy_from_slice(&wanted[..count]);

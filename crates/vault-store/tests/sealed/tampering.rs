@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use vault_store::{StoreError, VaultId, VaultStore, verify};
+use vault_store::{Damage, FileEntry, FileName, FrameEntry, StoreError, VaultId, VaultStore, verify};
 
-use crate::support::{ARCHIVE, hex, id, identities, put, sealed};
+use crate::support::{ARCHIVE, expected, hex, id, identities, put, sealed};
 
 const CHUNK: usize = (64 << 10) + 16;
 
@@ -91,6 +91,88 @@ fn chunks_that_were_exchanged_cut_or_flipped_are_found() {
     }
     fs::write(&path, sound).unwrap();
     assert_eq!(found(directory.path(), &id(1)), ["", ""]);
+}
+
+/// Of two files of three frames each: the one with the byte is named, and the frames that its chunk is in.
+#[test]
+fn a_flipped_byte_is_told_by_file_and_frame() {
+    const FRAME: usize = 2_500_000;
+    const CHUNKS: usize = (3 * FRAME).div_ceil(64 << 10);
+    let (directory, id) = (tempfile::tempdir().unwrap(), id(1));
+    let names = [ARCHIVE, FileName::from_static("index.zst")];
+    let sum = hex(&Sha256::digest(vec![7; FRAME]));
+    let store = sealed(directory.path(), None);
+    let mut stage = store.stage(&id).unwrap();
+    let files = names.each_ref().map(|name| {
+        let file = stage.put(name, &vec![7; 3 * FRAME]).unwrap();
+        let frames = (0..3).map(|index| FrameEntry {
+            offset: index * FRAME as u64,
+            length: FRAME as u64,
+            records: 0,
+            sha256: sum.clone(),
+        });
+        FileEntry {
+            frames: frames.collect(),
+            ..file
+        }
+    });
+    stage.commit(&expected(&id, files.to_vec())).unwrap();
+    drop(store);
+    let found = |identities| {
+        let store = sealed(directory.path(), identities);
+        let result = verify(&store, &id, id.time()).unwrap();
+        let place = |damage: Damage| (damage.file, damage.frame, damage.what);
+        result.damage.into_iter().map(place).collect::<Vec<_>>()
+    };
+    for name in names {
+        let path = vault(directory.path(), 1).join(name.as_str());
+        let sound = fs::read(&path).unwrap();
+        let begin = sound.len() - (3 * FRAME + CHUNKS * 16);
+        for (chunk, frames) in [
+            (0, &[0][..]),
+            (36, &[0]),
+            (38, &[0, 1]),
+            (50, &[1]),
+            (76, &[1, 2]),
+            (CHUNKS - 1, &[2]),
+        ] {
+            let (at, mut bytes) = (begin + chunk * CHUNK + 5, sound.clone());
+            bytes[at] ^= 1;
+            fs::write(&path, bytes).unwrap();
+            let what = format!("chunk {chunk} is not what was sealed");
+            let told = frames
+                .iter()
+                .map(|frame| (name.to_string(), Some(*frame), what.clone()));
+            assert_eq!(found(Some(identities())), told.collect::<Vec<_>>());
+            // What nobody opens has frames of its own.
+            let what = "its SHA-256 differs from the one recorded".to_owned();
+            assert_eq!(found(None), [(name.to_string(), Some(at >> 22), what)]);
+        }
+        // Nothing behind a header can be opened without it.
+        let mut bytes = sound.clone();
+        bytes[60] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let told = found(Some(identities()));
+        assert_eq!(
+            (told.len(), &*told[0].0, told[0].1),
+            (1, name.as_str(), None),
+            "{told:?}"
+        );
+        fs::write(&path, sound).unwrap();
+    }
+    assert_eq!(found(Some(identities())), []);
+    // Of the sealed manifest, with an identity and without.
+    let path = vault(directory.path(), 1).join("manifest.age");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let what = "chunk 0 is not what was sealed".to_owned();
+    assert_eq!(
+        found(Some(identities())),
+        [("manifest.age".to_owned(), None, what)]
+    );
+    let told = found(None);
+    assert_eq!((told.len(), &*told[0].0, told[0].1), (1, "manifest.age", Some(0)));
 }
 
 #[test]

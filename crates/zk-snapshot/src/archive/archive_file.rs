@@ -85,7 +85,11 @@ impl<R: Read + Seek + Send> ArchiveFile<R> {
             );
             return Err(damaged(why));
         }
-        let bytes = self.packed(frame)?;
+        let bytes = self.packed(frame).map_err(|error| match error.kind() {
+            // What it comes from tells damage by itself, as of a chunk that was sealed.
+            ErrorKind::InvalidData => damaged(error.to_string()),
+            _ => error.into(),
+        })?;
         if bytes.len() as u64 != frame.length {
             return Err(damaged(format!(
                 "{} bytes of {} are there",

@@ -82,6 +82,7 @@ impl ReceivedSnapshot {
                     known.extend(path_of(path));
                 }
             }
+            Ok(())
         };
         let loaded = snapshot::survey(name, zxid, &source, &Touched::default(), &mut each)?;
         Ok(Self {

@@ -7,7 +7,7 @@ use super::Fault;
 use super::acls::{self, OPEN_ID};
 use super::jute::{Input, Persisted};
 use super::paths::{name_of, path_of};
-use crate::archive::{ArchiveError, ArchiveFile, Frame, Outline, Record, RecordSource, Role};
+use crate::archive::{ArchiveError, ArchiveFile, Frame, IndexWriter, Outline, Record, RecordSource, Role};
 use crate::tree::{Acl, Stat, ZnodePath};
 
 /// No part is longer, and none is written that is: it is closed once it has 256 KiB, by a znode that may be larger, or is the lists.
@@ -81,6 +81,25 @@ pub(super) fn lists(head: &[u8]) -> Result<HashMap<i64, Acl>, Fault> {
         lists.insert(id, acls::decode(input.acl()?).ok_or(Fault::Truncated)?);
     }
     Ok(lists)
+}
+
+impl IndexWriter {
+    /// Takes the znodes of the next part that [`FileTree::write`](crate::files::FileTree::write) has written, and its number.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add); [`ArchiveError::Damaged`] where a znode has a name that no client is sent.
+    pub fn add_part(&mut self, part: &[u8], znodes: u64, frame: usize) -> Result<(), ArchiveError> {
+        let mut input = Input::new(part);
+        for _ in 0..znodes {
+            let read = read_znode(&mut input, &mut |path, data, _, stat| {
+                let size = data.map_or(0, |data| data.len() as u64);
+                Ok((named(path)?, (stat.shown(0), size)))
+            });
+            let (path, known) = read.map_err(|fault| damaged(frame, &fault))?;
+            self.add_znode(&path, known, frame)?;
+        }
+        Ok(())
+    }
 }
 
 fn damaged(frame: usize, fault: &Fault) -> ArchiveError {

@@ -35,16 +35,16 @@ pub(super) struct Loaded {
 /// Reads the snapshot `name`, taken at `zxid`, packed or not, and holds of it what `touched` names, what belongs to
 /// sessions, and what has a list that it does not know. Every byte is checked.
 pub(super) fn load(name: &str, zxid: i64, source: &Source, touched: &Touched) -> Result<Loaded, FileError> {
-    survey(name, zxid, source, touched, &mut |_| {})
+    survey(name, zxid, source, touched, &mut |_| Ok(()))
 }
 
-/// The same, and shows every znode to `each`; from the beginning again if it is not depth first.
+/// The same, and shows every znode to `each`, whose first error ends it; from the beginning again if it is not depth first.
 pub(super) fn survey(
     name: &str,
     zxid: i64,
     source: &Source,
     touched: &Touched,
-    each: &mut impl FnMut(Shown<'_>),
+    each: &mut impl FnMut(Shown<'_>) -> Result<(), Fault>,
 ) -> Result<Loaded, FileError> {
     match read(name, zxid, source, touched, Order::depth_first(), each) {
         // Servers write depth first, but also read files that are not.
@@ -62,7 +62,7 @@ pub(super) fn read(
     source: &Source,
     touched: &Touched,
     order: Order,
-    each: &mut impl FnMut(Shown<'_>),
+    each: &mut impl FnMut(Shown<'_>) -> Result<(), Fault>,
 ) -> Result<Loaded, FileError> {
     let mut at = 0;
     let mut znodes = Znodes {
@@ -140,7 +140,7 @@ fn number(items: &mut Items<'_>) -> Result<u32, Fault> {
     u32::try_from(count).map_err(|_| Fault::Length(count.into()))
 }
 
-impl<E: FnMut(Shown<'_>)> Znodes<'_, E> {
+impl<E: FnMut(Shown<'_>) -> Result<(), Fault>> Znodes<'_, E> {
     /// Reads everything up to the first checksum.
     fn body(&mut self, items: &mut Items<'_>) -> Result<Trailers, Fault> {
         let magic = items.item(|input, _| input.array::<4>());
@@ -247,7 +247,7 @@ impl<E: FnMut(Shown<'_>)> Znodes<'_, E> {
             acls: &tree.acls,
             kind,
             stat: &stat,
-        });
+        })?;
         if kind == Kind::Ephemeral
             && let Some(parent) = parent(path).filter(|parent| self.touched.misses(stat.owner, parent))
         {

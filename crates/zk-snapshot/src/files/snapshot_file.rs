@@ -14,8 +14,12 @@ use super::records::{lists, read_znode};
 use super::snapshot::{self, Order};
 use super::source::Source;
 use super::touched::Touched;
-use super::{FileError, FileTree, Kinds};
+use super::{Fault, FileError, FileTree, Kinds};
 use crate::tree::{Acl, Kind, Stat};
+
+/// Whether to go on is asked after so many bytes of znodes, each of which has so many beside its path and its data.
+const ASKED: usize = 1 << 20;
+const BESIDE: usize = 80;
 
 /// One znode as the files have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,21 +88,36 @@ impl SnapshotFile {
     }
 
     /// Loads all of it as a server does at its start, and says what it adds up to. Blocks. Holds what belongs to sessions, and of a
-    /// snapshot that is not depth first eight bytes for each znode. Every byte is checked.
+    /// snapshot that is not depth first eight bytes for each znode. Every byte is checked. `go_on` says after each megabyte of znodes whether to go
+    /// on; `None` if not.
     ///
     /// # Errors
     /// [`FileError`] if anything about the file is damaged.
-    pub fn load(&self) -> Result<LoadedSnapshot, FileError> {
+    pub fn load(&self, mut go_on: impl FnMut() -> bool) -> Result<Option<LoadedSnapshot>, FileError> {
         let zxid = self.name.strip_prefix("snapshot.");
         let zxid = zxid.and_then(|hex| u64::from_str_radix(hex, 16).ok());
         let zxid = zxid.unwrap_or_default().cast_signed();
-        let loaded = snapshot::survey(&self.name, zxid, &self.source, &Touched::default(), &mut |_| {})?;
+        let (mut unasked, mut is_stopped) = (0, false);
+        let mut each = |shown: snapshot::Shown<'_>| {
+            unasked += BESIDE + shown.path.len() + shown.data.map_or(0, <[u8]>::len);
+            if unasked < ASKED {
+                return Ok(());
+            }
+            unasked = 0;
+            is_stopped = !go_on();
+            if is_stopped { Err(ended()) } else { Ok(()) }
+        };
+        let loaded = snapshot::survey(&self.name, zxid, &self.source, &Touched::default(), &mut each);
+        if is_stopped {
+            return Ok(None);
+        }
+        let loaded = loaded?;
         let compared = loaded.digest.filter(|(at, _)| *at == zxid);
-        Ok(LoadedSnapshot {
+        Ok(Some(LoadedSnapshot {
             znodes: loaded.tree.len() as u64,
             kinds: loaded.tree.kinds(),
             digest_agrees: compared.map(|(_, digest)| digest == loaded.tree.digest()),
-        })
+        }))
     }
 
     /// Shows every znode to `take`, in the file's order, which has parents before their children. Blocks. Holds eight
@@ -114,9 +133,6 @@ impl SnapshotFile {
         let mut known: HashMap<u32, Option<Acl>> = HashMap::new();
         let mut taken = Ok(());
         let mut each = |shown: snapshot::Shown<'_>| {
-            if taken.is_err() {
-                return;
-            }
             let acl = known.entry(shown.acl);
             let acl = acl.or_insert_with(|| match shown.acls.list(shown.acl) {
                 [] => None,
@@ -129,6 +145,7 @@ impl SnapshotFile {
                 kind: shown.kind,
                 stat: shown.stat.shown(0),
             });
+            if taken.is_err() { Err(ended()) } else { Ok(()) }
         };
         let read = snapshot::read(
             &self.name,
@@ -182,6 +199,11 @@ impl FileTree {
         taken?;
         written.map_err(|error| E::from(FileError::new(&self.file_name(), 0, error.into())))
     }
+}
+
+/// Ends a reading that is not to go on. Nobody is shown it.
+fn ended() -> Fault {
+    Fault::from(io::Error::from(io::ErrorKind::Interrupted))
 }
 
 fn text(path: &[u8]) -> Cow<'_, str> {

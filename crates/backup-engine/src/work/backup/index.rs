@@ -25,6 +25,11 @@ impl Index {
         self.attempt(|index| index.add(record, frame));
     }
 
+    /// Takes the znodes of a part of a snapshot.
+    pub(super) fn add_part(&mut self, part: &[u8], znodes: u64, frame: usize) {
+        self.attempt(|index| index.add_part(part, znodes, frame));
+    }
+
     pub(super) fn amend(&mut self, amendment: &Amendment, frame: usize) {
         self.attempt(|index| index.amend(amendment, frame));
     }

@@ -12,6 +12,7 @@ use vault_store::{
 use zk_snapshot::files::{FileTree, Gathered};
 
 use super::Staged;
+use super::index::Index;
 use crate::requests::BackupRequest;
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -51,16 +52,16 @@ pub(super) async fn stage(
                 let (outcome, consistency) = (outcome(&gathered), claim(&gathered));
                 progress.phase("writing");
                 let stop = context.stop.clone();
-                let (stage, file) = tokio::task::spawn_blocking(move || {
+                let (stage, files) = tokio::task::spawn_blocking(move || {
                     let mut stage = store.stage(&id)?;
-                    let file = write(&gathered.tree, &mut *stage, &counter, &stop)?;
-                    Ok::<_, Failure>((stage, file))
+                    let files = write(&gathered.tree, &mut *stage, &counter, &stop)?;
+                    Ok::<_, Failure>((stage, files))
                 })
                 .await??;
                 metrics.captured(consistency.as_str(), &[]);
                 return Ok(Staged {
                     stage,
-                    files: vec![file],
+                    files,
                     contents,
                     outcome,
                 });
@@ -114,23 +115,27 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
     ));
 }
 
-/// Writes the snapshot, and notes its parts.
+/// Writes the snapshot and its index, and notes their parts. What clients cannot be sent is in no index.
 fn write(
     tree: &FileTree,
     stage: &mut dyn Stage,
     progress: &Progress,
     stop: &Stop,
-) -> Result<FileEntry, Failure> {
+) -> Result<Vec<FileEntry>, Failure> {
     let name: FileName = tree.file_name().parse()?;
     let mut out = stage.create(&name)?;
     let mut frames: Vec<FrameEntry> = Vec::new();
     let mut bytes = 0;
+    let mut index = (tree.old_names().0 == 0).then(Index::new);
     tree.write(|part, records| {
         if let Some(why) = stop.reason() {
             return Err(io::Error::other(Cause::Stopped(why.into())));
         }
         out.write_all(part)?;
         progress.add(records, part.len());
+        if let Some(index) = &mut index {
+            index.add_part(part, records, frames.len());
+        }
         let length = part.len() as u64;
         frames.push(FrameEntry {
             offset: bytes,
@@ -145,7 +150,11 @@ fn write(
         Ok(())
     })?;
     out.finish()?;
-    Ok(FileEntry { name, bytes, frames })
+    let mut files = vec![FileEntry { name, bytes, frames }];
+    if let Some(sorted) = index.and_then(Index::sort) {
+        files.push(sorted.write(stage)?);
+    }
+    Ok(files)
 }
 
 fn claim(gathered: &Gathered) -> Consistency {

@@ -16,7 +16,7 @@ use super::sound::open_sound;
 use crate::requests::RestorePayload;
 use crate::site::{Recovery, Site};
 use crate::vaults::Vaults;
-use crate::vaults::records::SNAPSHOT;
+use crate::vaults::records::{SNAPSHOT, snapshot_of};
 use crate::work::context::JobContext;
 use crate::work::failure::Failure;
 use crate::work::result::{JobResult, PlacedFiles, RestoreResult, RestoredFiles};
@@ -113,7 +113,9 @@ impl Plan {
         manifest: &Manifest,
         payload: &RestorePayload,
     ) -> Result<Self, Failure> {
-        let snapshot = snapshot_of(manifest).ok_or("only a transactional backup can be restored by files")?;
+        let snapshot = snapshot_of(manifest)
+            .cloned()
+            .ok_or("only a transactional backup can be restored by files")?;
         let zxid = i64::from_str_radix(snapshot.as_str().trim_start_matches(SNAPSHOT), 16)
             .map_err(|error| format!("{snapshot} names no zxid: {error}"))?;
         let epoch = match payload.raise_epoch {
@@ -225,11 +227,6 @@ async fn compare(site: &Site, comparing: &mut Comparing<'_>) -> Result<(), Failu
         format!("{verified} have been compared, and no others: {why}")
     })?;
     comparing.with(others).await
-}
-
-fn snapshot_of(manifest: &Manifest) -> Option<FileName> {
-    let mut names = manifest.files.iter().map(|file| &file.name);
-    names.find(|name| name.as_str().starts_with(SNAPSHOT)).cloned()
 }
 
 fn steps(directory: &Path, snapshot: &str, epoch: Option<i64>, ttl: u64) -> Vec<String> {

@@ -1,14 +1,14 @@
-//! Whether the index of a vault is that of its archive.
+//! Whether the index of a vault is that of its archive, or of its snapshot.
 
-use vault_store::{Manifest, VaultStore};
+use vault_store::{FileName, Manifest, VaultStore};
 use zk_snapshot::archive::{Amendment, ArchiveError, IndexWriter, Record};
 
 use crate::EngineError;
-use crate::vaults::records::{self, ARCHIVE};
+use crate::vaults::records::{self, ARCHIVE, SNAPSHOT};
 
 /// What is known of an index after it was compared.
 pub(super) enum IndexFound {
-    /// It is that of the archive.
+    /// It is that of the archive, or of the snapshot.
     Right,
     /// It is not, in plain words.
     Wrong(String),
@@ -24,14 +24,15 @@ pub(super) struct IndexCheck<'a> {
     manifest: &'a Manifest,
     /// `None` where it could not be made.
     anew: Option<IndexWriter>,
-    /// How many frames the archive has: what is behind them is of the amendments.
+    /// How many frames the archive or the snapshot has: what is behind them is of the amendments.
     frames: usize,
 }
 
 impl<'a> IndexCheck<'a> {
     /// `None` where the vault has no index.
     pub(super) fn of(store: &'a dyn VaultStore, manifest: &'a Manifest) -> Option<Self> {
-        let archive = manifest.files.iter().find(|file| file.name == ARCHIVE)?;
+        let is_made_of = |name: &FileName| *name == ARCHIVE || name.as_str().starts_with(SNAPSHOT);
+        let archive = manifest.files.iter().find(|file| is_made_of(&file.name))?;
         records::has_index(manifest).then(|| Self {
             store,
             manifest,

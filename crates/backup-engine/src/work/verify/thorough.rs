@@ -320,8 +320,9 @@ impl Check<'_> {
             return Ok(false);
         }
         let file = Reader::new(self.store.open(&self.manifest.id, &name)?);
-        let loaded = match SnapshotFile::over(name.as_str(), file).load() {
-            Ok(loaded) => loaded,
+        let loaded = match SnapshotFile::over(name.as_str(), file).load(|| go_on(Step::Decoded(0))) {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return Ok(false),
             Err(error) if matches!(error.fault, Fault::Io(_)) => {
                 return Err(EngineError::Storage(error.into()));
             }

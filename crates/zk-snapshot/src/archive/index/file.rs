@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::entry::{Before, Node, Place, parents, split};
 use super::pack::{First, MAX_BLOCK, firsts, most};
-use crate::archive::{Amendment, ArchiveError, ArchiveFile, Children, Entry, Frame, Record};
+use crate::archive::{Amendment, ArchiveError, ArchiveFile, Children, Entry, Frame, Record, RecordSource};
 use crate::tree::ZnodePath;
 
 /// So many blocks are kept that were read last: one look needs the same ones several times.
@@ -204,10 +204,10 @@ impl<R: Read + Seek + Send> Walk<'_, R> {
     }
 }
 
-/// An archive with its amendments, in which znodes are found by an index.
+/// An archive with its amendments, or a snapshot, in which znodes are found by an index.
 pub struct IndexedArchive<R> {
     index: IndexFile<R>,
-    archive: ArchiveFile<R>,
+    archive: Box<dyn RecordSource>,
     amendments: Option<ArchiveFile<R>>,
 }
 
@@ -219,10 +219,14 @@ impl<R> std::fmt::Debug for IndexedArchive<R> {
 
 impl<R: Read + Seek + Send> IndexedArchive<R> {
     /// Of what `index` was made of.
-    pub fn new(index: IndexFile<R>, archive: ArchiveFile<R>, amendments: Option<ArchiveFile<R>>) -> Self {
+    pub fn new(
+        index: IndexFile<R>,
+        archive: impl RecordSource + 'static,
+        amendments: Option<ArchiveFile<R>>,
+    ) -> Self {
         Self {
             index,
-            archive,
+            archive: Box::new(archive),
             amendments,
         }
     }
@@ -253,7 +257,7 @@ impl<R: Read + Seek + Send> IndexedArchive<R> {
         };
         let (record, frame) = match place {
             Place::Archive(frame) => {
-                let records: Vec<Record> = self.archive.items(frame as usize)?;
+                let records = self.archive.frame(frame as usize)?;
                 (records.into_iter().find(|record| record.path == *path), frame)
             }
             Place::Amendments(frame) => {

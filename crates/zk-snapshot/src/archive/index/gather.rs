@@ -7,8 +7,8 @@ use super::entry::{Known, Node, Place, What, parents, split};
 use super::file::IndexFile;
 use super::merge::{Run, RunWriter, Summed, merge};
 use super::pack::Packer;
-use crate::archive::{Amendment, ArchiveError, Frame, Record};
-use crate::tree::ZnodePath;
+use crate::archive::{Amendment, ArchiveError, Frame, Record, Role};
+use crate::tree::{Stat, ZnodePath};
 
 /// So many bytes of entries are held; more wait in a file.
 const ROOM: usize = 16 << 20;
@@ -82,6 +82,23 @@ impl IndexWriter {
     pub fn add(&mut self, record: &Record, frame: usize) -> Result<(), ArchiveError> {
         let place = Place::Archive(number(frame)?);
         self.push(&record.path, of_record(record, place), 1)
+    }
+
+    /// Takes the next znode of a snapshot, which is in part `frame` of it, and has so many bytes of data.
+    pub(crate) fn add_znode(
+        &mut self,
+        path: &ZnodePath,
+        (stat, size): (Stat, u64),
+        frame: usize,
+    ) -> Result<(), ArchiveError> {
+        let known = Known {
+            place: Place::Archive(number(frame)?),
+            what: What::Znode(Role::Captured),
+            size,
+            children: 0,
+            stat,
+        };
+        self.push(path, known, 1)
     }
 
     /// Takes the next amendment, which is in `frame` of the amendments. They come after all records.
