@@ -24,6 +24,11 @@ export async function describe(ids, signal, anew = false) {
   return ids.map((id) => known.get(id)).filter(Boolean);
 }
 
+/** Lets a backup be asked for again. */
+export function forget(id) {
+  known.delete(id);
+}
+
 /** Takes in what an answer has told of a backup. */
 export function learn(backup) {
   known.set(backup.id, backup);

@@ -143,7 +143,7 @@ impl Outbox {
                     let unread = unread(&notes, &running, &read);
                     Ok((read, unread))
                 });
-                (self.read, self.unread) = kept.await?;
+                (self.read, self.unread) = kept.await.inspect_err(|_| self.cannot_look())?;
             }
             news.extend(self.read.iter().cloned());
             if news.is_empty() {
@@ -168,9 +168,10 @@ impl Outbox {
             .as_ref()
             .is_some_and(|role| *role.borrow() == Role::Standby)
         {
-            // Whoever leads owes it.
+            // Whoever leads owes it, but for what became of this one.
             self.unread = 0;
-            self.untold.clear();
+            self.untold
+                .retain(|news| matches!(news, News::LeadershipLost { .. }));
             self.tally();
             return Ok(());
         }
@@ -180,6 +181,15 @@ impl Outbox {
         self.unread = count.await?;
         self.tally();
         Ok(())
+    }
+
+    /// Something may be owed, and it is not known what.
+    fn cannot_look(&mut self) {
+        let since = *self.undated_since.get_or_insert_with(|| self.engine.now());
+        self.engine.owed.set_debt(Debt {
+            events: self.untold.len() + self.unread,
+            since: Some(since),
+        });
     }
 
     /// Tells the engine how much is owed.
@@ -308,7 +318,7 @@ fn readable(note: &Note, job: Result<Job, QueueError>) -> Option<Job> {
 
 /// How many more jobs have ended, by the notes, than those that were read.
 fn unread(notes: &[Note], running: &Running, read: &[News]) -> usize {
-    // A job that is noted is among these until it has ended.
+    // A job that is noted is among these until its work is done. What comes after that, such as a hook, is counted as owed already.
     let running = running.all();
     let read: HashSet<_> = read.iter().map(News::id).collect();
     let owed = notes.iter().filter(|note| note.key == JOB);

@@ -110,9 +110,15 @@ impl Reader {
             let mut piece = spent.map_or_else(Vec::new, |(_, piece)| piece);
             let left = usize::try_from(self.size - begin).unwrap_or(AHEAD);
             piece.resize(left.min(AHEAD), 0);
-            let read = self.file.read_at(begin, &mut piece);
-            // Whoever goes on behind what cannot be read begins there.
-            let count = read.inspect_err(|_| self.kept.clear())?;
+            let count = match self.file.read_at(begin, &mut piece) {
+                // Whoever goes on behind what cannot be read begins there: it is not theirs.
+                Err(_) if begin < self.at => {
+                    self.kept.clear();
+                    begin = self.at;
+                    continue;
+                }
+                read => read.inspect_err(|_| self.kept.clear())?,
+            };
             if count == 0 {
                 break;
             }

@@ -1,13 +1,15 @@
 // Backups: which there are, and what each holds.
 
 import { get, mayChange, ofBackup, post } from '../api.js';
-import { describe, holds, learn, standing } from '../described.js';
+import { describe, forget, holds, learn, standing } from '../described.js';
 import { field, h, link, put, redraw, say, table, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, visible } from '../format.js';
 import { trouble } from '../poll.js';
 import { listen } from '../stream.js';
 
 const AT_ONCE = 50;
+// So long after a failure it is asked again.
+const AGAIN = 30_000;
 
 const KINDS = [
   ['', 'All', () => true],
@@ -30,7 +32,7 @@ export async function backups(view, query, signal) {
 
   let turn = 0;
   let shown = AT_ONCE;
-  async function show() {
+  async function show(isAnew = true) {
     turn += 1;
     const mine = turn;
     const stale = () => mine !== turn || signal.aborted;
@@ -45,7 +47,7 @@ export async function backups(view, query, signal) {
       while (rows.length < shown && next < ids.length && !stale()) {
         const some = ids.slice(next, next + AT_ONCE);
         next += some.length;
-        for (const backup of await describe(some, signal, true)) {
+        for (const backup of await describe(some, signal, isAnew)) {
           if (fits(backup) && `${backup.id} ${holds(backup)}`.toLowerCase().includes(text)) rows.push(row(backup));
         }
       }
@@ -70,15 +72,26 @@ export async function backups(view, query, signal) {
   words.addEventListener('input', anew);
   kinds.addEventListener('change', anew);
   await show();
-  listen(async (name, data) => {
-    // A verification or a test tells something new of backups that are there.
-    if (name !== 'job.ended' || data.type === 'restore') return;
+  async function update(isAnew) {
+    if (signal.aborted) return;
     try {
       ids = (await get('listbackups', {}, signal)).reverse();
-      await show();
+      await show(isAnew);
       trouble(null);
     } catch (error) {
-      if (!signal.aborted) trouble(error.message); // what is shown is as it was
+      if (signal.aborted) return;
+      trouble(`${error.message} Asking again in ${AGAIN / 1_000} s.`); // what is shown is as it was
+      setTimeout(update, AGAIN, isAnew);
+    }
+  }
+
+  listen((name, data) => {
+    if (name === 'open') {
+      update(true);
+    } else if (name === 'job.ended' && data.type !== 'restore') {
+      // A verification or a test tells something new of a backup that is there, or of any.
+      if (data.vault) forget(data.vault);
+      update(!data.vault);
     }
   }, signal);
 }

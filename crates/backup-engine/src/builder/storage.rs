@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "sqlite")]
 use health_metrics::FsProbe;
-use job_queue::JobStore;
 #[cfg(feature = "sqlite")]
 use job_queue::SqliteJobs;
+use job_queue::{JobStore, Note};
 use time::PrimitiveDateTime;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
@@ -155,8 +155,22 @@ impl EngineBuilder {
                 note.value = job.to_json()?;
             }
         }
-        if !notes.is_empty() {
-            jobs.put_notes(&notes)?;
+        // Ids are times: others may owe the end of a job of that name as well, and it is theirs that is told.
+        let theirs = jobs.notes()?;
+        let is_theirs = |note: &Note| {
+            theirs
+                .iter()
+                .any(|other| note.key == JOB && (&other.job, &other.key) == (&note.job, &note.key))
+        };
+        let (lost, kept): (Vec<_>, Vec<_>) = notes.iter().cloned().partition(is_theirs);
+        for note in lost {
+            log::warn!(
+                "that job {} has ended is not told: another of that name is",
+                note.job
+            );
+        }
+        if !kept.is_empty() {
+            jobs.put_notes(&kept)?;
         }
         for note in notes {
             self.jobs.drop_notes(&note.job, &[note.key])?;
