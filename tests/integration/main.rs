@@ -43,6 +43,7 @@ mod migration;
 mod notify;
 mod order;
 mod page;
+mod plain_http;
 mod predecessor;
 mod quotas;
 mod readme;
