@@ -30,6 +30,7 @@ mod faults;
 mod finding;
 mod guarded;
 mod ha;
+mod ha_secured;
 mod ha_tls;
 mod having;
 mod hidden;
