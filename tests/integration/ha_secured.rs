@@ -36,7 +36,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_
     let stops = Arc::clone(&stopped);
     // One proxy sees how much is sent, and the one behind it holds it back.
     let holding = Arc::new(Proxy::start(&format!("127.0.0.1:{port}")).unwrap());
-    let (seeing, armed) = once_so_much_is_sent(holding.address(), 300_000, move || {
+    let (seeing, armed) = once_so_much_is_sent(holding.address(), 2_000_000, move || {
         let (process, holding) = stops.get().unwrap();
         holding.hold_after(0);
         signal(*process, "-STOP");
