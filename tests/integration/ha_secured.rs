@@ -16,7 +16,9 @@ use crate::secured::{certificate_files, certificates, with_tls};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_goes_on() {
     let certificates = certificates();
-    let setup = with_tls(Setup::default(), &certificates);
+    let mut setup = with_tls(Setup::default(), &certificates);
+    // Sessions may have from 2 to 20 seconds: the longest would outlive the lease.
+    setup.config += "tickTime=1000\n";
     let (zookeeper, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/other", b"kept")]).await;
@@ -28,8 +30,8 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_
         ("ZOOKEEPER_ENABLE_SSL", "true"),
         ("ZOOKEEPER_TLS_PATH", files.path().to_str().unwrap()),
         ("ZOOKEEPER_DRIVER", "auto"),
-        ("HA_LEASE_SECONDS", "18"),
-        ("ZOOKEEPER_TIMEOUT", "8"),
+        ("HA_LEASE_SECONDS", "15"),
+        ("ZOOKEEPER_TIMEOUT", "6"),
     ]);
     let mut group = Group::new();
     let stopped = Arc::new(OnceLock::<(u32, Arc<Proxy>)>::new());
