@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use serde_json::json;
 use zk_backup_testkit::{Distribution, Proxy, Setup, ZooKeeper};
@@ -30,8 +31,8 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_
         ("ZOOKEEPER_ENABLE_SSL", "true"),
         ("ZOOKEEPER_TLS_PATH", files.path().to_str().unwrap()),
         ("ZOOKEEPER_DRIVER", "auto"),
-        ("HA_LEASE_SECONDS", "15"),
-        ("ZOOKEEPER_TIMEOUT", "6"),
+        ("HA_LEASE_SECONDS", "12"),
+        ("ZOOKEEPER_TIMEOUT", "5"),
     ]);
     let mut group = Group::new();
     let stopped = Arc::new(OnceLock::<(u32, Arc<Proxy>)>::new());
@@ -52,7 +53,11 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_
     let task = two.http.post("/restore", &body.to_string()).unwrap();
     assert_eq!(task.status, 200, "{}", task.text);
 
-    wait_to_lead(&two);
+    let taken = wait_to_lead(&two);
+    assert!(
+        taken < Duration::from_secs(18),
+        "a long session is over, too: {taken:?}"
+    );
     assert!(holding.holds());
     let before = dump(&outside).await;
     let copied = before.keys().filter(|path| path.starts_with("/copy/")).count();
