@@ -135,9 +135,47 @@ fn whatever_is_asked_for_is_made_and_hardened() {
 
 #[test]
 #[ignore = "needs helm"]
+fn several_servers_share_a_container_of_a_cloud() {
+    let text = rendered(&[
+        "--set",
+        "replicas=2,cloud.url=az://backups/prod,settings.AZURE_STORAGE_ACCOUNT_NAME=account,networkPolicy.enabled=true",
+        "--set",
+        "secretValues.AZURE_STORAGE_ACCOUNT_KEY=key",
+    ]);
+    let documents = parse(&text);
+    assert_hardened(&documents);
+    let pod = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    for (name, value) in [
+        ("STORAGE_URL", Some("az://backups/prod")),
+        ("AZURE_STORAGE_ACCOUNT_NAME", Some("account")),
+        ("AZURE_STORAGE_ACCOUNT_KEY", None),
+        ("S3_ENABLED", None),
+        ("HA", Some("true")),
+    ] {
+        assert_eq!(setting(container, name), value, "{name}");
+    }
+    let secret = &of_kind(&documents, "Secret")["stringData"];
+    assert_eq!(secret["AZURE_STORAGE_ACCOUNT_KEY"], "key");
+    let egress = of_kind(&documents, "NetworkPolicy")["spec"]["egress"].to_string();
+    assert!(egress.contains("443"), "{egress}");
+}
+
+#[test]
+#[ignore = "needs helm"]
 fn what_cannot_work_is_refused_in_words() {
     for (values, why) in [
-        ("replicas=2", "s3.enabled is needed"),
+        ("replicas=2", "s3.enabled or cloud.url is needed"),
+        (
+            "cloud.url=az://b,s3.enabled=true,s3.bucket=b",
+            "backups are kept in one place",
+        ),
+        ("cloud.url=s3://b", "url"),
+        ("settings.STORAGE_URL=az://b", "STORAGE_URL"),
+        (
+            "settings.AZURE_STORAGE_ACCOUNT_KEY=x",
+            "AZURE_STORAGE_ACCOUNT_KEY",
+        ),
         (
             "replicas=2,s3.enabled=true,s3.bucket=b,storage.existingClaim=c",
             "a volume of its own",

@@ -1,14 +1,15 @@
 //! A file of settings, and what a check says of it, before anything is served.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use zk_backup_testkit::Daemon;
+use zk_backup_testkit::{Daemon, Distribution, SUPER_PASSWORD, Setup, ZooKeeper};
 
 use crate::common::clients::{EVE, digest, observer};
-use crate::common::servers::server;
+use crate::common::servers::{nobody, server};
 use crate::common::trees::{dump, plant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_daemon-under-test");
@@ -146,4 +147,105 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
         "{text}"
     );
     assert!(!text.contains("canary"), "{text}");
+}
+
+/// What an AdminServer answers to those who may have its snapshots, and to those who may not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_asks_the_admin_server_and_agents_and_takes_no_snapshot() {
+    let setup = Setup {
+        admin: true,
+        ..Setup::default()
+    };
+    let (zookeeper, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let snapshots = || {
+        let files = fs::read_dir(zookeeper.data_directory()).unwrap();
+        files.count()
+    };
+    // A new server lets anybody have everything.
+    let outside = observer(&zookeeper).await;
+    let acl = vec![digest(zookeeper_async::Permission::ALL, EVE)];
+    outside.set_acl("/", acl, None).await.unwrap();
+    let before = snapshots();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("zk-backup.toml");
+    let silent = nobody();
+    let silent = silent.rsplit(':').next().unwrap();
+    let checked = |admin: &str, authorization: &str, source: &str| {
+        let settings = format!(
+            "storage = {:?}\nport = 0\ntransactional_source = \"{source}\"\n[zookeeper]\nhost = \"{}\"\nagent_port = {silent}\n\
+             admin_url = \"{admin}\"\nadmin_authorization = \"{authorization}\"\n",
+            directory.path().join("storage"),
+            zookeeper.address(),
+        );
+        fs::write(&file, settings).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap(); // it holds a secret
+        found(&check(&file, &["--json"]))
+    };
+    let url = format!("http://127.0.0.1:{port}");
+    let super_user = format!("digest super:{SUPER_PASSWORD}");
+    for (admin, authorization, source, about, outcome, why) in [
+        (
+            &url,
+            &*super_user,
+            "auto",
+            "AdminServer",
+            "ok",
+            "takes our authorization",
+        ),
+        (
+            &url,
+            "digest",
+            "auto",
+            "AdminServer",
+            "fails",
+            "does not take our authorization",
+        ),
+        (
+            &url,
+            "digest bob:pw",
+            "admin",
+            "AdminServer",
+            "fails",
+            "does not grant our identity",
+        ),
+        (
+            &format!("http://{}", zookeeper.address()),
+            &super_user,
+            "admin",
+            "AdminServer",
+            "fails",
+            "check ZOOKEEPER_ADMIN_URL",
+        ),
+        (
+            &format!("http://127.0.0.1:{silent}"),
+            &super_user,
+            "admin",
+            "AdminServer",
+            "fails",
+            "refused",
+        ),
+        (
+            &url,
+            &super_user,
+            "auto",
+            "agent",
+            "ok",
+            "there is another source",
+        ),
+        (&url, &super_user, "agent", "agent", "warning", "have no source"),
+    ] {
+        let all = checked(admin, authorization, source);
+        let is_told = |(check, found, message): &(String, String, String)| {
+            check == about && found == outcome && message.contains(why)
+        };
+        assert!(
+            all.iter().any(is_told),
+            "{admin} {authorization} {source}: {all:?}"
+        );
+        assert!(
+            !all.iter().any(|(.., message)| message.contains("bob:pw")),
+            "{all:?}"
+        );
+    }
+    assert_eq!(snapshots(), before, "no snapshot is taken");
 }

@@ -20,7 +20,7 @@ use crate::common::trees::{assert_same, dump, fill, plant};
 const LEASE: Duration = Duration::from_secs(9);
 
 /// Servers that share a bucket.
-struct Group {
+pub(crate) struct Group {
     s3: S3Server,
     /// How they reach it.
     url: String,
@@ -28,7 +28,7 @@ struct Group {
 }
 
 impl Group {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let s3 = S3Server::start().unwrap();
         Self {
             url: s3.url(),
@@ -38,7 +38,7 @@ impl Group {
     }
 
     /// Another server, once it knows who leads.
-    fn start(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
+    pub(crate) fn start(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
         let daemon = self.begin(zookeeper, name, more);
         wait_until(|| health(&daemon).get("leader").is_some(), || daemon.said());
         daemon
@@ -61,7 +61,7 @@ impl Group {
     }
 }
 
-fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
+pub(crate) fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
     let deadline = Instant::now() + Duration::from_secs(90);
     while !is_so() {
         assert!(Instant::now() < deadline, "{}", otherwise());
@@ -73,18 +73,18 @@ fn health(daemon: &Daemon) -> Value {
     daemon.http.get("/health").unwrap().json()
 }
 
-fn leads(daemon: &Daemon) -> bool {
+pub(crate) fn leads(daemon: &Daemon) -> bool {
     health(daemon)["role"] == "leader"
 }
 
 /// Waits until it leads, and says how long that took.
-fn wait_to_lead(daemon: &Daemon) -> Duration {
+pub(crate) fn wait_to_lead(daemon: &Daemon) -> Duration {
     let begun = Instant::now();
     wait_until(|| leads(daemon), || daemon.said());
     begun.elapsed()
 }
 
-fn signal(process: u32, name: &str) {
+pub(crate) fn signal(process: u32, name: &str) {
     let sent = Command::new("kill").args([name, &process.to_string()]).status();
     assert!(sent.unwrap().success());
 }
@@ -209,7 +209,7 @@ async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_i
 }
 
 /// Does `what` once, when so many bytes have gone to the server after it was armed.
-fn once_so_much_is_sent(
+pub(crate) fn once_so_much_is_sent(
     zookeeper: &str,
     bytes: usize,
     what: impl Fn() + Send + Sync + 'static,

@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::json;
-use zk_backup_testkit::{Daemon, Distribution, Setup, ZooKeeper};
+use zk_backup_testkit::{Daemon, Distribution, Proxy, Setup, ZooKeeper};
 use zk_snapshot::client::{BatchedClient, BatchedConfig, Tls};
-use zk_snapshot::tree::{Acl, ZnodeWriter as _};
+use zk_snapshot::tree::{Acl, Kind, WriteError, WriteOp, ZnodePath, ZnodeWriter as _};
 use zookeeper_client as zk;
 
 use crate::common::daemons::{daemon, health_with_zookeeper};
 
 /// What both sides of a TLS connection hold, in PEM.
-struct Certificates {
+pub(crate) struct Certificates {
     ca: String,
     server: (String, String),
     client: (String, String),
 }
 
-fn certificates() -> Certificates {
+pub(crate) fn certificates() -> Certificates {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -41,7 +41,7 @@ fn certificates() -> Certificates {
     }
 }
 
-fn with_tls(mut setup: Setup, certificates: &Certificates) -> Setup {
+pub(crate) fn with_tls(mut setup: Setup, certificates: &Certificates) -> Setup {
     let (certificate, key) = &certificates.server;
     setup
         .files
@@ -67,7 +67,7 @@ fn with_sasl(mut setup: Setup) -> Setup {
 }
 
 /// Where the daemon finds certificates.
-fn certificate_files(certificates: &Certificates, with_identity: bool) -> tempfile::TempDir {
+pub(crate) fn certificate_files(certificates: &Certificates, with_identity: bool) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
     write("ca.crt", &certificates.ca);
@@ -281,4 +281,66 @@ async fn an_admin_server_that_demands_tls_with_a_client_certificate() {
     let state = back_up(&certificate_files(&others, true));
     assert_eq!(state.status, 500, "{}", state.text);
     assert!(state.text.contains("certificate"), "{}", state.text);
+}
+
+async fn create(client: &BatchedClient, path: &str) -> Result<(), WriteError> {
+    let create = WriteOp::Create {
+        path: ZnodePath::parse(path).unwrap(),
+        data: Vec::new(),
+        acl: Acl::open(),
+        kind: Kind::Persistent,
+    };
+    client.write_many(&[create]).await.remove(0)
+}
+
+/// Held back on its way, as what a process has sent before it was stopped, and what it sends first when it goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_tls_a_write_lands_in_time_or_never() {
+    let certificates = certificates();
+    let setup = with_tls(Setup::default(), &certificates);
+    let (_server, port) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let proxy = Proxy::start(&format!("127.0.0.1:{port}")).unwrap();
+    let outside = connector().with_tls(tls(&certificates));
+    let outside = outside
+        .secure_connect(&format!("localhost:{port}"))
+        .await
+        .unwrap();
+    let within = Duration::from_secs(8);
+    let config = BatchedConfig {
+        session_timeout: within / 2,
+        lands_within: Some(within),
+        tls: Some(Tls {
+            ca: certificates.ca.clone(),
+            identity: Some(certificates.client.clone()),
+        }),
+        ..BatchedConfig::new(proxy.address())
+    };
+    let longer = BatchedConfig {
+        session_timeout: within,
+        ..config.clone()
+    };
+    let client = BatchedClient::connect(longer).await.unwrap();
+    let refused = create(&client, "/of-a-long-session").await.unwrap_err();
+    assert!(refused.to_string().contains("sessions for 8s"), "{refused}");
+    client.close().await;
+
+    let client = BatchedClient::connect(config).await.unwrap();
+    create(&client, "/in-time").await.unwrap();
+    proxy.hold_after(0);
+    let over = tokio::time::sleep(within);
+    let late = async {
+        let outcome = create(&client, "/late").await;
+        assert!(matches!(outcome, Err(WriteError::Unknown(_))), "{outcome:?}");
+    };
+    tokio::select! {
+        // It has to be held until then, whether the client still waits or not.
+        ((), ()) = async { tokio::join!(late, over) } => {}
+        () = tokio::time::sleep(within * 5) => panic!("the client waits for longer than it may"),
+    }
+    assert!(proxy.holds());
+    proxy.go_on();
+    create(&client, "/afterwards").await.unwrap();
+    let mut there = outside.list_children("/").await.unwrap();
+    there.sort();
+    assert_eq!(there, ["afterwards", "in-time", "zookeeper"]);
 }

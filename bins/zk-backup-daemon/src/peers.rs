@@ -79,7 +79,8 @@ pub fn join(
     let config = config.clone().retrying_for(RETRIES);
     let objects = config.objects().map_err(EngineError::from)?;
     let vaults = config.vaults().map_err(EngineError::from)?;
-    let deadline = settings.zookeeper.deadline;
+    let zookeeper = &settings.zookeeper;
+    let deadline = zookeeper.lands_within.unwrap_or(zookeeper.deadline);
     let timing = ha.timing;
     let known_by = (&*name, &*address);
     let lease = LeaderLease::new(Arc::clone(&objects), config.prefix(), known_by, timing, deadline);

@@ -11,19 +11,18 @@ use actix_web::dev::{Server, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::Data;
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, Error};
 use actix_web_httpauth::extractors::basic;
 use backup_engine::{Engine, Leadership as _};
 use tokio::sync::watch;
 
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
+use crate::listening;
 use crate::peers::{self, Peers};
 use crate::reread::Reread;
 use crate::routes::{self, Listeners, Outside};
-
-/// The longest that a client may take to send a request's head.
-const HEAD: Duration = Duration::from_secs(10);
+use crate::sites::ListensAt;
 
 /// How to serve.
 #[derive(Debug)]
@@ -141,8 +140,8 @@ fn http_server(
     };
     let (engine, access, peers) = (engine.clone(), options.access.clone(), options.peers.clone());
     let (ui, reread) = (options.ui, options.reread.clone());
-    let counted = Arc::clone(connections);
-    let server = HttpServer::new(move || {
+    let address = listener.local_addr()?;
+    let app = move || {
         App::new()
             .app_data(Data::new(engine.clone()))
             .app_data(Data::new(access.clone()))
@@ -150,6 +149,7 @@ fn http_server(
             .app_data(Data::new(peers.clone()))
             .app_data(Data::new(reread.clone()))
             .app_data(Data::new(listeners.clone()))
+            .app_data(ListensAt(address))
             .app_data(basic::Config::default().realm(REALM))
             // What is wrapped around it last comes first: who is refused here takes nobody's place.
             .wrap(from_fn(peers::hand_on))
@@ -157,19 +157,9 @@ fn http_server(
             .wrap(from_fn(access::check))
             .wrap(from_fn(log_request))
             .configure(|config| routes::configure(config, ui))
-    })
-    .workers(connections.workers())
-    .max_connections(connections.of_one_worker())
-    .on_connect(move |connection, data| counted.came(connection, data))
-    .client_request_timeout(HEAD)
-    .client_disconnect_timeout(options.patience)
-    .shutdown_timeout(5)
-    .disable_signals();
-    let server = match options.tls.clone() {
-        Some(config) => server.listen_rustls_0_23(listener, config)?,
-        None => server.listen(listener)?,
     };
-    Ok(server.run())
+    let (connections, patience) = (Arc::clone(connections), options.patience);
+    listening::listen(listener, options.tls.clone(), connections, patience, app)
 }
 
 async fn is_set(mut stopped: watch::Receiver<bool>) {

@@ -1,6 +1,6 @@
 //! Requests that pages of other sites make a browser send.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{HOST, ORIGIN};
@@ -8,6 +8,10 @@ use actix_web::http::uri::Authority;
 use actix_web::http::{Method, StatusCode};
 
 use crate::answer::ApiError;
+
+/// Where the server listens, as data of the application. Without it a request is judged as one to the loopback.
+#[derive(Clone, Copy)]
+pub(crate) struct ListensAt(pub(crate) SocketAddr);
 
 /// Why a request is refused, if it is: a browser says that another site sends it and it may change something, or another site has given
 /// its own name to this server, which lets in everybody who is on this machine (`is_open`).
@@ -42,8 +46,9 @@ fn host(request: &ServiceRequest) -> Option<&str> {
 
 /// Whether only this machine reaches the server, and the request is for more than to know whether it works.
 fn is_for_this_machine(request: &ServiceRequest) -> bool {
-    let listens = request.app_config().local_addr().ip().to_canonical();
-    listens.is_loopback() && !["/health/live", "/health/ready"].contains(&request.path())
+    let listens = request.app_data::<ListensAt>();
+    let at_loopback = listens.is_none_or(|at| at.0.ip().to_canonical().is_loopback());
+    at_loopback && !["/health/live", "/health/ready"].contains(&request.path())
 }
 
 /// Whether a host is one that nobody else can have named: an address, `localhost` or this machine's name.

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod finding;
+mod states;
 mod storage;
 mod walk;
 mod zookeeper;
@@ -17,8 +18,8 @@ use time::format_description::well_known::Rfc3339;
 use self::finding::{Finding, Outcome};
 use crate::{Cli, Settings, StartError, start};
 
-/// Tries what the settings of `cli` name for ZooKeeper, certificates, storage and the port, changing nothing but a probe in a bucket, and writes a line for each to `out`, or a JSON
-/// object. What only others answer for (AdminServers, agents, webhooks, commands, restore tests) is not tried. Whether all of it will work, warnings aside.
+/// Tries what the settings of `cli` name for ZooKeeper, its AdminServer or agents, certificates, storage and the port, changing nothing but a probe in a bucket, and writes a line for each to `out`, or a JSON
+/// object. What only others answer for (webhooks, commands, restore tests) is not tried. Whether all of it will work, warnings aside.
 ///
 /// # Errors
 /// Those of `out`.
@@ -48,6 +49,7 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
     };
     tell(told(&settings))?;
     tell(zookeeper::look(&settings).await)?;
+    tell(states::look(&settings).await)?;
     tell(certificates::look(&settings, SystemClock::now()))?;
     let settings = Arc::new(settings);
     let asked = Arc::clone(&settings);

@@ -5,7 +5,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use backup_engine::{Engine, Labels, RestoreRequest};
 
-use super::Outside;
+use super::archives::Outside;
 use crate::answer::{ApiError, bare_id};
 use crate::{body, caller};
 

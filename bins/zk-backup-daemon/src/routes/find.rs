@@ -5,7 +5,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use backup_engine::Engine;
 
-use super::{page_of, path};
+use super::page;
 use crate::answer::{ApiError, no_backup};
 use crate::query::Asked;
 use crate::{api, body};
@@ -38,7 +38,7 @@ pub(super) async fn by_time(
 pub(super) async fn by_znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let query = Asked::of(&request, BY_ZNODE)?;
     let found = engine
-        .find_znode(path(&query)?, page_of(&query, 20, 100)?)
+        .find_znode(page::path(&query)?, page::of(&query, 20, 100)?)
         .await?;
     Ok(HttpResponse::Ok().json(api::Finds::from(found)))
 }

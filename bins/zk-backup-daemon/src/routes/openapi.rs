@@ -6,8 +6,8 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Bytes, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::endpoint::{NONE, endpoint, nothing_here, read};
 use super::ui::{CSS, HTML, JS, sent};
-use super::{NONE, endpoint, read};
 use crate::answer::ApiError;
 use crate::openapi;
 
@@ -60,6 +60,6 @@ async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let name = request.match_info().query("name");
     match FILES.iter().find(|(file, ..)| *file == name) {
         Some((_, kind, bytes)) => Ok(sent(&request, kind, Bytes::from_static(bytes), POLICY)),
-        None => super::nothing_here(request).await,
+        None => nothing_here(request).await,
     }
 }

@@ -12,7 +12,7 @@ use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, guard};
 use serde_json::json;
 
-use super::{NONE, data, endpoint, read};
+use super::endpoint::{NONE, data, endpoint, nothing_here, read, wrong_method};
 use crate::access::{self, OnlyLooks};
 use crate::answer::ApiError;
 
@@ -79,7 +79,7 @@ pub(super) fn configure(config: &mut ServiceConfig) {
         .service(
             web::resource("/ui/{name:.*}")
                 .route(read().to(file))
-                .default_service(web::to(super::wrong_method))
+                .default_service(web::to(wrong_method))
                 .wrap(from_fn(access::check_always)),
         );
 }
@@ -106,7 +106,7 @@ async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {
         name => name,
     };
     let Some((_, kind, text)) = FILES.iter().find(|(file, ..)| *file == name) else {
-        return super::nothing_here(request).await;
+        return nothing_here(request).await;
     };
     Ok(sent(&request, kind, Bytes::from_static(text.as_bytes()), POLICY))
 }

@@ -196,6 +196,27 @@ fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
     let late = ha(Some("16"), "").unwrap_err();
     assert!(late.contains("ZOOKEEPER_TIMEOUT=16: with HA=true"), "{late}");
     assert!(ha(None, "one:8080").unwrap_err().starts_with("HA_ADDRESS: "));
+
+    // A session that outlives the lease would let a stopped leader write; without TLS the relay sees to that.
+    let certificates = tempfile::tempdir().unwrap();
+    std::fs::write(certificates.path().join("ca.crt"), "").unwrap();
+    for (is_ha, tls, timeout, session, within) in [
+        (true, true, None, 5_000, Some(10)),
+        (true, true, Some("15"), 7_500, Some(15)),
+        (true, true, Some("3"), 5_000, Some(10)),
+        (true, false, None, 20_000, None),
+        (false, true, None, 20_000, None),
+    ] {
+        let change = |a: &mut Args| {
+            s3(a).ha = Some(is_ha.to_string());
+            a.zookeeper_enable_ssl = Some(tls.to_string());
+            a.zookeeper_tls_path = Some(certificates.path().display().to_string());
+            a.zookeeper_timeout = timeout.map(str::to_owned);
+        };
+        let zookeeper = settings(change, &[]).unwrap().zookeeper;
+        assert_eq!(zookeeper.session_timeout, Duration::from_millis(session));
+        assert_eq!(zookeeper.lands_within, within.map(Duration::from_secs));
+    }
 }
 
 fn s3(args: &mut Args) -> &mut Args {

@@ -35,13 +35,21 @@ pub(super) fn config(
     ha: Option<&Ha>,
     secret: impl Fn(&str) -> Result<Option<String>, SettingsError>,
 ) -> Result<BatchedConfig, SettingsError> {
+    let deadline = deadline(args, ha)?;
+    let tls = zookeeper_tls(args)?;
+    // Without TLS a relay lets nothing of before out, however long sessions are.
+    let ha_by_tls = ha.filter(|_| tls.is_some());
+    let lands_within = ha_by_tls.map(|ha| deadline.max(ha.timing.renew_every));
+    let usual = BatchedConfig::new(servers);
     let digest = pair(&secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
     Ok(BatchedConfig {
-        deadline: deadline(args, ha)?,
+        deadline,
+        lands_within,
+        session_timeout: lands_within.map_or(usual.session_timeout, |within| within / 2),
         digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
         sasl: pair(&secret, "ZOOKEEPER_ADMIN_USERNAME", "ZOOKEEPER_ADMIN_PASSWORD")?,
-        tls: zookeeper_tls(args)?,
-        ..BatchedConfig::new(servers)
+        tls,
+        ..usual
     })
 }
 

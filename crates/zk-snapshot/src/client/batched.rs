@@ -175,7 +175,13 @@ impl ZnodeWriter for BatchedClient {
             Ok((zk, _)) => zk,
             Err(error) => return ops.iter().map(|_| Err(unknown(&error))).collect(),
         };
-        match timeout_at(deadline, write::carry_out(&zk, ops, &unknown)).await {
+        // The relay has its own way to let nothing of before out.
+        let within = self.config.lands_within.filter(|_| self.relay.is_none());
+        if let Some(refusal) = within.and_then(|within| write::too_long(zk.session_timeout(), within)) {
+            return ops.iter().map(|_| Err(refusal.clone())).collect();
+        }
+        let until = within.map(|within| begun + within / 4);
+        match timeout_at(deadline, write::carry_out(&zk, ops, until, &unknown)).await {
             Ok(outcomes) => outcomes,
             Err(_) => ops.iter().map(|_| Err(unknown(&zk::Error::Timeout))).collect(),
         }

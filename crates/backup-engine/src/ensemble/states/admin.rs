@@ -17,6 +17,8 @@ use super::source::{StateError, StateSource};
 use super::spool::Spool;
 use crate::ensemble::traits::{Client, Ensemble};
 
+mod trial;
+
 /// The longest that a server may take to write and send a snapshot.
 const SENDING: Duration = Duration::from_secs(1_800);
 /// The longest until an answer begins: by then the server has written its snapshot.
@@ -184,18 +186,23 @@ impl AdminSource {
         Ok((snapshot, size))
     }
 
-    /// Asks for a snapshot. The answer begins when it has been written.
-    fn ask(&self) -> Result<Response<Body>, String> {
+    /// What asks, and waits for all of an answer, and for its begin, for so long.
+    fn agent(&self, global: Duration, first_byte: Duration) -> Agent {
         let mut config = Agent::config_builder()
-            .timeout_global(Some(SENDING))
-            .timeout_recv_response(Some(FIRST_BYTE))
+            .timeout_global(Some(global))
+            .timeout_recv_response(Some(first_byte))
             .timeout_connect(Some(PATIENCE))
             .max_redirects(0)
             .http_status_as_error(false);
         if let Some(tls) = &self.tls {
             config = config.tls_config(tls.clone());
         }
-        let agent: Agent = config.build().into();
+        config.build().into()
+    }
+
+    /// Asks for a snapshot. The answer begins when it has been written.
+    fn ask(&self) -> Result<Response<Body>, String> {
+        let agent = self.agent(SENDING, FIRST_BYTE);
         let (url, patience) = (self.command(), Instant::now() + PATIENCE);
         let fail = |why: &str| Err(format!("{}: {why}", self.shown()));
         loop {
@@ -215,12 +222,10 @@ impl AdminSource {
                 StatusCode::TOO_MANY_REQUESTS => fail(
                     "it was asked too often; zookeeper.admin.rateLimiterIntervalInMS says how often it may be",
                 ),
-                StatusCode::UNAUTHORIZED => fail("it does not take our authorization"),
-                StatusCode::FORBIDDEN => fail("the ACL of / does not grant our identity everything"),
-                StatusCode::SERVICE_UNAVAILABLE => {
-                    fail("snapshots are disabled there (zookeeper.admin.snapshot.enabled)")
-                }
-                status => fail(&format!("it answered {status}")),
+                status => match refusal(status) {
+                    Some(why) => fail(why),
+                    None => fail(&format!("it answered {status}")),
+                },
             };
         }
     }
@@ -249,6 +254,18 @@ impl StateSource for AdminSource {
         let mut gathered = gathered.map_err(|why| format!("{}: {why}", self.shown()))?;
         gathered.report.passed_over.extend(trouble);
         Ok(gathered)
+    }
+}
+
+/// Why nothing comes, where the answer says so by its status.
+fn refusal(status: StatusCode) -> Option<&'static str> {
+    match status {
+        StatusCode::UNAUTHORIZED => Some("it does not take our authorization"),
+        StatusCode::FORBIDDEN => Some("the ACL of / does not grant our identity everything"),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            Some("snapshots are disabled there (zookeeper.admin.snapshot.enabled)")
+        }
+        _ => None,
     }
 }
 

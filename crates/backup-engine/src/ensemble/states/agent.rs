@@ -48,6 +48,22 @@ impl AgentSource {
         }
     }
 
+    /// Looks for the leader, and whether anything answers where its agent is to be. Nothing is copied. Says what answers.
+    ///
+    /// # Errors
+    /// Why nothing does.
+    pub async fn try_out(&self) -> Result<String, String> {
+        let url = format!("http://{}:{}/", self.leader().await?, self.port);
+        let asking = tokio::task::spawn_blocking(move || {
+            let answer = agent(CONNECTING, SAYING).get(&url).call();
+            match answer {
+                Ok(answer) => Ok(format!("{url} answers ({})", answer.status())),
+                Err(error) => Err(format!("{url}: {error}")),
+            }
+        });
+        asking.await.map_err(|error| error.to_string())?
+    }
+
     async fn word(&self, address: &str, word: &str) -> Result<String, String> {
         match timeout(WORD, four_letter_word(&self.config, address, word)).await {
             Ok(answer) => answer.map_err(|error| format!("{address}: {error}")),
@@ -94,18 +110,22 @@ fn mode(answer: &str) -> Option<&str> {
         .map(str::trim)
 }
 
-/// Has the agent copy; `saying` is how long it may take to say that it has.
-fn ask(url: &str, saying: Duration) -> Result<(), String> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(COPYING + CONNECTING + saying))
+/// What asks, and waits so long for the begin of an answer, and for the rest of it.
+fn agent(first_byte: Duration, saying: Duration) -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .timeout_global(Some(first_byte + CONNECTING + saying))
         .timeout_connect(Some(CONNECTING))
-        .timeout_recv_response(Some(COPYING))
+        .timeout_recv_response(Some(first_byte))
         .timeout_recv_body(Some(saying))
         .max_redirects(0)
         .http_status_as_error(false)
         .build()
-        .into();
-    let mut answer = agent
+        .into()
+}
+
+/// Has the agent copy; `saying` is how long it may take to say that it has.
+fn ask(url: &str, saying: Duration) -> Result<(), String> {
+    let mut answer = agent(COPYING, saying)
         .post(url)
         .send_empty()
         .map_err(|error| format!("{url}: {error}"))?;

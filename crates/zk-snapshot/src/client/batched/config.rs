@@ -11,6 +11,10 @@ pub struct BatchedConfig {
     pub deadline: Duration,
     /// Session timeout asked of the server.
     pub session_timeout: Duration,
+    /// Under TLS a write lands within this time of being asked for, or never, though the process stand still meanwhile: the server has
+    /// ended the session by then. So the session may have half of it at most, and every write is refused where the server gives a longer
+    /// one. A quarter is for the server's clock, which ends sessions up to a `tickTime` late; in the last one the request has to leave.
+    pub lands_within: Option<Duration>,
     /// Connections for ACLs, which cannot be asked for together, made when they are needed first.
     pub acl_connections: usize,
     /// `user:password` of a `digest` identity.
@@ -54,6 +58,7 @@ impl BatchedConfig {
             address: address.into(),
             deadline: Duration::from_secs(30),
             session_timeout: Duration::from_secs(20),
+            lands_within: None,
             acl_connections: 8,
             digest_auth: None,
             sasl: None,

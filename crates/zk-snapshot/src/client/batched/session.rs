@@ -35,6 +35,10 @@ impl Session {
         let mut connector = zk::Client::connector()
             .with_session_timeout(config.session_timeout)
             .with_fail_eagerly();
+        if config.lands_within.is_some() {
+            // Of a short session as much as the library takes: a server that waits for its disk is silent for a while.
+            connector = connector.with_connection_timeout(config.session_timeout * 3 / 5);
+        }
         if let Some(identity) = &config.digest_auth {
             connector = connector.with_auth("digest", identity.as_bytes());
         }

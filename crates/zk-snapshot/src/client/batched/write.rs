@@ -1,7 +1,10 @@
 //! Writes: as many as fit in one `multi`, several of them under way, in order.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
+use tokio::time::Instant;
 use zookeeper_client as zk;
 
 use super::session::is_lost;
@@ -14,8 +17,29 @@ const BYTES: usize = 512 << 10;
 type Outcome = Result<(), WriteError>;
 type Unknown<'a> = &'a (dyn Fn(&zk::Error) -> WriteError + Send + Sync);
 
+/// Why nothing is written over a session of such a timeout, if it is too long for what is to land `within` that time.
+pub(super) fn too_long(session: Duration, within: Duration) -> Option<WriteError> {
+    (session > within / 2).then(|| {
+        WriteError::Refused(format!(
+            "the server keeps sessions for {session:?} (minSessionTimeout): what is on its way could be written too late, as it may be {:?} at most",
+            within / 2
+        ))
+    })
+}
+
 /// Carries out `ops` in order. A `multi` that fails is done again one by one, so that each has its own outcome.
-pub(super) async fn carry_out(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown<'_>) -> Vec<Outcome> {
+///
+/// No request is given to the library after `until`: its outcome is not known then, as if its answer had been late.
+pub(super) async fn carry_out(
+    zk: &zk::Client,
+    ops: &[WriteOp],
+    until: Option<Instant>,
+    unknown: Unknown<'_>,
+) -> Vec<Outcome> {
+    let is_late = || until.is_some_and(|until| Instant::now() > until);
+    if is_late() {
+        return ops.iter().map(|_| Err(unknown(&zk::Error::Timeout))).collect();
+    }
     // A request goes out when it is made, not when its answer is waited for.
     let mut parts = Vec::new();
     let mut begin = 0;
@@ -38,6 +62,7 @@ pub(super) async fn carry_out(zk: &zk::Client, ops: &[WriteOp], unknown: Unknown
             Ok(()) => outcomes.extend(part.iter().map(|_| Ok(()))),
             Err(error) if is_lost(&error) => outcomes.extend(part.iter().map(|_| Err(unknown(&error)))),
             Err(error) if part.len() == 1 => outcomes.push(Err(refused(&error))),
+            Err(_) if is_late() => outcomes.extend(part.iter().map(|_| Err(unknown(&zk::Error::Timeout)))),
             Err(_) => {
                 let alone: Vec<_> = part.iter().map(|op| send(zk, std::slice::from_ref(op))).collect();
                 let judge = |answer: Result<(), zk::Error>| match answer {

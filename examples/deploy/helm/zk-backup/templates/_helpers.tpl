@@ -48,8 +48,11 @@ timeoutSeconds: 5
 
 {{/* What the schema cannot say. */}}
 {{- define "zk-backup.check" -}}
-{{- if and (include "zk-backup.ha" .) (not .Values.s3.enabled) }}
-{{- fail "replicas: several servers share a bucket, so that s3.enabled is needed" }}
+{{- if and (include "zk-backup.ha" .) (not .Values.s3.enabled) (not .Values.cloud.url) }}
+{{- fail "replicas: several servers share a bucket, so that s3.enabled or cloud.url is needed" }}
+{{- end }}
+{{- if and .Values.s3.enabled .Values.cloud.url }}
+{{- fail "cloud.url: backups are kept in one place, and s3.enabled is given too" }}
 {{- end }}
 {{- if and (include "zk-backup.ha" .) .Values.storage.existingClaim }}
 {{- fail "storage.existingClaim: each of several servers has a volume of its own" }}
@@ -111,6 +114,10 @@ timeoutSeconds: 5
 - name: S3_CERTS_PATH
   value: /etc/zk-backup/s3-ca/ca.crt
 {{- end }}
+{{- end }}
+{{- with .Values.cloud.url }}
+- name: STORAGE_URL
+  value: {{ . | quote }}
 {{- end }}
 {{- if include "zk-backup.ha" . }}
 - name: POD_NAME
