@@ -44,6 +44,7 @@ mod notify;
 mod order;
 mod page;
 mod predecessor;
+mod predecessor_clients;
 mod quotas;
 mod readme;
 mod recovery;

@@ -1,8 +1,5 @@
 //! What each path and method does.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
@@ -30,6 +27,7 @@ mod archives;
 mod events;
 mod external;
 mod find;
+mod links;
 mod openapi;
 mod policies;
 mod raw;
@@ -61,8 +59,8 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
     }
     config
         .service(endpoint("/backup", NONE, web::post().to(backup)))
-        .service(whole("/backup/s3/{id:.*}", read().to(links)))
-        .service(whole("/backup/{id}", read().to(archives::download)))
+        .service(whole("/backup/s3/{id:.*}", links::KEYS, read().to(links::links)))
+        .service(whole("/backup/{id}", NONE, read().to(archives::download)))
         .service(data(
             "/restore/backup",
             archives::KEYS,
@@ -94,8 +92,12 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
         ))
         .service(resource(
             "/api/v1/restore/{id}",
-            NONE,
-            [web::post().to(v1::restore), read().to(v1::restore_status)],
+            v1::BLOB,
+            [
+                web::post().to(v1::restore),
+                read().to(v1::restore_status),
+                web::delete().to(v1::forget),
+            ],
         ))
         .service(endpoint("/jobs", PAGE, read().to(jobs)))
         .service(data("/events", NONE, read().to(events::events)))
@@ -140,8 +142,8 @@ fn data(path: &'static str, allowed: &'static [&'static str], route: Route) -> i
 }
 
 /// The same for what takes a whole backup away.
-fn whole(path: &'static str, route: Route) -> impl HttpServiceFactory {
-    resource(path, NONE, [route])
+fn whole(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
+    resource(path, allowed, [route])
         .wrap(from_fn(access::check_operator))
         .wrap(from_fn(access::check_always))
 }
@@ -324,18 +326,6 @@ async fn describe(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResp
         || no_backup(id),
         |info| HttpResponse::Ok().json(api::Backup::from(info)),
     ))
-}
-
-/// So long the links to the files of a backup hold.
-const LINKS_HOLD: Duration = Duration::from_secs(3_600);
-
-async fn links(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let id = request.match_info().query("id");
-    match engine.links(id, LINKS_HOLD).await {
-        Ok(links) => Ok(HttpResponse::Ok().json(BTreeMap::from_iter(links))),
-        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
-        Err(error) => Err(error.into()),
-    }
 }
 
 async fn jobs(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
