@@ -9,6 +9,7 @@ use crate::answer::ApiError;
 /// What the predecessor's clients may say beside what each request says by itself.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CustomVarsAsked)]
 pub(super) struct CustomVars {
     #[schema(value_type = Option<Mode>)]
     mode: Option<String>,
