@@ -170,6 +170,24 @@ async fn links_read_the_files_without_credentials_and_are_given_to_those_who_hav
     let nobody = daemon.http.clone().without_credentials();
     assert_eq!(nobody.get(&path).unwrap().status, 401);
     assert_eq!(daemon.http.get("/backup/s3/20190321T080000").unwrap().status, 404);
+
+    // As the predecessor's clients ask: a list, of links that hold for so long.
+    let listed = daemon.http.get(&format!("{path}?expiration=77")).unwrap();
+    let urls = listed.json()["urls"].as_array().unwrap().clone();
+    assert_eq!(
+        (listed.status, urls.len()),
+        (200, links.as_object().unwrap().len())
+    );
+    for url in urls {
+        let url = url.as_str().unwrap();
+        assert!(url.contains("X-Amz-Expires=77&"), "{url}");
+        assert_eq!(ureq::get(url).call().unwrap().status(), 200, "{url}");
+    }
+    for wrong in ["0", "604801", "-1", "soon", ""] {
+        let answer = daemon.http.get(&format!("{path}?expiration={wrong}")).unwrap();
+        assert_eq!(answer.status, 400, "{wrong}");
+        assert!(answer.text.contains("expiration"), "{}", answer.text);
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ mod order;
 mod page;
 mod plain_http;
 mod predecessor;
+mod predecessor_clients;
 mod quotas;
 mod readme;
 mod recovery;

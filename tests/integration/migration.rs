@@ -1,5 +1,11 @@
 //! `docs/MIGRATION.md`, run as it stands there.
 
+use std::fs::File;
+use std::io::Write as _;
+
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
 use crate::common::clients::observer;
 use crate::common::documents::blocks;
 use crate::common::predecessor::Left;
@@ -26,6 +32,19 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
     let left = Left::new(&storage, "20240105T100000");
     let before = left.znodes(znodes).contents();
 
+    // What its `GET /backup/<id>` made.
+    let elsewhere = place.path().join("elsewhere");
+    let downloaded = Left::new(&elsewhere, "20240103T100000").znodes(znodes).contents();
+    let archive = File::create(place.path().join("20240103T100000.zip")).unwrap();
+    let mut archive = ZipWriter::new(archive);
+    for (name, bytes) in &downloaded {
+        archive
+            .start_file(name.as_str(), SimpleFileOptions::default())
+            .unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+
     let instead = vec![
         ("localhost:2181", zookeeper.address()),
         (
@@ -45,5 +64,11 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
     );
     assert_eq!(outside.get_data("/shop/open", false).await.unwrap().0, b"yes");
     assert!(!earlier.directory.exists());
+    let unpacked = daemon.describe("20240103T100000").unwrap();
+    assert_eq!(
+        (&unpacked["valid"], &unpacked["verified_at"].is_string()),
+        (&true.into(), &true),
+        "{unpacked}"
+    );
     assert_eq!(left.contents(), before, "it was written into");
 }

@@ -84,6 +84,15 @@ async fn backups_are_made_restored_and_deleted() {
     assert_eq!(outside.get_data("/db1", false).await.unwrap().0, b"1");
     assert_eq!(outside.get_data("/copy", false).await.unwrap().0, b"2");
 
+    // Whoever cleans up after it is told that it is done; its record tells what was changed, and stays.
+    let record = format!("/api/v1/restore/{task}");
+    for (query, blob) in [("", "my-namespace/pg"), ("?blobPath=other", "other")] {
+        let done = http.send("DELETE", &format!("{record}{query}"), "").unwrap();
+        let expected = json!({"message": "OK", "restoreId": task, "blobPath": blob});
+        assert_eq!((done.status, done.json()), (200, expected));
+    }
+    assert_eq!(http.get(&record).unwrap().json(), told);
+
     let failed = http
         .post("/api/v1/backup", r#"{"blobPath": "p", "databases": ["gone"]}"#)
         .unwrap()
@@ -149,6 +158,15 @@ async fn backups_are_made_restored_and_deleted() {
             404,
             "not found",
         ),
+        ("DELETE", &format!("/api/v1/restore/{id}"), "", 404, "not found"),
+        ("DELETE", "/api/v1/restore/none", "", 404, "not found"),
+        (
+            "POST",
+            &format!("{restore}?blobPath=p"),
+            r#"{"blobPath": "p"}"#,
+            400,
+            "blobPath",
+        ),
         ("PUT", &path, "", 405, "PUT"),
     ] {
         let answer = http.send(method, path, body).unwrap();
@@ -174,6 +192,7 @@ async fn backups_are_made_restored_and_deleted() {
     let anonymous = http.clone().without_credentials();
     let delete = format!("{path}?blobPath=my-namespace/pg");
     assert_eq!(anonymous.send("DELETE", &delete, "").unwrap().status, 401);
+    assert_eq!(anonymous.send("DELETE", &record, "").unwrap().status, 401);
     let removed = http.send("DELETE", &delete, "").unwrap();
     assert_eq!(
         (removed.status, removed.json()),

@@ -62,6 +62,24 @@ fn ask_all(asked: &mut Asked<'_>) {
     ask("GET", &format!("/api/v1/restore/{restore}"), "");
     ask("DELETE", &format!("/api/v1/backup/{backup}?blobPath=b"), "");
     ask("GET", &format!("/api/v1/restore/{backup}"), "");
+    ask("DELETE", &format!("/api/v1/restore/{restore}"), "");
+    ask("DELETE", &format!("/api/v1/restore/{backup}"), "");
+    ask(
+        "POST",
+        "/backup",
+        r#"{"mode": "transactional", "custom_vars": {"mode": "transactional"}}"#,
+    );
+    ask(
+        "POST",
+        "/restore",
+        r#"{"vault": "20000101T000000", "custom_vars": {"region": "eu"}}"#,
+    );
+    ask(
+        "POST",
+        "/restore",
+        r#"{"vault": "20000101T000000", "mode": "all"}"#,
+    );
+    ask("GET", "/backup/s3/20000101T000000?expiration=604801", "");
 }
 
 #[test]

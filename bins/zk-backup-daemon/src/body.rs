@@ -18,9 +18,11 @@ use crate::answer::ApiError;
 use crate::openapi::words::{Milliseconds, RaiseEpoch, Root, Share, Truth};
 use crate::truth::{WORDS, truth};
 
+mod modes;
 mod policies;
 pub(crate) mod v1;
 
+use self::modes::{CustomVars, mode};
 pub(crate) use self::policies::{PolicyBody, policies};
 
 /// The largest body that is read.
@@ -73,13 +75,15 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// What to back up, and how. Of `dbs`, `args` and `instances` only one.
+/// What to back up, and how. Of `dbs`, `args` and `instances` only one, and the mode once.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct BackupBody {
     /// `hierarchical` unless it says otherwise. A transactional backup is always of everything.
     #[schema(value_type = Option<Mode>)]
     mode: Option<String>,
+    /// The same, in the predecessor's words.
+    custom_vars: Option<CustomVars>,
     /// True unless it says otherwise; false pins the backup.
     #[serde(default, deserialize_with = "boolean")]
     #[schema(value_type = Option<Truth>)]
@@ -105,17 +109,8 @@ pub(crate) struct BackupBody {
 
 pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
     let body: BackupBody = parse(body)?;
-    let mode = match body.mode.as_deref() {
-        None | Some("hierarchical") => Mode::Hierarchical,
-        Some("transactional") => Mode::Transactional,
-        Some(other) => {
-            return Err(ApiError::invalid(format!(
-                "mode: {other:?} is not one of hierarchical, transactional"
-            )));
-        }
-    };
     Ok(BackupRequest {
-        mode,
+        mode: mode(body.mode, body.custom_vars)?.unwrap_or(Mode::Hierarchical),
         roots: roots([
             ("dbs", body.dbs),
             ("args", body.args),
@@ -150,7 +145,8 @@ pub(crate) fn nothing(body: &[u8]) -> Result<(), ApiError> {
     parse::<NoBody>(body).map(|NoBody {}| ())
 }
 
-/// What to restore, and how. Of `vault`, `ts`, `before` and `externalBackupPath` just one; of `dbs`, `args` and `instances` at most one.
+/// What to restore, and how. Of `vault`, `ts`, `before` and `externalBackupPath` just one; of `dbs`, `args` and `instances` at most one, and the
+/// mode once.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RestoreBody {
@@ -168,6 +164,11 @@ pub(crate) struct RestoreBody {
     #[serde(default, deserialize_with = "milliseconds")]
     #[schema(value_type = Option<Milliseconds>)]
     before: Option<i64>,
+    /// Not heeded: the backup itself says what it is. Clients of the predecessor send it.
+    #[schema(value_type = Option<Mode>)]
+    mode: Option<String>,
+    /// The same, in the predecessor's words.
+    custom_vars: Option<CustomVars>,
     /// Only these subtrees.
     #[schema(value_type = Option<Vec<Root>>)]
     dbs: Option<Vec<String>>,
@@ -202,6 +203,7 @@ pub(crate) struct RestoreBody {
 /// What to restore, and the directory that it is in, where it is none of ours: no source is told then.
 pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), ApiError> {
     let body: RestoreBody = parse(body)?;
+    mode(body.mode, body.custom_vars)?;
     let source = match (body.vault, body.ts, body.before, &body.external) {
         (Some(vault), None, None, None) => RestoreSource::Vault(vault),
         (None, Some(ts), None, None) => RestoreSource::Since(ts),

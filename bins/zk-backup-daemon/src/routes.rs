@@ -16,6 +16,7 @@ mod external;
 mod find;
 mod health;
 mod jobs;
+mod links;
 mod openapi;
 mod page;
 mod policies;
@@ -35,8 +36,8 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
     }
     config
         .service(endpoint("/backup", NONE, web::post().to(jobs::backup)))
-        .service(whole("/backup/s3/{id:.*}", read().to(backups::links)))
-        .service(whole("/backup/{id}", read().to(archives::download)))
+        .service(whole("/backup/s3/{id:.*}", links::KEYS, read().to(links::links)))
+        .service(whole("/backup/{id}", NONE, read().to(archives::download)))
         .service(data(
             "/restore/backup",
             archives::KEYS,
@@ -80,8 +81,12 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
         ))
         .service(resource(
             "/api/v1/restore/{id}",
-            NONE,
-            [web::post().to(v1::restore), read().to(v1::restore_status)],
+            v1::BLOB,
+            [
+                web::post().to(v1::restore),
+                read().to(v1::restore_status),
+                web::delete().to(v1::forget),
+            ],
         ))
         .service(endpoint("/jobs", page::KEYS, read().to(jobs::jobs)))
         .service(data("/events", NONE, read().to(events::events)))

@@ -8,9 +8,9 @@ const LISTS: [&str; 3] = ["dbs", "args", "instances"];
 /// Adds what holds for the body of that name.
 pub(super) fn add(name: &str, schema: &mut Value) {
     match name {
-        "BackupBody" => schema["not"] = two_lists(),
+        "BackupBody" => schema["not"] = told_twice(),
         "RestoreBody" => {
-            schema["not"] = two_lists();
+            schema["not"] = told_twice();
             schema["oneOf"] = each_needed(&["vault", "ts", "before", "externalBackupPath"]);
         }
         "PolicyBody" => schema["anyOf"] = each_needed(&["fullEvictionPolicy", "granularEvictionPolicy"]),
@@ -18,7 +18,8 @@ pub(super) fn add(name: &str, schema: &mut Value) {
     }
 }
 
-fn two_lists() -> Value {
+/// Two lists of subtrees, or two modes.
+fn told_twice() -> Value {
     let two = |one: &str, other: &str| {
         json!({
             "required": [one, other],
@@ -26,7 +27,12 @@ fn two_lists() -> Value {
         })
     };
     let [dbs, args, instances] = LISTS;
-    json!({ "anyOf": [two(dbs, args), two(dbs, instances), two(args, instances)] })
+    let mode = json!({ "required": ["mode"], "properties": { "mode": { "type": "string" } } });
+    let mut modes = mode.clone();
+    modes["required"] = json!(["mode", "custom_vars"]);
+    modes["properties"]["custom_vars"] = mode;
+    modes["properties"]["custom_vars"]["type"] = json!("object");
+    json!({ "anyOf": [two(dbs, args), two(dbs, instances), two(args, instances), modes] })
 }
 
 fn each_needed(keys: &[&str]) -> Value {

@@ -1,8 +1,5 @@
 //! Backups as a whole: which there are, what is removed, and what stays.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use backup_engine::{Engine, EngineError};
@@ -15,9 +12,6 @@ use crate::query::Asked;
 pub(super) const EVICT: &[&str] = &["dry_run", "trust_clock"];
 pub(super) const EVICT_ONE: &[&str] = &["dry_run"];
 
-/// So long the links to the files of a backup hold.
-const LINKS_HOLD: Duration = Duration::from_secs(3_600);
-
 pub(super) async fn list(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(engine.list().await?))
 }
@@ -28,15 +22,6 @@ pub(super) async fn describe(engine: Data<Engine>, request: HttpRequest) -> Resu
         || no_backup(id),
         |info| HttpResponse::Ok().json(api::Backup::from(info)),
     ))
-}
-
-pub(super) async fn links(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let id = request.match_info().query("id");
-    match engine.links(id, LINKS_HOLD).await {
-        Ok(links) => Ok(HttpResponse::Ok().json(BTreeMap::from_iter(links))),
-        Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// Whether a change is only to be told: in the query or in the body, so that it is found wherever it is looked for.

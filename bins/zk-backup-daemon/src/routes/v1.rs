@@ -28,6 +28,7 @@ pub(super) async fn restore(
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
+    Asked::of(&request, &[])?;
     let id = request.match_info().query("id");
     let (asked, mut labels) = body::v1::restore(id, &body::read(body).await?)?;
     labels.extend(caller::label(&request));
@@ -47,6 +48,23 @@ pub(super) async fn restore_status(
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     job(&engine, request.match_info().query("id"), JobKind::Restore).await
+}
+
+/// Answers as if the record of a restore were gone. It goes with those of other jobs, when they are too many: until then it tells what was
+/// changed.
+pub(super) async fn forget(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let id = request.match_info().query("id");
+    let asked = Asked::of(&request, BLOB)?;
+    let job = engine.job(id).await?.filter(|job| job.kind == JobKind::Restore);
+    let Some(job) = job else {
+        return Err(EngineError::JobNotFound(id.chars().take(100).collect()).into());
+    };
+    if matches!(job.status, JobState::Queued | JobState::Processing) {
+        return Err(EngineError::InUse(job.vault).into());
+    }
+    let told = job.labels.get(body::v1::BLOB).map(String::as_str);
+    let blob = asked.text("blobPath").or(told).unwrap_or_default();
+    Ok(HttpResponse::Ok().json(json!({ "message": "OK", "restoreId": id, "blobPath": blob })))
 }
 
 /// What there is to say of a job; of a backup also where its job is forgotten.

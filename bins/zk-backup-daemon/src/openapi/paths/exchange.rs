@@ -47,13 +47,18 @@ pub(super) fn operations() -> Vec<Operation> {
             .says(
                 TAG,
                 "Link to the files of a backup in a bucket",
-                "Anybody can read by these links, for an hour.",
+                "Anybody can read by these links.",
             )
             .at("id", ID)
+            .query(
+                "expiration",
+                json!({ "type": "integer", "minimum": 1, "maximum": 604_800 }),
+                "For so many seconds they hold: an hour unless it is said.",
+            )
             .answers_json(
                 200,
-                "Links by the names of files.",
-                json!({ "type": "object", "additionalProperties": { "type": "string" } }),
+                "Links by the names of files; a list of links where it is said how long they are to hold.",
+                links(),
             )
             .knows_backups()
             .refuses(400, "`no_links`: backups are in no bucket. `invalid_request`."),
@@ -75,6 +80,15 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(404, "`backup_not_found`: none is named.")
             .refuses(409, "`backup_exists`, `backup_in_use`, `backup_sealed`."),
     ]
+}
+
+/// As ours, or as the predecessor's.
+fn links() -> Value {
+    let urls = json!({ "type": "array", "items": { "type": "string" } });
+    json!({ "type": "object", "anyOf": [
+        { "additionalProperties": { "type": "string" } },
+        { "required": ["urls"], "additionalProperties": false, "properties": { "urls": urls } },
+    ] })
 }
 
 fn form(kind: &Value, truth: &Value) -> Value {

@@ -9,12 +9,14 @@ use crate::{api, body};
 const TAG: &str = "Predecessor";
 
 pub(super) fn operations() -> Vec<Operation> {
-    let removed = json!({
-        "type": "object", "required": ["message", "backupId", "blobPath"], "additionalProperties": false,
-        "properties": {
-            "message": { "type": "string" }, "backupId": { "type": "string" }, "blobPath": { "type": "string" },
-        },
-    });
+    let removed = |id: &str| {
+        json!({
+            "type": "object", "required": ["message", id, "blobPath"], "additionalProperties": false,
+            "properties": {
+                "message": { "type": "string" }, id: { "type": "string" }, "blobPath": { "type": "string" },
+            },
+        })
+    };
     vec![
         Operation::post("backupV1", "/api/v1/backup")
             .says(TAG, "Back up", "")
@@ -30,7 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says(TAG, "Remove a backup", "")
             .at("id", ID)
             .query("blobPath", json!({ "type": "string" }), "Told again.")
-            .answers_json(200, "It is removed.", removed)
+            .answers_json(200, "It is removed.", removed("backupId"))
             .refuses(404, "`backup_not_found`.")
             .refuses(409, "`backup_in_use`, `backup_retained`."),
         Operation::post("restoreV1", "/api/v1/restore/{id}")
@@ -43,8 +45,20 @@ pub(super) fn operations() -> Vec<Operation> {
         Operation::get("restoreStatusV1", "/api/v1/restore/{id}", Callers::Readers)
             .says(TAG, "Look at a restore", "")
             .at("id", "The id of the restore.")
+            .query("blobPath", json!({ "type": "string" }), "Not looked at.")
             .answers::<api::JobV1>(200, "The job.")
             .refuses(404, "`job_not_found`."),
+        Operation::delete("forgetRestoreV1", "/api/v1/restore/{id}")
+            .says(
+                TAG,
+                "Be done with a restore",
+                "Its record stays all the same, with those of other jobs: it tells what was changed.",
+            )
+            .at("id", "The id of the restore.")
+            .query("blobPath", json!({ "type": "string" }), "Told again.")
+            .answers_json(200, "It has ended.", removed("restoreId"))
+            .refuses(404, "`job_not_found`.")
+            .refuses(409, "`backup_in_use`: it has not ended."),
         incremental(Operation::get(
             "incrementalGet",
             "/incremental/{path}",
