@@ -65,8 +65,8 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Whether a backup is of this ensemble, which has gone on since: then what it says of a znode holds as long as the
-    /// numbers of the znode's `Stat` are the same. Blocks.
+    /// Whether a backup is of this ensemble, which is not known to have begun anew since: then the ACL that a znode was created
+    /// with is the one in the backup. Blocks.
     pub(crate) fn has_gone_on_since(&self, manifest: &Manifest, now: OffsetDateTime) -> bool {
         let begin = self.history.begin(now);
         manifest.source() == Some(&*self.ensemble.name())
