@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{CopiedNote, Manifest};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
@@ -73,6 +74,29 @@ impl Site {
             && begin.is_none_or(|begin| begin < manifest.started_at)
     }
 
+    /// Whether `/` of a backup stood for what it stands for here.
+    pub(crate) fn has_the_chroot_of(&self, manifest: &Manifest) -> bool {
+        let ours = self.ensemble.chroot();
+        manifest.source() == Some(&*self.ensemble.name()) || chroot_of(manifest) == ours
+    }
+
+    /// What stands for `/` in a backup of another chroot would replace all that `/` stands for here, its ACL included.
+    pub(crate) fn refuse_whole_of_another_chroot(
+        &self,
+        manifest: &Manifest,
+        roots: &[ZnodePath],
+    ) -> Result<(), EngineError> {
+        if !roots.is_empty() || manifest.source().is_none() || self.has_the_chroot_of(manifest) {
+            return Ok(());
+        }
+        Err(InvalidRequest::OfAnotherChroot {
+            id: manifest.id.clone(),
+            from: chroot_of(manifest).unwrap_or_else(ZnodePath::root),
+            to: self.ensemble.chroot().unwrap_or_else(ZnodePath::root),
+        }
+        .into())
+    }
+
     /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
     pub(crate) fn refuse_chroot(&self, what: &str) -> Result<(), EngineError> {
         match self.ensemble.chroot() {
@@ -84,4 +108,11 @@ impl Site {
             .into()),
         }
     }
+}
+
+/// The chroot in the name of the ensemble that a backup is of. Names that embedders give may have slashes as well.
+fn chroot_of(manifest: &Manifest) -> Option<ZnodePath> {
+    let source = manifest.source()?;
+    let chroot = ZnodePath::parse(source.get(source.find('/')?..)?).ok()?;
+    (!chroot.is_root()).then_some(chroot)
 }
