@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::common::by_each_adapter;
 use crate::common::clients::observer;
-use crate::common::daemons::{daemon, daemon_by, health_with_zookeeper, try_daemon};
+use crate::common::daemons::{back_up, daemon, daemon_by, health_with_zookeeper, restore, try_daemon};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, plant};
 
@@ -131,6 +131,47 @@ async fn a_time_means_a_backup_of_the_same_chroot() {
         .post("/restore", r#"{"before": 99999999999999}"#)
         .unwrap();
     assert_eq!(last.status, 404, "{} and not {id}", last.text);
+}
+
+/// All of it would replace all that there is, and the ACL of the root. Subtrees that are named move.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_of_another_chroot_is_not_restored_in_the_place_of_everything() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let znodes: [(&str, &[u8]); 3] = [("/kafka", b"k"), ("/kafka/topic", b"t"), ("/other", b"of others")];
+    plant(&outside, &znodes).await;
+    let storage = tempfile::tempdir().unwrap();
+    let (whole, below) = (zookeeper.address(), format!("{}/kafka", zookeeper.address()));
+    let before = dump(&outside).await;
+    for (from, to, chroots) in [
+        (&below, &whole, ["below /kafka", "below /,"]),
+        (&whole, &below, ["below /,", "below /kafka"]),
+    ] {
+        let there = daemon(from, storage.path(), &[]);
+        let id = back_up(&there, "");
+        drop(there);
+        let here = daemon(to, storage.path(), &[]);
+        for more in ["", r#", "dry_run": true"#, r#", "policy": "merge""#] {
+            let refused = here
+                .http
+                .post("/restore", &format!(r#"{{"vault": "{id}"{more}}}"#))
+                .unwrap();
+            assert_eq!(refused.status, 400, "{}", refused.text);
+            for said in [chroots[0], chroots[1], "dbs"] {
+                assert!(refused.text.contains(said), "{said}: {}", refused.text);
+            }
+        }
+        assert_same(&before, &dump(&outside).await);
+        drop(here);
+        if from == &below {
+            let here = daemon(to, storage.path(), &[]);
+            let (status, result) = restore(&here, &id, r#", "dbs": ["topic"]"#);
+            assert_eq!(status, 200, "{result}");
+            assert_eq!(outside.get_data("/topic", false).await.unwrap().0, b"t");
+            assert_eq!(outside.get_data("/other", false).await.unwrap().0, b"of others");
+            outside.delete("/topic", None).await.unwrap();
+        }
+    }
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Transactional backups: what the servers' own files say, put back exactly.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use zk_backup_testkit::Setup;
+use zk_backup_testkit::{Setup, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
 
 use crate::common::clients::client;
@@ -154,4 +156,63 @@ async fn an_online_restore_brings_back_what_clients_cannot_see() {
     assert!(state.text.contains("extendedTypesEnabled"), "{}", state.text);
     let inside = client(&third.address()).await;
     assert_eq!(inside.get_data("/box/child").await.unwrap().0, b"/box/child");
+}
+
+/// Files of another ensemble that has come as far, and of the same one after it was rolled back and went on otherwise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_of_another_history_are_refused() {
+    let (mut server, other) = (start(&busy()), start(&busy()));
+    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+    for (of, name) in [(&server, "/ours"), (&other, "/theirs")] {
+        let outside = client(&of.address()).await;
+        outside.create(name, b"", &open).await.unwrap();
+        outside.create("/both", b"", &open).await.unwrap();
+    }
+    let outside = client(&other.address()).await;
+    for i in 0..30 {
+        outside
+            .set_data("/theirs", format!("{i}").as_bytes(), None)
+            .await
+            .unwrap();
+    }
+    let storage = tempfile::tempdir().unwrap();
+    let refused = |server: &ZooKeeper, data: &Path, why: &str| {
+        let settings = [("ZOOKEEPER_DATA_DIR", data.to_str().unwrap())];
+        let daemon = daemon(&server.address(), storage.path(), &settings);
+        let (_, state) = daemon.do_job("/backup", r#"{"mode": "transactional"}"#).unwrap();
+        assert_eq!(state.status, 500, "{}", state.text);
+        for said in ["another ensemble", why] {
+            assert!(state.text.contains(said), "{said}: {}", state.text);
+        }
+    };
+    refused(&server, &other.data_directory(), "/");
+
+    // Its own, of a history that is lost: `/both` was changed in both, by the same zxid.
+    server.kill();
+    let (saved, lost) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let keep = |server: &ZooKeeper, place: &Path| {
+        for entry in fs::read_dir(server.data_directory()).unwrap() {
+            let path = entry.unwrap().path();
+            fs::copy(&path, place.join(path.file_name().unwrap())).unwrap();
+        }
+    };
+    keep(&server, saved.path());
+    server.restart().unwrap();
+    let change = async |server: &ZooKeeper, times: usize| {
+        let outside = client(&server.address()).await;
+        for _ in 0..times {
+            outside.set_data("/both", b"x", None).await.unwrap();
+        }
+    };
+    change(&server, 40).await;
+    server.kill();
+    keep(&server, lost.path());
+    server.replace_data(saved.path()).unwrap();
+    server.restart().unwrap();
+    change(&server, 3).await;
+    refused(&server, lost.path(), "/both");
+
+    let data = server.data_directory();
+    let settings = [("ZOOKEEPER_DATA_DIR", data.to_str().unwrap())];
+    take_snapshot(&daemon(&server.address(), storage.path(), &settings));
 }

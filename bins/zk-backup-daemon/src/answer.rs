@@ -105,6 +105,10 @@ fn in_words_of_the_api(error: &EngineError) -> String {
         InvalidRequest::BelowChroot { what, chroot } => {
             format!("{what} of all of ZooKeeper, and ZOOKEEPER_HOST only means what is below {chroot}")
         }
+        InvalidRequest::OfAnotherChroot { id, from, to } => format!(
+            "backup {id} is of what is below {from}, and ZOOKEEPER_HOST means what is below {to}, all of which would be replaced: \
+             set ZOOKEEPER_HOST to the chroot of the backup, or name the root znodes wanted in dbs"
+        ),
         invalid => invalid.to_string(),
     }
 }

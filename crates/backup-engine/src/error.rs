@@ -152,6 +152,18 @@ pub enum InvalidRequest {
     /// Files from outside are no backup that can be taken in.
     #[error("it is no backup that can be taken in: {0}")]
     NoBackup(String),
+    /// Everything of a backup whose `/` stands for another znode would replace everything here.
+    #[error(
+        "backup {id} is of what is below {from}, and all of it would replace what is below {to}: name the znodes wanted"
+    )]
+    OfAnotherChroot {
+        /// The backup.
+        id: VaultId,
+        /// The znode of the whole tree that its `/` stood for.
+        from: ZnodePath,
+        /// The one that `/` stands for here.
+        to: ZnodePath,
+    },
     /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
     #[error("{what} of all of ZooKeeper, and only what is below {chroot} is meant here")]
     BelowChroot {

@@ -14,7 +14,7 @@ use crate::{EngineError, Mode};
 pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> Result<VaultId, EngineError> {
     let (asked, before) = match &request.source {
         RestoreSource::Vault(id) if id == LATEST => (i64::MAX, true),
-        RestoreSource::Vault(id) => return named(vaults, site, id),
+        RestoreSource::Vault(id) => return named(vaults, site, id, &request.roots),
         RestoreSource::Since(ms) => (*ms, false),
         RestoreSource::Before(ms) => (*ms, true),
     };
@@ -22,7 +22,7 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
     if before {
         all.reverse();
     }
-    let ours = site.ensemble.chroot().map_or(String::new(), String::from);
+    let is_whole = site.ensemble.chroot().is_none();
     for stored in all {
         let taken = ms(stored.date());
         let in_time = if before { taken <= asked } else { taken >= asked };
@@ -44,8 +44,8 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
         }
         if in_time
             && covers(manifest, request)
-            && chroot_of(manifest) == ours
-            && (ours.is_empty() || !is_transactional(manifest))
+            && site.has_the_chroot_of(manifest)
+            && (is_whole || !is_transactional(manifest))
             && Stored::read(&*vaults.store, &stored.id)?.is_valid()
         {
             return Ok(stored.id.clone());
@@ -61,7 +61,7 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
     )))
 }
 
-fn named(vaults: &Vaults, site: &Site, id: &str) -> Result<VaultId, EngineError> {
+fn named(vaults: &Vaults, site: &Site, id: &str, roots: &[ZnodePath]) -> Result<VaultId, EngineError> {
     let id = parse_id(id)?;
     if !vaults.store.ids()?.contains(&id) {
         return Err(EngineError::BackupNotFound(id.to_string()));
@@ -72,6 +72,7 @@ fn named(vaults: &Vaults, site: &Site, id: &str) -> Result<VaultId, EngineError>
         if is_transactional(&manifest) {
             site.refuse_chroot(&format!("backup {id} is transactional, so"))?;
         }
+        site.refuse_whole_of_another_chroot(&manifest, roots)?;
     }
     Ok(id)
 }
@@ -101,12 +102,4 @@ fn may_cover(manifest: &Manifest, request: &RestoreRequest) -> bool {
         return is_transactional(manifest);
     }
     !manifest.is_granular() || !request.roots.is_empty()
-}
-
-/// The chroot in the name of the ensemble that it is of.
-fn chroot_of(manifest: &Manifest) -> &str {
-    manifest
-        .source()
-        .and_then(|source| source.find('/').and_then(|at| source.get(at..)))
-        .unwrap_or_default()
 }

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 use vault_store::{CopiedNote, Manifest};
+use zk_snapshot::tree::ZnodePath;
 
 use crate::ensemble::{Ensemble, Probed, StateSource};
 use crate::{EngineError, InvalidRequest};
@@ -65,12 +66,35 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Whether a backup is of this ensemble, which has gone on since: then what it says of a znode holds as long as the
-    /// numbers of the znode's `Stat` are the same. Blocks.
+    /// Whether a backup is of this ensemble, which is not known to have begun anew since: then the ACL that a znode was created
+    /// with is the one in the backup. Blocks.
     pub(crate) fn has_gone_on_since(&self, manifest: &Manifest, now: OffsetDateTime) -> bool {
         let begin = self.history.begin(now);
         manifest.source() == Some(&*self.ensemble.name())
             && begin.is_none_or(|begin| begin < manifest.started_at)
+    }
+
+    /// Whether `/` of a backup stood for what it stands for here.
+    pub(crate) fn has_the_chroot_of(&self, manifest: &Manifest) -> bool {
+        let ours = self.ensemble.chroot();
+        manifest.source() == Some(&*self.ensemble.name()) || chroot_of(manifest) == ours
+    }
+
+    /// What stands for `/` in a backup of another chroot would replace all that `/` stands for here, its ACL included.
+    pub(crate) fn refuse_whole_of_another_chroot(
+        &self,
+        manifest: &Manifest,
+        roots: &[ZnodePath],
+    ) -> Result<(), EngineError> {
+        if !roots.is_empty() || manifest.source().is_none() || self.has_the_chroot_of(manifest) {
+            return Ok(());
+        }
+        Err(InvalidRequest::OfAnotherChroot {
+            id: manifest.id.clone(),
+            from: chroot_of(manifest).unwrap_or_else(ZnodePath::root),
+            to: self.ensemble.chroot().unwrap_or_else(ZnodePath::root),
+        }
+        .into())
     }
 
     /// Where `/` is only a part of the tree, what is of the whole of it cannot be had.
@@ -84,4 +108,11 @@ impl Site {
             .into()),
         }
     }
+}
+
+/// The chroot in the name of the ensemble that a backup is of. Names that embedders give may have slashes as well.
+fn chroot_of(manifest: &Manifest) -> Option<ZnodePath> {
+    let source = manifest.source()?;
+    let chroot = ZnodePath::parse(source.get(source.find('/')?..)?).ok()?;
+    (!chroot.is_root()).then_some(chroot)
 }

@@ -18,9 +18,9 @@ const MAX_HEAD: u64 = 256 << 20;
 
 /// The ACLs of an earlier backup.
 ///
-/// An entry says: the znode at this path, created by this zxid at this millisecond, had this ACL while its
-/// `aversion` was this. A server changes `aversion` whenever it changes the ACL, so the entry holds for ever
-/// within one history of one ensemble.
+/// An entry says: the znode at this path, created by this zxid at this millisecond, was created with this ACL. A server
+/// changes `aversion` whenever it changes the ACL, so the entry holds for ever while that is 0, also after a rollback. Entries of
+/// another `aversion`, which earlier versions wrote, are not used.
 #[derive(Debug)]
 pub struct AclIndex {
     keys: Keys,
@@ -49,11 +49,11 @@ fn key(keys: &Keys, path: &ZnodePath, stat: &Stat) -> Key<3> {
 }
 
 impl AclIndex {
-    /// The ACL of the znode at `path` whose `Stat` is `stat`, where it is known. What every server begins with, such as
-    /// `/`, has no time of creation: one of another ensemble looks alike, so nothing is known of it.
+    /// The ACL of the znode at `path` whose `Stat` is `stat`, where it is known. Nothing is known of one whose ACL was set since
+    /// its creation, nor of what every server begins with, such as `/`, which has no time of creation.
     #[must_use]
     pub fn get(&self, path: &ZnodePath, stat: &Stat) -> Option<&Acl> {
-        if stat.ctime == 0 {
+        if !stat.acl_is_of_creation() {
             return None;
         }
         let number = self.entries.get(&key(&self.keys, path, stat));
@@ -120,9 +120,9 @@ impl Default for AclIndexWriter {
 
 impl AclIndexWriter {
     /// Adds the ACL that the znode at `path` had when its `Stat` was `stat`. One without its digests tells
-    /// nothing and is left out.
+    /// nothing and is left out, and so is one that was set since the znode was created.
     pub fn add(&mut self, path: &ZnodePath, stat: &Stat, acl: &Acl) {
-        if acl.is_masked() || acl.entries().is_empty() {
+        if acl.is_masked() || acl.is_unknown() || !stat.acl_is_of_creation() {
             return;
         }
         let key = key(&self.keys, path, stat);
@@ -188,7 +188,6 @@ mod tests {
         let stat = Stat {
             czxid: 7,
             ctime: 1_000,
-            aversion: 2,
             ..Stat::default()
         };
         let mut writer = AclIndexWriter::default();
@@ -196,6 +195,9 @@ mod tests {
         writer.add(&path("/b"), &stat, &Acl::open());
         writer.add(&path("/c"), &stat, &closed);
         writer.add(&path("/m"), &stat, &masked);
+        // Set once: in another history it may have been set once to another.
+        let set = Stat { aversion: 1, ..stat };
+        writer.add(&path("/s"), &set, &closed);
         let mut file = Vec::new();
         writer.finish("zk:2181", &mut file).unwrap();
 
@@ -205,6 +207,7 @@ mod tests {
         assert_eq!(index.get(&path("/c"), &stat), Some(&closed));
         assert_eq!(index.get(&path("/m"), &stat), None);
         assert_eq!(index.get(&path("/d"), &stat), None);
+        assert_eq!(index.get(&path("/s"), &set), None);
         for other in [
             Stat { czxid: 8, ..stat },
             Stat { ctime: 1_001, ..stat },

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::adler::Sum;
 use super::kinds::Kinds;
 use super::old_names::OldNames;
+use super::samples::Samples;
 use super::source::Source;
 use crate::tree::Kind;
 
@@ -24,6 +25,8 @@ pub(super) struct Base {
     pub(super) acls: BTreeSet<u32>,
     /// The names of these that no client can be sent.
     pub(super) old_names: OldNames,
+    /// Some of these.
+    pub(super) samples: Samples,
     /// How many nodes are from it.
     pub(super) nodes: u32,
 }
@@ -45,6 +48,7 @@ impl Base {
             quiet: Kinds::default(),
             acls: BTreeSet::new(),
             old_names: OldNames::default(),
+            samples: Samples::default(),
             nodes: 0,
         }
     }

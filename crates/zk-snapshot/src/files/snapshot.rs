@@ -267,6 +267,7 @@ impl<E: FnMut(Shown<'_>) -> Result<(), Fault>> Znodes<'_, E> {
             }
             let more = u32::try_from(input.at()).map_err(|_| Fault::Length(i64::MAX))?;
             tree.base.leave(kind, data, acl, (place.at, more));
+            tree.base.samples.look_at(path, &stat);
             None
         };
         self.order.enter(path, node);

@@ -35,8 +35,8 @@ pub struct RestoreOptions {
     pub dry_run: bool,
     /// How many differences the report shows one by one.
     pub show: usize,
-    /// Whether the backup is known to be one of this very ensemble. A znode whose `czxid`, `ctime` and `aversion`
-    /// are those of the backup then has its ACL, and is not asked for it.
+    /// Whether the backup is known to be one of this very ensemble. A znode whose `czxid` and `ctime` are those of the backup, and
+    /// whose ACL was never set, then has its ACL, and is not asked for it.
     pub same_ensemble: bool,
     /// How many children may be created and deleted again, in all, to raise the counters from which sequential
     /// children are numbered.

@@ -229,11 +229,10 @@ fn of_reading(reading: Reading) -> LiveZnode {
     }
 }
 
-/// Whether a live znode is known to have the ACL of the backup: it is the very znode, with the very list. What every
-/// server begins with has no time of creation, and tells nothing.
+/// Whether a live znode is known to have the ACL of the backup: it is the very znode, with the list that it was created with.
 fn is_guarded_alike(asking: Asking, then: &Stat, live: &Stat) -> bool {
     asking.same_ensemble
         && !asking.renamed
-        && then.ctime != 0
+        && then.acl_is_of_creation()
         && (then.czxid, then.ctime, then.aversion) == (live.czxid, live.ctime, live.aversion)
 }

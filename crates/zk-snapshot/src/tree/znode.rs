@@ -161,6 +161,13 @@ impl Stat {
         (self.czxid, self.aversion) == (other.czxid, other.aversion)
     }
 
+    /// Whether the znode has the list that it was created with, told apart by the zxid and time of its creation: whichever
+    /// history of an ensemble has this znode, it has this list. A list that was set later is another in another history, such as the one after a
+    /// rollback, under the same numbers. What every server begins with has no time of creation, and tells nothing.
+    pub(crate) fn acl_is_of_creation(&self) -> bool {
+        self.ctime != 0 && self.aversion == 0
+    }
+
     /// The newest zxid that this `Stat` speaks of.
     #[must_use]
     pub fn newest_zxid(&self) -> i64 {

@@ -11,7 +11,8 @@ use tokio::time::timeout;
 use zk_snapshot::client::{BatchedConfig, four_letter_word};
 use zk_snapshot::files::{DataDirs, Gathered, gather};
 
-use super::source::{StateError, StateSource, confirmed};
+use super::lineage::confirmed;
+use super::source::{StateError, StateSource};
 use crate::ensemble::members::members;
 use crate::ensemble::traits::Ensemble;
 

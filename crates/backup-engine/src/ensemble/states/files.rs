@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use zk_snapshot::files::{DataDirs, Gathered, gather};
 
-use super::source::{StateError, StateSource, confirmed};
+use super::lineage::confirmed;
+use super::source::{StateError, StateSource};
 use crate::ensemble::traits::Ensemble;
 
 /// The data directory of one server, which is read while the server runs.

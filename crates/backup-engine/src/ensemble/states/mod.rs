@@ -5,6 +5,7 @@ mod admin;
 #[cfg(feature = "admin-source")]
 mod agent;
 mod files;
+mod lineage;
 mod source;
 #[cfg(feature = "admin-source")]
 mod spool;

@@ -70,7 +70,7 @@ pub(super) async fn stage(
     let options = CaptureOptions {
         roots: request.roots.clone(),
         rounds: site.consistency_rounds,
-        known_acls: known.acls.map(|(_, index)| index),
+        known_acls: known.acls.as_ref().map(|(_, index)| Arc::clone(index)),
         ..CaptureOptions::default()
     };
     // Where it is dropped the writer finds that nothing more comes, and what it has written goes with its stage.
@@ -92,6 +92,14 @@ pub(super) async fn stage(
         if summary.unreadable_paths.len() < NAMED {
             summary.unreadable_paths.push(path);
         }
+    }
+    if let (Some((id, _)), Some(before)) = (&known.acls, known.newest_zxid)
+        && before > summary.newest_zxid
+    {
+        log.error(&format!(
+            "the newest zxid is 0x{:x}, and that of backup {id} was 0x{before:x}: was ZooKeeper rolled back to older data?",
+            summary.newest_zxid
+        ));
     }
     let outcome = tell(context, &summary, identities.as_deref());
     Ok(Staged {

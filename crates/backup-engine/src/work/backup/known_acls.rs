@@ -19,12 +19,14 @@ const LARGEST: u64 = 4 << 30;
 pub(super) struct Known {
     /// ACLs, and the backup that they are of.
     pub(super) acls: Option<(VaultId, Arc<AclIndex>)>,
+    /// The newest zxid of that backup, if it was asked for the same: this one's cannot be smaller within one history.
+    pub(super) newest_zxid: Option<i64>,
     /// Newer backups that may know more, and are sealed.
     pub(super) sealed: usize,
 }
 
 enum Found {
-    Acls(AclIndex),
+    Acls(AclIndex, Option<i64>),
     Sealed,
     Nothing,
 }
@@ -44,8 +46,9 @@ pub(super) fn newest(
     let earlier = ids.into_iter().rev().take(LOOKED_AT);
     for id in earlier {
         match acls_of(store, &id, &source, roots, begin) {
-            Ok(Found::Acls(index)) => {
+            Ok(Found::Acls(index, newest_zxid)) => {
                 known.acls = Some((id, Arc::new(index)));
+                known.newest_zxid = newest_zxid;
                 break;
             }
             Ok(Found::Sealed) => known.sealed += 1,
@@ -87,5 +90,9 @@ fn acls_of(
     }
     let file = store.open(id, &ACLS).map_err(|error| error.to_string())?;
     let index = AclIndex::read(Reader::new(file), source).map_err(|error| error.to_string())?;
-    Ok(index.map_or(Found::Nothing, Found::Acls))
+    let contents = manifest.contents.as_ref();
+    let newest_zxid = contents
+        .filter(|_| manifest.roots.as_ref() == roots)
+        .map(|contents| contents.captured().zxid.newest.0);
+    Ok(index.map_or(Found::Nothing, |index| Found::Acls(index, newest_zxid)))
 }

@@ -129,6 +129,8 @@ async fn verified(
     let stopped = context.stopped();
     let opening = tokio::task::spawn_blocking(move || {
         let (manifest, opened) = open_sound(&kept, &vault, now, &stopped)?;
+        // It may have been queued while another chroot was meant.
+        here.refuse_whole_of_another_chroot(&manifest, &roots)?;
         let contents = manifest.contents.as_ref();
         Ok(Sound {
             opened,
