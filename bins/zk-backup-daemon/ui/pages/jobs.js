@@ -3,7 +3,7 @@
 import { get, hasEnded, mayChange, poll, post } from '../api.js';
 import { h, link, put, redraw, table, wrong } from '../dom.js';
 import { count, moment, visible } from '../format.js';
-import { state, watch } from '../watch.js';
+import { kind, state, watch } from '../watch.js';
 
 const AT_ONCE = 50;
 
@@ -29,7 +29,7 @@ function row(job, failed) {
   const far = progress?.expected ? h('progress', { max: Math.max(progress.expected, progress.znodes), value: progress.znodes, 'aria-label': `How far ${id} is` }) : null;
   const stoppable = mayChange() && !hasEnded(job);
   return h('tr', {},
-    h('td', {}, h('a', { href: link('job', { id }) }, `${job.type}`), h('br'), h('small', { class: 'dim' }, id)),
+    h('td', {}, h('a', { href: link('job', { id }) }, kind(job)), h('br'), h('small', { class: 'dim' }, id)),
     h('td', {}, state(job), progress ? h('small', {}, ` ${progress.phase}, ${count(progress.znodes)} znodes`) : null, far,
       job.message ? h('p', { class: 'dim short' }, visible(job.message)) : null),
     h('td', {}, job.vault ? h('a', { href: link('backup', { id: job.vault }) }, job.vault) : ''),
