@@ -255,11 +255,15 @@ fn note_unfinished(site: &Site, problems: &mut Vec<Problem>) -> u64 {
 fn note_interrupted(site: &Site, problems: &mut Vec<Problem>) -> u64 {
     let interrupted = site.interrupted.list();
     let count = interrupted.len() as u64;
-    problems.extend(interrupted.into_iter().map(|(restore, asked)| Problem::InterruptedRestore {
-        restore,
-        backup: asked.vault,
-        roots: asked.roots.iter().map(ToString::to_string).collect(),
-    }));
+    problems.extend(
+        interrupted
+            .into_iter()
+            .map(|(restore, asked)| Problem::InterruptedRestore {
+                restore,
+                backup: asked.vault,
+                roots: asked.roots.iter().map(ToString::to_string).collect(),
+            }),
+    );
     count
 }
 
