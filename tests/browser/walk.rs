@@ -92,6 +92,12 @@ async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
     assert_eq!(first["pinned"], true, "a pinned backup came first: {first}");
     let latest = site.daemon.describe("latest").unwrap();
     assert_eq!(latest["id"], *id, "one for undoing is only meant by its id");
+    site.show("restore");
+    browser
+        .wait_for_text(&format!("before a restore of {id}"))
+        .unwrap();
+    let chosen = browser.run("return document.querySelector('main select').value", &[]);
+    assert_eq!(chosen.unwrap(), *id, "that is what is offered, not the way back");
     site.show("history?path=/config/topics");
     browser.wait_for_text("there in the first backup").unwrap();
     browser.wait_for_text("other data").unwrap();

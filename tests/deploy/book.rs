@@ -46,6 +46,45 @@ fn every_link_leads_to_a_file_and_a_heading() {
     assert!(dead.is_empty(), "{}", dead.join("\n"));
 }
 
+/// Whoever looks for a section finds it there.
+#[test]
+fn operations_lists_its_sections_in_their_order() {
+    let text = prose(&read("docs/OPERATIONS.md"));
+    let titles: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let listed = text.lines().filter_map(|line| line.strip_prefix("- ["));
+    let listed: Vec<_> = listed
+        .filter_map(|line| Some(line.split_once("](#")?.0))
+        .take(titles.len())
+        .collect();
+    assert_eq!(listed, titles);
+}
+
+/// A code is what programs rely on: the table of the API has each that the sources give.
+#[test]
+fn every_code_of_an_error_is_in_the_table() {
+    let api = read("docs/API.md");
+    let table: String = api.lines().filter(|line| line.starts_with("| ")).collect();
+    let quoted = |text: &str| {
+        text.trim_start()
+            .strip_prefix('"')?
+            .split_once('"')
+            .map(|(code, _)| code.to_owned())
+    };
+    let mut codes = Vec::new();
+    for path in files("bins/zk-backup-daemon/src", ".rs") {
+        let source = fs::read_to_string(path).unwrap();
+        let behind_statuses = source.split("StatusCode::").skip(1);
+        codes.extend(behind_statuses.filter_map(|rest| quoted(rest.split_once(',')?.1)));
+    }
+    let engine = read("crates/backup-engine/src/error.rs");
+    let (_, kinds) = engine.split_once("fn code").unwrap();
+    let (kinds, _) = kinds.split_once("\n    }\n").unwrap();
+    codes.extend(kinds.split("=>").skip(1).filter_map(quoted));
+    assert!(codes.len() > 20, "{codes:?}");
+    codes.retain(|code| !table.contains(&format!("`{code}`")));
+    assert_eq!(codes, [""; 0]);
+}
+
 fn leads_somewhere(from: &Path, link: &str, known: &BTreeMap<PathBuf, Vec<String>>) -> bool {
     let (file, heading) = link.split_once('#').unwrap_or((link, ""));
     let target = if file.is_empty() {

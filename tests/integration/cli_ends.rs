@@ -35,7 +35,8 @@ async fn how_it_ends_says_what_happened() {
     let (_, why) = cli.ends(10, &["show", "20200101T000000"]);
     assert!(why.contains("backup 20200101T000000 not found"), "{why}");
     assert_eq!(why.lines().count(), 1, "{why}");
-    cli.ends(10, &["restore", "latest", "--dry-run"]);
+    let (_, why) = cli.ends(10, &["restore", "latest", "--dry-run"]);
+    assert!(why.contains("valid") && !why.contains(" ms"), "{why}");
     cli.ends(10, &["show", "latest"]);
     cli.ends(10, &["watch", "none"]);
     cli.ends(2, &["show"]);
@@ -81,9 +82,98 @@ async fn how_it_ends_says_what_happened() {
     assert!(why.contains("is partial") && why.contains("/secret"), "{why}");
     assert!(cli.ok(&["ls"]).contains("partial"));
     let newest = |valid: &[&str]| cli.json(&[&["ls", "-n", "1"][..], valid].concat());
+    let told = why.matches("partial: ").count();
+    assert_eq!(told, 1, "{why}");
     let (any, valid) = (newest(&[]), newest(&["--valid"]));
     assert_eq!((any.len(), &any[0]["valid"]), (1, &false.into()));
     assert_eq!((valid.len(), &valid[0]["id"]), (1, &(*id).into()));
+    let (told, _) = cli.ends(3, &["backup", "--wait", "--allow-partial"]);
+    assert!(told.contains(", partial"), "{told}");
+    let lines = storage.path().join("export.jsonl");
+    cli.ends(3, &["export", "latest", "-o", lines.to_str().unwrap()]);
+    cli.ok(&["export", &id, "-o", lines.to_str().unwrap(), "--force"]);
+}
+
+/// It is UP, and work cannot be done.
+#[test]
+fn a_status_with_problems_needs_attention() {
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&nobody(), storage.path(), &[("ZOOKEEPER_TIMEOUT", "1")]);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let health = loop {
+        let health = served.http.get("/health").unwrap().json();
+        if health["problems"].is_array() {
+            break health;
+        }
+        assert!(Instant::now() < deadline, "{health}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    assert_eq!(health["status"], "UP", "{health}");
+    let (told, _) = Cli::of_server(&served).ends(3, &["status"]);
+    assert!(told.contains("problem    ZooKeeper: "), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_subtrees_is_shown_from_where_it_begins() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(
+        &outside,
+        &[("/a", b""), ("/a/b", b"1"), ("/c", b""), ("/c/d", b"2")],
+    )
+    .await;
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&zookeeper.address(), storage.path(), &[]);
+    let cli = Cli::of_server(&served);
+    let id = cli.back_up(&["--root", "/a", "--root", "/c"]);
+    assert_eq!(cli.ok(&["browse", &id]), "/a\n  b  (1 B)\n/c\n  d  (1 B)\n");
+    let paths = |lines: Vec<Value>| -> Vec<String> {
+        let path = |line: &Value| line["path"].as_str().unwrap().to_owned();
+        lines.iter().map(path).collect()
+    };
+    let exported = cli.json(&["export", &id, "-o", "-"]);
+    assert_eq!(paths(exported), ["/a", "/a/b", "/c", "/c/d"]);
+    let archive = storage.path().join("export.tar");
+    let told = cli.ok(&["export", &id, "-o", archive.to_str().unwrap()]);
+    assert!(told.contains("4 znodes"), "{told}");
+    cli.ends(10, &["browse", &id, "/"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_is_no_restore_and_what_comes_first_is_named_last() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/a", b""), ("/a/b", b"1")]).await;
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&zookeeper.address(), storage.path(), &[]);
+    let cli = Cli::of_server(&served);
+    let id = cli.back_up(&[]);
+    outside.set_data("/a/b", b"2".to_vec(), None).await.unwrap();
+    cli.ok(&["restore", &id, "--root", "/a", "--dry-run"]);
+    let jobs = cli.ok(&["jobs"]);
+    assert!(jobs.contains("dry run") && !jobs.contains("restore"), "{jobs}");
+    assert!(jobs.contains("/a"), "{jobs}");
+
+    let told = cli.ok(&["restore", &id, "--root", "/a", "--yes"]);
+    let lines: Vec<_> = told.lines().rev().collect();
+    assert!(
+        lines[0].starts_with("restored from") && lines[1].starts_with("what was there before is backup "),
+        "{told}"
+    );
+    let listed = cli.ok(&["ls"]);
+    assert!(
+        listed.contains(&format!("/a (before a restore of {id})")),
+        "{listed}"
+    );
+    let verified = cli.ok(&["verify"]);
+    assert!(verified.starts_with("2 backups gone through, "), "{verified}");
+    for command in ["pin", "unpin", "evict"] {
+        let (_, why) = cli.ends(2, &[command, "latest"]);
+        assert!(why.contains("name the id"), "{why}");
+    }
+    let pages = storage.path().join("share/man");
+    cli.ok(&["man", "--out", pages.to_str().unwrap()]);
+    assert!(pages.join("zk-backup.1").exists());
 }
 
 #[test]
@@ -163,7 +253,11 @@ fn a_server_is_trusted_by_its_authority_alone() {
     let port = served.address.rsplit(':').next().unwrap();
     let cli = Cli::of_server(&served).with("ZK_BACKUP_URL", &format!("https://localhost:{port}"));
     assert_eq!(cli.ok(&["ls", "--ca", ca.to_str().unwrap()]), "no backups\n");
-    cli.ends(1, &["ls", "--ca", wrong.to_str().unwrap()]);
+    let (_, why) = cli.ends(1, &["ls", "--ca", wrong.to_str().unwrap()]);
+    assert!(
+        why.contains("--ca") && !why.contains("does the server run"),
+        "{why}"
+    );
     cli.ends(2, &["ls", "--ca", "/none"]);
 
     // The same by a profile, whose credentials are no other's.

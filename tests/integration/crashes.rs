@@ -15,7 +15,7 @@ use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
 use crate::common::buckets::{files_of, left_out};
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, observer};
-use crate::common::daemons::{daemon, daemon_by, try_daemon};
+use crate::common::daemons::{daemon, daemon_by, try_daemon, wait_until_held};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, fill, plant};
 
@@ -78,15 +78,6 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
     let body = json!({"vault": before, "dbs": ["small"]}).to_string();
     assert_eq!(second.do_job("/restore", &body).unwrap().1.status, 200);
     assert_eq!(outside.get_data("/small", false).await.unwrap().0, b"kept");
-}
-
-/// What was asked for is certainly in the middle of its work then.
-fn wait_until_held(proxy: &Proxy, daemon: &Daemon) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !proxy.holds() {
-        assert!(Instant::now() < deadline, "{}", daemon.said());
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// A request that was answered is on disk, even if the process is killed at once; unknown outcomes do not exist.

@@ -5,12 +5,12 @@ use std::sync::{Arc, Barrier};
 
 use backup_engine::Driver;
 use serde_json::json;
-use zk_backup_testkit::Proxy;
+use zk_backup_testkit::{Daemon, Proxy};
 use zookeeper_async::{CreateMode, Permission};
 
 use crate::common::by_each_adapter;
 use crate::common::clients::{digest, observer};
-use crate::common::daemons::{AS_SUPER, back_up, daemon_by, restore};
+use crate::common::daemons::{AS_SUPER, back_up, daemon_by, restore, wait_until_held};
 use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
 
@@ -114,4 +114,75 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
     assert_same(&before, &dump(&outside).await);
     let health = second.http.get("/health").unwrap().json();
     assert_eq!(health["unfinished_znodes"], json!(null), "{health}");
+}
+
+by_each_adapter!(a_killed_restore_is_told_of_until_as_much_is_restored);
+
+/// Znodes that anybody may change are finished as soon as they are there: what is missing is known by the restore alone.
+async fn a_killed_restore_is_told_of_until_as_much_is_restored(driver: Driver) {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    plant(&outside, &[("/open", b""), ("/other", b"")]).await;
+    for i in 0..2_000 {
+        plant(&outside, &[(&format!("/open/n{i}"), &[b'x'; 100])]).await;
+    }
+    let proxy = Proxy::start(&zookeeper.address()).unwrap();
+    let storage = tempfile::tempdir().unwrap();
+    let mut first = daemon_by(driver, proxy.address(), storage.path(), &[]);
+    let id = back_up(&first, "");
+    let before = dump(&outside).await;
+    for i in 0..2_000 {
+        outside.delete(&format!("/open/n{i}"), None).await.unwrap();
+    }
+    proxy.hold_after(200_000);
+    let body = format!(r#"{{"vault": "{id}", "dbs": ["open"]}}"#);
+    let task = first.http.post("/restore", &body).unwrap().text;
+    wait_until_held(&proxy, &first);
+    first.kill();
+    let left = dump(&outside).await.len();
+    assert!(left > 3 && left < before.len(), "{left} of {}", before.len());
+
+    for _ in 0..2 {
+        let mut again = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
+        assert_told(&again, &task, &id);
+        again.kill();
+    }
+    let second = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
+    let state = second.http.get(&format!("/jobstatus/{task}")).unwrap().json();
+    assert_eq!(
+        (&state["status"], &state["dbs"], &state["dry_run"]),
+        (&json!("Failed"), &json!(["open"]), &json!(null)),
+        "{state}"
+    );
+    // Neither one of something else nor one that only tells makes up for it.
+    for asked in [r#", "dbs": ["other"]"#, r#", "dbs": ["open"], "dry_run": true"#] {
+        assert_eq!(restore(&second, &id, asked).0, 200);
+        assert_told(&second, &task, &id);
+    }
+    assert_eq!(restore(&second, &id, r#", "dbs": ["open"]"#).0, 200);
+    assert_same(&before, &dump(&outside).await);
+    let health = second.http.get("/health").unwrap().json();
+    assert_eq!(
+        (&health["status"], &health["interrupted_restores"]),
+        (&json!("UP"), &json!(null)),
+        "{health}"
+    );
+}
+
+/// That `task`, a restore of `/open` of backup `id`, is known to have been interrupted.
+fn assert_told(daemon: &Daemon, task: &str, id: &str) {
+    let health = daemon.http.get("/health").unwrap().json();
+    let words = format!("the restore {task} of backup {id} of /open was interrupted: ask for it again");
+    assert_eq!(
+        (&health["status"], &health["problems"]),
+        (&json!("Warning"), &json!([words])),
+        "{health}"
+    );
+    let metrics = daemon.http.get("/metrics").unwrap().text;
+    let has = |line: &str| metrics.lines().any(|one| one == line);
+    assert!(has("zk_backup_interrupted_restores 1"), "{metrics}");
+    assert!(
+        has(r#"zk_backup_restores_total{outcome="failed"} 1"#),
+        "{metrics}"
+    );
 }

@@ -65,7 +65,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
-        ApiError::invalid(if path == "." {
+        // Of what is no JSON there is no path.
+        ApiError::invalid(if path == "." || path == "?" {
             inner.to_string()
         } else {
             format!("{path}: {inner}")

@@ -10,7 +10,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcomm
 use crate::config_file::{ConfigFile, is_secret};
 use crate::{Args, Settings, SettingsError, misspelt};
 
-/// The server's command line.
+/// Back up ZooKeeper: the server.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "zk-backup-daemon", version)]
 pub struct Cli {

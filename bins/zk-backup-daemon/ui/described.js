@@ -36,12 +36,27 @@ export function learn(backup) {
 
 /** How a backup is, in a word. */
 export function standing(backup) {
-  const [word, look] = backup.locked ? ['in work', 'changed']
+  const [word, look] = state(backup);
+  return h('span', { class: `badge ${look}` }, word);
+}
+
+function state(backup) {
+  return backup.locked ? ['in work', 'changed']
     : backup.exit_code === 2 && backup.valid === false ? ['partial', 'changed']
     : backup.failed ? ['failed', 'bad']
     : !backup.valid ? ['damaged', 'bad']
     : ['good', 'good'];
-  return h('span', { class: `badge ${look}` }, word);
+}
+
+/** A backup as a choice among others says it, in plain text. */
+export function named(backup) {
+  const [word] = state(backup);
+  return [backup.id, word === 'good' ? null : word, before(backup)].filter(Boolean).join(', ');
+}
+
+/** For what it was taken, where that was for the way back from a restore. */
+export function before(backup) {
+  return backup.before_restore_of ? `before a restore of ${backup.before_restore_of}` : null;
 }
 
 /** What a backup holds, in a few words. */

@@ -17,7 +17,7 @@ export async function watch(id, view, signal) {
   await poll(async (told) => {
     last = told ?? await job(id, signal);
     const { progress } = last;
-    const text = last.status === 'Queued' ? 'It waits for its turn.' : `${last.type}: ${progress?.phase ?? 'begins'}`;
+    const text = last.status === 'Queued' ? 'It waits for its turn.' : `${kind(last)}: ${progress?.phase ?? 'begins'}`;
     if (text !== said) say(text);
     said = text;
     put(phase, text);
@@ -31,7 +31,7 @@ export async function watch(id, view, signal) {
     return hasEnded(last);
   }, signal, 500, (name, data) => data.task_id === id);
   if (signal.aborted) return null;
-  say(`The ${last.type} is ${last.status}. ${last.message ?? ''}`);
+  say(`The ${kind(last)} is ${last.status}. ${last.message ?? ''}`);
   put(view, ended(last));
   return last;
 }
@@ -52,12 +52,17 @@ export function state(job) {
   return h('span', { class: `badge ${look}` }, job.status);
 }
 
+/** What a job does, in words. */
+export function kind(job) {
+  return job.dry_run ? 'dry run' : job.type;
+}
+
 /** A job that has ended, and its result. */
 export function ended(job) {
   return h('section', { class: 'box result', 'aria-label': 'Result' },
-    h('p', {}, state(job), ' ', job.type, ' ', job.vault ? ['of ', h('a', { href: link('backup', { id: job.vault }) }, job.vault)] : null),
+    h('p', {}, state(job), ' ', kind(job), ' ', job.vault ? ['of ', h('a', { href: link('backup', { id: job.vault }) }, job.vault)] : null),
     job.message ? h('p', { class: job.status === 'Failed' ? 'bad' : '' }, visible(job.message)) : null,
-    facts([['Begun', moment(job.started_at)], ['Ended', moment(job.finished_at)]]),
+    facts([['Subtrees', job.dbs ? visible(job.dbs.map((name) => `/${name}`).join(', ')) : null], ['Begun', moment(job.started_at)], ['Ended', moment(job.finished_at)]]),
     result(job.result),
     job.status === 'Failed' && job.err !== 'None' ? h('details', {}, h('summary', {}, 'The end of its log'), h('pre', { class: 'data' }, visibleText(job.err))) : null);
 }

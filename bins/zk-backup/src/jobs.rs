@@ -155,7 +155,7 @@ pub(crate) fn line(job: &Job, progress: &Progress) -> String {
         phase => clean(phase).into_owned(),
     };
     if progress.znodes == 0 {
-        return format!("{} {phase}", job.kind);
+        return format!("{} {phase}", job.what());
     }
     let of = match progress.expected {
         Some(expected) if expected > 0 => {
@@ -170,7 +170,7 @@ pub(crate) fn line(job: &Job, progress: &Progress) -> String {
     };
     format!(
         "{} {phase}: {} znodes{of}{size}",
-        job.kind,
+        job.what(),
         count(progress.znodes)
     )
 }
@@ -183,7 +183,7 @@ pub(crate) fn check(api: &Api, job: &Job) -> Result<(), Failure> {
     if job.is_successful() {
         return Ok(());
     }
-    let (kind, id, state) = (&job.kind, &job.task_id, job.status.to_lowercase());
+    let (kind, id, state) = (job.what(), &job.task_id, job.status.to_lowercase());
     let why = job.message.as_deref().unwrap_or("no reason is known");
     let next = match api.is_here() {
         true => String::new(),

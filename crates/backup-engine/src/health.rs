@@ -104,6 +104,7 @@ pub(crate) fn report(
     health.process = probes.process.usage();
     health.schedule = site.schedule.as_ref().map(|schedule| schedule.report());
     health.unfinished_znodes = note_unfinished(site, &mut problems);
+    health.interrupted_restores = note_interrupted(site, &mut problems);
     health.second_copy = second_copy;
     health.problems = problems;
     health
@@ -247,6 +248,22 @@ fn note_unfinished(site: &Site, problems: &mut Vec<Problem>) -> u64 {
     if site.unfinished.is_incomplete() {
         problems.push(Problem::UnfinishedUnknown);
     }
+    count
+}
+
+/// Names the restores that were cut off, and counts them.
+fn note_interrupted(site: &Site, problems: &mut Vec<Problem>) -> u64 {
+    let interrupted = site.interrupted.list();
+    let count = interrupted.len() as u64;
+    problems.extend(
+        interrupted
+            .into_iter()
+            .map(|(restore, asked)| Problem::InterruptedRestore {
+                restore,
+                backup: asked.vault,
+                roots: asked.roots.iter().map(ToString::to_string).collect(),
+            }),
+    );
     count
 }
 

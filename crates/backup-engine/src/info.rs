@@ -108,6 +108,8 @@ pub struct JobInfo {
     pub roots: Vec<ZnodePath>,
     /// The subtrees that a restore brings back under another path.
     pub renames: BTreeMap<ZnodePath, ZnodePath>,
+    /// Whether a restore only tells what it would do.
+    pub dry_run: bool,
     /// Where it is.
     pub status: JobState,
     /// Why it failed.
@@ -231,6 +233,7 @@ impl JobInfo {
             labels: Labels,
             roots: Vec<ZnodePath>,
             renames: BTreeMap<ZnodePath, ZnodePath>,
+            dry_run: bool,
         }
         let processing = job.state == JobState::Processing;
         let asked: Asked = serde_json::from_value(job.payload.clone()).unwrap_or_default();
@@ -238,6 +241,7 @@ impl JobInfo {
             labels: asked.labels,
             roots: asked.roots,
             renames: asked.renames,
+            dry_run: asked.dry_run,
             kind: JobKind::of(&job),
             vault: kind::vault(&job).to_owned(),
             id: job.id,

@@ -10,6 +10,7 @@ use crate::EngineError;
 use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::leadership::{Leadership, Role};
+use crate::site::count_cut_off;
 
 /// After a failure to take over it is tried again so soon.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -73,9 +74,12 @@ impl Engine {
     async fn take_over(&self, term: u64) -> Result<(), EngineError> {
         let (vaults, site, requests) = self.rooms();
         let (worker, owed, now) = (Arc::clone(&self.worker), Arc::clone(&self.owed), self.now());
+        let metrics = Arc::clone(&self.metrics);
         blocking(move || {
             let whenever = PrimitiveDateTime::MAX.assume_utc();
-            for job in owed.recover(&worker, Some(whenever), now)? {
+            let cut = owed.recover(&worker, Some(whenever), now)?;
+            count_cut_off(&cut, &metrics);
+            for job in cut {
                 log::warn!(
                     "job {} was interrupted: the leader of before term {term} began it",
                     job.id
@@ -83,7 +87,7 @@ impl Engine {
             }
             vaults.forget_all();
             vaults.wake_second();
-            site.unfinished.reload()?;
+            site.reload_notes()?;
             if let Err(error) = site.retention.policies.forget_overruled() {
                 log::warn!("whether policies were overruled is not known: {error}");
             }

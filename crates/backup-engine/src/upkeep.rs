@@ -36,7 +36,7 @@ impl Engine {
             if let Some(Err(error)) = second.map(|second| second.store.follow_evictions()) {
                 log::warn!("what the leader has evicted is not known: {error}");
             }
-            if let Err(error) = site.unfinished.reload() {
+            if let Err(error) = site.reload_notes() {
                 log::warn!("what restores left unfinished is not known: {error}");
             }
         });

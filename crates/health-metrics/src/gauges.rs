@@ -215,6 +215,11 @@ fn of_the_ensemble(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> 
         "Znodes that a restore has begun and that are not as in a backup yet.",
         approximate(health.unfinished_znodes),
     )?;
+    gauge(
+        "zk_backup_interrupted_restores",
+        "Restores that the end of a process has cut off, and that none has made up for.",
+        approximate(health.interrupted_restores),
+    )?;
     if let Some(zookeeper) = &health.zookeeper {
         gauge(
             "zk_backup_zookeeper_up",

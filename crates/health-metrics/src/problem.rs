@@ -81,6 +81,15 @@ pub enum Problem {
     },
     /// Which znodes restores left unfinished is not fully known.
     UnfinishedUnknown,
+    /// A restore was cut off by the end of its process: some of it may be missing.
+    InterruptedRestore {
+        /// Its job.
+        restore: String,
+        /// The backup that it was of.
+        backup: String,
+        /// The subtrees that were asked for; none means everything.
+        roots: Vec<String>,
+    },
 }
 
 impl Problem {
@@ -105,7 +114,8 @@ impl Problem {
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
-            | Self::UnfinishedUnknown => false,
+            | Self::UnfinishedUnknown
+            | Self::InterruptedRestore { .. } => false,
         }
     }
 
@@ -125,7 +135,8 @@ impl Problem {
             | Self::ClockMoved { .. }
             | Self::UnfinishedZnodes { .. }
             | Self::NotReadAgain(_)
-            | Self::UnfinishedUnknown => true,
+            | Self::UnfinishedUnknown
+            | Self::InterruptedRestore { .. } => true,
             Self::StorageUnreadable(_)
             | Self::StorageNotWritable(_)
             | Self::JobsUnavailable(_)
@@ -180,6 +191,17 @@ impl fmt::Display for Problem {
             Self::UnfinishedUnknown => f.write_str(
                 "notes of jobs were damaged: which znodes restores left unfinished is not fully known",
             ),
+            Self::InterruptedRestore {
+                restore,
+                backup,
+                roots,
+            } => {
+                write!(f, "the restore {restore} of backup {backup}")?;
+                if !roots.is_empty() {
+                    write!(f, " of {}", roots.join(", "))?;
+                }
+                f.write_str(" was interrupted: ask for it again")
+            }
         }
     }
 }
@@ -196,6 +218,11 @@ mod tests {
             path: text("/a"),
             restore: text("5f0c"),
             backup: text("20261123T140000"),
+        };
+        let interrupted = |roots: &[&str]| Problem::InterruptedRestore {
+            restore: text("5f0c"),
+            backup: text("20261123T140000"),
+            roots: roots.iter().map(ToString::to_string).collect(),
         };
         for (problem, sentence) in [
             (Problem::NoReport(text("task 7 panicked")), "task 7 panicked"),
@@ -283,6 +310,14 @@ mod tests {
                 unfinished(2),
                 "2 znodes, such as /a, are unfinished since the restore 5f0c of backup 20261123T140000: restore \
                  that again",
+            ),
+            (
+                interrupted(&[]),
+                "the restore 5f0c of backup 20261123T140000 was interrupted: ask for it again",
+            ),
+            (
+                interrupted(&["/a", "/b"]),
+                "the restore 5f0c of backup 20261123T140000 of /a, /b was interrupted: ask for it again",
             ),
             (
                 Problem::UnfinishedUnknown,

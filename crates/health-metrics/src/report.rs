@@ -43,6 +43,8 @@ pub struct Health {
     pub schedule: Option<Schedule>,
     /// Znodes that a restore has begun and that are not as in a backup yet.
     pub unfinished_znodes: u64,
+    /// Restores that the end of a process has cut off, and that none has made up for.
+    pub interrupted_restores: u64,
     /// Backups that are known to be damaged.
     pub damaged_backups: u64,
     /// Backups of which it is not known yet what was recorded of them: those may be damaged that are not counted. After a start over a remote storage
@@ -82,6 +84,7 @@ impl Health {
             process: None,
             schedule: None,
             unfinished_znodes: 0,
+            interrupted_restores: 0,
             damaged_backups: 0,
             unread_backups: 0,
             since_oldest_verification: None,

@@ -181,3 +181,12 @@ pub(crate) fn curl(daemon: &Daemon, path: &str, arguments: &[&str]) -> (u16, Str
     let (body, status) = text.rsplit_once('\n').unwrap();
     (status.parse().unwrap(), body.to_owned())
 }
+
+/// What was asked for is certainly in the middle of its work then.
+pub(crate) fn wait_until_held(proxy: &Proxy, daemon: &Daemon) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !proxy.holds() {
+        assert!(Instant::now() < deadline, "{}", daemon.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -74,10 +74,14 @@ pub(crate) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     schedule: Option<Schedule>,
-    /// These two are absent if 0.
+    /// These three are absent if 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     unfinished_znodes: Option<u64>,
+    /// Restores that the server's end has cut off, and that none has made up for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    interrupted_restores: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     damaged_vaults: Option<u64>,
@@ -193,6 +197,7 @@ impl From<health_metrics::Health> for Health {
             process: health.process.unwrap_or_default().into(),
             schedule: health.schedule.map(Schedule::from),
             unfinished_znodes: unless_zero(health.unfinished_znodes),
+            interrupted_restores: unless_zero(health.interrupted_restores),
             damaged_vaults: unless_zero(health.damaged_backups),
             secondary: health.second_copy.map(Secondary::from),
             unread_vaults: unless_zero(health.unread_backups),

@@ -4,6 +4,7 @@ use backup_engine::{JobInfo, JobKind, JobPage, JobState, ProgressInfo};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
+use zk_snapshot::tree::ZnodePath;
 
 use super::rfc3339;
 
@@ -22,6 +23,13 @@ pub(crate) struct Job {
     /// The last lines of its log if it failed, else `None`, as a text.
     err: String,
     task_id: String,
+    /// The subtrees that were asked for; absent for everything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dbs: Vec<String>,
+    /// `true` for a restore that only tells what it would do; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    dry_run: Option<bool>,
     /// How far it is, while it is being done.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -98,6 +106,8 @@ impl From<JobInfo> for Job {
             kind: info.kind,
             err,
             task_id: info.id,
+            dbs: info.roots.iter().map(db).collect(),
+            dry_run: info.dry_run.then_some(true),
             progress: info.progress.map(Progress::from),
             created_at: rfc3339(info.created_at),
             started_at: info.started_at.and_then(rfc3339),
@@ -105,6 +115,11 @@ impl From<JobInfo> for Job {
             result: info.result,
         }
     }
+}
+
+/// A path as requests name it.
+fn db(path: &ZnodePath) -> String {
+    path.as_str().trim_start_matches('/').to_owned()
 }
 
 /// A job that was called off.

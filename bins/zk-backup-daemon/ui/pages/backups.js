@@ -1,7 +1,7 @@
 // Backups: which there are, and what each holds.
 
 import { get, mayChange, ofBackup, post } from '../api.js';
-import { describe, forget, holds, learn, standing } from '../described.js';
+import { before, describe, forget, holds, learn, standing } from '../described.js';
 import { field, h, link, put, redraw, say, table, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, visible } from '../format.js';
 import { trouble } from '../poll.js';
@@ -100,7 +100,7 @@ function row(backup) {
   return h('tr', {},
     h('td', {}, h('a', { href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
     h('td', {}, standing(backup)),
-    h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency].filter(Boolean).join(', '))),
+    h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency, before(backup)].filter(Boolean).join(', '))),
     h('td', { class: 'number' }, bytes(leading(backup.size)), h('br'), h('small', { class: 'dim' }, backup.znodes === null ? '' : `${count(backup.znodes)} znodes`)),
     h('td', { class: 'number' }, duration(leading(backup.spent_time))),
     h('td', {}, pinButton(backup)));

@@ -3,16 +3,26 @@
 import { get } from '../api.js';
 import { changes } from '../changes.js';
 import { compareView } from '../compare.js';
+import { describe, named } from '../described.js';
 import { field, h, link, put, wrong } from '../dom.js';
 import { code, count } from '../format.js';
 
 const PAGE = 1_000;
+
+/** So many of the newest are told with how they are. */
+const TOLD = 50;
 
 /** A choice of backups, the newest first, with more before them. */
 export function chooser(ids, chosen, more = []) {
   const there = [...more, ...ids.toReversed().map((id) => [id, id])];
   if (chosen && !there.some(([value]) => value === chosen)) there.unshift([chosen, chosen]);
   return h('select', {}, there.map(([value, label]) => h('option', { value, selected: value === chosen }, label)));
+}
+
+/** Says in a choice how its newest backups are. */
+export async function tellOf(choice, ids, signal) {
+  const found = new Map((await describe(ids.slice(-TOLD), signal)).map((backup) => [backup.id, named(backup)]));
+  for (const option of choice.options) option.textContent = found.get(option.value) ?? option.textContent;
 }
 
 export async function diff(view, query, signal) {

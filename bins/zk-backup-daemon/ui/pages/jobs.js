@@ -4,7 +4,7 @@ import { get, hasEnded, mayChange, post } from '../api.js';
 import { h, link, put, redraw, table, wrong } from '../dom.js';
 import { count, moment, visible } from '../format.js';
 import { poll } from '../poll.js';
-import { state, watch } from '../watch.js';
+import { kind, state, watch } from '../watch.js';
 
 const AT_ONCE = 50;
 
@@ -49,7 +49,7 @@ function row(job, failed, cells) {
   cells.set(id, cell);
   const stoppable = mayChange() && !hasEnded(job);
   return h('tr', {},
-    h('td', {}, h('a', { href: link('job', { id }) }, `${job.type}`), h('br'), h('small', { class: 'dim' }, id)),
+    h('td', {}, h('a', { href: link('job', { id }) }, kind(job)), h('br'), h('small', { class: 'dim' }, id)),
     cell,
     h('td', {}, job.vault ? h('a', { href: link('backup', { id: job.vault }) }, job.vault) : ''),
     h('td', {}, h('small', {}, moment(job.created_at))),

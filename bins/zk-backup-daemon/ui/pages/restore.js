@@ -6,7 +6,7 @@ import { holds, standing } from '../described.js';
 import { choice, facts, field, h, put, wrong } from '../dom.js';
 import { code, count, moment, visible } from '../format.js';
 import { watch } from '../watch.js';
-import { chooser } from './diff.js';
+import { chooser, tellOf } from './diff.js';
 
 const STEPS = [['What', what], ['Where to', where], ['Policy', policy], ['Plan', plan], ['Confirm', confirm], ['Result', outcome]];
 
@@ -27,7 +27,7 @@ export async function restore(view, query, signal) {
     return;
   }
   const path = query.get('path');
-  const asked = { ids, id: query.get('id') ?? ids.at(-1), whole: !path, roots: path ? [path] : [], renames: {}, policy: 'replace', backupFirst: true, signal };
+  const asked = { ids, id: query.get('id') ?? await latest(ids, signal), whole: !path, roots: path ? [path] : [], renames: {}, policy: 'replace', backupFirst: true, signal };
   const list = h('ol', { class: 'steps', 'aria-label': 'Steps' });
   const body = h('div', {});
   put(view, list, body);
@@ -62,8 +62,19 @@ export async function restore(view, query, signal) {
   go(0);
 }
 
+/** The newest that is good, and no way back from a restore; where there is none, the newest. */
+async function latest(ids, signal) {
+  try {
+    return (await get(ofBackup('latest'), {}, signal)).id;
+  } catch (error) {
+    if (!error.status) throw error;
+    return ids.at(-1);
+  }
+}
+
 function what(asked) {
   const backup = chooser(asked.ids, asked.id);
+  tellOf(backup, asked.ids, asked.signal).catch((error) => { if (!asked.signal.aborted) put(about, wrong(error)); });
   const about = h('div', {});
   const roots = h('textarea', { rows: 4, spellcheck: 'false' });
   roots.value = asked.roots.join('\n');

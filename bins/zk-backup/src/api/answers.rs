@@ -50,9 +50,25 @@ pub(crate) struct Backup {
     pub exception: Option<String>,
     pub consistency: Option<String>,
     pub znodes: Option<u64>,
+    pub skipped: Option<Skipped>,
+    pub before_restore_of: Option<String>,
+}
+
+/// What a backup left out.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Skipped {
+    /// Znodes that could not be read in full; absent of what cannot lack any.
+    #[serde(default)]
+    pub unreadable: u64,
 }
 
 impl Backup {
+    /// Whether it lacks what could not be read, allowed or not.
+    #[must_use]
+    pub(crate) fn lacks(&self) -> bool {
+        self.standing() == "partial" || self.skipped.as_ref().is_some_and(|left| left.unreadable > 0)
+    }
+
     /// Bytes that it takes.
     #[must_use]
     pub(crate) fn bytes(&self) -> u64 {
@@ -109,6 +125,10 @@ pub(crate) struct Job {
     pub task_id: String,
     pub vault: String,
     pub message: Option<String>,
+    #[serde(default)]
+    pub dbs: Vec<String>,
+    #[serde(default)]
+    pub dry_run: bool,
     pub progress: Option<Progress>,
     pub created_at: Option<String>,
     pub started_at: Option<String>,
@@ -118,6 +138,12 @@ pub(crate) struct Job {
 }
 
 impl Job {
+    /// What it does, in words.
+    #[must_use]
+    pub(crate) fn what(&self) -> &str {
+        if self.dry_run { "dry run" } else { &self.kind }
+    }
+
     /// Whether it has ended, well or not.
     #[must_use]
     pub(crate) fn is_over(&self) -> bool {

@@ -190,12 +190,19 @@ impl Http {
         &self,
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<(u16, String), Failure> {
-        let unreachable = |error: ureq::Error| Failure {
-            may_pass: true,
-            ..Failure::failed(format!(
-                "{}: {error}; does the server run there? (--url or ZK_BACKUP_URL names another, --storage DIR does without)",
-                self.base
-            ))
+        let unreachable = |error: ureq::Error| {
+            let next = match is_of_certificate(&error) {
+                true => {
+                    "its certificate is not accepted: --ca or ZK_BACKUP_CA names the authorities to trust"
+                }
+                false => {
+                    "does the server run there? (--url or ZK_BACKUP_URL names another, --storage DIR does without)"
+                }
+            };
+            Failure {
+                may_pass: true,
+                ..Failure::failed(format!("{}: {error}; {next}", self.base))
+            }
         };
         let mut answer = answer.map_err(unreachable)?;
         let status = answer.status().as_u16();
@@ -269,4 +276,14 @@ impl Http {
             _ => (Exit::Failed, ""),
         }
     }
+}
+
+/// Whether a server was reached that did not prove who it is.
+fn is_of_certificate(error: &ureq::Error) -> bool {
+    let of_tls = match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
+        _ => None,
+    };
+    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
 }

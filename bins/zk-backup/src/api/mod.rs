@@ -21,6 +21,9 @@ use crate::exit::{Exit, Failure};
 /// How many children or differences are asked for at once.
 const AT_ONCE: usize = 10_000;
 
+/// In place of an id, the newest valid backup.
+pub(crate) const LATEST: &str = "latest";
+
 /// A server of the API, in this process or elsewhere.
 #[derive(Debug)]
 pub(crate) struct Api {
@@ -68,7 +71,7 @@ impl Api {
     /// # Errors
     /// [`Exit::NotFound`] where no backup is valid.
     pub(crate) fn resolve(&self, id: &str) -> Result<String, Failure> {
-        if id != "latest" {
+        if id != LATEST {
             return Ok(id.to_owned());
         }
         match self.describe(id) {

@@ -78,9 +78,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     if screen.is_json() {
         screen.json("job", job.json)?;
     }
-    let is_partial = backup.as_ref().is_ok_and(|backup| backup.view.exit_code == 2);
+    let is_partial = backup.as_ref().is_ok_and(|backup| backup.view.lacks());
     if let (true, Ok(backup)) = (is_partial && !args.allow_partial, &backup) {
-        let why = clean(backup.view.exception.as_deref().unwrap_or_default()).into_owned();
+        let why = backup.view.exception.as_deref().unwrap_or_default();
+        let why = clean(why.trim_start_matches("partial: ")).into_owned();
         return Err(Failure::new(
             Exit::Partial,
             format!("backup {id} is partial: {why}; `zk-backup show {id}` names what is missing"),

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::absolute;
+use super::tops;
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, bytes, clean, clean_json, clean_text, count, exact};
@@ -18,9 +18,8 @@ use crate::text::{Look, Screen, bytes, clean, clean_json, clean_text, count, exa
 pub struct Args {
     /// The backup, or `latest`
     id: String,
-    /// A znode in it
-    #[arg(default_value = "/")]
-    path: String,
+    /// A znode in it; without it, all that it has
+    path: Option<String>,
     /// How many levels of the tree to show
     #[arg(long, short, value_name = "LEVELS", default_value_t = 2)]
     depth: usize,
@@ -50,17 +49,24 @@ enum Form {
 }
 
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let (id, path) = (api.resolve(&args.id)?, absolute(&args.path));
+    let id = api.resolve(&args.id)?;
+    for path in tops(api, &id, args.path.as_deref())? {
+        at(args, api, &id, &path, screen)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows the znode at `path`, or the tree from there on.
+fn at(args: &Args, api: &Api, id: &str, path: &str, screen: &mut Screen<'_>) -> Result<(), Failure> {
     if args.raw || args.form == Some(Form::Raw) {
         if std::io::stdout().is_terminal() {
             return Err(Failure::usage(
                 "raw data are not for a terminal: > FILE, or --as text",
             ));
         }
-        screen.raw(&api.znode(&id, &path)?.view.bytes()?)?;
-        return Ok(Exit::Done);
+        return Ok(screen.raw(&api.znode(id, path)?.view.bytes()?)?);
     }
-    let znode = api.znode(&id, &path)?;
+    let znode = api.znode(id, path)?;
     let is_leaf = znode.view.children == 0;
     if is_leaf || args.form.is_some() {
         if screen.is_json() {
@@ -68,13 +74,12 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         } else {
             show(&znode.view, args.form, screen)?;
         }
-        return Ok(Exit::Done);
+        return Ok(());
     }
     if !screen.is_json() {
-        screen.line(&clean(&path), Some(Look::Head))?;
+        screen.line(&clean(path), Some(Look::Head))?;
     }
-    tree(args, api, &id, &path, 1, screen)?;
-    Ok(Exit::Done)
+    tree(args, api, id, path, 1, screen)
 }
 
 fn tree(

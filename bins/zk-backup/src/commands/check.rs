@@ -1,12 +1,12 @@
 //! `zk-backup verify` and `zk-backup restoretest`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::show::flatten;
 use crate::api::{Api, segment};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
-use crate::text::{Look, Screen, clean};
+use crate::text::{Look, Screen, bytes, clean, count};
 
 /// What to verify.
 #[derive(Debug, Clone, clap::Args)]
@@ -56,10 +56,15 @@ fn check(path: &str, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<
         screen.json("job", job.json)?;
         return jobs::check(api, &job.view).map(|()| Exit::Done);
     }
-    let mut facts = Vec::new();
-    flatten("", &job.view.result, &mut facts);
-    for (name, fact) in facts {
-        screen.line(&format!("{}: {}", name.trim(), clean(&fact)), None)?;
+    match job.view.result.get("damaged") {
+        Some(damaged) => verified(&job.view.result, damaged, screen)?,
+        None => {
+            let mut facts = Vec::new();
+            flatten("", &job.view.result, &mut facts);
+            for (name, fact) in facts {
+                screen.line(&format!("{}: {}", name.trim(), clean(&fact)), None)?;
+            }
+        }
     }
     jobs::check(api, &job.view)?;
     screen.line(
@@ -67,4 +72,34 @@ fn check(path: &str, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<
         Some(Look::Good),
     )?;
     Ok(Exit::Done)
+}
+
+/// What a verification went through, and each of the `damaged` backups with what is damaged in it.
+fn verified(result: &Value, damaged: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let number = |field: &str| result[field].as_u64().unwrap_or(0);
+    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
+    let words = format!(
+        "{} backups gone through, {} read; {} damaged",
+        count(number("vaults")),
+        bytes(number("bytes")),
+        count(number("damaged_vaults"))
+    );
+    screen.line(&words, None)?;
+    for backup in damaged.as_array().into_iter().flatten() {
+        let restorable = match backup["restorable"] == true {
+            true => " (it can be restored all the same)",
+            false => "",
+        };
+        screen.line(
+            &format!("backup {}{restorable}", text(&backup["id"])),
+            Some(Look::Bad),
+        )?;
+        for damage in backup["damage"].as_array().into_iter().flatten() {
+            let frame = damage["frame"].as_u64();
+            let frame = frame.map_or_else(String::new, |frame| format!(", frame {frame}"));
+            let (file, what) = (text(&damage["file"]), text(&damage["what"]));
+            screen.line(&format!("  {file}{frame}: {what}"), None)?;
+        }
+    }
+    Ok(())
 }

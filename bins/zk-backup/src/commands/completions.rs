@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args, mut command: Command, screen: &mut Screen<'_>) ->
 pub(crate) fn man(args: &Man, command: Command, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     match &args.out {
         Some(directory) => {
+            std::fs::create_dir_all(directory).map_err(about(directory.display()))?;
             clap_mangen::generate_to(command, directory).map_err(about(directory.display()))?;
         }
         None => {

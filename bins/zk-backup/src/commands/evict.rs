@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::refuse_latest;
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, Table, clean};
@@ -25,6 +26,7 @@ impl Args {
 
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let id = args.id.as_deref();
+    id.map_or(Ok(()), refuse_latest)?;
     if !args.dry_run {
         api.evict(id)?;
         match (screen.is_json(), id) {

@@ -63,6 +63,8 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
     } else {
         ", pinned"
     };
+    let before = backup.before_restore_of.as_ref();
+    let before = before.map_or_else(String::new, |id| format!(" (before a restore of {id})"));
     [
         clean(&backup.id).into_owned(),
         age(date(backup), now),
@@ -70,7 +72,7 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
         backup.znodes.map_or_else(|| "-".to_owned(), count),
         format!("{}{pinned}", backup.standing()),
         clean(&backup.mode).into_owned(),
-        clean(&backup.extent()).into_owned(),
+        clean(&format!("{}{before}", backup.extent())).into_owned(),
     ]
 }
 

@@ -21,11 +21,51 @@ pub(crate) mod show;
 pub(crate) mod status;
 pub(crate) mod watch;
 
+use crate::api::{Api, LATEST};
 use crate::exit::Failure;
 
 /// A path of a znode, with its slash in front.
 pub(crate) fn absolute(path: &str) -> String {
     format!("/{}", path.trim_matches('/'))
+}
+
+/// The znodes that a backup begins at, or `path` alone where one is named. A subtree that was not there when it was taken is left out.
+///
+/// # Errors
+/// It has none of them, or is sealed.
+pub(crate) fn tops(api: &Api, id: &str, path: Option<&str>) -> Result<Vec<String>, Failure> {
+    if let Some(path) = path {
+        return Ok(vec![absolute(path)]);
+    }
+    let roots = api.describe(id)?.view.roots();
+    if roots.is_empty() {
+        return Ok(vec!["/".to_owned()]);
+    }
+    let (mut there, mut absent) = (Vec::new(), None);
+    for root in roots {
+        match api.znode(id, &root) {
+            Ok(_) => there.push(root),
+            Err(failure) if failure.code.as_deref() == Some("znode_not_found") => absent = Some(failure),
+            Err(failure) => return Err(failure),
+        }
+    }
+    match absent {
+        Some(absent) if there.is_empty() => Err(absent),
+        _ => Ok(there),
+    }
+}
+
+/// Refuses `latest` where the id itself has to be named.
+///
+/// # Errors
+/// [`Exit::Usage`](crate::exit::Exit::Usage).
+pub(crate) fn refuse_latest(id: &str) -> Result<(), Failure> {
+    match id {
+        LATEST => Err(Failure::usage(
+            "name the id, as another backup may have come meanwhile: `zk-backup show latest` tells it",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Whether `path` is at or below `root`.

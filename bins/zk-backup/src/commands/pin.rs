@@ -1,5 +1,6 @@
 //! `zk-backup pin`, `zk-backup unpin`.
 
+use super::refuse_latest;
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
 use crate::text::{Screen, clean};
@@ -12,6 +13,7 @@ pub struct Args {
 }
 
 pub(crate) fn run(args: &Args, pinned: bool, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    refuse_latest(&args.id)?;
     let backup = api.pin(&args.id, pinned)?;
     let id = clean(&backup.view.id).into_owned();
     match (screen.is_json(), pinned) {

@@ -1,5 +1,7 @@
 //! What a restore does, or did, as people read it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::show::flatten;
@@ -28,8 +30,14 @@ pub(super) fn is_nothing(result: &Value) -> bool {
     report.is_some_and(|report| changes.iter().all(|field| number(report, field) == 0))
 }
 
-/// What a restore does, or did.
-pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<(), Failure> {
+/// What a restore does, or did. Notes that are in `told` are not repeated, and the others put there.
+pub(super) fn show(
+    job: &Job,
+    tense: &str,
+    told: &mut BTreeSet<String>,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    changes(job, tense, told, screen)?;
     if let Some(first) = job.result.get("backup_first").and_then(Value::as_str) {
         let words = format!(
             "what was there before is backup {}, which is pinned",
@@ -37,6 +45,15 @@ pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<()
         );
         screen.line(&words, None)?;
     }
+    Ok(())
+}
+
+fn changes(
+    job: &Job,
+    tense: &str,
+    told: &mut BTreeSet<String>,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
     let Some(report) = job.result.get("report") else {
         // By files.
         let mut facts = Vec::new();
@@ -85,7 +102,9 @@ pub(super) fn show(job: &Job, tense: &str, screen: &mut Screen<'_>) -> Result<()
         .flatten()
         .filter_map(Value::as_str)
     {
-        screen.line(&format!("note: {}", clean(note)), None)?;
+        if told.insert(note.to_owned()) {
+            screen.line(&format!("note: {}", clean(note)), None)?;
+        }
     }
     Ok(())
 }

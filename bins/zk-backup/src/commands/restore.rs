@@ -1,5 +1,6 @@
 //! `zk-backup restore`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
@@ -10,9 +11,6 @@ use crate::api::{Api, Job};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
 use crate::text::{Look, Screen, clean};
-
-/// Later than any backup: the newest that has what is asked for.
-const LATEST: i64 = 253_402_300_799_000;
 
 /// What to restore, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,9 +29,9 @@ pub struct Args {
     /// By which way
     #[arg(long, value_enum, default_value_t = Strategy::Online)]
     strategy: Strategy,
-    /// With --strategy files: begin above every epoch that is known
-    #[arg(long)]
-    raise_epoch: bool,
+    /// With --strategy files: begin above every epoch that is known, and above this one
+    #[arg(long, value_name = "EPOCH", num_args = 0..=1, require_equals = true)]
+    raise_epoch: Option<Option<u32>>,
     /// Do not back up first what is to be changed; by default that is done, and the backup pinned
     #[arg(long)]
     no_backup_first: bool,
@@ -72,7 +70,7 @@ impl Args {
             rename: Vec::new(),
             policy: Policy::Replace,
             strategy: Strategy::Online,
-            raise_epoch: false,
+            raise_epoch: None,
             no_backup_first: true,
             dry_run,
             yes,
@@ -80,11 +78,7 @@ impl Args {
     }
 
     fn body(&self) -> Result<Value, Failure> {
-        let mut body = json!({ "dry_run": true });
-        match &*self.id {
-            "latest" => body["before"] = LATEST.into(),
-            id => body["vault"] = id.into(),
-        }
+        let mut body = json!({ "dry_run": true, "vault": self.id });
         let mut renames = Map::new();
         for rename in &self.rename {
             let (from, to) = pair(rename)?;
@@ -112,8 +106,8 @@ impl Args {
         if self.strategy == Strategy::Files {
             body["strategy"] = "files".into();
         }
-        if self.raise_epoch {
-            body["raise_epoch"] = true.into();
+        if let Some(epoch) = self.raise_epoch {
+            body["raise_epoch"] = epoch.map_or_else(|| true.into(), Value::from);
         }
         Ok(body)
     }
@@ -139,10 +133,11 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     let mut body = args.body()?;
     let job = api.start("/restore", &body)?;
     let planned = jobs::follow(api, &job, quiet, None)?;
+    let mut told = BTreeSet::new();
     if screen.is_json() {
         screen.json("plan", planned.json)?;
     } else {
-        plan::show(&planned.view, "would be", screen)?;
+        plan::show(&planned.view, "would be", &mut told, screen)?;
     }
     jobs::check(api, &planned.view)?;
     if args.dry_run {
@@ -165,7 +160,6 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     }
     // What was shown is of this backup, though a newer one may have come meanwhile.
     if let Some(body) = body.as_object_mut() {
-        body.remove("before");
         body.insert("vault".to_owned(), planned.view.vault.clone().into());
         body.insert("dry_run".to_owned(), false.into());
         if !args.no_backup_first {
@@ -177,9 +171,9 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     if screen.is_json() {
         screen.json("job", done.json)?;
     } else {
-        plan::show(&done.view, "were", screen)?;
+        plan::show(&done.view, "were", &mut told, screen)?;
     }
-    jobs::check(api, &done.view)?;
+    jobs::check(api, &done.view).map_err(in_flags)?;
     if !screen.is_json() {
         screen.line(
             &format!("restored from {}", clean(&done.view.vault)),
@@ -187,6 +181,14 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         )?;
     }
     Ok(ended(&done.view))
+}
+
+/// What the server says of its API's key is said of the flag.
+fn in_flags(failure: Failure) -> Failure {
+    Failure {
+        message: failure.message.replace("backup_first false", "--no-backup-first"),
+        ..failure
+    }
 }
 
 /// A server of a version that takes no backup first refuses the key.
@@ -266,7 +268,10 @@ mod tests {
     #[test]
     fn without_roots_only_what_is_renamed_is_asked_for() {
         let mut args = Args::of("latest", &[], false, false);
-        assert_eq!(args.body().unwrap(), json!({ "dry_run": true, "before": LATEST }));
+        assert_eq!(
+            args.body().unwrap(),
+            json!({ "dry_run": true, "vault": "latest" })
+        );
         args.rename = vec!["/a=/b".to_owned()];
         let body = args.body().unwrap();
         assert_eq!(

@@ -25,7 +25,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         return Ok(Exit::Done);
     }
     let health = api.health()?;
-    let is_up = health["status"] == "UP";
+    let has_problems = health["problems"]
+        .as_array()
+        .is_some_and(|problems| !problems.is_empty());
+    let is_up = health["status"] == "UP" && !has_problems;
     if screen.is_json() {
         screen.json("health", health)?;
     } else {
@@ -68,14 +71,14 @@ fn show(health: &Value, is_up: bool, screen: &mut Screen<'_>) -> Result<(), Fail
         )?;
     }
     let (free, total) = (number(&storage["free_space"]), number(&storage["total_space"]));
+    // A bucket has no size.
+    let room = match total {
+        0 => String::new(),
+        _ => format!("; {} free ({}%)", bytes(free), percent(free, total)),
+    };
+    let (backups, size) = (number(&storage["dump_count"]), number(&storage["size"]));
     screen.line(
-        &format!(
-            "storage    {} backups, {}; {} free ({}%)",
-            count(number(&storage["dump_count"])),
-            bytes(number(&storage["size"])),
-            bytes(free),
-            percent(free, total)
-        ),
+        &format!("storage    {} backups, {}{room}", count(backups), bytes(size)),
         None,
     )?;
     screen.line(

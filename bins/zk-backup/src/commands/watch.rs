@@ -24,10 +24,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     let view = &job.view;
     let time = |text: &Option<String>| text.as_deref().and_then(parse_time).map(exact);
     let mut facts = vec![
-        (view.kind.clone(), view.task_id.clone()),
+        (view.what().to_owned(), view.task_id.clone()),
         ("state".to_owned(), view.status.clone()),
         ("backup".to_owned(), view.vault.clone()),
     ];
+    if !view.dbs.is_empty() {
+        facts.push(("of".to_owned(), roots(view)));
+    }
     for (name, at) in [
         ("created", &view.created_at),
         ("started", &view.started_at),
@@ -56,6 +59,12 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     Ok(ended(view))
 }
 
+/// The subtrees that were asked for.
+fn roots(job: &Job) -> String {
+    let roots: Vec<_> = job.dbs.iter().map(|name| format!("/{name}")).collect();
+    roots.join(" ")
+}
+
 fn ended(job: &Job) -> Exit {
     match job.is_successful() {
         true => Exit::Done,
@@ -70,7 +79,7 @@ pub(crate) fn list(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> 
         ),
         _ => failure,
     })?;
-    let mut table = Table::new(&["JOB", "TYPE", "STATE", "CREATED", "BACKUP", "WHY"], &[]);
+    let mut table = Table::new(&["JOB", "TYPE", "STATE", "CREATED", "BACKUP", "OF", "WHY"], &[]);
     let now = SystemClock::now();
     for job in jobs {
         if screen.is_json() {
@@ -85,11 +94,12 @@ pub(crate) fn list(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> 
         };
         let created = view.created_at.as_deref().and_then(parse_time);
         let cells = [
-            view.task_id,
-            view.kind,
-            view.status,
+            view.task_id.clone(),
+            view.what().to_owned(),
+            view.status.clone(),
             created.map_or_else(String::new, |created| age(created, now)),
-            view.vault,
+            view.vault.clone(),
+            roots(&view),
             view.message.unwrap_or_default(),
         ];
         table.row(cells.map(|cell| clean(&cell).into_owned()), look);

@@ -20,7 +20,10 @@ use crate::health::Probes;
 use crate::kind::{CHECKS, LANE};
 use crate::owed::Owed;
 use crate::requests::{Ids, Requests};
-use crate::site::{Checks, ClockWatch, History, PolicyBook, Retention, Scheduled, Site, UnfinishedZnodes};
+use crate::site::{
+    Checks, ClockWatch, History, InterruptedRestores, PolicyBook, Retention, Scheduled, Site,
+    UnfinishedZnodes, count_cut_off,
+};
 use crate::vaults::{CountedVaults, SecondCopy, Vaults};
 use crate::work::{Running, Worker};
 
@@ -45,8 +48,7 @@ impl EngineBuilder {
         let owed = Arc::new(Owed::new(Arc::clone(&self.jobs), self.keeps_news));
         // Of several, the one that leads does that when it begins to.
         if self.leadership.is_none() {
-            self.recover(&checker, &owed, now)?;
-            unfinished.reload()?;
+            self.recover(&checker, &owed, &metrics, now)?;
         }
         let clock_watch = self.watch_clock(now)?;
         let vaults = Arc::new(Vaults::new(
@@ -57,6 +59,9 @@ impl EngineBuilder {
             second,
         ));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
+        if self.leadership.is_none() {
+            site.reload_notes()?;
+        }
         let ending = watch::Sender::new(false);
         let failed_in_a_row = Arc::<AtomicU32>::default();
         let ids = Arc::new(Ids::new(Arc::clone(&self.jobs)));
@@ -126,9 +131,17 @@ impl EngineBuilder {
     }
 
     /// Fails what this engine was doing when it ended.
-    fn recover(&self, checker: &str, owed: &Owed, now: OffsetDateTime) -> Result<(), EngineError> {
+    fn recover(
+        &self,
+        checker: &str,
+        owed: &Owed,
+        metrics: &Metrics,
+        now: OffsetDateTime,
+    ) -> Result<(), EngineError> {
         for worker in [&*self.worker, checker] {
-            for job in owed.recover(worker, None, now)? {
+            let cut = owed.recover(worker, None, now)?;
+            count_cut_off(&cut, metrics);
+            for job in cut {
                 log::warn!("job {} was interrupted", job.id);
             }
         }
@@ -189,6 +202,7 @@ impl EngineBuilder {
             history: History::new(Arc::clone(&self.vaults), files),
             recovery: self.recovery.clone(),
             unfinished: Arc::new(unfinished),
+            interrupted: InterruptedRestores::new(Arc::clone(&self.jobs)),
         })
     }
 

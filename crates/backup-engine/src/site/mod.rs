@@ -3,6 +3,7 @@
 mod checks;
 mod clock_watch;
 mod history;
+mod interrupted;
 pub(crate) mod live;
 mod names;
 mod noted;
@@ -25,6 +26,7 @@ pub(crate) use self::checks::{Checks, memory};
 pub use self::checks::{RestoreTests, TestEnsemble};
 pub(crate) use self::clock_watch::{ClockWatch, Uptime, uptime};
 pub(crate) use self::history::History;
+pub(crate) use self::interrupted::{Asked, InterruptedRestores, count_cut_off};
 pub use self::names::SettingNames;
 pub(crate) use self::policies::PolicyBook;
 pub use self::policies::{NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOutcome};
@@ -63,9 +65,16 @@ pub(crate) struct Site {
     pub(crate) history: History,
     /// What restores have begun and not finished.
     pub(crate) unfinished: Arc<UnfinishedZnodes>,
+    pub(crate) interrupted: InterruptedRestores,
 }
 
 impl Site {
+    /// Reads anew what restores have noted. Not while one of this process runs. Blocks.
+    pub(crate) fn reload_notes(&self) -> Result<(), EngineError> {
+        let notes = self.unfinished.reload()?;
+        self.interrupted.take(&notes)
+    }
+
     /// Whether a backup is of this ensemble, which is not known to have begun anew since: then the ACL that a znode was created
     /// with is the one in the backup. Blocks.
     pub(crate) fn has_gone_on_since(&self, manifest: &Manifest, now: OffsetDateTime) -> bool {

@@ -78,12 +78,12 @@ impl UnfinishedZnodes {
         })
     }
 
-    /// Reads the notes anew: other processes may have written some. Not while a restore of this one runs.
-    pub(crate) fn reload(&self) -> Result<(), EngineError> {
+    /// Reads the notes anew, and returns them: other processes may have written some. Not while a restore of this one runs.
+    pub(crate) fn reload(&self) -> Result<Vec<Note>, EngineError> {
         let notes = self.jobs.notes();
         self.was_read.store(notes.is_ok(), Ordering::Relaxed);
-        let mut open = BTreeMap::new();
-        for note in notes? {
+        let (mut open, notes) = (BTreeMap::new(), notes?);
+        for note in &notes {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
             let (Ok(path), Ok(Begun { created, vault })) = (path, begun) else {
                 // Others may keep notes there, too: only what is about a znode was ours, or a later version's.
@@ -94,11 +94,11 @@ impl UnfinishedZnodes {
                 }
                 continue;
             };
-            let restore = note.job;
+            let restore = note.job.clone();
             open.entry(path).or_insert((created, Origin { restore, vault }));
         }
         *lock(&self.open) = open;
-        Ok(())
+        Ok(notes)
     }
 
     /// What is open, and since which restore.

@@ -5,7 +5,7 @@ mod tar;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::absolute;
+use super::{absolute, tops};
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure, about};
 use crate::text::{Screen, clean, clean_json, count};
@@ -16,8 +16,7 @@ pub struct Args {
     /// The backup, or `latest`
     id: String,
     /// Only this znode and what is below it
-    #[arg(default_value = "/")]
-    path: String,
+    path: Option<String>,
     /// A file that ends with .tar, .json or .jsonl; `-` writes JSON lines to stdout
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -43,15 +42,15 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             ));
         }
     };
-    let (id, path) = (api.resolve(&args.id)?, absolute(&args.path));
+    let id = api.resolve(&args.id)?;
     // What the backup lacks the export lacks.
-    let exit = match api.describe(&id)?.view.standing() {
-        "partial" => Exit::Partial,
-        _ => Exit::Done,
+    let exit = match api.describe(&id)?.view.lacks() {
+        true => Exit::Partial,
+        false => Exit::Done,
     };
+    let tops = tops(api, &id, args.path.as_deref())?;
     if args.output.as_os_str() == "-" {
-        let mut lines = OnScreen(screen);
-        walk(api, &id, &path, &mut lines)?;
+        walk(api, &id, &tops, &mut OnScreen(screen))?;
         return Ok(exit);
     }
     let at = args.output.display().to_string();
@@ -68,7 +67,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         true => Box::new(tar::Tar::new(file)),
         false => Box::new(Lines(file)),
     };
-    let znodes = walk(api, &id, &path, &mut *sink)?;
+    let znodes = walk(api, &id, &tops, &mut *sink)?;
     sink.finish()?;
     match args.force {
         true => part.persist(&args.output),
@@ -78,12 +77,18 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     match screen.is_json() {
         true => screen.json(
             "exported",
-            serde_json::json!({ "id": id, "path": path, "znodes": znodes }),
+            serde_json::json!({ "id": id, "path": args.path.as_deref().map_or_else(|| "/".to_owned(), absolute), "znodes": znodes }),
         )?,
-        false => screen.line(
-            &format!("{} znodes of {} are in {at}", count(znodes), clean(&id)),
-            None,
-        )?,
+        false => {
+            let lacks = match exit {
+                Exit::Partial => "; the backup lacks some, `zk-backup show` names them",
+                _ => "",
+            };
+            screen.line(
+                &format!("{} znodes of {} are in {at}{lacks}", count(znodes), clean(&id)),
+                None,
+            )?;
+        }
     }
     Ok(exit)
 }
@@ -94,10 +99,11 @@ fn beside(output: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// Hands every znode at and below `path` to `sink`, parents first, and counts them. What the backup only knows to be
+/// Hands every znode at and below the `tops` to `sink`, parents first, and counts them. What the backup only knows to be
 /// there is left out.
-fn walk(api: &Api, id: &str, path: &str, sink: &mut dyn Sink) -> Result<u64, Failure> {
-    let (mut left, mut written) = (vec![path.to_owned()], 0);
+fn walk(api: &Api, id: &str, tops: &[String], sink: &mut dyn Sink) -> Result<u64, Failure> {
+    let (mut left, mut written) = (tops.to_vec(), 0);
+    left.reverse();
     while let Some(path) = left.pop() {
         let znode = api.znode(id, &path)?;
         if znode.view.role == "captured" {

@@ -160,7 +160,7 @@ async fn there(
 }
 
 /// The subtrees that a restore of `roots` writes to; none means everything.
-fn targets(roots: &[ZnodePath], renames: &BTreeMap<ZnodePath, ZnodePath>) -> Vec<ZnodePath> {
+pub(super) fn targets(roots: &[ZnodePath], renames: &BTreeMap<ZnodePath, ZnodePath>) -> Vec<ZnodePath> {
     if roots.is_empty() {
         return Vec::new();
     }

@@ -11,6 +11,7 @@ mod sound;
 
 use std::sync::Arc;
 
+use job_queue::StopReason;
 use vault_store::VaultId;
 
 use self::first::First;
@@ -20,7 +21,7 @@ use super::failure::Failure;
 use super::result::{JobResult, RestoreResult, RestoredFrom, SECOND_READ};
 use crate::kind;
 use crate::requests::{Ids, RestorePayload, Strategy};
-use crate::site::Site;
+use crate::site::{Asked, Site};
 use crate::vaults::Vaults;
 
 /// Brings a vault back, or says what that would change.
@@ -31,11 +32,23 @@ pub(super) async fn run(
     context: &JobContext,
 ) -> Result<JobResult, Failure> {
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
+    let asked = Asked {
+        vault: kind::vault(&context.job).to_owned(),
+        roots: payload.roots.clone(),
+        targets: first::targets(&payload.roots, &payload.renames),
+    };
+    if !payload.dry_run {
+        let (site, job, asked) = (Arc::clone(site), context.job.id.clone(), asked.clone());
+        tokio::task::spawn_blocking(move || site.interrupted.begin(&job, &asked)).await??;
+    }
     let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
     let mut first = First::new(ids);
     let done = bring_back(vaults, site, context, &payload, &mut first).await;
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
+    }
+    if !payload.dry_run {
+        note_end(site, context, asked, done.is_ok()).await;
     }
     let (kept, vault) = (Arc::clone(vaults), kind::vault(&context.job).to_owned());
     let source = tokio::task::spawn_blocking(move || source(&kept, &vault, reads)).await?;
@@ -67,6 +80,22 @@ pub(super) async fn run(
             })
         }
     }
+}
+
+/// Notes that it has not been cut off. One whose claim is lost was: whoever has it now tells so.
+async fn note_end(site: &Arc<Site>, context: &JobContext, asked: Asked, successful: bool) {
+    if context.stop.reason() == Some(StopReason::Lost) {
+        return;
+    }
+    let (site, job) = (Arc::clone(site), context.job.id.clone());
+    let noted = tokio::task::spawn_blocking(move || site.interrupted.end(&job, &asked, successful)).await;
+    let why = match noted {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let words = format!("that it has ended could not be noted, so it may be taken for interrupted: {why}");
+    context.log.error(&words);
 }
 
 fn source(vaults: &Vaults, vault: &str, reads: u64) -> Option<RestoredFrom> {

@@ -1,0 +1,175 @@
+//! Which restores were cut off by the end of a process: each notes that it writes, until it has ended.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use health_metrics::Metrics;
+use job_queue::{Job, JobState, JobStore, Note};
+use serde::{Deserialize, Serialize};
+use zk_snapshot::tree::ZnodePath;
+
+use crate::EngineError;
+use crate::kind::JobKind;
+use crate::lock::lock;
+use crate::plain::plain;
+
+/// What the notes are about. Those about a znode begin with a slash.
+const KEY: &str = "restore";
+
+/// What a restore was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// The backup that it was of.
+    pub(crate) vault: String,
+    /// The subtrees that were asked for; none means everything.
+    pub(crate) roots: Vec<ZnodePath>,
+    /// Those that it writes to; none means everything.
+    pub(crate) targets: Vec<ZnodePath>,
+}
+
+impl Asked {
+    /// Whether it writes wherever `other` did.
+    fn covers(&self, other: &Self) -> bool {
+        let is_in_reach = |path: &ZnodePath| self.targets.iter().any(|target| path.is_within(target));
+        self.targets.is_empty() || (!other.targets.is_empty() && other.targets.iter().all(is_in_reach))
+    }
+}
+
+/// The job of a restore, and what it was asked for.
+type Interrupted = (String, Asked);
+
+/// The restores that were cut off, and that none has made up for since.
+pub(crate) struct InterruptedRestores {
+    jobs: Arc<dyn JobStore>,
+    /// As they were noted when that was read last.
+    known: Mutex<Vec<Interrupted>>,
+}
+
+impl InterruptedRestores {
+    /// None yet: they are [taken from notes](Self::take).
+    pub(crate) fn new(jobs: Arc<dyn JobStore>) -> Self {
+        Self {
+            jobs,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Keeps those of all `notes` that are of restores which nobody does any more. Blocks.
+    pub(crate) fn take(&self, notes: &[Note]) -> Result<(), EngineError> {
+        let mut known = Vec::new();
+        for note in notes.iter().filter(|note| note.key == KEY) {
+            let ended = match self.jobs.get(&note.job)? {
+                Some(job) => matches!(job.state, JobState::Failed | JobState::Canceled),
+                None => true,
+            };
+            if !ended {
+                continue;
+            }
+            match serde_json::from_str(&note.value) {
+                Ok(asked) => known.push((note.job.clone(), asked)),
+                Err(error) => {
+                    let (job, value) = (plain(&note.job), plain(&note.value));
+                    log::warn!("the note {value} of job {job} cannot be read: {error}");
+                }
+            }
+        }
+        *lock(&self.known) = known;
+        Ok(())
+    }
+
+    /// Those that none has made up for.
+    pub(crate) fn list(&self) -> Vec<Interrupted> {
+        lock(&self.known).clone()
+    }
+
+    /// Notes that the restore `job` begins to write. Blocks.
+    pub(crate) fn begin(&self, job: &str, asked: &Asked) -> Result<(), EngineError> {
+        let value = serde_json::to_string(asked).map_err(io::Error::from);
+        let value = value.map_err(|error| EngineError::Internal(error.into()))?;
+        Ok(self.jobs.put_notes(&[Note::new(job, KEY, value)])?)
+    }
+
+    /// Notes that `job` has ended by itself. If it was `successful`, it makes up for those that were cut off where it wrote. Blocks.
+    pub(crate) fn end(&self, job: &str, asked: &Asked, successful: bool) -> Result<(), EngineError> {
+        let key = [KEY.to_owned()];
+        self.jobs.drop_notes(job, &key)?;
+        if !successful {
+            return Ok(());
+        }
+        for (earlier, was_asked) in self.list() {
+            if asked.covers(&was_asked) {
+                self.jobs.drop_notes(&earlier, &key)?;
+                lock(&self.known).retain(|(job, _)| *job != earlier);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Counts as failed the restores among jobs that were cut off.
+pub(crate) fn count_cut_off(cut: &[Job], metrics: &Metrics) {
+    for _ in cut.iter().filter(|job| JobKind::of(job) == JobKind::Restore) {
+        metrics.restore_ended(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use job_queue::{MAIN_LANE, MemoryJobs, NewJob};
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn of(targets: &[&str]) -> Asked {
+        let targets: Vec<_> = targets
+            .iter()
+            .map(|path| ZnodePath::parse(path).unwrap())
+            .collect();
+        Asked {
+            vault: "20260101T000000".to_owned(),
+            roots: targets.clone(),
+            targets,
+        }
+    }
+
+    /// What a process knows that is started over these jobs.
+    fn started(jobs: &Arc<dyn JobStore>) -> InterruptedRestores {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        jobs.recover("engine", None, now).unwrap();
+        let all = InterruptedRestores::new(Arc::clone(jobs));
+        all.take(&jobs.notes().unwrap()).unwrap();
+        all
+    }
+
+    #[test]
+    fn what_was_cut_off_is_known_until_a_restore_of_as_much_succeeds() {
+        let jobs: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let cut = of(&["/a/b", "/c"]);
+        jobs.enqueue(NewJob::new("r1", "restore"), now, 9).unwrap();
+        jobs.claim("engine", MAIN_LANE, now).unwrap();
+        let all = started(&(Arc::new(MemoryJobs::new()) as Arc<dyn JobStore>));
+        assert!(all.list().is_empty());
+        let running = InterruptedRestores::new(Arc::clone(&jobs));
+        running.begin("r1", &cut).unwrap();
+        running.take(&jobs.notes().unwrap()).unwrap();
+        assert!(running.list().is_empty(), "it is being done");
+
+        let all = started(&jobs);
+        assert_eq!(all.list(), [("r1".to_owned(), cut.clone())]);
+        for (asked, successful) in [(of(&["/a"]), true), (of(&["/a", "/c"]), false), (of(&[]), false)] {
+            all.begin("r2", &asked).unwrap();
+            all.end("r2", &asked, successful).unwrap();
+            assert_eq!(all.list(), [("r1".to_owned(), cut.clone())]);
+        }
+        all.end("r3", &of(&["/c", "/a"]), true).unwrap();
+        assert!(all.list().is_empty());
+        assert!(started(&jobs).list().is_empty());
+    }
+
+    #[test]
+    fn only_all_makes_up_for_all() {
+        assert!(of(&[]).covers(&of(&[])) && of(&[]).covers(&of(&["/a"])));
+        assert!(!of(&["/a"]).covers(&of(&[])) && !of(&["/ab"]).covers(&of(&["/a"])));
+    }
+}
