@@ -35,7 +35,11 @@ pub(super) fn data(
 }
 
 /// The same for what takes a whole backup away.
-pub(super) fn whole(path: &'static str, allowed: &'static [&'static str], route: Route) -> impl HttpServiceFactory {
+pub(super) fn whole(
+    path: &'static str,
+    allowed: &'static [&'static str],
+    route: Route,
+) -> impl HttpServiceFactory {
     resource(path, allowed, [route])
         .wrap(from_fn(access::check_operator))
         .wrap(from_fn(access::check_always))
