@@ -10,7 +10,7 @@ use crate::ensemble::traits::Ensemble;
 /// The data directory of one server, which is read while the server runs.
 ///
 /// What was logged after the newest zxid that any server of the ensemble tells (`srvr`) is not taken: it may not
-/// have been committed.
+/// have been committed. Where one tells, some znodes are compared with those of the ensemble, and another one's files refused.
 #[derive(Debug, Clone)]
 pub struct FilesSource(pub DataDirs);
 

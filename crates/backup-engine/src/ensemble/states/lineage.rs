@@ -54,7 +54,6 @@ pub(super) async fn confirmed(
 /// # Errors
 /// [`StateError::Foreign`] where one cannot have become what is live.
 async fn check(gathered: &Gathered, ensemble: &dyn Ensemble) -> Result<(), StateError> {
-    // The session is a transaction, after everything that was committed before: its server has come as far.
     let client = ensemble.connect().await?;
     let places = look(&*client, gathered.tree.samples()).await;
     client.close().await;
@@ -65,6 +64,8 @@ async fn check(gathered: &Gathered, ensemble: &dyn Ensemble) -> Result<(), State
 }
 
 async fn look<R: ZnodeReader + ?Sized>(live: &R, samples: Vec<Sample>) -> Result<Vec<Place>, ClientError> {
+    // Its session is a transaction after all that was committed before, so its server has come as far; but local sessions are none.
+    live.sync().await?;
     let mut places = Vec::with_capacity(samples.len());
     for some in samples.chunks(live.batch_size().max(1)) {
         let paths: Vec<_> = some.iter().map(|sample| sample.path.clone()).collect();
