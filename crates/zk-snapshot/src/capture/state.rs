@@ -56,6 +56,8 @@ impl Revisit {
 
 /// A capture under way.
 pub(super) struct CaptureState<'a> {
+    /// What was asked for, also within other roots; none means the whole tree.
+    pub(super) asked: &'a [ZnodePath],
     pub(super) reader: &'a dyn ZnodeReader,
     pub(super) known: Option<&'a AclIndex>,
     pub(super) roots: &'a [ZnodePath],
@@ -100,6 +102,7 @@ impl<'a> CaptureState<'a> {
         Self {
             reader,
             known: options.known_acls.as_deref(),
+            asked: &options.roots,
             roots,
             sink,
             keys: Keys::random(),
