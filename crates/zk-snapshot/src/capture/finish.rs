@@ -150,9 +150,8 @@ impl CaptureState<'_> {
         let key = self.keys.path(&path);
         let seen = self.seen.get(&key);
         let supersedes = !matches!(seen, 0 | EPHEMERAL);
-        self.summary.unreadable_paths.retain(|known| *known != path);
         if self.masked.remove(&key).is_some() || seen == UNREADABLE {
-            self.summary.unreadable -= 1;
+            self.readable(&path);
         }
         let record = self.judge(&path, later);
         if self.roots.contains(&path) && record.is_none() {
