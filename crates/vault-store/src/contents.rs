@@ -171,7 +171,7 @@ pub struct Skipped {
     pub unreadable: u64,
     /// The first 20 of these.
     pub unreadable_paths: Vec<String>,
-    /// The first 20 names among them that are none.
+    /// The first 20 among them whose names are none, or which are too deep or too long, each after its parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub refused_names: Option<Vec<String>>,

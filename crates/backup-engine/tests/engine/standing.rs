@@ -102,6 +102,11 @@ async fn a_partial_backup_is_as_good_as_was_asked_for() {
     world.tree.put("/a", b"two", Acl::open()).unwrap();
     let job = restored(&engine, &ids[0]).await;
     assert_eq!(job.result["partial"], true, "{job:?}");
+    let notes = job.result["notes"].to_string();
+    assert!(
+        notes.contains("the backup is partial: 1 znodes could not be read in full"),
+        "{notes}"
+    );
     assert_eq!(world.tree.data("/a").unwrap(), b"one");
     assert_eq!(world.tree.data("/secret").unwrap(), b"s");
 }

@@ -53,7 +53,8 @@ pub enum Role {
     Captured,
     /// It is above what was asked for, and is created at restore only where it is missing.
     Ancestor,
-    /// The server refused to show it: data, ACL and children are unknown, and a restore leaves it alone.
+    /// It could not be read, or is deeper or longer than a capture goes: data, ACL and children are unknown, and a restore
+    /// leaves it alone.
     Unreadable,
 }
 

@@ -44,6 +44,7 @@ impl CaptureState<'_> {
                 self.send(Portion::Amendments(amendments)).await?;
             }
         }
+        self.check_asked()?;
         self.count_refused_names();
         let mut summary = CaptureSummary {
             consistency,
@@ -68,6 +69,21 @@ impl CaptureState<'_> {
             }
         }
         Ok(summary)
+    }
+
+    /// Whether each znode that was asked for by name is there, also within another one: each was met, or nobody can say.
+    fn check_asked(&mut self) -> Result<(), CaptureError> {
+        for path in self.asked {
+            let mut above = std::iter::successors(path.parent(), ZnodePath::parent);
+            match self.seen.get(&self.keys.path(path)) {
+                0 if above.any(|path| self.seen.get(&self.keys.path(&path)) == UNREADABLE) => {
+                    self.unreadable(path);
+                }
+                0 | EPHEMERAL | GONE => return Err(CaptureError::NoSuchRoot(path.clone())),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Whether its parent, which has been judged by now, is not kept.
@@ -134,9 +150,8 @@ impl CaptureState<'_> {
         let key = self.keys.path(&path);
         let seen = self.seen.get(&key);
         let supersedes = !matches!(seen, 0 | EPHEMERAL);
-        self.summary.unreadable_paths.retain(|known| *known != path);
         if self.masked.remove(&key).is_some() || seen == UNREADABLE {
-            self.summary.unreadable -= 1;
+            self.readable(&path);
         }
         let record = self.judge(&path, later);
         if self.roots.contains(&path) && record.is_none() {

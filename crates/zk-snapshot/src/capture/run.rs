@@ -93,7 +93,7 @@ async fn once(mut state: CaptureState<'_>) -> Result<CaptureSummary, CaptureErro
 }
 
 /// Whether this is ClickHouse Keeper: it says so in a znode, and lacks one that every ZooKeeper has.
-async fn is_keeper(reader: &dyn ZnodeReader) -> Result<bool, ClientError> {
+pub(crate) async fn is_keeper<R: ZnodeReader + ?Sized>(reader: &R) -> Result<bool, ClientError> {
     let paths = [KEEPER_VERSION, QUOTA].map(ZnodePath::parse);
     let paths: Vec<_> = paths.into_iter().flatten().collect();
     let readings = reader.read_many(&paths, History::Any).await?;

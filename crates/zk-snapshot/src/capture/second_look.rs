@@ -113,7 +113,8 @@ impl CaptureState<'_> {
                 if self.verifies
                     && let Reading::Found(found) = &reading
                 {
-                    listed.extend(found.children.iter().filter_map(|name| self.child(path, name)));
+                    let children = found.children.iter().filter_map(|name| self.child(path, name));
+                    listed.extend(children.filter(ZnodePath::is_in_reach));
                 }
                 self.look(path.clone(), reading);
             }
@@ -156,8 +157,12 @@ impl CaptureState<'_> {
         {
             // The walk did not go below it.
             let children = found.children.iter().filter_map(|name| self.child(&path, name));
-            let unknown: Vec<_> = children.filter(|child| !self.is_known(child)).collect();
+            let unknown = children.filter(|child| !self.is_known(child));
+            let (unknown, mut far): (Vec<_>, Vec<_>) = unknown.partition(ZnodePath::is_in_reach);
+            far.retain(|child| !self.is_met(child));
             self.dirty.extend(unknown);
+            let far = far.into_iter().map(|child| (child, Some(Revisit::Unreadable)));
+            self.revisited.extend(far);
         }
         let (stat, names) = match &reading {
             Reading::Found(found) => (Some(&found.stat), &found.children[..]),

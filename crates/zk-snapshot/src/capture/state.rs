@@ -14,10 +14,7 @@ use crate::tree::{Acl, Found, Stat, ZnodePath, ZnodeReader};
 
 /// Changed znodes that are remembered together; a server that tells of more is not believed.
 pub(super) const MOST_TOLD: usize = 1 << 20;
-/// The deepest znode that is looked at, and the longest path: a server could go on for ever.
-const DEEPEST: usize = 1 << 12;
-const LONGEST: usize = 1 << 18;
-/// How much of a name that is none is shown.
+/// How much is shown of a name that is none, or of a path that is out of reach.
 const SHOWN: usize = 200;
 
 /// What a znode was when it was read last: which one with which list of ACLs, and how often its data and children
@@ -59,6 +56,8 @@ pub(super) struct CaptureState<'a> {
     pub(super) reader: &'a dyn ZnodeReader,
     pub(super) known: Option<&'a AclIndex>,
     pub(super) roots: &'a [ZnodePath],
+    /// What was asked for, also within other roots; none means the whole tree.
+    pub(super) asked: &'a [ZnodePath],
     sink: mpsc::Sender<Portion>,
     pub(super) keys: Keys,
     pub(super) seen: KeyTable,
@@ -84,6 +83,8 @@ pub(super) struct CaptureState<'a> {
     pub(super) unverified: Option<ZnodePath>,
     /// What the ancestors of the roots were; `None` where data and ACL do not belong together.
     pub(super) ancestors: Vec<(ZnodePath, Option<Stat>)>,
+    /// The first znodes that are out of reach.
+    out_of_reach: Vec<ZnodePath>,
     /// Children of each that have no name to ask for, and some of them.
     refused: BTreeMap<ZnodePath, (u64, Vec<String>)>,
     /// Whether this is ClickHouse Keeper.
@@ -101,6 +102,7 @@ impl<'a> CaptureState<'a> {
             reader,
             known: options.known_acls.as_deref(),
             roots,
+            asked: &options.roots,
             sink,
             keys: Keys::random(),
             seen: KeyTable::default(),
@@ -116,6 +118,7 @@ impl<'a> CaptureState<'a> {
             fingerprints: KeyMap::default(),
             unverified: None,
             ancestors: Vec::new(),
+            out_of_reach: Vec::new(),
             refused: BTreeMap::new(),
             keeper: false,
         }
@@ -129,6 +132,7 @@ impl<'a> CaptureState<'a> {
         self.revisited.clear();
         (self.kept, self.listed) = (0, 0);
         self.fingerprints.clear();
+        self.out_of_reach.clear();
         self.refused.clear();
         self.summary = CaptureSummary {
             rounds: self.summary.rounds + 1,
@@ -137,16 +141,15 @@ impl<'a> CaptureState<'a> {
         self.send(Portion::Restart).await
     }
 
-    /// The child called `name`, where it can be asked for and belongs in a capture.
+    /// The child called `name`, where it has a name to ask for and belongs in a capture. It may be out of reach.
     pub(super) fn child(&self, path: &ZnodePath, name: &str) -> Option<ZnodePath> {
         if self.keeper && is_keepers(path, name) {
             return None;
         }
-        let child = path.child(name).ok()?;
-        (child.as_str().len() <= LONGEST && child.depth() <= DEEPEST).then_some(child)
+        path.child(name).ok()
     }
 
-    /// Notes children that cannot be asked for. No server has any; if one does, the backup must not hide it.
+    /// Notes children that have no name to ask for. No server has any; if one does, the backup must not hide it.
     pub(super) fn note_refused_names(&mut self, path: &ZnodePath, names: &[String]) {
         self.refused.remove(path);
         let is_own = |name: &str| self.keeper && is_keepers(path, name);
@@ -155,8 +158,7 @@ impl<'a> CaptureState<'a> {
             if self.child(path, name).is_none() && !is_own(name) {
                 count += 1;
                 if some.len() < NAMED && self.refused.len() < NAMED {
-                    let start: String = name.chars().take(SHOWN).collect();
-                    some.push(format!("{path}: {start:?}"));
+                    some.push(shown(path, name));
                 }
             }
         }
@@ -165,8 +167,11 @@ impl<'a> CaptureState<'a> {
         }
     }
 
-    /// Adds them to what could not be read.
+    /// Adds them to what could not be read, and names what is out of reach with them.
     pub(super) fn count_refused_names(&mut self) {
+        let far = std::mem::take(&mut self.out_of_reach).into_iter();
+        let far = far.filter_map(|path| Some(shown(&path.parent()?, path.name())));
+        self.summary.refused_names.extend(far);
         for (count, some) in std::mem::take(&mut self.refused).into_values() {
             self.summary.unreadable += count;
             let room = NAMED.saturating_sub(self.summary.refused_names.len());
@@ -180,9 +185,20 @@ impl<'a> CaptureState<'a> {
 
     pub(super) fn unreadable(&mut self, path: &ZnodePath) {
         self.summary.unreadable += 1;
-        if self.summary.unreadable_paths.len() < NAMED {
-            self.summary.unreadable_paths.push(path.clone());
+        let named = match path.is_in_reach() {
+            true => &mut self.summary.unreadable_paths,
+            false => &mut self.out_of_reach,
+        };
+        if named.len() < NAMED {
+            named.push(path.clone());
         }
+    }
+
+    /// Takes back that it is unreadable.
+    pub(super) fn readable(&mut self, path: &ZnodePath) {
+        self.summary.unreadable -= 1;
+        self.summary.unreadable_paths.retain(|known| known != path);
+        self.out_of_reach.retain(|known| known != path);
     }
 
     /// Notes `stat` for [`verify`](Self::verify), or that there is nothing to verify any more.
@@ -213,4 +229,11 @@ impl<'a> CaptureState<'a> {
             .await
             .map_err(|_| CaptureError::SinkClosed)
     }
+}
+
+/// A child as a summary names it whose name, or path, is not to be shown whole.
+fn shown(parent: &ZnodePath, name: &str) -> String {
+    let start = |text: &str| text.chars().take(SHOWN).collect::<String>();
+    let more = if parent.as_str().len() > SHOWN { "…" } else { "" };
+    format!("{}{more}: {:?}", start(parent.as_str()), start(name))
 }

@@ -40,7 +40,8 @@ pub struct CaptureSummary {
     pub unreadable: u64,
     /// The first 20 of them.
     pub unreadable_paths: Vec<ZnodePath>,
-    /// The first 20 children whose names are none, each after its parent; they count as unreadable.
+    /// The first 20 children whose names are none, or that are deeper than 4,096 or whose paths are longer than 256 KiB, each
+    /// after its parent and cut short; they count as unreadable.
     #[serde(default)]
     pub refused_names: Vec<String>,
     /// Ancestors of the roots whose data and ACLs were read at another moment: what is claimed does not hold of them.

@@ -142,11 +142,11 @@ impl CaptureState<'_> {
             return Ok(());
         };
         let children = found.children.iter().filter_map(|name| self.child(&path, name));
-        let children: Vec<_> = children.collect();
-        if children.len() < found.children.len() {
+        let (children, far): (Vec<_>, Vec<_>) = children.partition(ZnodePath::is_in_reach);
+        if children.len() + far.len() < found.children.len() {
             self.note_refused_names(&path, &found.children);
         }
-        self.listed += children.len();
+        self.listed += children.len() + far.len();
         if self.listed > self.most_znodes {
             return Err(CaptureError::TooMany(self.most_znodes));
         }
@@ -159,6 +159,11 @@ impl CaptureState<'_> {
         self.summary.newest_zxid = self.summary.newest_zxid.max(found.stat.newest_zxid());
         self.see(&path, length(&found));
         records.push(record(path, Role::Captured, found, acl));
+        for path in far {
+            self.see(&path, UNREADABLE);
+            self.unreadable(&path);
+            records.push(unreadable(path));
+        }
         Ok(())
     }
 

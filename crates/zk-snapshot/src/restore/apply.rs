@@ -112,7 +112,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 self.writer.places.fail(path);
             } else if place.is_shut() || !self.has_way(&parent).await? {
                 self.writer.places.pend(path, true);
-            } else if self.is_surely_empty(self.writer.places.at(&parent)) {
+            } else if placed.record.role == Role::Unreadable
+                || self.is_surely_empty(self.writer.places.at(&parent))
+            {
+                // Of what the backup does not know nothing needs to be known here either.
                 self.plan_one(placed, &LiveZnode::Missing).await?;
             } else {
                 unknown.push(placed);

@@ -7,6 +7,11 @@
 use std::collections::HashMap;
 
 use crate::tree::ZnodePath;
+use crate::tree::keys::Keys;
+
+/// What the names of children begin with that are created and deleted again. What follows is each restore's own, and not to
+/// be guessed, so that no znode of somebody else has such a name. Earlier versions called them just this.
+pub(super) const HELPER: &str = "zk-backup-sequence-counter";
 
 /// Parents that will need a higher counter.
 #[derive(Default)]
@@ -17,6 +22,19 @@ pub(super) struct Counter {
     /// Before the children that are being created.
     pub(super) there: i64,
     pub(super) created: i64,
+}
+
+/// A name for the children that one restore creates and deletes again.
+pub(super) fn helper_name() -> String {
+    let Keys(one, other) = Keys::random();
+    format!("{HELPER}-{one:016x}{other:016x}")
+}
+
+/// Whether restores call such a child so.
+pub(super) fn is_helper(name: &str) -> bool {
+    let is_own = |rest: &str| rest.len() == 33 && rest.starts_with('-');
+    name.strip_prefix(HELPER)
+        .is_some_and(|rest| rest.is_empty() || is_own(rest))
 }
 
 impl Counters {

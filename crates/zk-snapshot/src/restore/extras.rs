@@ -10,6 +10,8 @@ use super::error::Stop;
 use super::plan::Step;
 use super::state::RestoreState;
 use crate::archive::RecordSource;
+use crate::capture::is_keeper;
+use crate::tree::reserved::is_keepers;
 use crate::tree::{History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Znodes in one read. Nothing tells how large they are.
@@ -47,6 +49,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         while !level.is_empty() {
             let (mut next, mut denied) = (Vec::new(), Vec::new());
             let live = self.live;
+            for path in self.take_what_no_backup_has(&mut level).await? {
+                kept.extend(path.ancestors());
+                self.writer.report.left_alone += u64::from(self.reported_extras.insert(path));
+            }
             let calls: Vec<_> = level.chunks(AT_ONCE).map(|paths| look(live, paths)).collect();
             let mut looks = stream::iter(calls).buffered(live.batches_in_flight().max(1));
             while let Some(extras) = looks.next().await {
@@ -110,6 +116,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let again = roots.into_iter().filter(|path| waiting.contains(path));
         self.writer.undeleted.extend(again);
         self.writer.drain().await
+    }
+
+    /// Those of `level` that are in no backup though they were there: what is out of a capture's reach, and what ClickHouse
+    /// Keeper keeps for itself. An earlier version has not noted the former.
+    async fn take_what_no_backup_has(&mut self, level: &mut Vec<ZnodePath>) -> Result<Vec<ZnodePath>, Stop> {
+        let is_keepers = |path: &ZnodePath| is_keepers(&ZnodePath::root(), path.name()) && path.depth() == 1;
+        let keeper = level.iter().any(is_keepers) && is_keeper(self.live).await?;
+        Ok(level
+            .extract_if(.., |path| !path.is_in_reach() || (keeper && is_keepers(path)))
+            .collect())
     }
 
     /// Whether a znode that we may not read lets us change that. Without an identity we would show it to everybody.

@@ -58,22 +58,23 @@ impl Guards {
 /// Whether `live` lets somebody read whom `wanted` does not.
 pub(super) fn exposes(live: &Acl, wanted: &Acl) -> bool {
     let reads = |entry: &&AclEntry| entry.perms & READ != 0;
+    let masked = live.is_masked() || wanted.is_masked();
     !wanted.lets_anyone_read()
         && live.entries().iter().filter(reads).any(|entry| {
             !wanted
                 .entries()
                 .iter()
                 .filter(reads)
-                .any(|other| is_whom(entry, other))
+                .any(|other| is_whom(entry, other, masked))
         })
 }
 
-/// Whether both name the same client. Of a digest that the server has hidden, only the user's name is known.
-fn is_whom(entry: &AclEntry, other: &AclEntry) -> bool {
+/// Whether both name the same client. Of digests that the server may have hidden, only the users' names are known.
+fn is_whom(entry: &AclEntry, other: &AclEntry, masked: bool) -> bool {
     let user = |id: &'_ str| id.split_once(':').map(|(user, _)| user.to_owned());
-    let masked = |entry: &AclEntry| entry.scheme == "digest" && entry.id.ends_with(":x");
+    let is_digest = entry.scheme == "digest";
     entry.scheme == other.scheme
-        && (entry.id == other.id || ((masked(entry) || masked(other)) && user(&entry.id) == user(&other.id)))
+        && (entry.id == other.id || (is_digest && masked && user(&entry.id) == user(&other.id)))
 }
 
 #[cfg(test)]

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::Permit;
-use super::counters::Counter;
+use super::counters::{Counter, HELPER, is_helper};
 use super::error::Stop;
 use super::state::RestoreState;
 use crate::archive::RecordSource;
 use crate::tree::{
-    ClientError, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
+    ClientError, Found, History, Kind, Reading, Stat, WriteError, WriteOp, ZnodePath, ZnodeReader,
+    ZnodeWriter,
 };
 
-/// The child that is created and deleted again. No backup holds it.
-pub(super) const RESERVED: &str = "zk-backup-sequence-counter";
 const STUCK: &str = "it was created to raise a counter, and cannot be deleted";
+const TAKEN: &str = "it was created to raise a counter, and others have changed it since: it is left to them";
 /// A parent is looked at again this often.
 const ATTEMPTS: usize = 3;
 
@@ -25,6 +25,14 @@ enum Low {
     Another,
     /// The child was created, and cannot be deleted.
     Stuck(String),
+}
+
+/// Whether a znode is as it was created to raise a counter.
+fn is_untouched(found: &Found) -> bool {
+    let Stat {
+        version, cversion, ..
+    } = found.stat;
+    found.data.is_empty() && (version, cversion) == (0, 0) && !found.stat.is_ephemeral()
 }
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
@@ -47,24 +55,53 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         self.raise_all(refused, &mut left, true).await.map(drop)
     }
 
-    /// Deletes what earlier restores could create to raise a counter, and not delete.
+    /// Deletes what earlier restores created to raise a counter, and did not delete. What others have made of it since, or a
+    /// znode of theirs that is called as an earlier version called it, is left to them.
     async fn delete_helpers(&mut self) -> Result<(), Stop> {
-        let is_helper = |path: &&ZnodePath| path.name() == RESERVED;
-        let helpers: Vec<_> = self.writer.earlier.iter().filter(is_helper).cloned().collect();
-        for path in helpers.into_iter().filter(|_| !self.options.dry_run) {
-            let delete = WriteOp::Delete {
-                path: path.clone(),
-                version: None,
-            };
-            match deleted(self.live, &delete, &*self.options.permit).await {
-                Ok(()) | Err(WriteError::NoNode) => self.writer.end(&path, false),
-                Err(error) if self.reported_extras.insert(path.clone()) => {
-                    self.writer.report.fail(&path, format!("{STUCK}: {error}"));
+        let writer = &self.writer;
+        let left = writer.earlier.iter().filter(|path| {
+            let created = writer.unfinished.get(path) == Some(&true);
+            created && is_helper(path.name()) && !writer.places.at(path).is_wanted()
+        });
+        let left: Vec<_> = left.filter(|_| !self.options.dry_run).cloned().collect();
+        for path in left {
+            let mut readings = self
+                .live
+                .read_many(std::slice::from_ref(&path), History::Any)
+                .await?;
+            let found = match readings.pop() {
+                Some(Reading::Found(found)) => found,
+                Some(Reading::Missing) => {
+                    self.writer.end(&path, false);
+                    continue;
                 }
-                Err(_) => {}
+                _ => continue,
+            };
+            if is_untouched(&found) && self.may_be_ours(&path).await? {
+                match deleted(self.live, &delete(&path), &*self.options.permit).await {
+                    Ok(()) | Err(WriteError::NoNode) => self.writer.end(&path, false),
+                    Err(error) if self.reported_extras.insert(path.clone()) => {
+                        self.writer.report.fail(&path, format!("{STUCK}: {error}"));
+                    }
+                    Err(_) => {}
+                }
+                continue;
             }
+            if path.name() != HELPER {
+                self.writer.report.fail(&path, TAKEN.to_owned());
+            }
+            self.writer.end(&path, false);
         }
         Ok(())
+    }
+
+    /// Whether nobody else can have created it: nobody guesses its name, or it stands under an ACL of ours.
+    async fn may_be_ours(&mut self, path: &ZnodePath) -> Result<bool, Stop> {
+        if path.name() != HELPER {
+            return Ok(true);
+        }
+        let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
+        Ok(matches!(guards.pop(), Some(Reading::Found(guard)) if self.guards.is_ours(&guard.acl)))
     }
 
     /// Those are handed back that may be raised once we are admitted to them.
@@ -76,7 +113,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     ) -> Result<Vec<(ZnodePath, Counter)>, Stop> {
         let helpers: Vec<_> = counters
             .iter()
-            .filter_map(|(path, _)| path.child(RESERVED).ok())
+            .filter_map(|(path, _)| path.child(&self.helper).ok())
             .collect();
         self.writer.begin(&helpers).await?;
         let (permit, mut stop) = (&self.options.permit, None);
@@ -112,7 +149,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             let outcome = if self.options.dry_run {
                 Ok(())
             } else {
-                raise_one(self.live, &path, counter.wanted, &**permit).await?
+                raise_one(self.live, (&path, &self.helper), counter.wanted, &**permit).await?
             };
             let may_admit = !for_the_last_time
                 && self.writer.places.at(&path).is_wanted()
@@ -126,7 +163,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 Err(Low::NoAuth) if may_admit => refused.push((path, counter)),
                 Err(low) => {
                     if matches!(low, Low::Stuck(_)) {
-                        stuck.extend(path.child(RESERVED));
+                        stuck.extend(path.child(&self.helper));
                     }
                     self.leave(&path, low);
                 }
@@ -153,7 +190,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             }
             Low::Stuck(why) => {
                 self.writer.report.leave_counter(path, why.clone());
-                if let Ok(child) = path.child(RESERVED) {
+                if let Ok(child) = path.child(&self.helper) {
                     self.writer.report.fail(&child, format!("{STUCK}: {why}"));
                 }
             }
@@ -167,26 +204,35 @@ async fn lacking<T: ZnodeReader + ?Sized>(
     path: &ZnodePath,
     wanted: i64,
 ) -> Result<Result<i64, Low>, ClientError> {
-    let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
-    Ok(match readings.into_iter().next() {
-        Some(Reading::Found(found)) if found.stat.is_ephemeral() => Err(Low::Another),
-        Some(Reading::Found(found)) => Ok((wanted - found.stat.next_sequence()).max(0)),
-        Some(Reading::Undecodable(why)) => Err(Low::Because(why)),
-        Some(Reading::Denied) => Err(Low::Because("it may not be read".to_owned())),
-        Some(Reading::Missing) | None => Err(Low::Another),
+    let paths = std::slice::from_ref(path);
+    let reading = match live.read_many(paths, History::Any).await?.pop() {
+        Some(Reading::Found(found)) => Reading::Found(found.stat),
+        // Who may set its ACL may know its `Stat`: it is hidden by an ACL of ours until its own can be set.
+        Some(Reading::Denied) => match live.read_acls(paths).await?.pop() {
+            Some(Reading::Found(guard)) => Reading::Found(guard.stat),
+            Some(Reading::Missing) | None => Reading::Missing,
+            Some(Reading::Denied | Reading::Undecodable(_)) => Reading::Denied,
+        },
+        Some(Reading::Undecodable(why)) => Reading::Undecodable(why),
+        Some(Reading::Missing) | None => Reading::Missing,
+    };
+    Ok(match reading {
+        Reading::Found(stat) if stat.is_ephemeral() => Err(Low::Another),
+        Reading::Found(stat) => Ok((wanted - stat.next_sequence()).max(0)),
+        Reading::Undecodable(why) => Err(Low::Because(why)),
+        Reading::Denied => Err(Low::Because("it may not be read".to_owned())),
+        Reading::Missing => Err(Low::Another),
     })
 }
 
 async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
     live: &T,
-    path: &ZnodePath,
+    (path, helper): (&ZnodePath, &str),
     wanted: i64,
     permit: &dyn Permit,
 ) -> Result<Result<(), Low>, ClientError> {
-    let Ok(child) = path.child(RESERVED) else {
-        return Ok(Err(Low::Because(
-            "the reserved child has no name there".to_owned(),
-        )));
+    let Ok(child) = path.child(helper) else {
+        return Ok(Err(Low::Because("its child has no name there".to_owned())));
     };
     let create = WriteOp::Create {
         path: child.clone(),
@@ -194,10 +240,7 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         acl: live.working_acl(),
         kind: Kind::Persistent,
     };
-    let delete = WriteOp::Delete {
-        path: child,
-        version: None,
-    };
+    let delete = delete(&child);
     let mut last = "it did not rise".to_owned();
     for _ in 0..ATTEMPTS {
         let steps = match lacking(live, path, wanted).await? {
@@ -206,7 +249,7 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
             Err(low) => return Ok(Err(low)),
         };
         if let Err(error) = step(live, &create, &delete, steps, permit).await {
-            // It is in the way where this restore, or an interrupted one, could create it and not delete it.
+            // It is in the way where this restore could create it and not delete it.
             match deleted(live, &delete, permit).await {
                 Ok(()) | Err(WriteError::NoNode) => {}
                 Err(WriteError::NoAuth) if error == WriteError::NoAuth => {}
@@ -221,6 +264,14 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
     match lacking(live, path, wanted).await? {
         Ok(0) => Ok(Ok(())),
         _ => Ok(Err(Low::Because(last))),
+    }
+}
+
+/// Deletes a child that was created to raise a counter, as long as nobody has changed it.
+fn delete(path: &ZnodePath) -> WriteOp {
+    WriteOp::Delete {
+        path: path.clone(),
+        version: Some(0),
     }
 }
 

@@ -103,9 +103,6 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Whether what may not be read is unfinished work of ours, hidden from everybody until it gets its own ACL, or may be
     /// opened by us: the list is shown to who may read or change it, and we may not read.
     async fn find_hidden(&mut self, path: &ZnodePath) -> Result<LiveZnode, Stop> {
-        if self.options.dry_run {
-            return Ok(LiveZnode::Denied);
-        }
         let live = self.live;
         let mut guards = self
             .writer
@@ -117,7 +114,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let opened = self.writer.surprises.get(path).map_or(0, |known| known.opened);
         if guard.acl.same_as(&self.guards.narrow) && self.writer.unfinished.contains_key(path) {
             Ok(LiveZnode::Hidden(guard.stat))
-        } else if !guard.acl.is_masked() && opened < TRIES {
+        } else if !guard.acl.is_masked() && opened < TRIES && !self.options.dry_run {
             Ok(LiveZnode::Shut(guard.stat, guard.acl))
         } else {
             Ok(LiveZnode::Denied)

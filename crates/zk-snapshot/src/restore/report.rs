@@ -62,7 +62,7 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Znodes that were as in the backup already.
     pub unchanged: u64,
-    /// LiveZnode ephemeral znodes, and parents that hold one, which were left alone.
+    /// Live ephemeral znodes, and what no backup has since captures do not go there, with the parents of both: they were left alone.
     pub left_alone: u64,
     /// How many changes failed. Not zero: the live tree is not equal to the backup.
     pub failed: u64,
@@ -185,9 +185,9 @@ fn name(failures: &mut Vec<Failure>, path: &ZnodePath, why: String) {
     }
 }
 
-/// Adds `path` to the first of its kind.
+/// Adds `path` to the first of its kind, unless it is out of reach: it may be as long as a request.
 pub(super) fn name_path(paths: &mut Vec<ZnodePath>, path: &ZnodePath) {
-    if paths.len() < NAMED {
+    if paths.len() < NAMED && path.is_in_reach() {
         paths.push(path.clone());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::counters::Counters;
+use super::counters::{Counters, helper_name};
 use super::guard::Guards;
 use super::places::Place;
 use super::plan::FinalAcl;
@@ -19,6 +19,8 @@ pub(super) struct RestoreState<'a, T: ?Sized> {
     pub(super) scope: Scope<'a>,
     pub(super) writer: Writer<'a, T>,
     pub(super) counters: Counters,
+    /// The name of the children that are created and deleted again to raise counters.
+    pub(super) helper: String,
     pub(super) guards: Guards,
     /// Live znodes that the backup lacks.
     pub(super) extras: Vec<ZnodePath>,
@@ -47,6 +49,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'a, T> {
             scope,
             writer,
             counters: Counters::default(),
+            helper: helper_name(),
             guards: Guards::new(live.working_acl()),
             extras: Vec::new(),
             final_acls: BTreeMap::new(),

@@ -115,11 +115,18 @@ impl MemoryTree {
 
 impl Nodes {
     fn children(&self, path: &ZnodePath) -> Vec<String> {
-        let below = self.nodes.range(path.clone()..).map(|(p, _)| p);
+        let below = self.nodes.range(path.clone()..).skip(1);
         below
-            .take_while(|p| p.as_str().starts_with(path.as_str()))
-            .filter(|p| p.parent().as_ref() == Some(path))
-            .map(|p| p.name().to_owned())
+            .map_while(|(p, _)| p.as_str().strip_prefix(path.as_str()))
+            .filter_map(|rest| {
+                if path.is_root() {
+                    Some(rest)
+                } else {
+                    rest.strip_prefix('/')
+                }
+            })
+            .filter(|name| !name.contains('/'))
+            .map(str::to_owned)
             .collect()
     }
 

@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// How deep znodes are in reach of captures and restores, and how long their paths, in bytes.
+const DEEPEST: usize = 1 << 12;
+const LONGEST: usize = 1 << 18;
+
 /// An absolute znode path that a ZooKeeper server would accept.
 ///
 /// The rules are those of ZooKeeper's own path check: it starts with `/`, does not end with one (but for the
@@ -122,6 +126,12 @@ impl ZnodePath {
         } else {
             self.0.matches('/').count()
         }
+    }
+
+    /// Whether captures look at it and restores delete it: a server that deceives could show deeper and longer paths for
+    /// ever.
+    pub(crate) fn is_in_reach(&self) -> bool {
+        self.0.len() <= LONGEST && self.depth() <= DEEPEST
     }
 
     /// The child of this znode called `name`.

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 const READ: u32 = 1;
 /// Permission to create children, as ZooKeeper numbers it.
 const CREATE: u32 = 4;
+/// Permission to set the list itself, as ZooKeeper numbers it.
+const ADMIN: u32 = 16;
 /// Every permission: read 1, write 2, create 4, delete 8, admin 16.
 const ALL: u32 = 31;
 
@@ -97,12 +99,12 @@ impl Acl {
         self.0.iter().any(anyone)
     }
 
-    /// Whether the server has hidden a digest from us, as `getACL` does for a client without ADMIN permission.
+    /// Whether the server may have hidden digests from us, as `getACL` does for a client without ADMIN permission: it shows
+    /// each as `:x` then. Where another digest is shown, or everybody has ADMIN, `:x` is what the list says.
     #[must_use]
     pub fn is_masked(&self) -> bool {
-        self.0
-            .iter()
-            .any(|e| e.scheme == "digest" && e.id.ends_with(":x"))
+        let mut digests = self.0.iter().filter(|e| e.scheme == "digest").peekable();
+        digests.peek().is_some() && digests.all(|e| e.id.ends_with(":x")) && !self.lets_anyone(ADMIN)
     }
 
     /// Whether both lists grant the same, whatever the order of their entries.
@@ -172,5 +174,35 @@ impl Stat {
     #[must_use]
     pub fn newest_zxid(&self) -> i64 {
         self.czxid.max(self.mzxid).max(self.pzxid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_may_be_hidden_where_all_look_so_and_not_everybody_may_see_them() {
+        let list = |entries: &[(u32, &str, &str)]| {
+            let entry = |(perms, scheme, id): &(u32, &str, &str)| AclEntry {
+                perms: *perms,
+                scheme: (*scheme).to_owned(),
+                id: (*id).to_owned(),
+            };
+            Acl::new(entries.iter().map(entry).collect())
+        };
+        for (entries, masked) in [
+            (&[(31, "digest", "bob:x")][..], true),
+            (&[(31, "digest", "bob:x"), (1, "digest", "eve:x")], true),
+            (&[(31, "digest", "bob:x"), (1, "world", "anyone")], true),
+            (&[(31, "digest", "bob:x"), (31, "ip", "10.0.0.1")], true),
+            (&[(31, "digest", "bob:x"), (1, "digest", "eve:aGFzaA==")], false),
+            (&[(31, "digest", "bob:x"), (16, "world", "anyone")], false),
+            (&[(31, "digest", "bob:aGFzaA==")], false),
+            (&[(31, "sasl", "bob:x")], false),
+            (&[], false),
+        ] {
+            assert_eq!(list(entries).is_masked(), masked, "{entries:?}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use zk_snapshot::model::{ModelTree, Znode};
 use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
 
-/// The child that raises a counter.
+/// What the name of a child that raises a counter begins with.
 const HELPER: &str = "zk-backup-sequence-counter";
 
 pub struct Scope {
@@ -96,7 +96,7 @@ impl Scope {
     }
 
     pub fn is_helper(&self, path: &ZnodePath) -> bool {
-        path.name() == HELPER
+        path.name().starts_with(HELPER)
             && path
                 .parent()
                 .is_some_and(|parent| self.wanted.contains_key(&parent) || self.above.contains(&parent))

@@ -1,12 +1,15 @@
 //! ClickHouse Keeper, which has other counters and watches.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use zk_snapshot::capture::Consistency;
+use zk_snapshot::restore::{RestoreOptions, restore};
 use zk_snapshot::tree::{
     Acl, AclFound, Changes, ClientError, History, MemoryTree, Reading, TreeWatch, ZnodePath, ZnodeReader,
 };
 
-use crate::{captured, held};
+use crate::{captured, held, now};
 
 /// ClickHouse Keeper, by its specification: watches tell of their own path, and `cversion` and `pzxid` are its own.
 struct Keeper(MemoryTree);
@@ -66,12 +69,18 @@ fn clickhouse_keeper_is_walked_twice_and_its_counters_are_not_known() {
     ] {
         tree.put(znode, b"1", Acl::open()).unwrap();
     }
-    let captured = captured(&Keeper(tree), &[]);
+    let keeper = Keeper(tree);
+    let captured = captured(&keeper, &[]);
     assert_eq!(captured.summary.consistency, Consistency::Consistent);
     assert!(!captured.summary.counters_known && captured.summary.rounds > 0);
     assert_eq!(held(&captured, "/keeper"), None);
     assert_eq!(held(&captured, "/clickhouse/tables"), Some(Some(b"1".to_vec())));
     assert!(!captured.summary.is_partial());
+    // What it keeps for itself no backup has, and no restore deletes.
+    let options = RestoreOptions::default();
+    let report = now(restore(Arc::new(captured.records), &keeper.0, &options)).unwrap();
+    assert_eq!((report.deleted, report.left_alone, report.failed), (0, 1, 0));
+    assert!(keeper.0.data("/keeper/feature_flags").is_some());
 }
 
 #[test]

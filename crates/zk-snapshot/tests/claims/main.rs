@@ -3,6 +3,7 @@
 
 mod endless;
 mod keeper;
+mod roots;
 mod veiled;
 
 use zk_snapshot::archive::{RecordSource, Role};

@@ -291,10 +291,14 @@ fn tell(context: &JobContext, summary: &CaptureSummary, identities: Option<&[Str
 
 /// As whom we have asked, and what that needs.
 fn needed(identities: &[String]) -> String {
-    format!(
-        "; ZooKeeper knows us as {}, and READ is needed there, with ADMIN where an ACL has digests",
-        identities.join(", ")
-    )
+    let names = identities.join(", ");
+    if identities.iter().any(|identity| identity.starts_with("super:")) {
+        return format!(
+            "; ZooKeeper knows us as {names}, and hides nothing from super: an ACL whose digests are really called `x` looks as \
+             if they were hidden. Nobody can log in by these: set such an ACL anew"
+        );
+    }
+    format!("; ZooKeeper knows us as {names}, and READ is needed there, with ADMIN where an ACL has digests")
 }
 
 fn claim(consistency: Consistency) -> vault_store::Consistency {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vault_store::{Manifest, VaultId};
+use vault_store::{Contents, Manifest, VaultId};
 use zk_snapshot::archive::RecordSource;
 use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, check_restore, restore};
 use zk_snapshot::tree::ZnodePath;
@@ -31,7 +31,7 @@ struct Sound {
     /// What is to be restored; none means everything.
     roots: Vec<ZnodePath>,
     /// What it cannot bring back.
-    lacks: &'static [&'static str],
+    lacks: Vec<String>,
 }
 
 /// Writes what differs.
@@ -99,8 +99,7 @@ pub(super) async fn run(
     }
     log_report(&context.log, &report);
     let failed = (!report.is_complete()).then(|| incomplete(&report));
-    let lacks = sound.lacks.iter();
-    notes.extend(lacks.map(|what| format!("the predecessor wrote the backup: {what}")));
+    notes.extend(sound.lacks);
     let done = RestoreResult {
         dry_run: Some(dry_run),
         report: Some(report),
@@ -137,10 +136,27 @@ async fn verified(
             same_ensemble: here.has_gone_on_since(&manifest, now),
             znodes: contents.map(|contents| contents.captured().znodes),
             roots: in_place_of(roots, &manifest),
-            lacks: manifest.lacks(),
+            lacks: lacks(&manifest),
         })
     });
     context.unless_stopped(opening).await??
+}
+
+/// What no restore of it can bring back.
+fn lacks(manifest: &Manifest) -> Vec<String> {
+    let lacks = manifest.lacks().iter();
+    let mut lacks: Vec<_> = lacks
+        .map(|what| format!("the predecessor wrote the backup: {what}"))
+        .collect();
+    if let Some(Contents::Hierarchical(walked)) = &manifest.contents
+        && walked.skipped.unreadable > 0
+    {
+        lacks.push(format!(
+            "the backup is partial: {} znodes could not be read in full when it was taken",
+            walked.skipped.unreadable
+        ));
+    }
+    lacks
 }
 
 /// What the predecessor has only as what is above others stands for all of these: whether it was asked for the one or for the others is not known.
