@@ -89,9 +89,11 @@ pub(crate) fn report(
         Ok(jobs) => problems.extend(jobs.into_iter().map(Problem::UnreadableJob)),
         Err(error) => problems.push(Problem::UnreadableJob(error.to_string())),
     }
-    if let Some(why) = site.retention.clock.moved(now) {
-        let remedy = site.names.trust_clock.clone();
+    let (clock, remedy) = (&site.retention.clock, site.names.trust_clock.clone());
+    if let Some(why) = clock.moved(now) {
         problems.push(Problem::ClockMoved { why, remedy });
+    } else if let Some(why) = clock.was_set(now) {
+        problems.push(Problem::ClockSet { why, remedy });
     }
     let without = site.retention.clock.since_start();
     let age = |newest: Option<OffsetDateTime>| Some(newest.map_or(without, |newest| since(newest, now)));

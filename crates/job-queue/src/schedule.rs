@@ -15,6 +15,9 @@ const MOST: u64 = 100_000;
 const LOOKED_AT: usize = 7 * 24 * 60;
 const LOOKED_AHEAD: Duration = Duration::from_secs(9 * 366 * 86_400);
 
+/// A clock that goes back by more than this was wrong before; by less it is corrected, or set by a zone's hour.
+const CORRECTED: time::Duration = time::Duration::HOUR;
+
 /// A cron expression of five fields, in UTC.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -110,9 +113,14 @@ impl Ticker {
     }
 
     /// Whether a run is to be queued now. Of several due occurrences one is run; the others, and all of them if a
-    /// run waits already, count as missed. A clock that went back fires nothing again.
+    /// run waits already, count as missed. A clock that goes back a little fires nothing again; by more than an hour, or than
+    /// two occurrences, and the schedule goes on from there.
     pub fn tick(&mut self, now: OffsetDateTime, already_queued: bool) -> bool {
         if now <= self.served_until {
+            let back = self.served_until - now;
+            if back > CORRECTED || self.schedule.due(now, self.served_until) > 1 {
+                self.served_until = now;
+            }
             return false;
         }
         let due = self.schedule.due(self.served_until, now);
@@ -198,13 +206,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_fires_nothing_twice() {
-        let mut ticker = Ticker::new("0 * * * *".parse().unwrap(), noon());
-        assert!(ticker.tick(noon() + Duration::hours(1), false));
-        assert!(!ticker.tick(noon() - Duration::days(1), false));
-        assert!(!ticker.tick(noon() + Duration::hours(1), false));
-        assert!(ticker.tick(noon() + Duration::hours(2), false));
-        assert_eq!(ticker.missed(), 0);
+    fn a_clock_that_goes_back_a_little_fires_nothing_twice() {
+        for back in [Duration::seconds(2), Duration::HOUR] {
+            let mut ticker = Ticker::new("0 * * * *".parse().unwrap(), noon());
+            assert!(ticker.tick(noon() + Duration::hours(1), false));
+            assert!(!ticker.tick(noon() + Duration::hours(1) - back, false));
+            assert!(!ticker.tick(noon() + Duration::hours(1), false), "{back}");
+            assert!(ticker.tick(noon() + Duration::hours(2), false));
+            assert_eq!(ticker.missed(), 0);
+        }
+    }
+
+    #[test]
+    fn a_schedule_goes_on_from_where_a_clock_that_was_ahead_is_right_again() {
+        let mut daily = Ticker::new("0 3 * * *".parse().unwrap(), noon());
+        assert!(daily.tick(noon() + Duration::hours(20), false));
+        assert!(!daily.tick(noon(), false));
+        assert_eq!(daily.next(), Some(noon() + Duration::hours(15)));
+        assert!(daily.tick(noon() + Duration::hours(15), false));
+
+        let mut each_minute = Ticker::new("* * * * *".parse().unwrap(), noon());
+        assert!(each_minute.tick(noon() + Duration::minutes(10), false));
+        assert!(!each_minute.tick(noon(), false));
+        assert!(each_minute.tick(noon() + Duration::MINUTE, false));
     }
 
     #[test]
