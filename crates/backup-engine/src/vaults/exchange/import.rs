@@ -77,7 +77,9 @@ pub(crate) fn import(
         vaults.forget_pin(id)?;
     }
     stage.commit(&manifest)?;
-    drop(replacing);
+    if let Some(replacing) = replacing {
+        replacing.committed()?;
+    }
     if exists {
         // Its second copy may have been looked into meanwhile.
         vaults.catalogs.forget(id);
