@@ -14,6 +14,7 @@ mod remote;
 mod retained;
 mod second;
 mod stored;
+pub(crate) mod thorough;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
