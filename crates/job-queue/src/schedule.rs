@@ -15,6 +15,9 @@ const MOST: u64 = 100_000;
 const LOOKED_AT: usize = 7 * 24 * 60;
 const LOOKED_AHEAD: Duration = Duration::from_secs(9 * 366 * 86_400);
 
+/// The year 2000, which has every date that there is.
+const A_LEAP_YEAR: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::days(10_957));
+
 /// A clock that goes back by more than this was wrong before; by less it is corrected, or set by a zone's hour.
 const CORRECTED: time::Duration = time::Duration::HOUR;
 
@@ -25,9 +28,9 @@ pub struct Schedule {
     cron: Cron,
 }
 
-/// A text is not a cron expression of five fields.
+/// A text is not a cron expression of five fields, or one of a day that never comes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a cron expression of five fields: {why}")]
+#[error("{text:?} {why}")]
 pub struct ScheduleError {
     text: String,
     why: String,
@@ -45,11 +48,16 @@ impl FromStr for Schedule {
             text: text.to_owned(),
             why,
         };
-        let cron = parser.parse(text).map_err(|error| refuse(error.to_string()))?;
-        Ok(Self {
+        let not_cron = |error| refuse(format!("is not a cron expression of five fields: {error}"));
+        let cron = parser.parse(text).map_err(not_cron)?;
+        let schedule = Self {
             text: text.to_owned(),
             cron,
-        })
+        };
+        match schedule.next_after(A_LEAP_YEAR) {
+            Some(_) => Ok(schedule),
+            None => Err(refuse("never comes due: there is no such day".to_owned())),
+        }
     }
 }
 
@@ -186,10 +194,15 @@ mod tests {
             let gap = cron.parse::<Schedule>().unwrap().longest_gap(noon()).unwrap();
             assert_eq!(gap.as_secs(), minutes * 60, "{cron}");
         }
-        assert_eq!(
-            "0 0 30 2 *".parse::<Schedule>().unwrap().longest_gap(noon()),
-            None
-        );
+    }
+
+    #[test]
+    fn what_never_comes_due_is_refused() {
+        for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
+            let error = never.parse::<Schedule>().unwrap_err().to_string();
+            assert!(error.contains("never comes due"), "{error}");
+        }
+        assert!("0 0 29 2 *".parse::<Schedule>().is_ok());
     }
 
     #[test]
