@@ -203,6 +203,12 @@ impl FsStore {
             .all(|home| is_directory(home) && is_directory(&home.join(id.as_str())))
     }
 
+    /// Whether both of them are ours: then somebody has copied one by hand.
+    pub(crate) fn are_both_ours(&self, id: &VaultId) -> bool {
+        let homes = [false, true].map(|granular| self.shared.home(granular).join(id.as_str()));
+        self.is_there_twice(id) && homes.iter().all(|vault| marks::are_ours_in(vault))
+    }
+
     /// Opens a file of a vault, whatever it is called.
     pub(crate) fn open_named(&self, id: &VaultId, name: &str) -> Result<Arc<dyn VaultRead>, StoreError> {
         let vault = self.find(id)?;
