@@ -66,7 +66,7 @@ impl From<EngineError> for ApiError {
             EngineError::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
             EngineError::Invalid(_) | EngineError::NoLinks(_) => StatusCode::BAD_REQUEST,
             EngineError::FullRestoreOff => StatusCode::FORBIDDEN,
-            EngineError::NotLeading(_) => StatusCode::SERVICE_UNAVAILABLE,
+            EngineError::NotLeading(_) | EngineError::StorageMoved(_) => StatusCode::SERVICE_UNAVAILABLE,
             EngineError::ZooKeeper(_) => StatusCode::BAD_GATEWAY,
             // Storage, and whatever else may come: it is not the client's fault.
             _ => StatusCode::INTERNAL_SERVER_ERROR,

@@ -135,7 +135,7 @@ fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilde
             builder.second_objects(bucket::open(config, Purpose::Copies)?, config.to_string())
         }
         Some(Secondary::Directory(path)) => {
-            let copies = FsStore::open(path).map_err(EngineError::from)?;
+            let copies = FsStore::open_replaceable(path).map_err(EngineError::from)?;
             builder.second_copy(Arc::new(copies), path.display().to_string())
         }
     };

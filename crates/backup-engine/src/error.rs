@@ -66,6 +66,9 @@ pub enum EngineError {
     /// The storage or the job database failed.
     #[error(transparent)]
     Storage(Cause),
+    /// The directory of the storage is another one than at the start, or gone: nothing is queued, read or written.
+    #[error(transparent)]
+    StorageMoved(Cause),
     /// A backup is damaged.
     #[error("backup {id}: {cause}")]
     Damaged {
@@ -192,6 +195,7 @@ impl EngineError {
             Self::FullRestoreOff => "refused",
             Self::ZnodeNotFound(_) => "znode_not_found",
             Self::ZooKeeper(_) => "zookeeper_failed",
+            Self::StorageMoved(_) => "storage_moved",
             Self::Storage(_) | Self::Damaged { .. } => "storage_failed",
             Self::Sealed(_) => "backup_sealed",
             Self::Internal(_) => "internal",
@@ -209,7 +213,8 @@ impl EngineError {
             | Self::NotLeading(_)
             | Self::QueueFull(_)
             | Self::ZooKeeper(_)
-            | Self::Storage(_) => true,
+            | Self::Storage(_)
+            | Self::StorageMoved(_) => true,
             Self::BackupNotFound(_)
             | Self::NoLinks(_)
             | Self::BackupExists(_)
@@ -234,6 +239,7 @@ impl From<StoreError> for EngineError {
                 until,
                 why: error.to_string(),
             },
+            error @ StoreError::Moved(_) => Self::StorageMoved(error.into()),
             error @ StoreError::Sealed { .. } => Self::Sealed(error.into()),
             error => Self::Storage(error.into()),
         }

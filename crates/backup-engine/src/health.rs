@@ -31,18 +31,27 @@ pub(crate) struct Probes {
     pub(crate) place: Option<String>,
 }
 
-/// A directory that has no vaults: it must be there, and how large it is tells nothing.
+/// The directory that this process holds: it must be there, and be the same.
 #[cfg(feature = "sqlite")]
-pub(crate) struct StateProbe(pub(crate) health_metrics::FsProbe);
+pub(crate) struct HeldDirectory {
+    pub(crate) filesystem: health_metrics::FsProbe,
+    pub(crate) held: Arc<vault_store::FsStore>,
+    /// Otherwise how large it is tells nothing.
+    pub(crate) has_vaults: bool,
+}
 
 #[cfg(feature = "sqlite")]
-impl StorageProbe for StateProbe {
+impl StorageProbe for HeldDirectory {
     fn usage(&self) -> io::Result<Option<StorageUsage>> {
-        Ok(None)
+        self.held.check_in_place()?;
+        match self.has_vaults {
+            true => self.filesystem.usage(),
+            false => Ok(None),
+        }
     }
 
     fn writable(&self) -> io::Result<()> {
-        self.0.writable()
+        self.filesystem.writable()
     }
 }
 
@@ -64,7 +73,8 @@ pub(crate) fn report(
         problems.push(Problem::StorageNotWritable(error.to_string()));
     }
     let (all, trouble) = vaults.all_soon();
-    problems.extend(trouble.map(Problem::StorageUnreadable));
+    let trouble = trouble.map(Problem::StorageUnreadable);
+    problems.extend(trouble.filter(|trouble| !problems.contains(trouble)));
     let counts = counts(requests).unwrap_or_else(|why| {
         problems.push(Problem::JobsUnavailable(why));
         Counts::default()
@@ -89,9 +99,11 @@ pub(crate) fn report(
         Ok(jobs) => problems.extend(jobs.into_iter().map(Problem::UnreadableJob)),
         Err(error) => problems.push(Problem::UnreadableJob(error.to_string())),
     }
-    if let Some(why) = site.retention.clock.moved(now) {
-        let remedy = site.names.trust_clock.clone();
+    let (clock, remedy) = (&site.retention.clock, site.names.trust_clock.clone());
+    if let Some(why) = clock.moved(now) {
         problems.push(Problem::ClockMoved { why, remedy });
+    } else if let Some(why) = clock.was_set(now) {
+        problems.push(Problem::ClockSet { why, remedy });
     }
     let without = site.retention.clock.since_start();
     let age = |newest: Option<OffsetDateTime>| Some(newest.map_or(without, |newest| since(newest, now)));

@@ -68,6 +68,13 @@ pub enum Problem {
         /// A sentence on how an operator says that it is right.
         remedy: String,
     },
+    /// The clock was set, not so far that policies stop: new backups have its dates, and schedules follow it.
+    ClockSet {
+        /// What it shows, and by how much that is off.
+        why: String,
+        /// A sentence on how an operator says that it is right.
+        remedy: String,
+    },
     /// A restore has begun znodes that are not as in a backup yet.
     UnfinishedZnodes {
         /// How many; at least one.
@@ -113,6 +120,7 @@ impl Problem {
             | Self::NotReadAgain(_)
             | Self::UnreadableJob(_)
             | Self::ClockMoved { .. }
+            | Self::ClockSet { .. }
             | Self::UnfinishedZnodes { .. }
             | Self::UnfinishedUnknown
             | Self::InterruptedRestore { .. } => false,
@@ -133,6 +141,7 @@ impl Problem {
             | Self::OnlySecondCopies(_)
             | Self::RestoreTestFailed { .. }
             | Self::ClockMoved { .. }
+            | Self::ClockSet { .. }
             | Self::UnfinishedZnodes { .. }
             | Self::NotReadAgain(_)
             | Self::UnfinishedUnknown
@@ -172,6 +181,7 @@ impl fmt::Display for Problem {
                 )
             }
             Self::ClockMoved { why, remedy } => write!(f, "no policy evicts anything: {why}. {remedy}"),
+            Self::ClockSet { why, remedy } => write!(f, "the clock was set: {why}. {remedy}"),
             Self::UnfinishedZnodes {
                 count,
                 path,
@@ -301,6 +311,13 @@ mod tests {
                     remedy: text("Say so if it is right"),
                 },
                 "no policy evicts anything: the clock shows 2036-01-01. Say so if it is right",
+            ),
+            (
+                Problem::ClockSet {
+                    why: text("it shows 2036-01-01T00:00:00Z"),
+                    remedy: text("Say so if it is right"),
+                },
+                "the clock was set: it shows 2036-01-01T00:00:00Z. Say so if it is right",
             ),
             (
                 unfinished(1),

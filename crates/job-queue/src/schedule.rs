@@ -15,6 +15,12 @@ const MOST: u64 = 100_000;
 const LOOKED_AT: usize = 7 * 24 * 60;
 const LOOKED_AHEAD: Duration = Duration::from_secs(9 * 366 * 86_400);
 
+/// The year 2000, which has every date that there is.
+const A_LEAP_YEAR: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::days(10_957));
+
+/// A clock that goes back by more than this was wrong before; by less it is corrected, or set by a zone's hour.
+const CORRECTED: time::Duration = time::Duration::HOUR;
+
 /// A cron expression of five fields, in UTC.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -22,9 +28,9 @@ pub struct Schedule {
     cron: Cron,
 }
 
-/// A text is not a cron expression of five fields.
+/// A text is not a cron expression of five fields, or one of a day that never comes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a cron expression of five fields: {why}")]
+#[error("{text:?} {why}")]
 pub struct ScheduleError {
     text: String,
     why: String,
@@ -42,11 +48,16 @@ impl FromStr for Schedule {
             text: text.to_owned(),
             why,
         };
-        let cron = parser.parse(text).map_err(|error| refuse(error.to_string()))?;
-        Ok(Self {
+        let not_cron = |error| refuse(format!("is not a cron expression of five fields: {error}"));
+        let cron = parser.parse(text).map_err(not_cron)?;
+        let schedule = Self {
             text: text.to_owned(),
             cron,
-        })
+        };
+        match schedule.next_after(A_LEAP_YEAR) {
+            Some(_) => Ok(schedule),
+            None => Err(refuse("never comes due: there is no such day".to_owned())),
+        }
     }
 }
 
@@ -110,9 +121,14 @@ impl Ticker {
     }
 
     /// Whether a run is to be queued now. Of several due occurrences one is run; the others, and all of them if a
-    /// run waits already, count as missed. A clock that went back fires nothing again.
+    /// run waits already, count as missed. A clock that goes back a little fires nothing again; by more than an hour, or than
+    /// two occurrences, and the schedule goes on from there.
     pub fn tick(&mut self, now: OffsetDateTime, already_queued: bool) -> bool {
         if now <= self.served_until {
+            let back = self.served_until - now;
+            if back > CORRECTED || self.schedule.due(now, self.served_until) > 1 {
+                self.served_until = now;
+            }
             return false;
         }
         let due = self.schedule.due(self.served_until, now);
@@ -178,10 +194,15 @@ mod tests {
             let gap = cron.parse::<Schedule>().unwrap().longest_gap(noon()).unwrap();
             assert_eq!(gap.as_secs(), minutes * 60, "{cron}");
         }
-        assert_eq!(
-            "0 0 30 2 *".parse::<Schedule>().unwrap().longest_gap(noon()),
-            None
-        );
+    }
+
+    #[test]
+    fn what_never_comes_due_is_refused() {
+        for never in ["0 0 30 2 *", "0 0 31 4,6,9,11 *"] {
+            let error = never.parse::<Schedule>().unwrap_err().to_string();
+            assert!(error.contains("never comes due"), "{error}");
+        }
+        assert!("0 0 29 2 *".parse::<Schedule>().is_ok());
     }
 
     #[test]
@@ -198,13 +219,29 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_fires_nothing_twice() {
-        let mut ticker = Ticker::new("0 * * * *".parse().unwrap(), noon());
-        assert!(ticker.tick(noon() + Duration::hours(1), false));
-        assert!(!ticker.tick(noon() - Duration::days(1), false));
-        assert!(!ticker.tick(noon() + Duration::hours(1), false));
-        assert!(ticker.tick(noon() + Duration::hours(2), false));
-        assert_eq!(ticker.missed(), 0);
+    fn a_clock_that_goes_back_a_little_fires_nothing_twice() {
+        for back in [Duration::seconds(2), Duration::HOUR] {
+            let mut ticker = Ticker::new("0 * * * *".parse().unwrap(), noon());
+            assert!(ticker.tick(noon() + Duration::hours(1), false));
+            assert!(!ticker.tick(noon() + Duration::hours(1) - back, false));
+            assert!(!ticker.tick(noon() + Duration::hours(1), false), "{back}");
+            assert!(ticker.tick(noon() + Duration::hours(2), false));
+            assert_eq!(ticker.missed(), 0);
+        }
+    }
+
+    #[test]
+    fn a_schedule_goes_on_from_where_a_clock_that_was_ahead_is_right_again() {
+        let mut daily = Ticker::new("0 3 * * *".parse().unwrap(), noon());
+        assert!(daily.tick(noon() + Duration::hours(20), false));
+        assert!(!daily.tick(noon(), false));
+        assert_eq!(daily.next(), Some(noon() + Duration::hours(15)));
+        assert!(daily.tick(noon() + Duration::hours(15), false));
+
+        let mut each_minute = Ticker::new("* * * * *".parse().unwrap(), noon());
+        assert!(each_minute.tick(noon() + Duration::minutes(10), false));
+        assert!(!each_minute.tick(noon(), false));
+        assert!(each_minute.tick(noon() + Duration::MINUTE, false));
     }
 
     #[test]

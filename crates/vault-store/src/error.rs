@@ -25,6 +25,12 @@ pub enum StoreError {
     /// Somebody else holds the storage, which is named.
     #[error("the storage {0} is in use by another process")]
     Locked(String),
+    /// Where the storage was is another one now, or none, such as a directory that was moved or covered by a mount. What is there is neither read nor
+    /// written; once the first is back, all goes on.
+    #[error(
+        "the storage {0} is not the one that was opened: it was moved, replaced, or mounted over. Put it back, or restart to use what is there"
+    )]
+    Moved(String),
     /// The manifest's version is newer than [`SEALED_VERSION`](crate::SEALED_VERSION).
     #[error("backup {id} has format version {version}, which this program does not know")]
     Unsupported {
@@ -102,7 +108,7 @@ impl StoreError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Locked(_) => true,
+            Self::Locked(_) | Self::Moved(_) => true,
             Self::Failed { transient, .. } => *transient,
             _ => false,
         }

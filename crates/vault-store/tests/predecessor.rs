@@ -211,3 +211,20 @@ fn two_of_one_id_are_told_damaged_and_neither_is_removed() {
     store.remove(&id()).unwrap();
     assert_eq!(store.ids().unwrap(), []);
 }
+
+#[test]
+fn a_vault_of_ours_that_was_copied_to_the_granular_ones_is_removed_with_its_copy() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = opened(directory.path());
+    let own = Manifest::new(&id(), Mode::Hierarchical, id().time(), Outcome::Complete);
+    store.stage(&id()).unwrap().commit(&own).unwrap();
+    let copy = left(directory.path().join("granular").join(id().as_str()), &[]);
+    for file in fs::read_dir(directory.path().join(id().as_str())).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.join(file.file_name())).unwrap();
+    }
+    assert!(matches!(store.manifest(&id()), Err(StoreError::Damaged { .. })));
+    store.remove(&id()).unwrap();
+    assert_eq!(store.ids().unwrap(), []);
+    assert!(!copy.exists());
+}

@@ -133,6 +133,60 @@ fn a_second_holder_is_refused_and_told_which_storage() {
 }
 
 #[test]
+fn a_storage_that_was_replaced_is_neither_read_nor_written_until_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let (place, aside) = (directory.path().join("storage"), directory.path().join("aside"));
+    let note = FileName::from_static("note");
+    let store = FsStore::open(&place).unwrap();
+    put(&store, &id());
+    let stage = store.stage(&id().next().unwrap()).unwrap();
+    fs::rename(&place, &aside).unwrap();
+    for is_copied in [false, true] {
+        if is_copied {
+            // The files are the same, the lock is not.
+            let copied = std::process::Command::new("cp")
+                .arg("-a")
+                .args([&aside, &place])
+                .status();
+            assert!(copied.unwrap().success());
+        } else {
+            fs::create_dir(&place).unwrap();
+        }
+        let failed = [
+            store.check_in_place().err(),
+            store.ids().err(),
+            store.manifest(&id()).err(),
+            store.remove(&id()).err(),
+            store.stage(&id().next().unwrap()).err(),
+            store.note(&note).err(),
+            store.keep_note(&note, b"n").err(),
+        ];
+        for error in failed {
+            assert!(matches!(error, Some(StoreError::Moved(_))), "{error:?}");
+        }
+        if is_copied {
+            break;
+        }
+        fs::remove_dir(&place).unwrap();
+        assert!(matches!(store.ids(), Err(StoreError::Moved(_))), "it is gone");
+    }
+    drop(stage);
+    let staged = place.join(".staging").join(id().next().unwrap().as_str());
+    assert!(staged.exists(), "what is there is not ours to remove");
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(&aside, &place).unwrap();
+    assert_eq!(store.ids().unwrap(), [id()]);
+    store.remove(&id()).unwrap();
+    drop(store);
+
+    // A disk that is mounted late is taken as it is.
+    let replaceable = FsStore::open_replaceable(&place).unwrap();
+    fs::rename(&place, &aside).unwrap();
+    put(&FsStore::open(&place).unwrap(), &id());
+    assert_eq!(replaceable.ids().unwrap(), [id()]);
+}
+
+#[test]
 fn a_storage_is_looked_into_as_it_is() {
     use std::os::unix::fs::PermissionsExt as _;
 

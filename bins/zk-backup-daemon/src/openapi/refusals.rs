@@ -38,6 +38,6 @@ pub(super) fn responses() -> Value {
         "TooMany": later("`too_many_guesses`: too many wrong credentials came. `queue_full`: as many jobs wait as may."),
         "Failed": refusal("`storage_failed`, `internal`: the server's fault."),
         "NoAnswer": later("`leader_silent`: the server that leads has not answered, and may have done it. `zookeeper_failed`: ZooKeeper does not answer."),
-        "Busy": later("`too_many_requests_at_once`. `no_leader`: of several servers none works just now, and nothing was done."),
+        "Busy": later("`too_many_requests_at_once`. `no_leader`: of several servers none works just now, and nothing was done. `storage_moved`: the directory of the storage is not the one of the start, and nothing was done."),
     })
 }

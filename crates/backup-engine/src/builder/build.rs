@@ -40,6 +40,7 @@ impl EngineBuilder {
         let now = (self.clock)();
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
+        let place = self.directory.clone().or_else(|| self.local_state.clone());
         let second = self.layer(&metrics, now);
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
@@ -57,6 +58,7 @@ impl EngineBuilder {
             self.is_remote,
             self.leadership.clone(),
             second,
+            place,
         ));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         if self.leadership.is_none() {

@@ -19,7 +19,7 @@ use vault_store::{FileName, FsStore, PredecessorStore, StoreError};
 use super::EngineBuilder;
 use crate::error::EngineError;
 #[cfg(feature = "sqlite")]
-use crate::health::StateProbe;
+use crate::health::HeldDirectory;
 use crate::owed::{JOB, Owed};
 
 /// What lies in a directory of [`EngineBuilder::local_state`], so that nobody takes it for one with vaults.
@@ -45,8 +45,12 @@ impl EngineBuilder {
         }
         let vaults = Arc::new(vaults);
         self.directory = Some(Arc::clone(&vaults));
+        self.storage_probe = Arc::new(HeldDirectory {
+            filesystem: FsProbe::new(root),
+            held: Arc::clone(&vaults),
+            has_vaults: true,
+        });
         self.vaults = vaults;
-        self.storage_probe = Arc::new(FsProbe::new(root));
         Ok(self)
     }
 
@@ -66,8 +70,12 @@ impl EngineBuilder {
             ),
         }
         state.keep_note(&FileName::from_static(VAULTS_ELSEWHERE), b"")?;
+        self.storage_probe = Arc::new(HeldDirectory {
+            filesystem: FsProbe::new(root),
+            held: Arc::clone(&state),
+            has_vaults: false,
+        });
         self.local_state = Some(state);
-        self.storage_probe = Arc::new(StateProbe(FsProbe::new(root)));
         Ok(self)
     }
 

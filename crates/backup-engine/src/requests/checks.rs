@@ -71,9 +71,7 @@ impl Requests {
         let task = job.id.clone();
         match &request.vault {
             Some(id) => self.enqueue_needing(vaults, &vaults.named(id)?, job)?,
-            None => {
-                self.jobs.enqueue(job, self.now(), self.max_queued)?;
-            }
+            None => self.enqueue(vaults, job, self.now())?,
         }
         Ok(task)
     }

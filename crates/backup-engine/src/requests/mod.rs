@@ -133,8 +133,7 @@ impl Requests {
                 .in_lane(LANE)
                 .with_payload(payload)
                 .by_schedule(scheduled);
-            self.jobs.enqueue(job, now, self.max_queued)?;
-            Ok(())
+            self.enqueue(vaults, job, now)
         })
     }
 
@@ -174,7 +173,13 @@ impl Requests {
         if let Err(error @ StoreError::NotFound(_)) = vaults.store.manifest(id) {
             return Err(error.into());
         }
-        self.jobs.enqueue(job, self.now(), self.max_queued)?;
+        self.enqueue(vaults, job, self.now())
+    }
+
+    /// Queues a job, unless it would be lost.
+    fn enqueue(&self, vaults: &Vaults, job: NewJob, now: OffsetDateTime) -> Result<(), EngineError> {
+        vaults.check_place()?;
+        self.jobs.enqueue(job, now, self.max_queued)?;
         Ok(())
     }
 }

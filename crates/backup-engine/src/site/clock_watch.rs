@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use vault_store::{FileName, StoreError, VaultStore};
 
 use super::noted;
+use crate::clock::rfc3339;
 use crate::lock::lock;
 
 /// Tells how long the machine runs, suspended or not. Nobody sets this clock.
@@ -17,6 +18,10 @@ pub(crate) type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 const RELIED_ON: FileName = FileName::from_static("clock");
 /// So far a clock may be corrected.
 const CORRECTED: time::Duration = time::Duration::DAY;
+/// By more than this it was set, and somebody is told.
+const SET: time::Duration = time::Duration::minutes(10);
+/// So long that is told of a clock that stays as it was set.
+const TOLD: Duration = Duration::from_hours(24);
 /// So long a server may have been off without anybody being asked.
 const OFF: time::Duration = time::Duration::days(30);
 
@@ -37,6 +42,25 @@ struct Known {
     uptime: Duration,
     shown: OffsetDateTime,
     ahead: time::Duration,
+    /// At which uptime it was first seen to be off, and by how much.
+    set: Option<(Duration, time::Duration)>,
+}
+
+impl Known {
+    fn relied_on(uptime: Duration, shown: OffsetDateTime) -> Self {
+        Self {
+            uptime,
+            shown,
+            ahead: CORRECTED,
+            set: None,
+        }
+    }
+
+    /// How far a clock that shows `now` is ahead of what it must show.
+    fn off(&self, uptime: Duration, now: OffsetDateTime) -> time::Duration {
+        let passed = time::Duration::try_from(uptime.saturating_sub(self.uptime)).unwrap_or_default();
+        now - self.shown.saturating_add(passed)
+    }
 }
 
 pub(crate) fn uptime() -> Uptime {
@@ -84,6 +108,7 @@ impl ClockWatch {
             uptime: self.begun,
             shown,
             ahead: OFF,
+            set: None,
         });
         Ok(())
     }
@@ -112,9 +137,7 @@ impl ClockWatch {
             return Some("the storage has not told the last time that was relied on".to_owned());
         };
         let uptime = (self.uptime)();
-        let passed = time::Duration::try_from(uptime.saturating_sub(known.uptime)).unwrap_or_default();
-        let expected = known.shown.saturating_add(passed);
-        let off = now - expected;
+        let off = known.off(uptime, now);
         if off > known.ahead || off < -CORRECTED {
             let (days, side) = (
                 off.whole_days().abs(),
@@ -126,22 +149,39 @@ impl ClockWatch {
             ));
         }
         if known.ahead == OFF {
-            *known = Known {
-                uptime,
-                shown: now,
-                ahead: CORRECTED,
-            };
+            *known = Known::relied_on(uptime, now);
         }
         None
     }
 
+    /// Why somebody is to look at the clock, which has not moved so far that it keeps policies from evicting, if so. A clock that
+    /// stays as it was set is relied on after a day.
+    pub(crate) fn was_set(&self, now: OffsetDateTime) -> Option<String> {
+        let mut known = lock(&self.known);
+        let known = known.as_mut().filter(|known| known.ahead == CORRECTED)?;
+        let uptime = (self.uptime)();
+        let off = known.off(uptime, now);
+        if off.abs() <= SET {
+            known.set = None;
+            return None;
+        }
+        let same = known.set.filter(|(_, by)| (off - *by).abs() <= SET);
+        let (since, _) = *known.set.insert(same.unwrap_or((uptime, off)));
+        if uptime.saturating_sub(since) > TOLD {
+            *known = Known::relied_on(uptime, now);
+            return None;
+        }
+        let side = if off.is_negative() { "behind" } else { "ahead of" };
+        let (hours, minutes) = (off.whole_hours().abs(), off.whole_minutes().abs() % 60);
+        let shown = rfc3339(now.truncate_to_second()).unwrap_or_default();
+        Some(format!(
+            "it shows {shown}, {hours} hours and {minutes} minutes {side} the last time that was relied on and what has passed since"
+        ))
+    }
+
     /// An operator says that the clock is right.
     pub(crate) fn trust(&self, now: OffsetDateTime) {
-        *lock(&self.known) = Some(Known {
-            uptime: (self.uptime)(),
-            shown: now,
-            ahead: CORRECTED,
-        });
+        *lock(&self.known) = Some(Known::relied_on((self.uptime)(), now));
         self.keep(now);
     }
 

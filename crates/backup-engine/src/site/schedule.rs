@@ -32,7 +32,18 @@ impl Scheduled {
 
     /// Whether one is due and none `waits`. It counts as made.
     pub(crate) fn is_due(&self, now: OffsetDateTime, waits: bool) -> bool {
-        lock(&self.ticker).tick(now, waits)
+        let mut ticker = lock(&self.ticker);
+        let before = ticker.next();
+        let is_due = ticker.tick(now, waits);
+        if let (Some(before), Some(next)) = (before, ticker.next())
+            && next < before
+        {
+            log::warn!(
+                "the clock went back: {} is due at {next}, not at {before}",
+                self.cron
+            );
+        }
+        is_due
     }
 
     /// One that was due could not be queued.

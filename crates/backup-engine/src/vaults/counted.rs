@@ -53,7 +53,7 @@ impl Counts {
     fn note<T>(&self, call: &str, answer: Result<T, StoreError>) -> Result<T, StoreError> {
         let failed = matches!(
             answer,
-            Err(StoreError::Failed { .. } | StoreError::Damaged { .. })
+            Err(StoreError::Failed { .. } | StoreError::Damaged { .. } | StoreError::Moved(_))
         );
         self.0.storage_called(call, failed);
         answer

@@ -14,13 +14,17 @@ mod remote;
 mod retained;
 mod second;
 mod stored;
+pub(crate) mod thorough;
 pub(crate) mod wanted;
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use job_queue::JobStore;
-use vault_store::{Damage, Replacing, StoreError, StoredCopy, Tested, VaultId, VaultStore, Verification};
+use vault_store::{
+    Damage, FsStore, Replacing, StoreError, StoredCopy, Tested, VaultId, VaultStore, Verification,
+};
 
 use self::browse::Catalogs;
 use self::known::{AT_ONCE, Known, all_anew};
@@ -56,6 +60,8 @@ pub(crate) struct Vaults {
     leadership: Option<Arc<dyn Leadership>>,
     /// What is known where each question of the store is a request.
     remote: Option<Arc<Remote>>,
+    /// The directory of this process, whether vaults are in it or elsewhere.
+    place: Option<Arc<FsStore>>,
     pub(crate) retained: Retained,
     /// What keeps copies in another place, if there is one: it is below the store.
     pub(crate) second: Option<Arc<SecondCopy>>,
@@ -77,6 +83,7 @@ impl Vaults {
         is_remote: bool,
         leadership: Option<Arc<dyn Leadership>>,
         second: Option<Arc<SecondCopy>>,
+        place: Option<Arc<FsStore>>,
     ) -> Self {
         Self {
             store,
@@ -88,10 +95,23 @@ impl Vaults {
             known: Known::default(),
             leadership,
             remote: is_remote.then(Arc::default),
+            place,
             retained: Retained::default(),
             second,
             catalogs: Catalogs::default(),
         }
+    }
+
+    /// An error where the directory of this process is another one than at its start: what is queued there is lost. Blocks.
+    pub(crate) fn check_place(&self) -> Result<(), StoreError> {
+        self.place.as_ref().map_or(Ok(()), |place| place.check_in_place())
+    }
+
+    /// Where files may be that nobody needs after this process.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.place
+            .as_ref()
+            .map_or_else(std::env::temp_dir, |place| place.scratch())
     }
 
     /// What is known of every vault, oldest first.

@@ -207,6 +207,10 @@ fn frames_of(
     manifest: &Manifest,
     name: &FileName,
 ) -> Result<ArchiveFile<Reader>, EngineError> {
+    if !has(manifest, name) {
+        // Whatever lies there was not committed.
+        return Err(StoreError::damaged(&manifest.id, name, "its manifest does not name it").into());
+    }
     let file = Reader::new(store.open(&manifest.id, name)?);
     Ok(ArchiveFile::new(file, frames(manifest, name)))
 }

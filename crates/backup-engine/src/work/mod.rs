@@ -169,6 +169,8 @@ impl Worker {
         context: &Arc<JobContext>,
         stop: &Arc<Stop>,
     ) -> Result<JobResult, Failure> {
+        let vaults = Arc::clone(&self.vaults);
+        blocking(move || Ok::<_, EngineError>(vaults.check_place()?)).await?;
         match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, context).await,
             JobKind::Restore => {

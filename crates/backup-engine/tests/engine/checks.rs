@@ -7,6 +7,7 @@ use std::sync::Arc;
 use backup_engine::{BackupRequest, Engine, EngineError, JobState, RestoreRequest, Share, VerifyRequest};
 use health_metrics::{Problem, Status};
 use vault_store::{FsStore, VaultCall, VaultFault, VaultStore};
+use zk_snapshot::tree::Acl;
 
 use super::support::{
     DAY, HOUR, World, backed_up, copied, described, done, full, gate, job, of, reversed, run, tested,
@@ -76,6 +77,21 @@ async fn vaults_of_every_version_are_sound_and_come_back_exactly() {
         engine.health().await.since_last_proof,
         Some(std::time::Duration::ZERO)
     );
+}
+
+#[tokio::test]
+async fn a_backup_of_parts_is_sound_without_the_root() {
+    let world = World::new();
+    let engine = world.start().engine;
+    world.tree.put("/parts", b"", Acl::open()).unwrap();
+    world.tree.put("/parts/one", b"1", Acl::open()).unwrap();
+    for roots in [&["/parts"][..], &["/parts/one", "/a"]] {
+        let (id, job) = backed_up(&engine, of(roots)).await;
+        assert_eq!(job.status, JobState::Successful, "{job:?}");
+        let job = verified(&engine, Some(&id), "100%").await;
+        assert_eq!(job.status, JobState::Successful, "{job:?}");
+        assert!(described(&engine, &id).await.is_valid());
+    }
 }
 
 /// In each file of each vault, at several places.

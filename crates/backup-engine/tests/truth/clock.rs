@@ -144,3 +144,43 @@ async fn freshness_counts_from_the_start_and_tells_full_from_granular() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_by_hours_is_told_until_it_is_back_or_a_day_has_passed() {
+    let world = World::new();
+    let engine = world.start();
+    let told = async || {
+        let health = engine.health().await;
+        let set = |problem: &Problem| match problem {
+            Problem::ClockSet { why, .. } => Some(why.clone()),
+            _ => None,
+        };
+        let told = health.problems.iter().find_map(set);
+        assert_eq!(health.status() == Status::Warning, told.is_some());
+        assert!(health.hindrances().next().is_none());
+        told
+    };
+    assert_eq!(told().await, None);
+    world.set_clock(time::Duration::minutes(9));
+    assert_eq!(told().await, None, "corrected");
+    world.set_clock(time::Duration::hours(20) - time::Duration::minutes(9));
+    let why = told().await.unwrap();
+    assert!(why.contains("20 hours and 0 minutes ahead of"), "{why}");
+    world.pass(HOUR);
+    assert!(told().await.is_some());
+    world.set_clock(time::Duration::hours(-20));
+    assert_eq!(told().await, None, "it is back");
+
+    world.set_clock(time::Duration::hours(-3));
+    let why = told().await.unwrap();
+    assert!(why.contains("3 hours and 0 minutes behind"), "{why}");
+    world.pass(24 * HOUR);
+    assert!(told().await.is_some());
+    world.pass(HOUR);
+    assert_eq!(told().await, None, "it has stayed so for a day");
+
+    world.set_clock(time::Duration::hours(5));
+    assert!(told().await.is_some());
+    engine.evict_trusting_clock(false).await.unwrap();
+    assert_eq!(told().await, None, "an operator has said that it is right");
+}

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use backup_engine::JobState;
+use backup_engine::{JobState, VerifyRequest};
 use eviction_policy::Action;
 use health_metrics::{Problem, Status};
 use vault_store::{Consistency, Contents};
 use zk_snapshot::tree::Acl;
 
-use super::{HOUR, World, backup, restored};
+use super::{HOUR, World, backup, done, restored};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -116,4 +116,56 @@ async fn a_znode_too_large_to_be_read_again_is_named_and_costs_only_itself() {
     assert_eq!(world.tree.data("/z").unwrap().len(), large.len() - 1_000);
     assert_eq!(world.tree.data("/large").unwrap().len(), large.len());
     assert_eq!(job.result["partial"], true, "{job:?}");
+}
+
+/// Makes a backup one that says that it is complete, and has nothing but its log, with the right checksum.
+fn hollow(vault: &Path) {
+    use sha2::{Digest, Sha256};
+    let place = vault.join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&fs::read(&place).unwrap()).unwrap();
+    let files = manifest["files"].as_array_mut().unwrap();
+    files.retain(|file| file["name"] == "job.log");
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let sum = Sha256::digest(&bytes);
+    let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(place, bytes).unwrap();
+    fs::write(
+        vault.join("manifest.json.sha256"),
+        format!("{sum}  manifest.json\n"),
+    )
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_has_the_right_checksums_and_cannot_be_opened_is_damaged_once_that_was_found() {
+    for by_restore in [true, false] {
+        let world = World::new();
+        let engine = world.start();
+        let (good, _) = backup(&engine, &[]).await;
+        world.pass(HOUR);
+        let (empty, _) = backup(&engine, &[]).await;
+        drop(engine);
+        hollow(&world.vault(&empty));
+        let engine = world.start();
+        let job = match by_restore {
+            true => restored(&engine, &empty).await,
+            false => {
+                let vault = Some(empty.clone());
+                let request = VerifyRequest {
+                    vault,
+                    ..VerifyRequest::default()
+                };
+                let task = engine.verify(request).await.unwrap();
+                done(&engine, &task).await
+            }
+        };
+        assert_eq!(job.status, JobState::Failed, "{job:?}");
+        assert!(job.message.unwrap().contains("archive.zst"));
+        let info = engine.describe(&empty).await.unwrap().unwrap();
+        assert!(!info.is_valid());
+        let health = engine.health().await;
+        assert_eq!(health.status(), Status::Warning);
+        let newest = health.storage.newest_good.unwrap();
+        assert_eq!(newest.id, good, "{:?}", health.problems);
+    }
 }

@@ -4,6 +4,7 @@
 mod clock;
 mod damage;
 mod jobs;
+mod moved;
 
 use std::fs;
 use std::sync::{Arc, Mutex};

@@ -15,7 +15,7 @@ use fs2::FileExt as _;
 
 use self::files::{checksum_line, damage_or_io, is_directory, sync};
 pub(crate) use self::files::{io_at, open_file, read, replace};
-use self::shared::{GRANULAR, Shared};
+use self::shared::{GRANULAR, Identity, LOCK, Shared, identity};
 use self::stage::{FsRead, FsStage};
 use crate::private::{self, Tightened, no_follow};
 use crate::{
@@ -23,7 +23,6 @@ use crate::{
     VaultStore, Verification,
 };
 
-const LOCK: &str = ".lock";
 const STAGING: &str = ".staging";
 
 /// Vaults as directories of a filesystem: `<root>/<id>`, granular ones `<root>/granular/<id>`.
@@ -46,7 +45,19 @@ impl FsStore {
     /// # Errors
     /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Failed`].
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
+        Self::open_at(root.into(), true)
+    }
+
+    /// The same where another directory may come in its place, as a disk that is mounted late: whoever uses it has to recognise it, as
+    /// [`MirroredStore`](crate::MirroredStore) does the second one. Otherwise nothing is done in another directory ([`StoreError::Moved`]).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_replaceable(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::open_at(root.into(), false)
+    }
+
+    fn open_at(root: PathBuf, is_checked: bool) -> Result<Self, StoreError> {
         private::create_directories(&root).map_err(io_at(&root))?;
         let path = root.join(LOCK);
         let lock = no_follow()
@@ -55,7 +66,7 @@ impl FsStore {
             .mode(0o600)
             .open(&path)
             .map_err(io_at(&path))?;
-        take(&lock, &root)?;
+        let held = take(&lock, &root)?;
         for folder in [STAGING, GRANULAR] {
             let path = root.join(folder);
             match private::create_directory(&path) {
@@ -74,6 +85,7 @@ impl FsStore {
                 root,
                 taking: Mutex::new(()),
                 ours: Mutex::default(),
+                held: is_checked.then_some(held),
             }),
             swept,
             tightened,
@@ -97,14 +109,13 @@ impl FsStore {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             opened => Some(opened.map_err(io_at(&path))?),
         };
-        if let Some(lock) = &lock {
-            take(lock, &root)?;
-        }
+        let held = lock.as_ref().map(|lock| take(lock, &root)).transpose()?;
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
                 taking: Mutex::new(()),
                 ours: Mutex::default(),
+                held,
             }),
             swept: Vec::new(),
             tightened: Tightened::default(),
@@ -155,6 +166,20 @@ impl FsStore {
         &self.shared.root
     }
 
+    /// Whether the root is still the directory that was opened: asks the filesystem for one file.
+    ///
+    /// # Errors
+    /// [`StoreError::Moved`] where it is another one, or gone.
+    pub fn check_in_place(&self) -> Result<(), StoreError> {
+        self.shared.check_in_place()
+    }
+
+    /// A directory of the same filesystem for what nobody needs after the process: it is emptied when the storage is opened again.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.shared.root.join(STAGING)
+    }
+
     /// The ids of what the predecessor left, full and granular, oldest first.
     pub(crate) fn predecessors(&self) -> Result<Vec<VaultId>, StoreError> {
         self.shared.list(|id, path| self.shared.is_theirs(id, path))
@@ -178,6 +203,12 @@ impl FsStore {
             .all(|home| is_directory(home) && is_directory(&home.join(id.as_str())))
     }
 
+    /// Whether both of them are ours: then somebody has copied one by hand.
+    pub(crate) fn are_both_ours(&self, id: &VaultId) -> bool {
+        let homes = [false, true].map(|granular| self.shared.home(granular).join(id.as_str()));
+        self.is_there_twice(id) && homes.iter().all(|vault| marks::are_ours_in(vault))
+    }
+
     /// Opens a file of a vault, whatever it is called.
     pub(crate) fn open_named(&self, id: &VaultId, name: &str) -> Result<Arc<dyn VaultRead>, StoreError> {
         let vault = self.find(id)?;
@@ -188,6 +219,7 @@ impl FsStore {
     }
 
     pub(crate) fn find(&self, id: &VaultId) -> Result<PathBuf, StoreError> {
+        self.check_in_place()?;
         self.shared
             .find(id)
             .ok_or_else(|| StoreError::NotFound(id.clone()))
@@ -211,6 +243,7 @@ impl VaultStore for FsStore {
     }
 
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        self.check_in_place()?;
         let path = self.shared.root.join(STAGING).join(id.as_str());
         let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.find(id).is_some() {
@@ -276,6 +309,7 @@ impl VaultStore for FsStore {
     }
 
     fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.check_in_place()?;
         let path = self.shared.root.join(name.as_str());
         match read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -285,16 +319,21 @@ impl VaultStore for FsStore {
     }
 
     fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
+        self.check_in_place()?;
         let _one_at_a_time = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         replace(&self.shared.root, name.as_str(), bytes)
     }
 }
 
-fn take(lock: &File, root: &Path) -> Result<(), StoreError> {
+/// Locks the file, and says which one it is.
+fn take(lock: &File, root: &Path) -> Result<Identity, StoreError> {
     lock.try_lock_exclusive().map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => StoreError::Locked(root.display().to_string()),
         _ => io_at(&root.join(LOCK))(error),
-    })
+    })?;
+    lock.metadata()
+        .map(|found| identity(&found))
+        .map_err(io_at(&root.join(LOCK)))
 }
 
 fn sweep(staging: &Path) -> Result<Vec<String>, StoreError> {

@@ -1,7 +1,9 @@
 //! Where vaults are below a root, which a store and its stages share.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +12,14 @@ use super::marks;
 use crate::{StoreError, VaultId};
 
 pub(super) const GRANULAR: &str = "granular";
+pub(super) const LOCK: &str = ".lock";
+
+/// Tells a file from all others that are there at the same time: its device and inode.
+pub(super) type Identity = (u64, u64);
+
+pub(super) fn identity(found: &Metadata) -> Identity {
+    (found.dev(), found.ino())
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -18,6 +28,8 @@ pub(super) struct Shared {
     pub(super) taking: Mutex<()>,
     /// Vaults that had a manifest when they were listed, so that thousands need not be asked each time.
     pub(super) ours: Mutex<HashSet<VaultId>>,
+    /// The lock file that is held; `None` where a copy came without one, or the root may become another directory.
+    pub(super) held: Option<Identity>,
 }
 
 impl Shared {
@@ -52,6 +64,18 @@ impl Shared {
         !is_ours && marks::are_theirs_in(path)
     }
 
+    /// An error where the root is another directory than that which holds the lock.
+    pub(super) fn check_in_place(&self) -> Result<(), StoreError> {
+        let Some(held) = self.held else {
+            return Ok(());
+        };
+        match fs::symlink_metadata(self.root.join(LOCK)) {
+            Ok(there) if identity(&there) == held => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&self.root)(error)),
+            _ => Err(StoreError::Moved(self.root.display().to_string())),
+        }
+    }
+
     /// The vault is gone.
     pub(super) fn forget(&self, id: &VaultId) {
         self.ours().remove(id);
@@ -63,6 +87,7 @@ impl Shared {
 
     /// The ids of all directories that are named by one and are `wanted`, oldest first.
     pub(super) fn list(&self, wanted: impl Fn(&VaultId, &Path) -> bool) -> Result<Vec<VaultId>, StoreError> {
+        self.check_in_place()?;
         let mut ids = Vec::new();
         for home in [self.home(false), self.home(true)] {
             if !is_directory(&home) {

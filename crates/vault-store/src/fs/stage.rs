@@ -88,6 +88,7 @@ impl Stage for FsStage {
 
     fn commit(mut self: Box<Self>, manifest: &Manifest) -> Result<(), StoreError> {
         self.staged.check(manifest)?;
+        self.shared.check_in_place()?;
         let text = manifest.to_bytes()?;
         write_synced(&self.path.join(CHECKSUM), checksum_line(&text).as_bytes())?;
         write_synced(&self.path.join(MANIFEST), &text)?;
@@ -112,7 +113,8 @@ impl Stage for FsStage {
 
 impl Drop for FsStage {
     fn drop(&mut self) {
-        if !self.committed {
+        // In another directory it is somebody else's.
+        if !self.committed && self.shared.check_in_place().is_ok() {
             // What cannot be removed now is swept when the store is opened again.
             let _ = fs::remove_dir_all(&self.path);
         }

@@ -1,4 +1,4 @@
-//! Vaults that were evicted from the first store, and whose copies are to go as well.
+//! Vaults that were evicted from the first store, or replaced there, and whose copies are to go as well.
 
 use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
@@ -48,16 +48,8 @@ impl Shared {
         let had_copy = self.has_copy(id);
         let is_new = {
             let _one_by_one = self.evicting();
-            let mut noted = self.noted()?;
-            let is_new = noted.insert(id.clone());
-            if is_new {
-                self.keep(&noted)?;
-            }
-            let mut state = self.lock();
-            state.leaving.insert(id.clone());
-            state.left.insert(id.clone());
-            state.alike.remove(id);
-            state.different.remove(id);
+            let is_new = self.note_copy(id)?;
+            self.lock().leaving.insert(id.clone());
             is_new
         };
         let removed = self.first.remove(id);
@@ -74,6 +66,26 @@ impl Shared {
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Notes that the copy of a vault that another one has taken the place of is to go: it comes back for nobody, whatever becomes of the other.
+    pub(super) fn supersede(&self, id: &VaultId) -> Result<(), StoreError> {
+        let _one_by_one = self.evicting();
+        self.note_copy(id).map(drop)
+    }
+
+    /// Puts an id into the note, while nobody else changes that, and says whether it was not in it.
+    fn note_copy(&self, id: &VaultId) -> Result<bool, StoreError> {
+        let mut noted = self.noted()?;
+        let is_new = noted.insert(id.clone());
+        if is_new {
+            self.keep(&noted)?;
+        }
+        let mut state = self.lock();
+        state.left.insert(id.clone());
+        state.alike.remove(id);
+        state.different.remove(id);
+        Ok(is_new)
     }
 
     /// Takes ids from the note.

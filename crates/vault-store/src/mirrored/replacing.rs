@@ -6,7 +6,8 @@ use super::MirroredStore;
 use super::shared::Shared;
 use crate::{StoreError, VaultId};
 
-/// Until this is dropped, a vault with the id can be staged though the second store has a copy of the earlier one.
+/// Until this is dropped, a vault with the id can be staged though the second store has a copy of the earlier one. Once that is committed,
+/// [`committed`](Self::committed) says so.
 #[must_use]
 pub struct Replacing {
     shared: Arc<Shared>,
@@ -14,8 +15,8 @@ pub struct Replacing {
 }
 
 impl MirroredStore {
-    /// Removes a vault from the first store alone, for another one with its id. Its copy is read until that is committed, and after that
-    /// [lacking](Self::lacking), if it is not the same.
+    /// Removes a vault from the first store alone, for another one with its id. Its copy is read until that is [committed](Replacing::committed), and
+    /// removed after that, if it is not the same.
     ///
     /// # Errors
     /// Those of [`remove`](crate::VaultStore::remove).
@@ -36,6 +37,16 @@ impl MirroredStore {
             removed => removed?,
         }
         Ok(replacing)
+    }
+}
+
+impl Replacing {
+    /// The other vault is there: it is noted that the copy is of the earlier one, which is read no more, also by later processes.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`]: the other vault is there all the same, and a later process may read the earlier one's copy where that is lost.
+    pub fn committed(self) -> Result<(), StoreError> {
+        self.shared.supersede(&self.id)
     }
 }
 

@@ -178,6 +178,9 @@ impl State {
 pub(super) fn is_replaceable(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::NotFound(_) | StoreError::Damaged { .. } | StoreError::Failed { .. }
+        StoreError::NotFound(_)
+            | StoreError::Damaged { .. }
+            | StoreError::Failed { .. }
+            | StoreError::Moved(_)
     )
 }

@@ -194,6 +194,11 @@ impl VaultStore for PredecessorStore {
     }
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
+        if self.place.are_both_ours(id) {
+            // Whoever names it means both.
+            self.own.remove(id)?;
+            return self.own.remove(id);
+        }
         self.check_alone(id)?;
         if !self.is_theirs(id) {
             return self.own.remove(id);

@@ -108,11 +108,33 @@ fn a_vault_that_is_replaced_is_read_from_its_copy_until_another_is_committed_and
         Err(StoreError::AlreadyExists(_))
     ));
     put(&pair.store, &id(), b"afterwards").unwrap();
-    drop(replacing);
+    replacing.committed().unwrap();
     assert_eq!(read(&pair.store).unwrap(), b"afterwards");
     pair.copy().unwrap();
     assert_eq!(read(&pair.second).unwrap(), b"afterwards");
     assert_eq!(pair.store.evicted(), 0);
+}
+
+#[test]
+fn a_vault_that_was_replaced_does_not_come_back_from_its_copy_once_the_other_is_lost() {
+    for is_reopened in [true, false] {
+        let pair = Pair::copied(b"before");
+        // The second place is away meanwhile.
+        pair.to_second.plan(VaultCall::Ids, 1, VaultFault::Fail);
+        pair.copy().unwrap_err();
+        let replacing = pair.store.replace(&id()).unwrap();
+        put(&pair.store, &id(), b"afterwards").unwrap();
+        replacing.committed().unwrap();
+        assert!(pair.store.lacks(&id()), "what is there has no copy yet");
+        pair.first.remove(&id()).unwrap(); // behind its back
+        let pair = if is_reopened { pair.reopened() } else { pair };
+        pair.store.refresh().unwrap();
+        assert_eq!(pair.store.ids().unwrap(), []);
+        read(&pair.store).unwrap_err();
+        pair.copy().unwrap();
+        assert_eq!(pair.second.ids().unwrap(), []);
+        assert_eq!(pair.store.evicted(), 0);
+    }
 }
 
 #[test]

@@ -2,16 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use time::OffsetDateTime;
-use vault_store::{CHECKSUM, FileEntry, MANIFEST, Manifest, StoreError, VERIFIED, VaultId, Verification};
+use vault_store::{
+    CHECKSUM, FileEntry, FsStore, MANIFEST, Manifest, Reader, StoreError, VERIFIED, VaultId, VaultStore,
+    Verification,
+};
 
 use super::candidate::{Candidate, shown};
 use super::{hex, sha256};
-use crate::vaults::Vaults;
+use crate::vaults::thorough::{Extent, thorough};
+use crate::vaults::{Vaults, records};
 use crate::{EngineError, InvalidRequest};
 
 /// Ids run ahead of the clock by a second for each further backup of the same second, and clocks differ.
@@ -53,14 +59,12 @@ pub(crate) fn import(
     }
     let (mut pin, mut replacing) = (None, None);
     let exists = vaults.store.ids()?.contains(id);
+    if exists && !options.overwrite {
+        return Err(EngineError::BackupExists(id.clone()));
+    }
+    // Nothing is there, and nothing goes, before it is known that what comes is whole.
+    let whole = Whole::of(candidate, &manifest, &vaults.scratch(), now)?;
     if exists {
-        if !options.overwrite {
-            return Err(EngineError::BackupExists(id.clone()));
-        }
-        // Nothing goes before it is known that what comes is whole.
-        for file in &manifest.files {
-            copy(candidate, file, &mut io::sink())?;
-        }
         pin = vaults.pins()?.said(id);
         replacing = vaults.replace(id)?;
     }
@@ -70,14 +74,16 @@ pub(crate) fn import(
     };
     for file in &manifest.files {
         let mut kept = stage.create(&file.name)?;
-        copy(candidate, file, &mut *kept)?;
+        whole.copy(id, file, &mut *kept)?;
         kept.finish()?;
     }
     if pin.is_none() {
         vaults.forget_pin(id)?;
     }
     stage.commit(&manifest)?;
-    drop(replacing);
+    if let Some(replacing) = replacing {
+        replacing.committed()?;
+    }
     if exists {
         // Its second copy may have been looked into meanwhile.
         vaults.catalogs.forget(id);
@@ -86,10 +92,68 @@ pub(crate) fn import(
     if let Some(pinned) = pin {
         vaults.pin(id, pinned)?; // it may have been forgotten while there was none
     }
-    let sound = Verification::new(now, Vec::new());
-    vaults.record_verification(id, &sound);
+    let found = match manifest.sealed {
+        None => whole.found,
+        // It can be looked into only here, if at all.
+        Some(_) => checked(&*vaults.store, id, now)?,
+    };
+    vaults.record_verification(id, &found);
     vaults.wake_second();
     Ok(manifest.id)
+}
+
+/// A vault that was copied and checked where nobody sees it.
+struct Whole {
+    store: FsStore,
+    /// Damage of what no restore needs.
+    found: Verification,
+    /// Removed with it.
+    _place: TempDir,
+}
+
+impl Whole {
+    /// Copies what was offered, byte for byte, and reads all of it as a verification does.
+    fn of(
+        candidate: &mut dyn Candidate,
+        manifest: &Manifest,
+        scratch: &Path,
+        now: OffsetDateTime,
+    ) -> Result<Self, EngineError> {
+        let place = tempfile::Builder::new().prefix("import-").tempdir_in(scratch);
+        let place = place.map_err(|error| StoreError::io(scratch.display(), error))?;
+        let store = FsStore::open(place.path())?;
+        let mut stage = store.stage(&manifest.id)?;
+        for file in &manifest.files {
+            let mut kept = stage.create(&file.name)?;
+            copy(candidate, file, &mut *kept)?;
+            kept.finish()?;
+        }
+        stage.commit(manifest)?;
+        let found = checked(&store, &manifest.id, now)?;
+        if let Some(damage) = records::spoiling(&found) {
+            let place = damage
+                .frame
+                .map_or(String::new(), |frame| format!(", frame {frame}"));
+            return Err(refused(format!("{}{place}: {}", damage.file, damage.what)));
+        }
+        Ok(Self {
+            store,
+            found,
+            _place: place,
+        })
+    }
+
+    fn copy(&self, id: &VaultId, file: &FileEntry, out: &mut dyn Write) -> Result<(), StoreError> {
+        let mut from = Reader::new(self.store.open(id, &file.name)?);
+        io::copy(&mut from, out)
+            .map(drop)
+            .map_err(|error| StoreError::io(&file.name, error))
+    }
+}
+
+fn checked(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Result<Verification, EngineError> {
+    let found = thorough(store, id, now, Extent::Whole, &mut |_| true)?;
+    Ok(found.unwrap_or_else(|| Verification::new(now, Vec::new())))
 }
 
 /// Takes a vault in, unless the very same one is there. Blocks.

@@ -5,9 +5,9 @@ use vault_store::{Manifest, Outcome, VaultId, verify_while};
 
 use crate::vaults::Vaults;
 use crate::vaults::records::{self, Opened};
+use crate::vaults::thorough::{Extent, Step, damage_of, thorough};
 use crate::work::failure::Failure;
 use crate::work::stop::Stopped;
-use crate::work::verify::{Extent, Step, thorough};
 
 /// The records of a vault that was read and checked. `stopped` is asked between two frames.
 pub(in crate::work) fn open_sound(
@@ -34,8 +34,19 @@ pub(in crate::work) fn open_sound(
         true => thorough(store, id, now, Extent::Restored, &mut go_on)?,
         false => verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?,
     };
-    let Some(result) = result else {
+    let Some(mut result) = result else {
         return Err(why.unwrap_or(Stopped::Ending).into());
+    };
+    let opened = match records::spoiling(&result) {
+        Some(_) => None,
+        None => match records::open(store, &manifest) {
+            Ok(opened) => Some(opened),
+            // Its checksums are right, and it is none of what a backup is.
+            Err(error) => {
+                result.damage.push(damage_of(&manifest, error)?);
+                None
+            }
+        },
     };
     match is_thorough {
         true => vaults.record_verification(id, &result),
@@ -52,12 +63,14 @@ pub(in crate::work) fn open_sound(
             damage.what
         );
     }
-    if let Some(damage) = records::spoiling(&result) {
-        let place = damage
-            .frame
-            .map_or(String::new(), |frame| format!(", frame {frame}"));
-        return Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into());
+    match (opened, records::spoiling(&result)) {
+        (Some(opened), None) => Ok((manifest, opened)),
+        (_, Some(damage)) => {
+            let place = damage
+                .frame
+                .map_or(String::new(), |frame| format!(", frame {frame}"));
+            Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into())
+        }
+        (None, None) => Err(format!("backup {id} could not be opened").into()),
     }
-    let opened = records::open(store, &manifest)?;
-    Ok((manifest, opened))
 }

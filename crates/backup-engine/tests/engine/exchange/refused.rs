@@ -39,6 +39,17 @@ impl Offered {
     }
 }
 
+/// A backup that says that it is complete, and has nothing but its log.
+fn without_znodes(files: &Files) -> Files {
+    let text = String::from_utf8(files[0].1.clone()).unwrap();
+    let mut manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let named = manifest["files"].as_array_mut().unwrap();
+    named.retain(|file| file["name"] == "job.log");
+    let mut files = with_manifest(files, &text, &manifest.to_string());
+    files.retain(|(name, _)| name.starts_with("manifest.json") || name == "job.log");
+    files
+}
+
 /// The files of an archive of the backup `id` with something off, and what is said of it.
 fn off(files: &Files, id: &str) -> Vec<(Files, &'static str)> {
     let place = |name: &str| files.iter().position(|(known, _)| known == name).unwrap();
@@ -82,6 +93,18 @@ fn off(files: &Files, id: &str) -> Vec<(Files, &'static str)> {
         (version, "version 99"),
         (with_manifest(files, "\"length\": ", "\"length\": 9"), "frame 0"),
         (with_manifest(files, "\"offset\": 0", "\"offset\": 1"), "follow"),
+        (
+            without_znodes(files),
+            "archive.zst: its manifest does not name it",
+        ),
+        (
+            with_manifest(files, "\"znodes\": ", "\"znodes\": 9"),
+            "znodes of 9",
+        ),
+        (
+            with_manifest(files, "\"records\": ", "\"records\": 9"),
+            "archive.zst",
+        ),
     ]
 }
 

@@ -1,8 +1,5 @@
 //! A verification: of one vault, or of those that were not verified for longest, by bytes.
 
-mod index;
-mod thorough;
-
 use std::sync::Arc;
 
 use time::OffsetDateTime;
@@ -15,9 +12,8 @@ use super::stop::{Stop, Stopped};
 use crate::requests::VerifyPayload;
 use crate::vaults::Vaults;
 use crate::vaults::records;
+use crate::vaults::thorough::{Extent, Step, thorough};
 use crate::{EngineError, Share};
-
-pub(super) use self::thorough::{Extent, Step, thorough};
 
 /// Damaged vaults whose damage a result has, and the damage of each.
 const SHOWN: usize = 100;

@@ -1,5 +1,7 @@
 //! Everything that can be told of one vault by reading all of it.
 
+mod index;
+
 use time::OffsetDateTime;
 use vault_store::{
     Consistency, Contents, Damage, Manifest, Mode, Outcome, Reader, StoreError, Transactional, ZNODES,
@@ -9,9 +11,9 @@ use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
 use zk_snapshot::capture::AclIndex;
 use zk_snapshot::files::{Fault, SnapshotFile};
 
-use super::index::{IndexCheck, IndexFound};
+use self::index::{IndexCheck, IndexFound};
+use super::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT};
 use crate::EngineError;
-use crate::vaults::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT};
 
 /// Faults of records that are named.
 const NAMED: usize = 100;
@@ -115,14 +117,11 @@ impl Check<'_> {
         }
         let opened = match records::open(self.store, self.manifest) {
             Ok(opened) => opened,
-            Err(EngineError::Damaged { cause, .. }) => {
-                if let Ok(error) = cause.downcast::<ArchiveError>() {
-                    let file = self.last_file();
-                    self.note_archive(file, None, *error)?;
-                }
+            Err(error) => {
+                let Damage { file, frame, what } = damage_of(self.manifest, error)?;
+                self.note(file, frame, what);
                 return Ok(true);
             }
-            Err(error) => return Err(error),
         };
         let acls = if spare_is_sound { self.acls()? } else { None };
         let mut index = match spare_is_sound && self.extent == Extent::Whole {
@@ -193,50 +192,17 @@ impl Check<'_> {
         place: Option<usize>,
         error: ArchiveError,
     ) -> Result<(), EngineError> {
-        match error {
-            ArchiveError::Io(error) => Err(EngineError::Storage(error.into())),
-            ArchiveError::Damaged { frame, why } => {
-                let has_frames = self.manifest.predecessor.is_none();
-                self.note(file, place.or(has_frames.then_some(frame)), why);
-                Ok(())
-            }
-            error => {
-                self.note(file, place, error.to_string());
-                Ok(())
-            }
-        }
-    }
-
-    fn snapshot(&self) -> Option<&vault_store::FileEntry> {
-        let mut files = self.manifest.files.iter();
-        files.find(|file| file.name.as_str().starts_with(SNAPSHOT))
-    }
-
-    /// What the predecessor keeps the znodes in, if it is one of its vaults.
-    fn predecessors_file(&self) -> Option<String> {
-        let files = &self.manifest.predecessor.as_ref()?.files;
-        Some(files.first().unwrap_or(&ZNODES).to_string())
-    }
-
-    /// The file whose items are all read when a vault is opened.
-    fn last_file(&self) -> String {
-        if let Some(file) = self.predecessors_file() {
-            return file;
-        }
-        let amended = self.manifest.files.iter().any(|file| file.name == AMENDMENTS);
-        match self.snapshot() {
-            Some(snapshot) => snapshot.name.to_string(),
-            None if amended => AMENDMENTS.to_string(),
-            None => ARCHIVE.to_string(),
-        }
+        let Damage { file, frame, what } = damage_of_archive(self.manifest, file, error)?;
+        self.note(file, place.or(frame), what);
+        Ok(())
     }
 
     /// Where the records with this index are from.
     fn file_of(&self, index: usize) -> (String, Option<usize>) {
-        if let Some(file) = self.predecessors_file() {
+        if let Some(file) = predecessors_file(self.manifest) {
             return (file, None); // it has no frames
         }
-        if let Some(snapshot) = self.snapshot() {
+        if let Some(snapshot) = snapshot(self.manifest) {
             return (snapshot.name.to_string(), Some(index));
         }
         let archive = self.manifest.files.iter().find(|file| file.name == ARCHIVE);
@@ -287,7 +253,7 @@ impl Check<'_> {
         let (Some(contents), Outcome::Complete) = (&self.manifest.contents, &self.manifest.outcome) else {
             return;
         };
-        let (captured, file) = (contents.captured(), self.last_file());
+        let (captured, file) = (contents.captured(), last_file(self.manifest));
         let orphan = order
             .orphan()
             .filter(|_| captured.consistency == Consistency::Consistent);
@@ -312,7 +278,7 @@ impl Check<'_> {
 
     /// Loads the snapshot as a server does it, unless it is not to go on: whether it did.
     fn load(&mut self, of: &Transactional, go_on: &mut dyn FnMut(Step) -> bool) -> Result<bool, EngineError> {
-        let Some(name) = self.snapshot().map(|snapshot| snapshot.name.clone()) else {
+        let Some(name) = snapshot(self.manifest).map(|snapshot| snapshot.name.clone()) else {
             self.note(SNAPSHOT, None, "there is no snapshot");
             return Ok(true);
         };
@@ -352,5 +318,72 @@ impl Check<'_> {
             self.note(name.to_string(), None, what);
         }
         Ok(true)
+    }
+}
+
+/// What an error of opening a vault says of its files.
+///
+/// # Errors
+/// That error, if it says that they cannot be read just now.
+pub(crate) fn damage_of(manifest: &Manifest, error: EngineError) -> Result<Damage, EngineError> {
+    match error {
+        EngineError::Storage(cause) => match cause.downcast::<StoreError>().map(|error| *error) {
+            Ok(StoreError::Damaged { file, what, .. }) => Ok(Damage {
+                file,
+                frame: None,
+                what,
+            }),
+            Ok(error) => Err(error.into()),
+            Err(cause) => Err(EngineError::Storage(cause)),
+        },
+        EngineError::Damaged { cause, .. } => match cause.downcast::<ArchiveError>() {
+            Ok(error) => damage_of_archive(manifest, last_file(manifest), *error),
+            Err(cause) => Ok(Damage {
+                file: last_file(manifest),
+                frame: None,
+                what: cause.to_string(),
+            }),
+        },
+        error => Err(error),
+    }
+}
+
+fn damage_of_archive(manifest: &Manifest, file: String, error: ArchiveError) -> Result<Damage, EngineError> {
+    match error {
+        ArchiveError::Io(error) => Err(EngineError::Storage(error.into())),
+        ArchiveError::Damaged { frame, why } => Ok(Damage {
+            file,
+            frame: manifest.predecessor.is_none().then_some(frame),
+            what: why,
+        }),
+        error => Ok(Damage {
+            file,
+            frame: None,
+            what: error.to_string(),
+        }),
+    }
+}
+
+fn snapshot(manifest: &Manifest) -> Option<&vault_store::FileEntry> {
+    let mut files = manifest.files.iter();
+    files.find(|file| file.name.as_str().starts_with(SNAPSHOT))
+}
+
+/// What the predecessor keeps the znodes in, if it is one of its vaults.
+fn predecessors_file(manifest: &Manifest) -> Option<String> {
+    let files = &manifest.predecessor.as_ref()?.files;
+    Some(files.first().unwrap_or(&ZNODES).to_string())
+}
+
+/// The file whose items are all read when a vault is opened.
+fn last_file(manifest: &Manifest) -> String {
+    if let Some(file) = predecessors_file(manifest) {
+        return file;
+    }
+    let amended = manifest.files.iter().any(|file| file.name == AMENDMENTS);
+    match snapshot(manifest) {
+        Some(snapshot) => snapshot.name.to_string(),
+        None if amended => AMENDMENTS.to_string(),
+        None => ARCHIVE.to_string(),
     }
 }
