@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::FileTree;
 use super::jute::Persisted;
 use super::paths::path_of;
 use crate::tree::ZnodePath;
@@ -10,7 +9,7 @@ use crate::tree::ZnodePath;
 /// How many that changed last, and how many that did so longest ago.
 const EACH: usize = 16;
 
-/// A znode of a [`FileTree`], by what tells it from that of another history.
+/// A znode of a [`FileTree`](super::FileTree), by what tells it from that of another history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// Where it is.
@@ -60,18 +59,11 @@ impl Samples {
             }
         }
     }
-}
 
-impl FileTree {
-    /// The root, the 16 znodes that changed last and the 16 that did so longest ago, as of [`zxid`](Self::zxid).
-    #[must_use]
-    pub fn samples(&self) -> Vec<Sample> {
-        let mut samples = self.base.samples.clone();
-        self.seen()
-            .for_each(|seen| samples.look_at(seen.path, &seen.node.stat));
-        let Samples { root, newest, oldest } = samples;
-        let root = root.map(|stat| (Vec::new(), stat));
-        let both: BTreeMap<_, _> = oldest.into_iter().chain(newest).collect();
+    /// The root, the 16 that changed last and the 16 that did so longest ago.
+    pub(super) fn listed(self) -> Vec<Sample> {
+        let root = self.root.map(|stat| (Vec::new(), stat));
+        let both: BTreeMap<_, _> = self.oldest.into_iter().chain(self.newest).collect();
         let others = both.into_iter().map(|((_, path), stat)| (path, stat));
         let all = root.into_iter().chain(others);
         all.filter_map(|(path, stat)| {

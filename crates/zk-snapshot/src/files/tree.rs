@@ -15,6 +15,7 @@ use super::jute::Persisted;
 use super::kinds::Kinds;
 use super::old_names::NAMED;
 use super::paths::name_of;
+use super::samples::Sample;
 use super::source::Source;
 
 /// Dead znodes are cleared away where they are more than the live ones, and than these.
@@ -282,6 +283,15 @@ impl FileTree {
     #[cfg(test)]
     pub(super) fn dead(&self) -> (usize, usize) {
         (self.dead_nodes, self.dead_created)
+    }
+
+    /// The root, the 16 znodes that changed last and the 16 that did so longest ago, as of [`zxid`](Self::zxid).
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let mut samples = self.base.samples.clone();
+        self.seen()
+            .for_each(|seen| samples.look_at(seen.path, &seen.node.stat));
+        samples.listed()
     }
 
     /// How many znodes of each kind there are, ephemeral ones not counted.
