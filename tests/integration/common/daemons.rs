@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::Value;
-use zk_backup_testkit::{Daemon, DaemonError, PASSWORD, SUPER_PASSWORD, USER};
+use zk_backup_testkit::{Daemon, DaemonError, PASSWORD, Proxy, SUPER_PASSWORD, USER};
 
 use super::buckets::{KEYS, in_bucket, is_sealed, prefix_of, shared};
 use super::servers::nobody;
