@@ -142,7 +142,6 @@ impl EngineBuilder {
             let cut = self.jobs.recover(worker, None, now)?;
             owed.owe_all(&cut);
             count_cut_off(&cut, metrics);
-            count_cut_off(&cut, metrics);
             for job in cut {
                 log::warn!("job {} was interrupted", job.id);
             }
