@@ -201,7 +201,7 @@ async fn a_backup_is_pinned_and_its_pin_taken_away() {
         let (_, why) = cli.ends(10, &["pin", "20200101T000000"]);
         assert!(why.contains("backup 20200101T000000 not found"), "{why}");
         // Another one may have come since it was looked at.
-        cli.ends(10, &["unpin", "latest"]);
+        cli.ends(2, &["unpin", "latest"]);
     };
     pins(&Cli::of_server(&served));
     let (_, why) = Cli::of_server(&served)

@@ -165,8 +165,8 @@ async fn a_dry_run_is_no_restore_and_what_comes_first_is_named_last() {
         listed.contains(&format!("/a (before a restore of {id})")),
         "{listed}"
     );
-    let verified = cli.ok(&["verify"]);
-    assert!(verified.starts_with("2 backups gone through, "), "{verified}");
+    let verified = cli.ok(&["verify", &id]);
+    assert!(verified.starts_with("1 backups gone through, "), "{verified}");
     for command in ["pin", "unpin", "evict"] {
         let (_, why) = cli.ends(2, &[command, "latest"]);
         assert!(why.contains("name the id"), "{why}");
