@@ -28,7 +28,7 @@ pub enum StoreError {
     /// Where the storage was is another one now, or none, such as a directory that was moved or covered by a mount. What is there is neither read nor
     /// written; once the first is back, all goes on.
     #[error(
-        "the storage {0} is not the one that was opened: it was moved, replaced, or mounted over. Put it back, or restart to use what is there"
+        "the storage {0} is not the one that was opened: it was moved, replaced, or mounted over, or its .lock was removed. Put it back, or restart to use what is there"
     )]
     Moved(String),
     /// The manifest's version is newer than [`SEALED_VERSION`](crate::SEALED_VERSION).

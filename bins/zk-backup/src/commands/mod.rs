@@ -37,7 +37,9 @@ pub(crate) fn tops(api: &Api, id: &str, path: Option<&str>) -> Result<Vec<String
     if let Some(path) = path {
         return Ok(vec![absolute(path)]);
     }
-    let roots = api.describe(id)?.view.roots();
+    let all = api.describe(id)?.view.roots();
+    let is_below = |root: &String| all.iter().any(|other| other != root && is_within(root, other));
+    let roots: Vec<_> = all.iter().filter(|root| !is_below(root)).cloned().collect();
     if roots.is_empty() {
         return Ok(vec!["/".to_owned()]);
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use health_metrics::Metrics;
 use job_queue::{Job, JobState, JobStore, Note};
 use serde::{Deserialize, Serialize};
+use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::EngineError;
@@ -25,13 +26,27 @@ pub(crate) struct Asked {
     pub(crate) roots: Vec<ZnodePath>,
     /// Those that it writes to; none means everything.
     pub(crate) targets: Vec<ZnodePath>,
+    /// What it does with what is there.
+    #[serde(default)]
+    pub(crate) policy: Policy,
 }
 
 impl Asked {
-    /// Whether it writes wherever `other` did.
+    /// Whether it writes wherever `other` did, and all that it did.
     fn covers(&self, other: &Self) -> bool {
         let is_in_reach = |path: &ZnodePath| self.targets.iter().any(|target| path.is_within(target));
-        self.targets.is_empty() || (!other.targets.is_empty() && other.targets.iter().all(is_in_reach))
+        let everywhere =
+            self.targets.is_empty() || (!other.targets.is_empty() && other.targets.iter().all(is_in_reach));
+        everywhere && does(self.policy) >= does(other.policy)
+    }
+}
+
+/// How much of a difference a policy does away with.
+fn does(policy: Policy) -> u8 {
+    match policy {
+        Policy::Missing => 0,
+        Policy::Merge => 1,
+        Policy::Replace => 2,
     }
 }
 
@@ -58,12 +73,14 @@ impl InterruptedRestores {
     pub(crate) fn take(&self, notes: &[Note]) -> Result<(), EngineError> {
         let mut known = Vec::new();
         for note in notes.iter().filter(|note| note.key == KEY) {
-            let ended = match self.jobs.get(&note.job)? {
-                Some(job) => matches!(job.state, JobState::Failed | JobState::Canceled),
-                None => true,
-            };
-            if !ended {
-                continue;
+            match self.jobs.get(&note.job)?.map(|job| job.state) {
+                // That could not be noted when it ended.
+                Some(JobState::Successful) => {
+                    self.jobs.drop_notes(&note.job, &[KEY.to_owned()])?;
+                    continue;
+                }
+                Some(JobState::Failed | JobState::Canceled) | None => {}
+                Some(_) => continue,
             }
             match serde_json::from_str(&note.value) {
                 Ok(asked) => known.push((note.job.clone(), asked)),
@@ -129,6 +146,7 @@ mod tests {
             vault: "20260101T000000".to_owned(),
             roots: targets.clone(),
             targets,
+            policy: Policy::Replace,
         }
     }
 
@@ -171,5 +189,13 @@ mod tests {
     fn only_all_makes_up_for_all() {
         assert!(of(&[]).covers(&of(&[])) && of(&[]).covers(&of(&["/a"])));
         assert!(!of(&["/a"]).covers(&of(&[])) && !of(&["/ab"]).covers(&of(&["/a"])));
+        let merged = Asked {
+            policy: Policy::Merge,
+            ..of(&[])
+        };
+        assert!(
+            !merged.covers(&of(&["/a"])) && of(&[]).covers(&merged),
+            "it deletes nothing"
+        );
     }
 }

@@ -206,7 +206,14 @@ impl FsStore {
     /// Whether both of them are ours: then somebody has copied one by hand.
     pub(crate) fn are_both_ours(&self, id: &VaultId) -> bool {
         let homes = [false, true].map(|granular| self.shared.home(granular).join(id.as_str()));
-        self.is_there_twice(id) && homes.iter().all(|vault| marks::are_ours_in(vault))
+        // Two of different contents are two backups, and nobody says which of them is meant.
+        let [full, granular] = homes
+            .each_ref()
+            .map(|vault| std::fs::read(vault.join(MANIFEST)).ok());
+        self.is_there_twice(id)
+            && homes.iter().all(|vault| marks::are_ours_in(vault))
+            && full.is_some()
+            && full == granular
     }
 
     /// Opens a file of a vault, whatever it is called.

@@ -81,9 +81,8 @@ pub(crate) fn import(
         vaults.forget_pin(id)?;
     }
     stage.commit(&manifest)?;
-    if let Some(replacing) = replacing {
-        replacing.committed()?;
-    }
+    // It is there: what has to be done with it is done, whatever else fails.
+    let noted = replacing.map_or(Ok(()), |replacing| replacing.committed());
     if exists {
         // Its second copy may have been looked into meanwhile.
         vaults.catalogs.forget(id);
@@ -99,6 +98,7 @@ pub(crate) fn import(
     };
     vaults.record_verification(id, &found);
     vaults.wake_second();
+    noted?;
     Ok(manifest.id)
 }
 

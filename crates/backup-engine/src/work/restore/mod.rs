@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use job_queue::StopReason;
 use vault_store::VaultId;
+use zk_snapshot::tree::ZnodePath;
 
 use self::first::First;
 pub(super) use self::sound::open_sound;
@@ -32,23 +33,23 @@ pub(super) async fn run(
     context: &JobContext,
 ) -> Result<JobResult, Failure> {
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
-    let asked = Asked {
-        vault: kind::vault(&context.job).to_owned(),
-        roots: payload.roots.clone(),
-        targets: first::targets(&payload.roots, &payload.renames),
+    let asked = match payload.dry_run {
+        true => None,
+        false => Some(note_begin(vaults, site, context, &payload).await?),
     };
-    if !payload.dry_run {
-        let (site, job, asked) = (Arc::clone(site), context.job.id.clone(), asked.clone());
-        tokio::task::spawn_blocking(move || site.interrupted.begin(&job, &asked)).await??;
-    }
     let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
     let mut first = First::new(ids);
     let done = bring_back(vaults, site, context, &payload, &mut first).await;
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
-    if !payload.dry_run {
-        note_end(site, context, asked, done.is_ok()).await;
+    if let Some(asked) = asked {
+        // Files that are placed are nothing yet, until servers have them.
+        let is_there = |done: &RestoreResult| {
+            let placed = done.files.as_ref().and_then(|files| files.placed.as_ref());
+            placed.is_none_or(|placed| !placed.verified.is_empty())
+        };
+        note_end(site, context, asked, done.as_ref().is_ok_and(is_there)).await;
     }
     let (kept, vault) = (Arc::clone(vaults), kind::vault(&context.job).to_owned());
     let source = tokio::task::spawn_blocking(move || source(&kept, &vault, reads)).await?;
@@ -80,6 +81,39 @@ pub(super) async fn run(
             })
         }
     }
+}
+
+/// Notes that it begins to write, and what.
+async fn note_begin(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    payload: &RestorePayload,
+) -> Result<Asked, Failure> {
+    let (vaults, site, job) = (Arc::clone(vaults), Arc::clone(site), context.job.id.clone());
+    let vault = kind::vault(&context.job).to_owned();
+    let (roots, renames, policy) = (payload.roots.clone(), payload.renames.clone(), payload.policy);
+    let noting = tokio::task::spawn_blocking(move || {
+        let manifest = vault.parse().ok().and_then(|id| vaults.store.manifest(&id).ok());
+        let held = manifest.and_then(|manifest| manifest.roots);
+        let parsed = |roots: Vec<String>| roots.iter().map(|root| ZnodePath::parse(root)).collect();
+        let held = held.and_then(|roots| Result::<Vec<_>, _>::ok(parsed(roots)));
+        // Of a backup of some subtrees everything is these.
+        let written = match (roots.is_empty(), held) {
+            (true, Some(held)) => held,
+            _ => roots.clone(),
+        };
+        let targets = first::targets(&written, &renames);
+        let asked = Asked {
+            vault,
+            roots,
+            targets,
+            policy,
+        };
+        site.interrupted.begin(&job, &asked)?;
+        Ok(asked)
+    });
+    noting.await?
 }
 
 /// Notes that it has not been cut off. One whose claim is lost was: whoever has it now tells so.
