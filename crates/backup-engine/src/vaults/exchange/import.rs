@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
-use vault_store::{CHECKSUM, FileEntry, MANIFEST, Manifest, StoreError, VERIFIED, VaultId, Verification};
+use vault_store::{
+    CHECKSUM, Contents, FileEntry, MANIFEST, Manifest, StoreError, VERIFIED, VaultId, Verification,
+};
 
 use super::candidate::{Candidate, shown};
 use super::{hex, sha256};
@@ -172,6 +174,15 @@ fn check(
     if manifest.id.time() >= now + AHEAD {
         // All later ones would be dated after it.
         return Err(refused(format!("{} is dated in the future", manifest.id)));
+    }
+    let captured = manifest.contents.as_ref().map(Contents::captured);
+    if manifest.roots.is_none()
+        && captured.is_some_and(|captured| captured.znodes == 0)
+        && manifest.is_valid()
+    {
+        return Err(refused(
+            "it holds no znode, and is said to be of everything".to_owned(),
+        ));
     }
     let mut there = BTreeMap::new();
     for (name, bytes) in candidate.files().map_err(|error| refused(error.to_string()))? {
