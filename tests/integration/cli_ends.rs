@@ -71,6 +71,16 @@ async fn how_it_ends_says_what_happened() {
         .ends(1, &["ls"]);
     assert!(why.contains("does the server run there?"), "{why}");
 
+    // A disk that is full takes nothing: what is a line or less was held back until the end.
+    for form in ["raw", "text"] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let args = ["browse", &id, "/config", "--as", form];
+        let ended = cli.command(&args).stdout(full).output().unwrap();
+        let why = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{form}: {why}");
+        assert!(why.contains("No space left"), "{form}: {why}");
+    }
+
     // What nobody may read makes a backup partial, unless that is allowed.
     let hidden = vec![zookeeper_async::Acl::new(
         zookeeper_async::Permission::ALL,

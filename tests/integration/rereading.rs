@@ -113,3 +113,45 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
     until("they are right again", || status("third.pem", "three") == "200");
     assert!(!asked("third.pem", "", "/health").1.contains("stay as they were"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_whose_file_is_gone_or_empty_brings_back_no_other_one() {
+    let zookeeper = server();
+    let [secrets, storage] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let (file, half) = (secrets.path().join(PASSWORD), secrets.path().join("half"));
+    let write = |text: &str| {
+        fs::write(&half, text).unwrap();
+        fs::rename(&half, &file).unwrap();
+    };
+    write("one");
+    // The environment has another one, which was rotated away.
+    let settings = [
+        ("BACKUP_DAEMON_SECRETS_DIR", secrets.path().to_str().unwrap()),
+        (PASSWORD, "old"),
+        ("BACKUP_DAEMON_PROTECT_READS", "true"),
+    ];
+    let daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let status = |password: &str| {
+        let output = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}"])
+            .args(["-u", &format!("{USER}:{password}")])
+            .arg(format!("http://{}/listbackups", daemon.address))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = || daemon.http.get("/health").unwrap().text.contains(PASSWORD);
+    for (last, next) in [("one", None), ("two", Some(""))] {
+        match next {
+            None => fs::remove_file(&file).unwrap(),
+            Some(text) => write(text),
+        }
+        hang_up(&daemon);
+        until("health tells", told);
+        assert_eq!([status(last), status("old"), status("")], ["200", "401", "401"]);
+        write("two");
+        hang_up(&daemon);
+        until("it is back", || status("two") == "200");
+        until("health tells nothing", || !told());
+    }
+}

@@ -92,6 +92,10 @@ fn what_is_misspelt_evicts_nothing() {
         ),
         ("GET", "/diff?from=a", "", "to is missing"),
         ("GET", "/diff?from=a&to=live&limit=-1", "", "limit"),
+        ("GET", "/diff?from=a&to=live&limit=0", "", "at least 1"),
+        ("GET", "/find?path=/a&limit=0", "", "at least 1"),
+        ("GET", "/history?path=/a&limit=0", "", "at least 1"),
+        ("GET", "/jobs?limit=0", "", "at least 1"),
     ] {
         let answer = http.send(method, path, body).unwrap();
         assert_eq!(answer.status, 400, "{path} {body}: {}", answer.text);

@@ -1,9 +1,10 @@
 //! Secrets and certificates are read again at SIGHUP, and when their files change.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::Signal;
@@ -39,6 +40,8 @@ pub(crate) struct InUse {
     pub(crate) ensemble: Arc<Replaceable>,
     /// Where the files for connections to ZooKeeper are, if there are any.
     pub(crate) zookeeper_tls: Option<PathBuf>,
+    /// The secrets that files gave, by their names.
+    pub(crate) secrets_in_files: Mutex<BTreeSet<String>>,
     pub(crate) outcome: Reread,
 }
 
@@ -119,11 +122,29 @@ impl InUse {
         }
         self.access.replace(&settings.access);
         self.ensemble.replace(settings.ensemble());
+        *self.in_files() = settings.secrets_in_files;
         Ok(())
     }
 
-    /// A secret that is gone must not open the server to everybody, nor may it be closed behind addresses that were chosen without.
+    fn in_files(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.secrets_in_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A secret that is gone must not open the server to everybody, nor bring back the one that it took the place of, nor may it be closed behind addresses that
+    /// were chosen without.
     fn check(&self, settings: &Settings) -> Result<(), String> {
+        let lost = self
+            .in_files()
+            .difference(&settings.secrets_in_files)
+            .next()
+            .cloned();
+        if let Some(name) = lost {
+            return Err(format!(
+                "{name}: its file in BACKUP_DAEMON_SECRETS_DIR is gone, or empty"
+            ));
+        }
         match (self.access.is_anonymous(), settings.access.is_anonymous()) {
             (false, true) => Err("there are no credentials any more".to_owned()),
             (true, false) => Err("credentials were added, which a server takes at its start".to_owned()),

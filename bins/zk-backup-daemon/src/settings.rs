@@ -1,5 +1,7 @@
 //! What the server is told at its start, checked.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -23,7 +25,7 @@ use self::secondary::secondary;
 pub use self::signals::Webhook;
 use self::states::{admin, agent_port, data_dirs};
 pub use self::values::SettingsError;
-use self::values::{flag, given, seconds, secret, secrets_dir};
+use self::values::{flag, given, seconds, secret, secret_of_file, secrets_dir};
 use crate::bucket::BucketConfig;
 use crate::{Access, Args};
 
@@ -96,6 +98,8 @@ pub struct Settings {
     pub log_format: LogFormat,
     pub access: Access,
     pub ui: bool,
+    /// The names of the secrets that are from files of `BACKUP_DAEMON_SECRETS_DIR`.
+    pub secrets_in_files: BTreeSet<String>,
 }
 
 impl Settings {
@@ -106,7 +110,15 @@ impl Settings {
     /// [`SettingsError`] for the first setting that cannot be used.
     pub fn new(args: &Args, environment: impl Fn(&str) -> Option<OsString>) -> Result<Self, SettingsError> {
         let secrets_dir = secrets_dir(args)?;
-        let secret = |name: &str| secret(name, secrets_dir.as_deref(), &environment);
+        let in_files = RefCell::new(BTreeSet::new());
+        let (directory, of_files) = (secrets_dir.as_deref(), &in_files);
+        let secret = |name: &str| match secret_of_file(name, directory)? {
+            Some(found) => {
+                of_files.borrow_mut().insert(name.to_owned());
+                Ok(Some(found))
+            }
+            None => secret(name, None, &environment),
+        };
         let Listen {
             address,
             port,
@@ -174,6 +186,7 @@ impl Settings {
             log_format: logs::format(args)?,
             access,
             ui: flag("UI_ENABLED", args.ui_enabled.as_ref(), true)?,
+            secrets_in_files: in_files.take(),
         })
     }
 

@@ -70,6 +70,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         certificate: settings.tls.clone().zip(shown),
         ensemble,
         zookeeper_tls: settings.zookeeper_tls.clone(),
+        secrets_in_files: settings.secrets_in_files.clone().into(),
         outcome: Reread::default(),
     };
     let options = ServeOptions {
@@ -166,7 +167,7 @@ fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilde
         states.push(Arc::new(AgentSource::new(config, port, &settings.storage)));
     }
     if let Some(encryption) = settings.encryption.clone() {
-        builder = builder.around_vaults(|below| encryption.around(below));
+        builder = builder.around_vaults(move |below| encryption.around(below));
     }
     builder = builder.states(states).recovery(Recovery {
         directory: settings.storage.join("recover"),

@@ -65,7 +65,7 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
             None => Engine::builder(Arc::new(Nobody)),
         };
         if let Some(encryption) = settings.encryption {
-            builder = builder.around_vaults(|below| encryption.around(below));
+            builder = builder.around_vaults(move |below| encryption.around(below));
         }
         let store = Arc::new(store);
         let with_predecessors = PredecessorStore::new(Arc::clone(&store) as _, store);

@@ -18,6 +18,12 @@ use crate::text::Screen;
 /// # Errors
 /// [`Failure`], with the exit code and what to do next.
 pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let exit = done(cli, screen)?;
+    screen.flush()?;
+    Ok(exit)
+}
+
+fn done(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let (global, quiet) = (&cli.global, cli.global.quiet);
     let api = |needs| open(global, needs);
     match &cli.command {

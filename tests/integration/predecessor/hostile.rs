@@ -80,5 +80,7 @@ fn hostile() -> Vec<(u8, Vec<Entry>, &'static str)> {
             "not in code page 437",
         ),
         (6, vec![folder("a//b/")], "stands for no znode"),
+        (7, vec![], "it holds no znode"),
+        (8, vec![file("content", "x")], "it holds no znode"),
     ]
 }

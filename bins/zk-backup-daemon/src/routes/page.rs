@@ -8,12 +8,15 @@ use crate::query::Asked;
 
 pub(super) const KEYS: &[&str] = &["offset", "limit"];
 
-/// What the query says, else the first `usual`; refused above `most`.
+/// What the query says, else the first `usual`; refused above `most`, and 0: whoever goes on from there would not come on.
 pub(super) fn of(query: &Asked, usual: usize, most: usize) -> Result<Page, ApiError> {
     let (offset, limit) = (query.number("offset")?, query.number("limit")?);
     let (offset, limit) = (offset.unwrap_or(0), limit.unwrap_or(usual));
     if limit > most {
         return Err(ApiError::invalid(format!("limit: at most {most}")));
+    }
+    if limit == 0 {
+        return Err(ApiError::invalid("limit: at least 1".to_owned()));
     }
     Ok(Page { offset, limit })
 }

@@ -25,8 +25,9 @@ pub struct Encryption {
 impl Encryption {
     /// The store that seals what it puts into `below`, and opens what the identities open.
     #[must_use]
-    pub fn around(self, below: Arc<dyn VaultStore>) -> Arc<dyn VaultStore> {
-        Arc::new(SealedStore::new(below, self.recipients, self.identities))
+    pub fn around(&self, below: Arc<dyn VaultStore>) -> Arc<dyn VaultStore> {
+        let (recipients, identities) = (self.recipients.clone(), self.identities.clone());
+        Arc::new(SealedStore::new(below, recipients, identities))
     }
 }
 

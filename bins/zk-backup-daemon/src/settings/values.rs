@@ -53,26 +53,32 @@ pub(super) fn secret(
     directory: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<String>, SettingsError> {
-    let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    if let Some(directory) = directory {
-        let path = directory.join(name);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                if let Some(secret) = given(text.trim_end_matches(['\r', '\n'])) {
-                    return Ok(Some(secret));
-                }
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(SettingsError(format!("{}: {error}", path.display()))),
-        }
+    if let Some(secret) = secret_of_file(name, directory)? {
+        return Ok(Some(secret));
     }
     match environment(name) {
         None => Ok(None),
         Some(value) => match value.to_str() {
-            Some(text) => Ok(given(text)),
+            Some(text) => Ok(not_empty(text)),
             None => Err(SettingsError(format!("{name}: it is no UTF-8"))),
         },
     }
+}
+
+/// A secret from its file in `directory`, if that is there and not empty.
+pub(super) fn secret_of_file(name: &str, directory: Option<&Path>) -> Result<Option<String>, SettingsError> {
+    let Some(path) = directory.map(|directory| directory.join(name)) else {
+        return Ok(None);
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(not_empty(text.trim_end_matches(['\r', '\n']))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(SettingsError(format!("{}: {error}", path.display()))),
+    }
+}
+
+fn not_empty(text: &str) -> Option<String> {
+    Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
 /// A user and a password: both, or none.

@@ -109,4 +109,12 @@ impl<'a> Screen<'a> {
     pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.out.write_all(bytes)
     }
+
+    /// Hands on what was held back until there is a line of it.
+    ///
+    /// # Errors
+    /// When nobody takes it.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }

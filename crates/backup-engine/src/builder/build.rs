@@ -122,8 +122,9 @@ impl EngineBuilder {
     /// Puts around the vaults what counts, copies and seals them, and what shows the predecessor's beside them.
     fn layer(&mut self, metrics: &Arc<Metrics>, now: OffsetDateTime) -> Option<Arc<SecondCopy>> {
         self.vaults = Arc::new(CountedVaults::new(Arc::clone(&self.vaults), metrics));
-        let second = self.mirror(now);
-        if let Some(around) = self.around_vaults.take() {
+        let around = self.around_vaults.take();
+        let second = self.mirror(around.as_ref(), now);
+        if let Some(around) = around {
             self.vaults = around(Arc::clone(&self.vaults));
         }
         if let Some(place) = self.directory.take() {

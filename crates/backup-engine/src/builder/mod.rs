@@ -90,7 +90,7 @@ struct Second {
     is_remote: bool,
 }
 
-type AroundVaults = Box<dyn FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
+type AroundVaults = Box<dyn Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
 
 impl EngineBuilder {
     fn new(ensemble: Arc<dyn Ensemble>) -> Self {

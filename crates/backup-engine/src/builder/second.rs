@@ -8,7 +8,7 @@ use vault_store::ObjectVaults;
 use vault_store::{CopiedNote, MirroredStore, VaultStore};
 
 use super::build::FIRST_CONTACT;
-use super::{EngineBuilder, Second};
+use super::{AroundVaults, EngineBuilder, Second};
 use crate::blocking::within;
 use crate::site;
 use crate::vaults::{self, SecondCopy};
@@ -41,7 +41,11 @@ impl EngineBuilder {
     }
 
     /// Puts the two stores together, if there is a second one, and learns what that has.
-    pub(super) fn mirror(&mut self, now: OffsetDateTime) -> Option<Arc<SecondCopy>> {
+    pub(super) fn mirror(
+        &mut self,
+        around: Option<&AroundVaults>,
+        now: OffsetDateTime,
+    ) -> Option<Arc<SecondCopy>> {
         let Second {
             store,
             place,
@@ -52,7 +56,10 @@ impl EngineBuilder {
             merge: vaults::merged_pins,
         };
         let notes = site::NOTES.into_iter().chain([pins]);
-        let store = MirroredStore::new(Arc::clone(&self.vaults), store, notes);
+        let store = MirroredStore::under(Arc::clone(&self.vaults), store, notes, |store| match around {
+            Some(around) => around(store),
+            None => store,
+        });
         self.vaults = Arc::new(store.clone());
         self.is_remote |= is_remote;
         let learning = store.clone();

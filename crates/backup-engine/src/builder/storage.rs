@@ -128,10 +128,11 @@ impl EngineBuilder {
     }
 
     /// What is put around that store, whether it was given before or is given later: one that seals vaults, for example
-    /// (`vault_store::SealedStore`, feature `encryption`).
+    /// (`vault_store::SealedStore`, feature `encryption`). With second copies it is also put around each of the two alone, to tell whether
+    /// what is there was sealed under its id.
     pub fn around_vaults(
         mut self,
-        around: impl FnOnce(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + 'static,
+        around: impl Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + 'static,
     ) -> Self {
         self.around_vaults = Some(Box::new(around));
         self

@@ -86,6 +86,12 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         }
         Arc::new(Amended::new(frames_of(store, manifest, &ARCHIVE)?, amendments))
     };
+    if records.records() == 0 && manifest.roots.is_none() {
+        return Err(damaged(ArchiveError::Damaged {
+            frame: 0,
+            why: "it holds no znode, and is said to be of everything".to_owned(),
+        }));
+    }
     Ok(Opened {
         records,
         mode: manifest.mode,

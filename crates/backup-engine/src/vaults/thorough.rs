@@ -259,6 +259,9 @@ impl Check<'_> {
             .filter(|_| captured.consistency == Consistency::Consistent);
         let wrong = match orphan {
             Some(path) => Some(format!("{path} is there, and its parent is not")),
+            None if self.manifest.roots.is_none() && !order.has_root() => {
+                Some("it has no znode /, and is said to be of everything".to_owned())
+            }
             None if order.znodes() != captured.znodes => Some(format!(
                 "{} znodes of {} are there",
                 order.znodes(),

@@ -199,7 +199,7 @@ fn sealing(world: &World, opens: bool) -> Engine {
     let secret = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
     let recipients: Recipients = public.parse().unwrap();
     let identities: Option<Identities> = opens.then(|| secret.parse().unwrap());
-    let seal = move |below| Arc::new(SealedStore::new(below, recipients, identities)) as _;
+    let seal = move |below| Arc::new(SealedStore::new(below, recipients.clone(), identities.clone())) as _;
     world.start_with(|builder| builder.around_vaults(seal)).engine
 }
 

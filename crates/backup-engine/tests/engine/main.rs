@@ -5,6 +5,7 @@ mod checks;
 mod checks_disturbed;
 mod commits;
 mod crashes;
+mod empty;
 mod exchange;
 mod first;
 mod histories;

@@ -155,7 +155,7 @@ async fn a_history_tells_of_no_removal_that_nobody_has_seen() {
     let recipients: Recipients = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"
         .parse()
         .unwrap();
-    let seal = |below| Arc::new(SealedStore::new(below, recipients, None)) as _;
+    let seal = move |below| Arc::new(SealedStore::new(below, recipients.clone(), None)) as _;
     let engine = world.start_with(|builder| builder.around_vaults(seal)).engine;
     let (sealed, _) = backed_up(&engine, of(&["/a"])).await;
 

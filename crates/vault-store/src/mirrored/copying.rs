@@ -48,12 +48,14 @@ impl MirroredStore {
     }
 
     /// Copies a vault to the second store: its files and its manifest as they are, each frame compared with its checksum, and reads
-    /// back what was written. A copy that is there and is not the same is removed first, if the first store has it whole. `go_on` is told, before each
+    /// back what was written. A copy that is there and is not the same is removed first, if the first store has it whole,
+    /// and it is not known to be damaged or, sealed, another one than its id says. `go_on` is told, before each
     /// piece, how many bytes were copied since it was asked last, and says whether to go on. Whether it was copied; a vault that is gone, or whose earlier
     /// copy is not removed yet, is not.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] of the first store, or of what was written; [`StoreError::Unsupported`], [`StoreError::Retained`], [`StoreError::Failed`]. Nothing
+    /// [`StoreError::Damaged`] of the first store, or of what was written; [`StoreError::Sealed`] where nobody here can tell which of two sealed ones is meant;
+    /// [`StoreError::Unsupported`], [`StoreError::Retained`], [`StoreError::Failed`]. Nothing
     /// is left of the copy then, unless it could not be read back.
     pub fn copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
         if self.0.lock().evicted.contains(id) {
@@ -68,6 +70,7 @@ impl MirroredStore {
             state.listed.insert(id.clone());
             state.alike.insert(id.clone());
             state.different.remove(id);
+            state.meant.remove(id);
         }
         Ok(copied)
     }
@@ -130,7 +133,9 @@ impl Shared {
             match is_alike {
                 true => drop(state.alike.insert(id.clone())),
                 false => {
-                    log::warn!("the second copy of backup {id} is of another one, and is made anew");
+                    log::warn!(
+                        "the second copy of backup {id} is of another one: it is made anew if this one is sound"
+                    );
                     state.different.insert(id.clone());
                 }
             }
@@ -152,6 +157,7 @@ impl Shared {
             Ok(there) if there == *manifest && damage(&*self.second, id, go_on)?.is_none() => {
                 return Ok(None);
             }
+            Ok(there) if there != *manifest => self.check_own(id)?,
             Ok(_) | Err(StoreError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }

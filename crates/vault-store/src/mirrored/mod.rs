@@ -3,6 +3,7 @@
 mod copying;
 mod evicted;
 mod notes;
+mod own;
 mod place;
 mod read;
 mod replacing;
@@ -56,7 +57,20 @@ impl MirroredStore {
         second: Arc<dyn VaultStore>,
         notes: impl IntoIterator<Item = CopiedNote>,
     ) -> Self {
+        Self::under(first, second, notes, |store| store)
+    }
+
+    /// The same, where `around` is what vaults are read through: it puts the store that opens seals around one of the two. So it is known whether a sealed
+    /// vault is the one that its id names. One that is not is read from the copy, and takes the place of none.
+    #[must_use]
+    pub fn under(
+        first: Arc<dyn VaultStore>,
+        second: Arc<dyn VaultStore>,
+        notes: impl IntoIterator<Item = CopiedNote>,
+        around: impl Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore>,
+    ) -> Self {
         Self(Arc::new(Shared {
+            opened: [&first, &second].map(|store| around(Arc::clone(store))),
             first,
             second,
             notes: notes.into_iter().collect(),
@@ -155,11 +169,11 @@ impl VaultStore for MirroredStore {
     }
 
     fn manifest(&self, id: &VaultId) -> Result<Manifest, StoreError> {
-        self.0.either(id, |store| store.manifest(id))
+        Ok(self.0.chosen(id, |store| store.manifest(id))?.0)
     }
 
     fn manifest_as_is(&self, id: &VaultId) -> Result<Manifest, StoreError> {
-        self.0.either(id, |store| store.manifest_as_is(id))
+        Ok(self.0.chosen(id, |store| store.manifest_as_is(id))?.0)
     }
 
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
@@ -180,10 +194,15 @@ impl VaultStore for MirroredStore {
         if !self.0.has_copy(id) {
             return self.0.first.open(id, file);
         }
-        match self.0.entry(id, file) {
-            Ok(Some(entry)) => CheckedRead::open(&self.0, id, entry),
+        let entry = match self.0.chosen(id, |store| store.manifest(id)) {
+            Ok((_, StoredCopy::Second)) => return self.0.second.open(id, file),
+            Ok((manifest, StoredCopy::First)) => manifest.files.into_iter().find(|entry| entry.name == *file),
+            Err(_) => None,
+        };
+        match entry {
+            Some(entry) => CheckedRead::open(&self.0, id, entry),
             // It is none of the vault's files, or nobody knows: then nothing can be compared.
-            Ok(None) | Err(_) => self.0.either(id, |store| store.open(id, file)),
+            None => self.0.either(id, |store| store.open(id, file)),
         }
     }
 

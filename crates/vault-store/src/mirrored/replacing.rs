@@ -25,6 +25,7 @@ impl MirroredStore {
         let had_copy = {
             let mut state = shared.lock();
             state.alike.remove(id);
+            state.meant.insert(id.clone());
             *state.replaced.entry(id.clone()).or_default() += 1;
             state.has_copy(id)
         };

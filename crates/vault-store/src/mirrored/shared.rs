@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use crate::{Damage, FileEntry, FileName, MANIFEST, StoreError, VaultId, VaultRead, VaultStore};
+use super::own::Judged;
+use crate::{Damage, FileName, MANIFEST, StoreError, VaultId, VaultRead, VaultStore};
 
 /// A note that is copied to the second store.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct CopiedNote {
 pub(super) struct Shared {
     pub(super) first: Arc<dyn VaultStore>,
     pub(super) second: Arc<dyn VaultStore>,
+    /// Both as they are for whoever reads, with seals opened.
+    pub(super) opened: [Arc<dyn VaultStore>; 2],
     /// The notes that are copied.
     pub(super) notes: Vec<CopiedNote>,
     pub(super) state: Mutex<State>,
@@ -42,6 +45,10 @@ pub(super) struct State {
     pub(super) different: BTreeSet<VaultId>,
     /// Those that are replaced in the first store just now, while their copies stay.
     pub(super) replaced: BTreeMap<VaultId, usize>,
+    /// Those that were replaced by this process, whose copies are not made anew yet.
+    pub(super) meant: BTreeSet<VaultId>,
+    /// Whether sealed vaults of the first store are those that are meant.
+    pub(super) judged: BTreeMap<VaultId, Judged>,
     /// What the first store says of the place of the second.
     pub(super) place: Option<Vec<u8>>,
     /// Whether the first store was empty when that was looked at first.
@@ -140,12 +147,6 @@ impl Shared {
             log::warn!("backup {id}: {file}{place} is read from the second copy: {what}");
             known.push(damage);
         }
-    }
-
-    /// The entry of a file in the manifest that counts.
-    pub(super) fn entry(&self, id: &VaultId, file: &FileName) -> Result<Option<FileEntry>, StoreError> {
-        let manifest = self.either(id, |store| store.manifest(id))?;
-        Ok(manifest.files.into_iter().find(|entry| entry.name == *file))
     }
 
     /// A file of the second copy, if that is one of the same vault.

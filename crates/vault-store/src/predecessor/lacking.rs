@@ -17,6 +17,9 @@ impl Predecessor {
     /// More bytes than the list of any `znodes.zip` takes.
     pub const LIST: u64 = 1 << 30;
 
+    /// What is told of an archive without a znode below the root: it is not known to be whole, and a restore of it would delete everything.
+    pub const NOTHING: &str = "it holds no znode but /, and ZooKeeper always has /zookeeper";
+
     /// What no backup that was taken like this holds, in plain words.
     #[must_use]
     pub fn lacks(&self, mode: Mode) -> &'static [&'static str] {

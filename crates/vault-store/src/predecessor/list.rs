@@ -48,5 +48,18 @@ pub(super) fn roots(mut file: Reader) -> io::Result<Vec<String>> {
             roots.push(format!("/{path}"));
         }
     }
-    Ok(roots)
+    match roots.iter().all(|root| root == "/") {
+        true => Err(io::Error::other(Predecessor::NOTHING)),
+        false => Ok(roots),
+    }
+}
+
+/// An error where an archive is none, or holds nothing.
+pub(super) fn check(mut file: Reader) -> io::Result<()> {
+    /// The root has no more: itself, and its content.
+    const OF_ROOT: u64 = 2;
+    match check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST)? {
+        0..=OF_ROOT => roots(file).map(drop),
+        _ => Ok(()),
+    }
 }

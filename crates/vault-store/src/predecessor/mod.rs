@@ -18,7 +18,7 @@ use crate::fs::{io_at, read, replace};
 use crate::private;
 use crate::{
     FileName, FsStore, Manifest, Mode, Outcome, Reader, Stage, StoreError, VaultId, VaultRead, VaultStore,
-    Verification, check_list,
+    Verification,
 };
 
 /// Its archive of a hierarchical backup.
@@ -121,10 +121,10 @@ impl PredecessorStore {
         {
             return listed.roots.clone().map_err(damaged);
         }
-        let mut file = Reader::new(self.place.open(id, &ZNODES)?);
+        let file = Reader::new(self.place.open(id, &ZNODES)?);
         let read = match granular {
             true => list::roots(file),
-            false => check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST).map(|_| Vec::new()),
+            false => list::check(file).map(|()| Vec::new()),
         };
         let roots = match read {
             // What the storage says may be another thing the next time.

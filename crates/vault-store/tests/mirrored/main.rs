@@ -4,6 +4,7 @@
 mod copies;
 mod evictions;
 mod places;
+mod sealed;
 mod support;
 
 mod uncopied {

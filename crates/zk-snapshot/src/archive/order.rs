@@ -107,6 +107,12 @@ impl TreeOrder {
         awaited.next().map(|(_, child)| child)
     }
 
+    /// Whether `/` has come.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        self.seen.get(&self.keys.path(&ZnodePath::root())) == THERE
+    }
+
     /// How many znodes were captured, ancestors and unreadable ones not counted.
     #[must_use]
     pub fn znodes(&self) -> u64 {

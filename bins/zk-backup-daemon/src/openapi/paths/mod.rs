@@ -56,7 +56,7 @@ fn paged(operation: Operation, usual: usize, most: usize) -> Operation {
         )
         .query(
             "limit",
-            json!({ "type": "integer", "minimum": 0, "maximum": most, "default": usual }),
+            json!({ "type": "integer", "minimum": 1, "maximum": most, "default": usual }),
             "How many at most.",
         )
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use vault_store::{
-    CHECKSUM, FileEntry, FsStore, MANIFEST, Manifest, Reader, StoreError, VERIFIED, VaultId, VaultStore,
+    CHECKSUM, Contents, FileEntry, FsStore, MANIFEST, Manifest, Reader, StoreError, VERIFIED, VaultId, VaultStore,
     Verification,
 };
 
@@ -236,6 +236,15 @@ fn check(
     if manifest.id.time() >= now + AHEAD {
         // All later ones would be dated after it.
         return Err(refused(format!("{} is dated in the future", manifest.id)));
+    }
+    let captured = manifest.contents.as_ref().map(Contents::captured);
+    if manifest.roots.is_none()
+        && captured.is_some_and(|captured| captured.znodes == 0)
+        && manifest.is_valid()
+    {
+        return Err(refused(
+            "it holds no znode, and is said to be of everything".to_owned(),
+        ));
     }
     let mut there = BTreeMap::new();
     for (name, bytes) in candidate.files().map_err(|error| refused(error.to_string()))? {

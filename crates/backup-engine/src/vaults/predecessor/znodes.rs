@@ -51,6 +51,9 @@ impl Znodes {
             ));
         }
         let list = list(&archive, length)?;
+        if list.len() == 1 {
+            return Err(damage(Predecessor::NOTHING));
+        }
         let (mut frames, mut frame, mut bytes) = (Vec::new(), Vec::new(), 0);
         let znodes = list.len();
         let roots: Option<HashSet<&str>> = roots.map(|roots| roots.iter().map(String::as_str).collect());

@@ -74,7 +74,11 @@ fn off(files: &Files, id: &str) -> Vec<(Files, &'static str)> {
     let many = (0..70).map(|i| (format!("f{i}"), Vec::new())).collect();
     let other = vec![("znodes.zip".to_owned(), vec![1])];
     let version = with_manifest(files, "\"version\": 2", "\"version\": 99");
+    let text = String::from_utf8_lossy(&files[0].1).into_owned();
+    let znodes = &text[text.find("\"znodes\": ").unwrap()..];
+    let znodes = znodes.split_once(',').unwrap().0;
     vec![
+        (with_manifest(files, znodes, "\"znodes\": 0"), "it holds no znode"),
         (changed("archive.zst", &flip), "SHA-256"),
         (changed("job.log", &flip), "SHA-256"),
         (changed("archive.zst", &cut), "are recorded"),
