@@ -6,9 +6,6 @@ use super::StoredCopy;
 use super::shared::Shared;
 use crate::{Damage, Manifest, StoreError, VaultId};
 
-/// What was found of the manifest with this SHA-256: why its vault is not the one that is meant, where the second store has that one.
-pub(super) type Judged = ([u8; 32], Option<Damage>);
-
 impl Shared {
     /// The manifest that counts, and the store whose vault it describes: the second where the first has another vault under this id.
     pub(super) fn chosen(

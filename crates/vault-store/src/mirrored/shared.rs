@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
 
-use super::own::Judged;
 use crate::{Damage, FileName, MANIFEST, StoreError, VaultId, VaultRead, VaultStore};
+
+/// What was found of the manifest with this SHA-256: why its vault is not the one that is meant, where the second store has that one.
+pub(super) type Judged = ([u8; 32], Option<Damage>);
 
 /// A note that is copied to the second store.
 #[derive(Debug, Clone)]

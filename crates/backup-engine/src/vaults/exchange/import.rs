@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use time::OffsetDateTime;
 use vault_store::{
-    CHECKSUM, Contents, FileEntry, FsStore, MANIFEST, Manifest, Reader, StoreError, VERIFIED, VaultId, VaultStore,
-    Verification,
+    CHECKSUM, Contents, FileEntry, FsStore, MANIFEST, Manifest, Reader, StoreError, VERIFIED, VaultId,
+    VaultStore, Verification,
 };
 
 use super::candidate::{Candidate, shown};
