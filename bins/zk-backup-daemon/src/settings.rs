@@ -131,7 +131,7 @@ impl Settings {
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
         let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
         let storage = PathBuf::from(storage);
-        let bucket = bucket::bucket(args, secrets_dir.as_deref(), &environment)?;
+        let bucket = bucket::bucket(args, directory, &environment)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
             zookeeper_tls: zookeeper.tls.as_ref().map(|_| tls::directory(args)),
@@ -147,12 +147,7 @@ impl Settings {
             address,
             port,
             tls,
-            secondary: secondary(
-                args,
-                (&storage, bucket.as_ref()),
-                secrets_dir.as_deref(),
-                &environment,
-            )?,
+            secondary: secondary(args, (&storage, bucket.as_ref()), directory, &environment)?,
             storage,
             bucket,
             encryption: encryption(args)?,
@@ -176,7 +171,7 @@ impl Settings {
             shutdown_grace: seconds("SHUTDOWN_GRACE", args.shutdown_grace.as_ref(), 0)?,
             webhook: signals::webhook(
                 args,
-                values::secret("WEBHOOK_URL", secrets_dir.as_deref(), |_| None)?.as_ref(),
+                secret_of_file("WEBHOOK_URL", directory)?.as_ref(),
                 secret("WEBHOOK_SECRET")?,
             )?,
             hook_before: signals::hook("HOOK_BEFORE", args.hook_before.as_ref())?,
