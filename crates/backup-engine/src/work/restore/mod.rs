@@ -35,7 +35,10 @@ pub(super) async fn run(
     let payload: RestorePayload = serde_json::from_value(context.job.payload.clone())?;
     let asked = match payload.dry_run {
         true => None,
-        false => Some(note_begin(vaults, site, context, &payload).await?),
+        false => {
+            let begun = note_begin(vaults, site, context, &payload).await;
+            Some(begun.inspect_err(|failure| context.log.error(&failure.cause.to_string()))?)
+        }
     };
     let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
     let mut first = First::new(ids);
@@ -94,8 +97,7 @@ async fn note_begin(
     let vault = kind::vault(&context.job).to_owned();
     let (roots, renames, policy) = (payload.roots.clone(), payload.renames.clone(), payload.policy);
     let noting = tokio::task::spawn_blocking(move || {
-        let manifest = vault.parse().ok().and_then(|id| vaults.store.manifest(&id).ok());
-        let held = manifest.and_then(|manifest| manifest.roots);
+        let held = vaults.store.manifest(&vault.parse()?)?.roots;
         let parsed = |roots: Vec<String>| roots.iter().map(|root| ZnodePath::parse(root)).collect();
         let held = held.and_then(|roots| Result::<Vec<_>, _>::ok(parsed(roots)));
         // Of a backup of some subtrees everything is these.
