@@ -164,22 +164,9 @@ impl EngineBuilder {
                 note.value = job.to_json()?;
             }
         }
-        // Ids are times: others may owe the end of a job of that name as well, and it is theirs that is told.
-        let theirs = jobs.notes()?;
-        let is_theirs = |note: &Note| {
-            theirs
-                .iter()
-                .any(|other| note.key == JOB && (&other.job, &other.key) == (&note.job, &note.key))
-        };
-        let (lost, kept): (Vec<_>, Vec<_>) = notes.iter().cloned().partition(is_theirs);
-        for note in lost {
-            log::warn!(
-                "that job {} has ended is not told: another of that name is",
-                note.job
-            );
-        }
-        if !kept.is_empty() {
-            jobs.put_notes(&kept)?;
+        // Where there are none nobody is asked: it may be away.
+        if !notes.is_empty() {
+            take_over(&notes, &*jobs)?;
         }
         for note in notes {
             self.jobs.drop_notes(&note.job, &[note.key])?;
@@ -191,4 +178,21 @@ impl EngineBuilder {
         self.jobs = jobs;
         Ok(self)
     }
+}
+
+/// Puts notes where several engines keep them. Ids are times: others may owe the end of a job of that name as well, and it is theirs that is told.
+fn take_over(notes: &[Note], jobs: &dyn JobStore) -> Result<(), EngineError> {
+    let theirs = jobs.notes()?;
+    let is_theirs = |note: &Note| {
+        let is_same = |other: &Note| (&other.job, &other.key) == (&note.job, &note.key);
+        note.key == JOB && theirs.iter().any(is_same)
+    };
+    let (lost, kept): (Vec<_>, Vec<_>) = notes.iter().cloned().partition(is_theirs);
+    for note in lost {
+        log::warn!(
+            "that job {} has ended is not told: another of that name is",
+            note.job
+        );
+    }
+    Ok(jobs.put_notes(&kept)?)
 }
