@@ -2,17 +2,36 @@
 
 use backup_engine::Mode;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::answer::ApiError;
 
 /// What the predecessor's clients may say beside what each request says by itself.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Map<String, Value>", deny_unknown_fields)]
 #[schema(as = CustomVarsAsked)]
 pub(super) struct CustomVars {
-    #[schema(value_type = Option<Mode>)]
+    #[schema(value_type = Option<Mode>, required = false)]
     mode: Option<String>,
+}
+
+/// An object and nothing else: what is derived would take a list as well.
+impl TryFrom<Map<String, Value>> for CustomVars {
+    type Error = String;
+
+    fn try_from(vars: Map<String, Value>) -> Result<Self, String> {
+        let mut mode = None;
+        for (name, value) in vars {
+            match (&*name, value) {
+                ("mode", Value::Null) => {}
+                ("mode", Value::String(text)) => mode = Some(text),
+                ("mode", _) => return Err("custom_vars.mode: a text is expected".to_owned()),
+                _ => return Err(format!("custom_vars: unknown field `{name}`, expected `mode`")),
+            }
+        }
+        Ok(Self { mode })
+    }
 }
 
 /// The mode, wherever it is said.
