@@ -151,7 +151,7 @@ fn without_events(server: &str) -> (String, Arc<AtomicUsize>) {
                         counted.fetch_add(1, Ordering::SeqCst);
                         bytes[5..11].copy_from_slice(b"nobody");
                     }
-                })
+                });
             });
             thread::spawn(move || pass(back, client, |_| {}));
         }
