@@ -12,7 +12,8 @@ use crate::answer::ApiError;
 #[serde(try_from = "Map<String, Value>", deny_unknown_fields)]
 #[schema(as = CustomVarsAsked)]
 pub(super) struct CustomVars {
-    #[schema(value_type = Option<Mode>, required = false)]
+    #[serde(default)]
+    #[schema(value_type = Option<Mode>)]
     mode: Option<String>,
 }
 
@@ -26,8 +27,8 @@ impl TryFrom<Map<String, Value>> for CustomVars {
             match (&*name, value) {
                 ("mode", Value::Null) => {}
                 ("mode", Value::String(text)) => mode = Some(text),
-                ("mode", _) => return Err("custom_vars.mode: a text is expected".to_owned()),
-                _ => return Err(format!("custom_vars: unknown field `{name}`, expected `mode`")),
+                ("mode", _) => return Err("mode: a text is expected".to_owned()),
+                _ => return Err(format!("unknown field `{name}`, expected `mode`")),
             }
         }
         Ok(Self { mode })
