@@ -10,7 +10,7 @@ use crate::answer::ApiError;
 /// What the predecessor's clients may say beside what each request says by itself.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(try_from = "Map<String, Value>", deny_unknown_fields)]
-#[schema(as = CustomVarsAsked)]
+#[schema(as = CustomVarsBody)]
 pub(super) struct CustomVars {
     #[serde(default)]
     #[schema(value_type = Option<Mode>)]
