@@ -11,7 +11,7 @@ use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
 use zk_snapshot::files::Gathered;
 
 use crate::common::clients::client;
-use crate::common::daemons::{by_admin, daemon};
+use crate::common::daemons::{by_admin, daemon, health_with_zookeeper};
 use crate::common::servers::{busy, start, without_sessions};
 use crate::common::snapshots::{assert_digest_right, copy_of, newest, read, take_snapshot};
 use crate::common::trees::{assert_exact, exact, plant_all_kinds};
@@ -151,6 +151,12 @@ async fn a_backup_says_what_it_passed_over_and_fails_where_nothing_is_left() {
     let directory = copy_of(&server);
     let data = directory.path().to_str().unwrap();
     let daemon_here = daemon(&server.address(), storage.path(), &[("ZOOKEEPER_DATA_DIR", data)]);
+    // It looks once who is there, and a session is a transaction: the copy has to have that, too.
+    health_with_zookeeper(&daemon_here);
+    without_sessions(&server).await;
+    for log in newest(&server.data_directory(), "log.") {
+        fs::copy(&log, directory.path().join(log.file_name().unwrap())).unwrap();
+    }
     let snapshots = newest(directory.path(), "snapshot.");
     assert!(snapshots.len() > 1, "{snapshots:?}");
     let flip = |bytes: &mut Vec<u8>| {
