@@ -11,6 +11,7 @@ pub(crate) fn from_millis(millis: i64) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::milliseconds(millis))
 }
 
+#[cfg(any(feature = "object-store", feature = "sqlite"))]
 pub(crate) fn whole_millis(time: OffsetDateTime) -> OffsetDateTime {
     from_millis(millis(time))
 }
