@@ -208,9 +208,15 @@ impl Browser {
     /// # Errors
     /// [`BrowserError::Refused`] after ten seconds, or where something else would get the click.
     pub fn click(&self, xpath: &str) -> Result<(), BrowserError> {
-        let element = self.element(xpath)?;
-        self.tell(&format!("element/{element}/click"), &json!({}))?;
-        Ok(())
+        // The page may be drawn anew between the two.
+        for _ in 0..20 {
+            let element = self.element(xpath)?;
+            match self.tell(&format!("element/{element}/click"), &json!({})) {
+                Err(BrowserError::Refused(why)) if why.contains("stale element") => {}
+                clicked => return clicked.map(drop),
+            }
+        }
+        Err(BrowserError::Refused(format!("{xpath} is drawn anew each time")))
     }
 
     /// Clicks the first button or link with this text.
