@@ -188,6 +188,6 @@ async fn where_nothing_is_told_the_page_asks() {
     browser.wait_for_text("Look into it").unwrap();
     // It is not asked again and again for what is not there: once for each time that the page was loaded, and each minute.
     let (asked, minutes) = (asked.load(Ordering::SeqCst), begun.elapsed().as_secs() / 60);
-    assert!((1..=2 + 2 * minutes).contains(&(asked as u64)), "{asked}");
+    assert!((1..=2 + minutes).contains(&(asked as u64)), "{asked}");
     site.assert_no_complaints(&["/events"]);
 }

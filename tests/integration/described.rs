@@ -26,7 +26,8 @@ fn schemathesis() -> Option<PathBuf> {
 
 /// What it says of the server, with everything that is not as described.
 fn tried(program: &Path, daemon: &Daemon, report: &Path) -> (bool, String) {
-    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemathesis.toml");
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let config = ours.join("schemathesis.toml");
     let seed = std::env::var("SCHEMATHESIS_SEED").unwrap_or_else(|_| "1".to_owned());
     let budget = std::env::var("SCHEMATHESIS_SECONDS").unwrap_or_else(|_| BUDGET.to_owned());
     let output = Command::new(program)
@@ -43,6 +44,8 @@ fn tried(program: &Path, daemon: &Daemon, report: &Path) -> (bool, String) {
         .args(["--workers", "1", "--no-color"])
         // Nothing fails for a machine that is busy.
         .args(["--request-timeout", "60", "--suppress-health-check", "all"])
+        .env("SCHEMATHESIS_HOOKS", ours.join("schemathesis_hooks.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(report)
         .output()
         .unwrap();

@@ -285,6 +285,35 @@ mod tests {
         assert_eq!(*asked, expected.collect::<Vec<_>>());
     }
 
+    /// Whoever comes to what is behind it is not told of it.
+    #[test]
+    fn what_cannot_be_read_is_told_to_who_reads_it() {
+        struct Torn(Arc<Asked>, std::ops::Range<u64>);
+        impl VaultRead for Torn {
+            fn size(&self) -> u64 {
+                self.0.size()
+            }
+
+            fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, StoreError> {
+                match offset < self.1.end && offset + bytes.len() as u64 > self.1.start {
+                    true => Err(StoreError::io("torn", io::Error::other("torn"))),
+                    false => self.0.read_at(offset, bytes),
+                }
+            }
+        }
+        let ahead = AHEAD as u64;
+        let whole = asked(8 * AHEAD, usize::MAX);
+        let mut reader = Reader::new(Arc::new(Torn(whole.clone(), 2 * ahead + 5..2 * ahead + 6)));
+        let mut piece = vec![0; AHEAD];
+        reader.read_exact(&mut piece).unwrap();
+        reader.read_exact(&mut piece).unwrap();
+        reader.seek(SeekFrom::Start(4 * ahead)).unwrap();
+        reader.read_exact(&mut piece).unwrap();
+        assert_eq!(piece, whole.bytes[4 * AHEAD..5 * AHEAD]);
+        reader.seek(SeekFrom::Start(2 * ahead)).unwrap();
+        assert!(reader.read_exact(&mut piece).is_err());
+    }
+
     #[test]
     fn whatever_comes_at_once_and_wherever_it_is_begun_the_bytes_are_those_of_the_file() {
         let far = [1, 7, usize::MAX].map(|most| asked(1_000, most));

@@ -171,8 +171,8 @@ fn a_znode_that_is_called_as_helpers_were_is_brought_back_and_kept() {
     assert!(live.data(HELPER).is_some());
 }
 
-#[test]
-fn what_a_restore_that_ended_could_not_delete_the_next_one_deletes() {
+/// What a restore leaves that ended before it deleted its helper.
+fn left_behind() -> (Ending, Arc<MemoryLedger>) {
     let ledger = Arc::default();
     let first = Ending {
         ends: true,
@@ -180,6 +180,12 @@ fn what_a_restore_that_ended_could_not_delete_the_next_one_deletes() {
     };
     first.tree.put("/q", b"", Acl::open()).unwrap();
     assert!(!restored(&queue(), &first, &with(&ledger)).is_ok_and(|report| report.is_complete()));
+    (first, ledger)
+}
+
+#[test]
+fn what_a_restore_that_ended_could_not_delete_the_next_one_deletes() {
+    let (first, ledger) = left_behind();
     let left = first.tree.dump();
     assert!(
         left.len() == 3 && left[2].0.starts_with(HELPER) && left[2].0 != HELPER,
@@ -197,13 +203,7 @@ fn what_a_restore_that_ended_could_not_delete_the_next_one_deletes() {
 
 #[test]
 fn a_helper_of_which_others_have_made_something_is_left_to_them_and_told_once() {
-    let ledger = Arc::default();
-    let first = Ending {
-        ends: true,
-        ..Ending::default()
-    };
-    first.tree.put("/q", b"", Acl::open()).unwrap();
-    assert!(!restored(&queue(), &first, &with(&ledger)).is_ok_and(|report| report.is_complete()));
+    let (first, ledger) = left_behind();
     let helper = first.tree.dump()[2].0.clone();
     first
         .tree

@@ -3,13 +3,16 @@
 use std::sync::{Arc, Mutex};
 
 use backup_engine::{BackupRequest, Engine, JobState, RestoreRequest};
-use job_queue::{Job, JobCall, JobFault, JobStore};
+use job_queue::{Job, JobCall, JobFault, JobStore, Note};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use vault_store::{VaultFault, VaultStore, verify};
+use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::Acl;
 
-use super::support::{Gate, HOUR, Running, World, described, done, full, gate, goes_on, job, restored};
+use super::support::{
+    Gate, HOUR, Running, World, backed_up, described, done, full, gate, goes_on, job, of, restored,
+};
 
 #[derive(Clone, Copy, Debug)]
 enum Store {
@@ -197,4 +200,37 @@ async fn a_process_that_is_asked_to_end_finishes_its_job_and_leaves_the_rest() {
     let engine = world.start().engine;
     assert_eq!(done(&engine, &second).await.status, JobState::Successful);
     assert_eq!(engine.list().await.unwrap(), [first, second]);
+}
+
+#[tokio::test]
+async fn only_a_restore_of_as_much_makes_up_for_one_that_was_cut_off() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let whole = full(&engine).await;
+    let (part, _) = backed_up(&engine, of(&["/a"])).await;
+    let task = engine.restore(RestoreRequest::of(&whole)).await.unwrap();
+    let claimed = world.jobs.claim("engine", job_queue::MAIN_LANE, world.now());
+    assert_eq!(claimed.unwrap().unwrap().id, task);
+    let begun = format!(r#"{{"vault":"{whole}","roots":[],"targets":[]}}"#);
+    world
+        .jobs
+        .put_notes(&[Note::new(&task, "restore", begun)])
+        .unwrap();
+    drop(engine);
+
+    let engine = world.start().engine;
+    let interrupted = async || engine.health().await.interrupted_restores;
+    assert_eq!(interrupted().await, 1);
+    // Everything of a part is not everything, and what deletes nothing does less.
+    assert_eq!(restored(&engine, &part).await.status, JobState::Successful);
+    assert_eq!(interrupted().await, 1);
+    let merging = RestoreRequest {
+        policy: Policy::Merge,
+        ..RestoreRequest::of(&whole)
+    };
+    let task = engine.restore(merging).await.unwrap();
+    assert_eq!(done(&engine, &task).await.status, JobState::Successful);
+    assert_eq!(interrupted().await, 1);
+    assert_eq!(restored(&engine, &whole).await.status, JobState::Successful);
+    assert_eq!(interrupted().await, 0);
 }

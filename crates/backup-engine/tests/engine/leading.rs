@@ -197,6 +197,8 @@ async fn whoever_leads_tells_of_it_and_of_jobs() {
     of[0].count().await.unwrap();
     assert_eq!(debt().await, 0);
     assert_eq!(of[0].owed().await.unwrap(), [lost(1)]);
+    of[0].count().await.unwrap();
+    assert_eq!(debt().await, 1, "that it lost the lead is told by itself");
     of[0].told(&lost(1)).await.unwrap();
     assert_eq!(of[0].owed().await.unwrap(), []);
     let owed = of[1].owed().await.unwrap();

@@ -203,6 +203,36 @@ async fn how_much_is_owed_rises_while_nobody_hears_and_falls_as_it_is_told() {
 }
 
 #[tokio::test]
+async fn that_it_is_not_known_what_is_owed_is_told_for_how_long() {
+    let world = World::new();
+    let Running { engine, jobs, .. } = world.start_with(|builder| builder.keep_news(true));
+    let mut outbox = engine.outbox();
+    jobs.plan(JobCall::Notes, 1, JobFault::Fail);
+    assert!(outbox.owed().await.is_err());
+    assert_eq!(jobs.left(), 0);
+    world.pass(HOUR);
+    assert_eq!(debt(&engine).await, Some((0, Some(3_600))));
+    assert!(ids(&mut outbox).await.is_empty());
+    assert_eq!(debt(&engine).await, Some((0, None)));
+}
+
+/// Ids are times, and each server has had its own.
+#[tokio::test]
+async fn of_two_jobs_of_one_id_the_one_that_others_owe_is_told() {
+    let world = World::new();
+    let engine = world.start_with(|builder| builder.keep_news(true)).engine;
+    let id = full(&engine).await;
+    drop(engine);
+    let shared: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+    let theirs = [Note::new(&id, "news", "")];
+    shared.put_notes(&theirs).unwrap();
+    let builder = world.builder().0.keep_news(true);
+    drop(builder.shared_jobs(Arc::clone(&shared)).unwrap());
+    assert_eq!(shared.notes().unwrap(), theirs);
+    assert_eq!(world.jobs.notes().unwrap(), []);
+}
+
+#[tokio::test]
 async fn damage_is_owed_once_and_a_storage_that_is_away_is_none() {
     let world = World::new();
     let Running { engine, vaults, .. } = world.start();

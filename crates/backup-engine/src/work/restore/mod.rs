@@ -98,11 +98,13 @@ async fn note_begin(
     let (roots, renames, policy) = (payload.roots.clone(), payload.renames.clone(), payload.policy);
     let noting = tokio::task::spawn_blocking(move || {
         let held = vaults.store.manifest(&vault.parse()?)?.roots;
-        let parsed = |roots: Vec<String>| roots.iter().map(|root| ZnodePath::parse(root)).collect();
-        let held = held.and_then(|roots| Result::<Vec<_>, _>::ok(parsed(roots)));
         // Of a backup of some subtrees everything is these.
-        let written = match (roots.is_empty(), held) {
-            (true, Some(held)) => held,
+        let written = match held {
+            Some(held) if roots.is_empty() => {
+                let held = held.iter().map(|root| ZnodePath::parse(root));
+                held.collect::<Result<_, _>>()
+                    .map_err(|error| error.to_string())?
+            }
             _ => roots.clone(),
         };
         let targets = first::targets(&written, &renames);
