@@ -74,6 +74,11 @@ async fn the_day_that_something_broke() {
     assert_eq!(cli.ends(1, &["diff", &id, "live", "--exit-code"]).0, diff);
     let below = cli.ok(&["diff", &id, "live", "--path", "/config/deep"]);
     assert!(below.starts_with("- /config/deep\nin all: "), "{below}");
+    let same = cli.ok(&["diff", &id, "live", "--path", "/other", "--exit-code"]);
+    assert!(same.starts_with("in all: "), "{same}");
+    // What neither has is a slip of the pen, not "no difference".
+    let (_, why) = cli.ends(10, &["diff", &id, "live", "--path", "/confg", "--exit-code"]);
+    assert!(why.contains("/confg"), "{why}");
     let texts = cli.ok(&["diff", &id, &later, "--data"]);
     assert!(
         texts.contains("    - retries=3\n    + retries=0\n") && !texts.contains("url"),

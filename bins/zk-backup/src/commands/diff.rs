@@ -67,6 +67,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         Ok(())
     })?;
     let view = &diff.view;
+    if listed == 0 && root != "/" && view.unknown == 0 {
+        // What only the later one has would have been listed: a path that neither has is refused.
+        api.znode(&from, &root)?;
+    }
     if screen.is_json() {
         let mut summary = diff.json;
         if let Some(fields) = summary.as_object_mut() {

@@ -147,6 +147,11 @@ impl LeaseState {
         match looked {
             Looked::Same => {}
             Looked::Nothing => {
+                if self.seen.is_some() {
+                    log::error!(
+                        "the lease is gone, which no server ever removes: has somebody emptied the bucket, or the folder of its prefix?"
+                    );
+                }
                 self.seen = None;
                 self.until = None;
             }
