@@ -1,6 +1,7 @@
 //! What the suites share: a server, a browser that is signed in, and clients of ZooKeeper.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
@@ -36,7 +37,9 @@ impl Site {
     pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
         let turn = TURN.lock().await;
         let zookeeper = ZooKeeper::start(&Distribution::locate().unwrap()).unwrap();
-        let client = Client::connect(&zookeeper.address()).await.unwrap();
+        // A server that waits for its disk is silent for seconds.
+        let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
+        let client = connector.connect(&zookeeper.address()).await.unwrap();
         let secret = format!("super:{SUPER_PASSWORD}");
         client.auth("digest", secret.as_bytes()).await.unwrap();
         let storage = tempfile::tempdir().unwrap();

@@ -113,3 +113,36 @@ async fn what_could_not_be_read_is_not_shown_as_empty() {
     browser.wait_for_text("Nothing is known to differ.").unwrap();
     site.assert_no_complaints(&[]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_comes_late_does_not_take_the_place_of_a_newer_one() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.plant(&[("/config", b"")]).await;
+    site.back_up();
+    site.sign_in();
+    site.show("backups");
+    browser.wait_for_text("1 shown").unwrap();
+    let hold = "const real = window.fetch; const gate = new Promise((open) => { window.open_gate = open; });
+        window.held = 0;
+        window.fetch = async (url, init) => {
+            const isList = new URL(url).pathname === '/listbackups';
+            const isFirst = isList && window.held === 0;
+            if (isFirst) window.held = 1;
+            const answer = await real(url, init);
+            if (!isFirst) return answer;
+            window.held = 2;
+            await gate;
+            setTimeout(() => { window.held = 3; }, 500);
+            return answer;
+        };";
+    browser.run(hold, &[]).unwrap();
+    site.back_up();
+    browser.wait_for("return window.held === 2", &[]).unwrap();
+    site.back_up();
+    browser.wait_for_text("3 shown").unwrap();
+    browser.run("window.open_gate()", &[]).unwrap();
+    browser.wait_for("return window.held === 3", &[]).unwrap();
+    assert!(browser.text().unwrap().contains("3 shown"));
+    site.assert_no_complaints(&[]);
+}

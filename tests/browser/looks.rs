@@ -74,7 +74,7 @@ async fn the_keyboard_is_enough_and_night_is_dark() {
     // What has become of it is told to those who do not see it.
     browser
         .wait_for(
-            "return document.querySelector('[aria-live]').textContent.includes('Successful')",
+            "return document.querySelector('[aria-live]')?.textContent.includes('Successful')",
             &[],
         )
         .unwrap();

@@ -167,7 +167,7 @@ async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
     browser.press("Unpin").unwrap();
     browser
         .wait_for(
-            "return document.querySelector('td button').textContent === 'Pin'",
+            "return document.querySelector('td button')?.textContent === 'Pin'",
             &[],
         )
         .unwrap();

@@ -3,6 +3,7 @@
 mod refused;
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::{Value, json};
@@ -291,6 +292,7 @@ async fn a_backup_at_work_is_locked_and_a_full_queue_says_so(driver: Driver) {
     let daemon = daemon_by(driver, &address, storage.path(), &settings);
     let http = &daemon.http;
     let running = http.post("/backup", "").unwrap().text;
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let state = http.get(&format!("/jobstatus/{running}")).unwrap();
         assert_eq!(state.status, 206);
@@ -300,6 +302,7 @@ async fn a_backup_at_work_is_locked_and_a_full_queue_says_so(driver: Driver) {
             break;
         }
         assert_eq!(state["status"], "Queued");
+        assert!(Instant::now() < deadline, "{}", daemon.said());
     }
     let waiting = http.post("/backup", r#"{"dbs": ["a"]}"#).unwrap().text;
     assert_eq!(http.post("/backup", "").unwrap().status, 200);

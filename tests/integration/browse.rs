@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
 
-use crate::common::clients::closed;
+use crate::common::clients::{closed, stranger};
 use crate::common::daemons::daemon;
 
 async fn plant() -> (ZooKeeper, Client) {
@@ -17,7 +17,7 @@ async fn plant() -> (ZooKeeper, Client) {
         ..Setup::default()
     };
     let (server, _) = ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
-    let client = Client::connect(&server.address()).await.unwrap();
+    let client = stranger(&server.address()).await;
     let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
     client.create("/app", b"top", &open).await.unwrap();
     for i in 0..25 {

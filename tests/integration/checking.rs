@@ -108,7 +108,18 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
     let (outcome, message) = of(&found(&check(&file, &["--json"])), "permissions");
     assert!(outcome == "fails" && message.contains("/closed"), "{message}");
 
+    fs::write(at("ca.crt"), "canary").unwrap();
+    let broken = format!(
+        "[zookeeper]\nenable_ssl = true\ntls_path = {:?}\n",
+        directory.path()
+    );
     for (from, to, about, why) in [
+        (
+            "[zookeeper]\n",
+            &*broken,
+            "settings",
+            "ca.crt: it holds no certificates",
+        ),
         (
             "port = 0",
             "prot = 0",

@@ -9,19 +9,11 @@ use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use zk_snapshot::archive::{RecordSource, Role};
 use zk_snapshot::capture::{CaptureOptions, Captured, Consistency, capture_in_memory};
 use zk_snapshot::client::BatchedConfig;
-use zk_snapshot::tree::{Acl, Kind, WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, WriteOp, ZnodePath};
 
 use crate::common::clients::{as_super, closed, connect};
 use crate::common::servers::server;
-
-fn create(path: &str, data: &str, acl: Acl) -> WriteOp {
-    WriteOp::Create {
-        path: ZnodePath::parse(path).unwrap(),
-        data: data.as_bytes().to_vec(),
-        acl,
-        kind: Kind::Persistent,
-    }
-}
+use crate::common::trees::create;
 
 async fn capture(config: BatchedConfig, driver: Driver) -> Captured {
     let client = ZooKeeperEnsemble::new(config, driver).connect().await.unwrap();
@@ -47,8 +39,8 @@ fn held(captured: &Captured) -> BTreeMap<String, Option<Vec<u8>>> {
 async fn what_came_hidden_is_in_the_backup_that_has_what_came_later() {
     let server = server();
     let setup = connect(Driver::Batched, as_super(&server)).await.unwrap();
-    let mut ops = vec![create("/a", "", Acl::open()), create("/a/v", "0", Acl::open())];
-    ops.extend((0..1_500).map(|i| create(&format!("/n{i}"), "", Acl::open())));
+    let mut ops = vec![create("/a", b"", Acl::open()), create("/a/v", b"0", Acl::open())];
+    ops.extend((0..1_500).map(|i| create(&format!("/n{i}"), b"", Acl::open())));
     setup
         .write_many(&ops)
         .await
@@ -61,7 +53,7 @@ async fn what_came_hidden_is_in_the_backup_that_has_what_came_later() {
             let mut count = 0;
             while !stop.load(Ordering::Relaxed) {
                 count += 1;
-                let hidden = [create(&format!("/a/h{count}"), "", closed())];
+                let hidden = [create(&format!("/a/h{count}"), b"", closed())];
                 setup.write_many(&hidden).await.remove(0).unwrap();
                 let counted = [WriteOp::SetData {
                     path: ZnodePath::parse("/a/v").unwrap(),

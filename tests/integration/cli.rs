@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::common::buckets::left_out;
 use crate::common::cli::{Cli, lines};
 use crate::common::clients::observer;
-use crate::common::daemons::daemon;
+use crate::common::daemons::{daemon, health_with_zookeeper};
 use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
 
@@ -46,6 +46,7 @@ async fn the_day_that_something_broke() {
     let id = cli.back_up(&["--pin"]);
     assert!(cli.ok(&["ls"]).contains(&id) && cli.ok(&["ls"]).contains("ok, pinned"));
     assert_eq!(cli.json(&["ls", "-n", "1"])[0]["id"], *id);
+    health_with_zookeeper(&served);
     assert!(cli.ok(&["status"]).starts_with("status     UP"));
     assert_eq!(cli.ok(&["status", "--live"]), "the server answers\n");
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use zk_backup_testkit::Daemon;
 
 use crate::common::buckets::left_out;
@@ -147,6 +147,19 @@ async fn a_backup_of_subtrees_is_shown_from_where_it_begins() {
     let told = cli.ok(&["export", &id, "-o", archive.to_str().unwrap()]);
     assert!(told.contains("4 znodes"), "{told}");
     cli.ends(10, &["browse", &id, "/"]);
+    for (path, paths) in [(None, json!(["/a", "/c"])), (Some("/a"), json!(["/a"]))] {
+        let of: Vec<_> = path.into_iter().collect();
+        let to = ["export", &id, "-o", archive.to_str().unwrap(), "--force"];
+        let told = cli.json(&[&to[..], &of[..]].concat());
+        assert_eq!((&told[0]["paths"], told[0]["path"].as_str()), (&paths, path));
+    }
+    // What is above a subtree is no slip of the pen, nor is the subtree.
+    let [below, later] = [(); 2].map(|()| cli.back_up(&["--root", "/a/b"]));
+    for path in ["/a", "/a/b"] {
+        let same = cli.ok(&["diff", &below, &later, "--path", path, "--exit-code"]);
+        assert!(same.starts_with("in all: "), "{same}");
+    }
+    cli.ends(10, &["diff", &below, &later, "--path", "/c"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -245,6 +258,33 @@ async fn what_waits_in_a_storage_is_not_done_unasked() {
     assert!(why.contains("is no directory"), "{why}");
 }
 
+/// Who makes room, on a full disk for example, needs no job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_evicted_though_the_job_database_cannot_be_used() {
+    if left_out("without a server the command line works on a directory") {
+        return;
+    }
+    let zookeeper = server();
+    let storage = tempfile::tempdir().unwrap();
+    let served = daemon(&zookeeper.address(), storage.path(), &[]);
+    let id = Cli::of_server(&served).back_up(&[]);
+    drop(served);
+    for file in ["jobs.db", "jobs.db-wal", "jobs.db-shm"] {
+        let _ = fs::remove_file(storage.path().join(file));
+    }
+    fs::create_dir(storage.path().join("jobs.db")).unwrap();
+    let alone = Cli::of_storage(storage.path(), None);
+    let (_, why) = alone.ends(1, &["pin", &id]);
+    assert!(why.contains("jobs.db is a link, or no file"), "{why}");
+    let (out, why) = alone.ends(0, &["evict", &id]);
+    assert!(out.contains("is removed"), "{out}");
+    assert!(
+        why.contains("jobs are not known") && why.contains("jobs.db is a link"),
+        "{why}"
+    );
+    assert!(!storage.path().join(&id).exists());
+}
+
 #[test]
 fn a_server_is_trusted_by_its_authority_alone() {
     let (storage, certs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -266,6 +306,12 @@ fn a_server_is_trusted_by_its_authority_alone() {
     let (_, why) = cli.ends(1, &["ls", "--ca", wrong.to_str().unwrap()]);
     assert!(
         why.contains("--ca") && !why.contains("does the server run"),
+        "{why}"
+    );
+    // It will not be another one later.
+    let (_, why) = cli.ends(1, &["watch", "none", "--ca", wrong.to_str().unwrap()]);
+    assert!(
+        why.contains("--ca") && !why.contains("the job may go on"),
         "{why}"
     );
     cli.ends(2, &["ls", "--ca", "/none"]);

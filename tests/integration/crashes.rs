@@ -15,7 +15,7 @@ use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
 use crate::common::buckets::{files_of, left_out};
 use crate::common::by_each_adapter;
 use crate::common::clients::{as_super, observer};
-use crate::common::daemons::{daemon, daemon_by, try_daemon, wait_until_held};
+use crate::common::daemons::{daemon, daemon_by, health_with_zookeeper, try_daemon, wait_until_held};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, fill, plant};
 
@@ -214,6 +214,7 @@ fn a_storage_that_turns_read_only_fails_the_job_and_nothing_else() {
     let daemon = Daemon::run(command).unwrap();
     let (good, state) = daemon.do_job("/backup", "").unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
+    health_with_zookeeper(&daemon);
     assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
 
     let write_protected = |mode: u32| {
@@ -245,7 +246,10 @@ async fn a_running_backup_ends_before_the_server_does(driver: Driver) {
     let storage = tempfile::tempdir().unwrap();
     let mut first = daemon_by(driver, &zookeeper.address(), storage.path(), &[]);
     let id = first.http.post("/backup", "").unwrap().text;
-    while first.http.get(&format!("/jobstatus/{id}")).unwrap().json()["status"] == "Queued" {}
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while first.http.get(&format!("/jobstatus/{id}")).unwrap().json()["status"] == "Queued" {
+        assert!(Instant::now() < deadline, "{}", first.said());
+    }
     let pid = first.id();
     assert!(
         Command::new("sh")
@@ -317,9 +321,10 @@ async fn a_restore_whose_connection_is_cut_ends_equal(driver: Driver) {
         .unwrap()
         .text;
     for cut in [1, 10_000, 20_000] {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(300);
         while is_filled(&outside).await < cut {
             assert!(Instant::now() < deadline, "nothing is restored");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         proxy.cut();
     }

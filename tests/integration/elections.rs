@@ -53,7 +53,7 @@ async fn what_only_a_lost_leader_has_logged_is_never_taken() {
         .lines()
         .find_map(|line| line.strip_prefix("Zxid: 0x"))
         .unwrap();
-    let epoch = zxid.strip_suffix("00000000").expect("nobody has written");
+    let (epoch, _) = zxid.split_at(zxid.len() - 8); // a session that is over is logged in it, too
 
     let storage = tempfile::tempdir().unwrap();
     let by_files = |data: &Path| {

@@ -4,16 +4,14 @@ use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::json;
+use zk_backup_testkit::Proxy;
 use zookeeper_async::{CreateMode, Permission};
 
 use crate::common::by_each_adapter;
-use crate::common::clients::{digest, observer};
-use crate::common::daemons::{AS_BOB, AS_SUPER, back_up, daemon_by, restore};
+use crate::common::clients::{EVE, digest, observer};
+use crate::common::daemons::{AS_BOB, AS_SUPER, back_up, daemon_by, restore, wait_until_held};
 use crate::common::servers::server;
 use crate::common::trees::plant;
-
-/// The digest of the password `pw`.
-const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
 
 by_each_adapter!(what_the_backup_does_not_know_is_not_called_restored);
 
@@ -69,17 +67,21 @@ async fn a_restore_that_loses_the_ensemble_says_what_it_did(driver: Driver) {
     }
     let storage = tempfile::tempdir().unwrap();
     let mut settings = AS_SUPER.to_vec();
-    settings.push(("ZOOKEEPER_TIMEOUT", "3"));
-    let daemon = daemon_by(driver, &zookeeper.address(), storage.path(), &settings);
+    settings.push(("ZOOKEEPER_TIMEOUT", "10"));
+    let proxy = Proxy::start(&zookeeper.address()).unwrap();
+    let daemon = daemon_by(driver, proxy.address(), storage.path(), &settings);
     let id = back_up(&daemon, "");
     for i in 0..10_000 {
         outside.delete(&format!("/fill/n{i}"), None).await.unwrap();
     }
+    // Less than half of what creates 10,000 znodes.
+    proxy.hold_after(300_000);
     let task = daemon
         .http
         .post("/restore", &format!(r#"{{"vault": "{id}"}}"#))
         .unwrap()
         .text;
+    wait_until_held(&proxy, &daemon);
     let deadline = Instant::now() + Duration::from_secs(60);
     while outside
         .exists("/fill", false)
@@ -90,6 +92,7 @@ async fn a_restore_that_loses_the_ensemble_says_what_it_did(driver: Driver) {
         < 50
     {
         assert!(Instant::now() < deadline, "nothing is restored");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     zookeeper.kill();
     let state = daemon.wait_for_job(&task).unwrap();

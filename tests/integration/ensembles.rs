@@ -12,7 +12,7 @@ use zookeeper_client::{Acls, CreateMode, EnsembleUpdate};
 
 use crate::common::clients::client;
 use crate::common::daemons::{COMMAND, daemon, recover};
-use crate::common::servers::{agent, busy};
+use crate::common::servers::{agent, busy, start};
 use crate::common::snapshots::take_snapshot;
 use crate::common::trees::{Exact, assert_exact, exact, plant_all_kinds};
 
@@ -63,7 +63,7 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
         ("TRANSACTIONAL_SOURCE", "agent"),
         ("ZOOKEEPER_AGENT_PORT", &*port),
         ("RESTORE_RESTART_COMMAND", COMMAND),
-        ("RESTORE_TIMEOUT", "90"),
+        ("RESTORE_TIMEOUT", "300"),
         ("EVICTION_POLICY", "1y/delete"),
     ];
     let daemon_here = daemon(&ensemble.address(), storage.path(), &settings);
@@ -84,7 +84,7 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
     // Above every zxid that clients have seen, here and in a time that is not known to us.
     let body = json!({ "vault": id, "strategy": "files", "raise_epoch": 40 });
     recovered(&daemon_here, &mut ensemble, storage.path(), &body).await;
-    assert_eq!(zxid(&ensemble) >> 32, 41);
+    assert!(zxid(&ensemble) >> 32 >= 41, "an election may take more than one");
     assert!(epoch < 40);
     for (left, right) in before.iter().zip(on_every_member(&ensemble).await) {
         assert_exact(left, &right);
@@ -106,7 +106,7 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
         };
         trees.iter().map(content).collect()
     };
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while contents(&before) != contents(&on_every_member(&ensemble).await) {
         assert!(Instant::now() < deadline, "the members differ");
     }
@@ -114,10 +114,7 @@ async fn a_lost_ensemble_comes_back_on_every_member() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_command_the_files_and_the_steps_are_given() {
-    let mut setup = busy();
-    setup.java.push("-Dzookeeper.preAllocSize=1024".to_owned());
-    let (server, _) =
-        zk_backup_testkit::ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup).unwrap();
+    let server = start(&busy());
     plant_all_kinds(&client(&server.address()).await).await;
     let (storage, data) = (tempfile::tempdir().unwrap(), server.data_directory());
     let settings = [

@@ -16,8 +16,6 @@ use crate::common::servers::{nobody, server};
 /// Somebody who listens: names and data of events as they come.
 struct Listener {
     answer: BufReader<TcpStream>,
-    /// It does not listen for longer: as long as the server is there, something always comes.
-    until: Instant,
 }
 
 impl Listener {
@@ -34,7 +32,6 @@ impl Listener {
         socket.write_all(request.as_bytes()).unwrap();
         let mut listener = Self {
             answer: BufReader::new(socket),
-            until: Instant::now() + Duration::from_secs(60),
         };
         let status = listener.line().unwrap();
         if status.contains(" 503 ") {
@@ -55,7 +52,6 @@ impl Listener {
     /// The next event, or comment.
     fn next(&mut self) -> Option<(String, Value)> {
         loop {
-            assert!(Instant::now() < self.until, "what was waited for has not come");
             let line = self.line()?;
             if line.starts_with(':') {
                 return Some((line, Value::Null));
@@ -68,13 +64,20 @@ impl Listener {
         }
     }
 
-    fn next_of_jobs(&mut self) -> (String, Value) {
+    /// The next that is like this, within a minute: as long as the server is there, something always comes.
+    fn next_that(&mut self, is_it: impl Fn(&str, &Value) -> bool) -> (String, Value) {
+        let until = Instant::now() + Duration::from_secs(60);
         loop {
             let (name, data) = self.next().unwrap();
-            if name.starts_with("job.") {
+            if is_it(&name, &data) {
                 return (name, data);
             }
+            assert!(Instant::now() < until, "what was waited for has not come");
         }
+    }
+
+    fn next_of_jobs(&mut self) -> (String, Value) {
+        self.next_that(|name, _| name.starts_with("job."))
     }
 }
 
@@ -128,12 +131,9 @@ fn jobs_and_health_are_told_as_they_change_to_a_few_who_may_look() {
     );
 
     zookeeper.kill();
-    let problems = loop {
-        let (name, health) = listener.next().unwrap();
-        if name == "health" && !health["problems"].is_null() {
-            break health["problems"].clone();
-        }
-    };
+    let is_bad = |name: &str, health: &Value| name == "health" && !health["problems"].is_null();
+    let (_, health) = listener.next_that(is_bad);
+    let problems = &health["problems"];
     assert!(problems[0].as_str().unwrap().contains("ZooKeeper"), "{problems}");
 
     // Whoever asks for the head alone takes nobody's place.

@@ -11,7 +11,7 @@ use zk_backup_testkit::{Daemon, Proxy, S3Server};
 use zookeeper_async::Permission;
 
 use crate::common::buckets::in_bucket;
-use crate::common::clients::{as_super, digest, observer};
+use crate::common::clients::{APP, as_super, digest, observer};
 use crate::common::daemons::{AS_SUPER, back_up, daemon};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, fill, plant};
@@ -77,11 +77,8 @@ pub(crate) fn leads(daemon: &Daemon) -> bool {
     health(daemon)["role"] == "leader"
 }
 
-/// Waits until it leads, and says how long that took.
-pub(crate) fn wait_to_lead(daemon: &Daemon) -> Duration {
-    let begun = Instant::now();
+pub(crate) fn wait_to_lead(daemon: &Daemon) {
     wait_until(|| leads(daemon), || daemon.said());
-    begun.elapsed()
 }
 
 pub(crate) fn signal(process: u32, name: &str) {
@@ -93,8 +90,10 @@ pub(crate) fn signal(process: u32, name: &str) {
 async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader_hands_over() {
     let zookeeper = server();
     let mut group = Group::new();
-    let mut one = group.start(&zookeeper.address(), "one", &[]);
-    let two = group.start(&zookeeper.address(), "two", &[]);
+    // So long that nobody leads for want of a lease before this is over.
+    let lease = [("HA_LEASE_SECONDS", "60")];
+    let mut one = group.start(&zookeeper.address(), "one", &lease);
+    let two = group.start(&zookeeper.address(), "two", &lease);
     for (daemon, role, flag) in [(&one, "leader", 1), (&two, "standby", 0)] {
         let health = health(daemon);
         assert_eq!(
@@ -102,7 +101,10 @@ async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader
             (&json!(role), &json!("one")),
             "{health}"
         );
-        assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
+        wait_until(
+            || daemon.http.get("/health/ready").unwrap().status == 200,
+            || daemon.said(),
+        );
         let metrics = daemon.http.get("/metrics").unwrap().text;
         assert!(
             metrics.contains(&format!("\nzk_backup_leader {flag}\n")),
@@ -112,7 +114,7 @@ async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader
     }
     // Asked for there, done here, seen by both.
     let id = back_up(&two, r#"{"allow_eviction": "no"}"#);
-    assert!(one.said().contains("POST /backup 200"), "{}", one.said());
+    one.wait_for_line("POST /backup 200").unwrap();
     let described = two.describe(&id).unwrap();
     assert_eq!(described["valid"], true, "{described}");
     wait_until(
@@ -125,7 +127,9 @@ async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader
         manifest.contains(r#""term": 1"#) || manifest.contains(r#""term":1"#),
         "{manifest}"
     );
-    // The leader's refusals come back as they are, and those without credentials go nowhere.
+    // Those without credentials go nowhere, and the leader's refusals come back as they are.
+    let nobody = two.http.clone().without_credentials();
+    assert_eq!(nobody.post("/backup", "").unwrap().status, 401);
     let refused = two.http.post("/backup?x=y", "").unwrap();
     assert_eq!(
         (refused.status, &refused.json()["code"]),
@@ -136,9 +140,8 @@ async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader
         .post("/restore", r#"{"vault": "20190321T080000"}"#)
         .unwrap();
     assert_eq!(refused.status, 404, "{}", refused.text);
-    let nobody = two.http.clone().without_credentials();
-    assert_eq!(nobody.post("/backup", "").unwrap().status, 401);
-    assert!(!one.said().contains("POST /backup 401"));
+    one.wait_for_line("POST /backup 400").unwrap(); // which came later
+    assert!(!one.said().contains("POST /backup 401"), "{}", one.said());
     // What was handed on goes no further.
     let authorization = format!(
         "Basic {}",
@@ -163,7 +166,8 @@ async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader
     let begun = Instant::now();
     signal(one.id(), "-TERM");
     wait_to_lead(&two);
-    assert!(begun.elapsed() < LEASE / 2, "it took {:?}", begun.elapsed());
+    let most = Duration::from_secs(30); // half of the lease
+    assert!(begun.elapsed() < most, "it took {:?}", begun.elapsed());
     one.wait_for_end().unwrap();
     assert!(back_up(&two, "") > id);
 }
@@ -182,9 +186,9 @@ async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_i
         group.start(&zookeeper.address(), "three", &[]),
     ];
     let interrupted = others[0].http.post("/backup", "").unwrap().text;
-    wait_until(|| proxy.holds(), || one.said());
     let waiting = others[1].http.post("/backup", r#"{"dbs": ["fill"]}"#).unwrap();
     assert_eq!(waiting.status, 200, "{}", waiting.text);
+    wait_until(|| proxy.holds(), || one.said());
     one.kill();
     let begun = Instant::now();
     // Nobody leads for a while.
@@ -195,7 +199,7 @@ async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_i
     );
     assert_eq!(refused.header("retry-after"), "5");
     wait_until(|| others.iter().any(leads), || others[0].said());
-    assert!(begun.elapsed() < LEASE * 3 / 2, "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < LEASE * 3, "it took {:?}", begun.elapsed());
     assert!(!others.iter().all(leads));
     assert_eq!(others[0].wait_for_job(&waiting.text).unwrap().status, 200);
     let told = others[1].http.get(&format!("/jobstatus/{interrupted}")).unwrap();
@@ -244,7 +248,7 @@ async fn in_mid_restore(name: &'static str) -> (Group, zk_backup_testkit::ZooKee
     plant(&outside, &[("/other", b"kept")]).await;
     fill(&as_super(&zookeeper), 20_000).await;
     // What stays under a working ACL until its children are there is noted.
-    let guarded = vec![digest(Permission::ALL, "app:ZUmrOH+NqIBTBJgKHGgQPRrLd34=")];
+    let guarded = vec![digest(Permission::ALL, APP)];
     outside.set_acl("/fill", guarded, None).await.unwrap();
     let mut group = Group::new();
     let process = Arc::new(std::sync::OnceLock::new());
@@ -286,7 +290,7 @@ async fn a_restore_of_a_killed_leader_is_told_as_interrupted_and_what_it_left_is
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_when_it_goes_on() {
-    let (_group, zookeeper, mut one, two, task) = in_mid_restore("-STOP").await;
+    let (_group, zookeeper, mut one, mut two, task) = in_mid_restore("-STOP").await;
     wait_to_lead(&two);
     assert_interrupted(&two, &task);
     let outside = observer(&zookeeper).await;
@@ -299,7 +303,7 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_when_it_goes_on
     // Both go on, each as what it is.
     assert!(!leads(&one) && leads(&two));
     back_up(&one, "");
-    assert!(two.said().contains("POST /backup 200"));
+    two.wait_for_line("POST /backup 200").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -76,10 +76,13 @@ async fn what_only_has_the_number_of_a_restart_command_is_never_ended() {
         (format!("{process} {begun} {boot}"), true),
     ] {
         fs::write(&note, &text).unwrap();
-        let daemon_here = daemon(&server.address(), storage.path(), &settings);
+        let mut daemon_here = daemon(&server.address(), storage.path(), &settings);
         let (_, state) = daemon_here.do_job("/restore", &body).unwrap();
         assert_eq!(state.status, 200, "{text}: {}", state.text);
         assert_eq!(stranger.runs(), !is_its_own, "{text}");
+        // What is said of it comes before this.
+        let placed = format!(" is in {}", storage.path().join("recover").display());
+        daemon_here.wait_for_line(&placed).unwrap();
         let said = daemon_here.said();
         assert_eq!(said.contains("was still running"), is_its_own, "{text}: {said}");
         assert!(!note.exists(), "{text}");

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use zk_backup_testkit::{PASSWORD, USER};
 
 use crate::common::clients::observer;
 use crate::common::daemons::daemon;
@@ -58,6 +59,28 @@ async fn the_log_tells_the_story_of_a_job() {
     for poll in ["/jobstatus/", "/health"] {
         assert!(!said.contains(poll), "{poll} is asked again and again");
     }
+}
+
+/// Only servers that share their work hand requests on.
+#[test]
+fn nobody_says_of_himself_where_he_asks_from() {
+    let storage = tempfile::tempdir().unwrap();
+    let mut daemon = daemon(&nobody(), storage.path(), &[]);
+    let output = Command::new("curl")
+        .args(["-s", "-u", &format!("{USER}:{PASSWORD}"), "-X", "POST"])
+        .args([
+            "-H",
+            "X-Zk-Backup-Handed-On: 1",
+            "-H",
+            "X-Zk-Backup-Client: 203.0.113.7",
+        ])
+        .arg(format!("http://{}/backup", daemon.address))
+        .output()
+        .unwrap();
+    let id = String::from_utf8(output.stdout).unwrap();
+    let begun = daemon.wait_for_line(&format!("job {id}: begins: ")).unwrap();
+    assert!(begun.contains("by operator from 127.0.0.1:"), "{begun}");
+    assert!(!begun.contains("203.0.113.7"), "{begun}");
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod round_trip;
 mod second_copy;
 mod secured;
 mod shapes;
+mod shut;
 mod state_sources;
 mod storage;
 mod strict;

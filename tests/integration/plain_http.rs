@@ -30,7 +30,7 @@ fn https(storage: &Path) -> (Daemon, TempDir) {
 /// What comes until the connection ends, or an error if that takes longer than a server may wait for a client.
 fn sent(daemon: &Daemon, pieces: &[&str]) -> std::io::Result<String> {
     let mut socket = TcpStream::connect(&daemon.address)?;
-    socket.set_read_timeout(Some(Duration::from_secs(20)))?;
+    socket.set_read_timeout(Some(Duration::from_secs(60)))?;
     for piece in pieces {
         socket.write_all(piece.as_bytes())?;
     }

@@ -1,8 +1,5 @@
 //! Quotas limit again after a restore.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use serde_json::json;
 use zk_backup_testkit::{Distribution, Proxy, SUPER_PASSWORD, Setup, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
@@ -127,21 +124,11 @@ async fn limits_of_a_transactional_backup_limit_again() {
 async fn lost_before_the_quotas(driver: &str) {
     let server = limited().await;
     let outside = client(&server.address()).await;
-    let (armed, lost) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
-    let is_armed = Arc::clone(&armed);
-    let proxy = Proxy::start_with(&server.address(), move |bytes| {
-        let quota = b"/zookeeper/quota";
-        if is_armed.load(Ordering::SeqCst) && bytes.windows(quota.len()).any(|part| part == quota) {
-            lost.store(true, Ordering::SeqCst);
-        }
-        while lost.load(Ordering::SeqCst) {
-            std::thread::park(); // it goes no further, and neither does any other connection
-        }
-    });
-    let (storage, proxy) = (tempfile::tempdir().unwrap(), proxy.unwrap());
+    let proxy = Proxy::start(&server.address()).unwrap();
+    let storage = tempfile::tempdir().unwrap();
     let settings = [
         ("ZOOKEEPER_DRIVER", driver),
-        ("ZOOKEEPER_TIMEOUT", "3"),
+        ("ZOOKEEPER_TIMEOUT", "10"),
         ("ZOOKEEPER_DIGEST_USERNAME", "super"),
         ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),
     ];
@@ -152,7 +139,7 @@ async fn lost_before_the_quotas(driver: &str) {
         outside.delete(path, None).await.unwrap();
     }
     outside.set_data("/a", b"changed", None).await.unwrap();
-    armed.store(true, Ordering::SeqCst);
+    proxy.hold_at(b"/zookeeper/quota");
     let body = json!({ "vault": id, "dbs": ["zookeeper", "a"] }).to_string();
     let (_, state) = through.do_job("/restore", &body).unwrap();
     let job = state.json();

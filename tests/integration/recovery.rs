@@ -117,7 +117,7 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
     );
     let ttl = CreateMode::Persistent
         .with_acls(open)
-        .with_ttl(Duration::from_secs(5));
+        .with_ttl(Duration::from_secs(20));
     create("/brief", ttl).await;
     let (id, info) = take_snapshot(&daemon_here);
     assert_eq!(info["kinds"]["ttl"], 1, "{info:?}");
@@ -126,7 +126,7 @@ async fn what_servers_delete_by_themselves_is_no_difference() {
     let restart = async |files: &Path| {
         begin_with(&mut server, files).await;
         let outside = client(&server.address()).await;
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(90);
         for path in ["/locks", "/brief"] {
             while outside.check_stat(path).await.unwrap().is_some() {
                 assert!(Instant::now() < deadline, "{path} stays");

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{BUCKET, Daemon, KEY_ID, KEY_SECRET, S3Server};
 
 use crate::common::clients::observer;
-use crate::common::daemons::{back_up, curl, daemon, refused_with, restore};
-use crate::common::servers::server;
+use crate::common::daemons::{
+    back_up, curl, daemon, health_with_zookeeper, refused_with, restore, try_daemon,
+};
+use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, plant};
 
 /// The first place is a disk, whatever the other suites keep backups in.
@@ -142,8 +144,8 @@ async fn a_second_place_that_is_away_stops_nothing_and_gets_its_copies_when_it_i
     let id = back_up(&daemon, "");
     let (status, state) = restore(&daemon, &id, "");
     assert_eq!(status, 200, "{state}");
+    let health = health_with_zookeeper(&daemon);
     assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
-    let health = daemon.http.get("/health").unwrap().json();
     assert_eq!(health["secondary"]["lacking"], 1, "{health}");
     s3.restart().unwrap();
     copied(&daemon, 1);
@@ -169,6 +171,106 @@ async fn a_directory_takes_copies_as_well() {
     assert_eq!(daemon.http.post(&format!("/evict/{id}"), "").unwrap().status, 200);
     copied(&daemon, 0);
     assert!(!copies.join(&id).exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_cannot_be_used_stops_nothing_and_gets_its_copies_when_it_can() {
+    let zookeeper = server();
+    let [storage, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let copies = other.path().join("copies");
+    fs::write(&copies, b"").unwrap();
+    let directory = [
+        ("S3_ENABLED", "false"),
+        ("SECONDARY_DIRECTORY", copies.to_str().unwrap()),
+    ];
+    let daemon = daemon(&zookeeper.address(), storage.path(), &directory);
+    let named = format!("SECONDARY_DIRECTORY: {}", copies.display());
+    let said = daemon.said();
+    let warned = said
+        .lines()
+        .any(|line| line.contains("WARN") && line.contains(&named));
+    assert!(warned, "{said}");
+    let id = back_up(&daemon, "");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let health = daemon.http.get("/health").unwrap().json();
+        assert_eq!(health["secondary"]["lacking"], 1, "{health}");
+        if health["secondary"]["error"]
+            .as_str()
+            .is_some_and(|error| error.contains(&named))
+        {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{health}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
+    let (status, state) = restore(&daemon, &id, "");
+    assert_eq!(status, 200, "{state}");
+    fs::remove_file(&copies).unwrap();
+    copied(&daemon, 1);
+    assert!(copies.join(&id).join("manifest.json").exists());
+}
+
+#[test]
+fn the_storage_by_another_name_stops_the_start_and_is_named() {
+    let [storage, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    // As a directory has it that is mounted twice.
+    fs::write(storage.path().join(".lock"), b"").unwrap();
+    fs::hard_link(storage.path().join(".lock"), other.path().join(".lock")).unwrap();
+    let directory = [
+        ("S3_ENABLED", "false"),
+        ("SECONDARY_DIRECTORY", other.path().to_str().unwrap()),
+    ];
+    let refused = try_daemon(&nobody(), storage.path(), &directory)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("SECONDARY_DIRECTORY=") && refused.contains("by another name"),
+        "{refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verification_finds_a_copy_with_a_bad_byte_which_is_made_anew() {
+    let zookeeper = server();
+    let [storage, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let copies = other.path().join("copies");
+    let directory = [
+        ("S3_ENABLED", "false"),
+        ("SECONDARY_DIRECTORY", copies.to_str().unwrap()),
+    ];
+    let mut daemon = daemon(&zookeeper.address(), storage.path(), &directory);
+    daemon.wait_for_line("were used before").unwrap();
+    let id = back_up(&daemon, "");
+    copied(&daemon, 1);
+    // While it is made anew it is not there.
+    let archive = |place: &Path| fs::read(place.join(&id).join("archive.zst")).ok();
+    spoil(&copies.join(&id).join("archive.zst"));
+    assert_ne!(archive(&copies), archive(storage.path()));
+    let (_, state) = daemon.do_job(&format!("/verify/{id}"), "").unwrap();
+    let state = state.json();
+    assert_eq!(state["status"], "Failed", "{state}");
+    let result = &state["result"];
+    assert_eq!(
+        (&result["damaged_vaults"], &result["copies"]),
+        (&json!(0), &json!(1))
+    );
+    assert_eq!(result["copies_damaged"][0]["id"], json!(id), "{state}");
+    assert!(
+        daemon
+            .said()
+            .contains(&format!("the second copy of backup {id}: archive.zst"))
+    );
+    assert_eq!(daemon.describe(&id).unwrap()["valid"], true);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while archive(&copies) != archive(storage.path()) {
+        assert!(Instant::now() < deadline, "it is not made anew");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    copied(&daemon, 1);
+    let (_, state) = daemon.do_job(&format!("/verify/{id}"), "").unwrap();
+    assert_eq!(state.json()["status"], "Successful", "{}", state.text);
 }
 
 #[test]

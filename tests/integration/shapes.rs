@@ -4,6 +4,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use zk_backup_testkit::{Daemon, ZooKeeper};
 use zookeeper_client as zk;
 
+use crate::common::clients::stranger;
 use crate::common::daemons::daemon;
 use crate::common::servers::server;
 
@@ -76,7 +77,7 @@ impl Shape {
 
     async fn round_trips(&self) {
         let zookeeper: ZooKeeper = server();
-        let outside = zk::Client::connect(&zookeeper.address()).await.unwrap();
+        let outside = stranger(&zookeeper.address()).await;
         self.create(&outside).await;
         for driver in DRIVERS {
             let storage = tempfile::tempdir().unwrap();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::common::buckets::left_out;
 use crate::common::clients::observer;
-use crate::common::daemons::{daemon, try_daemon};
+use crate::common::daemons::{daemon, health_with_zookeeper, try_daemon};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::plant;
 
@@ -70,6 +70,7 @@ async fn an_old_storage_is_closed_to_others_and_what_is_wrong_with_it_is_told() 
         second.http.get("/listbackups").unwrap().json(),
         json!([id, newer])
     );
+    health_with_zookeeper(&second);
     let health = || second.http.get("/health").unwrap().json();
     assert_eq!(health()["status"], "Warning");
     let problems = health()["problems"].to_string();

@@ -63,6 +63,18 @@ fn what_is_misspelt_evicts_nothing() {
     for (method, path, body, names) in [
         ("POST", "/backup?mode=transactional", "", "none is allowed"),
         ("POST", "/backup", r#"{"allow_eviction": "Flase"}"#, "Flase"),
+        (
+            "POST",
+            "/backup",
+            r#"{"custom_vars": {"mode": "hierarchical", "mode": "transactional"}}"#,
+            "duplicate field `mode`",
+        ),
+        (
+            "POST",
+            "/restore",
+            r#"{"vault": "x", "custom_vars": {"mode": null, "mode": "hierarchical"}}"#,
+            "duplicate field `mode`",
+        ),
         ("POST", "/backup", r#"{"allow_partial": "ture"}"#, "ture"),
         (
             "POST",

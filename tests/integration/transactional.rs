@@ -1,6 +1,5 @@
 //! Transactional backups: what the servers' own files say, put back exactly.
 
-use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use zookeeper_client::{Acls, Client, CreateMode};
 use crate::common::clients::client;
 use crate::common::daemons::daemon;
 use crate::common::servers::{busy, start};
-use crate::common::snapshots::{from_file, snapshot_of, take_snapshot};
+use crate::common::snapshots::{copy_of, from_file, snapshot_of, take_snapshot};
 use crate::common::trees::{assert_exact, exact, plant_all_kinds};
 use crate::common::writers::Writer;
 
@@ -78,7 +77,7 @@ async fn backups_under_load_are_the_servers_state_at_their_zxid() {
 
 /// Waits until the server has removed `path` by itself.
 async fn gone(client: &Client, path: &str) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(90);
     while client.check_stat(path).await.unwrap().is_some() {
         assert!(Instant::now() < deadline, "{path} stays");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -189,14 +188,7 @@ async fn files_of_another_history_are_refused() {
 
     // Its own, of a history that is lost: `/both` was changed in both, by the same zxid.
     server.kill();
-    let (saved, lost) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let keep = |server: &ZooKeeper, place: &Path| {
-        for entry in fs::read_dir(server.data_directory()).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, place.join(path.file_name().unwrap())).unwrap();
-        }
-    };
-    keep(&server, saved.path());
+    let saved = copy_of(&server);
     server.restart().unwrap();
     let change = async |server: &ZooKeeper, times: usize| {
         let outside = client(&server.address()).await;
@@ -206,7 +198,7 @@ async fn files_of_another_history_are_refused() {
     };
     change(&server, 40).await;
     server.kill();
-    keep(&server, lost.path());
+    let lost = copy_of(&server);
     server.replace_data(saved.path()).unwrap();
     server.restart().unwrap();
     change(&server, 3).await;

@@ -8,6 +8,7 @@ use std::process::Command;
 use zk_backup_testkit::Distribution;
 
 use crate::common::clients::observer;
+use crate::common::daemons::health_with_zookeeper;
 use crate::common::documents::blocks;
 use crate::common::servers::server;
 use crate::common::walk::Walk;
@@ -26,6 +27,8 @@ async fn the_first_ten_minutes_go_as_the_tutorial_shows_them() {
 
     walk.run(blocks[the("sh tour")].1, "");
     let mut daemon = walk.server(blocks[the("sh server")].1);
+    // Whoever types has seen by then that it is up.
+    health_with_zookeeper(&daemon);
     let url = format!("http://{}", daemon.address);
     walk.run_blocks(&blocks[the("sh server")..], "sh tour", &url);
     let prices = || async { outside.get_data("/shop/prices", false).await.unwrap().0 };

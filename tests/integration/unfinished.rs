@@ -1,7 +1,8 @@
 //! What a restore that was interrupted leaves behind is known, named and finished.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::json;
@@ -9,13 +10,10 @@ use zk_backup_testkit::{Daemon, Proxy};
 use zookeeper_async::{CreateMode, Permission};
 
 use crate::common::by_each_adapter;
-use crate::common::clients::{digest, observer};
-use crate::common::daemons::{AS_SUPER, back_up, daemon_by, restore, wait_until_held};
+use crate::common::clients::{APP, digest, observer};
+use crate::common::daemons::{AS_SUPER, back_up, daemon_by, health_with_zookeeper, restore, wait_until_held};
 use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
-
-/// The digest of the password `pw`.
-const APP: &str = "app:ZUmrOH+NqIBTBJgKHGgQPRrLd34=";
 
 by_each_adapter!(a_killed_restore_is_finished_by_the_next_one_in_reach);
 
@@ -36,7 +34,7 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
     let (armed, requests, stopped) = (
         Arc::new(AtomicBool::new(false)),
         AtomicUsize::new(0),
-        Arc::new(Barrier::new(2)),
+        Arc::new(AtomicBool::new(false)),
     );
     let (is_armed, stops) = (Arc::clone(&armed), Arc::clone(&stopped));
     let stop = move |bytes: &[u8]| {
@@ -48,7 +46,7 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
             0
         };
         if number == 1 {
-            stops.wait();
+            stops.store(true, Ordering::SeqCst);
         }
         if number > 0 {
             loop {
@@ -69,14 +67,18 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
     armed.store(true, Ordering::SeqCst);
     let body = format!(r#"{{"vault": "{id}", "dbs": ["p/c"]}}"#);
     let task = first.http.post("/restore", &body).unwrap().text;
-    stopped.wait();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !stopped.load(Ordering::SeqCst) {
+        assert!(Instant::now() < deadline, "{}", first.said());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     drop(first); // kills it
     let left = dump(&outside).await;
     assert!(left.len() < before.len(), "it was over before it could be killed");
     assert_ne!(left["/p"].1, before["/p"].1, "the parent has its own ACL already");
 
     let second = daemon_by(driver, &zookeeper.address(), storage.path(), &AS_SUPER);
-    let health = second.http.get("/health").unwrap().json();
+    let health = health_with_zookeeper(&second);
     assert_eq!(
         (&health["status"], &health["unfinished_znodes"]),
         (&json!("Warning"), &json!(2)),
@@ -172,7 +174,7 @@ async fn a_killed_restore_is_told_of_until_as_much_is_restored(driver: Driver) {
 
 /// That `task`, a restore of `/open` of backup `id`, is known to have been interrupted.
 fn assert_told(daemon: &Daemon, task: &str, id: &str) {
-    let health = daemon.http.get("/health").unwrap().json();
+    let health = health_with_zookeeper(daemon);
     let words = format!("the restore {task} of backup {id} of /open was interrupted: ask for it again");
     assert_eq!(
         (&health["status"], &health["problems"]),

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use zk_backup_testkit::{Daemon, Exposition, Received, Receiver, S3Server};
 
 use crate::common::buckets::in_bucket;
-use crate::common::daemons::{back_up, daemon, restore};
+use crate::common::daemons::{back_up, daemon, hang_up, restore, until};
 use crate::common::servers::server;
 
 const SECRET: &str = "canary-webhook-secret";
@@ -36,11 +36,11 @@ fn hmac(key: &str, text: &str) -> String {
     outer.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn assert_signed(came: &Received) {
+fn assert_signed(came: &Received, by: &str) {
     let signed = format!("{}.{}", came.header("x-zk-backup-timestamp"), came.body);
     assert_eq!(
         came.header("x-zk-backup-signature"),
-        format!("sha256={}", hmac(SECRET, &signed))
+        format!("sha256={}", hmac(by, &signed))
     );
     assert_eq!(came.json()["id"], came.header("x-zk-backup-id"));
 }
@@ -95,7 +95,7 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     receiver.hear();
     let mut second = told(storage.path(), &zookeeper.address(), &url);
     let came = receiver.next().unwrap();
-    assert_signed(&came);
+    assert_signed(&came, SECRET);
     let body = came.json();
     assert_eq!(
         (&body["id"], &body["event"]),
@@ -106,11 +106,12 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
         second.http.get(&format!("/jobstatus/{id}")).unwrap().json()
     );
     // What was tried before has the same id, whatever became of it.
-    let next = || {
+    let next_but = |before: &[String]| {
         let mut all = std::iter::from_fn(|| receiver.next());
         all.find(|came| !before.contains(&came.header("x-zk-backup-id").to_owned()))
             .unwrap()
     };
+    let next = || next_but(&before);
     assert!(owes(&second, |owed, oldest| owed == 0.0 && oldest == 0.0));
 
     // Of what comes later only what is new: damage once, however often it is found.
@@ -118,7 +119,7 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
     let mut bytes = fs::read(&archive).unwrap();
     bytes[20] ^= 1;
     fs::write(&archive, bytes).unwrap();
-    let mut events = Vec::new();
+    let (mut events, mut last) = (Vec::new(), String::new());
     for _ in 0..2 {
         let (task, state) = second.do_job(&format!("/verify/{id}"), "").unwrap();
         assert_eq!(state.status, 500);
@@ -135,13 +136,58 @@ fn what_happened_is_told_until_it_was_heard_and_by_the_next_process_if_need_be()
             assert_eq!(came["event"], "damage.found", "{came}");
             events.push(came["backup"].as_str().unwrap().to_owned());
         }
+        last = format!("job/{task}");
     }
     assert_eq!(events, [&*id]);
+    assert!(owes(&second, |owed, _| owed == 0.0));
     second.kill();
+    // The last one comes once more if the kill was sooner than the note that it was heard.
     let third = told(storage.path(), &zookeeper.address(), &url);
     let newest = back_up(&third, "");
-    assert_eq!(next().json()["id"], format!("job/{newest}"));
+    assert_eq!(next_but(&[last]).json()["id"], format!("job/{newest}"));
+    // And nothing else does: damage would before this.
+    assert!(owes(&third, |owed, _| owed == 0.0));
+    let newest = back_up(&third, "");
+    assert_eq!(receiver.next().unwrap().json()["id"], format!("job/{newest}"));
+    assert!(owes(&third, |owed, _| owed == 0.0));
     assert_eq!(receiver.left(), 0);
+}
+
+#[test]
+fn another_one_is_told_and_by_another_secret_once_the_files_say_so() {
+    let zookeeper = server();
+    let [secrets, storage] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let write = |name: &str, text: &str| fs::write(secrets.path().join(name), text).unwrap();
+    let [silent, hearing] = [(); 2].map(|()| Receiver::start().unwrap());
+    hearing.hear();
+    write("WEBHOOK_URL", &silent.url);
+    write("WEBHOOK_SECRET", SECRET);
+    let settings = [("BACKUP_DAEMON_SECRETS_DIR", secrets.path().to_str().unwrap())];
+    let mut daemon = daemon(&zookeeper.address(), storage.path(), &settings);
+    let id = back_up(&daemon, "");
+    daemon.wait_for_line("the webhook could not be told").unwrap();
+    assert_signed(&silent.next().unwrap(), SECRET);
+    write("WEBHOOK_URL", &hearing.url);
+    write("WEBHOOK_SECRET", "another");
+    hang_up(&daemon);
+    let came = hearing.next().unwrap();
+    assert_signed(&came, "another");
+    assert_eq!(came.json()["id"], format!("job/{id}"));
+    // One that is gone is wrong, and the last one is told on.
+    let told = |what: &str| daemon.http.get("/health").unwrap().text.contains(what);
+    for name in ["WEBHOOK_URL", "WEBHOOK_SECRET"] {
+        let text = fs::read_to_string(secrets.path().join(name)).unwrap();
+        fs::remove_file(secrets.path().join(name)).unwrap();
+        hang_up(&daemon);
+        until("health tells", || told(name));
+        let id = back_up(&daemon, "");
+        let came = hearing.next().unwrap();
+        assert_signed(&came, "another");
+        assert_eq!(came.json()["id"], format!("job/{id}"));
+        write(name, &text);
+        hang_up(&daemon);
+        until("it is back", || !told(name));
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Azure's object storage, as a program that stands for it. Those that stand for Google's do not know the requests that `object_store` makes.
 //! `AZURITE=azurite-blob cargo test -p zk-backup-testkit --test object_storage -- --ignored azure`.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -11,6 +11,7 @@ use backup_engine::job_queue::{self, ObjectJobs};
 use tempfile::TempDir;
 use vault_store::conformance::{self, Subject};
 use vault_store::{CloudConfig, VaultStore as _};
+use zk_backup_testkit::Port;
 
 use super::{id, put};
 
@@ -22,7 +23,7 @@ const SIGNED: &str = "sv=2021-08-06&ss=b&srt=sco&sp=rwdlac&se=2099-12-31T00%3A00
 
 struct Program {
     process: Child,
-    port: u16,
+    port: Port,
     _directory: TempDir,
 }
 
@@ -31,13 +32,9 @@ impl Program {
     fn start(variable: &str, arguments: impl Fn(u16, &str) -> Vec<String>) -> Self {
         let program = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set"));
         let directory = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = Port::take().unwrap();
         let process = Command::new(program)
-            .args(arguments(port, directory.path().to_str().unwrap()))
+            .args(arguments(port.number(), directory.path().to_str().unwrap()))
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -48,7 +45,7 @@ impl Program {
             _directory: directory,
         };
         let end = Instant::now() + Duration::from_secs(60);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(started.port.address()).is_err() {
             assert!(Instant::now() < end, "{variable} takes no connections");
             thread::sleep(Duration::from_millis(50));
         }
@@ -77,7 +74,7 @@ impl Program {
     }
 
     fn azure_place(&self) -> String {
-        format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)
+        format!("http://{}/{ACCOUNT}", self.port.address())
     }
 }
 

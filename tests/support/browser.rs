@@ -112,7 +112,7 @@ impl Browser {
         ];
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            "timeouts": { "implicit": 10_000 },
+            "timeouts": { "implicit": 30_000 },
             "goog:loggingPrefs": { "browser": "ALL" },
             "goog:chromeOptions": { "binary": chromium, "args": arguments },
         } } });
@@ -203,20 +203,25 @@ impl Browser {
         Ok(found[ELEMENT].as_str().unwrap_or_default().to_owned())
     }
 
-    /// Clicks the first element that an XPath names, as soon as it is there.
-    ///
-    /// # Errors
-    /// [`BrowserError::Refused`] after ten seconds, or where something else would get the click.
-    pub fn click(&self, xpath: &str) -> Result<(), BrowserError> {
+    /// Does `what` with `body` to the first element that an XPath names, as soon as it is there.
+    fn act(&self, xpath: &str, what: &str, body: &Value) -> Result<(), BrowserError> {
         // The page may be drawn anew between the two.
         for _ in 0..20 {
             let element = self.element(xpath)?;
-            match self.tell(&format!("element/{element}/click"), &json!({})) {
+            match self.tell(&format!("element/{element}/{what}"), body) {
                 Err(BrowserError::Refused(why)) if why.contains("stale element") => {}
-                clicked => return clicked.map(drop),
+                done => return done.map(drop),
             }
         }
         Err(BrowserError::Refused(format!("{xpath} is drawn anew each time")))
+    }
+
+    /// Clicks the first element that an XPath names, as soon as it is there.
+    ///
+    /// # Errors
+    /// [`BrowserError::Refused`] after half a minute, or where something else would get the click.
+    pub fn click(&self, xpath: &str) -> Result<(), BrowserError> {
+        self.act(xpath, "click", &json!({}))
     }
 
     /// Clicks the first button or link with this text.
@@ -234,9 +239,7 @@ impl Browser {
     /// # Errors
     /// As [`click`](Self::click).
     pub fn type_into(&self, xpath: &str, text: &str) -> Result<(), BrowserError> {
-        let element = self.element(xpath)?;
-        self.tell(&format!("element/{element}/value"), &json!({ "text": text }))?;
-        Ok(())
+        self.act(xpath, "value", &json!({ "text": text }))
     }
 
     /// Presses keys one after another, wherever the page has the focus. Keys without a character have WebDriver's, such as `\u{e004}` for Tab.

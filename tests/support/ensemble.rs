@@ -2,16 +2,19 @@
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use crate::{Distribution, Setup, StartError, ZooKeeper};
+use crate::{Distribution, Port, Setup, StartError, ZooKeeper};
 
 /// Three servers that are one ensemble.
 #[derive(Debug)]
 pub struct Ensemble {
     servers: Vec<ZooKeeper>,
     ports: Vec<u16>,
+    /// Where they reach each other.
+    _among: Vec<Port>,
 }
 
 impl Ensemble {
@@ -20,7 +23,7 @@ impl Ensemble {
     /// # Errors
     /// [`StartError`].
     pub fn start(distribution: &Distribution, setup: &Setup) -> Result<Self, StartError> {
-        // Ports may be taken meanwhile, as those of one server.
+        // As a server alone.
         match Self::start_once(distribution, setup) {
             Err(StartError::Ended(_)) => Self::start_once(distribution, setup),
             outcome => outcome,
@@ -28,17 +31,10 @@ impl Ensemble {
     }
 
     fn start_once(distribution: &Distribution, setup: &Setup) -> Result<Self, StartError> {
-        let listeners: Vec<_> = (0..6)
-            .map(|_| TcpListener::bind("127.0.0.1:0"))
-            .collect::<Result<_, _>>()?;
-        let ports: Vec<_> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().map(|address| address.port()))
-            .collect::<Result<_, _>>()?;
-        drop(listeners);
+        let among = (0..6).map(|_| Port::take()).collect::<io::Result<Vec<_>>>()?;
         let lines: Vec<_> = (1..)
-            .zip(ports.chunks(2))
-            .map(|(id, ports)| format!("server.{id}=127.0.0.1:{}:{}", ports[0], ports[1]))
+            .zip(among.chunks(2))
+            .map(|(id, ports)| format!("server.{id}={}:{}", ports[0].address(), ports[1].number()))
             .collect();
         let members = (1..=3).map(|id| {
             let mut setup = setup.clone();
@@ -51,7 +47,11 @@ impl Ensemble {
             .collect::<Result<Vec<_>, StartError>>()?
             .into_iter()
             .unzip();
-        let mut ensemble = Self { servers, ports };
+        let mut ensemble = Self {
+            servers,
+            ports,
+            _among: among,
+        };
         ensemble.start_again(|_| true)?;
         Ok(ensemble)
     }
@@ -75,14 +75,21 @@ impl Ensemble {
         addresses.join(",")
     }
 
-    /// The server that leads.
+    /// The server that leads, as soon as there is one; `None` if there is none within a minute.
     #[must_use]
     pub fn leader(&self) -> Option<&ZooKeeper> {
         let leads = |server: &&ZooKeeper| {
             let answer = server.four_letter("srvr");
             answer.is_ok_and(|answer| answer.contains("Mode: leader"))
         };
-        self.servers.iter().find(leads)
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let leader = self.servers.iter().find(leads);
+            if leader.is_some() || Instant::now() > deadline {
+                return leader;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Kills those that `which` names.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// What is called with bytes from a client.
-type Sees = dyn Fn(&[u8]) + Send + Sync;
+type Sees = dyn Fn(&mut [u8]) + Send + Sync;
 
 /// Passes connections on to a server, and holds or cuts them when asked.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ struct Gate {
 struct GateState {
     /// So many bytes more; `None` lets all of them through.
     left: Option<usize>,
+    /// None after this.
+    until: Option<&'static [u8]>,
     /// Whether some were kept back since.
     holds: bool,
 }
@@ -36,19 +38,27 @@ impl Gate {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, left: Option<usize>) {
-        *self.lock() = GateState { left, holds: false };
+    fn set(&self, left: Option<usize>, until: Option<&'static [u8]>) {
+        *self.lock() = GateState {
+            left,
+            until,
+            holds: false,
+        };
         self.changed.notify_all();
     }
 
-    /// Waits until so many bytes may pass.
-    fn pass(&self, bytes: usize) {
+    /// Waits until these bytes may pass.
+    fn pass(&self, bytes: &[u8]) {
         let mut state = self.lock();
         loop {
+            let until = state.until.filter(|until| !until.is_empty());
+            if until.is_some_and(|until| bytes.windows(until.len()).any(|part| part == until)) {
+                (state.left, state.until) = (Some(0), None);
+            }
             match state.left {
                 None => return,
-                Some(left) if left >= bytes => {
-                    state.left = Some(left - bytes);
+                Some(left) if left >= bytes.len() => {
+                    state.left = Some(left - bytes.len());
                     return;
                 }
                 Some(_) => {
@@ -76,6 +86,17 @@ impl Proxy {
     /// # Errors
     /// When no port can be had.
     pub fn start_with(server: &str, sees: impl Fn(&[u8]) + Send + Sync + 'static) -> io::Result<Self> {
+        Self::start_changing(server, move |bytes| sees(bytes))
+    }
+
+    /// As [`start_with`](Self::start_with), and what `sees` makes of the bytes is passed on in their place.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub fn start_changing(
+        server: &str,
+        sees: impl Fn(&mut [u8]) + Send + Sync + 'static,
+    ) -> io::Result<Self> {
         let (sees, gate): (Arc<Sees>, Arc<Gate>) = (Arc::new(sees), Arc::default());
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
@@ -104,7 +125,12 @@ impl Proxy {
 
     /// Passes so many bytes of clients on from now on, and then none until [`go_on`](Self::go_on): it takes what comes, and nothing is answered.
     pub fn hold_after(&self, bytes: usize) {
-        self.gate.set(Some(bytes));
+        self.gate.set(Some(bytes), None);
+    }
+
+    /// Passes on what clients send until one sends this in one piece, and nothing of any client from that piece on until [`go_on`](Self::go_on).
+    pub fn hold_at(&self, what: &'static [u8]) {
+        self.gate.set(None, Some(what));
     }
 
     /// Whether something is kept back.
@@ -115,7 +141,7 @@ impl Proxy {
 
     /// Passes on what was kept back, and all that comes.
     pub fn go_on(&self) {
-        self.gate.set(None);
+        self.gate.set(None, None);
     }
 
     /// Cuts every connection that is open.
@@ -148,8 +174,8 @@ fn pass_on(
             let mut bytes = vec![0; 64 << 10];
             while let Ok(count @ 1..) = from.read(&mut bytes) {
                 if let Some((gate, sees)) = &watch {
-                    gate.pass(count);
-                    sees(&bytes[..count]);
+                    gate.pass(&bytes[..count]);
+                    sees(&mut bytes[..count]);
                 }
                 if to.write_all(&bytes[..count]).is_err() {
                     break;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,8 @@ use std::{env, thread};
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+
+use crate::Port;
 
 const PACKAGE: &str = "github.com/versity/versitygw/cmd/versitygw@v1.8.0";
 /// The name of the copy below `target/`.
@@ -29,7 +31,7 @@ pub struct S3Server {
     program: PathBuf,
     setup: S3Setup,
     directory: TempDir,
-    port: u16,
+    port: Port,
     process: Option<Child>,
 }
 
@@ -76,7 +78,7 @@ impl S3Server {
     /// [`S3Error`].
     pub fn start_with(setup: &S3Setup) -> Result<Self, S3Error> {
         let program = locate().map_err(S3Error::Program)?;
-        // A port that was free a moment ago may be taken by the time the server binds it.
+        // Somebody who is no test of ours may have taken its port meanwhile.
         let mut left = 3;
         loop {
             left -= 1;
@@ -95,12 +97,11 @@ impl S3Server {
             fs::write(directory.path().join("cert.pem"), certificate)?;
             fs::write(directory.path().join("key.pem"), key)?;
         }
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut server = Self {
             program: program.to_owned(),
             setup: setup.clone(),
             directory,
-            port,
+            port: Port::take()?,
             process: None,
         };
         server.restart()?;
@@ -136,7 +137,7 @@ impl S3Server {
                 "--secret",
                 KEY_SECRET,
             ])
-            .args(["--port", &format!("127.0.0.1:{}", self.port)]);
+            .args(["--port", &self.port.address()]);
         if self.setup.tls.is_some() {
             command.arg("--cert").arg(self.path("cert.pem"));
             command.arg("--key").arg(self.path("key.pem"));
@@ -153,18 +154,21 @@ impl S3Server {
             .spawn()?;
         self.process = Some(process);
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.serves() {
+        loop {
+            let serves = self.serves();
             let running = self
                 .process
                 .as_mut()
                 .is_some_and(|p| matches!(p.try_wait(), Ok(None)));
+            if serves && running {
+                return Ok(());
+            }
             if !running || Instant::now() > deadline {
                 self.kill();
                 return Err(S3Error::NotServing(fs::read_to_string(&log).unwrap_or_default()));
             }
             thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
     }
 
     /// Kills the process, as `kill -9` does. The data stay.
@@ -185,8 +189,8 @@ impl S3Server {
     #[must_use]
     pub fn url(&self) -> String {
         match self.setup.tls {
-            None => format!("http://127.0.0.1:{}", self.port),
-            Some(_) => format!("https://127.0.0.1:{}", self.port),
+            None => format!("http://{}", self.port.address()),
+            Some(_) => format!("https://{}", self.port.address()),
         }
     }
 
@@ -200,10 +204,10 @@ impl S3Server {
         self.directory.path().join(name)
     }
 
-    /// Whether it is this program that answers.
+    /// Whether a program of this kind answers.
     fn serves(&self) -> bool {
         let ask = || -> io::Result<String> {
-            let mut socket = TcpStream::connect(("127.0.0.1", self.port))?;
+            let mut socket = TcpStream::connect(self.port.address())?;
             if self.setup.tls.is_some() {
                 return Ok("VERSITYGW".to_owned());
             }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::Distribution;
+use crate::{Distribution, Port};
 
 /// The password of the user `super`, whom no ACL binds, on every server started here.
 pub const SUPER_PASSWORD: &str = "secret";
@@ -22,7 +22,8 @@ pub const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
 pub struct ZooKeeper {
     class_path: String,
     directory: TempDir,
-    port: u16,
+    /// Where clients come, and what `{port}` stood for.
+    ports: [Port; 2],
     options: Vec<String>,
     main: &'static str,
     process: Option<Child>,
@@ -76,7 +77,7 @@ impl ZooKeeper {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(distribution: &Distribution, setup: &Setup) -> Result<(Self, u16), StartError> {
-        // A port that was free a moment ago may be taken by the time the server binds it.
+        // Somebody who is no test of ours may have taken its port meanwhile.
         let mut left = 3;
         loop {
             left -= 1;
@@ -97,12 +98,8 @@ impl ZooKeeper {
     /// All but starting it.
     pub(crate) fn prepare(distribution: &Distribution, setup: &Setup) -> Result<(Self, u16), StartError> {
         let directory = tempfile::tempdir()?;
-        let listeners = (
-            TcpListener::bind("127.0.0.1:0")?,
-            TcpListener::bind("127.0.0.1:0")?,
-        );
-        let (port, second) = (listeners.0.local_addr()?.port(), listeners.1.local_addr()?.port());
-        drop(listeners);
+        let ports = [Port::take()?, Port::take()?];
+        let [port, second] = [ports[0].number(), ports[1].number()];
         let fill = |text: &str| {
             text.replace("{dir}", &directory.path().display().to_string())
                 .replace("{port}", &second.to_string())
@@ -139,7 +136,7 @@ impl ZooKeeper {
                 .chain(admin)
                 .collect(),
             directory,
-            port,
+            ports,
             main: if setup.quorum {
                 "org.apache.zookeeper.server.quorum.QuorumPeerMain"
             } else {
@@ -235,7 +232,7 @@ impl ZooKeeper {
     /// `127.0.0.1:<port>`.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.ports[0].address()
     }
 
     /// The answer to a four-letter word such as `srvr`.
@@ -275,10 +272,7 @@ impl ZooKeeper {
     pub(crate) fn wait(&mut self) -> Result<(), StartError> {
         let log = self.directory.path().join("log");
         let deadline = Instant::now() + Duration::from_secs(60);
-        while !self
-            .four_letter("srvr")
-            .is_ok_and(|answer| answer.contains("Mode:"))
-        {
+        while !self.serves() {
             let ended = self
                 .process
                 .as_mut()
@@ -294,6 +288,15 @@ impl ZooKeeper {
             thread::sleep(Duration::from_millis(50));
         }
         Ok(())
+    }
+
+    /// Whether it answers, and no other server that has its port.
+    fn serves(&self) -> bool {
+        let says = |word: &str, what: &str| {
+            let answer = self.four_letter(word);
+            answer.is_ok_and(|answer| answer.contains(what))
+        };
+        says("srvr", "Mode:") && says("conf", &format!("dataDir={}\n", self.data_directory().display()))
     }
 }
 

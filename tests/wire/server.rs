@@ -152,7 +152,7 @@ impl Server {
 
     /// Until the state of a job is as it is to be.
     fn wait_for(&self, job: &str, holds: impl Fn(&Value) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let state = self.ask("GET", &format!("/jobstatus/{job}"), "");
             if holds(&state) {

@@ -12,8 +12,8 @@ use vault_store::CloudConfig;
 
 use crate::{Args, SettingsError, misspelt};
 
-/// Settings that have no flag, as others could see it.
-pub(crate) const SECRETS: [&str; 14] = [
+/// Settings that have no flag, as others could see it, and the one with a flag that may hold a secret.
+pub(crate) const SECRETS: [&str; 15] = [
     "BACKUP_DAEMON_API_CREDENTIALS_USERNAME",
     "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
     "BACKUP_DAEMON_API_READER_USERNAME",
@@ -28,6 +28,7 @@ pub(crate) const SECRETS: [&str; 14] = [
     "SECONDARY_S3_KEY_ID",
     "SECONDARY_S3_KEY_SECRET",
     "WEBHOOK_SECRET",
+    "WEBHOOK_URL",
 ];
 
 /// Whether it is one of them, or says how the storage of a cloud is opened.
@@ -51,19 +52,25 @@ impl ConfigFile {
     /// # Errors
     /// It cannot be read; it has a key that is no setting, or one twice; others may read a secret in it.
     pub(crate) fn read(path: &Path) -> Result<Self, SettingsError> {
-        let at = path.display();
-        let wrong = |why: String| SettingsError::new(format!("{at}: {why}"));
-        let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-        // The error's own text would show the line, in which there may be a secret.
-        let table: Table = toml::from_str(&text).map_err(|error| {
-            let before = error.span().and_then(|span| text.get(..span.start));
-            let line = before.map_or(1, |before| before.matches('\n').count() + 1);
-            wrong(format!("line {line}: {}", error.message()))
-        })?;
-        let mut values = BTreeMap::new();
-        flatten("", &table, &mut values).map_err(wrong)?;
+        let wrong = |why: String| SettingsError::new(format!("{}: {why}", path.display()));
+        let values = values(path).map_err(wrong)?;
         let others_read = fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0);
         Self::sorted(values, others_read).map_err(wrong)
+    }
+
+    /// The files that the file at `path` names for secrets, none of which is opened; neither is that, if it is a pipe.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn names(path: &Path) -> Result<Vec<PathBuf>, String> {
+        if !fs::metadata(path).is_ok_and(|file| file.is_file()) {
+            return Err("it is no file".to_owned());
+        }
+        let names = values(path)?.into_iter().filter_map(|(name, value)| {
+            let secret = name.strip_suffix("_FILE")?;
+            is_secret(secret).then(|| value.into())
+        });
+        Ok(names.collect())
     }
 
     fn sorted(values: BTreeMap<String, String>, others_read: bool) -> Result<Self, String> {
@@ -75,9 +82,7 @@ impl ConfigFile {
         let mut file = Self::default();
         for (name, value) in values {
             let of_file = name.strip_suffix("_FILE").filter(|name| is_secret(name));
-            if with_flag.contains(&&*name) {
-                file.settings.insert(name, value);
-            } else if let Some(secret) = of_file {
+            if let Some(secret) = of_file {
                 let text = fs::read_to_string(&value).map_err(|error| format!("{name}: {value}: {error}"))?;
                 let text = text.trim_end_matches(['\r', '\n']).to_owned();
                 if text.is_empty() {
@@ -92,6 +97,8 @@ impl ConfigFile {
                     ));
                 }
                 file.secrets.insert(name, value);
+            } else if with_flag.contains(&&*name) {
+                file.settings.insert(name, value);
             } else {
                 let ours: Vec<&str> = with_flag.iter().copied().chain(SECRETS).collect();
                 let hint = misspelt::meant(&name, &ours).map(|meant| format!(": is {meant} meant?"));
@@ -108,6 +115,20 @@ impl ConfigFile {
     pub(crate) fn secret(&self, name: &str) -> Option<OsString> {
         self.secrets.get(name).map(OsString::from)
     }
+}
+
+/// What the file at `path` says, by the names that the environment has for it.
+fn values(path: &Path) -> Result<BTreeMap<String, String>, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    // The error's own text would show the line, in which there may be a secret.
+    let table: Table = toml::from_str(&text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(1, |before| before.matches('\n').count() + 1);
+        format!("line {line}: {}", error.message())
+    })?;
+    let mut values = BTreeMap::new();
+    flatten("", &table, &mut values)?;
+    Ok(values)
 }
 
 /// Names of tables and keys are joined: `host` in `[zookeeper]` is `ZOOKEEPER_HOST`.
@@ -197,6 +218,10 @@ mod tests {
                 "s3_key_secret = \"canary\"",
                 ": S3_KEY_SECRET: others may read this file: chmod 600",
             ),
+            (
+                "webhook_url = \"https://hooks.example/canary\"",
+                ": WEBHOOK_URL: others may read this file: chmod 600, or name a file for it as WEBHOOK_URL_FILE",
+            ),
             ("s3_key_secret_file = \"$DIR/none\"", ": S3_KEY_SECRET_FILE: "),
         ] {
             let refused = read(text, 0o644).err().unwrap();
@@ -205,6 +230,8 @@ mod tests {
                 "{refused}"
             );
         }
+        let file = read("webhook_url_file = \"$DIR/password\"", 0o644).unwrap();
+        assert_eq!(file.secret("WEBHOOK_URL"), Some("canary".into()));
         let file = read("s3_key_secret = \"canary\"", 0o600).unwrap();
         assert_eq!(file.secret("S3_KEY_SECRET"), Some("canary".into()));
     }

@@ -44,6 +44,7 @@ mod query;
 mod repeated;
 mod reread;
 mod routes;
+mod second;
 mod server;
 mod settings;
 mod sites;
@@ -52,6 +53,7 @@ mod start_error;
 mod summary;
 mod tls;
 mod truth;
+mod watched;
 mod webhook;
 
 pub use access::{Access, Credentials};
@@ -66,7 +68,7 @@ pub use server::{ServeOptions, serve};
 pub use settings::{
     Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace, Webhook,
 };
-pub use start::{builder, run};
+pub use start::{builder, builder_without_jobs, run};
 pub use start_error::StartError;
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
 /// `#[global_allocator]`, as the server's own does.

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_http::{HttpServiceBuilder, Request, Response};
+use actix_http::{HttpServiceBuilder, Request, Response, TlsAcceptorConfig};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt as _, map_config};
 use actix_tls::accept::TlsError;
 use actix_web::body::{BoxBody, MessageBody};
@@ -61,7 +61,10 @@ where
         })?,
         Some(tls) => builder.listen("https", listener, move || {
             let service = service(&connections, patience, stopping.clone());
-            let service = service.finish(app()).rustls_0_23(tls.clone());
+            let acceptor = TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE);
+            let service = service
+                .finish(app())
+                .rustls_0_23_with_config(tls.clone(), acceptor);
             let first = fn_service(|stream| async {
                 plain_http::refuse(stream, HANDSHAKE).await.map_err(TlsError::Tls)
             });

@@ -12,7 +12,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
-use actix_web::{Error, HttpResponse, ResponseError as _};
+use actix_web::{Error, HttpRequest, HttpResponse, ResponseError as _};
 use backup_engine::{EngineBuilder, EngineError, LeaderLease};
 use job_queue::{JobStore as _, ObjectJobs, QueueError};
 use reqwest::redirect::Policy;
@@ -161,8 +161,10 @@ pub(crate) async fn hand_on<B: MessageBody + 'static>(
     Ok(request.into_response(answer).map_into_right_body())
 }
 
-/// The client of the server that has handed a request on, as that server says; `None` where none has.
-pub(crate) fn first_asked(headers: &HeaderMap) -> Option<IpAddr> {
+/// The client of the server that has handed a request on, as that server says; `None` where none has, or there are no others.
+pub(crate) fn first_asked(request: &HttpRequest) -> Option<IpAddr> {
+    request.app_data::<Data<Option<Peers>>>()?.as_ref().as_ref()?;
+    let headers = request.headers();
     headers.get(HANDED_ON)?;
     headers.get(CLIENT)?.to_str().ok()?.parse().ok()
 }

@@ -1,17 +1,17 @@
 //! Secrets and certificates are read again at SIGHUP, and when their files change.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustls::sign::CertifiedKey;
 use tokio::signal::unix::Signal;
 
-use crate::config_file::{ConfigFile, SECRETS};
 use crate::ensemble::Replaceable;
 use crate::settings::Settings;
+use crate::watched::{Attempts, Looked};
+use crate::webhook::{Receiver, Teller};
 use crate::{Access, Cli, tls};
 
 /// How often files are looked at.
@@ -38,92 +38,80 @@ pub(crate) struct InUse {
     pub(crate) access: Access,
     pub(crate) certificate: Option<(PathBuf, Arc<tls::Shown>)>,
     pub(crate) ensemble: Arc<Replaceable>,
-    /// Where the files for connections to ZooKeeper are, if there are any.
-    pub(crate) zookeeper_tls: Option<PathBuf>,
+    pub(crate) webhook: Option<Teller>,
     /// The secrets that files gave, by their names.
     pub(crate) secrets_in_files: Mutex<BTreeSet<String>>,
     pub(crate) outcome: Reread,
 }
 
-/// A file, and what changes when it is written or put in another's place; `None` where there is none.
-type Look = (PathBuf, Option<(u64, u64, i64, i64)>);
+/// What was read, and can be used.
+struct New {
+    settings: Settings,
+    certificate: Option<Arc<CertifiedKey>>,
+    webhook: Option<Receiver>,
+}
 
 impl InUse {
-    /// Reads it again whenever that is asked for, or a file has changed. Never ends.
-    pub(crate) async fn keep(self, mut asked: Signal) {
-        let this = Arc::new(self);
-        let mut seen = this.clone().looked().await;
+    /// Reads it again whenever that is asked for, or a file is not as it was `before` what is in use was read. Never ends.
+    pub(crate) async fn keep(self, mut asked: Signal, before: Looked) {
+        let (this, mut attempts, mut seen) = (Arc::new(self), Attempts::default(), before);
+        let mut is_asked = false;
         loop {
-            let is_asked = tokio::select! {
+            this.look(&mut attempts, &mut seen, is_asked).await;
+            is_asked = tokio::select! {
                 _ = asked.recv() => true,
                 () = tokio::time::sleep(EVERY) => false,
             };
-            let now = this.clone().looked().await;
-            // What could not be used may have been half written.
-            if !is_asked && now == seen && this.outcome.trouble().is_none() {
-                continue;
-            }
-            seen = now;
-            let reading = Arc::clone(&this);
-            let read = tokio::task::spawn_blocking(move || reading.read());
-            let read = read.await.unwrap_or_else(|error| Err(error.to_string()));
-            match &read {
-                Ok(()) => log::info!("secrets and certificates were read again"),
-                Err(why) => log::error!("secrets and certificates stay as they were: {why}"),
-            }
-            this.outcome.note(read.err());
         }
     }
 
-    async fn looked(self: Arc<Self>) -> Vec<Look> {
-        let looked = tokio::task::spawn_blocking(move || self.look()).await;
-        looked.unwrap_or_default()
-    }
-
-    /// How the files are now.
-    fn look(&self) -> Vec<Look> {
-        let mut files = Vec::new();
-        if let Some(path) = &self.cli.config {
-            files.push(path.clone());
-            // What cannot be read is told when it is read again.
-            files.extend(
-                ConfigFile::read(path)
-                    .map(|file| file.secret_files)
-                    .unwrap_or_default()
-                    .into_values(),
-            );
-        }
-        let secrets = self.cli.args.secrets_dir.as_deref().map(str::trim);
-        if let Some(directory) = secrets.filter(|directory| !directory.is_empty()) {
-            files.extend(SECRETS.map(|name| PathBuf::from(directory).join(name)));
-        }
-        let served = self.certificate.iter().map(|(directory, _)| directory);
-        for directory in served.chain(&self.zookeeper_tls) {
-            files.extend(["ca.crt", "tls.crt", "tls.key"].map(|name| directory.join(name)));
-        }
-        let look = |path: PathBuf| {
-            let file = fs::metadata(&path).ok();
-            let seen = file.map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()));
-            (path, seen)
+    async fn look(self: &Arc<Self>, attempts: &mut Attempts, seen: &mut Looked, is_asked: bool) {
+        let (looking, reading) = (Arc::clone(self), Arc::clone(self));
+        let looked = attempts.within(move || Looked::at(&looking.cli)).await;
+        let read = match looked {
+            Ok(now) => {
+                // What could not be used may have been half written; what hangs is not tried again as it is.
+                let is_well = self.outcome.trouble().is_none() || attempts.wait() > 0;
+                if !is_asked && now == *seen && is_well {
+                    return;
+                }
+                *seen = now;
+                attempts.within(move || reading.read()).await.flatten()
+            }
+            Err(why) => Err(why),
         };
-        files.into_iter().map(look).collect()
+        let used = read.map(|new| self.put_to_use(new));
+        match &used {
+            Ok(()) => log::info!("secrets and certificates were read again"),
+            Err(why) => log::error!("secrets and certificates stay as they were: {why}"),
+        }
+        self.outcome.note(used.err());
     }
 
-    /// All of it is put to use, or none.
-    fn read(&self) -> Result<(), String> {
+    /// All of it can be used, or none is. What comes too late is not.
+    fn read(&self) -> Result<New, String> {
         let (settings, _) = self.cli.settings().map_err(|error| error.to_string())?;
         self.check(&settings)?;
-        let certificate = match &self.certificate {
-            None => None,
-            Some((directory, shown)) => Some((shown, tls::certified(directory)?)),
-        };
-        if let Some((shown, new)) = certificate {
-            shown.replace(new);
+        let certificate = self.certificate.as_ref();
+        let certificate = certificate.map(|(directory, _)| tls::certified(directory));
+        let webhook = settings.webhook.as_ref().map(Receiver::new).transpose();
+        Ok(New {
+            certificate: certificate.transpose()?,
+            webhook: webhook.map_err(|error| error.to_string())?,
+            settings,
+        })
+    }
+
+    fn put_to_use(&self, new: New) {
+        if let Some(((_, shown), certificate)) = self.certificate.as_ref().zip(new.certificate) {
+            shown.replace(certificate);
         }
-        self.access.replace(&settings.access);
-        self.ensemble.replace(settings.ensemble());
-        *self.in_files() = settings.secrets_in_files;
-        Ok(())
+        if let Some((teller, webhook)) = self.webhook.as_ref().zip(new.webhook) {
+            teller.replace(webhook);
+        }
+        self.access.replace(&new.settings.access);
+        self.ensemble.replace(new.settings.ensemble());
+        *self.in_files() = new.settings.secrets_in_files;
     }
 
     fn in_files(&self) -> MutexGuard<'_, BTreeSet<String>> {
@@ -133,7 +121,7 @@ impl InUse {
     }
 
     /// A secret that is gone must not open the server to everybody, nor bring back the one that it took the place of, nor may it be closed behind addresses that
-    /// were chosen without.
+    /// were chosen without. So with the webhook, of which jobs are noted from the start on.
     fn check(&self, settings: &Settings) -> Result<(), String> {
         let lost = self
             .in_files()
@@ -146,8 +134,18 @@ impl InUse {
             ));
         }
         match (self.access.is_anonymous(), settings.access.is_anonymous()) {
-            (false, true) => Err("there are no credentials any more".to_owned()),
-            (true, false) => Err("credentials were added, which a server takes at its start".to_owned()),
+            (false, true) => return Err("there are no credentials any more".to_owned()),
+            (true, false) => {
+                return Err("credentials were added, which a server takes at its start".to_owned());
+            }
+            _ => {}
+        }
+        match (&self.webhook, &settings.webhook) {
+            (Some(_), None) => Err("there is no WEBHOOK_URL any more".to_owned()),
+            (None, Some(_)) => Err("WEBHOOK_URL was added, which a server takes at its start".to_owned()),
+            (Some(now), Some(new)) if now.signs() && new.secret.is_none() => {
+                Err("there is no WEBHOOK_SECRET any more".to_owned())
+            }
             _ => Ok(()),
         }
     }

@@ -103,7 +103,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks `args`. `environment` looks up secrets that have no flag, and under `<name>_FILE` the file that such a one was read from,
+    /// Checks `args`. `environment` looks up secrets that have no flag, and `WEBHOOK_URL` where `args` have none, and under `<name>_FILE` the file that such a one was read from,
     /// so that a key of a bucket can be read again. Empty values count as not given.
     ///
     /// # Errors
@@ -112,12 +112,16 @@ impl Settings {
         let secrets_dir = secrets_dir(args)?;
         let in_files = RefCell::new(BTreeSet::new());
         let (directory, of_files) = (secrets_dir.as_deref(), &in_files);
-        let secret = |name: &str| match secret_of_file(name, directory)? {
-            Some(found) => {
-                of_files.borrow_mut().insert(name.to_owned());
-                Ok(Some(found))
-            }
+        let filed = |name: &str| {
+            let found = secret_of_file(name, directory)?;
+            of_files
+                .borrow_mut()
+                .extend(found.as_ref().map(|_| name.to_owned()));
+            Ok(found)
+        };
+        let secret = |name: &str| match filed(name)? {
             None => secret(name, None, &environment),
+            found => Ok(found),
         };
         let Listen {
             address,
@@ -134,7 +138,7 @@ impl Settings {
         let bucket = bucket::bucket(args, directory, &environment)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
-            zookeeper_tls: zookeeper.tls.as_ref().map(|_| tls::directory(args)),
+            zookeeper_tls: tls::zookeeper_directory(args)?,
             zookeeper,
             chroot,
             consistency_rounds: limits::consistency_rounds(args)?,
@@ -169,11 +173,7 @@ impl Settings {
             external_root: given(args.external_root.as_ref()).map(PathBuf::from),
             max_queued_jobs: limits::queued_jobs(args)?,
             shutdown_grace: seconds("SHUTDOWN_GRACE", args.shutdown_grace.as_ref(), 0)?,
-            webhook: signals::webhook(
-                args,
-                secret_of_file("WEBHOOK_URL", directory)?.as_ref(),
-                secret("WEBHOOK_SECRET")?,
-            )?,
+            webhook: signals::webhook(args, filed("WEBHOOK_URL")?, secret)?,
             hook_before: signals::hook("HOOK_BEFORE", args.hook_before.as_ref())?,
             hook_after: signals::hook("HOOK_AFTER", args.hook_after.as_ref())?,
             hook_timeout: signals::hook_timeout(args)?,
@@ -189,6 +189,16 @@ impl Settings {
     pub(crate) fn ensemble(&self) -> ZooKeeperEnsemble {
         ZooKeeperEnsemble::new(self.zookeeper.clone(), self.driver).below(self.chroot.clone())
     }
+}
+
+/// Where the certificates are that `args` ask for.
+pub(crate) fn certificate_directories(args: &Args) -> Vec<PathBuf> {
+    let asked = [listen::certificates(args), tls::zookeeper_directory(args)];
+    // What is wrong is told when settings are read.
+    asked
+        .into_iter()
+        .filter_map(|directory| directory.ok()?)
+        .collect()
 }
 
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {

@@ -6,12 +6,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, EngineError, Ensemble, FilesSource, Hooks, Recovery, RestoreTests,
-    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, Ensemble, FilesSource, Hooks, Recovery, RestoreTests, SettingNames,
+    StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
-use vault_store::FsStore;
 use zk_snapshot::client::BatchedConfig;
 
 use crate::bucket::{self, Purpose};
@@ -19,8 +18,9 @@ use crate::ensemble::Replaceable;
 use crate::peers::join;
 use crate::reread::{InUse, Reread};
 use crate::summary::Summary;
+use crate::watched::Looked;
 use crate::webhook::Teller;
-use crate::{Cli, Secondary, ServeOptions, Settings, StartError, logging, notify, serve, tls};
+use crate::{Cli, Secondary, ServeOptions, Settings, StartError, logging, notify, second, serve, tls};
 
 /// Runs the server as `cli`, which may be the settings alone, and the environment say, until SIGTERM or SIGINT.
 ///
@@ -30,6 +30,8 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let cli = cli.into();
     // From here on it ends nothing.
     let hangup = signal(SignalKind::hangup())?;
+    // What changes from here on is not what is in use.
+    let before = Looked::at(&cli);
     let (settings, hints) = cli.settings()?;
     logging::start(settings.log_level, settings.log_format);
     for hint in hints {
@@ -42,7 +44,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     }
     let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
     let ensemble = Arc::new(Replaceable::new(settings.ensemble()));
-    let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>)?;
+    let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>, true)?;
     let listener = listen(SocketAddr::new(settings.address, settings.port), tls.is_some())?;
     let address = listener.local_addr()?;
     let (builder, peers) = join(builder, &settings, address)?;
@@ -69,7 +71,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         access: settings.access.clone(),
         certificate: settings.tls.clone().zip(shown),
         ensemble,
-        zookeeper_tls: settings.zookeeper_tls.clone(),
+        webhook: teller.clone(),
         secrets_in_files: settings.secrets_in_files.clone().into(),
         outcome: Reread::default(),
     };
@@ -85,7 +87,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         ..ServeOptions::new(settings.access)
     };
     let stop = asked_to_stop()?;
-    let keeping = tokio::spawn(in_use.keep(hangup));
+    let keeping = tokio::spawn(in_use.keep(hangup, before));
     // Requests that come from here on wait in the listener until they are served.
     notify::tell("READY=1");
     let telling = tell(teller, engine.clone());
@@ -112,14 +114,27 @@ async fn tell(teller: Option<Teller>, engine: Engine) {
 /// # Errors
 /// [`StartError`].
 pub fn builder(settings: &Settings) -> Result<EngineBuilder, StartError> {
-    over(settings, Arc::new(settings.ensemble()))
+    over(settings, Arc::new(settings.ensemble()), true)
+}
+
+/// The same with jobs in memory, where backups are in a directory: for who needs none of those that are kept there.
+///
+/// # Errors
+/// [`StartError`].
+pub fn builder_without_jobs(settings: &Settings) -> Result<EngineBuilder, StartError> {
+    over(settings, Arc::new(settings.ensemble()), false)
 }
 
 /// The same over `ensemble`, which is that of the settings.
-fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilder, StartError> {
+fn over(
+    settings: &Settings,
+    ensemble: Arc<dyn Ensemble>,
+    with_jobs: bool,
+) -> Result<EngineBuilder, StartError> {
     let builder = Engine::builder(ensemble);
     let builder = match &settings.bucket {
-        None => builder.storage(&settings.storage)?,
+        None if with_jobs => builder.storage(&settings.storage)?,
+        None => builder.storage_without_jobs(&settings.storage)?,
         // First what only this process may have: it may have been started twice.
         Some(config) => {
             let builder = builder.local_state(&settings.storage)?;
@@ -136,8 +151,8 @@ fn over(settings: &Settings, ensemble: Arc<dyn Ensemble>) -> Result<EngineBuilde
             builder.second_objects(bucket::open(config, Purpose::Copies)?, config.to_string())
         }
         Some(Secondary::Directory(path)) => {
-            let copies = FsStore::open_replaceable(path).map_err(EngineError::from)?;
-            builder.second_copy(Arc::new(copies), path.display().to_string())
+            let copies = second::open(path, &settings.storage)?;
+            builder.second_copy(copies, path.display().to_string())
         }
     };
     let mut builder = builder

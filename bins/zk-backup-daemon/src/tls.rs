@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{CertificateError, Error, RootCertStore, ServerConfig};
 
 /// The certificate that is shown to whoever connects from now on.
 #[derive(Debug)]
@@ -33,11 +33,24 @@ pub(crate) fn certified(directory: &Path) -> Result<Arc<CertifiedKey>, String> {
     let chain = CertificateDer::pem_file_iter(&certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| in_file(&certificate, error))?;
+    // The key is compared with the first alone, and clients refuse a chain of which they cannot read one.
+    for (at, one) in chain.iter().enumerate() {
+        is_readable(one)
+            .map_err(|error| format!("{}: certificate {}: {error}", certificate.display(), at + 1))?;
+    }
     let private = PrivateKeyDer::from_pem_file(&key).map_err(|error| in_file(&key, error))?;
     let certified = CertifiedKey::from_der(chain, private, &default_provider());
     certified
         .map(Arc::new)
         .map_err(|error| format!("{}: {error}", certificate.display()))
+}
+
+/// Of whatever version. What it says that we do not know is the clients' to judge.
+fn is_readable(certificate: &CertificateDer<'static>) -> Result<(), Error> {
+    match RootCertStore::empty().add(certificate.clone()) {
+        Err(Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension)) => Ok(()),
+        read => read,
+    }
 }
 
 /// What serves TLS with the certificate in `directory`, and by what that is replaced.

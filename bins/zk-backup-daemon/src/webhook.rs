@@ -1,5 +1,6 @@
 //! Tells whoever listens at `WEBHOOK_URL` what has happened, until it says that it has heard.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use backup_engine::{Engine, News, Outbox, SystemClock};
@@ -7,6 +8,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::api;
 use crate::settings::{SettingsError, Webhook};
@@ -24,15 +26,23 @@ const ID: &str = "x-zk-backup-id";
 const TIMESTAMP: &str = "x-zk-backup-timestamp";
 const SIGNATURE: &str = "x-zk-backup-signature";
 
-/// Tells the one who listens.
+/// Tells the one who listens. Clones tell the same one.
+#[derive(Clone)]
 pub(crate) struct Teller {
-    client: Client,
-    url: Url,
-    key: Option<hmac::Key>,
+    to: Arc<RwLock<Arc<Receiver>>>,
+    /// There is another one to tell.
+    replaced: Arc<Notify>,
     server: String,
 }
 
-impl Teller {
+/// The one who listens.
+pub(crate) struct Receiver {
+    client: Client,
+    url: Url,
+    key: Option<hmac::Key>,
+}
+
+impl Receiver {
     /// # Errors
     /// [`SettingsError`] where the URL cannot be used, or the machine has no certificates for `https://`.
     pub(crate) fn new(webhook: &Webhook) -> Result<Self, SettingsError> {
@@ -54,8 +64,34 @@ impl Teller {
             client: client.build().map_err(|error| wrong(&error.without_url()))?,
             url,
             key: secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())),
+        })
+    }
+}
+
+impl Teller {
+    /// # Errors
+    /// As [`Receiver::new`].
+    pub(crate) fn new(webhook: &Webhook) -> Result<Self, SettingsError> {
+        Ok(Self {
+            to: Arc::new(RwLock::new(Arc::new(Receiver::new(webhook)?))),
+            replaced: Arc::default(),
             server: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         })
+    }
+
+    fn to(&self) -> Arc<Receiver> {
+        Arc::clone(&self.to.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From here on `to` is told, at once where the last one did not hear.
+    pub(crate) fn replace(&self, to: Receiver) {
+        *self.to.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(to);
+        self.replaced.notify_one();
+    }
+
+    /// Whether what is told is signed.
+    pub(crate) fn signs(&self) -> bool {
+        self.to().key.is_some()
     }
 
     /// Tells what there is to be told, in order, each until it was heard. Never ends.
@@ -73,8 +109,10 @@ impl Teller {
                 }
                 Err(why) => {
                     log::warn!("the webhook could not be told, and is in {pause:?} again: {why}");
-                    wait(&mut outbox, pause).await;
-                    pause = (pause * 2).min(LATER);
+                    pause = tokio::select! {
+                        () = wait(&mut outbox, pause) => (pause * 2).min(LATER),
+                        () = self.replaced.notified() => SOON,
+                    };
                 }
             }
         }
@@ -106,13 +144,14 @@ impl Teller {
     async fn tell(&self, news: &News) -> Result<StatusCode, String> {
         let (id, body) = (news.id(), self.body(news).to_string());
         let timestamp = SystemClock::now().unix_timestamp().to_string();
-        let mut request = self
+        let to = self.to();
+        let mut request = to
             .client
-            .post(self.url.clone())
+            .post(to.url.clone())
             .header("content-type", "application/json")
             .header(ID, &id)
             .header(TIMESTAMP, &timestamp);
-        if let Some(key) = &self.key {
+        if let Some(key) = &to.key {
             request = request.header(SIGNATURE, signature(key, &timestamp, &body));
         }
         let failed = |error: reqwest::Error| format!("{id}: {}", crate::peers::shown(error));

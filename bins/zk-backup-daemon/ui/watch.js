@@ -76,7 +76,8 @@ function result(result) {
   else if (result.failures) parts.push(failures(result.failures, result.failures.length, 'What could not be written'));
   if (result.damaged) {
     parts.push(facts([['Backups', count(result.vaults)], ['Read', bytes(result.bytes)], ['Damaged', count(result.damaged_vaults)]]),
-      result.damaged.map((backup) => h('p', { class: 'bad' }, backup.id, ': ', backup.damage.map((damage) => visible(`${damage.file}: ${damage.what}`)).join('; '))));
+      result.damaged.map((backup) => h('p', { class: 'bad' }, backup.id, ': ', backup.damage.map((damage) => visible(`${damage.file}: ${damage.what}`)).join('; '))),
+      (result.copies_damaged ?? []).map((copy) => h('p', { class: 'bad' }, 'The second copy of ', copy.id, ': ', copy.damage.map((damage) => visible(`${damage.file}: ${damage.what}`)).join('; '))));
   }
   if (result.znodes !== undefined) parts.push(facts([['Znodes', count(result.znodes)], ['Data', result.bytes === undefined ? null : bytes(result.bytes)]]));
   if (result.differing > 0) parts.push(paths(result.differences, result.differing, 'Not as in the backup'));

@@ -7,10 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use backup_engine::{Client, Engine, EngineError, Ensemble, VAULTS_ELSEWHERE, ZooKeeperEnsemble};
+use backup_engine::{
+    Client, Engine, EngineBuilder, EngineError, Ensemble, VAULTS_ELSEWHERE, ZooKeeperEnsemble,
+};
 use clap::Parser as _;
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
 use health_metrics::ZooKeeperHealth;
+use job_queue::QueueError;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use vault_store::{FsStore, PredecessorStore, StoreError, VaultStore};
@@ -19,6 +22,7 @@ use zk_snapshot::tree::ClientError;
 
 use crate::api::{Api, Http};
 use crate::exit::{Exit, Failure, about};
+use crate::text::clean;
 
 /// What a command does with a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(crate) enum Use {
     Work {
         /// Whether jobs that wait there may be done.
         waiting_too: bool,
+        /// Whether it can do without their database, where that cannot be used: on a full disk of an earlier version, for example.
+        even_without_jobs: bool,
     },
 }
 
@@ -57,7 +63,11 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
             directory.display()
         )));
     }
-    let Use::Work { waiting_too } = purpose else {
+    let Use::Work {
+        waiting_too,
+        even_without_jobs,
+    } = purpose
+    else {
         let store = FsStore::open_existing(directory).map_err(|error| not_opened(directory, &error))?;
         let settings = settings(directory, zookeeper)?;
         let mut builder = match zookeeper {
@@ -73,18 +83,27 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         return begin(engine.map_err(|error| engine_failed(directory, &error))?, None);
     };
     let settings = settings(directory, zookeeper)?;
-    let engine = zk_backup_daemon::builder(&settings)
-        .and_then(|builder| {
-            let keeps = Arc::new(KeepsAll);
-            let keeping = builder
-                .full_policy(Arc::clone(&keeps) as _)
-                .granular_policy(keeps);
-            Ok(keeping.build()?)
-        })
-        .map_err(|error| match error {
-            StartError::Engine(error) => engine_failed(directory, &error),
-            error => Failure::failed(error.to_string()),
-        })?;
+    let built = |builder: Result<EngineBuilder, StartError>| -> Result<Engine, StartError> {
+        let keeps = Arc::new(KeepsAll);
+        let keeping = builder?
+            .full_policy(Arc::clone(&keeps) as _)
+            .granular_policy(keeps);
+        Ok(keeping.build()?)
+    };
+    let mut engine = built(zk_backup_daemon::builder(&settings));
+    if even_without_jobs
+        && let Err(StartError::Engine(error)) = &engine
+        && is_of_jobs(error)
+    {
+        warn(&format!(
+            "the server's jobs are not known, nor whether one that waits needs a backup: {error}"
+        ));
+        engine = built(zk_backup_daemon::builder_without_jobs(&settings));
+    }
+    let engine = engine.map_err(|error| match error {
+        StartError::Engine(error) => engine_failed(directory, &error),
+        error => Failure::failed(error.to_string()),
+    })?;
     begin(engine, Some(waiting_too))
 }
 
@@ -211,6 +230,16 @@ fn not_opened(directory: &Path, error: &StoreError) -> Failure {
     }
 }
 
+/// Whether it was the database of jobs that failed.
+fn is_of_jobs(error: &EngineError) -> bool {
+    matches!(error, EngineError::Storage(cause) if cause.is::<QueueError>())
+}
+
+#[allow(clippy::print_stderr)] // this is where people are told
+fn warn(what: &str) {
+    eprintln!("zk-backup: {}", clean(what));
+}
+
 fn engine_failed(directory: &Path, error: &EngineError) -> Failure {
     if let EngineError::Storage(cause) = error
         && let Some(cause) = cause.downcast_ref::<StoreError>()
@@ -280,7 +309,11 @@ mod tests {
         let file = directory.path().join("notes.txt");
         fs::write(&file, b"mine").unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-        for purpose in [Use::Look, Use::Work { waiting_too: true }] {
+        let work = Use::Work {
+            waiting_too: true,
+            even_without_jobs: true,
+        };
+        for purpose in [Use::Look, work] {
             let refused = open(directory.path(), None, purpose).err().unwrap();
             assert_eq!(refused.exit, Exit::Usage);
             assert!(refused.message.contains("is no storage"), "{}", refused.message);

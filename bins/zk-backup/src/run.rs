@@ -44,7 +44,7 @@ fn done(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Evict(args) => {
             let needs = match args.is_by_policy() {
                 true => Needs::SERVER,
-                false => Needs::WORK,
+                false => Needs::REMOVAL,
             };
             evict::run(args, &api(needs)?, screen)
         }
@@ -72,6 +72,8 @@ struct Needs {
     server: bool,
     zookeeper: bool,
     work: bool,
+    /// It does work, and needs none of the jobs that are kept there.
+    removes: bool,
 }
 
 impl Needs {
@@ -79,6 +81,7 @@ impl Needs {
         server: false,
         zookeeper: false,
         work: false,
+        removes: false,
     };
     const LIVE: Self = Self {
         zookeeper: true,
@@ -87,6 +90,10 @@ impl Needs {
     const WORK: Self = Self {
         work: true,
         ..Self::STORAGE
+    };
+    const REMOVAL: Self = Self {
+        removes: true,
+        ..Self::WORK
     };
     const ZOOKEEPER: Self = Self {
         zookeeper: true,
@@ -115,6 +122,7 @@ fn open(global: &Global, needs: Needs) -> Result<Api, Failure> {
             let purpose = match needs.work {
                 true => Use::Work {
                     waiting_too: global.do_waiting,
+                    even_without_jobs: needs.removes,
                 },
                 false => Use::Look,
             };

@@ -68,14 +68,14 @@ impl Engine {
     async fn copy_to(&self, second: &Arc<SecondCopy>) -> Result<(), EngineError> {
         let stopping = Stopping(Arc::default());
         let (second, stopped) = (Arc::clone(second), Arc::clone(&stopping.0));
-        let (clock, leadership) = (Arc::clone(&self.clock), self.leadership.clone());
+        let leadership = self.leadership.clone();
         let (tell, told) = oneshot::channel();
         let thread = thread::Builder::new().name("copies".to_owned());
         let begun = thread.spawn(move || {
             let leads = || leadership.as_ref().is_none_or(|of| of.may_write().is_ok());
             let may = || !stopped.load(Ordering::Relaxed) && leads();
             // Whoever asked may have stopped waiting.
-            let _ = tell.send(second.pass(&clock, &may));
+            let _ = tell.send(second.pass(&may));
         });
         begun.map_err(|error| StoreError::io("a thread that copies", error))?;
         let done = told.await.map_err(|error| EngineError::Internal(error.into()))?;

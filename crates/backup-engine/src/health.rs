@@ -53,6 +53,10 @@ impl StorageProbe for HeldDirectory {
     fn writable(&self) -> io::Result<()> {
         self.filesystem.writable()
     }
+
+    fn left_over(&self) -> Vec<String> {
+        self.held.left_over()
+    }
 }
 
 /// The whole report. What cannot be found out is among its problems.
@@ -105,6 +109,8 @@ pub(crate) fn report(
     } else if let Some(why) = clock.was_set(now) {
         problems.push(Problem::ClockSet { why, remedy });
     }
+    problems.extend(site.retention.unreadable(vaults).map(Problem::NothingEvicted));
+    problems.extend(probes.storage.left_over().into_iter().map(Problem::LeftOver));
     let without = site.retention.clock.since_start();
     let age = |newest: Option<OffsetDateTime>| Some(newest.map_or(without, |newest| since(newest, now)));
     let (full, granular) = (newest_good(&all, false, now), newest_good(&all, true, now));
@@ -140,7 +146,10 @@ fn storage(usage: Option<StorageUsage>, all: &[Arc<Stored>]) -> Storage {
     storage.usage = usage;
     storage.backups = all.len();
     storage.bytes = all.iter().map(|stored| stored.bytes).sum();
-    let newest = all.iter().rfind(|stored| !stored.is_before_a_restore());
+    // What is damaged so that nothing can be told of it is told for itself: it may be a directory that was never a backup.
+    let is_told = |stored: &&Arc<Stored>| stored.manifest.is_ok() || stored.damage.is_none();
+    let newest = all.iter().filter(is_told);
+    let newest = newest.rev().find(|stored| !stored.is_before_a_restore());
     storage.newest = newest.map(|stored| summary(stored));
     storage.newest_good = newest_good.map(|stored| summary(stored));
     let good = all.iter().filter(|stored| stored.is_valid());
@@ -185,7 +194,7 @@ fn note_copies(
         .iter()
         .filter(|stored| second.store.lacks(&stored.id))
         .collect();
-    let trouble = second.trouble(now);
+    let trouble = second.trouble();
     let count = lacking.len() as u64;
     if let Some((why, true)) = trouble.clone() {
         problems.push(Problem::NoSecondCopies { lacking: count, why });
@@ -194,16 +203,20 @@ fn note_copies(
     if only > 0 {
         problems.push(Problem::OnlySecondCopies(only));
     }
-    let damaged = second.store.damage().into_iter().rev();
-    for (id, found) in damaged.take(usize::try_from(NAMED).unwrap_or(usize::MAX)) {
-        let Some(damage) = found.first() else { continue };
-        let place = damage
-            .frame
-            .map_or(String::new(), |frame| format!(", frame {frame}"));
-        problems.push(Problem::FirstCopyDamaged {
-            id: id.to_string(),
-            damage: format!("{}{place}: {}", damage.file, damage.what),
-        });
+    let named = usize::try_from(NAMED).unwrap_or(usize::MAX);
+    for (id, found) in second.store.damage().into_iter().rev().take(named) {
+        if let Some(damage) = found.first() {
+            let (id, damage) = (id.to_string(), damage.to_string());
+            problems.push(Problem::FirstCopyDamaged { id, damage });
+        }
+    }
+    let rotten = second.store.damage_of_copies();
+    let damaged = rotten.len() as u64;
+    for (id, found) in rotten.into_iter().rev().take(named) {
+        if let Some(damage) = found.first() {
+            let (id, damage) = (id.to_string(), damage.to_string());
+            problems.push(Problem::SecondCopyDamaged { id, damage });
+        }
     }
     health_metrics::SecondCopy {
         place: second.place.clone(),
@@ -211,6 +224,7 @@ fn note_copies(
         lacking_bytes: lacking.iter().map(|stored| stored.bytes).sum(),
         oldest: lacking.iter().map(|stored| since(stored.date(), now)).max(),
         only,
+        damaged,
         evicted: second.store.evicted() as u64,
         error: trouble.map(|(why, _)| why),
     }
@@ -289,7 +303,7 @@ pub(crate) fn unknown(why: &str) -> Health {
 fn summary(stored: &Stored) -> BackupSummary {
     let outcome = match &stored.manifest {
         Ok(manifest) => outcome(manifest),
-        Err(_) => BackupOutcome::Failed("its manifest cannot be read".to_owned()),
+        Err(unreadable) => BackupOutcome::Unknown(unreadable.why.clone()),
     };
     let mut summary = BackupSummary::new(stored.id.to_string(), stored.date(), outcome);
     summary.bytes = stored.bytes;

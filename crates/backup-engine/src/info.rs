@@ -50,8 +50,8 @@ pub enum BackupState {
     Finished(Box<Manifest>),
     /// Nothing can be told of it.
     Unreadable {
-        /// The version of its format.
-        format: u64,
+        /// The version of its format, where that is known.
+        format: Option<u64>,
         /// Why not.
         why: String,
     },

@@ -98,12 +98,14 @@ impl Engine {
 
     /// Whether it works, or could if it ran.
     pub(crate) fn leads(&self) -> bool {
-        let role = self
-            .leadership
-            .as_ref()
-            .map(|leadership| *leadership.role().borrow());
-        role.is_none_or(|role| role != Role::Standby)
+        may_work(self.leadership.as_ref())
     }
+}
+
+/// Whether an engine with this leadership works, or could if it ran.
+pub(crate) fn may_work(leadership: Option<&Arc<dyn Leadership>>) -> bool {
+    let role = leadership.map(|leadership| *leadership.role().borrow());
+    role.is_none_or(|role| role != Role::Standby)
 }
 
 /// Waits until the role is that of the leader, and says in which term.

@@ -12,7 +12,7 @@ use zk_snapshot::restore::{NotPermitted, Permit};
 
 use crate::leadership::{Leadership, Role};
 use crate::lock::lock;
-use crate::site::uptime;
+use crate::uptime::uptime;
 
 /// Leads while it holds the lease `<prefix>/leader`. [`keep`](Self::keep) has to run all the time.
 #[derive(Debug)]

@@ -39,6 +39,7 @@ mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod copying;
+mod ends;
 mod engine;
 mod ensemble;
 mod error;
@@ -58,6 +59,7 @@ mod site;
 #[cfg(feature = "object-store")]
 mod sweeping;
 mod upkeep;
+mod uptime;
 mod vaults;
 mod watch;
 mod watch_all;
@@ -104,6 +106,6 @@ pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
 pub use watch_all::JobsWatch;
 pub use work::{
-    DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult,
+    DamagedCopy, DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult,
     RestoreTestResult, RestoredFiles, RestoredFrom, VerifyResult,
 };

@@ -135,10 +135,13 @@ impl Outbox {
         if role.is_none_or(|role| role != Role::Standby) {
             if self.read.is_empty() {
                 let (owed, (.., requests)) = (Arc::clone(&self.engine.owed), self.engine.rooms());
+                let ends = Arc::clone(&self.engine.ends);
                 let running = Arc::clone(&self.engine.running);
                 let kept = blocking(move || {
                     owed.note()?;
-                    let notes = requests.jobs.notes()?;
+                    let mut notes = requests.jobs.notes()?;
+                    // What is not noted may become another end with this process.
+                    notes.retain(|note| !ends.is_unnoted(&note.job));
                     let read = kept(&*requests.jobs, &notes, leads)?;
                     let unread = unread(&notes, &running, &read);
                     Ok((read, unread))
@@ -199,7 +202,9 @@ impl Outbox {
             _ => None,
         };
         let dated = self.untold.iter().filter_map(ended).min();
-        let is_undated = self.untold.iter().any(|news| ended(news).is_none());
+        // What was not read does not tell either. Where something was read, that is older.
+        let is_undated = self.untold.iter().any(|news| ended(news).is_none())
+            || (self.untold.is_empty() && self.unread > 0);
         self.undated_since = is_undated.then(|| self.undated_since.unwrap_or_else(|| self.engine.now()));
         self.engine.owed.set_debt(Debt {
             events: self.untold.len() + self.unread,
@@ -228,27 +233,24 @@ impl Outbox {
     /// # Errors
     /// [`EngineError::Storage`]: it is told again then.
     pub async fn told(&mut self, news: &News) -> Result<(), EngineError> {
+        let (.., requests) = self.engine.rooms();
+        let put = |note| blocking(move || Ok(requests.jobs.put_notes(&[note])?));
+        match news {
+            News::LeadershipLost { .. } => self.led = None,
+            News::JobEnded(job) => {
+                let (id, (.., requests)) = (job.id.clone(), self.engine.rooms());
+                blocking(move || Ok(requests.jobs.drop_notes(&id, &[JOB.to_owned()])?)).await?;
+            }
+            News::DamageFound { backup, damage } => {
+                put(Note::new(backup.to_string(), DAMAGE, damage.clone())).await?;
+            }
+            News::LeadershipGained { term } => put(Note::new(LEADER, LEADER, term.to_string())).await?,
+        }
+        // As long as that is not noted it is owed.
         self.read.retain(|read| read != news);
         self.untold.retain(|untold| untold != news);
         self.tally();
-        let note = match news {
-            News::LeadershipLost { .. } => {
-                self.led = None;
-                return Ok(());
-            }
-            News::JobEnded(job) => Err(job.id.clone()),
-            News::DamageFound { backup, damage } => Ok(Note::new(backup.to_string(), DAMAGE, damage.clone())),
-            News::LeadershipGained { term } => Ok(Note::new(LEADER, LEADER, term.to_string())),
-        };
-        let (.., requests) = self.engine.rooms();
-        blocking(move || {
-            match note {
-                Ok(note) => requests.jobs.put_notes(&[note])?,
-                Err(job) => requests.jobs.drop_notes(&job, &[JOB.to_owned()])?,
-            }
-            Ok(())
-        })
-        .await
+        Ok(())
     }
 
     /// Waits until there may be more. May be dropped while it waits.
@@ -333,19 +335,22 @@ fn damage(jobs: &dyn JobStore, vaults: &Vaults) -> Result<Vec<News>, EngineError
     let (all, trouble) = vaults.all_soon();
     let told = notes.iter().filter(|note| note.key == DAMAGE);
     let mut told: HashSet<_> = told.map(|note| &*note.job).collect();
-    let mut news = Vec::new();
+    let (mut news, mut sound) = (Vec::new(), Vec::new());
     for stored in &all {
+        let was_told = told.remove(&*stored.id.to_string());
         let is_passing = matches!(&stored.manifest, Err(unreadable) if unreadable.is_passing);
-        if let Some(damage) = stored.damage.clone().filter(|_| !is_passing)
-            && !told.remove(&*stored.id.to_string())
-        {
-            let backup = stored.id.clone();
-            news.push(News::DamageFound { backup, damage });
+        if let Some(damage) = stored.damage.clone().filter(|_| !is_passing) {
+            if !was_told {
+                let backup = stored.id.clone();
+                news.push(News::DamageFound { backup, damage });
+            }
+        } else if was_told && !is_passing {
+            sound.push(stored.id.to_string());
         }
     }
     // What could not be looked at may be damaged still.
     if trouble.is_none() && vaults.unread() == 0 {
-        for id in told {
+        for id in told.into_iter().chain(sound.iter().map(|id| &**id)) {
             jobs.drop_notes(id, &[DAMAGE.to_owned()])?;
         }
     }

@@ -5,6 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::leading::may_work;
 
 /// How often a remote storage is asked without anybody asking.
 const EVERY: Duration = Duration::from_secs(20);
@@ -32,11 +33,12 @@ impl Engine {
     /// Reads what the leader's restores leave unfinished, and which second copies are to go with what it has evicted.
     fn follow_notes(&self) {
         let (site, second) = (Arc::clone(&self.site), self.vaults.second.clone());
+        let leadership = self.leadership.clone();
         thread::spawn(move || {
             if let Some(Err(error)) = second.map(|second| second.store.follow_evictions()) {
                 log::warn!("what the leader has evicted is not known: {error}");
             }
-            if let Err(error) = site.reload_notes() {
+            if let Err(error) = site.reload_notes_while(|| !may_work(leadership.as_ref())) {
                 log::warn!("what restores left unfinished is not known: {error}");
             }
         });

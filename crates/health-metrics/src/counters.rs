@@ -21,6 +21,7 @@ pub(crate) struct Backups {
     pub(crate) attempts: IntCounterVec,
     pub(crate) failures: IntCounterVec,
     pub(crate) evictions: IntCounter,
+    pub(crate) eviction_errors: IntCounter,
     pub(crate) znodes: IntCounter,
     pub(crate) captures: IntCounterVec,
     pub(crate) skipped: IntCounterVec,
@@ -46,6 +47,10 @@ impl Backups {
                 &MODES,
             )?,
             evictions: make.counter("zk_backup_evictions_total", "Backups that were evicted.")?,
+            eviction_errors: make.counter(
+                "zk_backup_eviction_errors_total",
+                "Passes over the policies that failed, wholly or for some backups.",
+            )?,
             znodes: make.counter("zk_backup_znodes_captured_total", "Znodes that were captured.")?,
             captures: counters(
                 "zk_backup_captures_total",

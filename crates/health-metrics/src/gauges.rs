@@ -285,6 +285,11 @@ fn of_second_copies(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) ->
         approximate(copies.only),
     )?;
     gauge(
+        "zk_backup_secondary_damaged",
+        "Second copies that a verification found damaged, and that are not made anew yet.",
+        approximate(copies.damaged),
+    )?;
+    gauge(
         "zk_backup_secondary_up",
         "1 if all could be done the last time that second copies were looked after, else 0.",
         flag(copies.error.is_none()),
@@ -310,17 +315,13 @@ fn of_the_webhook(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> D
 fn of_backup(registry: &Registry, prefix: &str, which: &str, backup: &BackupSummary) -> Done {
     let exit_code = match backup.outcome {
         BackupOutcome::Successful => 0,
-        BackupOutcome::Failed(_) => 1,
+        BackupOutcome::Failed(_) | BackupOutcome::Unknown(_) => 1,
         BackupOutcome::Partial(_) => 2,
     };
     let took = backup.took.unwrap_or_default().as_millis();
     let date = backup.date.unix_timestamp_nanos().div_euclid(1_000_000);
     for (name, help, value) in [
-        (
-            "failed",
-            "Whether it failed",
-            flag(backup.outcome.failure().is_some()),
-        ),
+        ("failed", "Whether it failed", flag(exit_code != 0)),
         ("locked", "Whether it is being written", flag(false)), // only what is finished is in a report
         ("exit_code", "Exit code", f64::from(exit_code)),
         ("size", "Size in bytes", approximate(backup.bytes)),

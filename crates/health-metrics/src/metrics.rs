@@ -154,6 +154,11 @@ impl Metrics {
         self.backups.evictions.inc_by(count);
     }
 
+    /// A pass over the policies failed, wholly or for some backups.
+    pub fn eviction_failed(&self) {
+        self.backups.eviction_errors.inc();
+    }
+
     /// Everything as text.
     ///
     /// # Errors

@@ -50,6 +50,11 @@ pub trait StorageProbe: Send + Sync {
     fn writable(&self) -> io::Result<()> {
         Ok(())
     }
+
+    /// What was removed and still takes room, each with why.
+    fn left_over(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The filesystem that holds a directory.

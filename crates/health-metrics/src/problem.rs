@@ -23,6 +23,13 @@ pub enum Problem {
         /// Why, or what it lacks.
         reason: String,
     },
+    /// Nothing can be told of the newest backup, which may be sound, for this reason.
+    NewestBackupUnknown {
+        /// Its id.
+        id: String,
+        /// Why not.
+        why: String,
+    },
     /// There are so many finished backups, more than one, and none of them is good.
     NoGoodBackup(usize),
     /// A backup is damaged.
@@ -37,6 +44,13 @@ pub enum Problem {
     /// A backup is damaged where backups are kept, and is read from its second copy.
     FirstCopyDamaged {
         /// Its id.
+        id: String,
+        /// What is wrong with which of its files.
+        damage: String,
+    },
+    /// The second copy of a backup is damaged, and not made anew yet. The backup may be sound.
+    SecondCopyDamaged {
+        /// The id of the backup.
         id: String,
         /// What is wrong with which of its files.
         damage: String,
@@ -61,6 +75,10 @@ pub enum Problem {
     NotReadAgain(String),
     /// A job whose record cannot be read, with its id and the reason; or why such jobs cannot be looked for.
     UnreadableJob(String),
+    /// No policy evicts anything, since a note cannot be read by which they go.
+    NothingEvicted(String),
+    /// What was removed is still there, for this reason, which names the file.
+    LeftOver(String),
     /// No policy evicts anything, since the clock has moved.
     ClockMoved {
         /// What it shows, and what it should show.
@@ -110,15 +128,19 @@ impl Problem {
             | Self::JobsUnavailable(_)
             | Self::ZooKeeperUnreachable(_) => true,
             Self::NewestBackupFailed { .. }
+            | Self::NewestBackupUnknown { .. }
             | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
             | Self::FirstCopyDamaged { .. }
+            | Self::SecondCopyDamaged { .. }
             | Self::NoSecondCopies { .. }
             | Self::OnlySecondCopies(_)
             | Self::RestoreTestFailed { .. }
             | Self::NotReadAgain(_)
             | Self::UnreadableJob(_)
+            | Self::NothingEvicted(_)
+            | Self::LeftOver(_)
             | Self::ClockMoved { .. }
             | Self::ClockSet { .. }
             | Self::UnfinishedZnodes { .. }
@@ -133,13 +155,17 @@ impl Problem {
         match self {
             Self::NoReport(_)
             | Self::NewestBackupFailed { .. }
+            | Self::NewestBackupUnknown { .. }
             | Self::NoGoodBackup(_)
             | Self::DamagedBackup { .. }
             | Self::MoreDamagedBackups(_)
             | Self::FirstCopyDamaged { .. }
+            | Self::SecondCopyDamaged { .. }
             | Self::NoSecondCopies { .. }
             | Self::OnlySecondCopies(_)
             | Self::RestoreTestFailed { .. }
+            | Self::NothingEvicted(_)
+            | Self::LeftOver(_)
             | Self::ClockMoved { .. }
             | Self::ClockSet { .. }
             | Self::UnfinishedZnodes { .. }
@@ -163,11 +189,17 @@ impl fmt::Display for Problem {
             Self::StorageNotWritable(why) => write!(f, "storage cannot be written: {why}"),
             Self::ZooKeeperUnreachable(why) => write!(f, "ZooKeeper: {why}"),
             Self::NewestBackupFailed { id, reason } => write!(f, "the newest backup {id} failed: {reason}"),
+            Self::NewestBackupUnknown { id, why } => {
+                write!(f, "nothing can be told of the newest backup {id}: {why}")
+            }
             Self::NoGoodBackup(backups) => write!(f, "none of the {backups} backups is good"),
             Self::DamagedBackup { id, damage } => write!(f, "backup {id}: {damage}"),
             Self::MoreDamagedBackups(more) => write!(f, "{more} more backups are damaged"),
             Self::FirstCopyDamaged { id, damage } => {
                 write!(f, "backup {id} is read from its second copy: {damage}")
+            }
+            Self::SecondCopyDamaged { id, damage } => {
+                write!(f, "the second copy of backup {id} is damaged: {damage}")
             }
             Self::NoSecondCopies { lacking, why } => {
                 write!(f, "no second copies are made, {lacking} backups have none: {why}")
@@ -180,6 +212,8 @@ impl fmt::Display for Problem {
                     "backup {id} was restored for a test, not exactly: {difference}"
                 )
             }
+            Self::NothingEvicted(why) => write!(f, "no policy evicts anything: {why}"),
+            Self::LeftOver(why) => write!(f, "what was removed is still there: {why}"),
             Self::ClockMoved { why, remedy } => write!(f, "no policy evicts anything: {why}. {remedy}"),
             Self::ClockSet { why, remedy } => write!(f, "the clock was set: {why}. {remedy}"),
             Self::UnfinishedZnodes {
@@ -263,6 +297,21 @@ mod tests {
                 },
                 "the newest backup 20261123T140000 failed: no space is left",
             ),
+            (
+                Problem::NewestBackupUnknown {
+                    id: text("20261123T140000"),
+                    why: text("it has format version 9"),
+                },
+                "nothing can be told of the newest backup 20261123T140000: it has format version 9",
+            ),
+            (
+                Problem::NothingEvicted(text("the note pins cannot be read")),
+                "no policy evicts anything: the note pins cannot be read",
+            ),
+            (
+                Problem::LeftOver(text(".staging/removed-1/a: denied")),
+                "what was removed is still there: .staging/removed-1/a: denied",
+            ),
             (Problem::NoGoodBackup(2), "none of the 2 backups is good"),
             (
                 Problem::DamagedBackup {
@@ -285,6 +334,13 @@ mod tests {
                     damage: text("archive.zst, frame 2: it is cut"),
                 },
                 "backup 20261123T140000 is read from its second copy: archive.zst, frame 2: it is cut",
+            ),
+            (
+                Problem::SecondCopyDamaged {
+                    id: text("20261123T140000"),
+                    damage: text("archive.zst, frame 2: it is cut"),
+                },
+                "the second copy of backup 20261123T140000 is damaged: archive.zst, frame 2: it is cut",
             ),
             (
                 Problem::OnlySecondCopies(1),

@@ -136,9 +136,14 @@ pub struct Storage {
 impl Storage {
     fn problems(&self) -> Vec<Problem> {
         let failed = self.newest.as_ref().and_then(|newest| {
-            let reason = newest.outcome.failure()?.to_owned();
             let id = newest.id.clone();
-            Some(Problem::NewestBackupFailed { id, reason })
+            match newest.outcome.clone() {
+                BackupOutcome::Successful => None,
+                BackupOutcome::Unknown(why) => Some(Problem::NewestBackupUnknown { id, why }),
+                BackupOutcome::Partial(reason) | BackupOutcome::Failed(reason) => {
+                    Some(Problem::NewestBackupFailed { id, reason })
+                }
+            }
         });
         let none_good = self.backups > 1 && self.newest_good.is_none();
         let none_good = none_good.then_some(Problem::NoGoodBackup(self.backups));
@@ -188,14 +193,16 @@ pub enum BackupOutcome {
     Partial(String),
     /// It holds nothing that is known, for this reason.
     Failed(String),
+    /// It may be sound, and nothing can be told of it, for this reason.
+    Unknown(String),
 }
 
 impl BackupOutcome {
-    /// Why it failed, or what it lacks; `None` if it is successful.
+    /// Why it failed, or what it lacks; `None` if it is successful, or nothing can be told of it.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         match self {
-            Self::Successful => None,
+            Self::Successful | Self::Unknown(_) => None,
             Self::Partial(why) | Self::Failed(why) => Some(why),
         }
     }
@@ -240,6 +247,8 @@ pub struct SecondCopy {
     pub oldest: Option<Duration>,
     /// Backups of which nothing but the copy there is left.
     pub only: u64,
+    /// Copies there that were found damaged, and are not made anew yet.
+    pub damaged: u64,
     /// Copies of evicted backups that are not removed yet.
     pub evicted: u64,
     /// Why not everything was done the last time.
@@ -304,7 +313,11 @@ mod tests {
         };
         assert_eq!(status(0, None, None), Status::Up);
         assert_eq!(status(2, Some(good()), Some(good())), Status::Up);
-        for outcome in [BackupOutcome::Failed, BackupOutcome::Partial] {
+        for outcome in [
+            BackupOutcome::Failed,
+            BackupOutcome::Partial,
+            BackupOutcome::Unknown,
+        ] {
             let newest = backup(outcome("no space".to_owned()));
             assert_eq!(status(2, Some(newest), Some(good())), Status::Warning);
         }

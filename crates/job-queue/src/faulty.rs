@@ -56,6 +56,8 @@ pub enum JobFault {
     LoseAnswer,
     /// It is done once this has returned.
     Delay(Box<dyn FnOnce() + Send>),
+    /// It is done, and its caller is told once this has returned.
+    DelayAnswer(Box<dyn FnOnce() + Send>),
 }
 
 impl fmt::Debug for JobFault {
@@ -64,6 +66,7 @@ impl fmt::Debug for JobFault {
             Self::Fail => "Fail",
             Self::LoseAnswer => "LoseAnswer",
             Self::Delay(_) => "Delay(..)",
+            Self::DelayAnswer(_) => "DelayAnswer(..)",
         })
     }
 }
@@ -151,13 +154,20 @@ impl FaultyJobs {
         let due = self.due(call);
         let lost = matches!(due, Some(JobFault::LoseAnswer));
         let fails = matches!(due, Some(JobFault::Fail));
-        if let Some(JobFault::Delay(wait)) = due {
-            wait();
+        let mut late = None;
+        match due {
+            Some(JobFault::Delay(wait)) => wait(),
+            Some(JobFault::DelayAnswer(wait)) => late = Some(wait),
+            _ => {}
         }
         if fails || self.lock().cut {
             return planned();
         }
-        match work() {
+        let answer = work();
+        if let Some(wait) = late {
+            wait();
+        }
+        match answer {
             Ok(_) if lost => planned(),
             answer => answer,
         }

@@ -45,4 +45,4 @@ pub use schedule::{Schedule, ScheduleError, Ticker};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Opened, SqliteJobs};
 pub use stop::{Stop, StopReason};
-pub use store::{Counts, JobStore, Listed};
+pub use store::{Counts, INTERRUPTED, JobStore, Listed};

@@ -68,7 +68,7 @@ struct Steps {
 struct Left {
     /// How a job has ended whose outcome could not be stored yet.
     unstored: Option<(String, Outcome, OffsetDateTime)>,
-    /// A claim failed: a job may be Processing all the same, and nobody does it.
+    /// A claim failed, or an earlier process ended: a job may be Processing all the same, and nobody does it.
     claimed: bool,
 }
 
@@ -137,6 +137,17 @@ impl Runner {
         self
     }
 
+    /// The same, which begins with failing what its worker was doing when an earlier process ended: for who could not [recover](JobStore::recover) that before.
+    /// While that fails it claims nothing.
+    #[must_use]
+    pub fn recovering(self) -> Self {
+        // Nobody else has it yet.
+        if let Ok(mut left) = self.steps.left.try_lock() {
+            left.claimed = true;
+        }
+        self
+    }
+
     /// What wakes it.
     #[must_use]
     pub fn waker(&self) -> Waker {
@@ -149,19 +160,32 @@ impl Runner {
         self.steps.ended.subscribe()
     }
 
-    /// Calls a job off, as [`JobStore::cancel`] does, and tells the work on it at once if this runner does it.
+    /// Calls a job off, as [`JobStore::cancel`] does, and tells the work on it at once if this runner does it: also where the store cannot note that.
     ///
     /// # Errors
     /// As [`JobStore::cancel`].
     pub async fn cancel(&self, id: &str) -> Result<JobState, QueueError> {
         let (id, told, now) = (id.to_owned(), id.to_owned(), (self.steps.clock)());
-        let state = self.steps.with_store(move |store| store.cancel(&id, now)).await?;
-        if state.is_final() {
-            self.steps.ended.send_modify(|ended| *ended += 1);
-        } else {
-            self.steps.call_off(&told);
+        let noted = self.steps.with_store(move |store| store.cancel(&id, now)).await;
+        match noted {
+            Ok(state) if state.is_final() => {
+                self.steps.ended.send_modify(|ended| *ended += 1);
+                Ok(state)
+            }
+            Ok(state) => {
+                if !self.steps.call_off(&told) {
+                    // It is somebody else's, or is just being claimed.
+                    self.steps.look.notify_one();
+                }
+                Ok(state)
+            }
+            // The work does not outlast this process, and need not find it in the store.
+            Err(error) if error.may_pass() && self.steps.call_off(&told) => {
+                log::warn!("that job {told} is called off could not be noted: {error}");
+                Ok(JobState::Processing)
+            }
+            Err(error) => Err(error),
         }
-        Ok(state)
     }
 
     /// Tells the work on the job that is being done that its claim is lost, whatever the store says: somebody else ends it.
@@ -231,7 +255,8 @@ impl Steps {
         let now = (self.clock)();
         if left.claimed {
             for job in self.recover(None, now).await? {
-                log::warn!("job {} was claimed without our knowing, and not done", job.id);
+                log::warn!("job {} was interrupted: nobody does it", job.id);
+                self.ended.send_modify(|ended| *ended += 1);
             }
         }
         let asked = Instant::now();
@@ -266,11 +291,14 @@ impl Steps {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn call_off(&self, id: &str) {
+    /// Tells the work on a job, if this runner does it, to stop. Whether it does.
+    fn call_off(&self, id: &str) -> bool {
         match &*self.current() {
-            Some((current, stopper)) if current == id => stopper.tell(StopReason::Canceled),
-            // It is somebody else's, or is just being claimed.
-            _ => self.look.notify_one(),
+            Some((current, stopper)) if current == id => {
+                stopper.tell(StopReason::Canceled);
+                true
+            }
+            _ => false,
         }
     }
 

@@ -121,8 +121,8 @@ impl Ticker {
     }
 
     /// Whether a run is to be queued now. Of several due occurrences one is run; the others, and all of them if a
-    /// run waits already, count as missed. A clock that goes back a little fires nothing again; by more than an hour, or than
-    /// two occurrences, and the schedule goes on from there.
+    /// run waits already, count as missed. A clock that goes back a little fires nothing again; by more than an hour, or by two
+    /// occurrences or more, and the schedule goes on from there.
     pub fn tick(&mut self, now: OffsetDateTime, already_queued: bool) -> bool {
         if now <= self.served_until {
             let back = self.served_until - now;

@@ -138,7 +138,7 @@ pub trait JobStore: Send + Sync {
     /// [`QueueError::Storage`].
     fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError>;
 
-    /// Fails, with the message "interrupted", every job of any lane that is Processing and that `worker` has, or nobody whose
+    /// Fails, with the message [`INTERRUPTED`], every job of any lane that is Processing and that `worker` has, or nobody whose
     /// name is known; and those whose claims were made or renewed last before `lapsed_before`, if that is given.
     /// Returns them. To be called by a worker that does nothing, before its first [`claim`](Self::claim).
     ///
@@ -184,7 +184,8 @@ pub trait JobStore: Send + Sync {
     fn notes(&self) -> Result<Vec<Note>, QueueError>;
 }
 
-pub(crate) const INTERRUPTED: &str = "interrupted";
+/// The message of a job that was cut off, as [`JobStore::recover`] fails it.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// That a job that is Processing may end so.
 pub(crate) fn check_end(id: &str, from: JobState, to: JobState) -> Result<(), QueueError> {

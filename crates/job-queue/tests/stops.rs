@@ -210,3 +210,20 @@ async fn what_somebody_else_has_begun_and_left_is_failed_and_the_next_job_done_w
     assert_eq!(world.below.get("b").unwrap().unwrap().state, JobState::Processing);
     running.abort();
 }
+
+#[tokio::test]
+async fn work_is_called_off_though_that_cannot_be_noted() {
+    let mut world = world(NEVER, None);
+    let step = world.begin().await;
+    world.store.plan(JobCall::Cancel, 1, JobFault::Fail);
+    assert_eq!(world.runner.cancel("a").await.unwrap(), JobState::Processing);
+    assert_eq!(world.stopped.recv().await, Some(StopReason::Canceled));
+    assert!(step.await.unwrap().unwrap());
+    assert_eq!(world.below.get("a").unwrap().unwrap().state, JobState::Canceled);
+
+    // Of another one nobody but the store knows.
+    world.below.enqueue(NewJob::new("b", "kind"), at(9), 9).unwrap();
+    world.store.plan(JobCall::Cancel, 1, JobFault::Fail);
+    assert!(world.runner.cancel("b").await.is_err());
+    assert_eq!(world.below.get("b").unwrap().unwrap().state, JobState::Queued);
+}

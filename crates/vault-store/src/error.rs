@@ -136,6 +136,11 @@ impl StoreError {
         }
     }
 
+    /// The same of a note that is there and says nothing that can be understood: it stays so until somebody mends it.
+    pub fn unreadable_note(name: &FileName, why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::failed(format!("the note {name} cannot be read"), false, why)
+    }
+
     /// The same of an I/O error, whose kind says whether trying again can help. One that was made of a [`StoreError`]
     /// is that again.
     pub fn io(what: impl Display, source: io::Error) -> Self {

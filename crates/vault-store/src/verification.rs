@@ -46,6 +46,17 @@ pub struct Damage {
     pub what: String,
 }
 
+/// `archive.zst, frame 3: it is cut`.
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.file)?;
+        if let Some(frame) = self.frame {
+            write!(f, ", frame {frame}")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
 /// What came of restoring a vault for a test, and comparing what was restored with it znode by znode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

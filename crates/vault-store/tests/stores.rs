@@ -219,7 +219,7 @@ fn a_storage_is_looked_into_as_it_is() {
     drop(looked);
 
     // A copy with nothing but vaults.
-    for left in [".lock", ".staging/half"] {
+    for left in [".lock", ".reserve", ".staging/half"] {
         fs::remove_file(storage.join(left)).unwrap();
     }
     for left in [".staging", "granular"] {

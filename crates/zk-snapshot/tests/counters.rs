@@ -238,10 +238,7 @@ fn a_note_of_an_earlier_version_is_heeded_and_costs_nobody_a_znode() {
     ] {
         let (live, ledger) = (MemoryTree::new(), Arc::<MemoryLedger>::default());
         live.put(HELPER, data, acl).unwrap();
-        let note = Unfinished {
-            path: path(HELPER),
-            created: true,
-        };
+        let note = Unfinished::new(path(HELPER), true);
         now(ledger.begin(&[note])).unwrap();
         let report = restored(&queue(), &live, &with(&ledger)).unwrap();
         assert!(report.is_complete() && report.counters_raised == 1, "{report:?}");
@@ -268,10 +265,7 @@ fn the_counter_of_a_znode_that_a_killed_restore_hid_is_raised_and_a_dry_run_says
     }]);
     let (live, ledger) = (Ending::default(), Arc::<MemoryLedger>::default());
     live.tree.put("/q", b"other", hidden).unwrap();
-    let note = Unfinished {
-        path: path("/q"),
-        created: false,
-    };
+    let note = Unfinished::new(path("/q"), false);
     now(ledger.begin(&[note])).unwrap();
     for dry_run in [true, false] {
         let options = RestoreOptions {

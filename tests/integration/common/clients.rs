@@ -42,17 +42,23 @@ pub(crate) async fn observer(server: &ZooKeeper) -> zookeeper_async::ZooKeeper {
     }
 }
 
-/// Another, which knows every kind of znode.
-pub(crate) async fn client(address: &str) -> Client {
+/// Another, which knows every kind of znode, and is nobody in particular.
+pub(crate) async fn stranger(address: &str) -> Client {
     // A server that waits for its disk is silent for seconds.
     let connector = Client::connector().with_session_timeout(Duration::from_secs(30));
-    let client = connector.connect(address).await.unwrap();
+    connector.connect(address).await.unwrap()
+}
+
+/// The same, as `super`, whom no ACL binds.
+pub(crate) async fn client(address: &str) -> Client {
+    let client = stranger(address).await;
     let secret = format!("super:{SUPER_PASSWORD}");
     client.auth("digest", secret.as_bytes()).await.unwrap();
     client
 }
 
 /// Digests of the password `pw`.
+pub(crate) const APP: &str = "app:ZUmrOH+NqIBTBJgKHGgQPRrLd34=";
 pub(crate) const BOB: &str = "bob:ikIaKsbtGweaHnb/jKn7OHqbunM=";
 pub(crate) const EVE: &str = "eve:tPVS62yQF/M0lNvU6mzotOuRJxo=";
 

@@ -96,6 +96,24 @@ pub(crate) fn daemon_by(
     )
 }
 
+/// Has it read its secrets again.
+pub(crate) fn hang_up(daemon: &Daemon) {
+    let sent = Command::new("kill")
+        .args(["-HUP", &daemon.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+/// Asks until it is so.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 pub(crate) const AS_BOB: [(&str, &str); 2] = [
     ("ZOOKEEPER_DIGEST_USERNAME", "bob"),
     ("ZOOKEEPER_DIGEST_PASSWORD", "pw"),
@@ -134,7 +152,7 @@ pub(crate) fn recovery_settings<'a>(data: &'a str, command: &'a str) -> [(&'stat
     [
         ("ZOOKEEPER_DATA_DIR", data),
         ("RESTORE_RESTART_COMMAND", command),
-        ("RESTORE_TIMEOUT", "90"),
+        ("RESTORE_TIMEOUT", "300"),
         ("EVICTION_POLICY", "1y/delete"),
         ("ZOOKEEPER_DIGEST_USERNAME", "super"),
         ("ZOOKEEPER_DIGEST_PASSWORD", SUPER_PASSWORD),

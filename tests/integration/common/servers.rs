@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use zk_backup_testkit::{Distribution, Setup, ZooKeeper};
+use zk_backup_testkit::{Distribution, Port, Setup, ZooKeeper};
 
 pub(crate) fn server() -> ZooKeeper {
     ZooKeeper::start(&Distribution::locate().unwrap()).unwrap()
@@ -34,10 +35,10 @@ pub(crate) fn start(setup: &Setup) -> ZooKeeper {
         .0
 }
 
-/// An address that nothing listens on.
+/// An address that nothing listens on, and nothing ever will.
 pub(crate) fn nobody() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    static NOBODY: LazyLock<Port> = LazyLock::new(|| Port::take().unwrap());
+    NOBODY.address()
 }
 
 /// Waits until all sessions have ended, so that nothing more is logged.

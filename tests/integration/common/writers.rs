@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
+use zookeeper_client::{Acl, Acls, AuthId, CreateMode, Permission};
 
-use crate::common::clients::client;
+use super::clients::{client, stranger};
 
 /// Writes everything that there is to a server, until it is stopped.
 pub(crate) struct Writer {
@@ -64,7 +64,7 @@ async fn write(address: String, stop: Arc<AtomicBool>, done: Arc<AtomicU64>) {
                 client.create(&format!("{path}/child"), b"", &open).await.unwrap();
             }
             2 => {
-                let own = Client::connect(&address).await.unwrap();
+                let own = stranger(&address).await;
                 let ephemeral = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
                 own.create(&format!("{path}-"), b"mine", &ephemeral)
                     .await

@@ -83,7 +83,7 @@ pub(crate) struct Backup {
     #[schema(nullable = false)]
     sealed: Option<Vec<String>>,
     /// The format version of the vault.
-    format: u64,
+    format: Option<u64>,
     /// When it was last read and compared with its checksums, RFC 3339.
     verified_at: Option<String>,
     /// Until when its storage keeps it, RFC 3339, or null where that was not told; absent unless it has refused to remove it.
@@ -139,7 +139,7 @@ impl From<BackupInfo> for Backup {
             evictable: info.is_evictable(),
             pinned: info.pinned,
             valid: info.is_valid(),
-            format: FORMAT_VERSION,
+            format: Some(FORMAT_VERSION),
             encrypted: info.encrypted.then_some(true),
             verified_at: info.verified_at.and_then(rfc3339),
             locked_until: info.locked_until.map(|until| until.and_then(rfc3339)),
@@ -205,7 +205,7 @@ impl Backup {
             consistency: manifest.consistency(),
             lacks: manifest.lacks(),
             canceled: manifest.predecessor.as_ref().is_some_and(|left| left.canceled),
-            format: manifest.version,
+            format: Some(manifest.version),
             sealed: manifest.sealed.map(|sealed| sealed.recipients),
             ..self.taken_as(manifest.mode)
         };

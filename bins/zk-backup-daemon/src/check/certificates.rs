@@ -35,13 +35,19 @@ pub(super) fn look(settings: &Settings, now: OffsetDateTime) -> Vec<Finding> {
 
 /// What the certificates in a file say of their time, the one that ends first.
 fn validity(check: &'static str, file: &str, pem: &[u8], now: OffsetDateTime) -> Option<Finding> {
-    let times = CertificateDer::pem_slice_iter(pem)
-        .map(|certificate| certificate.ok().and_then(|certificate| times(&certificate)))
-        .collect::<Option<Vec<_>>>();
-    let Some(times) = times.filter(|times| !times.is_empty()) else {
+    let all = CertificateDer::pem_slice_iter(pem)
+        .map(|certificate| certificate.ok().and_then(|certificate| times(&certificate)));
+    let all: Vec<_> = all.collect();
+    if let Some(at) = all.iter().position(Option::is_none) {
+        let message = format!(
+            "{file}: what certificate {} says of its time cannot be read",
+            at + 1
+        );
+        return Some(Finding::fails(check, message));
+    }
+    let Some((from, until)) = all.into_iter().flatten().min_by_key(|(_, until)| *until) else {
         return Some(Finding::fails(check, format!("{file}: it holds no certificates")));
     };
-    let (from, until) = times.into_iter().min_by_key(|(_, until)| *until)?;
     let days = (until - now).whole_days();
     Some(match days {
         _ if until <= now => Finding::fails(check, format!("{file} has ended on {}: renew it", until.date())),

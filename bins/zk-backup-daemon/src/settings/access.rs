@@ -17,6 +17,10 @@ pub(super) fn access(
         (None, Some(_)) => Err(SettingsError(format!(
             "{user}: without BACKUP_DAEMON_API_CREDENTIALS_USERNAME everybody may do everything"
         ))),
+        (Some((name, _)), _) if name.contains(':') => {
+            Err(has_colon("BACKUP_DAEMON_API_CREDENTIALS_USERNAME"))
+        }
+        (_, Some((name, _))) if name.contains(':') => Err(has_colon(user)),
         (Some((name, _)), Some((same, _))) if name == same => Err(SettingsError(format!(
             "{user}: the operator has this name already"
         ))),
@@ -33,6 +37,11 @@ pub(super) fn access(
             })
         }
     }
+}
+
+/// What is sent ends the name at the first one (RFC 7617).
+fn has_colon(setting: &str) -> SettingsError {
+    SettingsError(format!("{setting}: nobody can log in by a name with a colon"))
 }
 
 /// A password, or an argon2 hash of one, in the setting `setting`.

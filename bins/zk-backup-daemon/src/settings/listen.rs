@@ -33,9 +33,8 @@ pub(super) fn listen(
     let address = address(args.broadcast_address.as_ref(), credentials.is_some(), anonymous)?;
     let protect_reads = flag("BACKUP_DAEMON_PROTECT_READS", args.protect_reads.as_ref(), false)?;
     let access = access(secret, credentials, protect_reads)?;
-    let tls = flag("TLS_ENABLED", args.tls_enabled.as_ref(), false)?;
-    let certs = given(args.certs_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
-    let port = if tls {
+    let tls = certificates(args)?;
+    let port = if tls.is_some() {
         number("TLS_PORT", args.tls_port.as_ref(), 8443, PORTS, |_| true)?
     } else {
         number("PORT", args.port.as_ref(), 8080, PORTS, |_| true)?
@@ -43,9 +42,16 @@ pub(super) fn listen(
     Ok(Listen {
         address,
         port,
-        tls: tls.then_some(certs),
+        tls,
         access,
     })
+}
+
+/// Where the certificate is, if HTTPS is to be served.
+pub(super) fn certificates(args: &Args) -> Result<Option<PathBuf>, SettingsError> {
+    let asked = flag("TLS_ENABLED", args.tls_enabled.as_ref(), false)?;
+    let directory = || given(args.certs_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from);
+    Ok(asked.then(directory))
 }
 
 fn address(value: Option<&String>, credentials: bool, anonymous: bool) -> Result<IpAddr, SettingsError> {

@@ -22,13 +22,17 @@ impl std::fmt::Debug for Webhook {
     }
 }
 
-/// What `WEBHOOK_URL` and `WEBHOOK_SECRET` say. The URL that is in a file of secrets wins, as every secret does.
+/// What `WEBHOOK_URL` and `WEBHOOK_SECRET` say. The URL that is in a file of secrets wins, as every secret does; a flag wins over what settings are from.
 pub(super) fn webhook(
     args: &Args,
-    filed_url: Option<&String>,
-    signs: Option<String>,
+    filed_url: Option<String>,
+    secret: impl Fn(&str) -> Result<Option<String>, SettingsError>,
 ) -> Result<Option<Webhook>, SettingsError> {
-    let url = filed_url.cloned().or_else(|| given(args.webhook_url.as_ref()));
+    let signs = secret("WEBHOOK_SECRET")?;
+    let url = match filed_url.or_else(|| given(args.webhook_url.as_ref())) {
+        None => secret("WEBHOOK_URL")?,
+        url => url,
+    };
     let Some(url) = url else {
         return match signs {
             None => Ok(None),
@@ -111,7 +115,9 @@ mod tests {
                 webhook_url: Some(url.to_owned()),
                 ..Args::default()
             };
-            webhook(&args, None, secret.map(str::to_owned))
+            webhook(&args, None, |name| {
+                Ok(secret.filter(|_| name == "WEBHOOK_SECRET").map(str::to_owned))
+            })
         };
         assert!(of("", None).unwrap().is_none());
         assert!(

@@ -14,6 +14,18 @@ fn settings(change: impl FnOnce(&mut Args), secrets: &[(&str, &str)]) -> Result<
     Settings::new(&args, find).map_err(|error| error.to_string())
 }
 
+/// An authority that has signed nothing.
+const CA: &str = "-----BEGIN CERTIFICATE-----\n\
+    MIIBcTCCARegAwIBAgIUCNMhp0Lfl+KK7v6rkvUUmzyyXqQwCgYIKoZIzj0EAwIw\n\
+    DTELMAkGA1UEAwwCY2EwIBcNMjYxMTI2MjAzNDI2WhgPMjEyNjExMDIyMDM0MjZa\n\
+    MA0xCzAJBgNVBAMMAmNhMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAETgwaMyqS\n\
+    erFenAfoafd8f9W6yCfYFDXbHUp3zEZ28GwX0er9nT5nFhbPx6RefxI8XNPz5rSs\n\
+    Iz4SL43iWtw4E6NTMFEwHQYDVR0OBBYEFPL5DcAoRA0lYoEs63wzQPQJ0PNPMB8G\n\
+    A1UdIwQYMBaAFPL5DcAoRA0lYoEs63wzQPQJ0PNPMA8GA1UdEwEB/wQFMAMBAf8w\n\
+    CgYIKoZIzj0EAwIDSAAwRQIhAJK52AWaQdBo4qGzp2xNq/84lKEdkypGgtScpMEK\n\
+    K82XAiAsA9u0Fw96QXaavmIg8hO5KUjSSXvsL7oOVKnJ+3xHUA==\n\
+    -----END CERTIFICATE-----\n";
+
 const CREDENTIALS: [(&str, &str); 2] = [
     ("BACKUP_DAEMON_API_CREDENTIALS_USERNAME", "u"),
     ("BACKUP_DAEMON_API_CREDENTIALS_PASSWORD", "p"),
@@ -96,10 +108,28 @@ fn a_secret_that_is_no_text_stops_the_start() {
     );
 }
 
+/// No `Authorization: Basic` can hold such a name: everybody would be locked out.
+#[test]
+fn a_name_with_a_colon_is_refused() {
+    const READER: [(&str, &str); 2] = [
+        ("BACKUP_DAEMON_API_READER_USERNAME", "r:x"),
+        ("BACKUP_DAEMON_API_READER_PASSWORD", "p"),
+    ];
+    let operator = [(CREDENTIALS[0].0, "u:x"), CREDENTIALS[1]];
+    let reader = [CREDENTIALS[0], CREDENTIALS[1], READER[0], READER[1]];
+    for (secrets, name) in [(&operator[..], operator[0].0), (&reader[..], READER[0].0)] {
+        let refused = settings(|_| {}, secrets).unwrap_err();
+        assert!(
+            refused.starts_with(name) && refused.contains("a colon"),
+            "{refused}"
+        );
+    }
+}
+
 #[test]
 fn a_bad_value_is_named_with_what_is_allowed() {
     type Change = fn(&mut Args);
-    let cases: [(Change, &str); 24] = [
+    let cases: [(Change, &str); 25] = [
         (
             |a| a.zookeeper_driver = Some("fast".into()),
             "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
@@ -162,7 +192,11 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         ),
         (
             |a| a.storage_url = Some("s3://backups".into()),
-            "STORAGE_URL: s3://backups: az://CONTAINER",
+            "STORAGE_URL: s3://…: az://CONTAINER",
+        ),
+        (
+            |a| a.storage_url = Some("az://user:canary@backups".into()),
+            "STORAGE_URL: az://…: az://CONTAINER",
         ),
         (
             |a| s3(a).storage_url = Some("az://backups".into()),
@@ -199,7 +233,7 @@ fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
 
     // A session that outlives the lease would let a stopped leader write; without TLS the relay sees to that.
     let certificates = tempfile::tempdir().unwrap();
-    std::fs::write(certificates.path().join("ca.crt"), "").unwrap();
+    std::fs::write(certificates.path().join("ca.crt"), CA).unwrap();
     for (is_ha, tls, timeout, session, within) in [
         (true, true, None, 5_000, Some(10)),
         (true, true, Some("15"), 7_500, Some(15)),

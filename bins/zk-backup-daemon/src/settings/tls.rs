@@ -2,24 +2,30 @@
 
 use std::path::PathBuf;
 
-use zk_snapshot::client::Tls;
+use zk_snapshot::client::{Tls, TlsError};
 
 use super::values::{SettingsError, flag, given};
 use crate::Args;
 
 /// What `ZOOKEEPER_ENABLE_SSL` asks for.
 pub(super) fn zookeeper_tls(args: &Args) -> Result<Option<Tls>, SettingsError> {
-    match flag("ZOOKEEPER_ENABLE_SSL", args.zookeeper_enable_ssl.as_ref(), false)? {
-        true => certificates(args, "ZOOKEEPER_ENABLE_SSL").map(Some),
-        false => Ok(None),
+    match zookeeper_directory(args)? {
+        Some(_) => certificates(args, "ZOOKEEPER_ENABLE_SSL").map(Some),
+        None => Ok(None),
     }
 }
 
-pub(super) fn directory(args: &Args) -> PathBuf {
+/// Where they are, if that is asked for.
+pub(super) fn zookeeper_directory(args: &Args) -> Result<Option<PathBuf>, SettingsError> {
+    let asked = flag("ZOOKEEPER_ENABLE_SSL", args.zookeeper_enable_ssl.as_ref(), false)?;
+    Ok(asked.then(|| directory(args)))
+}
+
+fn directory(args: &Args) -> PathBuf {
     given(args.zookeeper_tls_path.as_ref()).map_or_else(|| PathBuf::from("/tls/"), PathBuf::from)
 }
 
-/// What is in `ZOOKEEPER_TLS_PATH`, for `setting`. The predecessor's directory holds a client certificate always; ours
+/// What is in `ZOOKEEPER_TLS_PATH`, for `setting`, all of which can be used. The predecessor's directory holds a client certificate always; ours
 /// may hold only the CA.
 pub(super) fn certificates(args: &Args, setting: &str) -> Result<Tls, SettingsError> {
     let directory = directory(args);
@@ -42,5 +48,15 @@ pub(super) fn certificates(args: &Args, setting: &str) -> Result<Tls, SettingsEr
         (None, Some(_)) => return Err(lacks("tls.crt")),
     };
     let ca = read("ca.crt")?.ok_or_else(|| lacks("ca.crt"))?;
-    Ok(Tls { ca, identity })
+    let tls = Tls { ca, identity };
+    tls.check().map_err(|error| {
+        let (name, why) = match &error {
+            TlsError::Ca(why) => ("ca.crt", why.clone()),
+            TlsError::Certificate(why) => ("tls.crt", why.clone()),
+            TlsError::Key(why) => ("tls.key", why.clone()),
+            other => ("", other.to_string()),
+        };
+        SettingsError(format!("{setting}: {}: {why}", directory.join(name).display()))
+    })?;
+    Ok(tls)
 }

@@ -72,16 +72,27 @@ export async function backups(view, query, signal) {
   words.addEventListener('input', anew);
   kinds.addEventListener('change', anew);
   await show();
+  let asked = 0;
+  let again = null;
+  let isDue = false;
   async function update(isAnew) {
     if (signal.aborted) return;
+    clearTimeout(again);
+    asked += 1;
+    const mine = asked;
+    isDue ||= isAnew; // also for one that is overtaken
     try {
-      ids = (await get('listbackups', {}, signal)).reverse();
-      await show(isAnew);
+      const told = (await get('listbackups', {}, signal)).reverse();
+      if (mine !== asked) return;
+      ids = told;
+      await show(isDue);
+      if (mine !== asked) return;
+      isDue = false;
       trouble(null);
     } catch (error) {
-      if (signal.aborted) return;
+      if (signal.aborted || mine !== asked) return;
       trouble(`${error.message} Asking again in ${AGAIN / 1_000} s.`); // what is shown is as it was
-      setTimeout(update, AGAIN, isAnew);
+      again = setTimeout(update, AGAIN, isDue);
     }
   }
 

@@ -200,7 +200,7 @@ impl Http {
                 }
             };
             Failure {
-                may_pass: true,
+                may_pass: !is_of_certificate(&error),
                 ..Failure::failed(format!("{}: {error}; {next}", self.base))
             }
         };

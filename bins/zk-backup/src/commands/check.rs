@@ -78,8 +78,16 @@ fn check(path: &str, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<
 fn verified(result: &Value, damaged: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let number = |field: &str| result[field].as_u64().unwrap_or(0);
     let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
+    let copies = match number("copies") {
+        0 => String::new(),
+        some => format!(
+            "; {} second copies gone through, {} damaged",
+            count(some),
+            count(number("damaged_copies"))
+        ),
+    };
     let words = format!(
-        "{} backups gone through, {} read; {} damaged",
+        "{} backups gone through, {} read; {} damaged{copies}",
         count(number("vaults")),
         bytes(number("bytes")),
         count(number("damaged_vaults"))
@@ -94,12 +102,23 @@ fn verified(result: &Value, damaged: &Value, screen: &mut Screen<'_>) -> Result<
             &format!("backup {}{restorable}", text(&backup["id"])),
             Some(Look::Bad),
         )?;
-        for damage in backup["damage"].as_array().into_iter().flatten() {
-            let frame = damage["frame"].as_u64();
-            let frame = frame.map_or_else(String::new, |frame| format!(", frame {frame}"));
-            let (file, what) = (text(&damage["file"]), text(&damage["what"]));
-            screen.line(&format!("  {file}{frame}: {what}"), None)?;
-        }
+        damage_of(backup, screen)?;
+    }
+    for copy in result["copies_damaged"].as_array().into_iter().flatten() {
+        let copy_of = format!("the second copy of backup {}", text(&copy["id"]));
+        screen.line(&copy_of, Some(Look::Bad))?;
+        damage_of(copy, screen)?;
+    }
+    Ok(())
+}
+
+fn damage_of(found: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
+    for damage in found["damage"].as_array().into_iter().flatten() {
+        let frame = damage["frame"].as_u64();
+        let frame = frame.map_or_else(String::new, |frame| format!(", frame {frame}"));
+        let (file, what) = (text(&damage["file"]), text(&damage["what"]));
+        screen.line(&format!("  {file}{frame}: {what}"), None)?;
     }
     Ok(())
 }

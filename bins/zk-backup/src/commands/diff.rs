@@ -68,8 +68,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     })?;
     let view = &diff.view;
     if listed == 0 && root != "/" && view.unknown == 0 {
-        // What only the later one has would have been listed: a path that neither has is refused.
-        api.znode(&from, &root)?;
+        // What only the later one has would have been listed: a path that neither has is refused, unless the earlier one is of it, or of what is below it.
+        if let Err(absent) = api.znode(&from, &root) {
+            let roots = api.describe(&from)?.view.roots();
+            if !roots.iter().any(|asked| is_within(asked, &root)) {
+                return Err(absent);
+            }
+        }
     }
     if screen.is_json() {
         let mut summary = diff.json;

@@ -1,18 +1,19 @@
 //! From a builder to an engine that can begin.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use eviction_policy::{EvictionPolicy, RulePolicy};
 use health_metrics::Metrics;
-use job_queue::{Runner, Schedule};
+use job_queue::{INTERRUPTED, JobStore, Outcome, Runner, Schedule};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use vault_store::PredecessorStore;
 
 use super::EngineBuilder;
 use crate::blocking::within;
+use crate::ends::KnownEnds;
 use crate::engine::Engine;
 use crate::ensemble::Probed;
 use crate::error::EngineError;
@@ -24,33 +25,32 @@ use crate::site::{
     Checks, ClockWatch, History, InterruptedRestores, PolicyBook, Retention, Scheduled, Site,
     UnfinishedZnodes, count_cut_off,
 };
-use crate::vaults::{CountedVaults, SecondCopy, Vaults};
+use crate::vaults::{AroundVaults, CountedVaults, SecondCopy, Vaults};
 use crate::work::{Running, Worker};
 
 /// So long a storage has to tell what it knows; after that the engine begins without.
 pub(super) const FIRST_CONTACT: Duration = Duration::from_secs(5);
 
 impl EngineBuilder {
-    /// Builds the engine. Jobs that a crash interrupted are failed; with a [`leadership`](Self::leadership), once it leads, and no jobs are needed
+    /// Builds the engine. Jobs that a crash interrupted are failed, which is told at once and noted once it can be; with a [`leadership`](Self::leadership), once it leads, and no jobs are needed
     /// before. Where the vaults cannot be reached just now it goes on without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors
     /// [`EngineError::Storage`].
     pub fn build(mut self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
+        let ends = self.know_ends();
         let metrics = Metrics::new().map_err(|error| EngineError::Internal(error.into()))?;
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let place = self.directory.clone().or_else(|| self.local_state.clone());
-        let second = self.layer(&metrics, now);
+        let around = self.around_vaults.take();
+        let second = self.layer(around.as_ref(), &metrics, now);
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
         let (jobs, earlier) = (Arc::clone(&self.jobs), self.noted_earlier.as_deref());
         let unfinished = UnfinishedZnodes::unread(jobs, earlier, self.notes_lost)?;
         let owed = Arc::new(Owed::new(Arc::clone(&self.jobs), self.keeps_news));
-        // Of several, the one that leads does that when it begins to.
-        if self.leadership.is_none() {
-            self.recover(&checker, &owed, &metrics, now)?;
-        }
+        let all_noted = self.recover(&checker, &owed, &ends, &metrics, now)?;
         let clock_watch = self.watch_clock(now)?;
         let vaults = Arc::new(Vaults::new(
             Arc::clone(&self.vaults),
@@ -59,6 +59,7 @@ impl EngineBuilder {
             self.leadership.clone(),
             second,
             place,
+            around,
         ));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         if self.leadership.is_none() {
@@ -80,10 +81,11 @@ impl EngineBuilder {
             failed_in_a_row: Arc::clone(&failed_in_a_row),
             hooks: Arc::new(std::mem::take(&mut self.hooks)),
             owed: Arc::clone(&owed),
+            cut_off: Mutex::default(),
             ending: ending.subscribe(),
         });
-        let runner = self.runner(&worker, &self.worker, LANE);
-        let checker = self.runner(&worker, &checker, CHECKS);
+        let runner = self.runner(&worker, &self.worker, LANE, all_noted);
+        let checker = self.runner(&worker, &checker, CHECKS, all_noted);
         Ok(Engine {
             vaults,
             #[cfg(feature = "object-store")]
@@ -109,6 +111,7 @@ impl EngineBuilder {
             metrics,
             running,
             owed,
+            ends,
             clock: self.clock,
             runner,
             checker,
@@ -119,11 +122,22 @@ impl EngineBuilder {
         })
     }
 
+    /// Puts around the jobs what knows how they have ended.
+    fn know_ends(&mut self) -> Arc<KnownEnds> {
+        let ends = Arc::new(KnownEnds::new(Arc::clone(&self.jobs)));
+        self.jobs = Arc::clone(&ends) as Arc<dyn JobStore>;
+        ends
+    }
+
     /// Puts around the vaults what counts, copies and seals them, and what shows the predecessor's beside them.
-    fn layer(&mut self, metrics: &Arc<Metrics>, now: OffsetDateTime) -> Option<Arc<SecondCopy>> {
+    fn layer(
+        &mut self,
+        around: Option<&AroundVaults>,
+        metrics: &Arc<Metrics>,
+        now: OffsetDateTime,
+    ) -> Option<Arc<SecondCopy>> {
         self.vaults = Arc::new(CountedVaults::new(Arc::clone(&self.vaults), metrics));
-        let around = self.around_vaults.take();
-        let second = self.mirror(around.as_ref(), now);
+        let second = self.mirror(around, now);
         if let Some(around) = around {
             self.vaults = around(Arc::clone(&self.vaults));
         }
@@ -133,22 +147,33 @@ impl EngineBuilder {
         second
     }
 
-    /// Fails what this engine was doing when it ended.
+    /// Fails what this engine was doing when it ended, and says whether all of that could be noted: on a full disk it cannot be, and is noted later.
     fn recover(
         &self,
         checker: &str,
         owed: &Owed,
+        ends: &KnownEnds,
         metrics: &Metrics,
         now: OffsetDateTime,
-    ) -> Result<(), EngineError> {
+    ) -> Result<bool, EngineError> {
+        let mut all_noted = true;
+        // Of several, the one that leads does that when it begins to.
+        if self.leadership.is_some() {
+            return Ok(all_noted);
+        }
         for worker in [&*self.worker, checker] {
-            let cut = owed.recover(worker, None, now)?;
+            let cut = self.jobs.cut_off(worker, None)?;
+            if let Err(error) = owed.recover(worker, None, now) {
+                all_noted = false;
+                log::error!("what was interrupted cannot be noted: {error}");
+                ends.assume(&cut, &Outcome::failure(INTERRUPTED), now, &error);
+            }
             count_cut_off(&cut, metrics);
             for job in cut {
                 log::warn!("job {} was interrupted", job.id);
             }
         }
-        Ok(())
+        Ok(all_noted)
     }
 
     /// What tells whether the clock can be relied on, with what the storage knows of it.
@@ -194,26 +219,28 @@ impl EngineBuilder {
                 test: scheduled(&self.test_schedule),
                 tests: self.tests.clone(),
             },
-            retention: Retention {
-                policies: PolicyBook::new(
+            retention: Retention::new(
+                PolicyBook::new(
                     Arc::clone(&self.vaults),
                     policy(self.full_policy.as_ref(), "1d/1d,7d/7d,1m/delete")?,
                     policy(self.granular_policy.as_ref(), "7d/delete")?,
                 ),
                 clock,
-            },
+            ),
             history: History::new(Arc::clone(&self.vaults), files),
             recovery: self.recovery.clone(),
             unfinished: Arc::new(unfinished),
             interrupted: InterruptedRestores::new(Arc::clone(&self.jobs)),
+            reading: Mutex::default(),
         })
     }
 
-    /// What claims the jobs of `lane` under `name`, and has them done by `worker`.
-    fn runner(&self, worker: &Arc<Worker>, name: &str, lane: &str) -> Arc<Runner> {
+    /// What claims the jobs of `lane` under `name`, and has them done by `worker`, once all is noted that was interrupted.
+    fn runner(&self, worker: &Arc<Worker>, name: &str, lane: &str, all_noted: bool) -> Arc<Runner> {
         let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
         let worker = Arc::clone(worker);
         let runner = Runner::new(jobs, worker, clock, name, lane);
+        let runner = if all_noted { runner } else { runner.recovering() };
         Arc::new(match self.renewal {
             Some((every, lapse)) => runner.renewing(every, Some(lapse)),
             None => runner,

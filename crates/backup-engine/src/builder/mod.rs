@@ -25,7 +25,9 @@ use crate::ensemble::{Ensemble, StateSource};
 use crate::kind::WORKER;
 use crate::leadership::Leadership;
 use crate::requests::Share;
-use crate::site::{Recovery, RestoreTests, SettingNames, Uptime, uptime};
+use crate::site::{Recovery, RestoreTests, SettingNames};
+use crate::uptime::{Uptime, uptime};
+use crate::vaults::AroundVaults;
 use crate::work::Hooks;
 
 impl Engine {
@@ -89,8 +91,6 @@ struct Second {
     place: String,
     is_remote: bool,
 }
-
-type AroundVaults = Box<dyn Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send>;
 
 impl EngineBuilder {
     fn new(ensemble: Arc<dyn Ensemble>) -> Self {

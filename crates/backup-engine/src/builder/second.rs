@@ -8,10 +8,10 @@ use vault_store::ObjectVaults;
 use vault_store::{CopiedNote, MirroredStore, VaultStore};
 
 use super::build::FIRST_CONTACT;
-use super::{AroundVaults, EngineBuilder, Second};
+use super::{EngineBuilder, Second};
 use crate::blocking::within;
 use crate::site;
-use crate::vaults::{self, SecondCopy};
+use crate::vaults::{self, AroundVaults, SecondCopy};
 
 impl EngineBuilder {
     /// Copies every vault to a second store, which `place` names for people, beside everything else: no backup and no restore waits for it, and what is
@@ -54,6 +54,7 @@ impl EngineBuilder {
         let pins = CopiedNote {
             name: vaults::PINS,
             merge: vaults::merged_pins,
+            is_sound: vaults::are_pins,
         };
         let notes = site::NOTES.into_iter().chain([pins]);
         let store = MirroredStore::under(Arc::clone(&self.vaults), store, notes, |store| match around {
@@ -63,11 +64,14 @@ impl EngineBuilder {
         self.vaults = Arc::new(store.clone());
         self.is_remote |= is_remote;
         let learning = store.clone();
-        match within(FIRST_CONTACT, move || learning.refresh()) {
-            Some(Err(error)) => log::warn!("what second copies there are is not fully known: {error}"),
-            Some(Ok(())) => {}
-            None => log::warn!("where second copies are has not answered for {FIRST_CONTACT:?}"),
+        let trouble = match within(FIRST_CONTACT, move || learning.refresh()) {
+            Some(answer) => answer.err().map(|error| error.to_string()),
+            None => Some(format!("where they are has not answered for {FIRST_CONTACT:?}")),
+        };
+        if let Some(trouble) = &trouble {
+            log::warn!("what second copies there are is not fully known: {trouble}");
         }
-        Some(Arc::new(SecondCopy::new(store, place, now)))
+        let uptime = Arc::clone(&self.uptime);
+        Some(Arc::new(SecondCopy::new(store, place, uptime, now, trouble)))
     }
 }

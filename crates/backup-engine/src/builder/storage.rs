@@ -35,7 +35,23 @@ impl EngineBuilder {
     /// [`EngineError::Storage`] if it is held, missing and cannot be made, or cannot be written.
     #[cfg(feature = "sqlite")]
     pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
-        let vaults = self.open(root)?;
+        let vaults = open(root)?;
+        self.open_jobs(root)?;
+        self.keep_in(root, vaults)
+    }
+
+    /// The same, with jobs in memory: for who needs none of those that are kept there, as their database cannot be used.
+    ///
+    /// # Errors
+    /// As [`storage`](Self::storage).
+    #[cfg(feature = "sqlite")]
+    pub fn storage_without_jobs(self, root: &Path) -> Result<Self, EngineError> {
+        let vaults = open(root)?;
+        self.keep_in(root, vaults)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn keep_in(mut self, root: &Path, vaults: FsStore) -> Result<Self, EngineError> {
         let elsewhere = root.join(VAULTS_ELSEWHERE);
         match std::fs::remove_file(&elsewhere) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -60,7 +76,8 @@ impl EngineBuilder {
     /// As [`storage`](Self::storage).
     #[cfg(feature = "sqlite")]
     pub fn local_state(mut self, root: &Path) -> Result<Self, EngineError> {
-        let state = Arc::new(self.open(root)?);
+        let state = Arc::new(open(root)?);
+        self.open_jobs(root)?;
         let listed = PredecessorStore::new(Arc::clone(&state) as _, Arc::clone(&state)).ids()?;
         match listed.len() {
             0 => {}
@@ -80,21 +97,7 @@ impl EngineBuilder {
     }
 
     #[cfg(feature = "sqlite")]
-    fn open(&mut self, root: &Path) -> Result<FsStore, EngineError> {
-        let vaults = FsStore::open(root)?;
-        for name in vaults.swept() {
-            log::warn!("swept what was never finished: {name}");
-        }
-        let tightened = vaults.tightened();
-        if tightened.closed > 0 {
-            let (closed, root) = (tightened.closed, root.display());
-            log::warn!(
-                "{closed} files and directories of {root} could be read by other users: they are closed to them now"
-            );
-        }
-        for left in &tightened.left_open {
-            log::warn!("other users may have access, and it cannot be taken from them: {left}");
-        }
+    fn open_jobs(&mut self, root: &Path) -> Result<(), EngineError> {
         let opened = SqliteJobs::open(&root.join("jobs.db"))?;
         self.notes_lost = opened.notes_lost;
         if let Some(path) = opened.moved_aside {
@@ -105,7 +108,7 @@ impl EngineBuilder {
         }
         self.noted_earlier = Some(root.join("unfinished.jsonl"));
         self.jobs = Arc::new(opened.jobs);
-        Ok(vaults)
+        Ok(())
     }
 
     /// Where vaults are kept.
@@ -129,12 +132,12 @@ impl EngineBuilder {
 
     /// What is put around that store, whether it was given before or is given later: one that seals vaults, for example
     /// (`vault_store::SealedStore`, feature `encryption`). With second copies it is also put around each of the two alone, to tell whether
-    /// what is there was sealed under its id.
+    /// what is there was sealed under its id; and around what comes [in from elsewhere](crate::Engine::import), before it is anywhere else.
     pub fn around_vaults(
         mut self,
-        around: impl Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + 'static,
+        around: impl Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + Sync + 'static,
     ) -> Self {
-        self.around_vaults = Some(Box::new(around));
+        self.around_vaults = Some(Arc::new(around));
         self
     }
 
@@ -180,14 +183,28 @@ impl EngineBuilder {
     }
 }
 
+#[cfg(feature = "sqlite")]
+fn open(root: &Path) -> Result<FsStore, EngineError> {
+    let vaults = FsStore::open(root)?;
+    for name in vaults.swept() {
+        log::warn!("swept what was never finished: {name}");
+    }
+    let tightened = vaults.tightened();
+    if tightened.closed > 0 {
+        let (closed, root) = (tightened.closed, root.display());
+        log::warn!(
+            "{closed} files and directories of {root} could be read by other users: they are closed to them now"
+        );
+    }
+    for left in &tightened.left_open {
+        log::warn!("other users may have access, and it cannot be taken from them: {left}");
+    }
+    Ok(vaults)
+}
+
 /// Puts notes where several engines keep them. Ids are times: others may owe the end of a job of that name as well, and it is theirs that is told.
 fn take_over(notes: &[Note], jobs: &dyn JobStore) -> Result<(), EngineError> {
-    let theirs = jobs.notes()?;
-    let is_theirs = |note: &Note| {
-        let is_same = |other: &Note| (&other.job, &other.key) == (&note.job, &note.key);
-        note.key == JOB && theirs.iter().any(is_same)
-    };
-    let (lost, kept): (Vec<_>, Vec<_>) = notes.iter().cloned().partition(is_theirs);
+    let (lost, kept) = apart(notes, &jobs.notes()?);
     for note in lost {
         log::warn!(
             "that job {} has ended is not told: another of that name is",
@@ -195,4 +212,42 @@ fn take_over(notes: &[Note], jobs: &dyn JobStore) -> Result<(), EngineError> {
         );
     }
     Ok(jobs.put_notes(&kept)?)
+}
+
+/// Those of `notes` that others have of another job of that name, and those that they have not. The very same one was put there by a start that ended before it
+/// was dropped here, and is in neither.
+fn apart(notes: &[Note], theirs: &[Note]) -> (Vec<Note>, Vec<Note>) {
+    let (mut lost, mut kept) = (Vec::new(), Vec::new());
+    for note in notes {
+        let is_same = |other: &&Note| (&other.job, &other.key) == (&note.job, &note.key);
+        match theirs.iter().find(is_same) {
+            Some(other) if other == note => {}
+            Some(_) if note.key == JOB => lost.push(note.clone()),
+            Some(_) | None => kept.push(note.clone()),
+        }
+    }
+    (lost, kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_ends_of_one_job_that_of_others_counts_and_ones_own_is_no_others() {
+        let ours = [
+            Note::new("a", JOB, "our a"),
+            Note::new("b", JOB, "our b"),
+            Note::new("c", JOB, "our c"),
+            Note::new("c", "/c", "our znode"),
+        ];
+        let theirs = [
+            Note::new("a", JOB, "their a"),
+            ours[1].clone(),
+            Note::new("c", "/c", "their znode"),
+        ];
+        let (lost, kept) = apart(&ours, &theirs);
+        assert_eq!(lost, ours[..1]);
+        assert_eq!(kept, ours[2..]);
+    }
 }

@@ -13,7 +13,7 @@ use crate::blocking::blocking;
 #[cfg(feature = "s3")]
 use crate::error::parse_id;
 use crate::error::{EngineError, InvalidRequest};
-use crate::requests::{Labels, RestoreRequest, RestoreSource};
+use crate::requests::{Labels, RestoreRequest, RestoreSource, roots_of};
 use crate::vaults::exchange::{self, Export, ImportOptions};
 
 impl Engine {
@@ -80,7 +80,7 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let (vaults, _, requests) = self.rooms();
         let (root, path, now) = (root.to_owned(), path.to_owned(), self.now());
-        let full = request.roots.is_empty();
+        let full = roots_of(&request.roots).is_empty();
         let id = blocking(move || {
             requests.check_full(full)?;
             let no_backup = |why: std::io::Error| InvalidRequest::NoBackup(format!("{path:?}: {why}"));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use health_metrics::{Health, Metrics};
+use health_metrics::{Health, Metrics, Problem};
 use job_queue::{Clock, Runner};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use vault_store::FsStore;
 use vault_store::ObjectVaults;
 
 use crate::blocking::blocking;
+use crate::ends::KnownEnds;
 use crate::error::EngineError;
 use crate::health::{self, Probes};
 use crate::leadership::Leadership;
@@ -51,6 +52,8 @@ pub struct Engine {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) running: Arc<Running>,
     pub(crate) owed: Arc<Owed>,
+    /// What is not noted yet of jobs.
+    pub(crate) ends: Arc<KnownEnds>,
     pub(crate) clock: Clock,
     pub(crate) runner: Arc<Runner>,
     /// Does the checks.
@@ -178,8 +181,17 @@ impl Engine {
         let zookeeper = self.site.probed.health(&self.site.ensemble).await;
         let ((vaults, site, requests), probes) = (self.rooms(), Arc::clone(&self.probes));
         let (now, leadership, owed) = (self.now(), self.leadership.clone(), Arc::clone(&self.owed));
+        // Who does not lead any more has nothing to note.
+        let unnoted = if self.leads() {
+            self.ends.told()
+        } else {
+            Vec::new()
+        };
         let report = tokio::task::spawn_blocking(move || {
             let mut health = health::report(&probes, &vaults, &site, &requests, now, zookeeper);
+            health
+                .problems
+                .extend(unnoted.into_iter().map(Problem::JobsUnavailable));
             if let Some(leadership) = leadership.map(|leadership| leadership.told()) {
                 if !leadership.leads {
                     health.schedule = site

@@ -26,8 +26,8 @@ pub(crate) use self::checks::{RestoreTestPayload, VerifyPayload, verification};
 pub use self::checks::{RestoreTestPlace, RestoreTestRequest, VerifyRequest};
 pub(crate) use self::ids::Ids;
 use self::last_checks::LastChecks;
-pub(crate) use self::request::RestorePayload;
 pub use self::request::{BY, BackupRequest, Labels, RestoreRequest, RestoreSource, Strategy};
+pub(crate) use self::request::{RestorePayload, roots_of};
 pub use self::share::{Share, ShareError};
 
 /// A check that was due longer ago than this when another process led was that one's.
@@ -94,6 +94,10 @@ impl Requests {
         request: &BackupRequest,
         labels: &Labels,
     ) -> Result<VaultId, EngineError> {
+        let request = &BackupRequest {
+            roots: roots_of(&request.roots),
+            ..request.clone()
+        };
         if request.mode == Mode::Transactional {
             if !request.roots.is_empty() {
                 return Err(InvalidRequest::RootsOfTransactional.into());
@@ -153,6 +157,10 @@ impl Requests {
         request: &RestoreRequest,
         labels: &Labels,
     ) -> Result<String, EngineError> {
+        let request = &RestoreRequest {
+            roots: roots_of(&request.roots),
+            ..request.clone()
+        };
         let id = choose::vault(vaults, site, request)?;
         self.check_full(request.roots.is_empty())?;
         check_renames(request)?;

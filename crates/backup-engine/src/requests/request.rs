@@ -18,7 +18,7 @@ pub const BY: &str = "by";
 pub struct BackupRequest {
     /// How.
     pub mode: Mode,
-    /// The subtrees wanted; none means all of ZooKeeper.
+    /// The subtrees wanted; none means all of ZooKeeper, and so does `/`.
     pub roots: Vec<ZnodePath>,
     /// Whether eviction policies must leave the backup.
     pub pinned: bool,
@@ -26,6 +26,14 @@ pub struct BackupRequest {
     pub sharded: bool,
     /// Whether a backup that lacks what could not be read is a good one.
     pub allow_partial: bool,
+}
+
+/// These subtrees; none where `/` is among them, which is everything.
+pub(crate) fn roots_of(roots: &[ZnodePath]) -> Vec<ZnodePath> {
+    match roots.iter().any(ZnodePath::is_root) {
+        true => Vec::new(),
+        false => roots.to_vec(),
+    }
 }
 
 /// Which backup to restore.
@@ -57,7 +65,7 @@ pub enum Strategy {
 pub struct RestoreRequest {
     /// Which backup.
     pub source: RestoreSource,
-    /// The subtrees wanted; none means everything in the backup except `/zookeeper`.
+    /// The subtrees wanted; none means everything in the backup except `/zookeeper`, and so does `/`.
     pub roots: Vec<ZnodePath>,
     /// Subtrees that come back under another path.
     pub renames: BTreeMap<ZnodePath, ZnodePath>,

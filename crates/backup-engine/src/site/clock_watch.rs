@@ -3,16 +3,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
 use time::OffsetDateTime;
 use vault_store::{FileName, StoreError, VaultStore};
 
 use super::noted;
 use crate::clock::rfc3339;
 use crate::lock::lock;
-
-/// Tells how long the machine runs, suspended or not. Nobody sets this clock.
-pub(crate) type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
+use crate::uptime::Uptime;
 
 /// The last time that was relied on.
 const RELIED_ON: FileName = FileName::from_static("clock");
@@ -42,7 +39,9 @@ struct Known {
     uptime: Duration,
     shown: OffsetDateTime,
     ahead: time::Duration,
-    /// At which uptime it was first seen to be off, and by how much.
+    /// By how much it is off without anybody being told: it has stayed so.
+    accepted: time::Duration,
+    /// At which uptime it was first seen to be off otherwise, and by how much.
     set: Option<(Duration, time::Duration)>,
 }
 
@@ -52,6 +51,7 @@ impl Known {
             uptime,
             shown,
             ahead: CORRECTED,
+            accepted: time::Duration::ZERO,
             set: None,
         }
     }
@@ -61,16 +61,6 @@ impl Known {
         let passed = time::Duration::try_from(uptime.saturating_sub(self.uptime)).unwrap_or_default();
         now - self.shown.saturating_add(passed)
     }
-}
-
-pub(crate) fn uptime() -> Uptime {
-    Arc::new(|| {
-        let since = clock_gettime(ClockId::Boottime);
-        Duration::new(
-            since.tv_sec.try_into().unwrap_or_default(),
-            since.tv_nsec.try_into().unwrap_or_default(),
-        )
-    })
 }
 
 impl ClockWatch {
@@ -108,6 +98,7 @@ impl ClockWatch {
             uptime: self.begun,
             shown,
             ahead: OFF,
+            accepted: time::Duration::ZERO,
             set: None,
         });
         Ok(())
@@ -154,28 +145,32 @@ impl ClockWatch {
         None
     }
 
-    /// Why somebody is to look at the clock, which has not moved so far that it keeps policies from evicting, if so. A clock that
-    /// stays as it was set is relied on after a day.
+    /// Why somebody is to look at the clock, which has not moved so far that it keeps policies from evicting, if so. Of a clock that
+    /// stays as it was set that is told for a day; what it is [compared](Self::moved) with stays.
     pub(crate) fn was_set(&self, now: OffsetDateTime) -> Option<String> {
         let mut known = lock(&self.known);
         let known = known.as_mut().filter(|known| known.ahead == CORRECTED)?;
         let uptime = (self.uptime)();
         let off = known.off(uptime, now);
         if off.abs() <= SET {
+            known.accepted = time::Duration::ZERO;
+        }
+        let by = off - known.accepted;
+        if by.abs() <= SET {
             known.set = None;
             return None;
         }
-        let same = known.set.filter(|(_, by)| (off - *by).abs() <= SET);
+        let same = known.set.filter(|(_, before)| (off - *before).abs() <= SET);
         let (since, _) = *known.set.insert(same.unwrap_or((uptime, off)));
         if uptime.saturating_sub(since) > TOLD {
-            *known = Known::relied_on(uptime, now);
+            (known.accepted, known.set) = (off, None);
             return None;
         }
-        let side = if off.is_negative() { "behind" } else { "ahead of" };
-        let (hours, minutes) = (off.whole_hours().abs(), off.whole_minutes().abs() % 60);
+        let side = if by.is_negative() { "behind" } else { "ahead of" };
+        let (hours, minutes) = (by.whole_hours().abs(), by.whole_minutes().abs() % 60);
         let shown = rfc3339(now.truncate_to_second()).unwrap_or_default();
         Some(format!(
-            "it shows {shown}, {hours} hours and {minutes} minutes {side} the last time that was relied on and what has passed since"
+            "it shows {shown}, {hours} hours and {minutes} minutes {side} what it showed before and what has passed since"
         ))
     }
 

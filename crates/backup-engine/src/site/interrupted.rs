@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use health_metrics::Metrics;
-use job_queue::{Job, JobState, JobStore, Note};
+use job_queue::{Job, JobState, JobStore, Note, QueueError};
 use serde::{Deserialize, Serialize};
 use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
@@ -76,21 +76,33 @@ impl InterruptedRestores {
             match self.jobs.get(&note.job)?.map(|job| job.state) {
                 // That could not be noted when it ended.
                 Some(JobState::Successful) => {
-                    self.jobs.drop_notes(&note.job, &[KEY.to_owned()])?;
+                    if let Err(error) = self.jobs.drop_notes(&note.job, &[KEY.to_owned()]) {
+                        log::warn!("a note of job {} stays for now: {error}", plain(&note.job));
+                    }
                     continue;
                 }
                 Some(JobState::Failed | JobState::Canceled) | None => {}
                 Some(_) => continue,
             }
-            match serde_json::from_str(&note.value) {
-                Ok(asked) => known.push((note.job.clone(), asked)),
-                Err(error) => {
-                    let (job, value) = (plain(&note.job), plain(&note.value));
-                    log::warn!("the note {value} of job {job} cannot be read: {error}");
-                }
-            }
+            known.extend(readable(note));
         }
         *lock(&self.known) = known;
+        Ok(())
+    }
+
+    /// Keeps what is noted of these restores, too: they were cut off, and this process goes on. Blocks.
+    pub(crate) fn cut_off(&self, restores: &[String]) -> Result<(), QueueError> {
+        if restores.is_empty() {
+            return Ok(());
+        }
+        let notes = self.jobs.notes()?;
+        let cut = notes
+            .iter()
+            .filter(|note| note.key == KEY && restores.contains(&note.job));
+        let cut: Vec<_> = cut.filter_map(readable).collect();
+        let mut known = lock(&self.known);
+        known.retain(|(job, _)| !restores.contains(job));
+        known.extend(cut);
         Ok(())
     }
 
@@ -121,6 +133,15 @@ impl InterruptedRestores {
         }
         Ok(())
     }
+}
+
+/// What a note says, unless it is damaged.
+fn readable(note: &Note) -> Option<Interrupted> {
+    let asked = serde_json::from_str(&note.value).inspect_err(|error| {
+        let (job, value) = (plain(&note.job), plain(&note.value));
+        log::warn!("the note {value} of job {job} cannot be read: {error}");
+    });
+    Some((note.job.clone(), asked.ok()?))
 }
 
 /// Counts as failed the restores among jobs that were cut off.

@@ -13,18 +13,19 @@ mod retention;
 mod schedule;
 mod unfinished;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use time::OffsetDateTime;
 use vault_store::{CopiedNote, Manifest};
 use zk_snapshot::tree::ZnodePath;
 
 use crate::ensemble::{Ensemble, Probed, StateSource};
+use crate::lock::lock;
 use crate::{EngineError, InvalidRequest};
 
 pub(crate) use self::checks::{Checks, memory};
 pub use self::checks::{RestoreTests, TestEnsemble};
-pub(crate) use self::clock_watch::{ClockWatch, Uptime, uptime};
+pub(crate) use self::clock_watch::ClockWatch;
 pub(crate) use self::history::History;
 pub(crate) use self::interrupted::{Asked, InterruptedRestores, count_cut_off};
 pub use self::names::SettingNames;
@@ -40,10 +41,12 @@ pub(crate) const NOTES: [CopiedNote; 2] = [
     CopiedNote {
         name: policies::POLICIES,
         merge: policies::merged,
+        is_sound: policies::are_sound,
     },
     CopiedNote {
         name: history::BROKEN_OFF,
         merge: noted::later,
+        is_sound: noted::is_sound,
     },
 ];
 
@@ -66,11 +69,22 @@ pub(crate) struct Site {
     /// What restores have begun and not finished.
     pub(crate) unfinished: Arc<UnfinishedZnodes>,
     pub(crate) interrupted: InterruptedRestores,
+    /// Held while what restores have noted is read and kept.
+    pub(crate) reading: Mutex<()>,
 }
 
 impl Site {
     /// Reads anew what restores have noted. Not while one of this process runs. Blocks.
     pub(crate) fn reload_notes(&self) -> Result<(), EngineError> {
+        self.reload_notes_while(|| true)
+    }
+
+    /// The same of a process whose restores may begin at any time from when it `follows` no more, and reads them anew then: what was read before does not come after that.
+    pub(crate) fn reload_notes_while(&self, follows: impl FnOnce() -> bool) -> Result<(), EngineError> {
+        let _one_by_one = lock(&self.reading);
+        if !follows() {
+            return Ok(());
+        }
         let notes = self.unfinished.reload()?;
         self.interrupted.take(&notes)
     }

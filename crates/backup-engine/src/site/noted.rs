@@ -11,7 +11,7 @@ pub(super) fn read(store: &dyn VaultStore, name: &FileName) -> Result<Option<Off
     let Some(bytes) = store.note(name)? else {
         return Ok(None);
     };
-    let time = parse(&bytes).map_err(|error| StoreError::failed(name, false, error))?;
+    let time = parse(&bytes).map_err(|error| StoreError::unreadable_note(name, error))?;
     Ok(Some(time))
 }
 
@@ -21,6 +21,11 @@ pub(super) fn later(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
     parse(first)
         .map_or(true, |time| copied > time)
         .then(|| second.to_vec())
+}
+
+/// Whether a note says a time.
+pub(super) fn is_sound(note: &[u8]) -> bool {
+    parse(note).is_ok()
 }
 
 fn parse(bytes: &[u8]) -> io::Result<OffsetDateTime> {

@@ -1,6 +1,5 @@
 //! Which policies count: those of the settings, or those that were set in their place while the engine ran.
 
-use std::io;
 use std::sync::{Arc, Mutex};
 
 use eviction_policy::{Decision, EvictionPolicy, RulePolicy};
@@ -121,7 +120,7 @@ impl PolicyBook {
             }
         }
         if overruled {
-            let bytes = serde_json::to_vec_pretty(&noted).map_err(unreadable)?;
+            let bytes = serde_json::to_vec_pretty(&noted).map_err(not_written)?;
             self.store.keep_note(&POLICIES, &bytes)?;
         }
         Ok(())
@@ -174,7 +173,7 @@ impl PolicyBook {
         }
         let outcome = plan(self.after(&noted)?)?;
         if !dry_run {
-            let bytes = serde_json::to_vec_pretty(&noted).map_err(unreadable)?;
+            let bytes = serde_json::to_vec_pretty(&noted).map_err(not_written)?;
             self.store.keep_note(&POLICIES, &bytes)?;
         }
         Ok(outcome)
@@ -183,7 +182,9 @@ impl PolicyBook {
     fn noted(&self) -> Result<Noted, StoreError> {
         match self.store.note(&POLICIES)? {
             None => Ok(Noted::default()),
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(unreadable),
+            Some(bytes) => {
+                serde_json::from_slice(&bytes).map_err(|error| StoreError::unreadable_note(&POLICIES, error))
+            }
         }
     }
 
@@ -195,7 +196,7 @@ impl PolicyBook {
                     let rules: RulePolicy = set
                         .policy
                         .parse()
-                        .map_err(|error| StoreError::io(POLICIES, io::Error::other(error)))?;
+                        .map_err(|error| StoreError::unreadable_note(&POLICIES, error))?;
                     Ok(Arc::new(rules) as Policy)
                 }
             }
@@ -226,11 +227,16 @@ pub(super) fn merged(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec_pretty(&noted).ok()
 }
 
+/// Whether a note says what was set.
+pub(super) fn are_sound(note: &[u8]) -> bool {
+    serde_json::from_slice::<Noted>(note).is_ok()
+}
+
 /// What was set in place of `setting`, if that still is the setting.
 fn in_place<'a>(noted: &'a Option<InPlace>, setting: &Policy) -> Option<&'a InPlace> {
     noted.as_ref().filter(|set| set.of == setting.describe())
 }
 
-fn unreadable(error: serde_json::Error) -> StoreError {
+fn not_written(error: serde_json::Error) -> StoreError {
     StoreError::io(POLICIES, error.into())
 }

@@ -1,25 +1,56 @@
 //! Which backups are removed, and when.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use eviction_policy::{Action, Backup, Decision, Standing, plan};
 use health_metrics::Metrics;
 use time::OffsetDateTime;
-use vault_store::Manifest;
+use vault_store::{Manifest, StoreError};
 
 use super::clock_watch::ClockWatch;
 use super::policies::{Policy, PolicyBook, PolicyChange, PolicyOutcome};
 use crate::EngineError;
+use crate::lock::lock;
 use crate::vaults::{Pins, Stored, Vaults};
 
 /// The policies, and what tells whether ages can be relied on.
 pub(crate) struct Retention {
     pub(crate) policies: PolicyBook,
     pub(crate) clock: Arc<ClockWatch>,
+    /// Why a note could not be read by which backups are evicted, when that was tried last.
+    unreadable: Mutex<Option<String>>,
 }
 
 impl Retention {
+    pub(crate) fn new(policies: PolicyBook, clock: Arc<ClockWatch>) -> Self {
+        Self {
+            policies,
+            clock,
+            unreadable: Mutex::default(),
+        }
+    }
+
+    /// The notes by which backups are evicted.
+    fn notes(&self, vaults: &Vaults) -> Result<(Pins, (Policy, Policy)), StoreError> {
+        let notes = vaults
+            .pins()
+            .and_then(|pins| Ok((pins, self.policies.counting()?)));
+        let why = notes.as_ref().err().filter(|error| !error.is_transient());
+        *lock(&self.unreadable) = why.map(ToString::to_string);
+        notes
+    }
+
+    /// Why no policy evicts anything, where somebody has to mend a note: as it is now, or, where that would have to be asked of another machine, as it was when it was
+    /// looked at last. Blocks.
+    pub(crate) fn unreadable(&self, vaults: &Vaults) -> Option<String> {
+        if !vaults.is_remote() {
+            // What it says is kept.
+            drop(self.notes(vaults));
+        }
+        lock(&self.unreadable).clone()
+    }
+
     /// Plans, and unless `dry_run` evicts. A backup that is in use stays, and all of them where the clock has moved and
     /// nobody says that it is right.
     pub(crate) fn run(
@@ -29,8 +60,22 @@ impl Retention {
         now: OffsetDateTime,
         (dry_run, trust_clock): (bool, bool),
     ) -> Result<Vec<Decision>, EngineError> {
+        let done = self.pass(vaults, metrics, now, (dry_run, trust_clock));
+        if done.is_err() && !dry_run {
+            metrics.eviction_failed();
+        }
+        done
+    }
+
+    fn pass(
+        &self,
+        vaults: &Vaults,
+        metrics: &Metrics,
+        now: OffsetDateTime,
+        (dry_run, trust_clock): (bool, bool),
+    ) -> Result<Vec<Decision>, EngineError> {
         self.clock.learn()?;
-        let (pins, policies) = (vaults.pins()?, self.policies.counting()?);
+        let (pins, policies) = self.notes(vaults)?;
         // A dry run may go by what is known, and so may one that removes nothing; what is removed, and what stays since it is the last
         // good one, may not.
         let mut all = vaults.all()?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use job_queue::{JobStore, Note};
 use serde::{Deserialize, Serialize};
-use zk_snapshot::restore::{Ledger, Unfinished};
+use zk_snapshot::restore::{Ledger, Opened, Unfinished};
 use zk_snapshot::tree::ZnodePath;
 
 use crate::EngineError;
@@ -29,17 +29,24 @@ pub(crate) struct Origin {
     pub(crate) vault: String,
 }
 
-/// What the note of a restore says about a path.
+/// What the note of a restore says about a path. Those of earlier versions have the first two.
 #[derive(Serialize, Deserialize)]
 struct Begun {
     created: bool,
     vault: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    czxid: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    opened: Option<Opened>,
 }
+
+/// What is open, and since which restore.
+type Open = BTreeMap<ZnodePath, (Unfinished, Origin)>;
 
 /// Notes are kept before the znodes are written that they speak of, and each path is noted by one restore.
 pub(crate) struct UnfinishedZnodes {
     jobs: Arc<dyn JobStore>,
-    open: Mutex<BTreeMap<ZnodePath, (bool, Origin)>>,
+    open: Mutex<Open>,
     is_incomplete: AtomicBool,
     /// Whether what is open is what was noted when it was read last.
     was_read: AtomicBool,
@@ -62,10 +69,8 @@ impl UnfinishedZnodes {
                     log::warn!("{unreadable} lines of {} cannot be read", path.display());
                     is_incomplete = true;
                 }
-                let notes: Result<Vec<_>, _> = open
-                    .iter()
-                    .map(|(path, (created, origin))| note(path, *created, origin))
-                    .collect();
+                let notes: Result<Vec<_>, _> =
+                    open.values().map(|(znode, origin)| note(znode, origin)).collect();
                 jobs.put_notes(&notes.map_err(named)?)?;
                 move_aside(path).map_err(named)?;
             }
@@ -85,7 +90,7 @@ impl UnfinishedZnodes {
         let (mut open, notes) = (BTreeMap::new(), notes?);
         for note in &notes {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
-            let (Ok(path), Ok(Begun { created, vault })) = (path, begun) else {
+            let (Ok(path), Ok::<Begun, _>(begun)) = (path, begun) else {
                 // Others may keep notes there, too: only what is about a znode was ours, or a later version's.
                 if note.key.starts_with('/') {
                     let (job, key, value) = (plain(&note.job), plain(&note.key), plain(&note.value));
@@ -94,8 +99,17 @@ impl UnfinishedZnodes {
                 }
                 continue;
             };
-            let restore = note.job.clone();
-            open.entry(path).or_insert((created, Origin { restore, vault }));
+            let origin = Origin {
+                restore: note.job.clone(),
+                vault: begun.vault,
+            };
+            let znode = Unfinished {
+                path: path.clone(),
+                created: begun.created,
+                czxid: begun.czxid,
+                opened: begun.opened,
+            };
+            open.entry(path).or_insert((znode, origin));
         }
         *lock(&self.open) = open;
         Ok(notes)
@@ -103,8 +117,8 @@ impl UnfinishedZnodes {
 
     /// What is open, and since which restore.
     pub(crate) fn list(&self) -> Vec<(ZnodePath, Origin)> {
-        let one = |(path, (_, origin)): (&ZnodePath, &(bool, Origin))| (path.clone(), origin.clone());
-        lock(&self.open).iter().map(one).collect()
+        let one = |(znode, origin): &(Unfinished, Origin)| (znode.path.clone(), origin.clone());
+        lock(&self.open).values().map(one).collect()
     }
 
     /// Whether notes were lost, or could not be read: one of them, or all when they were asked for last.
@@ -125,25 +139,24 @@ impl UnfinishedZnodes {
 
     fn begin(&self, znodes: Vec<Unfinished>, origin: &Origin) -> io::Result<()> {
         let mut open = lock(&self.open);
-        let mut begun = BTreeMap::new();
+        // Who begins a znode again, or knows more of it, is not who began it.
+        let mut begun = Open::new();
         for znode in znodes {
-            if !open.contains_key(&znode.path) {
-                begun.entry(znode.path).or_insert(znode.created);
+            let known = open.get(&znode.path);
+            if known.is_none_or(|(known, _)| *known != znode) {
+                let origin = known.map_or(origin, |(_, first)| first);
+                begun.insert(znode.path.clone(), (znode, origin.clone()));
             }
         }
         if begun.is_empty() {
             return Ok(());
         }
         let notes: io::Result<Vec<_>> = begun
-            .iter()
-            .map(|(path, created)| note(path, *created, origin))
+            .values()
+            .map(|(znode, origin)| note(znode, origin))
             .collect();
         self.jobs.put_notes(&notes?).map_err(io::Error::other)?;
-        open.extend(
-            begun
-                .into_iter()
-                .map(|(path, created)| (path, (created, origin.clone()))),
-        );
+        open.extend(begun);
         Ok(())
     }
 
@@ -174,10 +187,15 @@ impl std::fmt::Debug for UnfinishedZnodes {
     }
 }
 
-fn note(path: &ZnodePath, created: bool, origin: &Origin) -> io::Result<Note> {
-    let vault = origin.vault.clone();
-    let value = serde_json::to_string(&Begun { created, vault })?;
-    Ok(Note::new(&origin.restore, path.as_str(), value))
+fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
+    let begun = Begun {
+        created: znode.created,
+        vault: origin.vault.clone(),
+        czxid: znode.czxid,
+        opened: znode.opened.clone(),
+    };
+    let value = serde_json::to_string(&begun)?;
+    Ok(Note::new(&origin.restore, znode.path.as_str(), value))
 }
 
 /// A line of the file that earlier versions kept. The later ones win.
@@ -192,8 +210,6 @@ enum Line {
     },
     Ended(ZnodePath),
 }
-
-type Open = BTreeMap<ZnodePath, (bool, Origin)>;
 
 /// What the file says to be open, and how many of its lines cannot be read; nothing, if there is no such file.
 fn lines(path: &Path) -> io::Result<Option<(Open, usize)>> {
@@ -210,7 +226,7 @@ fn lines(path: &Path) -> io::Result<Option<(Open, usize)>> {
         }
         match serde_json::from_slice(&line) {
             Ok(Line::Begun { znode, origin }) => {
-                open.entry(znode.path).or_insert((znode.created, origin));
+                open.entry(znode.path.clone()).or_insert((znode, origin));
             }
             Ok(Line::Ended(path)) => {
                 open.remove(&path);
@@ -252,11 +268,10 @@ impl Ledger for OfRestore {
     }
 
     fn unfinished(&self) -> io::Result<Vec<Unfinished>> {
-        let one = |(path, (created, _)): (&ZnodePath, &(bool, Origin))| Unfinished {
-            path: path.clone(),
-            created: *created,
-        };
-        Ok(lock(&self.all.open).iter().map(one).collect())
+        Ok(lock(&self.all.open)
+            .values()
+            .map(|(znode, _)| znode.clone())
+            .collect())
     }
 }
 
@@ -267,10 +282,7 @@ mod tests {
     use super::*;
 
     fn znode(path: &str, created: bool) -> Unfinished {
-        Unfinished {
-            path: ZnodePath::parse(path).unwrap(),
-            created,
-        }
+        Unfinished::new(ZnodePath::parse(path).unwrap(), created)
     }
 
     fn now<T>(work: impl Future<Output = T>) -> T {
@@ -306,17 +318,25 @@ mod tests {
         let all = started(&path);
         let ledger = all.of("r2", "x");
         assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
-        now(ledger.begin(&[znode(b.path.as_str(), true), znode("/d", true)])).unwrap();
+        let again = Unfinished {
+            czxid: Some(7),
+            opened: Some(Opened {
+                acl: zk_snapshot::tree::Acl::open(),
+                aversion: 3,
+            }),
+            ..b.clone()
+        };
+        now(ledger.begin(&[again.clone(), znode("/d", true)])).unwrap();
         now(ledger.end(&[c.path, ZnodePath::parse("/never").unwrap()])).unwrap();
         let all = started(&path);
         assert_eq!(
             all.of("r3", "x").unfinished().unwrap(),
-            [b.clone(), znode("/d", true)]
+            [again.clone(), znode("/d", true)]
         );
         let (first, origin) = all.list().remove(0);
         assert_eq!(
             (first, &*origin.restore, &*origin.vault),
-            (b.path.clone(), "r1", "20260101T000000")
+            (b.path, "r1", "20260101T000000")
         );
         assert!(!all.is_incomplete());
 
@@ -325,7 +345,13 @@ mod tests {
         jobs.put_notes(&[Note::new("r2", "/d", "{")]).unwrap();
         let all = started(&path);
         assert!(all.is_incomplete());
-        assert_eq!(all.of("r3", "x").unfinished().unwrap(), [b]);
+        assert_eq!(all.of("r3", "x").unfinished().unwrap(), [again]);
+
+        // One of an earlier version knows less.
+        jobs.put_notes(&[Note::new("r2", "/e", r#"{"created":true,"vault":"x"}"#)])
+            .unwrap();
+        let ledger = started(&path).of("r3", "x");
+        assert_eq!(ledger.unfinished().unwrap()[1..], [znode("/e", true)]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod browse;
 pub(crate) mod changes;
 pub(crate) mod compare;
+mod copies;
 mod counted;
 pub(crate) mod exchange;
 pub(crate) mod finding;
@@ -22,9 +23,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use job_queue::JobStore;
-use vault_store::{
-    Damage, FsStore, Replacing, StoreError, StoredCopy, Tested, VaultId, VaultStore, Verification,
-};
+use vault_store::{FsStore, Replacing, StoreError, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{AT_ONCE, Known, all_anew};
@@ -36,12 +35,15 @@ use crate::leadership::Leadership;
 use crate::lock::lock;
 
 pub(crate) use self::counted::CountedVaults;
-pub(crate) use self::pins::{PINS, Pins, merged as merged_pins};
+pub(crate) use self::pins::{PINS, Pins, are_sound as are_pins, merged as merged_pins};
 pub(crate) use self::second::SecondCopy;
 pub(crate) use self::stored::{Stored, Unreadable};
 
 /// What stands for the newest good backup wherever one is only read.
 pub(crate) const LATEST: &str = "latest";
+
+/// What is put around a store: it opens seals, for example.
+pub(crate) type AroundVaults = Arc<dyn Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + Sync>;
 
 /// The store, with what keeps its vaults from being removed.
 pub(crate) struct Vaults {
@@ -62,6 +64,8 @@ pub(crate) struct Vaults {
     remote: Option<Arc<Remote>>,
     /// The directory of this process, whether vaults are in it or elsewhere.
     place: Option<Arc<FsStore>>,
+    /// What is around the store, which vaults from outside are looked at through.
+    around: Option<AroundVaults>,
     pub(crate) retained: Retained,
     /// What keeps copies in another place, if there is one: it is below the store.
     pub(crate) second: Option<Arc<SecondCopy>>,
@@ -84,6 +88,7 @@ impl Vaults {
         leadership: Option<Arc<dyn Leadership>>,
         second: Option<Arc<SecondCopy>>,
         place: Option<Arc<FsStore>>,
+        around: Option<AroundVaults>,
     ) -> Self {
         Self {
             store,
@@ -96,10 +101,16 @@ impl Vaults {
             leadership,
             remote: is_remote.then(Arc::default),
             place,
+            around,
             retained: Retained::default(),
             second,
             catalogs: Catalogs::default(),
         }
+    }
+
+    /// Whether each question of the store is a request to another machine.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote.is_some()
     }
 
     /// An error where the directory of this process is another one than at its start: what is queued there is lost. Blocks.
@@ -152,35 +163,6 @@ impl Vaults {
         (all, trouble.or_else(without_first))
     }
 
-    /// The copy from which a vault is read, where there are two stores.
-    pub(crate) fn copy_read(&self, id: &VaultId) -> Option<StoredCopy> {
-        Some(self.second.as_ref()?.store.copy_read(id))
-    }
-
-    /// How often something of a vault was read from its second copy.
-    pub(crate) fn reads_of_second(&self, id: &VaultId) -> u64 {
-        self.second
-            .as_ref()
-            .map_or(0, |second| second.store.reads_of_second(id))
-    }
-
-    /// What was found damaged of a vault is looked for anew.
-    pub(crate) fn look_at_first(&self, id: &VaultId) {
-        if let Some(second) = &self.second {
-            second.store.forget_damage(id);
-        }
-    }
-
-    /// What was found damaged of a vault, and read from its second copy.
-    pub(crate) fn replaced(&self, id: &VaultId) -> Option<Vec<Damage>> {
-        self.second.as_ref()?.store.damage().remove(id)
-    }
-
-    /// Says that the second copy was read, if that was since there were so many `reads` of it.
-    pub(crate) fn read_since(&self, id: &VaultId, reads: u64) -> Option<StoredCopy> {
-        (self.reads_of_second(id) > reads).then_some(StoredCopy::Second)
-    }
-
     /// How many vaults of a remote storage are known of which it was not read yet what was recorded of them.
     pub(crate) fn unread(&self) -> u64 {
         self.remote.as_ref().map_or(0, |remote| remote.unread())
@@ -213,13 +195,6 @@ impl Vaults {
     pub(crate) fn changed(&self, id: &VaultId) {
         self.wake_second();
         self.look_anew(id);
-    }
-
-    /// There may be something to copy, or to remove.
-    pub(crate) fn wake_second(&self) {
-        if let Some(second) = &self.second {
-            second.wake();
-        }
     }
 
     fn look_anew(&self, id: &VaultId) {

@@ -41,10 +41,17 @@ pub(crate) fn merged(first: &[u8], second: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec_pretty(&pins).ok()
 }
 
+/// Whether a note says what is pinned.
+pub(crate) fn are_sound(note: &[u8]) -> bool {
+    serde_json::from_slice::<Pins>(note).is_ok()
+}
+
 fn read(store: &dyn VaultStore) -> Result<Pins, StoreError> {
     match store.note(&PINS)? {
         None => Ok(Pins::default()),
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|error| StoreError::io(PINS, error.into())),
+        Some(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|error| StoreError::unreadable_note(&PINS, error))
+        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::io::Read as _;
 use std::sync::Arc;
 
 use vault_store::{
-    CONSOLE, Contents, Damage, FileName, Manifest, Mode, Outcome, Reader, StoreError, VaultId, VaultStore,
-    Verification,
+    CONSOLE, Contents, Damage, FileEntry, FileName, Manifest, Mode, Outcome, Reader, StoreError, VaultId,
+    VaultStore, Verification,
 };
 use zk_snapshot::archive::{
     Amended, Amendment, ArchiveError, ArchiveFile, Frame, IndexFile, IndexedArchive, RecordSource,
@@ -31,6 +31,9 @@ pub(crate) const ACLS: FileName = FileName::from_static("acls.idx");
 
 /// Where in the archive and the amendments, or in the snapshot, each znode is.
 pub(crate) const INDEX: FileName = FileName::from_static("index.zst");
+
+/// What is told of a backup of everything without a znode: a restore of it would delete everything.
+pub(crate) const NO_ZNODE: &str = "it holds no znode, and is said to be of everything";
 
 /// Whether a restore reads this file of a vault: damage to the others takes nothing from it.
 pub(crate) fn is_needed(file: &str) -> bool {
@@ -74,7 +77,8 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
             counters_known: manifest.mode == Mode::Transactional,
         });
     }
-    let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot_of(manifest) {
+    let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot_of(manifest).map(|file| &file.name)
+    {
         let file = Reader::new(store.open(id, snapshot)?);
         Arc::new(SnapshotRecords::open(file, frames(manifest, snapshot)).map_err(damaged)?)
     } else {
@@ -89,7 +93,7 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
     if records.records() == 0 && manifest.roots.is_none() {
         return Err(damaged(ArchiveError::Damaged {
             frame: 0,
-            why: "it holds no znode, and is said to be of everything".to_owned(),
+            why: NO_ZNODE.to_owned(),
         }));
     }
     Ok(Opened {
@@ -143,7 +147,7 @@ pub(crate) fn open_indexed(
         Err(error) => return Err(error),
     };
     let sparing = |name: &FileName| Ok::<_, EngineError>(Reader::sparing(store.open(&manifest.id, name)?));
-    if let Some(snapshot) = snapshot_of(manifest) {
+    if let Some(snapshot) = snapshot_of(manifest).map(|file| &file.name) {
         let opened = SnapshotRecords::open(sparing(snapshot)?, frames(manifest, snapshot));
         let opened = opened.map_err(|error| match error.is_damage() {
             true => EngineError::Damaged {
@@ -186,9 +190,9 @@ pub(crate) fn open_index(
 }
 
 /// The snapshot of a transactional vault.
-pub(crate) fn snapshot_of(manifest: &Manifest) -> Option<&FileName> {
-    let mut names = manifest.files.iter().map(|file| &file.name);
-    names.find(|name| name.as_str().starts_with(SNAPSHOT))
+pub(crate) fn snapshot_of(manifest: &Manifest) -> Option<&FileEntry> {
+    let mut files = manifest.files.iter();
+    files.find(|file| file.name.as_str().starts_with(SNAPSHOT))
 }
 
 /// Whether a vault has an index.

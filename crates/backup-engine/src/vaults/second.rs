@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use job_queue::Clock;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
-use vault_store::{MirroredStore, StoreError, VaultId};
+use vault_store::{CopyError, MirroredStore, StoreError, StoredCopy, VaultId};
 
 use crate::lock::lock;
+use crate::uptime::Uptime;
 
 /// What has not come on for so long needs somebody.
 const LATE: Duration = Duration::from_mins(10);
@@ -22,6 +22,9 @@ pub(crate) struct SecondCopy {
     pub(crate) store: MirroredStore,
     /// Where the second store is, for people.
     pub(crate) place: String,
+    uptime: Uptime,
+    /// What the clock showed at this uptime.
+    began: (Duration, OffsetDateTime),
     state: Mutex<State>,
     /// Held while vaults are copied.
     copying: Mutex<()>,
@@ -31,8 +34,8 @@ pub(crate) struct SecondCopy {
 struct State {
     /// Why not all was done the last time.
     error: Option<String>,
-    /// When a vault was copied last, or all was done.
-    well_at: OffsetDateTime,
+    /// At which uptime a vault was copied last, or all was done.
+    well_at: Duration,
     /// What was copied in vain.
     vain: BTreeMap<VaultId, Vain>,
 }
@@ -40,18 +43,30 @@ struct State {
 /// A vault of which something was copied, and not all.
 struct Vain {
     times: u32,
-    until: OffsetDateTime,
+    /// An uptime.
+    until: Duration,
     why: String,
 }
 
 impl SecondCopy {
-    pub(crate) fn new(store: MirroredStore, place: String, now: OffsetDateTime) -> Self {
+    /// The clock shows `now`. Afterwards it is not asked: it may be set, and what waits would wait for days, or seem late. `trouble` is what the first
+    /// look at the second store met: the next one may hang.
+    pub(crate) fn new(
+        store: MirroredStore,
+        place: String,
+        uptime: Uptime,
+        now: OffsetDateTime,
+        trouble: Option<String>,
+    ) -> Self {
+        let well_at = uptime();
         Self {
             store,
             place,
+            uptime,
+            began: (well_at, now),
             state: Mutex::new(State {
-                error: None,
-                well_at: now,
+                error: trouble,
+                well_at,
                 vain: BTreeMap::new(),
             }),
             copying: Mutex::default(),
@@ -70,9 +85,9 @@ impl SecondCopy {
     }
 
     /// What kept the last pass from doing all, and whether that has lasted for so long that it needs somebody.
-    pub(crate) fn trouble(&self, now: OffsetDateTime) -> Option<(String, bool)> {
+    pub(crate) fn trouble(&self) -> Option<(String, bool)> {
         let state = lock(&self.state);
-        let is_late = now - state.well_at > LATE;
+        let is_late = (self.uptime)().saturating_sub(state.well_at) > LATE;
         state.error.clone().map(|error| (error, is_late))
     }
 
@@ -81,18 +96,24 @@ impl SecondCopy {
     ///
     /// # Errors
     /// The first thing that could not be done; what could be, was.
-    pub(crate) fn pass(&self, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
+    pub(crate) fn pass(&self, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
         let _one_at_a_time = lock(&self.copying);
-        let done = self.try_pass(clock, may);
+        let done = self.try_pass(may);
         let mut state = lock(&self.state);
         state.error = done.as_ref().err().map(ToString::to_string);
         if done.is_ok() {
-            state.well_at = clock();
+            state.well_at = (self.uptime)();
         }
         done
     }
 
-    fn try_pass(&self, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
+    /// What the clock would show if nobody had set it.
+    fn now(&self) -> OffsetDateTime {
+        let (uptime, began) = self.began;
+        began + (self.uptime)().saturating_sub(uptime)
+    }
+
+    fn try_pass(&self, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
         let listed = self.store.refresh();
         if !may() {
             return listed;
@@ -100,31 +121,33 @@ impl SecondCopy {
         let marked = self.store.mark();
         listed.and(marked)?;
         let mut done = self.store.copy_notes();
-        done = done.and(self.store.remove_evicted(clock()));
+        done = done.and(self.store.remove_evicted(self.now()));
         let lacking = self.store.lacking()?;
         lock(&self.state).vain.retain(|id, _| lacking.contains(id));
         for id in lacking.into_iter().rev() {
             if !may() {
                 break;
             }
-            if let Some(error) = self.put_off(&id, clock()) {
+            if let Some(error) = self.put_off(&id) {
                 done = done.and(Err(error));
                 continue;
             }
-            match self.copy(&id, clock, may) {
-                Ok(()) => {}
-                // So would all others be.
-                Err(error @ StoreError::Failed { .. }) => return done.and(Err(error)),
-                Err(error) => {
-                    log::error!("backup {id} is not copied: {error}");
-                    done = done.and(Err(error));
-                }
+            let Err(CopyError { of, source }) = self.copy(&id, may) else {
+                continue;
+            };
+            // So would all others be, unless it is the first, which answers otherwise: then it is this vault's.
+            if matches!(source, StoreError::Failed { .. })
+                && (of == StoredCopy::Second || self.store.follow_evictions().is_err())
+            {
+                return done.and(Err(source));
             }
+            log::error!("backup {id} is not copied: {source}");
+            done = done.and(Err(source));
         }
         done
     }
 
-    fn copy(&self, id: &VaultId, clock: &Clock, may: &dyn Fn() -> bool) -> Result<(), StoreError> {
+    fn copy(&self, id: &VaultId, may: &dyn Fn() -> bool) -> Result<(), CopyError> {
         let mut bytes = 0;
         let mut go_on = |copied| {
             bytes += copied;
@@ -135,13 +158,13 @@ impl SecondCopy {
         match copied {
             Ok(false) => {}
             Ok(true) => {
-                state.well_at = clock();
+                state.well_at = (self.uptime)();
                 state.vain.remove(id);
                 log::info!("backup {id} has its second copy, {bytes} bytes");
             }
             Err(error) => {
                 if bytes > 0 {
-                    state.note_vain(id, clock(), error.to_string());
+                    state.note_vain(id, (self.uptime)(), error.to_string());
                 }
                 return Err(error);
             }
@@ -150,8 +173,8 @@ impl SecondCopy {
     }
 
     /// Why a vault is not tried yet.
-    fn put_off(&self, id: &VaultId, now: OffsetDateTime) -> Option<StoreError> {
-        let state = lock(&self.state);
+    fn put_off(&self, id: &VaultId) -> Option<StoreError> {
+        let (state, now) = (lock(&self.state), (self.uptime)());
         let vain = state.vain.get(id).filter(|vain| now < vain.until)?;
         let what = format!("backup {id} could not be copied {} times", vain.times);
         Some(StoreError::failed(what, true, vain.why.clone()))
@@ -160,7 +183,7 @@ impl SecondCopy {
 
 impl State {
     /// The first time is not counted: it may have been the network's.
-    fn note_vain(&mut self, id: &VaultId, now: OffsetDateTime, why: String) {
+    fn note_vain(&mut self, id: &VaultId, now: Duration, why: String) {
         let times = self.vain.get(id).map_or(1, |vain| vain.times.saturating_add(1));
         let pause = match times {
             1 => Duration::ZERO,

@@ -1,7 +1,7 @@
 //! What can be told of one vault without reading all of it.
 
 use time::OffsetDateTime;
-use vault_store::{FORMAT_VERSION, Manifest, StoreError, VaultId, VaultStore, Verification};
+use vault_store::{Manifest, StoreError, VaultId, VaultStore, Verification};
 
 use super::records;
 
@@ -21,8 +21,8 @@ pub(crate) struct Stored {
 /// Why a manifest tells nothing.
 #[derive(Debug, Clone)]
 pub(crate) struct Unreadable {
-    /// The version of its format.
-    pub(crate) format: u64,
+    /// The version of its format, where that is known.
+    pub(crate) format: Option<u64>,
     pub(crate) why: String,
     /// Whether the storage could not be read just now, so that it may be told later.
     pub(crate) is_passing: bool,
@@ -34,7 +34,11 @@ impl Stored {
     /// # Errors
     /// [`StoreError::NotFound`]; those of a storage that cannot be read just now.
     pub(crate) fn read(store: &dyn VaultStore, id: &VaultId) -> Result<Self, StoreError> {
-        let bytes = store.size(id)?;
+        Self::read_of(store, id, store.size(id)?)
+    }
+
+    /// The same where it is known how many bytes it takes.
+    fn read_of(store: &dyn VaultStore, id: &VaultId, bytes: u64) -> Result<Self, StoreError> {
         let verification = store.verification(id)?;
         let (manifest, damage) = match store.manifest(id) {
             Ok(manifest) => {
@@ -42,11 +46,11 @@ impl Stored {
                 (Ok(manifest), damage)
             }
             Err(error @ StoreError::Unsupported { version, .. }) => {
-                (Err(Unreadable::new(version, &error)), None)
+                (Err(Unreadable::new(Some(version), &error)), None)
             }
             Err(error @ StoreError::Damaged { .. }) => {
                 let damage = Some(error.to_string());
-                (Err(Unreadable::new(FORMAT_VERSION, &error)), damage)
+                (Err(Unreadable::new(None, &error)), damage)
             }
             Err(error) => return Err(error),
         };
@@ -87,7 +91,7 @@ impl Stored {
             bytes: 0,
             manifest: Err(Unreadable {
                 is_passing: true,
-                ..Unreadable::new(FORMAT_VERSION, error)
+                ..Unreadable::new(None, error)
             }),
             damage: Some(error.to_string()),
             verification: None,
@@ -153,7 +157,7 @@ impl Stored {
 }
 
 impl Unreadable {
-    fn new(format: u64, error: &StoreError) -> Self {
+    fn new(format: Option<u64>, error: &StoreError) -> Self {
         Self {
             format,
             why: error.to_string(),
@@ -164,9 +168,16 @@ impl Unreadable {
 
 /// What there is of a vault, without its list of files; `None` if it is gone meanwhile.
 pub(super) fn look(store: &dyn VaultStore, id: &VaultId) -> Option<Stored> {
-    match Stored::read(store, id) {
+    let (bytes, read) = match store.size(id) {
+        Ok(bytes) => (bytes, Stored::read_of(store, id, bytes)),
+        Err(error) => (0, Err(error)),
+    };
+    match read {
         Err(StoreError::NotFound(_)) => None,
-        Err(error) => Some(Stored::unknown(id, &error)),
+        Err(error) => {
+            let unknown = Stored::unknown(id, &error);
+            Some(Stored { bytes, ..unknown })
+        }
         Ok(stored) => Some(stored.without_files()),
     }
 }

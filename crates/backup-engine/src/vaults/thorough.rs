@@ -12,7 +12,7 @@ use zk_snapshot::capture::AclIndex;
 use zk_snapshot::files::{Fault, SnapshotFile};
 
 use self::index::{IndexCheck, IndexFound};
-use super::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT};
+use super::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT, snapshot_of};
 use crate::EngineError;
 
 /// Faults of records that are named.
@@ -28,6 +28,7 @@ pub(crate) enum Extent {
 }
 
 /// What is told between two frames.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     /// So many bytes of the vault's files were compared with their checksums.
     Read(u64),
@@ -202,7 +203,7 @@ impl Check<'_> {
         if let Some(file) = predecessors_file(self.manifest) {
             return (file, None); // it has no frames
         }
-        if let Some(snapshot) = snapshot(self.manifest) {
+        if let Some(snapshot) = snapshot_of(self.manifest) {
             return (snapshot.name.to_string(), Some(index));
         }
         let archive = self.manifest.files.iter().find(|file| file.name == ARCHIVE);
@@ -281,7 +282,7 @@ impl Check<'_> {
 
     /// Loads the snapshot as a server does it, unless it is not to go on: whether it did.
     fn load(&mut self, of: &Transactional, go_on: &mut dyn FnMut(Step) -> bool) -> Result<bool, EngineError> {
-        let Some(name) = snapshot(self.manifest).map(|snapshot| snapshot.name.clone()) else {
+        let Some(name) = snapshot_of(self.manifest).map(|snapshot| snapshot.name.clone()) else {
             self.note(SNAPSHOT, None, "there is no snapshot");
             return Ok(true);
         };
@@ -367,11 +368,6 @@ fn damage_of_archive(manifest: &Manifest, file: String, error: ArchiveError) -> 
     }
 }
 
-fn snapshot(manifest: &Manifest) -> Option<&vault_store::FileEntry> {
-    let mut files = manifest.files.iter();
-    files.find(|file| file.name.as_str().starts_with(SNAPSHOT))
-}
-
 /// What the predecessor keeps the znodes in, if it is one of its vaults.
 fn predecessors_file(manifest: &Manifest) -> Option<String> {
     let files = &manifest.predecessor.as_ref()?.files;
@@ -384,7 +380,7 @@ fn last_file(manifest: &Manifest) -> String {
         return file;
     }
     let amended = manifest.files.iter().any(|file| file.name == AMENDMENTS);
-    match snapshot(manifest) {
+    match snapshot_of(manifest) {
         Some(snapshot) => snapshot.name.to_string(),
         None if amended => AMENDMENTS.to_string(),
         None => ARCHIVE.to_string(),

@@ -1,5 +1,10 @@
 //! Why a job failed, and what came of it all the same.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+
 use super::result::JobResult;
 use crate::EngineError;
 
@@ -66,4 +71,17 @@ impl<E: Into<Cause>> From<E> for Failure {
             result: JobResult::Nothing,
         }
     }
+}
+
+/// What comes of `work`. A panic in it is a failure as others are, told and counted like them.
+pub(super) async fn caught<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.unwrap_or_else(|panic| Err(panicked(&*panic).into()))
+}
+
+/// What is said of work that panicked.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> String {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the job ended abnormally: {}", said.unwrap_or("it panicked"))
 }

@@ -18,6 +18,8 @@ use crate::requests::RestorePayload;
 
 /// What is shown of what a command has said, in bytes.
 const SHOWN: usize = 500;
+/// What it is told of the job's message, in bytes: Linux starts nothing that is given a variable of 128 KiB.
+const TOLD: usize = 8 << 10;
 /// So long the rest of it may take to come once the command has ended.
 const REST: Duration = Duration::from_millis(500);
 
@@ -29,11 +31,11 @@ pub struct Hooks {
     /// Run at the end of the job, however it ended: if it fails, the job's message says so, and its state stays. Once the engine is to end it has 5 seconds
     /// more. It is not run for a job that is interrupted by the end of the process, or whose claim is lost.
     pub after: Option<Hook>,
-    /// So long each may take; then it is killed with all that it has started, and has failed.
+    /// So long each may take; then it is killed with its process group, and has failed. What has left that group, as by `setsid`, goes on.
     pub timeout: Duration,
     /// All that they are given of an environment, beside what tells of the job: `ZK_BACKUP_JOB`, its id, `ZK_BACKUP_JOB_TYPE`, `backup` or `restore`,
     /// and `ZK_BACKUP_VAULT`, the backup that it is about; after it also `ZK_BACKUP_JOB_STATUS`, `Successful`, `Failed` or `Canceled`, and
-    /// `ZK_BACKUP_JOB_MESSAGE`, why it failed.
+    /// `ZK_BACKUP_JOB_MESSAGE`, why it failed, the first 8 KiB of that.
     pub environment: Vec<(OsString, OsString)>,
 }
 
@@ -99,8 +101,7 @@ impl Hooks {
         if let Some(Ended { state, message }) = ended {
             command
                 .env("ZK_BACKUP_JOB_STATUS", state.name())
-                // No variable can hold it.
-                .env("ZK_BACKUP_JOB_MESSAGE", message.replace('\0', ""));
+                .env("ZK_BACKUP_JOB_MESSAGE", for_a_variable(message));
         }
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         let mut group = Group(child.id());
@@ -121,6 +122,11 @@ impl Hooks {
     }
 }
 
+/// The beginning of a message, without what no variable can hold.
+fn for_a_variable(message: &str) -> String {
+    message[..message.floor_char_boundary(TOLD)].replace('\0', "")
+}
+
 /// Checks leave the ensemble alone, and dry runs, too.
 fn is_around(job: &Job) -> bool {
     match JobKind::of(job) {
@@ -131,7 +137,7 @@ fn is_around(job: &Job) -> bool {
     }
 }
 
-/// A command with all that it has started, which is killed where this is dropped.
+/// A command with its process group, which is killed where this is dropped.
 struct Group(Option<u32>);
 
 impl Drop for Group {
@@ -262,6 +268,27 @@ mod tests {
             .unwrap_err();
         assert!(failed.ends_with("xxx\nthe end"), "{failed}");
         assert!(failed.len() < 550, "{failed}");
+    }
+
+    #[tokio::test]
+    async fn a_hook_is_run_however_long_the_message_is() {
+        let place = tempfile::tempdir().unwrap();
+        let said = place.path().join("said");
+        let mut told = hooks(&format!(
+            "printf %s \"$ZK_BACKUP_JOB_MESSAGE\" >{}",
+            said.display()
+        ));
+        told.after = told.before.take();
+        // A character is not cut in two.
+        let message = format!("{}{}", "x".repeat(TOLD - 1), "é".repeat(100_000));
+        let ended = Ended {
+            state: JobState::Failed,
+            message: &message,
+        };
+        let job = job("backup", serde_json::json!({}));
+        let done = told.after(&job, ended, std::future::pending()).await;
+        assert_eq!(done, Ok(()));
+        assert_eq!(std::fs::read_to_string(said).unwrap(), "x".repeat(TOLD - 1));
     }
 
     #[tokio::test]

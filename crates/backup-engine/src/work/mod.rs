@@ -15,27 +15,28 @@ mod stop;
 mod telling;
 mod verify;
 
-use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome, QueueError};
+use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome, QueueError, StopReason};
 use tokio::sync::watch;
 use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
-use self::failure::Failure;
+use self::failure::{Failure, caught, panicked};
 use self::hooks::Ended;
 use self::job_log::JobLog;
 use self::stop::Stop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
+use crate::lock::lock;
 use crate::owed::Owed;
 use crate::plain::plain;
 use crate::requests::{Ids, Labels, verification};
@@ -49,8 +50,8 @@ pub use self::job_log::LOG_OF_JOBS;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;
 pub use self::result::{
-    DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles, RestoredFrom,
-    VerifyResult,
+    DamagedCopy, DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles,
+    RestoredFrom, VerifyResult,
 };
 
 /// Finished jobs that are remembered.
@@ -73,6 +74,8 @@ pub(crate) struct Worker {
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) owed: Arc<Owed>,
+    /// Restores that were counted as cut off.
+    pub(crate) cut_off: Mutex<BTreeSet<String>>,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
 }
@@ -100,8 +103,7 @@ impl JobHandler for Worker {
         context.log.tell(&telling::begun(&context.job));
         let id = context.job.id.clone();
         self.note_news(&context, move |owed| owed.owe([id])).await;
-        let done = AssertUnwindSafe(self.work(kind, &context, &stop)).catch_unwind();
-        let done = done.await.unwrap_or_else(|panic| Err(panicked(&*panic).into()));
+        let done = caught(self.work(kind, &context, &stop)).await;
         self.running.end(&context.job.id);
         let size = self.stored(&context, &done).await;
         context.log.tell(&telling::ended(&done, begun.elapsed(), size));
@@ -138,19 +140,27 @@ impl JobHandler for Worker {
     }
 
     async fn cut_off(&self, jobs: &[Job]) -> Result<(), QueueError> {
-        let (owed, ids) = (Arc::clone(&self.owed), jobs.iter().map(|job| job.id.clone()));
-        let ids: Vec<_> = ids.collect();
-        tokio::task::spawn_blocking(move || owed.owe(ids))
+        let (owed, site) = (Arc::clone(&self.owed), Arc::clone(&self.site));
+        let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
+        let restores = jobs.iter().filter(|job| JobKind::of(job) == JobKind::Restore);
+        let restores: Vec<_> = restores.map(|job| job.id.clone()).collect();
+        let cut = restores.clone();
+        let noting = tokio::task::spawn_blocking(move || {
+            owed.owe(ids)?;
+            site.interrupted.cut_off(&cut)
+        });
+        noting
             .await
-            .unwrap_or_else(|error| Err(QueueError::storage(error)))
+            .unwrap_or_else(|error| Err(QueueError::storage(error)))?;
+        // It is called again for those that could not be failed then.
+        let mut counted = lock(&self.cut_off);
+        for restore in restores {
+            if counted.insert(restore) {
+                self.metrics.restore_ended(true);
+            }
+        }
+        Ok(())
     }
-}
-
-/// What is said of work that panicked.
-fn panicked(panic: &(dyn Any + Send)) -> String {
-    let said = panic.downcast_ref::<&str>().copied();
-    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the job ended abnormally: {}", said.unwrap_or("it panicked"))
 }
 
 /// How a job ended, as metrics call it.
@@ -174,14 +184,38 @@ impl Worker {
         match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, context).await,
             JobKind::Restore => {
-                let done = restore::run(&self.vaults, &self.site, &self.ids, context).await;
-                if context.stop.reason().is_none() || done.is_ok() {
+                let done = restore::run(&self.vaults, &self.site, &self.ids, context);
+                let done = AssertUnwindSafe(done).catch_unwind().await;
+                if done.is_err() {
+                    self.left_by_panic(context).await;
+                }
+                let done = done.unwrap_or_else(|panic| Err(panicked(&*panic).into()));
+                let is_counted = match context.stop.reason() {
+                    None => true,
+                    Some(StopReason::Canceled) => done.is_ok(),
+                    // By whoever recovers it.
+                    Some(StopReason::Lost) => false,
+                };
+                if is_counted {
                     self.metrics.restore_ended(done.is_err());
                 }
                 done
             }
             JobKind::Verify => verify::run(&self.vaults, context, stop).await,
             JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, context, stop).await,
+        }
+    }
+
+    /// A restore that panicked is as one that was cut off.
+    async fn left_by_panic(&self, context: &JobContext) {
+        if context.stop.reason() == Some(StopReason::Lost) {
+            return; // it is somebody else's to end
+        }
+        let (site, id) = (Arc::clone(&self.site), context.job.id.clone());
+        let known = blocking(move || Ok(site.interrupted.cut_off(&[id])?)).await;
+        if let Err(error) = known {
+            let why = format!("that it was interrupted is not known before the next start: {error}");
+            context.log.error(&why);
         }
     }
 
@@ -271,14 +305,20 @@ impl Worker {
             }
         }
         let pass = tokio::task::spawn_blocking(move || {
-            site.retention.run(&vaults, &metrics, now, (false, false))?;
-            jobs.prune(REMEMBERED)?;
-            Ok::<_, EngineError>(())
+            let evicted = site.retention.run(&vaults, &metrics, now, (false, false));
+            (evicted, jobs.prune(REMEMBERED))
         });
-        match pass.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => context.log.error(&format!("eviction failed: {error}")),
-            Err(error) => context.log.error(&format!("eviction failed: {error}")),
+        let (evicted, pruned) = match pass.await {
+            Ok(done) => done,
+            Err(error) => (Err(EngineError::Internal(error.into())), Ok(0)),
+        };
+        if let Err(error) = evicted {
+            context.log.error(&format!("eviction failed: {error}"));
+        }
+        if let Err(error) = pruned {
+            context
+                .log
+                .error(&format!("old jobs are still remembered: {error}"));
         }
     }
 }

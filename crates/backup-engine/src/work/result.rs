@@ -49,6 +49,32 @@ pub struct VerifyResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
     pub copy: Option<StoredCopy>,
+    /// Second copies that were gone through to the end; their bytes are among those that were read. Absent if 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub copies: u64,
+    /// How many of them were damaged. Absent if 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub damaged_copies: u64,
+    /// The first of those. Absent without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies_damaged: Vec<DamagedCopy>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's way
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A second copy that a verification found damaged. Its backup is as sound as the verification says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct DamagedCopy {
+    /// The id of its backup.
+    #[cfg_attr(feature = "schema", schema(value_type = String))]
+    pub id: VaultId,
+    /// What is damaged, by file and frame.
+    pub damage: Vec<Damage>,
 }
 
 /// A backup that a verification found damaged.

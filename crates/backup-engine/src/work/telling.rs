@@ -53,10 +53,19 @@ pub(super) fn ended(done: &Result<JobResult, Failure>, took: Duration, size: Opt
                 report.unchanged
             )
         }),
-        JobResult::Verify(verified) => format!(
-            ": {} backups, {} bytes, {} damaged",
-            verified.vaults, verified.bytes, verified.damaged_vaults
-        ),
+        JobResult::Verify(verified) => {
+            let copies = match verified.copies {
+                0 => String::new(),
+                copies => format!(
+                    ", with {copies} second copies, {} of them damaged",
+                    verified.damaged_copies
+                ),
+            };
+            format!(
+                ": {} backups, {} bytes, {} damaged{copies}",
+                verified.vaults, verified.bytes, verified.damaged_vaults
+            )
+        }
         JobResult::RestoreTest(test) => format!(": {} znodes differ", test.differing),
     };
     format!("ended {how}, after {:.3} s{much}", took.as_secs_f64())

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use time::OffsetDateTime;
-use vault_store::{StoredCopy, VaultId, Verification};
+use vault_store::{StoreError, StoredCopy, VaultId, Verification};
 
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
-use super::result::{DamagedVault, JobResult, VerifyResult};
+use super::result::{DamagedCopy, DamagedVault, JobResult, VerifyResult};
 use super::stop::{Stop, Stopped};
 use crate::requests::VerifyPayload;
-use crate::vaults::Vaults;
 use crate::vaults::records;
 use crate::vaults::thorough::{Extent, Step, thorough};
+use crate::vaults::{Stored, Vaults};
 use crate::{EngineError, Share};
 
 /// Damaged vaults whose damage a result has, and the damage of each.
@@ -68,21 +68,34 @@ pub(super) async fn run(
 
 /// What keeps the job from being a success.
 fn damage_found(done: &VerifyResult) -> Option<String> {
-    let vault = done.damaged.first()?;
+    let Some(vault) = done.damaged.first() else {
+        return copy_damaged(done);
+    };
     let damage = vault.damage.first()?;
-    let place = damage
-        .frame
-        .map_or(String::new(), |frame| format!(", frame {frame}"));
     let more = match done.damaged_vaults {
         1 => String::new(),
         many => format!("; and {} more are", many - 1),
     };
-    let copy = vault
-        .copy
-        .map_or("", |_| "; its second copy is sound, and is read instead");
+    let is_damaged_too = done.copies_damaged.iter().any(|copy| copy.id == vault.id);
+    let copy = match (vault.copy, is_damaged_too) {
+        (None, false) => "",
+        (None, true) => "; so is its second copy",
+        (Some(_), false) => "; its second copy is sound, and is read instead",
+        (Some(_), true) => "; its second copy is damaged elsewhere, and is read instead where it is whole",
+    };
+    Some(format!("backup {} is damaged: {damage}{copy}{more}", vault.id))
+}
+
+fn copy_damaged(done: &VerifyResult) -> Option<String> {
+    let copy = done.copies_damaged.first()?;
+    let damage = copy.damage.first()?;
+    let more = match done.damaged_copies {
+        1 => String::new(),
+        many => format!("; and {} more are", many - 1),
+    };
     Some(format!(
-        "backup {} is damaged: {}{place}: {}{copy}{more}",
-        vault.id, damage.file, damage.what
+        "the second copy of backup {} is damaged: {damage}; the backup is sound, and its copy is made anew{more}",
+        copy.id
     ))
 }
 
@@ -99,24 +112,28 @@ impl Run {
     fn some(&mut self, share: Share) -> Result<(), Cause> {
         let mut all = self.vaults.all_anew().map_err(EngineError::from)?;
         all.retain(|stored| stored.manifest.is_ok() || stored.damage.is_some());
-        let bytes: u64 = all.iter().map(|stored| stored.bytes).sum();
+        let copies = Arc::clone(&self.vaults);
+        // With those of the copies that are read as well.
+        let weight = |stored: &Stored| stored.bytes.saturating_mul(copies.copies(&stored.id));
+        let bytes: u64 = all.iter().map(|stored| weight(stored)).sum();
         let wanted = share.of(bytes);
         all.sort_by_key(|stored| (stored.verified_at(), stored.date()));
         let mut gone_through = 0;
         let mut passing = None;
         for stored in all {
+            let weight = weight(&stored);
             if gone_through >= wanted && self.done.vaults > 0 {
                 break;
             }
             match self.verify_one(&stored.id) {
-                Ok(()) => gone_through += stored.bytes,
+                Ok(()) => gone_through += weight,
                 Err(Cause::Engine(EngineError::BackupNotFound(_))) => {} // evicted meanwhile
                 Err(stopped @ Cause::Stopped(_)) => return Err(stopped),
                 Err(cause) => {
                     let why = format!("backup {} could not be verified: {cause}", stored.id);
                     self.context.log.error(&why);
                     passing.get_or_insert(why);
-                    gone_through += stored.bytes;
+                    gone_through += weight;
                 }
             }
         }
@@ -125,54 +142,114 @@ impl Run {
 
     fn verify_one(&mut self, id: &VaultId) -> Result<(), Cause> {
         let _held = self.vaults.hold(id);
-        let JobContext {
-            log,
-            progress,
-            metrics,
-            ..
-        } = &*self.context;
-        let now: OffsetDateTime = self.context.now();
-        let (mut stopped, mut bytes) = (None, 0);
-        let mut go_on = |step: Step| {
-            match step {
-                Step::Read(read) => {
-                    progress.phase("verifying");
-                    progress.add(0, usize::try_from(read).unwrap_or(usize::MAX));
-                    bytes += read;
-                }
-                Step::Decoded(znodes) => {
-                    progress.phase("decoding");
-                    progress.add(znodes, 0);
-                }
-            }
-            stopped = self.stop.check().err();
-            stopped.is_none()
+        let (context, stop) = (Arc::clone(&self.context), Arc::clone(&self.stop));
+        let mut reading = Reading {
+            context: &context,
+            stop: &stop,
+            stopped: None,
+            bytes: 0,
         };
+        let now: OffsetDateTime = context.now();
         self.vaults.look_at_first(id);
         let reads = self.vaults.reads_of_second(id);
-        let found = thorough(&*self.vaults.store, id, now, Extent::Whole, &mut go_on);
-        self.done.bytes += bytes;
+        let found = thorough(&*self.vaults.store, id, now, Extent::Whole, &mut |step| {
+            reading.go_on(step)
+        });
         self.done.copy = self.done.copy.or(self.vaults.read_since(id, reads));
-        metrics.verified(bytes);
+        self.count(&mut reading);
         let Some(found) = found? else {
-            return Err(stopped.unwrap_or(Stopped::Ending).into());
+            return Err(reading.stopped.unwrap_or(Stopped::Ending).into());
         };
-        self.vaults.record_verification(id, &found);
-        self.done.vaults += 1;
         if !found.is_sound() {
+            self.vaults.record_verification(id, &found);
+            self.done.vaults += 1;
             for damage in found.damage.iter().take(SHOWN) {
-                let place = damage
-                    .frame
-                    .map_or(String::new(), |frame| format!(", frame {frame}"));
-                log.error(&format!("backup {id}: {}{place}: {}", damage.file, damage.what));
+                context.log.error(&format!("backup {id}: {damage}"));
             }
             self.done.note(id, &found, None);
-        } else if let Some(replaced) = self.vaults.replaced(id) {
-            log.error(&format!("backup {id} is damaged, and its second copy is sound"));
-            let found = Verification::new(now, replaced);
-            self.done.note(id, &found, Some(StoredCopy::Second));
+        }
+        let copy = self
+            .vaults
+            .verify_second(id, now, &mut |read| reading.go_on(Step::Read(read)));
+        self.count(&mut reading);
+        // What is sound, and was not gone through to the end, is gone through again.
+        if let Some(stopped) = reading.stopped {
+            return Err(stopped.into());
+        }
+        self.note_copy(id, copy);
+        if found.is_sound() {
+            self.vaults.record_verification(id, &found);
+            self.done.vaults += 1;
+            if let Some(replaced) = self.vaults.replaced(id) {
+                let log = &context.log;
+                log.error(&format!("backup {id} is damaged, and read from its second copy"));
+                let found = Verification::new(now, replaced);
+                self.done.note(id, &found, Some(StoredCopy::Second));
+            }
         }
         Ok(())
+    }
+
+    /// Counts what was read since it was counted last.
+    fn count(&mut self, reading: &mut Reading<'_>) {
+        let bytes = std::mem::take(&mut reading.bytes);
+        self.done.bytes += bytes;
+        self.context.metrics.verified(bytes);
+    }
+
+    /// Tells what was found of the second copy. One that cannot be read just now is no fault of the backup, and health tells.
+    fn note_copy(&mut self, id: &VaultId, found: Result<Option<Verification>, StoreError>) {
+        let log = &self.context.log;
+        let found = match found {
+            Ok(None) => return,
+            Ok(Some(found)) => found,
+            Err(error) => {
+                return log.info(&format!(
+                    "the second copy of backup {id} was not verified: {error}"
+                ));
+            }
+        };
+        self.done.copies += 1;
+        if found.is_sound() {
+            return;
+        }
+        for damage in found.damage.iter().take(SHOWN) {
+            log.error(&format!("the second copy of backup {id}: {damage}"));
+        }
+        self.done.damaged_copies += 1;
+        if self.done.copies_damaged.len() < SHOWN {
+            self.done.copies_damaged.push(DamagedCopy {
+                id: id.clone(),
+                damage: found.damage.into_iter().take(SHOWN).collect(),
+            });
+        }
+    }
+}
+
+/// How far reading has come, and what has ended it.
+struct Reading<'a> {
+    context: &'a JobContext,
+    stop: &'a Stop,
+    stopped: Option<Stopped>,
+    bytes: u64,
+}
+
+impl Reading<'_> {
+    fn go_on(&mut self, step: Step) -> bool {
+        let progress = &self.context.progress;
+        match step {
+            Step::Read(read) => {
+                progress.phase("verifying");
+                progress.add(0, usize::try_from(read).unwrap_or(usize::MAX));
+                self.bytes += read;
+            }
+            Step::Decoded(znodes) => {
+                progress.phase("decoding");
+                progress.add(znodes, 0);
+            }
+        }
+        self.stopped = self.stop.check().err();
+        self.stopped.is_none()
     }
 }
 

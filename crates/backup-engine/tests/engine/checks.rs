@@ -7,11 +7,10 @@ use std::sync::Arc;
 use backup_engine::{BackupRequest, Engine, EngineError, JobState, RestoreRequest, Share, VerifyRequest};
 use health_metrics::{Problem, Status};
 use vault_store::{FsStore, VaultCall, VaultFault, VaultStore};
-use zk_snapshot::tree::Acl;
 
 use super::support::{
-    DAY, HOUR, World, backed_up, copied, described, done, full, gate, job, of, reversed, run, tested,
-    verified,
+    DAY, HOUR, World, backed_up, copied, described, done, full, gate, job, of, reversed, run, run_and_tell,
+    tested, verified,
 };
 
 /// Vaults of every format version.
@@ -77,21 +76,6 @@ async fn vaults_of_every_version_are_sound_and_come_back_exactly() {
         engine.health().await.since_last_proof,
         Some(std::time::Duration::ZERO)
     );
-}
-
-#[tokio::test]
-async fn a_backup_of_parts_is_sound_without_the_root() {
-    let world = World::new();
-    let engine = world.start().engine;
-    world.tree.put("/parts", b"", Acl::open()).unwrap();
-    world.tree.put("/parts/one", b"1", Acl::open()).unwrap();
-    for roots in [&["/parts"][..], &["/parts/one", "/a"]] {
-        let (id, job) = backed_up(&engine, of(roots)).await;
-        assert_eq!(job.status, JobState::Successful, "{job:?}");
-        let job = verified(&engine, Some(&id), "100%").await;
-        assert_eq!(job.status, JobState::Successful, "{job:?}");
-        assert!(described(&engine, &id).await.is_valid());
-    }
 }
 
 /// In each file of each vault, at several places.
@@ -297,7 +281,7 @@ async fn a_verification_keeps_its_vault_and_holds_up_no_backup() {
     });
     let task = task.await.unwrap();
     assert!(matches!(engine.evict_one(&id).await, Err(EngineError::InUse(_))));
-    let (stop, running) = run(engine);
+    let (stop, told, running) = run_and_tell(engine);
     held.reached().await;
     assert_eq!(job(engine, &task).await.status, JobState::Processing);
     let backup = engine.backup(BackupRequest::default()).await.unwrap();
@@ -319,7 +303,7 @@ async fn a_verification_keeps_its_vault_and_holds_up_no_backup() {
     let task = engine.verify(VerifyRequest::default()).await.unwrap();
     held.reached().await;
     stop.send(()).unwrap();
-    tokio::task::yield_now().await; // one thread: the run is told before the gate opens
+    told.await.unwrap();
     drop(held);
     running.await.unwrap();
     let ended = job(engine, &task).await;

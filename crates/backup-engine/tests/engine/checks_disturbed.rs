@@ -8,7 +8,9 @@ use backup_engine::{
 };
 use vault_store::{Contents, Damage, Manifest, Sealed, VaultCall, VaultFault, VaultStore, Verification};
 
-use super::support::{ARCHIVE, HOUR, World, copied, described, done, full, gate, job, reversed, run};
+use super::support::{
+    ARCHIVE, HOUR, World, copied, described, done, full, gate, job, reversed, run, run_and_tell,
+};
 
 fn sealed(manifest: &mut Manifest) {
     manifest.sealed = Some(Sealed {
@@ -105,7 +107,7 @@ async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
     let (mut gate, delay) = gate();
     over.vaults.plan(VaultCall::Open, 1, VaultFault::Delay(delay));
     let check = engine.verify(verifying(None, Share::ALL)).await.unwrap();
-    let (stop, running) = run(engine);
+    let (stop, told, running) = run_and_tell(engine);
     gate.reached().await;
     world.ensemble.keep_waiting(true);
     let backup = engine.backup(BackupRequest::default()).await.unwrap();
@@ -113,9 +115,7 @@ async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
         tokio::task::yield_now().await;
     }
     stop.send(()).unwrap();
-    for _ in 0..10 {
-        tokio::task::yield_now().await; // one thread: the run is told before the gate opens
-    }
+    told.await.unwrap();
     drop(gate);
     let waiting = tokio::time::timeout(Duration::from_secs(60), engine.wait(&check));
     let ended = waiting.await.expect("it waits for the backup").unwrap();

@@ -1,6 +1,7 @@
 //! Processes that end before any one call to their stores, and those that are started after them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use backup_engine::{BackupRequest, Engine, JobState, RestoreRequest};
 use job_queue::{Job, JobCall, JobFault, JobStore, Note};
@@ -233,4 +234,50 @@ async fn only_a_restore_of_as_much_makes_up_for_one_that_was_cut_off() {
     assert_eq!(interrupted().await, 1);
     assert_eq!(restored(&engine, &whole).await.status, JobState::Successful);
     assert_eq!(interrupted().await, 0);
+}
+
+/// How many restores have failed by the metrics, and how many are known as interrupted.
+async fn failed_and_interrupted(engine: &Engine) -> (String, u64) {
+    let metrics = engine.metrics().await.unwrap();
+    let name = "zk_backup_restores_total{outcome=\"failed\"} ";
+    let failed = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let known = engine.health().await.interrupted_restores;
+    (failed.unwrap().to_owned(), known)
+}
+
+#[tokio::test]
+async fn a_restore_that_is_found_cut_off_while_the_process_goes_on_is_counted_once_and_listed() {
+    let world = World::new();
+    let lapse = Duration::from_secs(60);
+    let running = world.start_with(|builder| builder.renewal(Duration::from_secs(10), lapse));
+    let Running { engine, jobs, .. } = running;
+    let id = full(&engine).await;
+    let task = engine.restore(RestoreRequest::of(&id)).await.unwrap();
+    let claimed = world.jobs.claim("another", job_queue::MAIN_LANE, world.now());
+    assert_eq!(claimed.unwrap().unwrap().id, task);
+    let begun = format!(r#"{{"vault":"{id}","roots":[],"targets":[]}}"#);
+    world
+        .jobs
+        .put_notes(&[Note::new(&task, "restore", begun)])
+        .unwrap();
+    assert_eq!(failed_and_interrupted(&engine).await, ("0".to_owned(), 0));
+    world.pass(2 * lapse);
+    jobs.plan(JobCall::Recover, 1, JobFault::Fail);
+    engine.step().await.unwrap_err();
+    assert_eq!(done(&engine, &task).await.status, JobState::Failed);
+    assert_eq!(failed_and_interrupted(&engine).await, ("1".to_owned(), 1));
+    assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
+    assert_eq!(failed_and_interrupted(&engine).await, ("1".to_owned(), 0));
+}
+
+#[tokio::test]
+async fn a_restore_that_panics_is_counted_and_listed_as_interrupted() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    world.ensemble.panic();
+    let job = restored(&engine, &id).await;
+    assert_eq!(job.status, JobState::Failed, "{job:?}");
+    assert!(job.message.unwrap().contains("ended abnormally"));
+    assert_eq!(failed_and_interrupted(&engine).await, ("1".to_owned(), 1));
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use backup_engine::{
     BackupRequest, Engine, EngineError, ImportOptions, InvalidRequest, JobState, RestoreRequest,
 };
-use vault_store::{Identities, Recipients, SealedStore, VaultCall, VaultFault};
+use vault_store::{Identities, MemoryStore, Recipients, SealedStore, VaultCall, VaultFault, VaultStore};
 use zip::write::{SimpleFileOptions, ZipWriter};
 use zip::{CompressionMethod, ZipArchive};
 use zk_snapshot::tree::Acl;
 
-use super::support::{DAY, Running, World, backed_up, described, full, of, restored};
+use super::support::{DAY, Running, World, backed_up, copied, described, full, of, restored, reversed};
 
 type Files = Vec<(String, Vec<u8>)>;
 
@@ -195,12 +195,17 @@ async fn what_is_there_is_overwritten_only_where_that_is_said_and_nobody_needs_i
 
 /// An engine that seals its backups, and opens them with an identity or not.
 fn sealing(world: &World, opens: bool) -> Engine {
+    world
+        .start_with(|builder| builder.around_vaults(seal(opens)))
+        .engine
+}
+
+fn seal(opens: bool) -> impl Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + Sync {
     let public = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
     let secret = "AGE-SECRET-KEY-1GQ9778VQXMMJVE8SK7J6VT8UJ4HDQAJUVSFCWCM02D8GEWQ72PVQ2Y5J33";
     let recipients: Recipients = public.parse().unwrap();
     let identities: Option<Identities> = opens.then(|| secret.parse().unwrap());
-    let seal = move |below| Arc::new(SealedStore::new(below, recipients.clone(), identities.clone())) as _;
-    world.start_with(|builder| builder.around_vaults(seal)).engine
+    move |below| Arc::new(SealedStore::new(below, recipients.clone(), identities.clone()))
 }
 
 #[tokio::test]
@@ -240,6 +245,86 @@ async fn a_sealed_backup_comes_back_sealed_also_in_place_of_itself() {
         .unwrap();
     let job = super::support::done(&engine, &task).await;
     assert_eq!(job.status, JobState::Successful, "{job:?}");
+}
+
+/// Its checksums are right, and it is another one within.
+#[tokio::test]
+async fn a_sealed_backup_that_is_damaged_within_takes_the_place_of_none_where_that_can_be_seen() {
+    let elsewhere = World::new();
+    let engine = sealing(&elsewhere, true);
+    let id = full(&engine).await;
+    let store = seal(true)(Arc::new(elsewhere.vaults.clone()));
+    let id = copied(&*store, &id, |_| reversed(&*store, &id), |_| {}).to_string();
+    elsewhere.pass(DAY);
+    let archive = exported(&sealing(&elsewhere, false), &id).await;
+
+    let (world, copies) = (World::new(), MemoryStore::new());
+    let start = |opens| {
+        let second = Arc::new(copies.clone());
+        let running = world.start_with(|builder| {
+            let builder = builder.around_vaults(seal(opens));
+            builder.second_copy(second, "another place")
+        });
+        running.engine
+    };
+    let engine = start(true);
+    world.pass(std::time::Duration::from_secs(1));
+    assert_eq!(full(&engine).await, id);
+    engine.copy_vaults().await.unwrap();
+    let vault = id.parse().unwrap();
+    let sound = |store: &MemoryStore| store.manifest(&vault).unwrap();
+    let before = [sound(&world.vaults), sound(&copies)];
+    world.pass(DAY);
+    let overwriting = ImportOptions {
+        overwrite: true,
+        ..any()
+    };
+    let why = refusal(&engine, archive.clone(), overwriting.clone()).await;
+    assert!(
+        why.contains("archive.zst, frame 0: ") && why.contains("comes after"),
+        "{why}"
+    );
+    engine.copy_vaults().await.unwrap();
+    assert_eq!([sound(&world.vaults), sound(&copies)], before);
+    let job = restored(&engine, &id).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    drop(engine);
+
+    // Nobody can tell without an identity.
+    let engine = start(false);
+    assert_eq!(take(&engine, archive, overwriting).await.unwrap(), id);
+    assert_ne!(sound(&world.vaults), before[0]);
+}
+
+/// What is to be done once it is there is all done, and what failed of it is told.
+#[tokio::test]
+async fn a_backup_that_was_taken_in_is_known_to_be_verified_whatever_fails_after_it() {
+    let (world, copies) = (World::new(), MemoryStore::new());
+    let running = world.start_with(|builder| builder.second_copy(Arc::new(copies.clone()), "another place"));
+    let Running { engine, vaults, .. } = running;
+    let id = full(&engine).await;
+    engine.pin(&id, true).await.unwrap();
+    engine.copy_vaults().await.unwrap();
+    let archive = exported(&engine, &id).await;
+    let overwriting = ImportOptions {
+        overwrite: true,
+        ..any()
+    };
+    // That of the copy which is to go, and that of the pin.
+    for nth in [1, 2] {
+        world.pass(DAY);
+        vaults.plan(VaultCall::KeepNote, nth, VaultFault::Fail);
+        let failed = take(&engine, archive.clone(), overwriting.clone()).await;
+        assert!(matches!(failed, Err(EngineError::Storage(_))), "{failed:?}");
+        assert_eq!(vaults.left(), 0);
+        let info = described(&engine, &id).await;
+        assert_eq!(
+            (info.pinned, info.verified_at),
+            (Some(true), Some(world.now())),
+            "{nth}"
+        );
+        engine.copy_vaults().await.unwrap();
+    }
 }
 
 /// The end of an archive is its last 22 bytes; the same four bytes may stand in any file before it.

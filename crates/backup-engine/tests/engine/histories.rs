@@ -238,3 +238,23 @@ async fn a_snapshot_that_cannot_be_read_just_now_is_not_damaged() {
         assert!(described(&engine, &id).await.is_valid(), "{nth}");
     }
 }
+
+#[tokio::test]
+async fn a_backup_that_may_not_read_what_is_newest_does_not_say_that_the_ensemble_was_rolled_back() {
+    let world = World::new();
+    let engine = world.start().engine;
+    world.tree.put("/b/c", b"newest", Acl::open()).unwrap();
+    full(&engine).await;
+    world.ensemble.deny("/b/c");
+    let request = BackupRequest {
+        allow_partial: true,
+        ..BackupRequest::default()
+    };
+    let (id, job) = backed_up(&engine, request).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    let log = engine.log(&id).await.unwrap();
+    assert!(
+        log.contains("ACLs that did not change are those of backup") && !log.contains("rolled back"),
+        "{log}"
+    );
+}

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use backup_engine::{BackupRequest, Hook, Hooks, JobState};
+use health_metrics::Problem;
 use job_queue::{JobCall, JobFault, JobStore as _};
+use vault_store::Outcome;
 
-use super::support::{World, gate, job, run};
+use super::support::{World, described, gate, job, run};
 
 fn after(script: String) -> Hooks {
     let hook = Hook {
@@ -55,6 +57,28 @@ async fn a_job_that_panics_has_its_hook_and_its_end_is_told() {
     let text = std::fs::read_to_string(&said).unwrap();
     assert_eq!(text, "Failed the job ended abnormally: it was to panic\n");
     assert_eq!(watch.next().await.unwrap(), [ended]);
+
+    // It is listed and counted as any that failed.
+    let left = described(&engine, &id).await;
+    let why = "the job ended abnormally: it was to panic";
+    let outcome = left.manifest().map(|manifest| manifest.outcome.clone());
+    assert_eq!(
+        outcome,
+        Some(Outcome::Failed {
+            reason: why.to_owned()
+        })
+    );
+    let told = engine.health().await.problems;
+    assert!(
+        told.iter()
+            .any(|problem| matches!(problem, Problem::NewestBackupFailed { reason, .. } if reason == why)),
+        "{told:?}"
+    );
+    let counted = engine.metrics().await.unwrap();
+    assert!(
+        counted.contains("\nzk_backup_backup_failures_total{mode=\"hierarchical\"} 1\n"),
+        "{counted}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

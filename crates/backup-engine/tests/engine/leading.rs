@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backup_engine::{BackupRequest, EngineError, JobState, Leadership, News, RestoreRequest, Role};
-use job_queue::{JobStore, Note};
+use job_queue::{JobCall, JobFault, JobStore, Note};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use vault_store::{Manifest, MemoryStore, Mode, Outcome, VaultCall, VaultFault, VaultId, VaultStore};
 use zk_snapshot::restore::{NotPermitted, Permit};
 
-use super::support::{HOUR, Nothing, Running, World, job};
+use super::support::{HOUR, Nothing, Running, World, gate, job};
 
 /// Who leads: the number of a seat. Nobody with a number that no seat has.
 #[derive(Debug)]
@@ -87,6 +87,11 @@ struct Group {
 
 impl Group {
     fn of(count: usize) -> Self {
+        Self::with(count, |_| {})
+    }
+
+    /// With something done to each before it runs.
+    fn with(count: usize, prepare: impl Fn(&Running)) -> Self {
         let (world, chair) = (World::new(), Arc::new(Chair(AtomicUsize::new(NOBODY))));
         let copies = MemoryStore::new();
         let seats = (0..count).map(|number| {
@@ -105,6 +110,7 @@ impl Group {
                     .second_copy(Arc::new(copies.clone()), "another place")
                     .leadership(Arc::clone(&seat) as Arc<dyn Leadership>)
             });
+            prepare(&running);
             let engine = running.engine.clone();
             let runs = tokio::spawn(async move { engine.run(std::future::pending()).await });
             (seat, running, runs)
@@ -244,6 +250,9 @@ async fn a_leader_that_is_overtaken_writes_no_more_and_the_next_knows_what_it_le
 async fn each_scheduled_run_is_made_by_one() {
     let group = Group::of(2);
     group.lead(0, Duration::ZERO).await;
+    // The first leader has read the schedule when it has done a job, and then sleeps for seconds at least: it begins no run that is cut off.
+    let by_hand = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    assert_eq!(group.ended(0, &by_hand).await.status, JobState::Successful);
     group.world.pass(HOUR);
     let runs = || async { group.engine(0).list().await.unwrap() };
     let wait_for = |count: usize| async move {
@@ -261,9 +270,9 @@ async fn each_scheduled_run_is_made_by_one() {
             .await
             .expect("it is made")
     };
-    // The first leader sleeps until an hour has passed by its own timer: the next looks at once.
+    // The next leader looks at once.
     group.lead(1, Duration::ZERO).await;
-    assert_eq!(wait_for(1).await, ["20261121T010000"]);
+    assert_eq!(wait_for(2).await, [&*by_hand, "20261121T010000"]);
     group.lead(0, Duration::ZERO).await;
     let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
     assert_eq!(id, "20261121T010001");
@@ -363,4 +372,28 @@ async fn only_the_one_that_leads_makes_second_copies() {
     group.engine(0).copy_vaults().await.unwrap();
     group.engine(1).copy_vaults().await.unwrap();
     assert_eq!(group.copies.ids().unwrap(), [at]);
+}
+
+/// A reading of a standby that takes long is not taken for what is so once it leads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_read_before_it_led_does_not_come_after_what_it_has_read_since() {
+    let (mut gate, delay) = gate();
+    let delay = std::sync::Mutex::new(Some(delay));
+    let group = Group::with(1, |running| {
+        let delay = delay.lock().unwrap().take().unwrap();
+        running.jobs.plan(JobCall::Notes, 1, JobFault::DelayAnswer(delay));
+    });
+    gate.reached().await;
+    let note = Note::new("before", "/b", r#"{"created":false,"vault":"20261121T000000"}"#);
+    group.world.jobs.put_notes(&[note]).unwrap();
+    group.lead(0, Duration::ZERO).await;
+    let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    // Where it did not wait for that reading it would work by now.
+    let _ = tokio::time::timeout(Duration::from_millis(500), group.engine(0).wait(&id)).await;
+    drop(gate);
+    assert_eq!(group.ended(0, &id).await.status, JobState::Successful);
+    for _ in 0..20 {
+        assert_eq!(group.engine(0).health().await.unfinished_znodes, 1);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }

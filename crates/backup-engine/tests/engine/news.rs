@@ -91,7 +91,7 @@ async fn a_job_that_was_cut_off_is_told_wherever_the_process_ended() {
     claimed(&cut);
     let (builder, _, jobs) = world.builder();
     jobs.plan(JobCall::Recover, 1, JobFault::LoseAnswer);
-    assert!(builder.keep_news(true).build().is_err());
+    drop(builder.keep_news(true).build().unwrap()); // whatever fails, it starts
     let engine = started().unwrap();
     assert_eq!(ids(&mut engine.outbox()).await, [format!("job/{cut}")]);
 
@@ -101,7 +101,7 @@ async fn a_job_that_was_cut_off_is_told_wherever_the_process_ended() {
     claimed(&second);
     let (builder, _, jobs) = world.builder();
     jobs.plan(JobCall::PutNotes, 1, JobFault::Fail);
-    assert!(builder.keep_news(true).build().is_err());
+    drop(builder.keep_news(true).build().unwrap()); // whatever fails, it starts
     let Running { engine, jobs, .. } = world.start_with(|builder| builder.keep_news(true));
     let both = [&cut, &second].map(|id| format!("job/{id}"));
     assert_eq!(ids(&mut engine.outbox()).await, both);
@@ -216,6 +216,31 @@ async fn that_it_is_not_known_what_is_owed_is_told_for_how_long() {
     assert_eq!(debt(&engine).await, Some((0, None)));
 }
 
+#[tokio::test]
+async fn what_was_counted_and_could_not_be_read_is_owed_since_then() {
+    let world = World::new();
+    let Running { engine, jobs, .. } = world.start_with(|builder| builder.keep_news(true));
+    let mut outbox = engine.outbox();
+    full(&engine).await;
+    jobs.plan(JobCall::Get, 1, JobFault::Fail);
+    assert!(outbox.owed().await.is_err());
+    assert_eq!(jobs.left(), 0);
+    outbox.count().await.unwrap();
+    world.pass(HOUR);
+    outbox.count().await.unwrap();
+    assert_eq!(debt(&engine).await, Some((1, Some(3_600))));
+
+    // What was heard is owed until that is noted.
+    let owed = outbox.owed().await.unwrap();
+    jobs.plan(JobCall::DropNotes, 1, JobFault::Fail);
+    assert!(outbox.told(&owed[0]).await.is_err());
+    world.pass(HOUR);
+    assert_eq!(debt(&engine).await, Some((1, Some(7_200))));
+    assert_eq!(outbox.owed().await.unwrap(), owed);
+    outbox.told(&owed[0]).await.unwrap();
+    assert_eq!(debt(&engine).await, Some((0, None)));
+}
+
 /// Ids are times, and each server has had its own.
 #[tokio::test]
 async fn of_two_jobs_of_one_id_the_one_that_others_owe_is_told() {
@@ -263,6 +288,19 @@ async fn damage_is_owed_once_and_a_storage_that_is_away_is_none() {
     );
     outbox.told(&owed[0]).await.unwrap();
     assert!(ids(&mut outbox).await.is_empty());
+
+    // Nor is it news after a look that failed.
+    drop(started);
+    let Running {
+        engine: started,
+        vaults,
+        ..
+    } = world.start();
+    let mut outbox = started.outbox();
+    vaults.plan(VaultCall::Verification, 1, VaultFault::Fail);
+    assert!(ids(&mut outbox).await.is_empty());
+    assert_eq!(vaults.left(), 0);
+    assert!(ids(&mut outbox).await.is_empty(), "it was told");
 
     // It was a fault of the reading: once it is found sound, damage would be news again.
     started.verify(request).await.unwrap();

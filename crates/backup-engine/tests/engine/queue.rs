@@ -1,10 +1,10 @@
 //! A job store that fails, and runs that are dropped.
 
-use backup_engine::{BackupRequest, JobState, RestoreRequest};
-use job_queue::{JobCall, JobFault};
+use backup_engine::{BackupRequest, EngineError, JobState, RestoreRequest};
+use job_queue::{JobCall, JobFault, JobStore, Note};
 use vault_store::{VaultCall, VaultFault};
 
-use super::support::{World, done, full, gate, goes_on, job};
+use super::support::{World, backed_up, described, done, full, gate, goes_on, job, of};
 
 #[tokio::test]
 async fn a_job_that_cannot_be_claimed_is_done_later() {
@@ -35,20 +35,20 @@ async fn a_job_that_was_claimed_without_our_knowing_is_failed_and_the_next_one_d
 
 #[tokio::test]
 async fn how_a_job_has_ended_is_stored_later_and_its_work_not_done_again() {
-    for (fault, then) in [
-        (JobFault::Fail, JobState::Processing),
-        (JobFault::LoseAnswer, JobState::Successful),
-    ] {
+    for (fault, is_noted) in [(JobFault::Fail, false), (JobFault::LoseAnswer, true)] {
         let world = World::new();
         let running = world.start();
         let engine = &running.engine;
         let id = engine.backup(BackupRequest::default()).await.unwrap();
         running.jobs.plan(JobCall::Finish, 1, fault);
         assert!(engine.step().await.is_err());
-        assert_eq!(job(engine, &id).await.status, then);
+        let told = job(engine, &id).await;
+        assert_eq!((told.status, told.progress), (JobState::Successful, None));
+        assert_eq!(told.message.is_none(), is_noted, "{:?}", told.message);
         assert_eq!(engine.list().await.unwrap(), [&*id]);
         let _ = engine.step().await; // where it was stored, it is told that it cannot be stored twice
-        assert_eq!(job(engine, &id).await.status, JobState::Successful);
+        let told = job(engine, &id).await;
+        assert_eq!((told.status, told.message), (JobState::Successful, None));
         assert!(!engine.step().await.unwrap());
         let next = goes_on(&world, engine).await;
         assert_eq!(engine.list().await.unwrap(), [id, next]);
@@ -122,4 +122,33 @@ async fn two_who_step_at_once_do_one_job_after_another() {
     for id in ids {
         assert_eq!(job(engine, &id).await.status, JobState::Successful);
     }
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_root_asks_for_everything() {
+    let world = World::new();
+    let engine = world.start_with(|builder| builder.full_restore(false)).engine;
+    let (id, ended) = backed_up(&engine, of(&["/a", "/"])).await;
+    assert_eq!(ended.status, JobState::Successful, "{ended:?}");
+    let info = described(&engine, &id).await;
+    assert!(!info.manifest().unwrap().is_granular());
+    let everything = || RestoreRequest {
+        roots: of(&["/"]).roots,
+        ..RestoreRequest::of(&id)
+    };
+    let refused = engine.restore(everything()).await;
+    assert!(matches!(refused, Err(EngineError::FullRestoreOff)), "{refused:?}");
+    drop(engine);
+
+    // It makes up for one of everything that was cut off.
+    let begun = format!(r#"{{"vault":"{id}","roots":[],"targets":[]}}"#);
+    world
+        .jobs
+        .put_notes(&[Note::new("cut off", "restore", begun)])
+        .unwrap();
+    let engine = world.start().engine;
+    assert_eq!(engine.health().await.interrupted_restores, 1);
+    let task = engine.restore(everything()).await.unwrap();
+    assert_eq!(done(&engine, &task).await.status, JobState::Successful);
+    assert_eq!(engine.health().await.interrupted_restores, 0);
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use backup_engine::{Engine, EngineBuilder, EngineError, NewPolicy, PolicyChange};
 use eviction_policy::{Action, Decision, RulePolicy};
+use health_metrics::Problem;
+use job_queue::{JobCall, JobFault};
 use vault_store::{FileName, VaultCall, VaultFault, VaultStore as _};
 
 use super::support::{DAY, HOUR, Running, World, backed_up, described, full, gate, of};
@@ -114,6 +116,51 @@ async fn a_policy_that_could_not_be_kept_or_read_evicts_nothing() {
     world.vaults.keep_note(&note, b"{").unwrap();
     engine.set_policies(for_full("5/delete"), false).await.unwrap();
     assert_eq!(counting(&engine).await, ("5/delete".to_owned(), true));
+}
+
+/// What keeps policies from evicting, as health says it.
+async fn hindered(engine: &Engine) -> Vec<String> {
+    let health = engine.health().await;
+    let found = health.problems.iter().filter_map(|problem| match problem {
+        Problem::NothingEvicted(why) => Some(why.clone()),
+        _ => None,
+    });
+    found.collect()
+}
+
+#[tokio::test]
+async fn a_note_that_cannot_be_read_is_a_problem_until_it_is_mended() {
+    let world = World::new();
+    let Running { engine, jobs, .. } = world.start_with(with_setting("9y/delete"));
+    full(&engine).await;
+    let errors = async || {
+        let text = engine.metrics().await.unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("zk_backup_eviction_errors_total "));
+        line.unwrap().rsplit(' ').next().unwrap().to_owned()
+    };
+    assert_eq!((hindered(&engine).await.len(), &*errors().await), (0, "0"));
+    for (name, sound) in [
+        ("pins", &b"{}"[..]),
+        ("policies", &br#"{"full": null, "granular": null}"#[..]),
+    ] {
+        let note = FileName::from_static(name);
+        for broken in [&b"{garb"[..], b"{", b"[]"] {
+            world.vaults.keep_note(&note, broken).unwrap();
+            let told = hindered(&engine).await;
+            let words = format!("the note {name} cannot be read: ");
+            assert!(told.len() == 1 && told[0].starts_with(&words), "{told:?}");
+        }
+        let before: u64 = errors().await.parse().unwrap();
+        jobs.plan(JobCall::Prune, 1, JobFault::Fail);
+        full(&engine).await;
+        assert_eq!(jobs.left(), 0, "old jobs are forgotten all the same");
+        assert_eq!(errors().await, (before + 1).to_string());
+        world.vaults.keep_note(&note, sound).unwrap();
+        assert!(hindered(&engine).await.is_empty());
+        engine.evict(false).await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

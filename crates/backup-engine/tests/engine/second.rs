@@ -1,6 +1,7 @@
 //! Second copies: when they are made, what is read from them, and what becomes of them.
 
 mod damaged;
+mod rotten;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -244,4 +245,63 @@ async fn the_copy_of_what_was_evicted_goes_as_well_and_of_what_was_lost_it_stays
     engine.copy_vaults().await.unwrap();
     assert_eq!(twice.copies.ids().unwrap(), [id(&lost)]);
     assert_eq!(copies(&engine).await.evicted, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_makes_nothing_late_and_nothing_wait() {
+    let twice = Twice::new();
+    twice.world.set_clock(time::Duration::hours(20));
+    let (Running { engine, .. }, faulty) = twice.start();
+    let late = async || {
+        let problems = engine.health().await.problems;
+        let is_late = |problem: &Problem| matches!(problem, Problem::NoSecondCopies { .. });
+        problems.iter().any(is_late)
+    };
+    full(&engine).await;
+    engine.copy_vaults().await.unwrap();
+    twice.world.set_clock(-time::Duration::hours(20));
+    twice.world.pass(DAY);
+    let second = full(&engine).await;
+    for _ in 0..2 {
+        faulty.plan(VaultCall::Commit, 1, VaultFault::Fail);
+        assert!(engine.copy_vaults().await.is_err());
+    }
+    twice.world.set_clock(time::Duration::hours(3));
+    faulty.plan(VaultCall::Stage, 1, VaultFault::Fail);
+    assert!(engine.copy_vaults().await.is_err());
+    assert_eq!(faulty.left(), 1, "its pause has not passed");
+    twice.world.set_clock(-time::Duration::hours(6));
+    twice.world.pass(Duration::from_secs(301));
+    assert!(engine.copy_vaults().await.is_err());
+    assert_eq!(faulty.left(), 0, "it has");
+    engine.copy_vaults().await.unwrap();
+    assert!(twice.copies.ids().unwrap().contains(&id(&second)));
+
+    faulty.cut();
+    full(&engine).await;
+    assert!(engine.copy_vaults().await.is_err());
+    twice.world.set_clock(time::Duration::hours(6));
+    assert!(!late().await, "no time has passed");
+    twice.world.set_clock(-time::Duration::hours(12));
+    twice.world.pass(Duration::from_secs(601));
+    assert!(late().await);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_read_keeps_no_other_from_its_copy() {
+    let twice = Twice::new();
+    let (Running { engine, vaults, .. }, _) = twice.start();
+    let (older, newest) = (full(&engine).await, full(&engine).await);
+    vaults.plan(VaultCall::Open, 1, VaultFault::Fail);
+    let error = engine.copy_vaults().await.unwrap_err().to_string();
+    assert!(error.contains("Open was to fail"), "{error}");
+    assert_eq!(twice.copies.ids().unwrap(), [id(&older)]);
+    // What it takes is told all the same.
+    let all = copies(&engine).await.lacking_bytes;
+    vaults.plan(VaultCall::Verification, 2, VaultFault::Fail);
+    let told = copies(&engine).await;
+    assert_eq!((told.lacking, told.lacking_bytes), (1, all));
+    assert!(all > 0 && vaults.left() == 0);
+    engine.copy_vaults().await.unwrap();
+    assert_eq!(twice.copies.ids().unwrap(), [id(&older), id(&newest)]);
 }

@@ -151,10 +151,20 @@ pub(crate) fn of(roots: &[&str]) -> BackupRequest {
 
 /// Runs until what is returned first is sent to, or dropped.
 pub(crate) fn run(engine: &Engine) -> (oneshot::Sender<()>, JoinHandle<()>) {
-    let (stop, stopped) = oneshot::channel();
+    let (stop, _, running) = run_and_tell(engine);
+    (stop, running)
+}
+
+/// The same. What is returned second hears when the run is told to end; where there is but one thread, it has been told then.
+pub(crate) fn run_and_tell(engine: &Engine) -> (oneshot::Sender<()>, oneshot::Receiver<()>, JoinHandle<()>) {
+    let ((stop, stopped), (tell, told)) = (oneshot::channel(), oneshot::channel());
     let engine = engine.clone();
-    let running = async move { engine.run(async { drop(stopped.await) }).await };
-    (stop, tokio::spawn(running))
+    let shutdown = async {
+        drop(stopped.await);
+        let _ = tell.send(()); // nobody may ask
+    };
+    let running = async move { engine.run(shutdown).await };
+    (stop, told, tokio::spawn(running))
 }
 
 /// Does all that is queued, and tells how the job `id` has ended.

@@ -184,3 +184,27 @@ async fn a_clock_that_is_set_by_hours_is_told_until_it_is_back_or_a_day_has_pass
     engine.evict_trusting_clock(false).await.unwrap();
     assert_eq!(told().await, None, "an operator has said that it is right");
 }
+
+/// Each is less than a day, and is told for a day.
+#[tokio::test]
+async fn a_clock_that_is_set_again_and_again_moves_by_all_of_it() {
+    let world = World::new();
+    let engine = world.start();
+    let told = async || {
+        let health = engine.health().await;
+        let set = |problem: &Problem| matches!(problem, Problem::ClockSet { .. });
+        health.problems.iter().any(set)
+    };
+    assert!(!told().await);
+    world.set_clock(time::Duration::hours(23));
+    assert!(told().await);
+    world.pass(25 * HOUR);
+    assert!(!told().await, "it has stayed so for a day");
+    assert!(!doubted(&engine).await);
+    world.set_clock(time::Duration::minutes(50));
+    assert!(told().await, "it is off otherwise than it was");
+    world.set_clock(time::Duration::minutes(-50) + time::Duration::hours(23));
+    assert!(doubted(&engine).await);
+    world.set_clock(time::Duration::hours(-46));
+    assert!(!told().await && !doubted(&engine).await, "it is back");
+}

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::told::told;
 use crate::QueueError;
 
 /// The version of what is written.
@@ -181,7 +182,11 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
                     return Ok(());
                 }
                 Err(error) if may_pass(&error) => {
-                    log::debug!("{} cannot be read, and is tried again: {error}", self.path);
+                    log::debug!(
+                        "{} cannot be read, and is tried again: {}",
+                        self.path,
+                        told(&error)
+                    );
                     self.wait(&mut pause, deadline)
                         .await
                         .map_err(|_| failed(&self.path, error))?;
@@ -339,6 +344,6 @@ fn failed(path: &Path, error: Error) -> QueueError {
         error if is_missing(&error) => {
             QueueError::storage(format!("{path} is gone: somebody has deleted it"))
         }
-        error => QueueError::storage(error),
+        error => told(&error),
     }
 }

@@ -6,6 +6,7 @@ mod lease;
 mod notes;
 #[cfg(test)]
 mod simulation;
+mod told;
 
 use std::fmt;
 use std::sync::{Arc, mpsc};

@@ -16,10 +16,36 @@ use crate::QueueError;
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 pub(super) fn open_sound(path: &Path) -> Result<Connection, Fault> {
+    sound(open(path)?)
+}
+
+/// The same, where the index of the log is kept in memory, as there is no room for a file of it: for this process alone, then.
+pub(super) fn open_without_room(path: &Path) -> Result<Connection, Fault> {
+    let connection = open(path)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    sound(connection)
+}
+
+/// Whether nothing was ever written to the database.
+pub(super) fn is_empty(path: &Path) -> bool {
+    let looked = || {
+        let connection = open(path)?;
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        let tables = "SELECT count(*) FROM sqlite_master";
+        Ok::<i64, Fault>(connection.query_row(tables, [], |row| row.get(0))?)
+    };
+    matches!(looked(), Ok(0))
+}
+
+fn open(path: &Path) -> Result<Connection, Fault> {
     let path = own_place(path).map_err(|error| Fault::Other(storage(error)))?;
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+fn sound(mut connection: Connection) -> Result<Connection, Fault> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     schema::refuse_newer(&connection)?;

@@ -2,6 +2,7 @@
 
 mod fault;
 mod file;
+mod held;
 mod notes;
 mod rows;
 mod schema;
@@ -14,6 +15,7 @@ use time::OffsetDateTime;
 
 use self::fault::Fault;
 use self::file::{move_aside, open_sound};
+use self::held::Held;
 use self::rows::{COLUMNS, UNREADABLE, fail_row, load, parse, readable_or_failed, storage};
 use crate::millis::{from_millis, millis, whole_millis};
 use crate::store::{INTERRUPTED, check_cancel, check_end};
@@ -25,7 +27,7 @@ const PROCESSING: &str = JobState::Processing.name();
 
 /// Jobs in a SQLite database, in WAL mode with `synchronous=FULL`: what a call has done survives a power loss.
 #[derive(Debug)]
-pub struct SqliteJobs(Mutex<Connection>);
+pub struct SqliteJobs(Mutex<Held>);
 
 /// A database that was opened.
 #[derive(Debug)]
@@ -43,41 +45,45 @@ pub struct Opened {
 impl SqliteJobs {
     /// Opens the database at `path`, made if it is missing and the owner's alone. A file that is no sound database is
     /// moved aside; one of an earlier version is brought to this one; jobs whose row cannot be read are failed. The jobs
-    /// of versions that knew no lanes are in [`MAIN_LANE`](crate::MAIN_LANE), and nobody has claimed them.
+    /// of versions that knew no lanes are in [`MAIN_LANE`](crate::MAIN_LANE), and nobody has claimed them. On a full disk what there is can be read, and a new one is
+    /// made once there is room.
     ///
     /// # Errors
     /// [`QueueError::Newer`]; [`QueueError::Storage`], also where a file of it has another name, or is a link.
     pub fn open(path: &Path) -> Result<Opened, QueueError> {
         file::finish_succession(path)?;
-        match open_sound(path) {
-            Err(Fault::Damaged(_)) => Self::begin_anew(path),
-            Err(fault) => Err(fault.into_error()),
-            Ok(connection) => Ok(Opened {
-                jobs: Self(Mutex::new(connection)),
-                moved_aside: None,
-                notes_lost: false,
-            }),
-        }
+        let held = match open_sound(path) {
+            Err(Fault::Damaged(_)) => return Self::begin_anew(path),
+            Err(Fault::NoRoom(error)) => Held::without_room(path, &error)?,
+            Err(fault) => return Err(fault.into_error()),
+            Ok(connection) => Held::new(connection),
+        };
+        Ok(Opened {
+            jobs: Self(Mutex::new(held)),
+            moved_aside: None,
+            notes_lost: false,
+        })
     }
 
     /// A new database has the notes before it takes the place of the damaged one: a crash in between loses none.
     fn begin_anew(path: &Path) -> Result<Opened, QueueError> {
         let (salvaged, complete) = notes::salvage(path);
         let new = file::begin_successor(path)?;
-        let jobs = Self(Mutex::new(open_sound(&new).map_err(Fault::into_error)?));
+        let held = Held::new(open_sound(&new).map_err(Fault::into_error)?);
+        let jobs = Self(Mutex::new(held));
         jobs.put_notes(&salvaged)?;
         drop(jobs); // what is in its log goes into the file itself
         let aside = move_aside(path)?;
         file::succeed(path)?;
         let connection = open_sound(path).map_err(Fault::into_error)?;
         Ok(Opened {
-            jobs: Self(Mutex::new(connection)),
+            jobs: Self(Mutex::new(Held::new(connection))),
             moved_aside: Some(aside),
             notes_lost: !complete,
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -85,8 +91,10 @@ impl SqliteJobs {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, QueueError>,
     ) -> Result<T, QueueError> {
-        let mut connection = self.lock();
-        let transaction = connection
+        let mut held = self.lock();
+        held.begin_if_due()?;
+        let transaction = held
+            .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(storage)?;
         let done = work(&transaction)?;
@@ -201,11 +209,12 @@ impl JobStore for SqliteJobs {
     }
 
     fn get(&self, id: &str) -> Result<Option<Job>, QueueError> {
-        load(&self.lock(), id)
+        load(&self.lock().connection, id)
     }
 
     fn list(&self, offset: usize, limit: usize) -> Result<Listed, QueueError> {
-        let connection = self.lock();
+        let held = self.lock();
+        let connection = &held.connection;
         let total: i64 = connection
             .query_row("SELECT count(*) FROM job", [], |row| row.get(0))
             .map_err(storage)?;
@@ -220,7 +229,8 @@ impl JobStore for SqliteJobs {
     }
 
     fn counts(&self) -> Result<Counts, QueueError> {
-        let connection = self.lock();
+        let held = self.lock();
+        let connection = &held.connection;
         let oldest: Option<i64> = connection
             .query_row(
                 "SELECT min(created_at) FROM job WHERE state = ?1 AND typeof(created_at) = 'integer'",
@@ -229,9 +239,9 @@ impl JobStore for SqliteJobs {
             )
             .map_err(storage)?;
         Ok(Counts {
-            queued: count(&connection, "state = ?1", QUEUED)?,
-            queued_by_schedule: count(&connection, "state = ?1 AND scheduled", QUEUED)?,
-            processing: count(&connection, "state = ?1", PROCESSING)?,
+            queued: count(connection, "state = ?1", QUEUED)?,
+            queued_by_schedule: count(connection, "state = ?1 AND scheduled", QUEUED)?,
+            processing: count(connection, "state = ?1", PROCESSING)?,
             oldest_queued_at: oldest.map(from_millis),
         })
     }
@@ -239,12 +249,14 @@ impl JobStore for SqliteJobs {
     fn greatest_id(&self, kind: &str) -> Result<Option<String>, QueueError> {
         let find = "SELECT max(id) FROM job WHERE kind = ?1 AND typeof(id) = 'text'";
         self.lock()
+            .connection
             .query_row(find, [kind], |row| row.get(0))
             .map_err(storage)
     }
 
     fn is_needed(&self, name: &str) -> Result<bool, QueueError> {
-        let connection = self.lock();
+        let held = self.lock();
+        let connection = &held.connection;
         let mut find = connection
             .prepare_cached("SELECT needs FROM job WHERE state IN (?1, ?2)")
             .map_err(storage)?;
@@ -261,10 +273,11 @@ impl JobStore for SqliteJobs {
     }
 
     fn cut_off(&self, worker: &str, lapsed_before: Option<OffsetDateTime>) -> Result<Vec<Job>, QueueError> {
-        let connection = self.lock();
+        let held = self.lock();
+        let connection = &held.connection;
         let mut cut = Vec::new();
-        for id in cut_off(&connection, worker, lapsed_before)? {
-            cut.extend(load(&connection, &id)?);
+        for id in cut_off(connection, worker, lapsed_before)? {
+            cut.extend(load(connection, &id)?);
         }
         Ok(cut)
     }
@@ -286,7 +299,8 @@ impl JobStore for SqliteJobs {
     }
 
     fn unreadable(&self) -> Result<Vec<String>, QueueError> {
-        let connection = self.lock();
+        let held = self.lock();
+        let connection = &held.connection;
         let mut find = connection
             .prepare("SELECT id, message FROM job WHERE message GLOB ?1 ORDER BY seq DESC LIMIT 20")
             .map_err(storage)?;
@@ -325,7 +339,7 @@ impl JobStore for SqliteJobs {
     }
 
     fn notes(&self) -> Result<Vec<Note>, QueueError> {
-        notes::all(&self.lock())
+        notes::all(&self.lock().connection)
     }
 }
 

@@ -87,7 +87,9 @@ impl Counted {
 fn lost() -> Error {
     Error::Generic {
         store: "counted",
-        source: "as was planned".into(),
+        source: "Error performing GET http://s3/p in 1ms - Server returned non-2xx status code: 403 Forbidden: <Error><Code>AccessDenied</Code>\
+                 <Message>as was planned</Message><AWSAccessKeyId>canary</AWSAccessKeyId></Error>"
+            .into(),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Vaults as directories.
 
 mod files;
+mod leftovers;
 mod marks;
+mod reserve;
 mod shared;
 mod stage;
 
@@ -15,6 +17,7 @@ use fs2::FileExt as _;
 
 use self::files::{checksum_line, damage_or_io, is_directory, sync};
 pub(crate) use self::files::{io_at, open_file, read, replace};
+use self::leftovers::{Leftovers, out_of_sight};
 use self::shared::{GRANULAR, Identity, LOCK, Shared, identity};
 use self::stage::{FsRead, FsStage};
 use crate::private::{self, Tightened, no_follow};
@@ -78,13 +81,19 @@ impl FsStore {
             }
         }
         sync(&root)?;
-        let swept = sweep(&root.join(STAGING))?;
+        let leftovers = Leftovers::default();
+        let swept = leftovers.sweep(&root.join(STAGING))?;
+        if is_checked {
+            reserve::refill(&root);
+        }
         let tightened = private::tighten(&root);
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
                 taking: Mutex::new(()),
                 ours: Mutex::default(),
+                leftovers,
+                has_reserve: is_checked,
                 held: is_checked.then_some(held),
             }),
             swept,
@@ -115,6 +124,8 @@ impl FsStore {
                 root,
                 taking: Mutex::new(()),
                 ours: Mutex::default(),
+                leftovers: Leftovers::default(),
+                has_reserve: false,
                 held,
             }),
             swept: Vec::new(),
@@ -152,6 +163,13 @@ impl FsStore {
     #[must_use]
     pub fn swept(&self) -> &[String] {
         &self.swept
+    }
+
+    /// What was to be removed, out of sight already, and could not be: the file that is in the way, and why. It is tried again each time that a vault is removed or begun,
+    /// and when the store is opened.
+    #[must_use]
+    pub fn left_over(&self) -> Vec<String> {
+        self.shared.leftovers.told()
     }
 
     /// What was open to other users when the store was opened.
@@ -251,6 +269,7 @@ impl VaultStore for FsStore {
 
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         self.check_in_place()?;
+        self.shared.leftovers.again();
         let path = self.shared.root.join(STAGING).join(id.as_str());
         let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.find(id).is_some() {
@@ -276,25 +295,30 @@ impl VaultStore for FsStore {
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
         let path = self.find(id)?;
-        // Out of sight in one step; what follows a crash can finish.
-        let doomed = self.shared.root.join(STAGING).join(format!("removed-{id}"));
+        self.shared.leftovers.again();
+        // Out of sight in one step; what follows can be done later.
+        let doomed = out_of_sight(&self.shared.root.join(STAGING), id.as_str());
         fs::rename(&path, &doomed).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => StoreError::NotFound(id.clone()),
             _ => io_at(&path)(error),
         })?;
         self.shared.forget(id);
-        if let Some(home) = path.parent() {
-            sync(home)?;
-        }
-        fs::remove_dir_all(&doomed).map_err(io_at(&doomed))
+        let synced = path.parent().map_or(Ok(()), sync);
+        self.shared.leftovers.remove(&doomed);
+        self.shared.refill();
+        synced
     }
 
     fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
         let path = self.find(id)?;
         let mut total = 0;
         for entry in fs::read_dir(&path).map_err(io_at(&path))? {
-            let metadata = entry.and_then(|entry| entry.metadata()).map_err(io_at(&path))?;
-            total += if metadata.is_file() { metadata.len() } else { 0 };
+            match entry.and_then(|entry| entry.metadata()) {
+                Ok(metadata) => total += if metadata.is_file() { metadata.len() } else { 0 },
+                // A record that has got its name in between.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io_at(&path)(error)),
+            }
         }
         Ok(total)
     }
@@ -328,7 +352,14 @@ impl VaultStore for FsStore {
     fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
         self.check_in_place()?;
         let _one_at_a_time = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
-        replace(&self.shared.root, name.as_str(), bytes)
+        match self.shared.has_reserve {
+            false => replace(&self.shared.root, name.as_str(), bytes),
+            true => {
+                reserve::keep(&self.shared.root, name.as_str(), bytes)?;
+                reserve::refill(&self.shared.root);
+                Ok(())
+            }
+        }
     }
 }
 
@@ -341,21 +372,4 @@ fn take(lock: &File, root: &Path) -> Result<Identity, StoreError> {
     lock.metadata()
         .map(|found| identity(&found))
         .map_err(io_at(&root.join(LOCK)))
-}
-
-fn sweep(staging: &Path) -> Result<Vec<String>, StoreError> {
-    let mut swept = Vec::new();
-    for entry in fs::read_dir(staging).map_err(io_at(staging))? {
-        let entry = entry.map_err(io_at(staging))?;
-        let path = entry.path();
-        let removed = if is_directory(&path) {
-            fs::remove_dir_all(&path)
-        } else {
-            fs::remove_file(&path)
-        };
-        removed.map_err(io_at(&path))?;
-        swept.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    swept.sort();
-    Ok(swept)
 }

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::files::{io_at, is_directory};
-use super::marks;
+use super::leftovers::Leftovers;
+use super::{marks, reserve};
 use crate::{StoreError, VaultId};
 
 pub(super) const GRANULAR: &str = "granular";
@@ -28,6 +29,9 @@ pub(super) struct Shared {
     pub(super) taking: Mutex<()>,
     /// Vaults that had a manifest when they were listed, so that thousands need not be asked each time.
     pub(super) ours: Mutex<HashSet<VaultId>>,
+    pub(super) leftovers: Leftovers,
+    /// Whether room is kept for notes on a full disk.
+    pub(super) has_reserve: bool,
     /// The lock file that is held; `None` where a copy came without one, or the root may become another directory.
     pub(super) held: Option<Identity>,
 }
@@ -73,6 +77,14 @@ impl Shared {
             Ok(there) if identity(&there) == held => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&self.root)(error)),
             _ => Err(StoreError::Moved(self.root.display().to_string())),
+        }
+    }
+
+    /// Keeps room for notes again, where something has become free.
+    pub(super) fn refill(&self) {
+        let _one_at_a_time = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.has_reserve && self.check_in_place().is_ok() {
+            reserve::refill(&self.root);
         }
     }
 

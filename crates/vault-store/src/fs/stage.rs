@@ -115,8 +115,7 @@ impl Drop for FsStage {
     fn drop(&mut self) {
         // In another directory it is somebody else's.
         if !self.committed && self.shared.check_in_place().is_ok() {
-            // What cannot be removed now is swept when the store is opened again.
-            let _ = fs::remove_dir_all(&self.path);
+            self.shared.leftovers.remove(&self.path);
         }
     }
 }

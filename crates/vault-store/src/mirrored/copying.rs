@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::MirroredStore;
 use super::shared::Shared;
+use super::{MirroredStore, StoredCopy};
 use crate::manifest::hex;
 use crate::{
     Damage, FileEntry, Manifest, Reader, Stage, StoreError, VaultFile, VaultId, VaultRead, VaultStore,
@@ -55,14 +55,17 @@ impl MirroredStore {
     ///
     /// # Errors
     /// [`StoreError::Damaged`] of the first store, or of what was written; [`StoreError::Sealed`] where nobody here can tell which of two sealed ones is meant;
-    /// [`StoreError::Unsupported`], [`StoreError::Retained`], [`StoreError::Failed`]. Nothing
+    /// [`StoreError::Unsupported`], [`StoreError::Retained`], [`StoreError::Failed`], with the store that it is of. Nothing
     /// is left of the copy then, unless it could not be read back.
-    pub fn copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
+    pub fn copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, CopyError> {
         if self.0.lock().evicted.contains(id) {
             return Ok(false);
         }
         let copied = match self.try_copy(id, go_on) {
-            Err(StoreError::NotFound(_)) => false,
+            Err(CopyError {
+                source: StoreError::NotFound(_),
+                ..
+            }) => false,
             copied => copied?,
         };
         if copied {
@@ -71,30 +74,31 @@ impl MirroredStore {
             state.alike.insert(id.clone());
             state.different.remove(id);
             state.meant.remove(id);
+            state.rotten.remove(id);
         }
         Ok(copied)
     }
 
-    fn try_copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, StoreError> {
-        let manifest = self.0.first.manifest(id)?;
+    fn try_copy(&self, id: &VaultId, go_on: &mut dyn FnMut(u64) -> bool) -> Result<bool, CopyError> {
+        let manifest = self.0.first.manifest(id).map_err(of_first)?;
         let Some(mut stage) = self.0.begin(id, &manifest, go_on)? else {
             return Ok(true);
         };
         for entry in &manifest.files {
-            let from = self.0.first.open(id, &entry.name)?;
-            let mut to = stage.create(&entry.name)?;
+            let from = self.0.first.open(id, &entry.name).map_err(of_first)?;
+            let mut to = stage.create(&entry.name).map_err(of_second)?;
             if !copy_file(id, entry, from, &mut *to, go_on)? {
                 return Ok(false);
             }
-            to.finish()?;
+            to.finish().map_err(of_second)?;
         }
-        stage.commit(&manifest)?;
-        let Some(damage) = damage(&*self.0.second, id, go_on)? else {
+        stage.commit(&manifest).map_err(of_second)?;
+        let Some(damage) = damage(&*self.0.second, id, go_on).map_err(of_second)? else {
             return Ok(true);
         };
-        self.0.second.remove(id)?;
+        self.0.second.remove(id).map_err(of_second)?;
         let what = format!("its second copy is not what was written: {}", damage.what);
-        Err(StoreError::damaged(id, damage.file, what))
+        Err(of_second(StoreError::damaged(id, damage.file, what)))
     }
 }
 
@@ -148,25 +152,54 @@ impl Shared {
         id: &VaultId,
         manifest: &Manifest,
         go_on: &mut dyn FnMut(u64) -> bool,
-    ) -> Result<Option<Box<dyn Stage>>, StoreError> {
+    ) -> Result<Option<Box<dyn Stage>>, CopyError> {
         match self.second.stage(id) {
             Err(StoreError::AlreadyExists(_)) => {}
-            stage => return stage.map(Some),
+            stage => return stage.map(Some).map_err(of_second),
         }
         match self.second.manifest(id) {
-            Ok(there) if there == *manifest && damage(&*self.second, id, go_on)?.is_none() => {
-                return Ok(None);
+            Ok(there) if there != *manifest => self.check_own(id).map_err(of_first)?,
+            Ok(_) => {
+                let found = damage(&*self.second, id, go_on).map_err(of_second)?;
+                if found.is_none() {
+                    return Ok(None);
+                }
             }
-            Ok(there) if there != *manifest => self.check_own(id)?,
-            Ok(_) | Err(StoreError::Damaged { .. }) => {}
-            Err(error) => return Err(error),
+            Err(StoreError::Damaged { .. }) => {}
+            Err(error) => return Err(of_second(error)),
         }
-        if let Some(damage) = damage(&*self.first, id, go_on)? {
-            return Err(StoreError::damaged(id, damage.file, damage.what));
+        if let Some(damage) = damage(&*self.first, id, go_on).map_err(of_first)? {
+            return Err(of_first(StoreError::damaged(id, damage.file, damage.what)));
         }
-        self.second.remove(id)?;
-        self.second.stage(id).map(Some)
+        self.second.remove(id).map_err(of_second)?;
+        self.second.stage(id).map(Some).map_err(of_second)
     }
+}
+
+/// Why a vault was not copied.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct CopyError {
+    /// The store that did not do what it was asked.
+    pub of: StoredCopy,
+    /// What it said.
+    pub source: StoreError,
+}
+
+impl From<CopyError> for StoreError {
+    fn from(error: CopyError) -> Self {
+        error.source
+    }
+}
+
+fn of_first(source: StoreError) -> CopyError {
+    let of = StoredCopy::First;
+    CopyError { of, source }
+}
+
+fn of_second(source: StoreError) -> CopyError {
+    let of = StoredCopy::Second;
+    CopyError { of, source }
 }
 
 /// The first thing that is damaged of a vault in a store.
@@ -189,9 +222,9 @@ fn copy_file(
     from: Arc<dyn VaultRead>,
     to: &mut dyn VaultFile,
     go_on: &mut dyn FnMut(u64) -> bool,
-) -> Result<bool, StoreError> {
+) -> Result<bool, CopyError> {
     let name = &entry.name;
-    let damaged = |what: String| StoreError::damaged(id, name, what);
+    let damaged = |what: String| of_first(StoreError::damaged(id, name, what));
     let (mut from, mut piece, mut done) = (Reader::new(from), vec![0; 1 << 20], 0);
     for (index, frame) in entry.frames.iter().enumerate() {
         let (mut left, mut hash) = (frame.length, Sha256::new());
@@ -202,13 +235,13 @@ fn copy_file(
             let most = usize::try_from(left).map_or(piece.len(), |left| left.min(piece.len()));
             let count = from
                 .read(&mut piece[..most])
-                .map_err(|error| StoreError::io(name, error))?;
+                .map_err(|error| of_first(StoreError::io(name, error)))?;
             if count == 0 {
                 return Err(damaged(format!("frame {index} is cut")));
             }
             hash.update(&piece[..count]);
             to.write_all(&piece[..count])
-                .map_err(|error| StoreError::io(name, error))?;
+                .map_err(|error| of_second(StoreError::io(name, error)))?;
             (left, done) = (left - count as u64, count as u64);
         }
         if hex(&hash.finalize()) != frame.sha256 {

@@ -58,8 +58,12 @@ impl Shared {
         match removed {
             Err(StoreError::NotFound(_)) if had_copy => Ok(()),
             Err(error) => {
-                // Nothing was evicted. If this fails as well, its copy is found to be that of a vault that is there.
-                if is_new && let Err(error) = self.forget(&BTreeSet::from([id.clone()])) {
+                // Nothing was evicted, unless the vault has left all the same. If this fails as well, its copy is found to be that of a vault that is there.
+                let has_left = matches!(self.first.manifest(id), Err(StoreError::NotFound(_)));
+                if is_new
+                    && !has_left
+                    && let Err(error) = self.forget(&BTreeSet::from([id.clone()]))
+                {
                     log::warn!("backup {id} was not removed, and is noted as removed: {error}");
                 }
                 Err(error)

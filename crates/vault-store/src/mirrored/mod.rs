@@ -1,5 +1,6 @@
 //! A store around two: vaults are written to the first, copied to the second, and read from whichever is whole.
 
+mod committed;
 mod copying;
 mod evicted;
 mod notes;
@@ -8,10 +9,12 @@ mod place;
 mod read;
 mod replacing;
 mod shared;
+mod verifying;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
+pub use self::copying::CopyError;
 use self::read::CheckedRead;
 pub use self::replacing::Replacing;
 pub use self::shared::CopiedNote;
@@ -120,7 +123,7 @@ impl MirroredStore {
     pub fn only_copies(&self) -> usize {
         let state = self.0.lock();
         match state.trouble {
-            None => state.missing.len(),
+            None => state.missing.iter().filter(|id| state.has_copy(id)).count(),
             Some(_) => 0,
         }
     }
@@ -143,7 +146,13 @@ impl VaultStore for MirroredStore {
     /// Those of the first store, and those that only the second had when it was last [listed](Self::refresh). Where the first cannot be
     /// listed, those of the second alone, and [`trouble`](Self::trouble) tells.
     fn ids(&self) -> Result<Vec<VaultId>, StoreError> {
-        let first = self.0.first.ids();
+        let mut before = self.0.commits();
+        let mut first = self.0.first.ids();
+        if self.0.commits() != before {
+            // What was committed meanwhile may not be in it, and would be called missing.
+            before = self.0.commits();
+            first = self.0.first.ids();
+        }
         let mut state = self.0.lock();
         let copies = if state.answers {
             state.listed.clone()
@@ -154,7 +163,9 @@ impl VaultStore for MirroredStore {
         match first {
             Ok(first) => {
                 let mut all: BTreeSet<_> = first.into_iter().collect();
-                state.missing = copies.difference(&all).cloned().collect();
+                if state.commits == before {
+                    state.missing = copies.difference(&all).cloned().collect();
+                }
                 state.trouble = None;
                 all.extend(copies);
                 Ok(all.into_iter().collect())
@@ -179,14 +190,14 @@ impl VaultStore for MirroredStore {
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         match self.0.is_taken(id) {
             true => Err(StoreError::AlreadyExists(id.clone())),
-            false => self.0.first.stage(id),
+            false => committed::stage(&self.0, id, self.0.first.stage(id)),
         }
     }
 
     fn stage_as_is(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         match self.0.is_taken(id) {
             true => Err(StoreError::AlreadyExists(id.clone())),
-            false => self.0.first.stage_as_is(id),
+            false => committed::stage(&self.0, id, self.0.first.stage_as_is(id)),
         }
     }
 

@@ -35,10 +35,13 @@ impl Shared {
         };
         if first == *copied {
             state.settled.insert(name.clone());
-        } else if !state.settled.contains(name)
-            && let Some(note) = self.notes.iter().find(|note| note.name == *name)
-        {
-            return Ok(Some((note.merge)(&first, copied).unwrap_or(first)));
+        } else if let Some(note) = self.notes.iter().find(|note| note.name == *name) {
+            if !state.settled.contains(name) {
+                return Ok(Some((note.merge)(&first, copied).unwrap_or(first)));
+            }
+            if !(note.is_sound)(&first) && (note.is_sound)(copied) {
+                return Ok(Some(copied.clone()));
+            }
         }
         Ok(Some(first))
     }
@@ -58,7 +61,9 @@ impl Shared {
         if let Some(counts) = &counts {
             if self.first.note(name)?.as_ref() != Some(counts) {
                 self.first.keep_note(name, counts)?;
-                log::warn!("the note {name} was lost, or older than its copy, and has what that says");
+                log::warn!(
+                    "the note {name} was lost, damaged, or older than its copy, and has what that says"
+                );
             }
             self.lock().settled.insert(name.clone());
         }
@@ -72,8 +77,8 @@ impl MirroredStore {
     /// # Errors
     /// [`StoreError::Failed`].
     pub fn copy_notes(&self) -> Result<(), StoreError> {
-        for CopiedNote { name, .. } in &self.0.notes {
-            let Some(note) = self.0.settle(name)? else {
+        for CopiedNote { name, is_sound, .. } in &self.0.notes {
+            let Some(note) = self.0.settle(name)?.filter(|note| is_sound(note)) else {
                 continue;
             };
             if self.0.lock().notes.get(name) != Some(&note) {

@@ -48,9 +48,10 @@ impl Shared {
                         frame: None,
                         what,
                     }),
-                    _ => None,
+                    Ok(_) | Err(StoreError::Damaged { .. }) => None,
+                    Err(_) => return Ok(None), // another time it may be read
                 },
-                Err(_) => return Ok(None), // another time it may be read
+                Err(_) => return Ok(None), // likewise
             },
             Err(_) => return Ok(None),
         };
@@ -59,7 +60,7 @@ impl Shared {
     }
 
     /// An error where the vault of the first store may not take the place of a copy that can be read and is another one: it is known to be damaged, is not what was
-    /// sealed, or nobody here can tell, unless [`replace`](super::MirroredStore::replace) was called for it.
+    /// sealed, or nobody here can tell, unless it was [said](super::Replacing::committed) to be meant.
     pub(super) fn check_own(&self, id: &VaultId) -> Result<(), StoreError> {
         let [first, _] = &self.opened;
         let known = first.verification(id)?;

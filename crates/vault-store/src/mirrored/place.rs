@@ -92,6 +92,12 @@ impl MirroredStore {
             };
         }
         if shared.first.note(&PLACE)?.is_none() {
+            if shared.is_new()? && shared.second.note(&MARK)?.is_none() {
+                log::warn!(
+                    "neither where backups are kept nor where second copies go were used before: they belong together from now on. \
+                     If there were backups, end this, and see whether both disks are mounted"
+                );
+            }
             // If the second fails now, this is remembered when there are backups.
             shared.first.keep_note(&PLACE, ANY)?;
         }

@@ -20,6 +20,8 @@ pub(super) struct CheckedRead {
     entry: FileEntry,
     first: Arc<dyn VaultRead>,
     second: OnceLock<Arc<dyn VaultRead>>,
+    /// How many vaults had been committed when it was opened.
+    commits: u64,
     /// The first store could not be read: it is not waited for again.
     has_failed: AtomicBool,
     /// The frame that was read last.
@@ -33,7 +35,7 @@ impl CheckedRead {
         id: &VaultId,
         entry: FileEntry,
     ) -> Result<Arc<dyn VaultRead>, StoreError> {
-        let due = entry.bytes;
+        let (due, commits) = (entry.bytes, shared.commits());
         let opened = shared.first.open(id, &entry.name);
         let error = match &opened {
             Ok(first) if first.size() == due => None,
@@ -49,7 +51,7 @@ impl CheckedRead {
         if let Some(found) = found {
             match shared.open_second(id, &entry.name) {
                 Ok(copy) if opened.is_ok() || copy.size() == due => {
-                    shared.replaced(id, found);
+                    shared.replaced(id, found, commits);
                     second = OnceLock::from(copy);
                 }
                 Ok(_) => return opened,
@@ -69,6 +71,7 @@ impl CheckedRead {
             entry,
             first,
             second,
+            commits,
             has_failed: AtomicBool::new(false),
             last: Mutex::default(),
         }))
@@ -148,7 +151,7 @@ impl CheckedRead {
                     self.entry.name,
                     self.id
                 );
-                return shared.replaced(&self.id, &error);
+                return shared.replaced(&self.id, &error, self.commits);
             }
         };
         shared.found(

@@ -25,7 +25,6 @@ impl MirroredStore {
         let had_copy = {
             let mut state = shared.lock();
             state.alike.remove(id);
-            state.meant.insert(id.clone());
             *state.replaced.entry(id.clone()).or_default() += 1;
             state.has_copy(id)
         };
@@ -42,11 +41,12 @@ impl MirroredStore {
 }
 
 impl Replacing {
-    /// The other vault is there: it is noted that the copy is of the earlier one, which is read no more, also by later processes.
+    /// The other vault is there: it is the one that is meant, and it is noted that the copy is of the earlier one, which is read no more, also by later processes.
     ///
     /// # Errors
     /// [`StoreError::Failed`]: the other vault is there all the same, and a later process may read the earlier one's copy where that is lost.
     pub fn committed(self) -> Result<(), StoreError> {
+        self.shared.lock().meant.insert(self.id.clone());
         self.shared.supersede(&self.id)
     }
 }

@@ -17,6 +17,8 @@ pub struct CopiedNote {
     pub name: FileName,
     /// What counts of that in the first store and that in the second, where they differ and it is not known which is newer; `None`: the first.
     pub merge: fn(&[u8], &[u8]) -> Option<Vec<u8>>,
+    /// Whether it can be understood: one that cannot be is not copied, and its copy counts where that can.
+    pub is_sound: fn(&[u8]) -> bool,
 }
 
 pub(super) struct Shared {
@@ -63,12 +65,16 @@ pub(super) struct State {
     pub(super) left: BTreeSet<VaultId>,
     /// Those that the first store did not list the last time, or has been found to lack since.
     pub(super) missing: BTreeSet<VaultId>,
+    /// How many vaults were committed.
+    pub(super) commits: u64,
     /// Why the first store could not be listed the last time.
     pub(super) trouble: Option<String>,
     /// How often something of a vault was read from the second store.
     pub(super) reads: BTreeMap<VaultId, u64>,
     /// What was found damaged in the first store, and is whole in the second.
     pub(super) damage: BTreeMap<VaultId, Vec<Damage>>,
+    /// What was found damaged in the second store, and is not made anew yet.
+    pub(super) rotten: BTreeMap<VaultId, Vec<Damage>>,
     /// Those copies that the second store refuses to remove, and when to try again.
     pub(super) kept: BTreeMap<VaultId, OffsetDateTime>,
     /// The notes of the second store, as they were last read or copied.
@@ -87,6 +93,11 @@ impl Shared {
         self.lock().has_copy(id)
     }
 
+    /// How many vaults were committed.
+    pub(super) fn commits(&self) -> u64 {
+        self.lock().commits
+    }
+
     /// Whether a copy keeps a vault with this id from being written.
     pub(super) fn is_taken(&self, id: &VaultId) -> bool {
         let state = self.lock();
@@ -99,13 +110,14 @@ impl Shared {
         id: &VaultId,
         ask: impl Fn(&dyn VaultStore) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let before = self.commits();
         let error = match ask(&*self.first) {
             Err(error) if is_replaceable(&error) && self.has_copy(id) => error,
             answer => return answer,
         };
         match ask(&*self.second) {
             Ok(answer) => {
-                self.replaced(id, &error);
+                self.replaced(id, &error, before);
                 Ok(answer)
             }
             Err(other) if matches!(error, StoreError::NotFound(_)) => Err(other),
@@ -116,12 +128,12 @@ impl Shared {
         }
     }
 
-    /// Notes that the second store was read because the first has failed.
-    pub(super) fn replaced(&self, id: &VaultId, error: &StoreError) {
+    /// Notes that the second store was read because the first has failed, when there had been so many `commits`.
+    pub(super) fn replaced(&self, id: &VaultId, error: &StoreError, commits: u64) {
         let StoreError::Damaged { file, what, .. } = error else {
             let mut state = self.lock();
             *state.reads.entry(id.clone()).or_default() += 1;
-            if matches!(error, StoreError::NotFound(_)) {
+            if matches!(error, StoreError::NotFound(_)) && state.commits == commits {
                 state.missing.insert(id.clone());
             }
             return;
@@ -142,11 +154,7 @@ impl Shared {
         *state.reads.entry(id.clone()).or_default() += 1;
         let known = state.damage.entry(id.clone()).or_default();
         if !known.contains(&damage) {
-            let (file, what) = (&damage.file, &damage.what);
-            let place = damage
-                .frame
-                .map_or(String::new(), |frame| format!(", frame {frame}"));
-            log::warn!("backup {id}: {file}{place} is read from the second copy: {what}");
+            log::warn!("backup {id}: the second copy is read in place of {damage}");
             known.push(damage);
         }
     }

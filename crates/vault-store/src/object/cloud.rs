@@ -79,11 +79,15 @@ impl CloudConfig {
     /// # Errors
     /// [`StoreError::Failed`]: what is wrong with the URL.
     pub fn new(url: &str) -> Result<Self, StoreError> {
+        let parts = url.split_once("://");
         let wrong = || {
             let why = "az://CONTAINER/PREFIX or gs://BUCKET/PREFIX is expected";
-            StoreError::failed(url, false, why)
+            // What follows may be a secret.
+            let shown = parts.filter(|(scheme, _)| scheme.chars().all(|c| c.is_ascii_alphanumeric()));
+            let shown = shown.map_or("the URL".to_owned(), |(scheme, _)| format!("{scheme}://…"));
+            StoreError::failed(shown, false, why)
         };
-        let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
+        let (scheme, rest) = parts.ok_or_else(wrong)?;
         let clouds = [Cloud::Azure, Cloud::Google];
         let cloud = clouds.into_iter().find(|cloud| cloud.scheme() == scheme);
         let cloud = cloud.ok_or_else(wrong)?;

@@ -225,6 +225,7 @@ fn a_note_that_is_lost_while_its_copy_is_known_is_read_from_that() {
     let note = CopiedNote {
         name: NOTE,
         merge: |_, _| None,
+        is_sound: |_| true,
     };
     let store = MirroredStore::new(open, Arc::new(MemoryStore::new()), [note]);
     store.keep_note(&NOTE, b"one").unwrap();
@@ -258,6 +259,25 @@ fn what_an_earlier_process_has_noted_in_both_places_is_merged_once() {
     pair.store.keep_note(&NOTE, b"three").unwrap();
     pair.copy().unwrap();
     assert_eq!(pair.second.note(&NOTE).unwrap().unwrap(), b"three");
+}
+
+#[test]
+fn a_note_that_cannot_be_understood_is_not_copied_and_its_copy_counts() {
+    let pair = Pair::new();
+    pair.store.keep_note(&NOTE, b"one").unwrap();
+    pair.copy().unwrap();
+    pair.first.keep_note(&NOTE, b"{garb").unwrap();
+    assert_eq!(pair.store.note(&NOTE).unwrap().unwrap(), b"one");
+    pair.copy().unwrap();
+    for place in [&pair.first, &pair.second] {
+        assert_eq!(place.note(&NOTE).unwrap().unwrap(), b"one");
+    }
+    // Where there is no other it stays for whoever mends it.
+    let pair = Pair::new();
+    pair.first.keep_note(&NOTE, b"{garb").unwrap();
+    pair.copy().unwrap();
+    assert_eq!(pair.store.note(&NOTE).unwrap().unwrap(), b"{garb");
+    assert_eq!(pair.second.note(&NOTE).unwrap(), None);
 }
 
 #[test]

@@ -69,6 +69,19 @@ fn a_vault_whose_eviction_failed_keeps_its_copy() {
 }
 
 #[test]
+fn a_vault_that_has_left_though_its_removal_failed_does_not_come_back_from_its_copy() {
+    let pair = Pair::copied(b"bytes");
+    pair.to_first.plan(VaultCall::Remove, 1, VaultFault::LoseAnswer);
+    assert!(pair.store.remove(&id()).is_err());
+    assert_eq!(pair.first.ids().unwrap(), []);
+    let pair = pair.reopened();
+    pair.store.refresh().unwrap();
+    assert_eq!(pair.store.ids().unwrap(), []);
+    pair.copy().unwrap();
+    assert_eq!(pair.second.ids().unwrap(), []);
+}
+
+#[test]
 fn a_vault_that_takes_the_id_of_one_that_was_evicted_gets_a_copy_of_its_own() {
     let pair = Pair::copied(b"before");
     pair.store.remove(&id()).unwrap();

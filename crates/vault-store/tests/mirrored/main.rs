@@ -3,9 +3,11 @@
 
 mod copies;
 mod evictions;
+mod late;
 mod places;
 mod sealed;
 mod support;
+mod verifying;
 
 mod uncopied {
     use std::sync::Arc;

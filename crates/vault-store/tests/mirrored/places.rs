@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use vault_store::{FileName, MemoryStore, MirroredStore, StoreError, VaultCall, VaultFault, VaultStore};
+use vault_store::{
+    FileName, MemoryStore, MirroredStore, StoreError, StoredCopy, VaultCall, VaultFault, VaultStore,
+};
 
 use super::support::{ARCHIVE, Pair, damage, id, put, read};
 
@@ -176,4 +178,27 @@ fn a_store_that_nobody_marks_is_read_all_the_same() {
     store.refresh().unwrap();
     assert!(store.open(&id(), &ARCHIVE).is_ok());
     assert!(first.note(&PLACE).unwrap().is_none(), "looking changes nothing");
+}
+
+#[test]
+fn what_is_committed_or_evicted_is_not_said_to_be_in_the_second_place_alone() {
+    let pair = Pair::copied(BYTES);
+    let next = id().next().unwrap();
+    put(&pair.store, &next, BYTES).unwrap();
+    pair.copy().unwrap();
+    let replacing = pair.store.replace(&id()).unwrap();
+    assert_eq!(pair.store.ids().unwrap().len(), 2);
+    assert_eq!(pair.store.only_copies(), 1, "until the other is committed");
+    put(&pair.store, &id(), BYTES).unwrap();
+    assert_eq!(pair.store.only_copies(), 0);
+    assert_eq!(pair.store.copy_read(&id()), StoredCopy::First);
+    replacing.committed().unwrap();
+
+    pair.first.remove(&next).unwrap(); // behind its back
+    assert_eq!(pair.store.ids().unwrap().len(), 2);
+    assert_eq!(pair.store.only_copies(), 1);
+    pair.store.remove(&next).unwrap();
+    assert_eq!(pair.store.only_copies(), 0);
+    pair.copy().unwrap();
+    assert_eq!(pair.store.only_copies(), 0);
 }

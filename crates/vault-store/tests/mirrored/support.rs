@@ -16,6 +16,7 @@ fn note() -> CopiedNote {
     CopiedNote {
         name: NOTE,
         merge: |first, second| Some([first, b"+", second].concat()),
+        is_sound: |note| !note.starts_with(b"{"),
     }
 }
 

@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::join_all;
-use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout_at};
 use zookeeper_client as zk;
 
 pub use self::config::{BatchedConfig, Tls};
 use self::session::Session;
+use super::four_letter_word;
+use super::own_runtime::OwnRuntime;
 use super::reach::{Server, no_path, reachable};
 use super::relay::{Order, Relay};
 use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeReader as _, ZnodeWriter};
@@ -32,6 +33,8 @@ const DIAGNOSIS: Duration = Duration::from_secs(1);
 /// ACLs are read over several connections to the same server. A connection that is lost is replaced by one to
 /// any server of the ensemble, with a session of its own.
 pub struct BatchedClient {
+    /// Before all that runs on it, which ends with it.
+    _runtime: OwnRuntime,
     config: BatchedConfig,
     main: Session,
     acls: Vec<Session>,
@@ -40,7 +43,6 @@ pub struct BatchedClient {
     is_known: bool,
     /// In between where the servers do not speak TLS, which it could not look into.
     relay: Option<Arc<Relay>>,
-    runtime: Option<Runtime>,
 }
 
 impl std::fmt::Debug for BatchedClient {
@@ -62,12 +64,7 @@ impl BatchedClient {
         let fail = |cause: String| ClientError::new(&config.address, cause);
         let begun = Instant::now();
         let deadline = begun + config.deadline;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("zookeeper-client")
-            .enable_all()
-            .build()
-            .map_err(|error| fail(error.to_string()))?;
+        let runtime = OwnRuntime::start(1).map_err(|error| fail(error.to_string()))?;
         let relay = match &config.tls {
             Some(_) => None,
             None => {
@@ -87,7 +84,7 @@ impl BatchedClient {
             turn: AtomicU64::new(0),
             is_known: config.digest_auth.is_some() || config.sasl.is_some(),
             relay,
-            runtime: Some(runtime),
+            _runtime: runtime,
             config,
         };
         let answer = client
@@ -104,14 +101,7 @@ impl BatchedClient {
             })
             .await;
         if let Err(error) = answer {
-            let soon = Instant::now() + DIAGNOSIS;
-            let servers = Server::all(&client.config.address);
-            return Err(match (&error, reachable(&servers, 0, soon).await) {
-                (zk::Error::NoHosts | zk::Error::Timeout, Err(cause)) => {
-                    ClientError::new(&client.config.address, cause)
-                }
-                _ => client.client_error(&error, begun),
-            });
+            return Err(client.no_session(&error, begun).await);
         }
         if !client.is_known
             && client
@@ -134,6 +124,39 @@ impl BatchedClient {
         join_all(sessions.map(Session::close)).await;
     }
 
+    /// Why the first request has no answer.
+    async fn no_session(&self, error: &zk::Error, begun: Instant) -> ClientError {
+        let mut told = self.client_error(error, begun);
+        if !matches!(error, zk::Error::NoHosts | zk::Error::Timeout) {
+            return told;
+        }
+        let servers = Server::all(&self.config.address);
+        if let Err(cause) = reachable(&servers, 0, Instant::now() + DIAGNOSIS).await {
+            return ClientError::new(&self.config.address, cause);
+        }
+        if self.refusal(begun).is_none()
+            && let Some(cause) = self.why_silent(&servers).await
+        {
+            told.cause = format!("{}: {cause}", told.cause);
+        }
+        told
+    }
+
+    /// What keeps a server from answering so much as a word, such as its certificate, or ours: the library does not tell.
+    async fn why_silent(&self, servers: &[Server]) -> Option<String> {
+        let soon = Instant::now() + DIAGNOSIS;
+        for server in servers {
+            let asked = four_letter_word(&self.config, server.name(), "srvr");
+            if let Ok(Err(error)) = timeout_at(soon, asked).await {
+                return Some(match servers {
+                    [_] => error.to_string(),
+                    _ => format!("{}: {error}", server.name()),
+                });
+            }
+        }
+        None
+    }
+
     /// Why the request that was `begun` then has no answer.
     fn client_error(&self, error: &zk::Error, begun: Instant) -> ClientError {
         let is_lost = session::is_lost(error) || session::is_undecodable(error);
@@ -154,14 +177,6 @@ impl BatchedClient {
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.config.deadline
-    }
-}
-
-impl Drop for BatchedClient {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

@@ -22,7 +22,11 @@
 #[cfg(feature = "batched-client")]
 mod batched;
 #[cfg(feature = "batched-client")]
+mod certificates;
+#[cfg(feature = "batched-client")]
 mod four_letter;
+#[cfg(any(feature = "batched-client", feature = "plain-client"))]
+mod own_runtime;
 #[cfg(feature = "plain-client")]
 mod plain;
 #[cfg(any(feature = "batched-client", feature = "plain-client"))]
@@ -32,6 +36,8 @@ mod relay;
 
 #[cfg(feature = "batched-client")]
 pub use batched::{BatchedClient, BatchedConfig, Tls};
+#[cfg(feature = "batched-client")]
+pub use certificates::TlsError;
 #[cfg(feature = "batched-client")]
 pub use four_letter::four_letter_word;
 #[cfg(feature = "plain-client")]

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::runtime::Runtime;
 use tokio::time::Instant;
 use zookeeper_async::{CreateMode, ZkError};
 
 pub use self::config::PlainConfig;
 use self::connection::{Connection, Trouble};
 use self::wire::{convert_stat, from_wire, refused, to_wire};
+use super::own_runtime::OwnRuntime;
 use super::reach::no_path;
 use super::relay::{Order, Relay};
 use crate::tree::{
@@ -31,11 +31,12 @@ const ACLS_IN_FLIGHT: usize = 128;
 /// The client library reconnects for ever and leaves its tasks behind when it is dropped, so each client runs it
 /// on a runtime of its own, which ends with the client; every wait has a deadline.
 pub struct PlainClient {
+    /// Before all that runs on it, which ends with it.
+    _runtime: OwnRuntime,
     config: PlainConfig,
     connections: Vec<Connection>,
     turn: AtomicUsize,
     relay: Arc<Relay>,
-    runtime: Option<Runtime>,
 }
 
 impl std::fmt::Debug for PlainClient {
@@ -55,12 +56,8 @@ impl PlainClient {
         no_path(&config.address)?;
         let begun = Instant::now();
         let deadline = begun + config.deadline;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("zookeeper-client")
-            .enable_all()
-            .build()
-            .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
+        let runtime =
+            OwnRuntime::start(2).map_err(|error| ClientError::new(&config.address, error.to_string()))?;
         let connections = config.connections.max(1);
         let relay = Relay::start(&config.address, connections, Order::Strict, runtime.handle())
             .map(Arc::new)
@@ -72,7 +69,7 @@ impl PlainClient {
             config,
             turn: AtomicUsize::new(0),
             relay,
-            runtime: Some(runtime), // dropping the client ends its tasks
+            _runtime: runtime,
         };
         let checks = client
             .connections
@@ -208,14 +205,6 @@ impl PlainClient {
             Trouble::Server(error) => refused(error),
             trouble => WriteError::Unknown(self.client_error(&trouble, begun)),
         })
-    }
-}
-
-impl Drop for PlainClient {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 

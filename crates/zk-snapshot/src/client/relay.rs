@@ -2,15 +2,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use self::replies::{MOST_BYTES, Replies, Told};
 pub(super) use self::requests::Order;
@@ -203,7 +205,7 @@ fn lock(asked: &Mutex<Asked>) -> MutexGuard<'_, Asked> {
 async fn hand_up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, asked: &Mutex<Asked>) -> io::Result<()> {
     let mut requests = Requests::default();
     let mut buffer = vec![0; AT_ONCE];
-    let mut awake = Awake(Instant::now());
+    let mut awake = Awake::by(uptime);
     loop {
         let length = awake.during(from.read(&mut buffer)).await?;
         if length == 0 {
@@ -222,23 +224,48 @@ async fn hand_up(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, asked: &Mutex<As
     }
 }
 
-/// When this process was last seen to go on.
-struct Awake(Instant);
+/// Since the machine was started, with the time that it was suspended: a lease goes on meanwhile.
+fn uptime() -> Duration {
+    let since = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        since.tv_sec.try_into().unwrap_or_default(),
+        since.tv_nsec.try_into().unwrap_or_default(),
+    )
+}
 
-impl Awake {
+/// When this process was last seen to go on, by a clock.
+struct Awake<C> {
+    clock: C,
+    seen: Duration,
+    /// One timer for all that is waited for, not one for each request.
+    look: Pin<Box<Sleep>>,
+}
+
+impl<C: Fn() -> Duration> Awake<C> {
+    fn by(clock: C) -> Self {
+        let (seen, look) = (clock(), Box::pin(sleep(LOOK)));
+        Self { clock, seen, look }
+    }
+
     /// What comes of `work`; an error where the process stood still until then.
     async fn during<T>(&mut self, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         tokio::pin!(work);
         loop {
-            let done = timeout(LOOK, &mut work).await;
-            if self.0.elapsed() > STOOD_STILL {
+            let done = tokio::select! {
+                biased;
+                done = &mut work => Some(done),
+                () = &mut self.look => None,
+            };
+            let now = (self.clock)();
+            if now.saturating_sub(self.seen) > STOOD_STILL {
                 return Err(io::Error::other(
                     "the process stood still, and what it had to send is of before",
                 ));
             }
-            self.0 = Instant::now();
-            if let Ok(done) = done {
-                return done;
+            self.seen = now;
+            match done {
+                Some(done) => return done,
+                None => self.look.as_mut().reset(Instant::now() + LOOK),
             }
         }
     }
@@ -287,7 +314,34 @@ async fn hand_down(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
+
+    /// The clock goes on while a machine is suspended; timers do not.
+    #[tokio::test]
+    async fn what_comes_after_a_process_stood_still_is_not_sent() {
+        let clock = AtomicU64::new(1_000);
+        let mut awake = Awake::by(|| Duration::from_secs(clock.load(Ordering::Relaxed)));
+        let mut after = async |seconds| {
+            let work = async {
+                clock.fetch_add(seconds, Ordering::Relaxed);
+                Ok(seconds)
+            };
+            awake.during(work).await
+        };
+        for seconds in [0, 5, 5] {
+            assert_eq!(after(seconds).await.unwrap(), seconds);
+        }
+        let error = after(6).await.unwrap_err();
+        assert!(error.to_string().contains("stood still"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_clock_of_that_is_the_one_that_counts_a_suspended_machine() {
+        let (monotonic, boot) = (clock_gettime(ClockId::Monotonic), uptime());
+        assert!(boot.as_secs() >= u64::try_from(monotonic.tv_sec).unwrap());
+    }
 
     #[tokio::test]
     async fn no_more_connections_are_open_than_a_client_needs() {

@@ -190,6 +190,10 @@ impl ZnodeReader for Client {
         self.ensemble.lock().epoch(self.first)
     }
 
+    async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
+        Ok(Some(self.identity.names()))
+    }
+
     async fn session(&self) -> Result<Option<i64>, ClientError> {
         Ok(Some(self.ensemble.lock().session(self.first)))
     }

@@ -37,6 +37,19 @@ impl Identity {
         }
     }
 
+    /// As whom the server tells the client to be known (`whoAmI`), which it does without digests.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let user = self.digest.as_ref().and_then(|id| id.split(':').next());
+        let user = user.map(|user| format!("digest:{user}"));
+        let is_super = self.is_super.then(|| "super:".to_owned());
+        is_super
+            .into_iter()
+            .chain(user)
+            .chain([String::from("ip:127.0.0.1")])
+            .collect()
+    }
+
     /// A list under which only this identity may do anything; for [`anyone`](Self::anyone), everybody.
     #[must_use]
     pub fn only(&self) -> Acl {

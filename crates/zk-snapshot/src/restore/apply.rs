@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use futures::stream::StreamExt;
 
+use super::counted::{Counted, counted_as, has_own_acl};
 use super::error::Stop;
+use super::noted::Owed;
 use super::plan::{LiveZnode, NodePlan, Question, Step, Verdict, plan};
 use super::report::name_path;
 use super::scope::{Placed, ahead};
@@ -56,11 +58,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             }
             if together.len() >= TOGETHER || bytes >= BYTES_TOGETHER {
                 self.compare(std::mem::take(&mut together)).await?;
+                if !self.writer.fresh.is_empty() {
+                    self.writer.drain().await?;
+                    self.identify().await?;
+                }
                 bytes = 0;
             }
         }
         self.compare(together).await?;
-        self.writer.drain().await
+        self.writer.drain().await?;
+        self.identify().await
     }
 
     /// Plans again what met something else than what was read, until nothing does.
@@ -155,7 +162,18 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let record = &placed.record;
         let path = &record.path;
         let children = i64::from(self.writer.places.at(path).children());
-        let unfinished = self.writer.unfinished.get(path).copied();
+        if let LiveZnode::Found {
+            found: Found { stat, .. },
+            ..
+        }
+        | LiveZnode::Hidden(stat) = live
+            && let Some(noted) = self.writer.unfinished.get(path)
+            && noted.is_succeeded_by(stat)
+        {
+            self.writer.end(path, false);
+        }
+        let unfinished = self.writer.unfinished.get(path);
+        let own = unfinished.and_then(|noted| counted_as(noted, live, &self.guards));
         let restores = self.options.policy != Policy::Missing || unfinished.is_some();
         let wanted = match self.options.counters_known {
             true => record.stat.next_sequence(),
@@ -180,10 +198,35 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             hint: self.writer.hint(path),
             guards: &self.guards,
         });
-        if self.note(placed, live, &plan) {
-            plan.steps.iter_mut().for_each(|step| step.counts = None);
-            plan.final_acl.iter_mut().for_each(|last| last.counts = false);
+        let landed = self.note(placed, live, &plan);
+        plan.count_as(match landed {
+            Some(Change::Create) => Some(Counted::Created),
+            _ => own,
+        });
+        // Our list is its own one, and its answer was lost.
+        if matches!(own, Some(Counted::Admitted(Owed { acl: true, .. })))
+            && landed != Some(Change::Acl)
+            && has_own_acl(record, live)
+        {
+            self.writer.count(path, Some(Change::Acl));
+            if let Some(owed) = self.writer.owed(path) {
+                owed.acl = false;
+            }
         }
+        let opens = plan.verdict == Verdict::Open;
+        let steps = std::mem::take(&mut plan.steps);
+        self.note_what_follows(path, live, plan, (wanted, children, counts));
+        Decided { steps, opens }
+    }
+
+    /// What comes when nothing is left to be done below it: its own ACL, and a counter that is to be `wanted`.
+    fn note_what_follows(
+        &mut self,
+        path: &ZnodePath,
+        live: &LiveZnode,
+        plan: NodePlan,
+        (wanted, children, counts): (i64, i64, bool),
+    ) {
         // What an earlier plan had left for the end is of another state.
         self.final_acls.remove(path);
         self.counters.forget(path);
@@ -216,31 +259,23 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             let there = found.stat.next_sequence();
             self.counters.want(path, wanted, there, there);
         }
-        Decided {
-            opens: plan.verdict == Verdict::Open,
-            steps: plan.steps,
-        }
     }
 
-    /// Counts what is known by now. Whether the plan completes a creation, and is counted with it.
-    fn note(&mut self, placed: &Placed, live: &LiveZnode, plan: &NodePlan) -> bool {
+    /// Counts what is known by now, and answers what was done by a write whose answer was lost.
+    fn note(&mut self, placed: &Placed, live: &LiveZnode, plan: &NodePlan) -> Option<Change> {
         let record = &placed.record;
         let path = &record.path;
         let surprise = self.writer.surprises.get_mut(path);
-        let (met, unsure) = surprise.map_or((false, None), |known| (known.met, known.unsure.take()));
+        let met = surprise.as_ref().is_some_and(|known| known.met);
+        let landed = surprise.and_then(|known| known.resolve(record, live, plan));
         if let Some(why) = plan.failure()
             && self.writer.places.report(path)
         {
             self.writer.report.fail(path, why.to_owned());
         }
-        let mut completes = false;
+        self.writer.count(path, landed);
         match plan.verdict {
-            Verdict::Equal if unsure.is_some() => self.writer.count(path, unsure),
-            // Under its working ACL it can only be our own creation.
-            Verdict::Change if unsure == Some(Change::Create) && plan.finishes => {
-                self.writer.count(path, unsure);
-                completes = true;
-            }
+            Verdict::Equal | Verdict::LeftAlone if landed.is_some() => {}
             Verdict::Equal | Verdict::LeftAlone => {
                 let before = self.writer.places.same(path, true);
                 self.writer.report.unchanged += u64::from(!before);
@@ -270,7 +305,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         }
         let is_over = match plan.verdict {
             Verdict::Equal => !plan.masked,
-            Verdict::LeftAlone => true,
+            // What could not be put back is noted until it is.
+            Verdict::LeftAlone => self
+                .writer
+                .unfinished
+                .get(path)
+                .is_none_or(|noted| noted.opened.is_none()),
             _ => false,
         };
         if is_over {
@@ -286,6 +326,6 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             self.extras
                 .extend(children.filter(|child| self.scope.may_delete(places, child)));
         }
-        completes
+        landed
     }
 }

@@ -7,94 +7,77 @@ use futures::stream::{self, StreamExt};
 
 use super::Change;
 use super::error::Stop;
+use super::ledger::Opened;
+use super::noted::Begins;
 use super::plan::Step;
+use super::replan::TRIES;
 use super::state::RestoreState;
+use super::writer::Opening;
 use crate::archive::RecordSource;
 use crate::capture::is_keeper;
 use crate::tree::reserved::is_keepers;
-use crate::tree::{History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{AclFound, History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Znodes in one read. Nothing tells how large they are.
 const AT_ONCE: usize = 16;
+/// ACLs in one call.
+const ACLS_AT_ONCE: usize = 256;
 
 /// What is known of a znode that the backup lacks.
 enum Extra {
     Gone,
     Kept,
+    /// It may not be read.
     Denied,
+    /// Nor may its ACL, or that cannot be understood.
+    Shut,
     Doomed(Stat, Vec<ZnodePath>),
+    /// It may not be read, and has children; this is its list.
+    Closed(AclFound),
+}
+
+/// What is to be done about the subtrees that the backup lacks.
+#[derive(Default)]
+struct Fates {
+    /// By depth, with their versions.
+    doomed: BTreeMap<usize, Vec<(ZnodePath, i32)>>,
+    /// Above what stays.
+    kept: HashSet<ZnodePath>,
+    /// What is to be opened to us first, and what is above it.
+    waiting: HashSet<ZnodePath>,
 }
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
-    /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents.
+    /// Deletes the subtrees that the backup lacks, deepest first, but for live ephemerals and their parents. What had to be
+    /// opened for that and stays gets its ACL back.
     pub(super) async fn delete_extras(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
         let mut level = std::mem::take(&mut self.extras);
         while !level.is_empty() {
             level.sort();
-            level.dedup();
             self.delete(level).await?;
-            self.admit_to_extras().await?;
+            self.open_extras().await?;
             // Parents that did not let us; they may name extras of their own once more.
             self.plan_again(source).await?;
             // Each of them gives up after a few tries.
             level = self.writer.undeleted.drain().collect();
         }
+        self.put_back_opened().await; // what is left is tried again at last
         Ok(())
     }
 
-    async fn delete(&mut self, mut level: Vec<ZnodePath>) -> Result<(), Stop> {
-        let mut doomed: BTreeMap<usize, Vec<(ZnodePath, i32)>> = BTreeMap::new();
-        let (mut kept, mut waiting) = (HashSet::new(), HashSet::new());
-        let roots = level.clone();
-        while !level.is_empty() {
-            let (mut next, mut denied) = (Vec::new(), Vec::new());
-            let live = self.live;
-            for path in self.take_what_no_backup_has(&mut level).await? {
-                kept.extend(path.ancestors());
-                self.writer.report.left_alone += u64::from(self.reported_extras.insert(path));
-            }
-            let calls: Vec<_> = level.chunks(AT_ONCE).map(|paths| look(live, paths)).collect();
-            let mut looks = stream::iter(calls).buffered(live.batches_in_flight().max(1));
-            while let Some(extras) = looks.next().await {
-                for (path, extra) in extras? {
-                    match extra {
-                        Extra::Gone => self.writer.gone(&path),
-                        Extra::Kept => {
-                            self.writer.report.left_alone +=
-                                u64::from(self.reported_extras.insert(path.clone()));
-                            kept.extend(path.ancestors());
-                        }
-                        Extra::Denied => denied.push(path),
-                        Extra::Doomed(stat, children) => {
-                            next.extend(children);
-                            doomed.entry(path.depth()).or_default().push((path, stat.version));
-                        }
-                    }
-                }
-            }
-            drop(looks);
-            for path in denied {
-                if self.may_open(&path).await? {
-                    waiting.extend(path.ancestors());
-                    waiting.insert(path);
-                    continue;
-                }
-                kept.extend(path.ancestors());
-                if self.reported_extras.insert(path.clone()) {
-                    self.writer.report.left_alone += 1;
-                    let why = "it is not in the backup, and may not be read";
-                    self.writer.report.fail(&path, why.to_owned());
-                }
-            }
-            level = next;
-        }
+    async fn delete(&mut self, roots: Vec<ZnodePath>) -> Result<(), Stop> {
+        let Fates {
+            doomed,
+            kept,
+            waiting,
+        } = self.find_fates(roots.clone()).await?;
         for (_, paths) in doomed.into_iter().rev() {
             for (path, version) in paths {
                 if waiting.contains(&path) {
                     continue;
                 }
                 if kept.contains(&path) {
-                    self.writer.report.left_alone += u64::from(self.reported_extras.insert(path));
+                    self.leave_alone(path);
                     continue;
                 }
                 let delete = Step {
@@ -112,10 +95,87 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 self.writer.drain().await?;
             }
         }
-        // What was opened to us is looked at again, and what lies above it with it.
+        // What is opened to us is looked at again, and what lies above it with it.
         let again = roots.into_iter().filter(|path| waiting.contains(path));
         self.writer.undeleted.extend(again);
         self.writer.drain().await
+    }
+
+    /// Looks at all of the subtrees before anything of them is deleted.
+    async fn find_fates(&mut self, mut level: Vec<ZnodePath>) -> Result<Fates, Stop> {
+        let mut fates = Fates::default();
+        // One that is looked at again may be named by itself, and by its parent.
+        let mut looked = HashSet::new();
+        while !level.is_empty() {
+            let (mut next, mut denied) = (Vec::new(), Vec::new());
+            let live = self.live;
+            level.retain(|path| looked.insert(path.clone()));
+            for path in self.take_what_no_backup_has(&mut level).await? {
+                fates.kept.extend(path.ancestors());
+                self.leave_alone(path);
+            }
+            for path in level.extract_if(.., |path| self.writer.stuck.contains(path)) {
+                fates.kept.extend(path.ancestors());
+            }
+            let calls: Vec<_> = level.chunks(AT_ONCE).map(|paths| look(live, paths)).collect();
+            let mut looks = stream::iter(calls).buffered(live.batches_in_flight().max(1));
+            while let Some(extras) = looks.next().await {
+                for (path, extra) in extras? {
+                    match extra {
+                        Extra::Denied => denied.push(path),
+                        other => self.decide_extra(path, other, &mut fates, &mut next),
+                    }
+                }
+            }
+            drop(looks);
+            for paths in denied.chunks(ACLS_AT_ONCE) {
+                let guards = live.read_acls(paths).await?;
+                for (path, guard) in paths.iter().zip(guards) {
+                    self.decide_extra(path.clone(), of_guard(guard), &mut fates, &mut next);
+                }
+            }
+            level = next;
+        }
+        Ok(fates)
+    }
+
+    fn decide_extra(&mut self, path: ZnodePath, extra: Extra, fates: &mut Fates, below: &mut Vec<ZnodePath>) {
+        let mut doom = |path: ZnodePath, stat: Stat| {
+            let depth = path.depth();
+            fates.doomed.entry(depth).or_default().push((path, stat.version));
+        };
+        match extra {
+            Extra::Gone => self.writer.gone(&path),
+            Extra::Kept => {
+                fates.kept.extend(path.ancestors());
+                self.leave_alone(path);
+            }
+            Extra::Doomed(stat, children) => {
+                below.extend(children);
+                doom(path, stat);
+            }
+            Extra::Closed(guard) if self.may_open(&path, &guard) => {
+                if self.options.dry_run {
+                    self.writer.report.unseen += 1;
+                    return doom(path, guard.stat);
+                }
+                fates.waiting.extend(path.ancestors());
+                fates.waiting.insert(path.clone());
+                self.writer.shut_extras.insert(path, Some(guard));
+            }
+            Extra::Closed(_) | Extra::Shut | Extra::Denied => {
+                fates.kept.extend(path.ancestors());
+                if self.reported_extras.insert(path.clone()) {
+                    self.writer.report.left_alone += 1;
+                    let why = "it is not in the backup, and may not be read";
+                    self.writer.fail_once(&path, why.to_owned());
+                }
+            }
+        }
+    }
+
+    fn leave_alone(&mut self, path: ZnodePath) {
+        self.writer.report.left_alone += u64::from(self.reported_extras.insert(path));
     }
 
     /// Those of `level` that are in no backup though they were there: what is out of a capture's reach, and what ClickHouse
@@ -128,41 +188,76 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             .collect())
     }
 
-    /// Whether a znode that we may not read lets us change that. Without an identity we would show it to everybody.
-    async fn may_open(&mut self, path: &ZnodePath) -> Result<bool, Stop> {
-        if self.options.dry_run || !self.guards.hides() || self.writer.is_tried(path) {
-            return Ok(false);
-        }
-        let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
-        let Some(Reading::Found(guard)) = guards.pop() else {
-            return Ok(false);
-        };
-        let may = !guard.acl.is_masked() && !guard.stat.is_ephemeral();
-        if may {
-            self.writer.surprises.entry(path.clone()).or_default().hint.admit = true;
-            self.writer
-                .shut_extras
-                .insert(path.clone(), Some(guard.stat.aversion));
-        }
-        Ok(may)
+    /// Whether we may take the place of the list of a znode that the backup lacks by one under which we may do everything. It must be
+    /// possible to put it back, and without an identity our list is everybody's: that shows nobody anything only where everybody may
+    /// read it as it is.
+    fn may_open(&self, path: &ZnodePath, guard: &AclFound) -> bool {
+        let known = self.writer.surprises.get(path);
+        known.is_none_or(|known| known.opened < TRIES && !known.hint.no_admin)
+            && (self.guards.hides() || guard.acl.lets_anyone_read())
+            && !guard.acl.is_masked()
+            && !guard.stat.is_ephemeral()
     }
 
-    /// Lets us delete below what is to be deleted itself.
-    async fn admit_to_extras(&mut self) -> Result<(), Stop> {
-        for (path, version) in std::mem::take(&mut self.writer.shut_extras) {
-            let admit = Step {
+    /// Lets us look at what the backup lacks, and delete what is below it.
+    async fn open_extras(&mut self) -> Result<(), Stop> {
+        let mut shut = std::mem::take(&mut self.writer.shut_extras);
+        let unread: Vec<_> = shut.extract_if(.., |_, guard| guard.is_none()).collect();
+        let unread: Vec<_> = unread.into_iter().map(|(path, _)| path).collect();
+        for paths in unread.chunks(ACLS_AT_ONCE) {
+            for (path, guard) in paths.iter().zip(self.live.read_acls(paths).await?) {
+                let guard = match guard {
+                    Reading::Found(guard) => Some(guard),
+                    _ => None,
+                };
+                shut.insert(path.clone(), guard);
+            }
+        }
+        for (path, guard) in shut {
+            if self.writer.opened.get(&path) == Some(&Opening::Done) {
+                continue; // since what is below it was refused
+            }
+            let Some(guard) = guard.filter(|guard| self.may_open(&path, guard)) else {
+                self.writer.surprises.entry(path).or_default().hint.no_admin = true;
+                continue;
+            };
+            self.writer.surprises.entry(path.clone()).or_default().opened += 1;
+            let AclFound { acl, stat } = guard;
+            let before = self.writer.unfinished.get(&path);
+            let first = before
+                .filter(|before| before.czxid == Some(stat.czxid) && self.guards.is_just_ours(&acl))
+                .and_then(|before| before.opened.as_ref());
+            let was = Opened {
+                acl: first.map_or(acl, |first| first.acl.clone()),
+                aversion: stat.aversion,
+            };
+            let open = Step {
                 op: WriteOp::SetAcl {
                     path,
                     acl: self.guards.working.clone(),
-                    version,
+                    version: Some(stat.aversion),
                 },
                 counts: None,
-                begins: None,
+                begins: Some(Begins::Opened {
+                    czxid: stat.czxid,
+                    was,
+                }),
                 ends: false,
             };
-            self.writer.push(vec![admit]).await?;
+            self.writer.push(vec![open]).await?;
         }
         self.writer.drain().await
+    }
+}
+
+/// What the list of a znode shows of it that we may not read. One without children needs no look.
+fn of_guard(guard: Reading<AclFound>) -> Extra {
+    match guard {
+        Reading::Missing => Extra::Gone,
+        Reading::Denied | Reading::Undecodable(_) => Extra::Shut,
+        Reading::Found(guard) if guard.stat.is_ephemeral() => Extra::Kept,
+        Reading::Found(guard) if guard.stat.num_children == 0 => Extra::Doomed(guard.stat, Vec::new()),
+        Reading::Found(guard) => Extra::Closed(guard),
     }
 }
 
@@ -174,7 +269,8 @@ async fn look<T: ZnodeReader + ?Sized>(
     let judge = |(path, reading): (&ZnodePath, Reading)| {
         let extra = match reading {
             Reading::Missing => Extra::Gone,
-            Reading::Denied | Reading::Undecodable(_) => Extra::Denied,
+            Reading::Denied => Extra::Denied,
+            Reading::Undecodable(_) => Extra::Shut,
             Reading::Found(found) if found.stat.is_ephemeral() => Extra::Kept,
             Reading::Found(found) => {
                 let children = found.children.iter().filter_map(|name| path.child(name).ok());

@@ -68,7 +68,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// since, is no concern of ours any more.
     pub(super) async fn look_at_unfinished(&mut self) -> Result<(), Stop> {
         // What this one has begun itself is not looked for: a server that is behind may not have it yet.
-        let left: Vec<_> = self.writer.earlier.iter().cloned().collect();
+        let is_other = |path: &&ZnodePath| {
+            let noted = self.writer.unfinished.get(*path);
+            noted.is_some_and(|noted| noted.opened.is_none())
+        };
+        let left: Vec<_> = self.writer.earlier.iter().filter(is_other).cloned().collect();
         if self.options.dry_run {
             return Ok(());
         }
@@ -76,7 +80,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             for (path, guard) in paths.iter().zip(self.live.read_acls(paths).await?) {
                 let is_over = match guard {
                     Reading::Missing => true,
-                    Reading::Found(guard) => !self.guards.is_ours(&guard.acl),
+                    Reading::Found(guard) => {
+                        let noted = self.writer.unfinished.get(path);
+                        let is_another = noted.is_some_and(|noted| noted.is_succeeded_by(&guard.stat));
+                        is_another || !self.guards.is_ours(&guard.acl)
+                    }
                     Reading::Denied | Reading::Undecodable(_) => false,
                 };
                 if is_over {

@@ -11,6 +11,8 @@ pub(super) struct Guards {
     pub(super) working: Acl,
     /// For one that holds data of the backup: nobody else may read it.
     pub(super) narrow: Acl,
+    /// The names that the server puts where `auth` is said, each with its scheme. `None`: it does not tell.
+    names: Option<Vec<(String, String)>>,
 }
 
 impl Guards {
@@ -26,7 +28,22 @@ impl Guards {
         } else {
             working.clone()
         };
-        Self { working, narrow }
+        Self {
+            working,
+            narrow,
+            names: None,
+        }
+    }
+
+    /// Notes as whom the server knows us. It tells of digests no more than the user.
+    pub(super) fn know(&mut self, identities: Option<Vec<String>>) {
+        let names = identities.unwrap_or_default().into_iter().filter_map(|identity| {
+            let (scheme, id) = identity.split_once(':')?;
+            // Neither is put into a list.
+            let is_listed = !matches!(scheme, "ip" | "super");
+            is_listed.then(|| (scheme.to_owned(), name_of(scheme, id).to_owned()))
+        });
+        self.names = Some(names.collect()).filter(|names: &Vec<_>| !names.is_empty());
     }
 
     /// Whether only we may read what stands under the working ACL.
@@ -44,14 +61,54 @@ impl Guards {
         }
     }
 
-    /// Whether `live` is one of these lists. The server has put our identities where `auth` was said.
+    /// Whether `live` can be one of these lists: the server has put identities where `auth` was said, and an earlier restore may have
+    /// had others.
     pub(super) fn is_ours(&self, live: &Acl) -> bool {
         if self.hides() {
-            let identity = |entry: &AclEntry| entry.perms == ALL && entry.scheme != "world";
+            // The server takes no address for an identity.
+            let identity =
+                |entry: &AclEntry| entry.perms == ALL && !matches!(entry.scheme.as_str(), "world" | "ip");
             !live.entries().is_empty() && live.entries().iter().all(identity)
         } else {
             live.same_as(&self.working) || live.same_as(&self.narrow)
         }
+    }
+
+    /// Whether `live` is one of these lists as the server makes it of our identities, and nobody else is in it. Where it does not tell
+    /// them, a list of one.
+    pub(super) fn is_just_ours(&self, live: &Acl) -> bool {
+        if !self.hides() || !self.is_ours(live) {
+            return self.is_ours(live);
+        }
+        let entries = live.entries();
+        let Some(names) = &self.names else {
+            return entries.len() == 1;
+        };
+        entries
+            .iter()
+            .all(|entry| names.iter().any(|name| is_of(entry, name)))
+            && names
+                .iter()
+                .all(|name| entries.iter().any(|entry| is_of(entry, name)))
+    }
+
+    /// Whether it [is](Self::is_just_ours), or can be one of a restore that had other identities than ours.
+    pub(super) fn may_be_ours(&self, live: &Acl) -> bool {
+        let mut names = self.names.iter().flatten();
+        let mut has_us = || names.any(|name| live.entries().iter().any(|entry| is_of(entry, name)));
+        self.is_just_ours(live) || (self.is_ours(live) && !has_us())
+    }
+}
+
+fn is_of(entry: &AclEntry, (scheme, name): &(String, String)) -> bool {
+    entry.scheme == *scheme && name_of(scheme, &entry.id) == name
+}
+
+/// What an identity is called without its digest.
+fn name_of<'a>(scheme: &str, id: &'a str) -> &'a str {
+    match id.split_once(':') {
+        Some((user, _)) if scheme == "digest" => user,
+        _ => id,
     }
 }
 
@@ -115,11 +172,36 @@ mod tests {
         let bob = acl(&[(31, "digest", "bob:h")]);
         let known = Guards::new(Acl::creator());
         assert!(known.hides() && known.is_ours(&bob) && !known.is_ours(&Acl::open()));
+        assert!(!known.is_ours(&acl(&[(31, "ip", "127.0.0.1")])));
         assert_eq!(*known.admitting(&Acl::open(), &bob), Acl::creator());
         let unknown = Guards::new(Acl::open());
         assert!(!unknown.hides() && !unknown.narrow.lets_anyone_read());
         assert!(unknown.is_ours(&Acl::open()) && unknown.is_ours(&unknown.narrow) && !unknown.is_ours(&bob));
         assert_eq!(*unknown.admitting(&Acl::open(), &bob), unknown.narrow);
         assert_eq!(*unknown.admitting(&Acl::open(), &Acl::open()), Acl::open());
+    }
+
+    #[test]
+    fn a_list_with_somebody_else_in_it_is_not_just_ours() {
+        let told = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+        let bob = acl(&[(31, "digest", "bob:h")]);
+        let eve = acl(&[(31, "digest", "eve:h")]);
+        let both = acl(&[(31, "digest", "bob:h"), (31, "digest", "eve:h")]);
+        let mut guards = Guards::new(Acl::creator());
+        for (names, of_bob, of_eve, of_both) in [
+            (None, true, true, false),
+            (told(&["ip:127.0.0.1"]), true, true, false),
+            (told(&["ip:127.0.0.1", "digest:bob"]), true, false, false),
+            (told(&["super:", "digest:bob"]), true, false, false),
+            (told(&["digest:eve", "digest:bob"]), false, false, true),
+            (told(&["x509:bob"]), false, false, false),
+        ] {
+            guards.know(names.clone());
+            let just = [&bob, &eve, &both].map(|list| guards.is_just_ours(list));
+            assert_eq!(just, [of_bob, of_eve, of_both], "{names:?}");
+        }
+        let mut open = Guards::new(Acl::open());
+        open.know(told(&["ip:127.0.0.1"]));
+        assert!(open.is_just_ours(&Acl::open()) && !open.is_just_ours(&bob));
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::tree::ZnodePath;
+use crate::tree::{Acl, ZnodePath};
 
 /// A znode that is not as in the backup yet, and does not look like what it was before either: under a working ACL
 /// until its own can be set, perhaps without its data.
@@ -17,6 +17,36 @@ pub struct Unfinished {
     pub path: ZnodePath,
     /// Whether the restore created it. Then it holds nothing, or the data of the backup.
     pub created: bool,
+    /// The zxid of its creation, by which it is told from another one in its place. `None` as long as it is not known, and in the notes
+    /// of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub czxid: Option<i64>,
+    /// Of one that the backup lacks, and that was to be deleted or had something below it that was: what is to be put back if
+    /// it stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opened: Option<Opened>,
+}
+
+/// The list that a working ACL has taken the place of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// The list that it had.
+    pub acl: Acl,
+    /// The `aversion` that it had with that list. The working ACL has the next one.
+    pub aversion: i32,
+}
+
+impl Unfinished {
+    /// One of which no more is known than its path.
+    #[must_use]
+    pub fn new(path: ZnodePath, created: bool) -> Self {
+        Self {
+            path,
+            created,
+            czxid: None,
+            opened: None,
+        }
+    }
 }
 
 /// Remembers which znodes are [`Unfinished`], so that a later restore finishes them, whatever ended this one.
@@ -25,7 +55,8 @@ pub struct Unfinished {
 /// power loss, until [`end`](Self::end) is told the same path.
 #[async_trait]
 pub trait Ledger: std::fmt::Debug + Send + Sync {
-    /// Notes `begun` durably. Their first write goes out after this has returned.
+    /// Notes `begun` durably. Their first write goes out after this has returned. What was noted of the same path before
+    /// is replaced: it is begun anew, or more is known of it.
     ///
     /// # Errors
     /// When that cannot be stored; nothing of it is written to ZooKeeper then.
@@ -47,10 +78,10 @@ pub trait Ledger: std::fmt::Debug + Send + Sync {
 
 /// A ledger that lasts as long as the process.
 #[derive(Debug, Default)]
-pub struct MemoryLedger(Mutex<BTreeMap<ZnodePath, bool>>);
+pub struct MemoryLedger(Mutex<BTreeMap<ZnodePath, Unfinished>>);
 
 impl MemoryLedger {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZnodePath, bool>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ZnodePath, Unfinished>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -60,7 +91,7 @@ impl Ledger for MemoryLedger {
     async fn begin(&self, begun: &[Unfinished]) -> io::Result<()> {
         let mut open = self.lock();
         for one in begun {
-            open.entry(one.path.clone()).or_insert(one.created);
+            open.insert(one.path.clone(), one.clone());
         }
         Ok(())
     }
@@ -74,10 +105,6 @@ impl Ledger for MemoryLedger {
     }
 
     fn unfinished(&self) -> io::Result<Vec<Unfinished>> {
-        let one = |(path, created): (&ZnodePath, &bool)| Unfinished {
-            path: path.clone(),
-            created: *created,
-        };
-        Ok(self.lock().iter().map(one).collect())
+        Ok(self.lock().values().cloned().collect())
     }
 }

@@ -24,16 +24,21 @@
 
 mod above;
 mod apply;
+mod counted;
 mod counters;
 mod error;
 mod extras;
 mod final_acls;
 mod guard;
+mod identify;
 mod ledger;
+mod noted;
+mod notes;
 mod options;
 mod permit;
 mod places;
 mod plan;
+mod put_back;
 mod raise_counters;
 mod read_live;
 mod replan;
@@ -45,7 +50,7 @@ mod surprise;
 mod writer;
 
 pub use error::RestoreError;
-pub use ledger::{Ledger, MemoryLedger, Unfinished};
+pub use ledger::{Ledger, MemoryLedger, Opened, Unfinished};
 pub use options::{Policy, RestoreOptions};
 pub use permit::{NotPermitted, Permit, Unhindered};
 pub use report::{Change, Difference, Failure, RestoreReport};

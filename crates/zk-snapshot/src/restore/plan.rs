@@ -4,6 +4,7 @@
 //! out only when the one before it is known to be done.
 
 use super::guard::{Guards, exposes};
+use super::noted::{Begins, Noted, Owed};
 use super::{Change, Policy};
 use crate::archive::{Record, Role};
 use crate::tree::{Acl, Found, Stat, WriteOp, ZnodePath};
@@ -45,8 +46,8 @@ pub(super) struct Question<'a> {
     pub(super) policy: Policy,
     /// Whether children are to be created or deleted below it, those that its counter needs included.
     pub(super) parent: bool,
-    /// An earlier write of a restore left it unfinished; `true` if that had created it.
-    pub(super) unfinished: Option<bool>,
+    /// An earlier write of a restore left it unfinished.
+    pub(super) unfinished: Option<&'a Noted>,
     pub(super) hint: Hint,
     pub(super) guards: &'a Guards,
 }
@@ -57,8 +58,8 @@ pub(super) struct Step {
     pub(super) op: WriteOp,
     /// What it counts as.
     pub(super) counts: Option<Change>,
-    /// From here on the znode is unfinished; `true` if this creates it.
-    pub(super) begins: Option<bool>,
+    /// From here on the znode is unfinished.
+    pub(super) begins: Option<Begins>,
     /// With this it is finished.
     pub(super) ends: bool,
 }
@@ -176,28 +177,37 @@ fn is_ours_to_change(asked: &Question<'_>) -> bool {
 /// Lets us look at it; what else is to be done is planned then.
 fn open(asked: &Question<'_>, stat: &Stat, acl: &Acl) -> NodePlan {
     let mut plan = NodePlan::only(Verdict::Open);
-    plan.steps.push(admit(asked, acl, stat.aversion));
+    plan.steps.push(admit(asked, acl, stat, false));
     plan
 }
 
-/// Puts the ACL on under which we may do everything.
-fn admit(asked: &Question<'_>, live: &Acl, aversion: i32) -> Step {
+/// Puts the ACL on under which we may do everything; `data`: they are known to differ.
+fn admit(asked: &Question<'_>, live: &Acl, stat: &Stat, data: bool) -> Step {
     Step {
         op: WriteOp::SetAcl {
             path: asked.wanted.path.clone(),
             acl: asked.guards.admitting(live, &asked.wanted.acl).clone(),
-            version: Some(aversion),
+            version: Some(stat.aversion),
         },
         counts: None,
-        begins: Some(false),
+        begins: Some(Begins::Admitted {
+            czxid: stat.czxid,
+            owed: Owed {
+                acl: !live.same_as(&asked.wanted.acl),
+                data,
+            },
+        }),
         ends: false,
     }
 }
 
 /// Whether the live znode still is what a restore has left unfinished, so that it is finished whatever the policy.
 fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
-    let holds_ours = |created: bool| !created || found.data.is_empty() || found.data == asked.wanted.data;
-    asked.unfinished.is_some_and(holds_ours) && acl.is_some_and(|acl| asked.guards.is_ours(acl))
+    let (Some(noted), Some(acl)) = (asked.unfinished, acl) else {
+        return false;
+    };
+    let holds_ours = !noted.created || found.data.is_empty() || found.data == asked.wanted.data;
+    holds_ours && noted.is_left(&found.stat, acl, asked.guards)
 }
 
 fn make(asked: &Question<'_>) -> NodePlan {
@@ -220,7 +230,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
             kind: wanted.stat.kind(),
         },
         counts: Some(Change::Create),
-        begins: begins.then_some(true),
+        begins: begins.then_some(Begins::Created),
         ends: false,
     };
     let own = |data| FinalAcl {
@@ -306,7 +316,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let live = acl.unwrap_or(&wanted.acl);
     let shut = hint.admit && !hint.no_admin && !keeps && !asked.guards.is_ours(live);
     if exposed || shut {
-        plan.steps.push(admit(asked, live, aversion));
+        plan.steps.push(admit(asked, live, &found.stat, data_differ));
         aversion = aversion.wrapping_add(1);
     }
     if data_differ {

@@ -60,7 +60,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     async fn delete_helpers(&mut self) -> Result<(), Stop> {
         let writer = &self.writer;
         let left = writer.earlier.iter().filter(|path| {
-            let created = writer.unfinished.get(path) == Some(&true);
+            let created = writer.unfinished.get(path).is_some_and(|noted| noted.created);
             created && is_helper(path.name()) && !writer.places.at(path).is_wanted()
         });
         let left: Vec<_> = left.filter(|_| !self.options.dry_run).cloned().collect();
@@ -101,7 +101,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             return Ok(true);
         }
         let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
-        Ok(matches!(guards.pop(), Some(Reading::Found(guard)) if self.guards.is_ours(&guard.acl)))
+        Ok(matches!(guards.pop(), Some(Reading::Found(guard)) if self.guards.is_just_ours(&guard.acl)))
     }
 
     /// Those are handed back that may be raised once we are admitted to them.

@@ -112,7 +112,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             return Ok(LiveZnode::Denied);
         };
         let opened = self.writer.surprises.get(path).map_or(0, |known| known.opened);
-        if guard.acl.same_as(&self.guards.narrow) && self.writer.unfinished.contains_key(path) {
+        let noted = self.writer.unfinished.get(path);
+        let is_left = noted.is_some_and(|noted| noted.is_left(&guard.stat, &guard.acl, &self.guards));
+        if guard.acl.same_as(&self.guards.narrow) && is_left {
             Ok(LiveZnode::Hidden(guard.stat))
         } else if !guard.acl.is_masked() && opened < TRIES && !self.options.dry_run {
             Ok(LiveZnode::Shut(guard.stat, guard.acl))

@@ -1,7 +1,7 @@
 //! What is to be done about writes that met something else than what was read.
 
 use super::Change;
-use super::writer::{UnderWay, Writer};
+use super::writer::{Began, Opening, UnderWay, Writer};
 use crate::tree::{WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// A znode is planned again this often because of what came between.
@@ -19,6 +19,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         let path = op.path();
         if matches!(op, WriteOp::Delete { .. }) {
             return self.not_deleted(path, error);
+        }
+        if rest.begins == Some(Began::Opened) {
+            return self.not_opened(path, error);
+        }
+        if rest.begins == Some(Began::Created) {
+            self.not_created(path, error);
         }
         let creates = matches!(op, WriteOp::Create { .. });
         if !self.places.at(path).is_wanted() {
@@ -72,9 +78,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
 
     fn give_up(&mut self, op: &WriteOp, why: String) {
         let path = op.path();
-        if self.places.report(path) {
-            self.report.fail(path, why);
-        }
+        self.fail_once(path, why);
         if matches!(op, WriteOp::Create { .. }) {
             self.places.fail(path);
         } else {
@@ -108,6 +112,35 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         true
     }
 
+    /// What the server has refused to create is not begun, unless an earlier attempt has or may have created it.
+    fn not_created(&mut self, path: &ZnodePath, error: &WriteError) {
+        if matches!(error, WriteError::Unknown(_)) {
+            return;
+        }
+        let unsure = self.surprises.get(path).and_then(|known| known.unsure);
+        match self.unfinished.get_mut(path) {
+            Some(noted) if noted.made => noted.czxid = noted.former,
+            _ if unsure == Some(Change::Create) => {}
+            _ => self.end(path, false),
+        }
+    }
+
+    /// A znode that the backup lacks has not got the ACL under which we may do everything below it, or may not have got it.
+    pub(super) fn not_opened(&mut self, path: &ZnodePath, error: &WriteError) {
+        if matches!(error, WriteError::Unknown(_)) {
+            self.opened.insert(path.clone(), Opening::Unsure);
+            self.surprises.entry(path.clone()).or_default().alone = true;
+        } else if self.opened.get(path) == Some(&Opening::Sent) {
+            self.end(path, false);
+        }
+        if matches!(
+            error,
+            WriteError::NoAuth | WriteError::InvalidAcl | WriteError::Refused(_)
+        ) {
+            self.surprises.entry(path.clone()).or_default().hint.no_admin = true;
+        }
+    }
+
     fn not_deleted(&mut self, path: &ZnodePath, error: &WriteError) {
         let known = self.surprises.entry(path.clone()).or_default();
         known.tries += 1;
@@ -124,20 +157,26 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
             && let Some(parent) = path.parent()
         {
             if self.is_tried(&parent) && (tries > REFUSED || self.hint(&parent).no_admin) {
-                return self.report.fail(path, error.to_string());
+                return self.leave(path, error.to_string());
             }
             if self.places.at(&parent).is_wanted() {
                 self.admit(&parent);
             } else {
                 self.surprises.entry(parent.clone()).or_default().hint.admit = true;
-                self.shut_extras.insert(parent, None);
+                self.shut_extras.entry(parent).or_insert(None);
             }
         }
         if tries >= TRIES || matches!(error, WriteError::Refused(_)) {
-            self.report.fail(path, error.to_string());
+            self.leave(path, error.to_string());
         } else {
             self.undeleted.insert(path.clone());
         }
+    }
+
+    /// Gives a znode up that the backup lacks.
+    pub(super) fn leave(&mut self, path: &ZnodePath, why: String) {
+        self.fail_once(path, why);
+        self.stuck.insert(path.clone());
     }
 
     /// Has the znode at `path` planned again so that we may do everything below it.

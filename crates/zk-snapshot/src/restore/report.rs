@@ -62,12 +62,17 @@ pub struct RestoreReport {
     pub deleted: u64,
     /// Znodes that were as in the backup already.
     pub unchanged: u64,
-    /// Live ephemeral znodes, and what no backup has since captures do not go there, with the parents of both: they were left alone.
+    /// Live ephemeral znodes, and what no backup has since captures do not go there: they were left alone. With them what is above them, or
+    /// above something that could not be deleted, and stays for that.
     pub left_alone: u64,
     /// How many changes failed. Not zero: the live tree is not equal to the backup.
     pub failed: u64,
     /// The first of them.
     pub failures: Vec<Failure>,
+    /// Of a dry run: znodes that the backup lacks and that may not be read, but opened. What is below them is not counted, and they
+    /// stay where that is a live ephemeral znode.
+    #[serde(default)]
+    pub unseen: u64,
     /// Parents whose next sequential child would have had a lower number than at the time of the backup, and
     /// has not any more.
     pub counters_raised: u64,
@@ -131,6 +136,7 @@ impl RestoreReport {
         self.left_alone += next.left_alone;
         self.failed += next.failed;
         self.failures.extend(next.failures);
+        self.unseen += next.unseen;
         self.counters_raised += next.counters_raised;
         self.counter_steps += next.counter_steps;
         self.counters_left += next.counters_left;

@@ -35,10 +35,14 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
         Err(stop) => return Err(stop.with(RestoreReport::default())),
     };
     let mut state = RestoreState::new(live, options, scope, writer);
-    let done = state.run(&source).await;
+    let mut done = state.run(&source).await;
     state.writer.abandon().await;
     if done.is_err() {
         state.writer.name_unsure();
+    }
+    state.put_back_at_last().await;
+    if !matches!(done, Err(Stop::Client(_))) {
+        done = done.and(state.identify().await);
     }
     let noted = state.writer.note_ends().await;
     let report = state.report();
@@ -50,6 +54,10 @@ pub async fn restore<T: ZnodeReader + ZnodeWriter + ?Sized>(
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     async fn run(&mut self, source: &Arc<dyn RecordSource>) -> Result<(), Stop> {
+        if self.guards.hides() {
+            self.guards.know(self.live.identities().await?);
+        }
+        self.put_back_earlier().await?;
         self.pass(source, |_, _| true).await?;
         self.plan_again(source).await?;
         for _ in 0..ROUNDS {

@@ -1,7 +1,8 @@
 //! What is known of a znode whose writes met something else than what was read.
 
 use super::Change;
-use super::plan::Hint;
+use super::plan::{Hint, LiveZnode, NodePlan, Verdict};
+use crate::archive::Record;
 
 /// What is known of a znode whose writes did not go as planned.
 #[derive(Debug, Default)]
@@ -11,10 +12,45 @@ pub(super) struct Surprise {
     /// Its request was one of several that a connection was lost with, or the only one: it goes out alone.
     pub(super) alone: bool,
     pub(super) lost_alone: u8,
-    /// How often it was opened to us, so that it could be looked at.
+    /// How often it was opened to us, so that it could be looked at, or what is below it deleted.
     pub(super) opened: u8,
     /// Somebody else had created it.
     pub(super) met: bool,
     /// What may have been done all the same.
     pub(super) unsure: Option<Change>,
+}
+
+impl Surprise {
+    /// What may have been done and, as the znode was looked at again, was done. What still may have been stays.
+    pub(super) fn resolve(&mut self, wanted: &Record, live: &LiveZnode, plan: &NodePlan) -> Option<Change> {
+        let change = self.unsure?;
+        let found = match live {
+            LiveZnode::Found { found, acl } => Some((found, acl)),
+            LiveZnode::Hidden(_) => None,
+            // A server that is behind does not have it yet.
+            LiveZnode::Missing if change == Change::Create => return None,
+            LiveZnode::Missing => {
+                self.unsure = None;
+                return None;
+            }
+            _ => return None,
+        };
+        let is_landed = match change {
+            _ if plan.verdict == Verdict::Equal => true,
+            // Under its working ACL it can only be our own creation.
+            Change::Create if plan.verdict == Verdict::Change => plan.finishes,
+            Change::Create => found.is_some_and(|(found, _)| {
+                (found.stat.version, found.stat.aversion) == (0, 0) && found.data == wanted.data
+            }),
+            Change::Data => found.is_some_and(|(found, _)| found.data == wanted.data),
+            Change::Acl => {
+                found.is_some_and(|(_, acl)| acl.as_ref().is_some_and(|acl| acl.same_as(&wanted.acl)))
+            }
+            Change::Delete => false,
+        };
+        if is_landed || change == Change::Create {
+            self.unsure = None;
+        }
+        is_landed.then_some(change)
+    }
 }

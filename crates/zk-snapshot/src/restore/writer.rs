@@ -9,12 +9,13 @@ use futures::future::{BoxFuture, Either, select};
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::error::Stop;
-use super::ledger::{Ledger, Unfinished};
+use super::ledger::Ledger;
+use super::noted::{Begins, Noted};
 use super::places::Places;
 use super::plan::{Hint, Step};
 use super::surprise::Surprise;
 use super::{Change, NotPermitted, Permit, RestoreOptions, RestoreReport};
-use crate::tree::{History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{AclFound, History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Calls in flight together.
 const IN_FLIGHT: usize = 8;
@@ -26,9 +27,26 @@ const LEAST_BYTES: usize = 16 << 10;
 /// What belongs to an operation that is under way.
 pub(super) struct UnderWay {
     pub(super) counts: Option<Change>,
+    pub(super) begins: Option<Began>,
     pub(super) ends: bool,
     /// The steps after it, the next one last.
     then: Vec<Step>,
+}
+
+/// What an operation begins: see [`Begins`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Began {
+    Created,
+    Admitted,
+    Opened,
+}
+
+/// What is known of a working ACL that went out for a znode which the backup lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opening {
+    Sent,
+    Unsure,
+    Done,
 }
 
 /// Or why the call was not made.
@@ -41,9 +59,9 @@ type Outcomes = (
 /// Sends operations in batches, several at a time, and counts what became of them.
 pub(super) struct Writer<'a, T: ?Sized> {
     live: &'a T,
-    dry_run: bool,
+    pub(super) dry_run: bool,
     show: usize,
-    ledger: &'a Arc<dyn Ledger>,
+    pub(super) ledger: &'a Arc<dyn Ledger>,
     permit: &'a Arc<dyn Permit>,
     /// Why a call was not made.
     not_permitted: Option<NotPermitted>,
@@ -51,20 +69,26 @@ pub(super) struct Writer<'a, T: ?Sized> {
     targets: &'a BTreeMap<ZnodePath, ZnodePath>,
     pub(super) report: RestoreReport,
     pub(super) places: Places,
-    pub(super) unfinished: HashMap<ZnodePath, bool>,
+    pub(super) unfinished: HashMap<ZnodePath, Noted>,
     /// Those of them that earlier restores have left.
     pub(super) earlier: HashSet<ZnodePath>,
-    ended: Vec<ZnodePath>,
+    pub(super) ended: Vec<ZnodePath>,
+    /// Those that it has created, and of which it is not known yet which znodes they are.
+    pub(super) fresh: Vec<ZnodePath>,
     pub(super) surprises: HashMap<ZnodePath, Surprise>,
     /// Deletions that are to be looked at again.
     pub(super) undeleted: HashSet<ZnodePath>,
-    /// Znodes that are to be deleted, and that do not let us look at or delete what is below them, with the `aversion` of
-    /// the list that does not.
-    pub(super) shut_extras: HashMap<ZnodePath, Option<i32>>,
+    /// Znodes that the backup lacks, and that cannot be deleted: told, and not tried again.
+    pub(super) stuck: HashSet<ZnodePath>,
+    /// Znodes that the backup lacks, and that do not let us look at or delete what is below them, with the list that does
+    /// not where it was read.
+    pub(super) shut_extras: BTreeMap<ZnodePath, Option<AclFound>>,
+    /// Those of them that this restore has opened, and that are still there as far as is known.
+    pub(super) opened: BTreeMap<ZnodePath, Opening>,
     /// Znodes whose own ACL must not be set, since something before it failed.
     pub(super) broken: HashSet<ZnodePath>,
     batch: Vec<(WriteOp, UnderWay)>,
-    begun: Vec<Unfinished>,
+    begun: Vec<(ZnodePath, Noted)>,
     bytes: usize,
     limit: usize,
     /// The last request that went out alone lost the connection.
@@ -86,15 +110,15 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             targets: &options.renames,
             report: RestoreReport::default(),
             places,
-            unfinished: unfinished
-                .into_iter()
-                .map(|one| (one.path, one.created))
-                .collect(),
+            unfinished: unfinished.into_iter().map(Noted::earlier).collect(),
             earlier,
             ended: Vec::new(),
+            fresh: Vec::new(),
             surprises: HashMap::new(),
             undeleted: HashSet::new(),
-            shut_extras: HashMap::new(),
+            stuck: HashSet::new(),
+            shut_extras: BTreeMap::new(),
+            opened: BTreeMap::new(),
             broken: HashSet::new(),
             is_lost: false,
             batch: Vec::new(),
@@ -173,12 +197,27 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             begins,
             ends,
         } = step;
-        if let Some(created) = begins {
+        let began = begins.as_ref().map(|begins| match begins {
+            Begins::Created => Began::Created,
+            Begins::Admitted { .. } => Began::Admitted,
+            Begins::Opened { .. } => Began::Opened,
+        });
+        if let Some(begins) = begins {
             let path = op.path().clone();
-            self.begun.push(Unfinished { path, created });
+            let noted = Noted::begun(begins, self.unfinished.get(&path));
+            if began == Some(Began::Opened) {
+                self.opened.entry(path.clone()).or_insert(Opening::Sent);
+            }
+            self.begun.push((path, noted));
         }
         self.bytes += op.size() + then.iter().map(|step| step.op.size()).sum::<usize>();
-        self.batch.push((op, UnderWay { counts, ends, then }));
+        let rest = UnderWay {
+            counts,
+            begins: began,
+            ends,
+            then,
+        };
+        self.batch.push((op, rest));
     }
 
     /// Waits for `work`, and drives what is under way meanwhile: a request that nobody drives may hold what another one
@@ -215,8 +254,9 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         while let Some((ops, rests, outcomes)) = self.in_flight.next().await {
             for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes.unwrap_or_default()) {
                 match outcome {
-                    Ok(()) => self.succeeded(op.path(), rest.counts, rest.ends),
-                    Err(error) => self.report.fail(op.path(), error.to_string()),
+                    Ok(()) => self.succeeded(op.path(), &rest),
+                    Err(error) if rest.begins == Some(Began::Opened) => self.not_opened(op.path(), &error),
+                    Err(error) => self.fail_once(op.path(), error.to_string()),
                 }
             }
         }
@@ -226,9 +266,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     pub(super) fn name_unsure(&mut self) {
         let unsure = self.surprises.iter().filter(|(_, known)| known.unsure.is_some());
         let unsure: Vec<_> = unsure.map(|(path, _)| path.clone()).collect();
-        for path in unsure.iter().filter(|path| self.places.report(path)) {
-            self.report
-                .fail(path, "whether it was written is not known".to_owned());
+        for path in &unsure {
+            self.fail_once(path, "whether it was written is not known".to_owned());
         }
     }
 
@@ -239,10 +278,9 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
         if !self.begun.is_empty() {
             let begun = std::mem::take(&mut self.begun);
-            self.ledger.begin(&begun).await?;
-            for one in begun {
-                self.unfinished.entry(one.path).or_insert(one.created);
-            }
+            let notes: Vec<_> = begun.iter().map(|(path, noted)| noted.note(path)).collect();
+            self.ledger.begin(&notes).await?;
+            self.unfinished.extend(begun);
         }
         self.bytes = 0;
         let (live, permit) = (self.live, self.permit);
@@ -287,7 +325,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes) {
             match outcome {
                 Ok(()) => {
-                    self.succeeded(op.path(), rest.counts, rest.ends);
+                    self.succeeded(op.path(), &rest);
                     let mut then = rest.then;
                     if let Some(next) = then.pop() {
                         self.add(next, then);
@@ -298,53 +336,38 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
     }
 
-    fn succeeded(&mut self, path: &ZnodePath, counts: Option<Change>, ends: bool) {
-        self.count(path, counts);
-        if ends || counts == Some(Change::Delete) {
-            self.end(path, ends);
+    fn succeeded(&mut self, path: &ZnodePath, rest: &UnderWay) {
+        self.count(path, rest.counts);
+        if let Some(known) = self.surprises.get_mut(path)
+            && known.unsure == rest.counts
+        {
+            known.unsure = None; // it is counted
+        }
+        if rest.counts == Some(Change::Data)
+            && let Some(owed) = self.owed(path)
+        {
+            owed.data = false;
+        }
+        match rest.begins {
+            Some(Began::Created) => {
+                if let Some(noted) = self.unfinished.get_mut(path) {
+                    noted.made = true;
+                }
+                self.fresh.push(path.clone());
+            }
+            Some(Began::Opened) => drop(self.opened.insert(path.clone(), Opening::Done)),
+            Some(Began::Admitted) | None => {}
+        }
+        if rest.ends || rest.counts == Some(Change::Delete) {
+            self.end(path, rest.ends);
         }
     }
 
-    /// Notes that these are created, and deleted again: what an interruption leaves of them is known.
-    pub(super) async fn begin(&mut self, helpers: &[ZnodePath]) -> Result<(), Stop> {
-        if self.dry_run || helpers.is_empty() {
-            return Ok(());
+    /// Tells why a znode is not as it should be, unless that was told.
+    pub(super) fn fail_once(&mut self, path: &ZnodePath, why: String) {
+        if self.places.report(path) {
+            self.report.fail(path, why);
         }
-        let begun = |path: &ZnodePath| Unfinished {
-            path: path.clone(),
-            created: true,
-        };
-        let begun: Vec<_> = helpers.iter().map(begun).collect();
-        self.ledger.begin(&begun).await?;
-        self.unfinished
-            .extend(begun.into_iter().map(|one| (one.path, true)));
-        Ok(())
-    }
-
-    /// Notes that a znode is no longer unfinished, and whether that is because it was `finished`.
-    pub(super) fn end(&mut self, path: &ZnodePath, finished: bool) {
-        if self.unfinished.remove(path).is_some() {
-            self.ended.push(path.clone());
-            let earlier = self.earlier.remove(path);
-            self.report.finished += u64::from(earlier && finished);
-        }
-    }
-
-    /// Notes that a znode which was to be deleted is not there.
-    pub(super) fn gone(&mut self, path: &ZnodePath) {
-        let known = self.surprises.get_mut(path);
-        let ours = known.and_then(|known| known.unsure.take());
-        self.count(path, ours.filter(|change| *change == Change::Delete));
-        self.end(path, false);
-    }
-
-    /// Tells the ledger what was finished.
-    pub(super) async fn note_ends(&mut self) -> Result<(), Stop> {
-        let ended = std::mem::take(&mut self.ended);
-        if !ended.is_empty() && !self.dry_run {
-            self.ledger.end(&ended).await?;
-        }
-        Ok(())
     }
 
     pub(super) fn count(&mut self, path: &ZnodePath, counts: Option<Change>) {

@@ -209,7 +209,14 @@ impl Run {
         self.ensemble.set_meddler(None);
         self.ensemble.with_tree(|tree| {
             touching::check(&self.scope, tree, from, &self.us)?;
-            exposure::check(&self.scope, tree, from, &self.us)
+            exposure::check(&self.scope, tree, from, &self.us)?;
+            let noted = self
+                .options
+                .ledger
+                .unfinished()
+                .map_err(|error| error.to_string())?;
+            let noted: Vec<_> = noted.into_iter().map(|one| one.path).collect();
+            touching::check_kept(&self.scope, tree, &noted)
         })?;
         Ok(outcome)
     }
@@ -299,6 +306,39 @@ proptest! {
         if let Err(why) = holds(&case) {
             return Err(TestCaseError::fail(why));
         }
+    }
+}
+
+/// Under policy `missing`, and with a counter to be raised.
+#[test]
+fn what_a_server_that_is_behind_does_not_show_is_still_our_own() {
+    let first = |place, guard, had| First {
+        place: at(place),
+        data: Data::Secret,
+        guard,
+        had,
+    };
+    for order in [9_369_340_705_694_246_741, 1, 2, 3] {
+        let case = Case {
+            first: vec![
+                first("/b/a", Guard::Shown, 0),
+                first("/a/a/a", Guard::BobReads, 1),
+                first("/a/a", Guard::Bob, 0),
+            ],
+            between: Vec::new(),
+            schedule: vec![(2, Act::Lag(true))],
+            after: Vec::new(),
+            us: Us::Bob,
+            whole: false,
+            ordered: false,
+            order,
+            small: false,
+            root: None,
+            rename: Some(("/a", "/r/s")),
+            policy: Policy::Missing,
+            same_ensemble: false,
+        };
+        assert_eq!(holds(&case), Ok(()));
     }
 }
 

@@ -1,7 +1,8 @@
-//! (c): no write of ours lets anybody read data of the backup that the backup's own ACL does not let him read.
+//! (c): no write of ours lets anybody read data of the backup that the backup's own ACL does not let him read, nor what the backup
+//! lacks and was hidden from him.
 
 use zk_snapshot::model::{Identity, ModelTree};
-use zk_snapshot::tree::{WriteOp, ZnodePath};
+use zk_snapshot::tree::{Acl, WriteOp, ZnodePath};
 
 use crate::acts::{bob, eve};
 use crate::scope::{Scope, known};
@@ -10,6 +11,9 @@ pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Res
     let readers = [Identity::anyone(), eve(), bob()];
     for (index, entry) in tree.log().iter().enumerate().skip(from) {
         let path = entry.op.path();
+        if entry.by != 0 && scope.is_stranger(path) {
+            shows_no_stranger(tree, index)?;
+        }
         let Some(record) = scope.wanted.get(path).filter(|record| !record.data.is_empty()) else {
             continue;
         };
@@ -30,6 +34,33 @@ pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Res
                     return Err(format!("(c) {reader:?} can read {path} after {:?}", entry.op));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// A list that is put back shows what it showed.
+fn shows_no_stranger(tree: &ModelTree, index: usize) -> Result<(), String> {
+    let entry = &tree.log()[index];
+    let (Some(before), Some(after)) = (&entry.before, &entry.after) else {
+        return Ok(());
+    };
+    let had = |acl: &Acl| {
+        let of_it = tree.log()[..index]
+            .iter()
+            .filter(|e| e.op.path() == entry.op.path());
+        let lists = of_it.filter_map(|e| e.after.as_ref());
+        lists
+            .filter(|znode| znode.stat.czxid == after.stat.czxid)
+            .any(|znode| znode.acl == *acl)
+    };
+    for reader in [Identity::anyone(), eve()] {
+        let shows = reader.may(&after.acl, 1) && !reader.may(&before.acl, 1);
+        if shows && !had(&after.acl) {
+            return Err(format!(
+                "(c) {reader:?} is shown what was hidden: {:?} on {before:?}",
+                entry.op
+            ));
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use zk_snapshot::archive::Role;
 use zk_snapshot::model::{Entry, Identity, ModelTree};
-use zk_snapshot::tree::{Acl, WriteOp};
+use zk_snapshot::tree::{Acl, WriteOp, ZnodePath};
 
 use crate::acts::Guard;
 use crate::scope::{Scope, known};
@@ -14,6 +14,32 @@ pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Res
         {
             let Entry { op, before, .. } = entry;
             return Err(format!("(a) {why}: {op:?} on {before:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What the backup lacks and stays has the list that others gave it last, unless it is `noted` that it has not.
+pub fn check_kept(scope: &Scope, tree: &ModelTree, noted: &[ZnodePath]) -> Result<(), String> {
+    for path in tree
+        .paths()
+        .filter(|path| scope.is_stranger(path) && !scope.is_helper(path))
+    {
+        let Some(znode) = tree.get(path) else { continue };
+        let is_of_it = |e: &&Entry| {
+            let is_list = matches!(e.op, WriteOp::SetAcl { .. } | WriteOp::Create { .. });
+            let after = e.after.as_ref().map(|after| after.stat.czxid);
+            is_list && e.op.path() == path && e.by == 0 && after == Some(znode.stat.czxid)
+        };
+        let last = tree
+            .log()
+            .iter()
+            .rfind(is_of_it)
+            .and_then(|entry| entry.after.as_ref());
+        if last.is_some_and(|last| last.acl != znode.acl) && !noted.contains(path) {
+            return Err(format!(
+                "(a) {path} stays and has another list: {znode:?}, not that of {last:?}"
+            ));
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! What would use up the memory of a client.
 
 use std::io::Write as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,19 +12,27 @@ use crate::server::{
 };
 use crate::{batched, path, plain, read, refused};
 
-/// Runs the test with this name, of this module, in a process that cannot have more than 512 MiB.
-fn within_512_mib(name: &str) {
-    let done = Command::new("sh")
-        .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", &format!("memory::{name}")])
-        .env("MALLOC_ARENA_MAX", "2")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&done.stdout);
-    let complaints = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{said}{complaints}");
-    assert!(said.contains("1 passed"), "{said}");
+/// Runs the tests with these names, of this module, each in a process that cannot have more than 512 MiB: all at once, as most wait to the end of their deadlines.
+fn within_512_mib(names: &[&str]) {
+    let begin = |name: &&str| {
+        let begun = Command::new("sh")
+            .args(["-c", "ulimit -v 524288 && exec \"$0\" \"$@\""])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", &format!("memory::{name}")])
+            .env("MALLOC_ARENA_MAX", "2")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        begun.unwrap()
+    };
+    let begun: Vec<_> = names.iter().map(begin).collect();
+    for process in begun {
+        let done = process.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        let complaints = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "{said}{complaints}");
+        assert!(said.contains("1 passed"), "{said}");
+    }
 }
 
 /// A reply that never ends, to the first request that both adapters make.
@@ -58,8 +66,7 @@ async fn endless_plain() {
 
 #[test]
 fn a_reply_without_end_is_refused() {
-    within_512_mib("endless_batched");
-    within_512_mib("endless_plain");
+    within_512_mib(&["endless_batched", "endless_plain"]);
 }
 
 /// Children of `/` that are said to be as many, and what follows.
@@ -131,10 +138,12 @@ async fn claimed_identities_batched() {
 
 #[test]
 fn what_a_reply_claims_is_not_believed() {
-    within_512_mib("claimed_identities_batched");
-    within_512_mib("claimed_names_plain");
-    within_512_mib("claimed_names_batched");
-    within_512_mib("claimed_length_plain");
+    within_512_mib(&[
+        "claimed_identities_batched",
+        "claimed_names_plain",
+        "claimed_names_batched",
+        "claimed_length_plain",
+    ]);
 }
 
 #[tokio::test]
@@ -153,8 +162,7 @@ async fn short_names_batched() {
 
 #[test]
 fn names_without_end_are_refused() {
-    within_512_mib("short_names_plain");
-    within_512_mib("short_names_batched");
+    within_512_mib(&["short_names_plain", "short_names_batched"]);
 }
 
 #[tokio::test]
@@ -185,5 +193,5 @@ async fn notifications_batched() {
 
 #[test]
 fn notifications_without_end_are_refused() {
-    within_512_mib("notifications_batched");
+    within_512_mib(&["notifications_batched"]);
 }

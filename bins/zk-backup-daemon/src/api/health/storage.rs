@@ -46,6 +46,10 @@ pub(super) struct Secondary {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     only: Option<u64>,
+    /// Copies that a verification found damaged, and that are not made anew yet; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    damaged: Option<u64>,
     /// Copies of evicted backups that are not removed yet.
     evicted: u64,
     /// Why not everything was done the last time; absent if it was.
@@ -116,6 +120,7 @@ impl From<SecondCopy> for Secondary {
             lacking_bytes: copies.lacking_bytes,
             oldest_seconds: copies.oldest.map(|oldest| oldest.as_secs()),
             only: Some(copies.only).filter(|number| *number > 0),
+            damaged: Some(copies.damaged).filter(|number| *number > 0),
             evicted: copies.evicted,
             error: copies.error,
         }
@@ -140,7 +145,7 @@ impl From<BackupSummary> for Backup {
         let spent = backup.took.unwrap_or_default().as_millis();
         let (exit_code, exception) = match backup.outcome {
             BackupOutcome::Successful => (0, None),
-            BackupOutcome::Failed(why) => (1, Some(why)),
+            BackupOutcome::Failed(why) | BackupOutcome::Unknown(why) => (1, Some(why)),
             BackupOutcome::Partial(lacks) => (2, Some(lacks)),
         };
         Self {

@@ -5,7 +5,7 @@ mod tar;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{absolute, tops};
+use super::tops;
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure, about};
 use crate::text::{Screen, clean, clean_json, count};
@@ -75,10 +75,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     }
     .map_err(about(args.output.display()))?;
     match screen.is_json() {
-        true => screen.json(
-            "exported",
-            serde_json::json!({ "id": id, "path": args.path.as_deref().map_or_else(|| "/".to_owned(), absolute), "znodes": znodes }),
-        )?,
+        true => {
+            let mut told = serde_json::json!({ "id": id, "paths": tops, "znodes": znodes });
+            if let [path] = &tops[..] {
+                told["path"] = path.as_str().into();
+            }
+            screen.json("exported", told)?;
+        }
         false => {
             let lacks = match exit {
                 Exit::Partial => "; the backup lacks some, `zk-backup show` names them",

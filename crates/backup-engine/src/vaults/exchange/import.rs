@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -63,7 +63,7 @@ pub(crate) fn import(
         return Err(EngineError::BackupExists(id.clone()));
     }
     // Nothing is there, and nothing goes, before it is known that what comes is whole.
-    let whole = Whole::of(candidate, &manifest, &vaults.scratch(), now)?;
+    let whole = Whole::of(candidate, &manifest, vaults, now)?;
     if exists {
         pin = vaults.pins()?.said(id);
         replacing = vaults.replace(id)?;
@@ -88,23 +88,26 @@ pub(crate) fn import(
         vaults.catalogs.forget(id);
         vaults.look_at_first(id);
     }
-    if let Some(pinned) = pin {
-        vaults.pin(id, pinned)?; // it may have been forgotten while there was none
-    }
-    let found = match manifest.sealed {
-        None => whole.found,
-        // It can be looked into only here, if at all.
-        Some(_) => checked(&*vaults.store, id, now)?,
-    };
-    vaults.record_verification(id, &found);
+    // It may have been forgotten while there was none.
+    let pinned = pin.map_or(Ok(()), |pinned| vaults.pin(id, pinned));
+    vaults.record_verification(id, &whole.found);
     vaults.wake_second();
-    noted?;
-    Ok(manifest.id)
+    let failed = [noted.err().map(EngineError::from), pinned.err()];
+    let mut failed = failed.into_iter().flatten();
+    match failed.next() {
+        None => Ok(manifest.id),
+        Some(error) => {
+            for other in failed {
+                log::error!("backup {id} was taken in, and this failed after it: {other}");
+            }
+            Err(error)
+        }
+    }
 }
 
 /// A vault that was copied and checked where nobody sees it.
 struct Whole {
-    store: FsStore,
+    store: Arc<FsStore>,
     /// Damage of what no restore needs.
     found: Verification,
     /// Removed with it.
@@ -112,16 +115,17 @@ struct Whole {
 }
 
 impl Whole {
-    /// Copies what was offered, byte for byte, and reads all of it as a verification does.
+    /// Copies what was offered, byte for byte, and reads all of it as a verification does: through the seal, if it can be opened here.
     fn of(
         candidate: &mut dyn Candidate,
         manifest: &Manifest,
-        scratch: &Path,
+        vaults: &Vaults,
         now: OffsetDateTime,
     ) -> Result<Self, EngineError> {
-        let place = tempfile::Builder::new().prefix("import-").tempdir_in(scratch);
+        let scratch = vaults.scratch();
+        let place = tempfile::Builder::new().prefix("import-").tempdir_in(&scratch);
         let place = place.map_err(|error| StoreError::io(scratch.display(), error))?;
-        let store = FsStore::open(place.path())?;
+        let store = Arc::new(FsStore::open(place.path())?);
         let mut stage = store.stage(&manifest.id)?;
         for file in &manifest.files {
             let mut kept = stage.create(&file.name)?;
@@ -129,12 +133,14 @@ impl Whole {
             kept.finish()?;
         }
         stage.commit(manifest)?;
-        let found = checked(&store, &manifest.id, now)?;
+        let mut seen: Arc<dyn VaultStore> = Arc::clone(&store) as _;
+        if let Some(around) = &vaults.around {
+            seen = around(seen);
+        }
+        let found = thorough(&*seen, &manifest.id, now, Extent::Whole, &mut |_| true)?;
+        let found = found.unwrap_or_else(|| Verification::new(now, Vec::new()));
         if let Some(damage) = records::spoiling(&found) {
-            let place = damage
-                .frame
-                .map_or(String::new(), |frame| format!(", frame {frame}"));
-            return Err(refused(format!("{}{place}: {}", damage.file, damage.what)));
+            return Err(refused(damage.to_string()));
         }
         Ok(Self {
             store,
@@ -149,11 +155,6 @@ impl Whole {
             .map(drop)
             .map_err(|error| StoreError::io(&file.name, error))
     }
-}
-
-fn checked(store: &dyn VaultStore, id: &VaultId, now: OffsetDateTime) -> Result<Verification, EngineError> {
-    let found = thorough(store, id, now, Extent::Whole, &mut |_| true)?;
-    Ok(found.unwrap_or_else(|| Verification::new(now, Vec::new())))
 }
 
 /// Takes a vault in, unless the very same one is there. Blocks.
@@ -242,9 +243,7 @@ fn check(
         && captured.is_some_and(|captured| captured.znodes == 0)
         && manifest.is_valid()
     {
-        return Err(refused(
-            "it holds no znode, and is said to be of everything".to_owned(),
-        ));
+        return Err(refused(records::NO_ZNODE.to_owned()));
     }
     let mut there = BTreeMap::new();
     for (name, bytes) in candidate.files().map_err(|error| refused(error.to_string()))? {

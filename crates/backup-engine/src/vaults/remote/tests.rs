@@ -9,7 +9,7 @@ use vault_store::{Damage, FileName, Manifest, MemoryStore, Mode, Outcome, Stage,
 
 use super::*;
 
-const ENOUGH: Duration = Duration::from_secs(20);
+const ENOUGH: Duration = Duration::from_secs(60);
 
 type Hook = Box<dyn Fn() + Send + Sync>;
 

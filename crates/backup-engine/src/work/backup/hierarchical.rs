@@ -94,6 +94,7 @@ pub(super) async fn stage(
         }
     }
     if let (Some((id, _)), Some(before)) = (&known.acls, known.newest_zxid)
+        && summary.unreadable == 0
         && before > summary.newest_zxid
     {
         log.error(&format!(
@@ -284,9 +285,22 @@ fn tell(context: &JobContext, summary: &CaptureSummary, identities: Option<&[Str
             "partial: {} znodes could not be read in full: {}{more}{}",
             summary.unreadable,
             names.join(", "),
-            identities.map_or(String::new(), needed)
+            unread(summary, identities)
         ),
     }
+}
+
+/// Why not. Whom ZooKeeper takes us for matters where it has refused something.
+fn unread(summary: &CaptureSummary, identities: Option<&[String]>) -> String {
+    let refused = (!summary.unreadable_paths.is_empty())
+        .then_some(identities)
+        .flatten();
+    let mut why = refused.map_or(String::new(), needed);
+    if !summary.refused_names.is_empty() {
+        why +=
+            "; no backup takes what lies deeper than 4,096, has a path above 256 KiB or a name that is none";
+    }
+    why
 }
 
 /// As whom we have asked, and what that needs.

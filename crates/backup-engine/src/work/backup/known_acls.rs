@@ -19,7 +19,7 @@ const LARGEST: u64 = 4 << 30;
 pub(super) struct Known {
     /// ACLs, and the backup that they are of.
     pub(super) acls: Option<(VaultId, Arc<AclIndex>)>,
-    /// The newest zxid of that backup, if it was asked for the same: this one's cannot be smaller within one history.
+    /// The newest zxid of that backup, if it was asked for the same: that of one that can read all of it cannot be smaller within one history.
     pub(super) newest_zxid: Option<i64>,
     /// Newer backups that may know more, and are sealed.
     pub(super) sealed: usize,

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, StoreError, VaultId};
 
 use super::context::JobContext;
-use super::failure::{Cause, Failure};
+use super::failure::{Cause, Failure, caught};
 use super::result::JobResult;
 use crate::kind::{self, JobKind};
 use crate::requests::BackupRequest;
@@ -53,10 +53,11 @@ pub(super) async fn take(
     let roots = manifest.roots.as_ref();
     let what = roots.map_or("everything".to_owned(), |roots| roots.join(", "));
     context.log.info(&format!("backing up {what}"));
-    let done = match stage(vaults, site, context, &manifest, request).await {
-        Ok(staged) => commit(vaults, context, staged, manifest.clone()).await,
-        Err(failure) => Err(failure),
+    let stored = async {
+        let staged = stage(vaults, site, context, &manifest, request).await?;
+        commit(vaults, context, staged, manifest.clone()).await
     };
+    let done = caught(stored).await;
     match done {
         Ok(committed) => judge(vaults, context, request, committed).await,
         Err(failure) => {

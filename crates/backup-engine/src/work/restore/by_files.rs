@@ -114,7 +114,7 @@ impl Plan {
         payload: &RestorePayload,
     ) -> Result<Self, Failure> {
         let snapshot = snapshot_of(manifest)
-            .cloned()
+            .map(|file| file.name.clone())
             .ok_or("only a transactional backup can be restored by files")?;
         let zxid = i64::from_str_radix(snapshot.as_str().trim_start_matches(SNAPSHOT), 16)
             .map_err(|error| format!("{snapshot} names no zxid: {error}"))?;

@@ -250,6 +250,13 @@ fn notes(report: &RestoreReport, dry_run: bool, with_quota: bool) -> Vec<String>
             report.unknown
         ));
     }
+    if report.unseen > 0 {
+        notes.push(format!(
+            "{} znodes that are not in the backup may not be read: their ACLs would be changed to look below them and delete \
+             what is there, which is not in the figures, and put back where they stay, as above ephemeral znodes",
+            report.unseen
+        ));
+    }
     if report.met > 0 {
         notes.push(format!(
             "{} znodes were created by others meanwhile, and left as they are",

@@ -124,7 +124,7 @@ fn begin_of(process: u32) -> Option<String> {
     (state != "Z").then(|| format!("{begun} {}", boot.trim()))
 }
 
-/// With all that it has started.
+/// With its process group.
 fn kill(process: u32) {
     if let Some(group) = process.try_into().ok().and_then(Pid::from_raw) {
         let _ = kill_process_group(group, Signal::KILL); // it may have ended just now

@@ -37,14 +37,15 @@ pub(in crate::work) fn open_sound(
     let Some(mut result) = result else {
         return Err(why.unwrap_or(Stopped::Ending).into());
     };
-    let opened = match records::spoiling(&result) {
-        Some(_) => None,
+    let opened = match records::spoiling(&result).cloned() {
+        Some(damage) => Err(damage),
         None => match records::open(store, &manifest) {
-            Ok(opened) => Some(opened),
+            Ok(opened) => Ok(opened),
             // Its checksums are right, and it is none of what a backup is.
             Err(error) => {
-                result.damage.push(damage_of(&manifest, error)?);
-                None
+                let damage = damage_of(&manifest, error)?;
+                result.damage.push(damage.clone());
+                Err(damage)
             }
         },
     };
@@ -63,14 +64,8 @@ pub(in crate::work) fn open_sound(
             damage.what
         );
     }
-    match (opened, records::spoiling(&result)) {
-        (Some(opened), None) => Ok((manifest, opened)),
-        (_, Some(damage)) => {
-            let place = damage
-                .frame
-                .map_or(String::new(), |frame| format!(", frame {frame}"));
-            Err(format!("backup {id} is damaged: {}{place}: {}", damage.file, damage.what).into())
-        }
-        (None, None) => Err(format!("backup {id} could not be opened").into()),
+    match opened {
+        Ok(opened) => Ok((manifest, opened)),
+        Err(damage) => Err(format!("backup {id} is damaged: {damage}").into()),
     }
 }

@@ -13,9 +13,9 @@ use zk_snapshot::tree::{Acl, ZnodePath};
 use super::{Twice, copy_of, id};
 use crate::support::{DAY, Running, World, described, done, full, restored};
 
-const ARCHIVE: FileName = FileName::from_static("archive.zst");
+pub(super) const ARCHIVE: FileName = FileName::from_static("archive.zst");
 
-fn contents(open: &dyn VaultRead) -> Vec<u8> {
+pub(super) fn contents(open: &dyn VaultRead) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(open.size()).unwrap()];
     let count = open.read_at(0, &mut bytes).unwrap();
     bytes.truncate(count);
@@ -23,7 +23,7 @@ fn contents(open: &dyn VaultRead) -> Vec<u8> {
 }
 
 /// Changes a byte in the middle of the archive.
-fn damage(store: &MemoryStore, vault: &str) {
+pub(super) fn damage(store: &MemoryStore, vault: &str) {
     let vault = id(vault);
     let manifest = store.manifest(&vault).unwrap();
     let files: Vec<_> = manifest
@@ -208,6 +208,9 @@ async fn a_backup_that_is_taken_in_again_keeps_its_copy_until_it_is_whole() {
     assert_eq!((found.damaged_vaults, found.copy), (0, Some(StoredCopy::Second)));
 
     engine.import(archive(), over()).await.unwrap();
+    let health = engine.health().await;
+    assert!(!health.problems.iter().any(only), "{:?}", health.problems);
+    assert_eq!(described(&engine, &backup).await.copy, Some(StoredCopy::First));
     engine.copy_vaults().await.unwrap();
     assert_eq!(copy_of(&restored(&engine, &backup).await), None);
     assert_eq!(described(&engine, &backup).await.pinned, Some(true));

@@ -1,0 +1,112 @@
+//! What is noted of znodes that are unfinished, as a restore holds it.
+
+use super::guard::Guards;
+use super::ledger::{Opened, Unfinished};
+use crate::tree::{Acl, Stat, ZnodePath};
+
+/// How a step makes its znode one that is neither what it was nor as in the backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Begins {
+    /// It creates it under another list than its own.
+    Created,
+    /// It puts a working ACL on one that the backup has.
+    Admitted {
+        czxid: i64,
+        /// What is still to be counted of it.
+        owed: Owed,
+    },
+    /// It puts a working ACL on one that the backup lacks.
+    Opened { czxid: i64, was: Opened },
+}
+
+/// What a znode counts as when that is set at last: its own ACL, and its data.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Owed {
+    pub(super) acl: bool,
+    pub(super) data: bool,
+}
+
+/// What is noted of one znode.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    pub(super) created: bool,
+    pub(super) czxid: Option<i64>,
+    pub(super) opened: Option<Opened>,
+    /// Of one that this restore has begun.
+    pub(super) owed: Option<Owed>,
+    /// Whether this restore has surely created it.
+    pub(super) made: bool,
+    /// What `czxid` was before it was to be created again: a server that is behind did not show it.
+    pub(super) former: Option<i64>,
+}
+
+impl Noted {
+    /// What an earlier restore has noted.
+    pub(super) fn earlier(one: Unfinished) -> (ZnodePath, Self) {
+        let noted = Self {
+            created: one.created,
+            czxid: one.czxid,
+            opened: one.opened,
+            owed: None,
+            made: false,
+            former: None,
+        };
+        (one.path, noted)
+    }
+
+    /// What a step begins, where this is what was known of its path before.
+    pub(super) fn begun(begins: Begins, before: Option<&Self>) -> Self {
+        let same = |czxid: i64| before.filter(|before| before.czxid == Some(czxid));
+        match begins {
+            Begins::Created => Self {
+                created: true,
+                czxid: None,
+                opened: None,
+                owed: Some(Owed::default()),
+                made: before.is_some_and(|before| before.made),
+                former: before.and_then(|before| before.czxid),
+            },
+            // The list that stands there now may be a working one already.
+            Begins::Admitted { czxid, owed } => Self {
+                created: same(czxid).is_some_and(|before| before.created),
+                czxid: Some(czxid),
+                opened: None,
+                owed: same(czxid).and_then(|before| before.owed).or(Some(owed)),
+                made: false,
+                former: None,
+            },
+            Begins::Opened { czxid, was } => Self {
+                created: false,
+                czxid: Some(czxid),
+                opened: Some(was),
+                owed: Some(Owed::default()),
+                made: false,
+                former: None,
+            },
+        }
+    }
+
+    pub(super) fn note(&self, path: &ZnodePath) -> Unfinished {
+        Unfinished {
+            path: path.clone(),
+            created: self.created,
+            czxid: self.czxid,
+            opened: self.opened.clone(),
+        }
+    }
+
+    /// Whether a later znode has taken the place of the one that was noted. An older one is only shown by a server that is behind.
+    pub(super) fn is_succeeded_by(&self, stat: &Stat) -> bool {
+        self.czxid.is_some_and(|czxid| stat.czxid > czxid)
+    }
+
+    /// Whether the znode is the one that was noted, under the list that it got then. Where it is not known which one that was, nobody
+    /// but us may be in the list.
+    pub(super) fn is_left(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
+        match self.czxid {
+            _ if self.opened.is_some() => false,
+            Some(czxid) => czxid == stat.czxid && guards.is_ours(acl),
+            None => guards.is_just_ours(acl),
+        }
+    }
+}
