@@ -203,6 +203,17 @@ fn certificates_for_zookeeper_that_cannot_be_used_leave_the_good_ones_in_use() {
         hang_up(&daemon);
         until("it is right again", || !is_told(&daemon, "stay as they were"));
     }
+    for name in ["tls.crt", "tls.key"] {
+        fs::rename(files.path().join(name), files.path().join(format!("{name}.away"))).unwrap();
+    }
+    hang_up(&daemon);
+    until("both are gone", || {
+        is_told(
+            &daemon,
+            "there are no tls.crt and tls.key in ZOOKEEPER_TLS_PATH any more",
+        )
+    });
+    back_up(&daemon, "");
     assert!(!daemon.said().contains("panicked"), "{}", daemon.said());
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct InUse {
     pub(crate) access: Access,
     pub(crate) certificate: Option<(PathBuf, Arc<tls::Shown>)>,
     pub(crate) ensemble: Arc<Replaceable>,
+    /// Whether ZooKeeper is shown a certificate of ours.
+    pub(crate) shows_certificate: AtomicBool,
     pub(crate) webhook: Option<Teller>,
     /// The secrets that files gave, by their names.
     pub(crate) secrets_in_files: Mutex<BTreeSet<String>>,
@@ -110,6 +113,8 @@ impl InUse {
             teller.replace(webhook);
         }
         self.access.replace(&new.settings.access);
+        self.shows_certificate
+            .store(new.settings.shows_certificate(), Ordering::Relaxed);
         self.ensemble.replace(new.settings.ensemble());
         *self.in_files() = new.settings.secrets_in_files;
     }
@@ -132,6 +137,9 @@ impl InUse {
             return Err(format!(
                 "{name}: its file in BACKUP_DAEMON_SECRETS_DIR is gone, or empty"
             ));
+        }
+        if self.shows_certificate.load(Ordering::Relaxed) && !settings.shows_certificate() {
+            return Err("there are no tls.crt and tls.key in ZOOKEEPER_TLS_PATH any more".to_owned());
         }
         match (self.access.is_anonymous(), settings.access.is_anonymous()) {
             (false, true) => return Err("there are no credentials any more".to_owned()),

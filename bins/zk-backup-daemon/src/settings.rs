@@ -185,6 +185,12 @@ impl Settings {
         })
     }
 
+    /// Whether ZooKeeper is shown a certificate of ours.
+    pub(crate) fn shows_certificate(&self) -> bool {
+        let tls = self.zookeeper.tls.as_ref();
+        tls.is_some_and(|tls| tls.identity.is_some())
+    }
+
     /// What is backed up, and how it is reached.
     pub(crate) fn ensemble(&self) -> ZooKeeperEnsemble {
         ZooKeeperEnsemble::new(self.zookeeper.clone(), self.driver).below(self.chroot.clone())

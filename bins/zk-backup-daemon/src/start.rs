@@ -71,6 +71,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         access: settings.access.clone(),
         certificate: settings.tls.clone().zip(shown),
         ensemble,
+        shows_certificate: settings.shows_certificate().into(),
         webhook: teller.clone(),
         secrets_in_files: settings.secrets_in_files.clone().into(),
         outcome: Reread::default(),

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::codec::{FRAME_BYTES, Frame, MAX_LINE_BYTES, pack, write_frame};
+use super::codec::{FRAME_BYTES, Frame, FrameWriter, MAX_LINE_BYTES};
 use super::{Amendment, ArchiveError, Record};
 use crate::tree::{Acl, ZnodePath};
 
@@ -11,14 +11,14 @@ pub struct ArchiveWriter<W> {
     out: W,
     raw: Vec<u8>,
     records: u64,
-    frames: Vec<Frame>,
+    frames: FrameWriter,
     last_acl: (Acl, Vec<u8>),
 }
 
 impl<W> std::fmt::Debug for ArchiveWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ArchiveWriter")
-            .field("frames", &self.frames.len())
+            .field("frames", &self.frames.count())
             .finish_non_exhaustive()
     }
 }
@@ -30,14 +30,14 @@ impl<W: Write> ArchiveWriter<W> {
             out,
             raw: Vec::new(),
             records: 0,
-            frames: Vec::new(),
+            frames: FrameWriter::default(),
             last_acl: (Acl::default(), Vec::new()),
         }
     }
 
     /// The index of the frame that the next record comes into.
     pub fn frame(&self) -> usize {
-        self.frames.len()
+        self.frames.count()
     }
 
     /// Adds a record.
@@ -84,12 +84,11 @@ impl<W: Write> ArchiveWriter<W> {
             self.close_frame()?;
         }
         self.out.flush()?;
-        Ok((self.out, self.frames))
+        Ok((self.out, self.frames.finish()))
     }
 
     fn close_frame(&mut self) -> Result<(), ArchiveError> {
-        let packed = pack(&self.raw, self.records)?;
-        write_frame(&mut self.out, packed, &mut self.frames)?;
+        self.frames.write(&self.raw, self.records, &mut self.out)?;
         self.records = 0;
         self.raw.clear();
         Ok(())

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use zstd::bulk::Compressor;
 
 /// A frame is closed once it holds this many bytes of records.
 pub(super) const FRAME_BYTES: usize = 1 << 20;
@@ -28,28 +29,43 @@ pub struct Frame {
     pub sha256: String,
 }
 
-/// The bytes of a frame that holds `raw`, and what is told of it but for its place.
-pub(super) fn pack(raw: &[u8], records: u64) -> std::io::Result<(Vec<u8>, Frame)> {
-    let packed = zstd::bulk::compress(raw, LEVEL)?;
-    let frame = Frame {
-        offset: 0,
-        length: packed.len() as u64,
-        records,
-        sha256: hex_sha256(&packed),
-    };
-    Ok((packed, frame))
+/// Packs frames and writes them one behind the other, each with the tables and the room of the one before.
+#[derive(Default)]
+pub(super) struct FrameWriter {
+    frames: Vec<Frame>,
+    compressor: Option<Compressor<'static>>,
+    packed: Vec<u8>,
 }
 
-/// Writes a frame behind the others.
-pub(super) fn write_frame(
-    out: &mut impl Write,
-    (packed, frame): (Vec<u8>, Frame),
-    frames: &mut Vec<Frame>,
-) -> std::io::Result<()> {
-    out.write_all(&packed)?;
-    let offset = frames.last().map_or(0, |last| last.offset + last.length);
-    frames.push(Frame { offset, ..frame });
-    Ok(())
+impl FrameWriter {
+    /// Writes a frame that holds `raw`, which is so many records.
+    pub(super) fn write(&mut self, raw: &[u8], records: u64, out: &mut impl Write) -> std::io::Result<()> {
+        let compressor = match &mut self.compressor {
+            Some(compressor) => compressor,
+            none => none.insert(Compressor::new(LEVEL)?),
+        };
+        self.packed.clear();
+        self.packed.reserve(zstd::zstd_safe::compress_bound(raw.len()));
+        compressor.compress_to_buffer(raw, &mut self.packed)?;
+        out.write_all(&self.packed)?;
+        self.frames.push(Frame {
+            offset: self.frames.last().map_or(0, |last| last.offset + last.length),
+            length: self.packed.len() as u64,
+            records,
+            sha256: hex_sha256(&self.packed),
+        });
+        Ok(())
+    }
+
+    /// How many were written.
+    pub(super) fn count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Where they lie.
+    pub(super) fn finish(self) -> Vec<Frame> {
+        self.frames
+    }
 }
 
 /// SHA-256 of `bytes`, in lower-case hex.

@@ -12,6 +12,10 @@ use crate::tree::ZnodePath;
 const BYTES_IN_FLIGHT: usize = 8 << 20;
 /// Siblings that are read before any of them has told its size.
 const SAMPLES: usize = 8;
+/// Batches under way of which nothing is known yet, and of all until as many znodes as are under way were no larger than was expected.
+const WITH_RESTRAINT: usize = 4;
+/// What more is no surprise.
+const MUCH: usize = 4 << 10;
 /// What a znode costs besides its data.
 const OVERHEAD: usize = 256;
 /// What a znode is taken for while none has been read.
@@ -34,6 +38,11 @@ pub(crate) struct Frontier {
     next: Family,
     /// The largest of late, whatever its family.
     usual: usize,
+    /// Znodes under way, and those of them whose family has not told its size.
+    under_way: usize,
+    samples: usize,
+    /// Znodes that were as expected since one was much larger.
+    as_expected: usize,
     batches: usize,
     batch_size: usize,
 }
@@ -45,6 +54,9 @@ impl Frontier {
             open: Vec::new(),
             next: 0,
             usual: AT_FIRST,
+            under_way: 0,
+            samples: 0,
+            as_expected: 0,
             batches: batches.max(1),
             batch_size: batch_size.max(1),
         };
@@ -66,10 +78,24 @@ impl Frontier {
         }
     }
 
-    /// What is to be read next, in one call; nothing if the answers under way must be waited for.
-    pub(crate) fn take(&mut self) -> Vec<(Family, ZnodePath)> {
+    /// What is to be read next, in one call, while so many calls are under way; nothing if their answers must be waited for.
+    pub(crate) fn take(&mut self, calls: usize) -> Vec<(Family, ZnodePath)> {
+        if calls == 0 {
+            (self.under_way, self.samples) = (0, 0);
+        }
         let mut batch = Vec::new();
         let mut left = BYTES_IN_FLIGHT / self.batches;
+        let few = WITH_RESTRAINT * self.batch_size;
+        let mut room = self.as_expected.max(few).saturating_sub(self.under_way);
+        // What has no room for a whole batch waits: small ones would bring only room for small ones.
+        let whole = match calls < WITH_RESTRAINT {
+            true => 1,
+            false => self.batch_size,
+        };
+        if room < whole {
+            return batch;
+        }
+        let may_sample = self.samples + whole <= few;
         for at in (0..self.open.len()).rev() {
             let family = self.open[at];
             let Some(siblings) = self.families.get_mut(&family) else {
@@ -78,15 +104,26 @@ impl Frontier {
             let cost = siblings.size.unwrap_or(self.usual) + OVERHEAD;
             let may = match siblings.size {
                 Some(_) => usize::MAX,
-                None => SAMPLES.saturating_sub(siblings.under_way),
+                None if !may_sample => break,
+                None => SAMPLES
+                    .saturating_sub(siblings.under_way)
+                    .min(few.saturating_sub(self.samples)),
             };
-            let fit = (left / cost).max(usize::from(batch.is_empty()));
+            // One that is too large for its part goes alone, while all together have room.
+            let goes_alone = batch.is_empty() && self.under_way.saturating_mul(cost) < BYTES_IN_FLIGHT;
+            let fit = (left / cost).max(usize::from(goes_alone));
             let count = may
                 .min(fit)
+                .min(room)
                 .min(self.batch_size - batch.len())
                 .min(siblings.waiting.len());
             let some = siblings.waiting.split_off(siblings.waiting.len() - count);
             siblings.under_way += count;
+            self.under_way += count;
+            room -= count;
+            if siblings.size.is_none() {
+                self.samples += count;
+            }
             left = left.saturating_sub(count * cost);
             batch.extend(some.into_iter().map(|path| (family, path)));
             if siblings.waiting.is_empty() {
@@ -107,12 +144,21 @@ impl Frontier {
             *count += 1;
             *most = (*most).max(*size);
         }
+        let usual = self.usual;
         self.usual = sizes
             .iter()
             .map(|(_, size)| *size)
             .fold(self.usual / 2, usize::max);
+        self.as_expected += sizes.len();
         for (family, (count, most)) in largest {
+            self.under_way = self.under_way.saturating_sub(count);
             if let Some(siblings) = self.families.get_mut(&family) {
+                if most > 2 * siblings.size.unwrap_or(usual) + MUCH {
+                    self.as_expected = 0;
+                }
+                if siblings.size.is_none() {
+                    self.samples = self.samples.saturating_sub(siblings.under_way);
+                }
                 siblings.under_way = siblings.under_way.saturating_sub(count);
                 siblings.size = Some(most.max(siblings.size.unwrap_or(0) / 2));
                 if siblings.waiting.is_empty() && siblings.under_way == 0 {
@@ -132,13 +178,15 @@ mod tests {
         (0..count).map(path).collect()
     }
 
-    /// Reads everything, four calls at a time: the most bytes that were under way, and the number of calls.
+    const BATCHES: usize = 16;
+
+    /// Reads everything: the most bytes that were under way, and the number of calls.
     fn read(frontier: &mut Frontier, size: impl Fn(&ZnodePath) -> usize) -> (usize, usize) {
         let mut under_way = std::collections::VecDeque::new();
         let (mut most, mut calls) = (0, 0);
         loop {
-            while under_way.len() < 4 {
-                let batch = frontier.take();
+            while under_way.len() < BATCHES {
+                let batch = frontier.take(under_way.len());
                 if batch.is_empty() {
                     break;
                 }
@@ -157,7 +205,7 @@ mod tests {
 
     #[test]
     fn small_znodes_go_together_and_large_ones_do_not() {
-        let mut frontier = Frontier::new(&family("/small", 100_000), 4, 256);
+        let mut frontier = Frontier::new(&family("/small", 100_000), BATCHES, 256);
         let (_, calls) = read(&mut frontier, |_| 200);
         assert!(calls < 420, "{calls} calls for 100,000 small znodes");
         let (most, _) = {
@@ -167,9 +215,46 @@ mod tests {
         assert!(most <= 16 << 20, "{most} bytes under way");
     }
 
+    /// However many families there are, of which nothing is known yet.
+    #[test]
+    fn what_may_be_large_is_asked_for_with_restraint() {
+        let mut frontier = Frontier::new(&family("/small", 5_000), BATCHES, 256);
+        read(&mut frontier, |_| 100);
+        (0..10_000).for_each(|i| frontier.push(family(&format!("/f{i}"), 3)));
+        let mut calls = 0;
+        while !frontier.take(calls).is_empty() {
+            calls += 1;
+        }
+        assert_eq!(calls, WITH_RESTRAINT);
+    }
+
+    #[test]
+    fn after_a_surprise_fewer_go_together_until_as_many_were_none() {
+        let mut frontier = Frontier::new(&family("/mixed", 100_000), BATCHES, 256);
+        let (mut under_way, mut counts) = (std::collections::VecDeque::new(), Vec::new());
+        loop {
+            while under_way.len() < BATCHES {
+                let batch = frontier.take(under_way.len());
+                if batch.is_empty() {
+                    break;
+                }
+                under_way.push_back(batch);
+            }
+            let Some(batch) = under_way.pop_front() else {
+                break;
+            };
+            let size = if counts.len() == 100 { 8 << 10 } else { 100 };
+            counts.push(under_way.len() + 1);
+            let sizes: Vec<_> = batch.iter().map(|(family, _)| (*family, size)).collect();
+            frontier.learn(&sizes);
+        }
+        assert_eq!((counts[100], counts[140]), (BATCHES, BATCHES));
+        assert_eq!(counts[100..140].iter().min(), Some(&(BATCHES / 2)));
+    }
+
     #[test]
     fn many_small_families_go_together() {
-        let mut frontier = Frontier::new(&family("/a", 1), 4, 256);
+        let mut frontier = Frontier::new(&family("/a", 1), BATCHES, 256);
         (0..10_000).for_each(|i| frontier.push(family(&format!("/f{i}"), 3)));
         let (_, calls) = read(&mut frontier, |_| 100);
         assert!(calls < 200, "{calls} calls for 30,000 znodes");
@@ -177,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_large_one_among_small_ones_slows_down_for_a_while_only() {
-        let mut frontier = Frontier::new(&family("/mixed", 100_000), 4, 256);
+        let mut frontier = Frontier::new(&family("/mixed", 100_000), BATCHES, 256);
         let (most, calls) = read(
             &mut frontier,
             |path| if path.name() == "n50000" { 1 << 20 } else { 100 },

@@ -29,7 +29,7 @@ impl CaptureState<'_> {
         let mut in_flight = FuturesUnordered::new();
         loop {
             while in_flight.len() < batches {
-                let (families, paths): (Vec<_>, Vec<_>) = frontier.take().into_iter().unzip();
+                let (families, paths): (Vec<_>, Vec<_>) = frontier.take(in_flight.len()).into_iter().unzip();
                 if paths.is_empty() {
                     break;
                 }

@@ -50,7 +50,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let (mut in_flight, mut ready) = (FuturesOrdered::new(), VecDeque::new());
         loop {
             while in_flight.len() + ready.len() < batches {
-                let batch = frontier.take();
+                let batch = frontier.take(in_flight.len() + ready.len());
                 if batch.is_empty() {
                     break;
                 }

@@ -4,6 +4,9 @@ use async_trait::async_trait;
 
 use super::{Acl, Kind, Stat, ZnodePath};
 
+/// How many calls are in flight together where their znodes may be large.
+pub(crate) const LARGE_IN_FLIGHT: usize = 4;
+
 /// What a znode held when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -217,7 +220,7 @@ pub trait ZnodeReader: Send + Sync {
     /// How many znodes one call should ask for.
     fn batch_size(&self) -> usize;
 
-    /// How many calls should be in flight together.
+    /// How many calls should be in flight together, where their znodes are known to be small.
     fn batches_in_flight(&self) -> usize;
 
     /// Grows whenever reads of [`History::One`] may have gone over to another connection. Always the same of what has no

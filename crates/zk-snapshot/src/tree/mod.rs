@@ -21,7 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod keys;
 pub(crate) mod kind;
 mod memory;

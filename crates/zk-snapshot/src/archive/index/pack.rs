@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use super::entry::{Before, LONGEST, Node, put_text, take_text};
-use crate::archive::codec::{Frame, pack};
-use crate::archive::{ArchiveError, codec};
+use crate::archive::ArchiveError;
+use crate::archive::codec::{Frame, FrameWriter};
 
 /// A block is closed once it has so many bytes.
 const BLOCK: usize = 64 << 10;
@@ -45,7 +45,7 @@ pub(super) type First = (Vec<u8>, Vec<u8>);
 pub(super) struct Packer<W> {
     out: W,
     block: Block,
-    frames: Vec<Frame>,
+    frames: FrameWriter,
     firsts: Vec<u8>,
     first: First,
     /// How many bytes the parents and names that blocks begin with may still have.
@@ -57,7 +57,7 @@ impl<W: Write> Packer<W> {
         Self {
             out,
             block: Block::default(),
-            frames: Vec::new(),
+            frames: FrameWriter::default(),
             firsts: vec![VERSION],
             first: First::default(),
             room: FIRSTS,
@@ -85,14 +85,14 @@ impl<W: Write> Packer<W> {
             self.close()?;
         }
         self.block.bytes = self.firsts;
-        codec::write_frame(&mut self.out, pack(&self.block.bytes, 0)?, &mut self.frames)?;
+        self.frames.write(&self.block.bytes, 0, &mut self.out)?;
         self.out.flush()?;
-        Ok((self.out, self.frames))
+        Ok((self.out, self.frames.finish()))
     }
 
     fn close(&mut self) -> Result<(), ArchiveError> {
-        let packed = pack(&self.block.bytes, self.block.entries)?;
-        codec::write_frame(&mut self.out, packed, &mut self.frames)?;
+        self.frames
+            .write(&self.block.bytes, self.block.entries, &mut self.out)?;
         self.block.clear();
         Ok(())
     }

@@ -317,11 +317,11 @@ fn an_entry_of_no_znode_is_damage() {
 
 /// Frames with these bytes, and so many entries in each.
 fn frames(all: &[(Vec<u8>, u64)]) -> (Vec<u8>, Vec<Frame>) {
-    let (mut bytes, mut frames) = (Vec::new(), Vec::new());
+    let (mut bytes, mut frames) = (Vec::new(), codec::FrameWriter::default());
     for (raw, records) in all {
-        codec::write_frame(&mut bytes, codec::pack(raw, *records).unwrap(), &mut frames).unwrap();
+        frames.write(raw, *records, &mut bytes).unwrap();
     }
-    (bytes, frames)
+    (bytes, frames.finish())
 }
 
 /// The last frame of an index: beginnings that take a few bytes each, and have `length` bytes.
