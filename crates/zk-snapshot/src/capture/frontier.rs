@@ -2,18 +2,18 @@
 //!
 //! A request does not say how large its answer will be, and a server that holds too many large answers runs out
 //! of memory. Siblings are mostly alike, so a few of each family are read first, and tell how many of the others
-//! go together.
+//! go together. No more than [`WITH_RESTRAINT`] are under way of which nothing is known, and of all together until as many were no
+//! larger than was expected.
 
 use std::collections::HashMap;
 
 use crate::tree::ZnodePath;
+use crate::tree::access::WITH_RESTRAINT;
 
 /// Bytes of data in all answers under way, as far as can be told.
 const BYTES_IN_FLIGHT: usize = 8 << 20;
 /// Siblings that are read before any of them has told its size.
 const SAMPLES: usize = 8;
-/// Batches under way of which nothing is known yet, and of all until as many znodes as are under way were no larger than was expected.
-const WITH_RESTRAINT: usize = 4;
 /// What more is no surprise.
 const MUCH: usize = 4 << 10;
 /// What a znode costs besides its data.
@@ -82,16 +82,16 @@ impl Frontier {
     pub(crate) fn take(&mut self, calls: usize) -> Vec<(Family, ZnodePath)> {
         if calls == 0 {
             (self.under_way, self.samples) = (0, 0);
+            let families = self.families.values_mut();
+            families.for_each(|siblings| siblings.under_way = 0);
         }
         let mut batch = Vec::new();
         let mut left = BYTES_IN_FLIGHT / self.batches;
-        let few = WITH_RESTRAINT * self.batch_size;
+        let few = WITH_RESTRAINT.max(self.batch_size);
         let mut room = self.as_expected.max(few).saturating_sub(self.under_way);
+        let restrained = (calls + 1) * self.batch_size <= few;
         // What has no room for a whole batch waits: small ones would bring only room for small ones.
-        let whole = match calls < WITH_RESTRAINT {
-            true => 1,
-            false => self.batch_size,
-        };
+        let whole = if restrained { 1 } else { self.batch_size };
         if room < whole {
             return batch;
         }
@@ -109,9 +109,11 @@ impl Frontier {
                     .saturating_sub(siblings.under_way)
                     .min(few.saturating_sub(self.samples)),
             };
-            // One that is too large for its part goes alone, while all together have room.
-            let goes_alone = batch.is_empty() && self.under_way.saturating_mul(cost) < BYTES_IN_FLIGHT;
-            let fit = (left / cost).max(usize::from(goes_alone));
+            // One that is too large for its part goes alone, beside few others.
+            let fit = (left / cost).max(usize::from(restrained && batch.is_empty()));
+            if fit == 0 && batch.is_empty() {
+                break;
+            }
             let count = may
                 .min(fit)
                 .min(room)
@@ -225,7 +227,7 @@ mod tests {
         while !frontier.take(calls).is_empty() {
             calls += 1;
         }
-        assert_eq!(calls, WITH_RESTRAINT);
+        assert_eq!(calls, WITH_RESTRAINT / 256);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::CaptureError;
 use super::state::{CaptureState, MOST_TOLD, Revisit};
 use super::summary::NAMED;
 use super::visit::{EPHEMERAL, GONE, UNREADABLE, pair};
-use crate::tree::access::LARGE_IN_FLIGHT;
+use crate::tree::access::calls_with_restraint;
 use crate::tree::{Changes, ClientError, History, Reading, TreeWatch, ZnodePath};
 
 /// What is remembered of changed znodes until the end, in bytes. Past it the capture is fuzzy.
@@ -107,7 +107,7 @@ impl CaptureState<'_> {
             Ok::<_, ClientError>((batch, readings))
         });
         let calls: Vec<_> = calls.collect();
-        let mut reads = stream::iter(calls).buffered(reader.batches_in_flight().clamp(1, LARGE_IN_FLIGHT));
+        let mut reads = stream::iter(calls).buffered(calls_with_restraint(reader));
         while let Some(answer) = reads.next().await {
             let (batch, readings) = answer?;
             for (path, reading) in batch.iter().zip(readings) {

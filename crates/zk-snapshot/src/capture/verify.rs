@@ -8,6 +8,7 @@ use super::CaptureError;
 use super::frontier::Frontier;
 use super::second_look::AT_ONCE;
 use super::state::{CaptureState, Fingerprint, MOST_TOLD};
+use super::visit::bytes;
 use crate::tree::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath};
 
 /// How a second look at everything ended.
@@ -71,7 +72,7 @@ impl CaptureState<'_> {
                 break;
             };
             let (families, paths, readings) = answer?;
-            let sizes = families.into_iter().zip(readings.iter().map(size));
+            let sizes = families.into_iter().zip(readings.iter().map(bytes));
             frontier.learn(&sizes.collect::<Vec<_>>());
             for (path, reading) in paths.into_iter().zip(readings) {
                 let key = self.keys.path(&path);
@@ -148,13 +149,6 @@ impl CaptureState<'_> {
     fn differs(&mut self, path: ZnodePath) -> Verified {
         self.unverified = Some(path);
         Verified::Differs
-    }
-}
-
-fn size(reading: &Reading) -> usize {
-    match reading {
-        Reading::Found(found) => found.data.len(),
-        _ => 0,
     }
 }
 

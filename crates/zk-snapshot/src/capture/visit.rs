@@ -20,10 +20,18 @@ pub(super) struct Visit {
 
 impl Visit {
     pub(super) fn bytes(&self) -> usize {
-        match &self.reading {
-            Reading::Found(found) => found.data.len(),
-            _ => 0,
+        bytes(&self.reading)
+    }
+}
+
+/// Bytes of data, and of the names of children with what holds them.
+pub(super) fn bytes(reading: &Reading) -> usize {
+    match reading {
+        Reading::Found(found) => {
+            let names = found.children.iter().map(|name| name.len() + size_of::<String>());
+            found.data.len() + names.sum::<usize>()
         }
+        _ => 0,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt;
 use futures::future::join_all;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use zookeeper_client as zk;
 
@@ -39,6 +40,8 @@ pub struct BatchedClient {
     main: Session,
     acls: Vec<Session>,
     turn: AtomicU64,
+    /// Requests for ACLs that may be under way.
+    acl_requests: Semaphore,
     /// Whether the server knows an identity of ours.
     is_known: bool,
     /// In between where the servers do not speak TLS, which it could not look into.
@@ -82,6 +85,7 @@ impl BatchedClient {
             main: Session::new(&config, relay.as_deref(), runtime.handle()).map_err(fail)?,
             acls,
             turn: AtomicU64::new(0),
+            acl_requests: Semaphore::new(read::ACLS_IN_FLIGHT * config.acl_connections.max(1)),
             is_known: config.digest_auth.is_some() || config.sasl.is_some(),
             relay,
             _runtime: runtime,

@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt};
 
 use super::amend::RereadZnode;
 use super::received_snapshot::ReceivedSnapshot;
-use crate::tree::access::LARGE_IN_FLIGHT;
+use crate::tree::access::calls_with_restraint;
 use crate::tree::{Changes, ClientError, Found, History, Reading, TreeWatch, ZnodePath, ZnodeReader};
 
 /// How often what changed is read again before that is given up.
@@ -111,7 +111,7 @@ impl Reread {
             .chunks(BATCH)
             .map(|batch| reader.read_at_once(batch))
             .collect();
-        let answers = stream::iter(batches).buffered(reader.batches_in_flight().clamp(1, LARGE_IN_FLIGHT));
+        let answers = stream::iter(batches).buffered(calls_with_restraint(reader));
         let mut answers = answers.zip(stream::iter(paths.chunks(BATCH)));
         while let Some((answer, batch)) = answers.next().await {
             let readings = answer.map_err(words)?;

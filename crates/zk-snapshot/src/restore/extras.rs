@@ -15,7 +15,7 @@ use super::state::RestoreState;
 use super::writer::Opening;
 use crate::archive::RecordSource;
 use crate::capture::is_keeper;
-use crate::tree::access::LARGE_IN_FLIGHT;
+use crate::tree::access::calls_with_restraint;
 use crate::tree::reserved::is_keepers;
 use crate::tree::{AclFound, History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
@@ -119,7 +119,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 fates.kept.extend(path.ancestors());
             }
             let calls: Vec<_> = level.chunks(AT_ONCE).map(|paths| look(live, paths)).collect();
-            let mut looks = stream::iter(calls).buffered(live.batches_in_flight().clamp(1, LARGE_IN_FLIGHT));
+            let mut looks = stream::iter(calls).buffered(calls_with_restraint(live));
             while let Some(extras) = looks.next().await {
                 for (path, extra) in extras? {
                     match extra {

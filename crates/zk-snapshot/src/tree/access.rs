@@ -4,8 +4,14 @@ use async_trait::async_trait;
 
 use super::{Acl, Kind, Stat, ZnodePath};
 
+/// Znodes that are asked for together while they may be large.
+pub(crate) const WITH_RESTRAINT: usize = 1024;
+
 /// How many calls are in flight together where their znodes may be large.
-pub(crate) const LARGE_IN_FLIGHT: usize = 4;
+pub(crate) fn calls_with_restraint(reader: &(impl ZnodeReader + ?Sized)) -> usize {
+    let calls = WITH_RESTRAINT / reader.batch_size().max(1);
+    calls.min(reader.batches_in_flight()).max(1)
+}
 
 /// What a znode held when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -45,12 +45,11 @@ pub(super) async fn stage(
 ) -> Result<Staged, Failure> {
     let JobContext { log, progress, .. } = context;
     progress.phase("connecting");
-    let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
-    let (roots, now) = (manifest.roots.clone(), context.now());
-    // Meanwhile.
-    let known = tokio::task::spawn_blocking(move || known_acls::newest(&*store, &here, roots.as_ref(), now));
     let client = context.unless_stopped(site.ensemble.connect()).await??;
     progress.phase("capturing");
+    let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
+    let (roots, now) = (manifest.roots.clone(), context.now());
+    let known = tokio::task::spawn_blocking(move || known_acls::newest(&*store, &here, roots.as_ref(), now));
     let known = known.await?;
     if known.sealed > 0 {
         log.info(&format!(

@@ -29,8 +29,9 @@ const NAMES: i64 = 65_536;
 const MOST_TOGETHER: usize = 256 << 20;
 /// Changes that are told at once; more are as good as none.
 const MOST_TOLD: usize = 1 << 20;
-/// Requests for ACLs that a connection has under way.
-const ACLS_IN_FLIGHT: usize = 64;
+/// Requests for ACLs under way, for each connection: all eight together have half of what a server queues before it stops
+/// listening to its clients (`globalOutstandingLimit`, 1000 if not set).
+pub(super) const ACLS_IN_FLIGHT: usize = 64;
 /// Up to so many ACLs are asked for on the connection of the data.
 const FEW_ACLS: usize = 32;
 
@@ -197,6 +198,8 @@ impl BatchedClient {
                 async move { zk.get_acl(path.as_str()).await }.boxed()
             })
         };
+        // It is never closed.
+        let _one_of_them = self.acl_requests.acquire().await.ok();
         let mut begun = Instant::now();
         let mut answer = ask().await;
         if answer.as_ref().is_err_and(is_undecodable) {
