@@ -191,6 +191,40 @@ async fn links_read_the_files_without_credentials_and_are_given_to_those_who_hav
 }
 
 #[test]
+fn what_is_stored_in_a_bucket_is_read_back_once() {
+    let (zookeeper, s3) = (server(), S3Server::start().unwrap());
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    let settings = in_bucket(&url, "");
+    let as_it_comes = settings.map(|(name, value)| match name {
+        "VERIFY_NEW_BACKUPS" => (name, ""),
+        _ => (name, value),
+    });
+    let daemon = daemon(&zookeeper.address(), storage.path(), &as_it_comes);
+    let id = back_up(&daemon, "");
+    wait_until(&daemon, &format!("/listbackups/{id}"), |_, backup| {
+        backup["verified_at"].is_string()
+    });
+}
+
+#[test]
+fn that_jobs_are_not_encrypted_in_a_bucket_is_said_at_the_start() {
+    let s3 = S3Server::start().unwrap();
+    let (storage, url) = (tempfile::tempdir().unwrap(), s3.url());
+    let more = [
+        ("HA", "true"),
+        ("ZOOKEEPER_TIMEOUT", "3"),
+        ("ENCRYPTION_RECIPIENTS", KEYS[0].0),
+    ];
+    let settings: Vec<_> = in_bucket(&url, "").into_iter().chain(more).collect();
+    let daemon = daemon(&nobody(), storage.path(), &settings);
+    assert!(
+        daemon.said().contains("jobs are in the bucket and not encrypted"),
+        "{}",
+        daemon.said()
+    );
+}
+
+#[test]
 fn backups_on_a_disk_have_no_links() {
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon(&nobody(), storage.path(), &[("S3_ENABLED", "false")]);

@@ -93,7 +93,7 @@ pub struct Args {
     /// How much of all bytes each such run verifies, the longest unverified first (default: 100%)
     #[arg(long, env = "VERIFY_SHARE", hide_env_values = true)]
     pub verify_share: Option<String>,
-    /// Whether each backup is verified as soon as it is stored (default: false)
+    /// Whether each backup is verified as soon as it is stored (default: true in a bucket, else false)
     #[arg(long, env = "VERIFY_NEW_BACKUPS", hide_env_values = true)]
     pub verify_new_backups: Option<String>,
     /// When to restore a backup for a test: five-field cron in UTC, or None (default: None)

@@ -34,6 +34,13 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
         ui::configure(config);
         openapi::configure(config);
     }
+    jobs_and_what_they_do(config);
+    what_there_is(config);
+    config.default_service(web::to(nothing_here));
+}
+
+/// What asks for work, and tells how it goes.
+fn jobs_and_what_they_do(config: &mut ServiceConfig) {
     config
         .service(endpoint("/backup", NONE, web::post().to(jobs::backup)))
         .service(whole("/backup/s3/{id:.*}", links::KEYS, read().to(links::links)))
@@ -89,7 +96,12 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
             ],
         ))
         .service(endpoint("/jobs", page::KEYS, read().to(jobs::jobs)))
-        .service(data("/events", NONE, read().to(events::events)))
+        .service(data("/events", NONE, read().to(events::events)));
+}
+
+/// What is looked at: backups, what they hold, policies and the server.
+fn what_there_is(config: &mut ServiceConfig) {
+    config
         .service(
             resource("/find", find::KEYS, [read().to(find::by_znode)])
                 .guard(guard::fn_guard(find::asks_for_znode))
@@ -135,6 +147,5 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
         .service(endpoint("/health/live", NONE, read().to(health::live)))
         .service(endpoint("/health/ready", NONE, read().to(health::ready)))
         .service(endpoint("/health/prometheus", NONE, read().to(health::metrics)))
-        .service(endpoint("/metrics", NONE, read().to(health::metrics)))
-        .default_service(web::to(nothing_here));
+        .service(endpoint("/metrics", NONE, read().to(health::metrics)));
 }

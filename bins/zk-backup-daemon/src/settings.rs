@@ -130,12 +130,12 @@ impl Settings {
             access,
         } = listen(args, secret)?;
         let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper::servers(args)?;
-        let checks = checks::checks(args, &servers, zookeeper_port)?;
+        let bucket = bucket::bucket(args, directory, &environment)?;
+        let checks = checks::checks(args, &servers, zookeeper_port, bucket.is_some())?;
         let ha = ha::ha(args)?;
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
         let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
         let storage = PathBuf::from(storage);
-        let bucket = bucket::bucket(args, directory, &environment)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
             zookeeper_tls: tls::zookeeper_directory(args)?,

@@ -41,6 +41,11 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let (tls, shown) = tls.map_err(StartError::Tls)?.unzip();
     if let Some(encryption) = &settings.encryption {
         log::info!("{encryption}");
+        if settings.ha.is_some() {
+            log::warn!(
+                "jobs are in the bucket and not encrypted: requests, reasons, and paths of znodes that a restore has left unfinished"
+            );
+        }
     }
     let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
     let ensemble = Arc::new(Replaceable::new(settings.ensemble()));
@@ -132,31 +137,7 @@ fn over(
     ensemble: Arc<dyn Ensemble>,
     with_jobs: bool,
 ) -> Result<EngineBuilder, StartError> {
-    let builder = Engine::builder(ensemble);
-    let builder = match &settings.bucket {
-        None if with_jobs => builder.storage(&settings.storage)?,
-        None => builder.storage_without_jobs(&settings.storage)?,
-        // First what only this process may have: it may have been started twice.
-        Some(config) => {
-            let builder = builder.local_state(&settings.storage)?;
-            let purpose = settings
-                .ha
-                .as_ref()
-                .map_or(Purpose::Backups, |_| Purpose::Sharing);
-            builder.objects(bucket::open(config, purpose)?, config.to_string())
-        }
-    };
-    let builder = match &settings.secondary {
-        None => builder,
-        Some(Secondary::Bucket(config)) => {
-            builder.second_objects(bucket::open(config, Purpose::Copies)?, config.to_string())
-        }
-        Some(Secondary::Directory(path)) => {
-            let copies = second::open(path, &settings.storage)?;
-            builder.second_copy(copies, path.display().to_string())
-        }
-    };
-    let mut builder = builder
+    let mut builder = placed(Engine::builder(ensemble), settings, with_jobs)?
         .full_policy(Arc::new(settings.eviction_policy.clone()))
         .granular_policy(Arc::new(settings.granular_eviction_policy.clone()))
         .full_restore(settings.full_restore)
@@ -207,6 +188,33 @@ fn over(
         builder = builder.restore_test_schedule(schedule);
     }
     Ok(builder)
+}
+
+/// With where vaults, their second copies and jobs are.
+fn placed(builder: EngineBuilder, settings: &Settings, with_jobs: bool) -> Result<EngineBuilder, StartError> {
+    let builder = match &settings.bucket {
+        None if with_jobs => builder.storage(&settings.storage)?,
+        None => builder.storage_without_jobs(&settings.storage)?,
+        // First what only this process may have: it may have been started twice.
+        Some(config) => {
+            let builder = builder.local_state(&settings.storage)?;
+            let purpose = settings
+                .ha
+                .as_ref()
+                .map_or(Purpose::Backups, |_| Purpose::Sharing);
+            builder.objects(bucket::open(config, purpose)?, config.to_string())
+        }
+    };
+    Ok(match &settings.secondary {
+        None => builder,
+        Some(Secondary::Bucket(config)) => {
+            builder.second_objects(bucket::open(config, Purpose::Copies)?, config.to_string())
+        }
+        Some(Secondary::Directory(path)) => {
+            let copies = second::open(path, &settings.storage)?;
+            builder.second_copy(copies, path.display().to_string())
+        }
+    })
 }
 
 /// Where backups are restored for a test, reached as the ensemble is that is backed up.

@@ -10,8 +10,11 @@ use vault_store::{FileEntry, FsStore, Reader, S3Config, S3Keys, S3Secret, Sealed
 use zk_backup_testkit::{BUCKET, KEY_ID, KEY_SECRET, S3Server};
 
 /// What a server keeps its backups with in the bucket of `s3`, below `prefix`.
-pub(crate) fn in_bucket<'a>(url: &'a str, prefix: &'a str) -> [(&'static str, &'a str); 6] {
+///
+/// Nothing is verified unless a test asks for it.
+pub(crate) fn in_bucket<'a>(url: &'a str, prefix: &'a str) -> [(&'static str, &'a str); 7] {
     [
+        ("VERIFY_NEW_BACKUPS", "false"),
         ("S3_ENABLED", "true"),
         ("S3_URL", url),
         ("S3_BUCKET", BUCKET),

@@ -44,8 +44,9 @@ pub(super) fn schedule(name: &str, value: Option<&String>) -> Result<Option<Sche
     }
 }
 
-/// `live` are the servers of the ensemble that is backed up, and `port` theirs unless they say another.
-pub(super) fn checks(args: &Args, live: &str, port: u16) -> Result<Checks, SettingsError> {
+/// `live` are the servers of the ensemble that is backed up, and `port` theirs unless they say another. What is `far` away, in a bucket,
+/// is read back once.
+pub(super) fn checks(args: &Args, live: &str, port: u16, far: bool) -> Result<Checks, SettingsError> {
     let share = given(args.verify_share.as_ref()).map_or(Ok(Share::ALL), |text| text.parse());
     let mebibytes: u64 = number(
         "RESTORE_TEST_MEMORY",
@@ -57,7 +58,7 @@ pub(super) fn checks(args: &Args, live: &str, port: u16) -> Result<Checks, Setti
     Ok(Checks {
         verify_schedule: schedule("VERIFY_SCHEDULE", args.verify_schedule.as_ref())?,
         verify_share: share.map_err(|error| SettingsError(format!("VERIFY_SHARE: {error}")))?,
-        verify_new_backups: flag("VERIFY_NEW_BACKUPS", args.verify_new_backups.as_ref(), false)?,
+        verify_new_backups: flag("VERIFY_NEW_BACKUPS", args.verify_new_backups.as_ref(), far)?,
         test_schedule: schedule("RESTORE_TEST_SCHEDULE", args.restore_test_schedule.as_ref())?,
         test_place: place(args, live, port)?,
         test_memory: mebibytes << 20,

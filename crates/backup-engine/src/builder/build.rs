@@ -52,15 +52,7 @@ impl EngineBuilder {
         let owed = Arc::new(Owed::new(Arc::clone(&self.jobs), self.keeps_news));
         let all_noted = self.recover(&checker, &owed, &ends, &metrics, now)?;
         let clock_watch = self.watch_clock(now)?;
-        let vaults = Arc::new(Vaults::new(
-            Arc::clone(&self.vaults),
-            Arc::clone(&self.jobs),
-            self.is_remote,
-            self.leadership.clone(),
-            second,
-            place,
-            around,
-        ));
+        let vaults = Arc::new(self.kept(second, place, around));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         if self.leadership.is_none() {
             site.reload_notes()?;
@@ -120,6 +112,23 @@ impl EngineBuilder {
             worker: self.worker.into(),
             failed_in_a_row,
         })
+    }
+
+    fn kept(
+        &self,
+        second: Option<Arc<SecondCopy>>,
+        place: Option<Arc<vault_store::FsStore>>,
+        around: Option<AroundVaults>,
+    ) -> Vaults {
+        Vaults::new(
+            Arc::clone(&self.vaults),
+            Arc::clone(&self.jobs),
+            self.is_remote,
+            self.leadership.clone(),
+            second,
+            place,
+            around,
+        )
     }
 
     /// Puts around the jobs what knows how they have ended.
