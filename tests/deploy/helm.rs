@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::{Command, Output};
 
-use crate::manifests::{assert_hardened, of_kind, parse, setting};
+use crate::documents::{assert_hardened, of_kind, parse, setting};
 use crate::{read, workspace};
 
 const CHART: &str = "examples/deploy/helm/zk-backup";

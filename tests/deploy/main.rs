@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod book;
+mod documents;
 mod helm;
 mod manifests;
 mod names;

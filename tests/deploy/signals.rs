@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::manifests::parse;
+use crate::documents::parse;
 use crate::{read, workspace};
 
 const PLACE: &str = "examples/deploy/grafana";

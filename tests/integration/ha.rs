@@ -1,90 +1,20 @@
 //! Several servers over one bucket: who works, what is handed on, and what becomes of it when the leader is gone.
 
-use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use zk_backup_testkit::{Daemon, Proxy, S3Server};
+use zk_backup_testkit::{Daemon, Proxy};
 use zookeeper_async::Permission;
 
-use crate::common::buckets::in_bucket;
 use crate::common::clients::{APP, as_super, digest, observer};
-use crate::common::daemons::{AS_SUPER, back_up, daemon};
+use crate::common::daemons::{AS_SUPER, back_up};
+use crate::common::group::{
+    Group, LEASE, health, leads, once_so_much_is_sent, signal, wait_to_lead, wait_until,
+};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, fill, plant};
-
-/// How long a lease lasts here; after a kill others wait for a sixth of it more.
-const LEASE: Duration = Duration::from_secs(9);
-
-/// Servers that share a bucket.
-pub(crate) struct Group {
-    s3: S3Server,
-    /// How they reach it.
-    url: String,
-    storages: Vec<TempDir>,
-}
-
-impl Group {
-    pub(crate) fn new() -> Self {
-        let s3 = S3Server::start().unwrap();
-        Self {
-            url: s3.url(),
-            s3,
-            storages: Vec::new(),
-        }
-    }
-
-    /// Another server, once it knows who leads.
-    pub(crate) fn start(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
-        let daemon = self.begin(zookeeper, name, more);
-        wait_until(|| health(&daemon).get("leader").is_some(), || daemon.said());
-        daemon
-    }
-
-    /// Another server, which listens.
-    fn begin(&mut self, zookeeper: &str, name: &str, more: &[(&str, &str)]) -> Daemon {
-        let storage = tempfile::tempdir().unwrap();
-        let seconds = LEASE.as_secs().to_string();
-        let ha = [
-            ("HA", "true"),
-            ("HA_NAME", name),
-            ("HA_LEASE_SECONDS", &seconds),
-            ("ZOOKEEPER_TIMEOUT", "3"),
-        ];
-        let settings = [&in_bucket(&self.url, "zk")[..], &ha, more].concat();
-        let daemon = daemon(zookeeper, storage.path(), &settings);
-        self.storages.push(storage);
-        daemon
-    }
-}
-
-pub(crate) fn wait_until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{}", otherwise());
-        std::thread::sleep(Duration::from_millis(30));
-    }
-}
-
-fn health(daemon: &Daemon) -> Value {
-    daemon.http.get("/health").unwrap().json()
-}
-
-pub(crate) fn leads(daemon: &Daemon) -> bool {
-    health(daemon)["role"] == "leader"
-}
-
-pub(crate) fn wait_to_lead(daemon: &Daemon) {
-    wait_until(|| leads(daemon), || daemon.said());
-}
-
-pub(crate) fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").args([name, &process.to_string()]).status();
-    assert!(sent.unwrap().success());
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader_hands_over() {
@@ -212,26 +142,6 @@ async fn what_a_killed_leader_had_accepted_is_done_by_the_next_and_what_it_did_i
     assert!(back_up(&others[1], "") > waiting.text);
 }
 
-/// Does `what` once, when so many bytes have gone to the server after it was armed.
-pub(crate) fn once_so_much_is_sent(
-    zookeeper: &str,
-    bytes: usize,
-    what: impl Fn() + Send + Sync + 'static,
-) -> (Proxy, Arc<AtomicBool>) {
-    let is_armed = Arc::new(AtomicBool::new(false));
-    let (armed, seen, done) = (Arc::clone(&is_armed), AtomicUsize::new(0), AtomicBool::new(false));
-    let watch = move |sent: &[u8]| {
-        let counts = armed.load(Ordering::SeqCst);
-        if counts
-            && seen.fetch_add(sent.len(), Ordering::SeqCst) > bytes
-            && !done.swap(true, Ordering::SeqCst)
-        {
-            what();
-        }
-    };
-    (Proxy::start_with(zookeeper, watch).unwrap(), is_armed)
-}
-
 fn assert_interrupted(daemon: &Daemon, task: &str) {
     let ended = daemon.wait_for_job(task).unwrap();
     assert!(
@@ -284,7 +194,11 @@ async fn a_restore_of_a_killed_leader_is_told_as_interrupted_and_what_it_left_is
     let body = json!({"vault": id, "dbs": ["fill"], "changeDbNames": {"fill": "copy"}});
     let (_, state) = two.do_job("/restore", &body.to_string()).unwrap();
     assert_eq!(state.status, 200, "{}", state.text);
-    assert!(self::health(&two).get("unfinished_znodes").is_none());
+    assert!(
+        crate::common::group::health(&two)
+            .get("unfinished_znodes")
+            .is_none()
+    );
     assert_eq!(outside.get_children("/copy", false).await.unwrap().len(), 20_000);
 }
 

@@ -9,9 +9,9 @@ use zk_backup_testkit::{Distribution, Proxy, Setup, ZooKeeper};
 
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::{AS_SUPER, back_up};
+use crate::common::group::{Group, leads, once_so_much_is_sent, signal, wait_to_lead};
+use crate::common::tls::{certificate_files, certificates, with_tls};
 use crate::common::trees::{assert_same, dump, fill, plant};
-use crate::ha::{Group, leads, once_so_much_is_sent, signal, wait_to_lead};
-use crate::secured::{certificate_files, certificates, with_tls};
 
 /// What it had sent is held back as long as it stands still: it is in a network that is slow, or in the client library.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

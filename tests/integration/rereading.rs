@@ -9,7 +9,7 @@ use zk_backup_testkit::{Daemon, Distribution, Setup, USER, ZooKeeper};
 use crate::common::buckets::in_bucket;
 use crate::common::daemons::{back_up, daemon, hang_up, until};
 use crate::common::servers::{nobody, server};
-use crate::secured::{certificate_files, certificates, with_tls};
+use crate::common::tls::{certificate_files, certificates, with_tls};
 
 const PASSWORD: &str = "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD";
 /// What looks like a certificate and is none.

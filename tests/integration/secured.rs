@@ -1,10 +1,8 @@
 //! Servers that demand TLS with a client certificate, SASL DIGEST-MD5, or both.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use serde_json::json;
 use zk_backup_testkit::{Daemon, Distribution, Proxy, Setup, ZooKeeper};
 use zk_snapshot::client::{BatchedClient, BatchedConfig, Tls};
@@ -13,47 +11,7 @@ use zookeeper_client as zk;
 
 use crate::common::daemons::{daemon, health_with_zookeeper};
 use crate::common::servers::nobody;
-
-/// What both sides of a TLS connection hold, in PEM.
-pub(crate) struct Certificates {
-    ca: String,
-    server: (String, String),
-    client: (String, String),
-}
-
-pub(crate) fn certificates() -> Certificates {
-    let mut params = CertificateParams::new(vec![]).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let issue = |names: &[&str]| {
-        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
-        params.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ServerAuth,
-            ExtendedKeyUsagePurpose::ClientAuth,
-        ];
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem())
-    };
-    Certificates {
-        server: issue(&["localhost", "127.0.0.1"]),
-        client: issue(&["backup"]),
-        ca: ca.pem(),
-    }
-}
-
-pub(crate) fn with_tls(mut setup: Setup, certificates: &Certificates) -> Setup {
-    let (certificate, key) = &certificates.server;
-    setup
-        .files
-        .push(("server.pem".to_owned(), format!("{key}{certificate}")));
-    setup.files.push(("ca.pem".to_owned(), certificates.ca.clone()));
-    setup.config += "secureClientPort={port}\nsecureClientPortAddress=127.0.0.1\n\
-        serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n\
-        ssl.keyStore.location={dir}/server.pem\nssl.keyStore.type=PEM\n\
-        ssl.trustStore.location={dir}/ca.pem\nssl.trustStore.type=PEM\nssl.clientAuth=need\n";
-    setup
-}
+use crate::common::tls::{Certificates, certificate_files, certificates, with_tls};
 
 fn with_sasl(mut setup: Setup) -> Setup {
     let login =
@@ -65,18 +23,6 @@ fn with_sasl(mut setup: Setup) -> Setup {
     setup.config += "authProvider.sasl=org.apache.zookeeper.server.auth.SASLAuthenticationProvider\n\
         enforce.auth.enabled=true\nenforce.auth.schemes=sasl\n";
     setup
-}
-
-/// Where the daemon finds certificates.
-pub(crate) fn certificate_files(certificates: &Certificates, with_identity: bool) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-    write("ca.crt", &certificates.ca);
-    if with_identity {
-        write("tls.crt", &certificates.client.0);
-        write("tls.key", &certificates.client.1);
-    }
-    directory
 }
 
 /// A znode that only we may read goes into a backup and comes back, seen by a client of the tests' own.
@@ -177,7 +123,7 @@ async fn a_server_that_demands_tls_with_a_client_certificate() {
 
     // Without our certificate, and by an authority that did not sign the server's.
     let nobody = certificate_files(&certificates, false);
-    let strange = certificate_files(&self::certificates(), true);
+    let strange = certificate_files(&crate::common::tls::certificates(), true);
     for (files, why) in [
         (&nobody, "received fatal alert: "),
         (&strange, "invalid peer certificate: "),

@@ -240,7 +240,7 @@ fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
         "/bin/sh",
         "-c",
         format!(
-            "echo after $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_JOB_STATUS >>{}; test ! -e {}.after",
+            "echo after $ZK_BACKUP_JOB $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_JOB_STATUS $ZK_BACKUP_JOB_MESSAGE >>{}; test ! -e {}.after",
             said.display(),
             refuse.display()
         )
@@ -259,13 +259,18 @@ fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
         text
     };
     let id = back_up(&daemon, "");
-    assert_eq!(taken(), format!("before backup {id}\nafter backup Successful\n"));
-    assert_eq!(restore(&daemon, &id, r#", "dry_run": true"#).0, 200);
-    assert!(!said.exists(), "a dry run changes nothing");
-    assert_eq!(restore(&daemon, &id, "").0, 200);
     assert_eq!(
         taken(),
-        format!("before restore {id}\nafter restore Successful\n")
+        format!("before backup {id}\nafter {id} backup Successful\n")
+    );
+    assert_eq!(restore(&daemon, &id, r#", "dry_run": true"#).0, 200);
+    assert!(!said.exists(), "a dry run changes nothing");
+    let body = json!({ "vault": id }).to_string();
+    let (task, state) = daemon.do_job("/restore", &body).unwrap();
+    assert_eq!(state.status, 200, "{}", state.text);
+    assert_eq!(
+        taken(),
+        format!("before restore {id}\nafter {task} restore Successful\n")
     );
 
     // One that fails afterwards is told, and the job is as it was.
@@ -286,7 +291,10 @@ fn hooks_are_run_around_backups_and_restores_and_fail_by_name() {
         format!("{why}; HOOK_AFTER failed: exit status: 1")
     );
     assert_eq!(daemon.describe(&failed).unwrap()["failed"], true);
-    assert_eq!(taken(), format!("before backup {failed}\nafter backup Failed\n"));
+    assert_eq!(
+        taken(),
+        format!("before backup {failed}\nafter {failed} backup Failed {why}\n")
+    );
     let (status, state) = restore(&daemon, &id, "");
     assert_eq!(status, 500);
     assert!(state["message"].as_str().unwrap().starts_with(why), "{state}");

@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, Ensemble, FilesSource, Hooks, Recovery, RestoreTests, SettingNames,
-    StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, Engine, EngineBuilder, Ensemble, FilesSource, HookVariables, Hooks, Recovery, RestoreTests,
+    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -150,6 +150,7 @@ fn over(
             after: settings.hook_after.clone(),
             timeout: settings.hook_timeout,
             environment: handed_on(),
+            variables: hook_variables(),
         })
         .setting_names(names());
     let mut states: Vec<Arc<dyn StateSource>> = Vec::new();
@@ -170,6 +171,7 @@ fn over(
         directory: settings.storage.join("recover"),
         command: settings.restart_command.clone(),
         environment: handed_on(),
+        variable: "RECOVER_DIR".to_owned(),
         patience: settings.restore_timeout,
     });
     if let Some(schedule) = settings.schedule.clone() {
@@ -275,6 +277,17 @@ fn names() -> SettingNames {
         states: "ZOOKEEPER_DATA_DIR names the data directory of a server".to_owned(),
         restart_command: "RESTORE_RESTART_COMMAND".to_owned(),
         trust_clock: "If it is right now, say so: POST /evict?trust_clock=true".to_owned(),
+    }
+}
+
+/// What tells the commands around jobs of their job.
+fn hook_variables() -> HookVariables {
+    HookVariables {
+        job: "ZK_BACKUP_JOB".to_owned(),
+        job_type: "ZK_BACKUP_JOB_TYPE".to_owned(),
+        vault: "ZK_BACKUP_VAULT".to_owned(),
+        job_status: "ZK_BACKUP_JOB_STATUS".to_owned(),
+        job_message: "ZK_BACKUP_JOB_MESSAGE".to_owned(),
     }
 }
 

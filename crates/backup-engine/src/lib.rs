@@ -30,8 +30,8 @@
 //!
 //! Features, all of them on by default: `batched-client` (real ensembles), `plain-client` (also servers older than ZooKeeper 3.6),
 //! `admin-source` (transactional backups over HTTP), `sqlite` (`EngineBuilder::storage`). Without any, an embedder brings ensembles
-//! and stores of its own. Off by default: `object-store` (`EngineBuilder::objects`), `s3` (buckets, with links to their files), and
-//! `conformance`, the suites that these must pass.
+//! and stores of its own. Off by default: `object-store` (`EngineBuilder::objects`), `s3` (buckets, with links to their files),
+//! `schema` (schemas of what is serialised, for an OpenAPI document), and `conformance`, the suites that these must pass.
 
 mod blocking;
 mod builder;
@@ -106,6 +106,6 @@ pub use vaults::finding::{ZnodeFinds, ZnodeFound};
 pub use watch::JobWatch;
 pub use watch_all::JobsWatch;
 pub use work::{
-    DamagedCopy, DamagedVault, Hook, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo, RestoreResult,
-    RestoreTestResult, RestoredFiles, RestoredFrom, VerifyResult,
+    DamagedCopy, DamagedVault, Hook, HookVariables, Hooks, JobResult, LOG_OF_JOBS, PlacedFiles, ProgressInfo,
+    RestoreResult, RestoreTestResult, RestoredFiles, RestoredFrom, VerifyResult,
 };

@@ -19,6 +19,8 @@
 //! assert_eq!(decisions[1].action, Action::Keep);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Features, off by default: `serde` (decisions can be serialised), and `conformance`, the suite that every policy must pass.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

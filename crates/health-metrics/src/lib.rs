@@ -12,6 +12,8 @@
 //! assert!(text.contains("backup_storage_dump_count 1"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! One feature, off by default: `conformance`, the suite that every probe must pass.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -13,6 +13,10 @@
 //! assert_eq!(jobs.get(&claimed.id)?.map(|job| job.state), Some(JobState::Successful));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Features: `sqlite` (jobs in a SQLite database), which is on by default. Off by default: `object-store` (jobs on object storage that several servers
+//! share, and a lease of who does them), `schema` (schemas of what is serialised, for an OpenAPI document), and `conformance`, the suite that every job
+//! store must pass. Without any, jobs are in memory, or in a store of the embedder's own.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -22,6 +22,11 @@
 //! assert_eq!(text, "znodes");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! Features, none of them on by default: `object-store` (vaults in whatever the crate of that name reaches), `s3` and `cloud` (the same with buckets of S3,
+//! and with those of Azure and Google, by HTTPS; `http` is what both need), `encryption` (a store around any other, whose vaults only the holders of a key
+//! can read), `schema` (schemas of what is serialised, for an OpenAPI document), and `conformance`, the suite that every store must pass. Without any,
+//! vaults are in a directory or in memory.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

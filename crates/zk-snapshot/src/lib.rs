@@ -37,8 +37,10 @@
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-
-#![warn(missing_debug_implementations)]
+//!
+//! Features, on by default: `batched-client` (many reads or writes in one request, watches, TLS and SASL; ZooKeeper 3.6 or newer) and `plain-client`
+//! (plain requests, any version). Off by default: `schema` (schemas of what is serialised, for an OpenAPI document), and `conformance`, the suites that
+//! every client must pass. Without any, [`files`], [`archive`] and trees of the embedder's own are left, and nothing reaches a server.
 
 pub mod archive;
 pub mod capture;

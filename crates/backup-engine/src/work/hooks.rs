@@ -33,10 +33,37 @@ pub struct Hooks {
     pub after: Option<Hook>,
     /// So long each may take; then it is killed with its process group, and has failed. What has left that group, as by `setsid`, goes on.
     pub timeout: Duration,
-    /// All that they are given of an environment, beside what tells of the job: `ZK_BACKUP_JOB`, its id, `ZK_BACKUP_JOB_TYPE`, `backup` or `restore`,
-    /// and `ZK_BACKUP_VAULT`, the backup that it is about; after it also `ZK_BACKUP_JOB_STATUS`, `Successful`, `Failed` or `Canceled`, and
-    /// `ZK_BACKUP_JOB_MESSAGE`, why it failed, the first 8 KiB of that.
+    /// All that they are given of an environment, beside what tells of the job.
     pub environment: Vec<(OsString, OsString)>,
+    /// The variables that tell of the job.
+    pub variables: HookVariables,
+}
+
+/// What the variables are called that tell a hook of its job; as the fields are, if not said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookVariables {
+    /// Its id.
+    pub job: String,
+    /// `backup` or `restore`.
+    pub job_type: String,
+    /// The backup that it is about.
+    pub vault: String,
+    /// Only after it: `Successful`, `Failed` or `Canceled`.
+    pub job_status: String,
+    /// Only after it: why it failed, the first 8 KiB of that.
+    pub job_message: String,
+}
+
+impl Default for HookVariables {
+    fn default() -> Self {
+        Self {
+            job: "job".to_owned(),
+            job_type: "job_type".to_owned(),
+            vault: "vault".to_owned(),
+            job_status: "job_status".to_owned(),
+            job_message: "job_message".to_owned(),
+        }
+    }
 }
 
 /// A command.
@@ -86,22 +113,22 @@ impl Hooks {
         let failed = |why: &dyn std::fmt::Display| format!("{name} failed: {why}");
         let (pipe, out) = io::pipe().map_err(|error| failed(&error))?;
         let mut said = Said::new(pipe).map_err(|error| failed(&error))?;
-        let mut command = Command::new(&hook.program);
+        let (mut command, names) = (Command::new(&hook.program), &self.variables);
         command
             .args(&hook.arguments)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .env("ZK_BACKUP_JOB", &job.id)
-            .env("ZK_BACKUP_JOB_TYPE", JobKind::of(job).name())
-            .env("ZK_BACKUP_VAULT", kind::vault(job))
+            .env(&names.job, &job.id)
+            .env(&names.job_type, JobKind::of(job).name())
+            .env(&names.vault, kind::vault(job))
             .stdin(Stdio::null())
             .stdout(out.try_clone().map_err(|error| failed(&error))?)
             .stderr(out)
             .process_group(0);
         if let Some(Ended { state, message }) = ended {
             command
-                .env("ZK_BACKUP_JOB_STATUS", state.name())
-                .env("ZK_BACKUP_JOB_MESSAGE", for_a_variable(message));
+                .env(&names.job_status, state.name())
+                .env(&names.job_message, for_a_variable(message));
         }
         let mut child = command.spawn().map_err(|error| failed(&error))?;
         let mut group = Group(child.id());
@@ -232,8 +259,7 @@ mod tests {
     async fn a_hook_is_told_of_the_job_and_of_nothing_else() {
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
         let backup = job("backup", serde_json::json!({}));
-        let told =
-            hooks("echo $ZK_BACKUP_JOB $ZK_BACKUP_JOB_TYPE $ZK_BACKUP_VAULT $CARGO_MANIFEST_DIR; exit 3");
+        let told = hooks("echo $job $job_type $vault $CARGO_MANIFEST_DIR; exit 3");
         let failed = told.before(&backup).await.unwrap_err();
         assert_eq!(
             failed,
@@ -274,10 +300,7 @@ mod tests {
     async fn a_hook_is_run_however_long_the_message_is() {
         let place = tempfile::tempdir().unwrap();
         let said = place.path().join("said");
-        let mut told = hooks(&format!(
-            "printf %s \"$ZK_BACKUP_JOB_MESSAGE\" >{}",
-            said.display()
-        ));
+        let mut told = hooks(&format!("printf %s \"$job_message\" >{}", said.display()));
         told.after = told.before.take();
         // A character is not cut in two.
         let message = format!("{}{}", "x".repeat(TOLD - 1), "é".repeat(100_000));

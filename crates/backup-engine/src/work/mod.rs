@@ -45,7 +45,7 @@ use crate::vaults::Vaults;
 use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
-pub use self::hooks::{Hook, Hooks};
+pub use self::hooks::{Hook, HookVariables, Hooks};
 pub use self::job_log::LOG_OF_JOBS;
 pub use self::progress::ProgressInfo;
 pub(crate) use self::progress::Running;

@@ -3,22 +3,31 @@
 use std::time::Duration;
 
 use job_queue::Job;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use super::result::JobResult;
 use crate::kind;
-use crate::requests::BY;
+use crate::requests::{BY, Labels};
+
+/// A payload, of whichever kind.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    labels: Labels,
+    /// All the rest.
+    #[serde(flatten)]
+    request: Map<String, Value>,
+}
 
 /// What was asked for, and by whom.
 pub(super) fn begun(job: &Job) -> String {
-    let mut asked = job.payload.clone();
-    let labels = asked.as_object_mut().and_then(|asked| asked.remove("labels"));
-    let by = labels
-        .as_ref()
-        .and_then(|labels| labels.get(BY))
-        .and_then(Value::as_str);
-    let by = match (by, job.scheduled) {
+    let (labels, asked) = match Asked::deserialize(&job.payload) {
+        Ok(Asked { labels, request }) => (labels, Value::Object(request)),
+        Err(_) => (Labels::new(), job.payload.clone()), // whatever it is, it is shown
+    };
+    let by = match (labels.get(BY), job.scheduled) {
         (_, true) => "by schedule".to_owned(),
         (Some(by), false) => format!("by {by}"),
         (None, false) => "by nobody who is known".to_owned(),

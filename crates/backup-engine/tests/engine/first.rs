@@ -235,10 +235,7 @@ async fn the_hook_before_a_restore_is_run_once() {
     let before = Hook {
         name: "HOOK_BEFORE".to_owned(),
         program: "/bin/sh".to_owned(),
-        arguments: vec![
-            "-c".to_owned(),
-            format!("echo $ZK_BACKUP_JOB_TYPE >>{}", said.display()),
-        ],
+        arguments: vec!["-c".to_owned(), format!("echo $job_type >>{}", said.display())],
     };
     let hooks = Hooks {
         before: Some(before),

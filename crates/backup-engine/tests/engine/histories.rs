@@ -21,6 +21,7 @@ fn recovering(directory: &Path) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
     let recovery = Recovery {
         environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
         directory: directory.join("recover"),
+        variable: "directory".to_owned(),
         command: None,
         patience: HOUR,
     };
@@ -145,6 +146,7 @@ async fn to_recover(
     let recovery = Recovery {
         environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
         directory: directory.join("recover"),
+        variable: "directory".to_owned(),
         command: Some(command.to_owned()),
         patience: HOUR,
     };

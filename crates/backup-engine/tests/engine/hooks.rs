@@ -37,10 +37,7 @@ async fn exists(file: &Path) {
 async fn a_job_that_panics_has_its_hook_and_its_end_is_told() {
     let (world, place) = (World::new(), tempfile::tempdir().unwrap());
     let said = place.path().join("said");
-    let script = format!(
-        "echo $ZK_BACKUP_JOB_STATUS $ZK_BACKUP_JOB_MESSAGE >{}",
-        said.display()
-    );
+    let script = format!("echo $job_status $job_message >{}", said.display());
     let engine = world.start_with(|builder| builder.hooks(after(script))).engine;
     let mut watch = engine.watch_all();
     world.ensemble.panic();

@@ -14,6 +14,7 @@ use super::http::{CONNECT, REQUEST, provide_cryptography};
 use super::told::told;
 use crate::StoreError;
 
+// Keys of `object_store`'s own configuration. Nothing here reads them from the environment: whoever embeds this gives their values.
 const AZURE_PLACE: &str = "AZURE_STORAGE_ENDPOINT";
 const GOOGLE_PLACE: &str = "GOOGLE_BASE_URL";
 

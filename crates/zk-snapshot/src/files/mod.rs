@@ -9,20 +9,25 @@
 //! [`ReceivedSnapshot`], and a [`Reconciler`] makes it the state of one moment.
 //!
 //! ```
+//! use serde_json::json;
 //! use zk_snapshot::files::{DataDirs, FileError, LogFile, Operation, gather};
 //!
 //! let dirs = DataDirs::same("tests/golden/3.9.5");
 //! let state = gather(&dirs, None)?;
 //! assert_eq!(state.report.digest_agrees, Some(true));
 //!
-//! let mut znodes = 0;
+//! // Its znodes as JSON lines, with each byte of data as a number.
+//! let mut lines = 0;
 //! state.tree.for_each(|znode| {
-//!     znodes += 1;
-//!     assert!(znode.path.starts_with('/'));
+//!     let (path, kind) = (znode.path, format!("{:?}", znode.kind));
+//!     let line = json!({"path": path, "kind": kind, "data": znode.data, "acl": znode.acl, "stat": znode.stat});
+//!     println!("{line}");
+//!     lines += 1;
 //!     Ok::<_, FileError>(())
 //! })?;
-//! assert_eq!(znodes, state.tree.len());
+//! assert_eq!(lines, state.tree.len());
 //!
+//! // The transactions of its logs, one by one.
 //! let mut created = 0;
 //! for (_, path) in dirs.logs()? {
 //!     for transaction in LogFile::open(&path)? {

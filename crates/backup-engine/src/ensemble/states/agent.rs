@@ -52,14 +52,14 @@ impl AgentSource {
     /// Looks for the leader, and whether anything answers where its agent is to be. Nothing is copied. Says what answers.
     ///
     /// # Errors
-    /// Why nothing does.
-    pub async fn try_out(&self) -> Result<String, String> {
+    /// [`StateError::Unavailable`]: why nothing does.
+    pub async fn try_out(&self) -> Result<String, StateError> {
         let url = format!("http://{}:{}/", self.leader().await?, self.port);
         let asking = tokio::task::spawn_blocking(move || {
             let answer = agent(CONNECTING, SAYING).get(&url).call();
             match answer {
                 Ok(answer) => Ok(format!("{url} answers ({})", answer.status())),
-                Err(error) => Err(format!("{url}: {error}")),
+                Err(error) => Err(format!("{url}: {error}").into()),
             }
         });
         asking.await.map_err(|error| error.to_string())?

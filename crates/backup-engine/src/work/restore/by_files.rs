@@ -68,6 +68,7 @@ pub(super) async fn run(
         name: &site.names.restart_command,
         command,
         environment: &recovery.environment,
+        variable: &recovery.variable,
     };
     let mut comparing = Comparing::new(context, &opened.records, deadline);
     let begun = begin_anew(site, context, &command, &recovery.directory, &mut comparing).await;

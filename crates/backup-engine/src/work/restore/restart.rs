@@ -24,17 +24,20 @@ pub(super) struct Restart<'a> {
     /// What people call it.
     pub(super) name: &'a str,
     pub(super) command: &'a str,
-    /// All that it is given, `RECOVER_DIR` apart.
+    /// All that it is given, the variable apart.
     pub(super) environment: &'a [(OsString, OsString)],
+    /// What has the directory of the files.
+    pub(super) variable: &'a str,
 }
 
-/// Runs it, with the directory of the files in `RECOVER_DIR`. What it says is in a file beside that directory, and, so that
+/// Runs it, with the directory of the files in its variable. What it says is in a file beside that directory, and, so that
 /// nothing is left of it after a failure of ours, its process as well.
 pub(super) async fn run(
     Restart {
         name,
         command,
         environment,
+        variable,
     }: &Restart<'_>,
     directory: &Path,
     deadline: Instant,
@@ -46,7 +49,7 @@ pub(super) async fn run(
         .args(["-c", command])
         .env_clear()
         .envs(environment.iter().map(|(name, value)| (name, value)))
-        .env("RECOVER_DIR", directory)
+        .env(variable, directory)
         .stdin(Stdio::null())
         .stdout(out.try_clone()?)
         .stderr(out)
@@ -153,11 +156,12 @@ mod tests {
         // Cargo sets this one for tests: it stands for any that is not handed on.
         assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let command = "sleep 1000 & echo $! >\"$RECOVER_DIR.started\"; env >\"$RECOVER_DIR.env\"; exit 1";
+        let command = "sleep 1000 & echo $! >\"$place.started\"; env >\"$place.env\"; exit 1";
         let restart = Restart {
             name: "the command",
             command,
             environment: &[("PATH".into(), path)],
+            variable: "place",
         };
         assert!(run(&restart, &directory, deadline).await.is_err());
         let environment = fs::read_to_string(directory.with_extension("env"))?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{AdminSource, SAID, blocking, refusal};
+use crate::ensemble::states::StateError;
 
 /// The longest that it may take for that.
 const SAYING: Duration = Duration::from_secs(10);
@@ -13,10 +14,10 @@ impl AdminSource {
     /// Asks what the server is, and whether it takes our authorization, without a snapshot. Says what it is.
     ///
     /// # Errors
-    /// Why it sends us none. Whether they are disabled there is not found.
-    pub async fn try_out(&self) -> Result<String, String> {
+    /// [`StateError::Unavailable`]: why it sends us none. Whether they are disabled there is not found.
+    pub async fn try_out(&self) -> Result<String, StateError> {
         let source = self.clone();
-        blocking(move || source.tried()).await
+        Ok(blocking(move || source.tried()).await?)
     }
 
     fn tried(&self) -> Result<String, String> {
