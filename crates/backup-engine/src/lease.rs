@@ -194,3 +194,43 @@ impl Leadership for LeaderLease {
         self.tell();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn a_write_is_allowed_only_while_there_is_time_for_its_whole_request() {
+        let clock = Arc::new(Mutex::new(100 * SECOND));
+        let (shown, timing) = (Arc::clone(&clock), LeaseTiming::default());
+        let uptime = Arc::new(move || *lock(&shown));
+        let (objects, deadline) = (Arc::new(InMemory::new()), 7 * SECOND);
+        let leader = LeaderLease {
+            lease: Lease::new(objects, "here", "one", "one:8080", timing, uptime),
+            ..LeaderLease::new(Arc::new(InMemory::new()), "", ("", ""), timing, deadline)
+        };
+        let may = |after: Duration| {
+            *lock(&clock) = 100 * SECOND + after;
+            (leader.may_go_on().is_ok(), leader.may_write().is_ok())
+        };
+        assert_eq!(may(Duration::ZERO), (false, false), "it is not held yet");
+        assert!(leader.lease.acquire().await.unwrap());
+        assert_eq!(may(Duration::ZERO), (true, true));
+        let moment = Duration::from_millis(1);
+        let last = timing.ttl - deadline;
+        assert_eq!(may(last), (true, true), "just as long as a request takes");
+        assert_eq!(may(last + moment), (true, false), "less than a request takes");
+        assert_eq!(may(timing.ttl - moment), (true, false));
+        assert_eq!(may(timing.ttl), (false, false), "it has run out");
+
+        // Each renewal makes time again.
+        assert_eq!(may(last), (true, true));
+        assert!(leader.lease.renew().await.unwrap());
+        assert_eq!(may(2 * last), (true, true));
+        assert_eq!(may(2 * last + moment), (true, false));
+    }
+}

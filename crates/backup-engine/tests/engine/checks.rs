@@ -14,9 +14,9 @@ use super::support::{
 };
 
 /// Vaults of every format version.
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/wire/golden/vaults");
+pub(super) const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/wire/golden/vaults");
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let (path, to) = {
@@ -46,7 +46,7 @@ fn files_in(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// An engine over vaults in `directory`, by the world's clock.
-fn over(world: &World, directory: &Path) -> Engine {
+pub(super) fn over(world: &World, directory: &Path) -> Engine {
     let store: Arc<dyn VaultStore> = Arc::new(FsStore::open(directory).unwrap());
     world.start_with(|builder| builder.vaults(store)).engine
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod checks;
+mod checks_deeper;
 mod checks_disturbed;
 mod commits;
 mod crashes;

@@ -31,8 +31,18 @@ async fn a_test_in_another_ensemble_leaves_nothing_there() {
         .start_with(|builder| builder.restore_tests(to(&other, Some(&world))))
         .engine;
     let id = full(&engine).await;
+    let since_proof = async || {
+        let metrics = engine.metrics().await.unwrap();
+        let mut lines = metrics.lines();
+        lines.find_map(|line| {
+            line.strip_prefix("zk_backup_seconds_since_last_proof ")
+                .map(str::to_owned)
+        })
+    };
+    assert_eq!(since_proof().await, None, "there was none");
     let job = tested(&engine, &id).await;
     assert_eq!(job.status, JobState::Successful, "{job:?}");
+    assert_eq!(since_proof().await.as_deref(), Some("0"));
     assert_eq!(
         (&job.result["znodes"], &job.result["differing"]),
         (&4.into(), &0.into())
@@ -60,6 +70,8 @@ async fn a_test_in_another_ensemble_leaves_nothing_there() {
         JobState::Successful
     );
     assert_eq!(described(&engine, &id).await.tested, Some(second));
+    world.pass(HOUR);
+    assert_eq!(since_proof().await.as_deref(), Some("3600"));
 }
 
 #[tokio::test]
@@ -122,6 +134,11 @@ async fn a_test_finds_what_an_ensemble_does_not_take_over() {
     assert_eq!(other.znodes(), before, "and leaves nothing");
     let info = described(&engine, &id).await;
     assert!(info.is_valid() && !info.tested.unwrap().is_proof());
+    let metrics = engine.metrics().await.unwrap();
+    assert!(
+        !metrics.contains("zk_backup_seconds_since_last_proof"),
+        "{metrics}"
+    );
     let health = engine.health().await;
     assert_eq!(health.status(), Status::Warning);
     assert!(

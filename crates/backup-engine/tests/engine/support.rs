@@ -18,9 +18,9 @@ use tokio::task::JoinHandle;
 use vault_store::{Contents, FaultyVaults, Hierarchical, MemoryStore};
 use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
 
-pub(crate) use self::checks::{ARCHIVE, copied, reversed, tested, verified};
+pub(crate) use self::checks::{ARCHIVE, copied, packed, records_of, remade, reversed, tested, verified};
 pub(crate) use self::guarded::Guarded;
-pub(crate) use self::snapshots::{snapshot_of, transactional};
+pub(crate) use self::snapshots::{adler32, snapshot_of, transactional};
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);

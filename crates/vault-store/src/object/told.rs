@@ -157,6 +157,51 @@ mod tests {
     }
 
     #[test]
+    fn what_an_answer_says_is_named_and_whether_it_may_pass() {
+        for (status, code, named, may_pass) in [
+            (
+                "403 Forbidden",
+                "RequestTimeTooSkewed",
+                "the clock of this machine is off",
+                false,
+            ),
+            (
+                "400 Bad Request",
+                "ExpiredToken",
+                "the credentials have expired",
+                true,
+            ),
+            ("503 Service Unavailable", "SlowDown", "the storage is busy", true),
+            (
+                "400 Bad Request",
+                "BadDigest",
+                "the bytes were changed on their way",
+                true,
+            ),
+        ] {
+            let error = told("manifests", &refused(status, code, "in other words"));
+            let said = error.to_string();
+            assert!(
+                said.contains(&format!("{named} ({code}: in other words)")),
+                "{said}"
+            );
+            assert!(!said.contains("s3.example"), "{said}");
+            assert_eq!(error.is_transient(), may_pass, "{said}");
+        }
+        // Of what has no name the status tells.
+        for (status, may_pass) in [
+            ("503 Service Unavailable", true),
+            ("429 Too Many Requests", true),
+            ("400 Bad Request", false),
+        ] {
+            let error = told("manifests", &refused(status, "Unheard", "in other words"));
+            let said = error.to_string();
+            assert!(said.contains("Unheard: in other words"), "{said}");
+            assert_eq!(error.is_transient(), may_pass, "{said}");
+        }
+    }
+
+    #[test]
     fn a_wrong_region_does_not_pass() {
         let redirect =
             "Received redirect without LOCATION, this normally indicates an incorrectly configured region";

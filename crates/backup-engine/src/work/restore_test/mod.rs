@@ -266,3 +266,58 @@ impl Test<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use zk_snapshot::tree::ZnodePath;
+
+    use super::*;
+
+    /// A test after which so many counters are behind, of so many that were left.
+    fn proof(behind: u64, left: u64) -> Proof {
+        Proof {
+            report: RestoreReport {
+                counters_left: left,
+                ..RestoreReport::default()
+            },
+            compared: Compared {
+                counters_behind: behind,
+                ..Compared::default()
+            },
+            place: IN_MEMORY.to_owned(),
+            removed: Ok(()),
+        }
+    }
+
+    #[test]
+    fn counters_differ_that_are_behind_and_were_not_said_to_be_left() {
+        assert_eq!(proof(0, 0).difference(), None);
+        assert_eq!(proof(2, 2).difference(), None, "the report tells them");
+        assert_eq!(
+            proof(3, 2).difference().as_deref(),
+            Some("the counters of 3 parents of sequential children are lower than in the backup")
+        );
+    }
+
+    #[test]
+    fn what_can_be_seen_to_differ_is_told_before_counters_and_these_before_what_was_not_written() {
+        let path = ZnodePath::parse("/a").unwrap();
+        let mut proof = proof(0, 0);
+        proof.report.failures.push(zk_snapshot::restore::Failure {
+            path: path.clone(),
+            why: "it may not be written".to_owned(),
+        });
+        assert_eq!(proof.difference().as_deref(), Some("/a: it may not be written"));
+        proof.compared.counters_behind = 1;
+        assert!(proof.difference().unwrap().starts_with("the counters of 1 "));
+        proof.compared.differing = 1;
+        proof
+            .compared
+            .differences
+            .push((path, "it is not there".to_owned()));
+        assert_eq!(
+            proof.difference().as_deref(),
+            Some("1 znodes are not as in the backup: /a: it is not there")
+        );
+    }
+}

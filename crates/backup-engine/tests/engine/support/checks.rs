@@ -3,8 +3,8 @@
 use std::io::Read as _;
 
 use backup_engine::{Engine, JobInfo, RestoreTestRequest, VerifyRequest};
-use vault_store::{FileName, Manifest, Reader, VaultId, VaultStore};
-use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, Frame, RecordSource};
+use vault_store::{FileEntry, FileName, Manifest, Reader, VaultId, VaultStore};
+use zk_snapshot::archive::{ArchiveFile, ArchiveWriter, Frame, Record, RecordSource};
 
 use super::done;
 
@@ -54,8 +54,45 @@ pub(crate) fn copied(
     manifest.id
 }
 
-/// The archive of a vault with its records the other way round.
-pub(crate) fn reversed(store: &dyn VaultStore, id: &str) -> Vec<u8> {
+/// A copy of a vault, with the next id and another manifest: of its files the one that is called `name` holds other bytes, and every checksum is right.
+pub(crate) fn remade(
+    store: &dyn VaultStore,
+    id: &str,
+    name: &str,
+    other: impl Fn(Vec<u8>) -> Vec<u8>,
+    change: impl FnOnce(&mut Manifest),
+) -> VaultId {
+    let id: VaultId = id.parse().unwrap();
+    let mut manifest = store.manifest(&id).unwrap();
+    manifest.id = id.next().unwrap();
+    let mut stage = store.stage(&manifest.id).unwrap();
+    for entry in &mut manifest.files {
+        let mut bytes = Vec::new();
+        let file = store.open(&id, &entry.name).unwrap();
+        Reader::new(file).read_to_end(&mut bytes).unwrap();
+        if entry.name == *name {
+            bytes = other(bytes);
+        }
+        let whole = stage.put(&entry.name, &bytes).unwrap();
+        if entry.bytes == whole.bytes {
+            for frame in &mut entry.frames {
+                let (begin, length) = (frame.offset as usize, frame.length as usize);
+                let part = FileEntry::whole(&entry.name, &bytes[begin..begin + length]);
+                frame.sha256.clone_from(&part.frames[0].sha256);
+            }
+        } else {
+            let records = entry.frames[0].records;
+            *entry = whole;
+            entry.frames[0].records = records;
+        }
+    }
+    change(&mut manifest);
+    stage.commit(&manifest).unwrap();
+    manifest.id
+}
+
+/// What the first frame of a vault's archive holds.
+pub(crate) fn records_of(store: &dyn VaultStore, id: &str) -> Vec<Record> {
     let id: VaultId = id.parse().unwrap();
     let frame = store.manifest(&id).unwrap().files[0].frames[0].clone();
     let frame = Frame {
@@ -65,10 +102,21 @@ pub(crate) fn reversed(store: &dyn VaultStore, id: &str) -> Vec<u8> {
         sha256: frame.sha256,
     };
     let file = Reader::new(store.open(&id, &ARCHIVE).unwrap());
-    let found = ArchiveFile::new(file, vec![frame]).frame(0).unwrap();
+    ArchiveFile::new(file, vec![frame]).frame(0).unwrap()
+}
+
+/// An archive of these records.
+pub(crate) fn packed<'a>(records: impl IntoIterator<Item = &'a Record>) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = ArchiveWriter::new(&mut bytes);
-    found.iter().rev().for_each(|record| writer.push(record).unwrap());
+    records
+        .into_iter()
+        .for_each(|record| writer.push(record).unwrap());
     writer.finish().unwrap();
     bytes
+}
+
+/// The archive of a vault with its records the other way round.
+pub(crate) fn reversed(store: &dyn VaultStore, id: &str) -> Vec<u8> {
+    packed(records_of(store, id).iter().rev())
 }

@@ -46,7 +46,7 @@ fn znode(out: &mut Vec<u8>, path: &str, data: &[u8]) {
     }
 }
 
-fn adler32(bytes: &[u8]) -> u64 {
+pub(crate) fn adler32(bytes: &[u8]) -> u64 {
     let (mut low, mut high) = (1_u64, 0_u64);
     for some in bytes.chunks(4_096) {
         for byte in some {
