@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use backup_engine::{LOG_OF_JOBS, SystemClock, plain};
+use env_logger::{Builder, Target};
 use log::{Level, LevelFilter, Record};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -27,10 +28,15 @@ const OURS: [&str; 5] = [
 
 /// Sends the log to standard error. A second call changes nothing.
 pub(crate) fn start(level: LevelFilter, format: LogFormat) {
-    let mut builder = env_logger::Builder::new();
-    builder
-        .filter_level(level.min(LevelFilter::Warn))
-        .target(env_logger::Target::Stderr);
+    if builder(level, format, Target::Stderr).try_init().is_err() {
+        log::debug!("the log was started before");
+    }
+}
+
+/// Of others only warnings and errors are written, and what they repeat once in a while.
+fn builder(level: LevelFilter, format: LogFormat, target: Target) -> Builder {
+    let mut builder = Builder::new();
+    builder.filter_level(level.min(LevelFilter::Warn)).target(target);
     for module in OURS {
         builder.filter_module(module, level);
     }
@@ -47,9 +53,7 @@ pub(crate) fn start(level: LevelFilter, format: LogFormat) {
         }
         writeln!(out, "{}", line(record, &message, format))
     });
-    if builder.try_init().is_err() {
-        log::debug!("the log was started before");
-    }
+    builder
 }
 
 fn is_ours(record: &Record<'_>) -> bool {
@@ -88,7 +92,66 @@ fn name(level: Level) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use log::Log as _;
+
     use super::*;
+
+    /// What was written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_library_repeats_is_written_once_and_what_we_say_each_time() {
+        let written = Written::default();
+        let target = Target::Pipe(Box::new(written.clone()));
+        let logger = builder(LevelFilter::Debug, LogFormat::Text, target).build();
+        let say = |level, target: &str, message: &str| {
+            let args = format_args!("{message}");
+            logger.log(&Record::builder().level(level).target(target).args(args).build());
+        };
+        for port in 1..4 {
+            say(
+                Level::Warn,
+                "zookeeper_client::session",
+                &format!("no session with port {port}"),
+            );
+            say(Level::Warn, "backup_engine::work", &format!("no backup {port}"));
+            say(
+                Level::Info,
+                "zookeeper_client::session",
+                &format!("a session with port {port}"),
+            );
+        }
+        say(Level::Error, "zookeeper_client::session", "something else");
+        let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let said: Vec<_> = written
+            .lines()
+            .filter_map(|line| Some(line.split_once("] ")?.1))
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "no session with port 1",
+                "no backup 1",
+                "no backup 2",
+                "no backup 3",
+                "something else"
+            ]
+        );
+    }
 
     #[test]
     fn a_job_is_a_field_in_both_forms() {

@@ -113,8 +113,11 @@ fn time(tag: u8, text: &[u8]) -> Option<OffsetDateTime> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use time::macros::datetime;
 
+    use super::super::finding::Outcome;
     use super::*;
 
     /// A certificate of nobody, with these times, signed by nobody.
@@ -128,6 +131,64 @@ mod tests {
             wrap(0x30, times),
         ];
         wrap(0x30, &wrap(0x30, &body.concat()))
+    }
+
+    /// What is found at the beginning of December 2026, where a file holds certificates with these times.
+    fn found(times: &[&[u8]]) -> (Outcome, String) {
+        let pem = |times: &&[u8]| {
+            let body = STANDARD.encode(certificate(times));
+            format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+        };
+        let pem: String = times.iter().map(pem).collect();
+        let now = datetime!(2026-12-01 12:00 UTC);
+        let finding = validity("TLS", "tls.crt", pem.as_bytes(), now).unwrap();
+        let json = serde_json::to_value(&finding).unwrap();
+        (finding.outcome, json["message"].as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn what_has_ended_ends_soon_or_has_not_begun_is_told() {
+        let long: &[u8] = b"\x17\x0d260101000000Z\x17\x0d361231120000Z";
+        let ended: &[u8] = b"\x17\x0d250101000000Z\x17\x0d261201120000Z";
+        let told = |times: &[&[u8]], outcome: Outcome, message: &str| {
+            assert_eq!(found(times), (outcome, message.to_owned()));
+        };
+        told(&[long], Outcome::Ok, "tls.crt is valid for 3683 days");
+        told(
+            &[ended],
+            Outcome::Fails,
+            "tls.crt has ended on 2026-12-01: renew it",
+        );
+        // The one that ends first counts, wherever it is.
+        for chain in [[long, ended], [ended, long]] {
+            told(
+                &chain,
+                Outcome::Fails,
+                "tls.crt has ended on 2026-12-01: renew it",
+            );
+        }
+        told(
+            &[b"\x17\x0d260101000000Z\x17\x0d261231115959Z"],
+            Outcome::Warning,
+            "tls.crt ends in 29 days: renew it",
+        );
+        told(
+            &[b"\x17\x0d260101000000Z\x17\x0d261231120000Z"],
+            Outcome::Ok,
+            "tls.crt is valid for 30 days",
+        );
+        let later: &[u8] = b"\x17\x0d261201120001Z\x17\x0d361231120000Z";
+        told(
+            &[later],
+            Outcome::Fails,
+            "tls.crt begins on 2026-12-01: is the clock right?",
+        );
+        told(
+            &[long, b"\x17\x0d261301000000Z\x17\x0d361231120000Z"],
+            Outcome::Fails,
+            "tls.crt: what certificate 2 says of its time cannot be read",
+        );
+        told(&[], Outcome::Fails, "tls.crt: it holds no certificates");
     }
 
     #[test]

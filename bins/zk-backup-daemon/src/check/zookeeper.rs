@@ -87,3 +87,74 @@ fn told(seen: &Seen) -> Vec<Finding> {
     });
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use time::OffsetDateTime;
+
+    use super::*;
+
+    fn seen(newest: OffsetDateTime) -> Seen {
+        Seen {
+            znodes: 7,
+            unreadable: 0,
+            first_unreadable: None,
+            newest,
+            is_all: true,
+        }
+    }
+
+    fn findings(seen: &Seen) -> [serde_json::Value; 2] {
+        let all: Vec<_> = told(seen)
+            .iter()
+            .map(|finding| serde_json::to_value(finding).unwrap())
+            .collect();
+        all.try_into().unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_what_was_written_is_wrong() {
+        let minutes = |minutes| SystemClock::now() + time::Duration::minutes(minutes);
+        let ok = json!({"check": "clock", "outcome": "ok", "message": "no znode is of the future"});
+        for newest in [OffsetDateTime::UNIX_EPOCH, minutes(-1), minutes(0), minutes(1)] {
+            assert_eq!(findings(&seen(newest))[1], ok, "{newest}");
+        }
+        let [_, clock] = findings(&seen(minutes(10)));
+        assert_eq!(
+            (&clock["check"], &clock["outcome"]),
+            (&json!("clock"), &json!("fails"))
+        );
+        let message = clock["message"].as_str().unwrap();
+        let seconds = message.strip_prefix("a znode was written ").unwrap();
+        let (seconds, what) = seconds.split_once(" seconds from now: ").unwrap();
+        let seconds: i64 = seconds.parse().unwrap();
+        assert!((500..=600).contains(&seconds), "{message}");
+        assert!(what.starts_with("set the clock of this machine"), "{message}");
+    }
+
+    #[test]
+    fn how_far_it_was_looked_and_what_is_hidden_is_told() {
+        let all = seen(OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(
+            findings(&all)[0],
+            json!({"check": "permissions", "outcome": "ok", "message": "all 7 znodes may be read"})
+        );
+        let some = Seen {
+            unreadable: 2,
+            first_unreadable: Some("/secret".parse().unwrap()),
+            is_all: false,
+            ..all
+        };
+        let [permissions, _] = findings(&some);
+        assert_eq!(permissions["outcome"], "fails");
+        let message = permissions["message"].as_str().unwrap();
+        for part in [
+            "of the first 7 znodes, as there are more than 20 seconds allow",
+            " 2 may not be read, such as /secret: ",
+            "READ (and ADMIN, ",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}
