@@ -38,6 +38,29 @@ fn every_alert_says_how_bad_it_is_and_what_to_do() {
     assert_eq!(headings, alerts.iter().map(String::as_str).collect());
 }
 
+/// Rules that `promtool` does not see fire may never do.
+#[test]
+fn every_alert_fires_in_a_case_of_its_own() {
+    let cases = parse(&read(&format!("{PLACE}/rules.test.yaml"))).remove(0);
+    let mut fire_alone = BTreeSet::new();
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    for case in list(&cases["tests"]) {
+        for asked in list(&case["promql_expr_test"]) {
+            if let [sample] = &list(&asked["exp_samples"])[..] {
+                let labels = sample["labels"].as_str().unwrap();
+                let name = labels
+                    .strip_prefix("{alertname=\"")
+                    .and_then(|rest| rest.strip_suffix("\"}"));
+                fire_alone.extend(name.filter(|_| sample["value"] == 1).map(str::to_owned));
+            }
+        }
+    }
+    let alerts = rules()
+        .into_iter()
+        .map(|rule| rule["alert"].as_str().unwrap().to_owned());
+    assert_eq!(alerts.collect::<BTreeSet<_>>(), fire_alone);
+}
+
 #[test]
 fn the_dashboard_is_one_that_can_be_found_again_and_asks_what_it_defines() {
     let text = read(&format!("{PLACE}/dashboard.json"));

@@ -90,6 +90,9 @@ async fn how_it_ends_says_what_happened() {
     outside.set_acl("/secret", hidden, None).await.unwrap();
     let (_, why) = cli.ends(3, &["backup", "--wait"]);
     assert!(why.contains("is partial") && why.contains("/secret"), "{why}");
+    let needed =
+        "; ZooKeeper knows us as ip:127.0.0.1, and READ is needed there, with ADMIN where an ACL has digests";
+    assert!(why.contains(needed), "{why}");
     assert!(cli.ok(&["ls"]).contains("partial"));
     let newest = |valid: &[&str]| cli.json(&[&["ls", "-n", "1"][..], valid].concat());
     let told = why.matches("partial: ").count();

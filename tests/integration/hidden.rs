@@ -57,6 +57,12 @@ async fn what_comes_hidden_in_the_middle_of_a_backup_is_known_to_it() {
     assert_eq!(state.status, 500, "it is called complete: {}", state.text);
     let skipped = &state.json()["result"]["skipped"];
     assert_eq!(skipped["unreadable"], json!(6), "{}", state.text);
+    let why = state.json()["message"].as_str().unwrap().to_owned();
+    let (_, needed) = why.split_once("; ZooKeeper knows us as ").unwrap();
+    let (names, _) = needed
+        .split_once(", and READ is needed there, with ADMIN ")
+        .unwrap();
+    assert!(names.split(", ").any(|name| name == "digest:bob"), "{why}");
     drop(bob);
     let again = daemon(&zookeeper.address(), storage.path(), &AS_SUPER);
     let (status, state) = restore(&again, &id, r#", "dbs": ["t"]"#);

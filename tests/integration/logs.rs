@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zk_backup_testkit::{PASSWORD, USER};
@@ -19,7 +20,12 @@ async fn the_log_tells_the_story_of_a_job() {
     let outside = observer(&zookeeper).await;
     plant(&outside, &[("/a", b"1")]).await;
     let storage = tempfile::tempdir().unwrap();
-    let mut daemon = daemon(&zookeeper.address(), storage.path(), &[]);
+    let settings = [
+        ("EVICTION_POLICY", "9y/delete"),
+        ("GRANULAR_EVICTION_POLICY", "8y/delete"),
+        ("ZOOKEEPER_DRIVER", "batched"),
+    ];
+    let mut daemon = daemon(&zookeeper.address(), storage.path(), &settings);
     let (id, state) = daemon.do_job("/backup", r#"{"dbs": ["a"]}"#).unwrap();
     assert_eq!(state.status, 200);
     assert_eq!(daemon.http.get("/health").unwrap().status, 200);
@@ -38,11 +44,18 @@ async fn the_log_tells_the_story_of_a_job() {
         of[0]
     };
     let summary = once("; policies ");
+    let told = zookeeper.four_letter("srvr").unwrap();
+    let version = told.strip_prefix("Zookeeper version: ").unwrap();
+    let version = version.split(['-', ',']).next().unwrap();
     for part in [
-        &*zookeeper.address(),
+        &*format!("] zk-backup-daemon {}: ", env!("CARGO_PKG_VERSION")),
+        &format!(": ZooKeeper {version} at {}, ", zookeeper.address()),
         "knows us as ip:127.0.0.1",
-        "schedule None",
-        "without TLS",
+        "; driver batched, without TLS; ",
+        &format!("; storage {}", storage.path().display()),
+        "; schedule None; ",
+        "; policies 9y/delete and 8y/delete for granular backups; ",
+        "; served without TLS",
     ] {
         assert!(summary.contains(part), "{summary}");
     }
@@ -59,6 +72,59 @@ async fn the_log_tells_the_story_of_a_job() {
     for poll in ["/jobstatus/", "/health"] {
         assert!(!said.contains(poll), "{poll} is asked again and again");
     }
+}
+
+/// Each line can be taken apart by itself, whoever writes it.
+#[test]
+fn every_line_is_json_where_that_is_asked_for() {
+    let storage = tempfile::tempdir().unwrap();
+    let settings = [
+        ("LOG_FORMAT", "json"),
+        ("LOG_LEVEL", "DEBUG"),
+        ("ZOOKEEPER_TIMEOUT", "1"),
+    ];
+    let mut daemon = daemon(&nobody(), storage.path(), &settings);
+    let (id, state) = daemon.do_job("/backup", "").unwrap();
+    assert_eq!(state.status, 500, "{}", state.text);
+    daemon.wait_for_line("; policies ").unwrap();
+    let said = daemon.said();
+    let lines: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect();
+    let text = |line: &Value, field: &str| line[field].as_str().unwrap().to_owned();
+    for line in &lines {
+        assert!(
+            OffsetDateTime::parse(&text(line, "time"), &Rfc3339).is_ok(),
+            "{line}"
+        );
+        assert!(
+            ["ERROR", "WARNING", "INFO", "DEBUG"].contains(&&*text(line, "level")),
+            "{line}"
+        );
+        assert!(
+            !text(line, "message").is_empty() && !text(line, "target").is_empty(),
+            "{line}"
+        );
+        let fields = line.as_object().unwrap().len();
+        assert_eq!(fields, 4 + usize::from(line["job"].is_string()), "{line}");
+    }
+    let of_job: Vec<_> = lines
+        .iter()
+        .filter(|line| line["job"] == *id)
+        .map(|line| text(line, "message"))
+        .collect();
+    assert!(
+        of_job.iter().any(|message| message.starts_with("begins: ")),
+        "{said}"
+    );
+    let begins = format!("zk-backup-daemon {}: ", env!("CARGO_PKG_VERSION"));
+    assert!(
+        lines
+            .iter()
+            .any(|line| text(line, "message").starts_with(&begins)),
+        "{said}"
+    );
 }
 
 /// Only servers that share their work hand requests on.

@@ -12,6 +12,7 @@ mod chroot;
 mod claims;
 mod cli;
 mod cli_ends;
+mod cli_jobs;
 mod common;
 mod consistency;
 mod counters;

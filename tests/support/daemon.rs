@@ -121,10 +121,10 @@ impl Daemon {
             return Err(DaemonError::Ended(daemon.said()));
         }
         let line = listens?;
-        line.rsplit(' ')
-            .next()
-            .unwrap_or_default()
-            .clone_into(&mut daemon.address);
+        // A line of JSON goes on behind it.
+        let address = line.rsplit_once(" listens on ").map(|(_, rest)| rest);
+        let address = address.and_then(|rest| rest.split('"').next());
+        address.unwrap_or_default().clone_into(&mut daemon.address);
         daemon.http = Http::new(&daemon.address).with_credentials(USER, PASSWORD);
         Ok(daemon)
     }
