@@ -1,7 +1,7 @@
 //! The public items of a source file.
 
 use quote::ToTokens;
-use syn::{Fields, ImplItem, Item, TraitItem, Visibility};
+use syn::{Attribute, Fields, ImplItem, Item, TraitItem, Visibility};
 
 /// Each public item as one line, without its body.
 pub(crate) fn listed(source: &str) -> Vec<String> {
@@ -37,13 +37,16 @@ fn list(item: &Item, lines: &mut Vec<String>) {
         Item::Mod(item) if is_public(&item.vis) => lines.push(format!("mod {}", item.ident)),
         Item::Struct(item) if is_public(&item.vis) => {
             let head = format!("struct {}{}", item.ident, text(&item.generics));
+            openness(&head, &item.attrs, lines);
             fields(&head, &item.fields, lines, false);
             lines.push(head);
         }
         Item::Enum(item) if is_public(&item.vis) => {
             let head = format!("enum {}{}", item.ident, text(&item.generics));
+            openness(&head, &item.attrs, lines);
             for variant in &item.variants {
                 let variant_head = format!("{head}::{}", variant.ident);
+                openness(&variant_head, &variant.attrs, lines);
                 fields(&variant_head, &variant.fields, lines, true);
                 lines.push(variant_head);
             }
@@ -82,6 +85,16 @@ fn list(item: &Item, lines: &mut Vec<String>) {
             }
         }
         _ => {}
+    }
+}
+
+/// Whether others may come to be in it.
+fn openness(head: &str, attributes: &[Attribute], lines: &mut Vec<String>) {
+    if attributes
+        .iter()
+        .any(|attribute| attribute.path().is_ident("non_exhaustive"))
+    {
+        lines.push(format!("{head}: non_exhaustive"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use backup_engine::{Client, Engine, Ensemble, MemoryEnsemble, SettingNames};
+use backup_engine::{Client, Engine, Ensemble, MembersUnknown, MemoryEnsemble, SettingNames};
 use eviction_policy::RulePolicy;
 use health_metrics::ZooKeeperHealth;
 use serde_json::{Value, json};
@@ -42,6 +42,10 @@ impl Ensemble for Gated {
 
     async fn probe(&self) -> ZooKeeperHealth {
         self.memory.probe().await
+    }
+
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
+        Ok(Vec::new())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_engine::{
-    Client, Engine, EngineBuilder, EngineError, Ensemble, VAULTS_ELSEWHERE, ZooKeeperEnsemble,
+    Client, Engine, EngineBuilder, EngineError, Ensemble, MembersUnknown, VAULTS_ELSEWHERE, ZooKeeperEnsemble,
 };
 use clap::Parser as _;
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
@@ -279,6 +279,10 @@ impl Ensemble for Nobody {
 
     async fn probe(&self) -> ZooKeeperHealth {
         ZooKeeperHealth::default()
+    }
+
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
+        Ok(Vec::new())
     }
 }
 

@@ -4,6 +4,7 @@ use crate::rules::{Rule, RulePolicy, Span};
 
 /// What is wrong with a policy's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// There is no rule here.
     #[error("a rule such as 7d/delete is missing")]
@@ -27,6 +28,7 @@ pub enum Fault {
 
 /// A text is not a policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("eviction policy {text:?}, at character {}: {fault}; such as 1d/1d,7d/7d,1m/delete", .position + 1)]
 pub struct ParseError {
     /// The whole text.

@@ -40,6 +40,7 @@ pub struct FileName(Cow<'static, str>);
 
 /// A text cannot be the name of a file in a vault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 #[error("{name:?} cannot be the name of a file in a backup: {why}")]
 pub struct NameError {
     /// The text.

@@ -9,7 +9,7 @@ use zk_snapshot::tree::{
     ZnodeReader, ZnodeWriter,
 };
 
-use super::traits::{Client, Ensemble};
+use super::traits::{Client, Ensemble, MembersUnknown};
 
 /// A tree in memory in place of an ensemble, for embedding and tests.
 #[derive(Debug, Clone)]
@@ -98,5 +98,9 @@ impl Ensemble for MemoryEnsemble {
             mode: Some("memory".to_owned()),
             ..ZooKeeperHealth::default()
         }
+    }
+
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
+        Ok(Vec::new())
     }
 }

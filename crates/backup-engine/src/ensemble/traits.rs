@@ -50,13 +50,12 @@ pub trait Ensemble: Send + Sync {
         Vec::new()
     }
 
-    /// Those of its servers that it names itself and that are not among its [`members`](Self::members).
+    /// Those of its servers that it names itself and that are not among its [`members`](Self::members); none, if it has no servers of
+    /// its own. A restore by files compares them all before it is told to have done well.
     ///
     /// # Errors
     /// [`MembersUnknown`]: they are not known, or where clients reach them is not.
-    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
-        Ok(Vec::new())
-    }
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown>;
 
     /// The newest zxid that it is known to have committed, where that can be asked.
     async fn committed_zxid(&self) -> Option<i64> {

@@ -132,7 +132,7 @@ impl SecondCopy {
                 done = done.and(Err(error));
                 continue;
             }
-            let Err(CopyError { of, source }) = self.copy(&id, may) else {
+            let Err(CopyError { of, source, .. }) = self.copy(&id, may) else {
                 continue;
             };
             // So would all others be, unless it is the first, which answers otherwise: then it is this vault's.

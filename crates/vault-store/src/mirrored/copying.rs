@@ -178,6 +178,7 @@ impl Shared {
 
 /// Why a vault was not copied.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 #[error("{source}")]
 pub struct CopyError {
     /// The store that did not do what it was asked.

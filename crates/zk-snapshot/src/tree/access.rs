@@ -174,6 +174,7 @@ impl WriteOp {
 
 /// Why a write was not done, or may not have been.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum WriteError {
     /// The znode, or its parent, does not exist.
     #[error("the znode or its parent does not exist")]

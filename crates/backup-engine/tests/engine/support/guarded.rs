@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use backup_engine::{Client, Ensemble, MemoryEnsemble};
+use backup_engine::{Client, Ensemble, MembersUnknown, MemoryEnsemble};
 use health_metrics::ZooKeeperHealth;
 use tokio::sync::oneshot;
 use zk_snapshot::tree::{
@@ -177,5 +177,9 @@ impl Ensemble for Guarded {
 
     async fn probe(&self) -> ZooKeeperHealth {
         self.tree.probe().await
+    }
+
+    async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
+        Ok(Vec::new())
     }
 }
