@@ -47,15 +47,17 @@ async fn one_of_two_holds_the_lease_of_a_bucket_until_it_gives_it_away() {
         Lease::new(objects, "some/where", name, "", LeaseTiming::default(), uptime)
     };
     let (one, two) = (lease("one"), lease("two"));
-    assert!(one.acquire().await.unwrap());
-    assert!(!two.acquire().await.unwrap());
-    assert!(one.renew().await.unwrap());
-    assert!(!two.acquire().await.unwrap());
-    let seen = two.holder().unwrap();
-    assert_eq!((&*seen.name, seen.term), ("one", 1));
-    one.release().await.unwrap();
-    assert!(two.acquire().await.unwrap());
-    assert!(!one.acquire().await.unwrap());
-    let seen = one.holder().unwrap();
-    assert_eq!((&*seen.name, seen.term), ("two", 2));
+    for term in 1..=20 {
+        let (first, second) = tokio::join!(one.acquire(), two.acquire());
+        let (holds, waits, name) = match (first.unwrap(), second.unwrap()) {
+            (true, false) => (&one, &two, "one"),
+            (false, true) => (&two, &one, "two"),
+            both => panic!("who holds it: {both:?}"),
+        };
+        assert!(holds.renew().await.unwrap());
+        assert!(!waits.acquire().await.unwrap());
+        let seen = waits.holder().unwrap();
+        assert_eq!((&*seen.name, seen.term), (name, term));
+        holds.release().await.unwrap();
+    }
 }
