@@ -1,8 +1,9 @@
-//! The store of vaults over real S3 servers.
+//! The stores of vaults and of jobs over real S3 servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod buckets;
 mod clouds;
+mod jobs;
 mod settings;
 
 use std::time::Duration;

@@ -11,6 +11,7 @@ use job_queue::{
     JobState, JobStore, Lease, LeaseTiming, MAIN_LANE, NewJob, Note, ObjectJobs, Outcome, QueueError,
     conformance,
 };
+use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
@@ -46,6 +47,19 @@ fn jobs_on_object_storage_conform() {
 fn jobs_on_object_storage_outlive_the_process() {
     let store = Arc::new(Counted::default());
     conformance::what_is_told_outlives_the_process(|| open(&store));
+}
+
+/// A directory as `object_store` has it creates objects by condition, and replaces none. It is told at once, and nothing is replaced.
+#[test]
+fn a_storage_that_replaces_nothing_by_condition_is_refused_in_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new_with_prefix(directory.path()).unwrap());
+    let jobs = ObjectJobs::open_within(&store, "here", Duration::from_secs(600)).unwrap();
+    put(&jobs, "a");
+    let claimed = jobs.claim("w", MAIN_LANE, now()).unwrap_err().to_string();
+    assert!(claimed.contains("PutMode::Update"), "{claimed}");
+    let other = ObjectJobs::open(&store, "here").unwrap();
+    assert_eq!(other.get("a").unwrap().unwrap().state, JobState::Queued);
 }
 
 #[test]

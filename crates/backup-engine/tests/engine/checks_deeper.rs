@@ -61,7 +61,7 @@ async fn counts_of_the_manifest_that_are_not_those_of_the_archive_are_found() {
     let id = full(&engine).await;
     sound(&engine, &id).await;
     let more = copied(&world.vaults, &id, UNCHANGED, |manifest| {
-        captured(manifest).znodes += 1
+        captured(manifest).znodes += 1;
     });
     found(&engine, &more, ("archive.zst", "4 znodes of 5 are there"), false).await;
     let less = copied(&world.vaults, more.as_str(), UNCHANGED, |manifest| {
