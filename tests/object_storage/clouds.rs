@@ -91,15 +91,15 @@ fn config(url: &str, variables: &[(&str, String)]) -> CloudConfig {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| value.clone())
     };
-    let config = CloudConfig::new(url).unwrap().with_variables(value);
+    let config = CloudConfig::new(url).unwrap().with_values(value);
     config.with_retry_for(Duration::from_secs(1))
 }
 
 fn azure(program: &Program, prefix: &str, container: &str) -> CloudConfig {
     let variables = [
-        ("AZURE_STORAGE_ACCOUNT_NAME", ACCOUNT.to_owned()),
-        ("AZURE_STORAGE_ACCOUNT_KEY", KEY.to_owned()),
-        ("AZURE_STORAGE_ENDPOINT", program.azure_place()),
+        ("azure_storage_account_name", ACCOUNT.to_owned()),
+        ("azure_storage_account_key", KEY.to_owned()),
+        ("azure_storage_endpoint", program.azure_place()),
     ];
     config(&format!("az://{container}/{prefix}"), &variables)
 }
@@ -144,12 +144,12 @@ fn an_azure_container_has_links_and_says_what_is_wrong() {
     assert!(said.to_string().contains("there is no such bucket"), "{said}");
     assert!(!said.is_transient());
     let wrong = |name: &str| match name {
-        "AZURE_STORAGE_ACCOUNT_NAME" => Some(ACCOUNT.to_owned()),
-        "AZURE_STORAGE_ACCOUNT_KEY" => Some("bm90IHRoaXMga2V5".to_owned()),
-        "AZURE_STORAGE_ENDPOINT" => Some(program.azure_place()),
+        "azure_storage_account_name" => Some(ACCOUNT.to_owned()),
+        "azure_storage_account_key" => Some("bm90IHRoaXMga2V5".to_owned()),
+        "azure_storage_endpoint" => Some(program.azure_place()),
         _ => None,
     };
-    let refused = CloudConfig::new("az://backups").unwrap().with_variables(wrong);
+    let refused = CloudConfig::new("az://backups").unwrap().with_values(wrong);
     let said = refused.open().unwrap().ids().unwrap_err();
     assert!(said.to_string().contains("the credentials"), "{said}");
 }

@@ -33,8 +33,8 @@ pub(crate) const SECRETS: [&str; 15] = [
 
 /// Whether it is one of them, or says how the storage of a cloud is opened.
 pub(crate) fn is_secret(name: &str) -> bool {
-    let clouds = CloudConfig::AZURE.iter().chain(&CloudConfig::GOOGLE);
-    SECRETS.iter().chain(clouds).any(|secret| *secret == name)
+    let mut clouds = CloudConfig::AZURE.iter().chain(&CloudConfig::GOOGLE);
+    SECRETS.contains(&name) || clouds.any(|key| key.to_uppercase() == name)
 }
 
 /// What a file says, by the names that the environment has for it.

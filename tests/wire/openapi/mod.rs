@@ -202,9 +202,10 @@ fn every_example_is_as_its_schema_says() {
 /// The paths that are named in the routes.
 fn routes() -> Vec<String> {
     let source = fs::read_to_string(workspace().join("bins/zk-backup-daemon/src/routes.rs")).unwrap();
-    let configure = source.split("fn configure(").nth(1).unwrap();
-    let configure = configure.split("\n}\n").next().unwrap();
-    let literals = configure.split('"').skip(1).step_by(2);
+    let configuring = source
+        .split("\n}\n")
+        .filter(|text| text.contains("config: &mut ServiceConfig"));
+    let literals = configuring.flat_map(|function| function.split('"').skip(1).step_by(2));
     literals
         .filter(|text| text.starts_with('/'))
         .map(|path| match path {

@@ -27,9 +27,9 @@ pub(super) fn bucket(
     let config = CloudConfig::new(&url);
     let config = config.map_err(|error| SettingsError(format!("STORAGE_URL: {error}")))?;
     let mut values = Vec::new();
-    for name in config.variables() {
-        values.push((*name, secret(name, secrets, &environment)?));
+    for key in config.keys() {
+        values.push((*key, secret(&key.to_uppercase(), secrets, &environment)?));
     }
-    let of = |wanted: &str| values.iter().find(|(name, _)| *name == wanted)?.1.clone();
-    Ok(Some(BucketConfig::Cloud(config.with_variables(of))))
+    let of = |wanted: &str| values.iter().find(|(key, _)| *key == wanted)?.1.clone();
+    Ok(Some(BucketConfig::Cloud(config.with_values(of))))
 }

@@ -14,20 +14,20 @@ use super::http::{CONNECT, REQUEST, provide_cryptography};
 use super::told::told;
 use crate::StoreError;
 
-// Keys of `object_store`'s own configuration. Nothing here reads them from the environment: whoever embeds this gives their values.
-const AZURE_PLACE: &str = "AZURE_STORAGE_ENDPOINT";
-const GOOGLE_PLACE: &str = "GOOGLE_BASE_URL";
+// Keys of `object_store`'s own configuration, as are the lists of them below.
+const AZURE_PLACE: &str = "azure_storage_endpoint";
+const GOOGLE_PLACE: &str = "google_base_url";
 
 /// A container of Azure's, `az://CONTAINER/PREFIX`, or a bucket of Google's, `gs://BUCKET/PREFIX`; the prefix may be missing.
 ///
-/// What opens it are [variables](Self::with_variables) that are commonly the environment's; without them it is the identity of the machine or of the
-/// workload. Parts have no SHA-256 on their way, as they have to S3: what is wrong is found when it is read.
+/// What opens it are the values of [keys](Self::with_values), whose names in capitals commonly are variables of the environment; without them it is the identity
+/// of the machine or of the workload. Parts have no SHA-256 on their way, as they have to S3: what is wrong is found when it is read.
 #[derive(Clone)]
 pub struct CloudConfig {
     cloud: Cloud,
     bucket: String,
     prefix: String,
-    variables: Vec<(&'static str, String)>,
+    values: Vec<(&'static str, String)>,
     retry_for: Duration,
 }
 
@@ -50,28 +50,28 @@ impl Cloud {
 }
 
 impl CloudConfig {
-    /// The variables that say how a container is opened, as `object_store` calls them.
+    /// The keys that say how a container is opened, as `object_store` calls them.
     pub const AZURE: [&str; 13] = [
-        "AZURE_STORAGE_ACCOUNT_NAME",
-        "AZURE_STORAGE_ACCOUNT_KEY",
-        "AZURE_STORAGE_SAS_TOKEN",
-        "AZURE_STORAGE_TOKEN",
+        "azure_storage_account_name",
+        "azure_storage_account_key",
+        "azure_storage_sas_token",
+        "azure_storage_token",
         AZURE_PLACE,
-        "AZURE_CREDENTIAL_TYPE",
-        "AZURE_CLIENT_ID",
-        "AZURE_CLIENT_SECRET",
-        "AZURE_TENANT_ID",
-        "AZURE_AUTHORITY_HOST",
-        "AZURE_FEDERATED_TOKEN_FILE",
-        "AZURE_MSI_RESOURCE_ID",
-        "IDENTITY_ENDPOINT",
+        "azure_credential_type",
+        "azure_client_id",
+        "azure_client_secret",
+        "azure_tenant_id",
+        "azure_authority_host",
+        "azure_federated_token_file",
+        "azure_msi_resource_id",
+        "identity_endpoint",
     ];
     /// Those that say how a bucket is opened.
     pub const GOOGLE: [&str; 5] = [
-        "GOOGLE_SERVICE_ACCOUNT",
-        "GOOGLE_SERVICE_ACCOUNT_KEY",
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        "GOOGLE_SKIP_SIGNATURE",
+        "google_service_account",
+        "google_service_account_key",
+        "google_application_credentials",
+        "google_skip_signature",
         GOOGLE_PLACE,
     ];
 
@@ -107,24 +107,24 @@ impl CloudConfig {
             cloud,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
-            variables: Vec::new(),
+            values: Vec::new(),
             retry_for: Duration::from_secs(60),
         })
     }
 
-    /// The names of the variables that say how it is opened.
-    pub fn variables(&self) -> &'static [&'static str] {
+    /// The keys that say how it is opened.
+    pub fn keys(&self) -> &'static [&'static str] {
         match self.cloud {
             Cloud::Azure => &Self::AZURE,
             Cloud::Google => &Self::GOOGLE,
         }
     }
 
-    /// What `value` says of the [variables](Self::variables), such as `|name| std::env::var(name).ok()`.
+    /// What `value` says of the [keys](Self::keys), such as `|key| std::env::var(key.to_uppercase()).ok()`.
     #[must_use]
-    pub fn with_variables(mut self, mut value: impl FnMut(&str) -> Option<String>) -> Self {
-        let names = self.variables().iter();
-        self.variables = names.filter_map(|name| Some((*name, value(name)?))).collect();
+    pub fn with_values(mut self, mut value: impl FnMut(&str) -> Option<String>) -> Self {
+        let keys = self.keys().iter();
+        self.values = keys.filter_map(|key| Some((*key, value(key)?))).collect();
         self
     }
 
@@ -142,7 +142,7 @@ impl CloudConfig {
     /// The vaults that are there. Nothing is asked for yet; [`ObjectVaults::check`] does.
     ///
     /// # Errors
-    /// [`StoreError::Failed`]: what is wrong with the variables.
+    /// [`StoreError::Failed`]: what is wrong with the values.
     pub fn open(&self) -> Result<ObjectVaults, StoreError> {
         let (objects, signer) = self.build()?;
         Ok(ObjectVaults::open(objects, &self.prefix)?.with_signer(signer))
@@ -151,7 +151,7 @@ impl CloudConfig {
     /// All of the container or bucket, without the prefix. Where the process has no [`rustls`] provider of cryptography, it gets `ring`.
     ///
     /// # Errors
-    /// [`StoreError::Failed`]: what is wrong with the variables.
+    /// [`StoreError::Failed`]: what is wrong with the values.
     pub fn objects(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
         Ok(self.build()?.0)
     }
@@ -167,8 +167,8 @@ impl CloudConfig {
 
     fn azure(&self) -> object_store::Result<Objects> {
         let mut builder = MicrosoftAzureBuilder::new().with_client_options(self.client());
-        for (name, value) in &self.variables {
-            builder = builder.with_config(name.to_lowercase().parse::<AzureConfigKey>()?, value);
+        for (key, value) in &self.values {
+            builder = builder.with_config(key.parse::<AzureConfigKey>()?, value);
         }
         let builder = builder.with_container_name(&self.bucket).with_retry(self.retry());
         let built = Arc::new(builder.build()?);
@@ -177,8 +177,8 @@ impl CloudConfig {
 
     fn google(&self) -> object_store::Result<Objects> {
         let mut builder = GoogleCloudStorageBuilder::new().with_client_options(self.client());
-        for (name, value) in &self.variables {
-            builder = builder.with_config(name.to_lowercase().parse::<GoogleConfigKey>()?, value);
+        for (key, value) in &self.values {
+            builder = builder.with_config(key.parse::<GoogleConfigKey>()?, value);
         }
         let builder = builder.with_bucket_name(&self.bucket).with_retry(self.retry());
         let built = Arc::new(builder.build()?);
@@ -194,9 +194,9 @@ impl CloudConfig {
 
     fn client(&self) -> ClientOptions {
         let is_plain = self
-            .variables
+            .values
             .iter()
-            .any(|(name, value)| matches!(*name, AZURE_PLACE | GOOGLE_PLACE) && value.starts_with("http://"));
+            .any(|(key, value)| matches!(*key, AZURE_PLACE | GOOGLE_PLACE) && value.starts_with("http://"));
         ClientOptions::new()
             .with_timeout(REQUEST)
             .with_connect_timeout(CONNECT)
@@ -217,7 +217,7 @@ impl fmt::Display for CloudConfig {
     }
 }
 
-/// Without the variables, which hold keys.
+/// Without the values, which hold secrets.
 impl fmt::Debug for CloudConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CloudConfig({self})")
@@ -254,21 +254,21 @@ mod tests {
     }
 
     #[test]
-    fn every_variable_is_one_that_object_store_knows() {
+    fn every_key_is_one_that_object_store_knows() {
         for url in ["az://backups", "gs://backups"] {
             let config = CloudConfig::new(url).unwrap();
-            let known = |name: &&str| match config.cloud {
-                Cloud::Azure => name.to_lowercase().parse::<AzureConfigKey>().is_ok(),
-                Cloud::Google => name.to_lowercase().parse::<GoogleConfigKey>().is_ok(),
+            let known = |key: &&str| match config.cloud {
+                Cloud::Azure => key.parse::<AzureConfigKey>().is_ok(),
+                Cloud::Google => key.parse::<GoogleConfigKey>().is_ok(),
             };
-            assert_eq!(config.variables().iter().find(|name| !known(name)), None);
+            assert_eq!(config.keys().iter().find(|key| !known(key)), None);
         }
     }
 
     #[test]
     fn a_key_is_not_shown() {
         let config = CloudConfig::new("az://backups").unwrap();
-        let config = config.with_variables(|name| Some(format!("secret-{name}")));
+        let config = config.with_values(|key| Some(format!("secret-{key}")));
         assert!(!format!("{config:?}").contains("secret"), "{config:?}");
     }
 }
