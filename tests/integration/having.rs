@@ -25,8 +25,9 @@ async fn a_znode_is_found_in_all_that_have_it_and_its_data_come_as_they_are() {
     let broken = back_up(&daemon, "");
     outside.delete("/a", None).await.unwrap();
     let without = back_up(&daemon, "");
-    let manifest = files_of(storage.path(), &broken).join("manifest.json");
-    fs::write(&manifest, b"{").unwrap();
+    for file in files_of(storage.path(), &broken).read_dir().unwrap() {
+        fs::write(file.unwrap().path(), b"{").unwrap();
+    }
 
     let http = &daemon.http;
     let found = http.get("/find?path=/a").unwrap().json();

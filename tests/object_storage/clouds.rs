@@ -142,7 +142,7 @@ fn an_azure_container_has_links_and_says_what_is_wrong() {
     let missing = azure(&program, "", "nothing-here").open().unwrap();
     let said = missing.check().unwrap_err();
     assert!(said.to_string().contains("there is no such bucket"), "{said}");
-    assert!(!said.is_transient());
+    assert!(!said.may_pass());
     let wrong = |name: &str| match name {
         "azure_storage_account_name" => Some(ACCOUNT.to_owned()),
         "azure_storage_account_key" => Some("bm90IHRoaXMga2V5".to_owned()),

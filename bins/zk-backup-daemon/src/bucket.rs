@@ -135,7 +135,7 @@ pub(crate) fn contact(
             }
         }
         Some(Ok(Err(error))) => Some(format!("{config} may not be written: {error}")),
-        Some(Err(error)) if error.is_transient() => Some(format!("{config} cannot be reached: {error}")),
+        Some(Err(error)) if error.may_pass() => Some(format!("{config} cannot be reached: {error}")),
         Some(Err(error)) => return Err(mistake(config, purpose, &error)),
         None => Some(format!("{config} has not answered for {PATIENCE:?}")),
     };

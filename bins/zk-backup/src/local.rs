@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use vault_store::{FsStore, PredecessorStore, StoreError, VaultStore};
 use zk_backup_daemon::{Access, Credentials, ServeOptions, Settings, StartError, serve};
-use zk_snapshot::tree::ClientError;
+use zk_snapshot::tree::{ClientError, ClientErrorKind};
 
 use crate::api::{Api, Http};
 use crate::exit::{Exit, Failure, about};
@@ -271,10 +271,8 @@ impl Ensemble for Nobody {
     }
 
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
-        Err(ClientError::new(
-            "ZooKeeper",
-            "none is named: add --zookeeper HOSTS",
-        ))
+        let error = ClientError::new("ZooKeeper", "none is named: add --zookeeper HOSTS");
+        Err(error.of_kind(ClientErrorKind::Settings))
     }
 
     async fn probe(&self) -> ZooKeeperHealth {

@@ -3,7 +3,7 @@
 use job_queue::{JobState, QueueError};
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
-use zk_snapshot::tree::ZnodePath;
+use zk_snapshot::tree::{ClientError, ZnodePath};
 
 /// The error that another one comes from.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -212,9 +212,8 @@ impl EngineError {
             | Self::Retained { .. }
             | Self::NotLeading(_)
             | Self::QueueFull(_)
-            | Self::ZooKeeper(_)
-            | Self::Storage(_)
             | Self::StorageMoved(_) => true,
+            Self::ZooKeeper(cause) | Self::Storage(cause) => cause_may_pass(&**cause),
             Self::BackupNotFound(_)
             | Self::NoLinks(_)
             | Self::BackupExists(_)
@@ -228,6 +227,19 @@ impl EngineError {
             | Self::Internal(_) => false,
         }
     }
+}
+
+/// What is not known to last may pass.
+fn cause_may_pass(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<ClientError>() {
+        return error.may_pass();
+    }
+    if let Some(error) = cause.downcast_ref::<StoreError>() {
+        return error.may_pass();
+    }
+    cause
+        .downcast_ref::<QueueError>()
+        .is_none_or(QueueError::may_pass)
 }
 
 impl From<StoreError> for EngineError {

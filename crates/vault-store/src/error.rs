@@ -106,7 +106,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether trying the same again later can help, though nobody changes anything.
     #[must_use]
-    pub fn is_transient(&self) -> bool {
+    pub fn may_pass(&self) -> bool {
         match self {
             Self::Locked(_) | Self::Moved(_) => true,
             Self::Failed { transient, .. } => *transient,
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn an_error_is_the_same_after_a_way_through_io() {
         let full = StoreError::io("bucket/key", ErrorKind::StorageFull.into());
-        assert!(full.is_transient());
+        assert!(full.may_pass());
         let text = full.to_string();
         let through = io::Error::from(full);
         assert_eq!(through.kind(), ErrorKind::StorageFull);
@@ -198,13 +198,13 @@ mod tests {
         assert_eq!(back.to_string(), text);
         let source = back.source().unwrap().to_string();
         assert!(
-            text == format!("bucket/key: {source}") && back.is_transient(),
+            text == format!("bucket/key: {source}") && back.may_pass(),
             "{text}"
         );
 
         let refused = StoreError::io("bucket/key", ErrorKind::PermissionDenied.into());
-        assert!(!refused.is_transient());
-        assert!(StoreError::failed("PUT bucket/key", true, "503 slow down").is_transient());
+        assert!(!refused.may_pass());
+        assert!(StoreError::failed("PUT bucket/key", true, "503 slow down").may_pass());
         // A reader would go on at once, and for ever.
         let cut = StoreError::io("bucket/key", ErrorKind::Interrupted.into());
         assert_eq!(io::Error::from(cut).kind(), ErrorKind::Other);

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use zk_snapshot::tree::reserved;
 use zk_snapshot::tree::{
-    Acl, AclFound, Changes, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath,
-    ZnodeReader, ZnodeWriter,
+    Acl, AclFound, Changes, ClientError, ClientErrorKind, History, Reading, TreeWatch, WriteError, WriteOp,
+    ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 use super::traits::Client;
@@ -39,7 +39,7 @@ impl Below {
             }
         };
         client.close().await;
-        Err(ClientError::new(address, why))
+        Err(ClientError::new(address, why).of_kind(ClientErrorKind::Settings))
     }
 
     /// The paths that the servers know these by.

@@ -11,7 +11,7 @@ use zk_snapshot::client::{BatchedClient, BatchedConfig, four_letter_word};
 #[cfg(feature = "plain-client")]
 use zk_snapshot::client::{PlainClient, PlainConfig};
 use zk_snapshot::tree::reserved::CONFIG;
-use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
+use zk_snapshot::tree::{ClientError, ClientErrorKind, History, Reading, ZnodePath};
 
 use super::below::Below;
 use super::members::others;
@@ -72,7 +72,7 @@ impl ZooKeeperEnsemble {
         match BatchedClient::connect(self.config.clone()).await {
             Ok(client) => Ok(Box::new(client)),
             #[cfg(feature = "plain-client")]
-            Err(error) if self.may_be_plain() && error.is_unsupported() => {
+            Err(error) if self.may_be_plain() && error.kind() == ClientErrorKind::Unsupported => {
                 log::info!("{error}: one request at a time is used");
                 self.plain().await
             }

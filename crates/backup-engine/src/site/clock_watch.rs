@@ -84,7 +84,7 @@ impl ClockWatch {
             return Ok(());
         }
         let stored = noted::read(&*self.store, &RELIED_ON).or_else(|error| {
-            if error.is_transient() {
+            if error.may_pass() {
                 return Err(error);
             }
             log::warn!("the last time that was relied on is not known: {error}");

@@ -1,7 +1,7 @@
 //! One znode as it is in ZooKeeper now.
 
 use zk_snapshot::archive::Role;
-use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
+use zk_snapshot::tree::{ClientError, ClientErrorKind, History, Reading, ZnodePath};
 
 use crate::EngineError;
 use crate::ensemble::Ensemble;
@@ -34,17 +34,19 @@ pub(crate) async fn znode(ensemble: &dyn Ensemble, path: ZnodePath) -> Result<Zn
 
 /// The reading of one znode, which is there and may be read.
 fn single<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>) -> Result<T, EngineError> {
-    let why = match readings.into_iter().next() {
+    let (why, kind) = match readings.into_iter().next() {
         Some(Reading::Found(found)) => return Ok(found),
         None | Some(Reading::Missing) => {
             return Err(EngineError::ZnodeNotFound(format!(
                 "ZooKeeper has no znode {path} now"
             )));
         }
-        Some(Reading::Denied) => format!("{path} is not shown to this identity: READ is needed there"),
-        Some(Reading::Undecodable(why)) => format!("{path}: {why}"),
+        Some(Reading::Denied) => {
+            let why = format!("{path} is not shown to this identity: READ is needed there");
+            (why, ClientErrorKind::Credentials)
+        }
+        Some(Reading::Undecodable(why)) => (format!("{path}: {why}"), ClientErrorKind::Answer),
     };
-    Err(EngineError::ZooKeeper(
-        ClientError::new(&ensemble.name(), why).into(),
-    ))
+    let error = ClientError::new(&ensemble.name(), why).of_kind(kind);
+    Err(EngineError::ZooKeeper(error.into()))
 }

@@ -36,7 +36,7 @@ impl Retention {
         let notes = vaults
             .pins()
             .and_then(|pins| Ok((pins, self.policies.counting()?)));
-        let why = notes.as_ref().err().filter(|error| !error.is_transient());
+        let why = notes.as_ref().err().filter(|error| !error.may_pass());
         *lock(&self.unreadable) = why.map(ToString::to_string);
         notes
     }

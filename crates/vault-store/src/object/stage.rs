@@ -145,8 +145,8 @@ async fn put_manifest(
             Err(missing) if is_missing(&missing) => {
                 let failure = told(key, &error);
                 // A request that was given up may still be done later; one that was refused may not.
-                may_come |= failure.is_transient();
-                if !failure.is_transient() || attempts == ATTEMPTS {
+                may_come |= failure.may_pass();
+                if !failure.may_pass() || attempts == ATTEMPTS {
                     return match may_come {
                         true => Committed::Unknown(failure),
                         false => Committed::Not(failure),

@@ -186,7 +186,7 @@ mod tests {
                 "{said}"
             );
             assert!(!said.contains("s3.example"), "{said}");
-            assert_eq!(error.is_transient(), may_pass, "{said}");
+            assert_eq!(error.may_pass(), may_pass, "{said}");
         }
         // Of what has no name the status tells.
         for (status, may_pass) in [
@@ -197,7 +197,7 @@ mod tests {
             let error = told("manifests", &refused(status, "Unheard", "in other words"));
             let said = error.to_string();
             assert!(said.contains("Unheard: in other words"), "{said}");
-            assert_eq!(error.is_transient(), may_pass, "{said}");
+            assert_eq!(error.may_pass(), may_pass, "{said}");
         }
     }
 
@@ -207,9 +207,9 @@ mod tests {
             "Received redirect without LOCATION, this normally indicates an incorrectly configured region";
         let error = told("manifests", &failed(redirect));
         assert!(
-            !error.is_transient() && error.to_string().contains("the region is not that of the bucket"),
+            !error.may_pass() && error.to_string().contains("the region is not that of the bucket"),
             "{error}"
         );
-        assert!(told("manifests", &failed("HTTP error: timed out")).is_transient());
+        assert!(told("manifests", &failed("HTTP error: timed out")).may_pass());
     }
 }

@@ -54,7 +54,7 @@ fn it_is_named_where_it_cannot_be_opened_and_used_once_it_can() {
         let said = error.to_string();
         let at = late.root.display().to_string();
         assert!(
-            said.starts_with("A_SETTING: ") && said.contains(&at) && error.is_transient(),
+            said.starts_with("A_SETTING: ") && said.contains(&at) && error.may_pass(),
             "{said}"
         );
         assert_eq!(read(&late.store).unwrap(), BYTES);

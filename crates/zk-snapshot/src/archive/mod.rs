@@ -94,6 +94,19 @@ impl ArchiveError {
             Self::Damaged { .. } | Self::TooLarge(_) | Self::NoSuchFrame(_) => true,
         }
     }
+
+    /// Whether the same may be read or written later, though nobody changes anything.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Io(error) | Self::NoIndex(error) => {
+                use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+                let lasting = [NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported];
+                !self.is_damage() && !lasting.contains(&error.kind())
+            }
+            Self::Damaged { .. } | Self::TooLarge(_) | Self::NoSuchFrame(_) => false,
+        }
+    }
 }
 
 /// Where a restore takes its records from, frame by frame, as often as it needs.

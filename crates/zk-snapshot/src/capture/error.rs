@@ -19,3 +19,14 @@ pub enum CaptureError {
     #[error("the records could not be written")]
     SinkClosed,
 }
+
+impl CaptureError {
+    /// Whether the same capture may come to its end later, though nobody changes anything.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Client(error) => error.may_pass(),
+            Self::NoSuchRoot(_) | Self::TooMany(_) | Self::SinkClosed => false,
+        }
+    }
+}

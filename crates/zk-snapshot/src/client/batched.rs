@@ -1,5 +1,6 @@
 //! The adapter over `zookeeper-client`: many reads or writes in one request.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::four_letter_word;
 use super::own_runtime::OwnRuntime;
 use super::reach::{Server, no_path, reachable};
 use super::relay::{Order, Relay};
-use crate::tree::{Acl, ClientError, WriteError, WriteOp, ZnodeReader as _, ZnodeWriter};
+use crate::tree::{Acl, ClientError, ClientErrorKind, WriteError, WriteOp, ZnodeReader as _, ZnodeWriter};
 
 mod config;
 mod read;
@@ -61,28 +62,30 @@ impl BatchedClient {
     ///
     /// # Errors
     /// [`ClientError`] with the address and the cause, within the configured deadline; a server before 3.6 is
-    /// told from others by [`ClientError::is_unsupported`].
+    /// told from others by its [kind](ClientErrorKind::Unsupported).
     pub async fn connect(config: BatchedConfig) -> Result<Self, ClientError> {
         no_path(&config.address)?;
-        let fail = |cause: String| ClientError::new(&config.address, cause);
+        let fail = |error: io::Error| ClientError::new(&config.address, error.to_string()).caused_by(error);
+        let unusable =
+            |cause: String| ClientError::new(&config.address, cause).of_kind(ClientErrorKind::Settings);
         let begun = Instant::now();
         let deadline = begun + config.deadline;
-        let runtime = OwnRuntime::start(1).map_err(|error| fail(error.to_string()))?;
+        let runtime = OwnRuntime::start(1).map_err(fail)?;
         let relay = match &config.tls {
             Some(_) => None,
             None => {
                 let connections = config.acl_connections + 1;
                 Relay::start(&config.address, connections, Order::ByXid, runtime.handle())
                     .map(|relay| Some(Arc::new(relay)))
-                    .map_err(|error| fail(error.to_string()))?
+                    .map_err(fail)?
             }
         };
         let acls = (0..config.acl_connections)
             .map(|_| Session::new(&config, relay.as_deref(), runtime.handle()))
             .collect::<Result<_, _>>()
-            .map_err(fail)?;
+            .map_err(unusable)?;
         let mut client = Self {
-            main: Session::new(&config, relay.as_deref(), runtime.handle()).map_err(fail)?,
+            main: Session::new(&config, relay.as_deref(), runtime.handle()).map_err(unusable)?,
             acls,
             turn: AtomicU64::new(0),
             acl_requests: Semaphore::new(read::ACLS_IN_FLIGHT * config.acl_connections.max(1)),
@@ -164,14 +167,18 @@ impl BatchedClient {
     /// Why the request that was `begun` then has no answer.
     fn client_error(&self, error: &zk::Error, begun: Instant) -> ClientError {
         let is_lost = session::is_lost(error) || session::is_undecodable(error);
-        let refusal = is_lost.then(|| self.refusal(begun)).flatten();
-        ClientError {
-            unsupported: matches!(error, zk::Error::Unimplemented),
-            ..ClientError::new(
-                &self.config.address,
-                refusal.unwrap_or_else(|| wire::plain_words(error)),
-            )
+        match is_lost.then(|| self.refusal(begun)).flatten() {
+            Some(refusal) => self.not_taken(refusal),
+            None => {
+                ClientError::new(&self.config.address, wire::plain_words(error)).of_kind(wire::kind(error))
+            }
         }
+        .caused_by(error.clone())
+    }
+
+    /// There was an answer, of which `cause` says why it is not taken.
+    fn not_taken(&self, cause: impl Into<String>) -> ClientError {
+        ClientError::new(&self.config.address, cause).of_kind(ClientErrorKind::Answer)
     }
 
     /// Why the latest reply was refused that we do not take from a server, if that was `since` then.

@@ -1,5 +1,6 @@
 //! The adapter over `zookeeper-async`: plain requests, any server version.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -15,8 +16,8 @@ use super::own_runtime::OwnRuntime;
 use super::reach::no_path;
 use super::relay::{Order, Relay};
 use crate::tree::{
-    Acl, AclFound, ClientError, Found, History, Kind, Reading, WriteError, WriteOp, ZnodePath, ZnodeReader,
-    ZnodeWriter,
+    Acl, AclFound, ClientError, ClientErrorKind, Found, History, Kind, Reading, WriteError, WriteOp,
+    ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 mod config;
@@ -56,12 +57,12 @@ impl PlainClient {
         no_path(&config.address)?;
         let begun = Instant::now();
         let deadline = begun + config.deadline;
-        let runtime =
-            OwnRuntime::start(2).map_err(|error| ClientError::new(&config.address, error.to_string()))?;
+        let fail = |error: io::Error| ClientError::new(&config.address, error.to_string()).caused_by(error);
+        let runtime = OwnRuntime::start(2).map_err(fail)?;
         let connections = config.connections.max(1);
         let relay = Relay::start(&config.address, connections, Order::Strict, runtime.handle())
             .map(Arc::new)
-            .map_err(|error| ClientError::new(&config.address, error.to_string()))?;
+            .map_err(fail)?;
         let client = Self {
             connections: (0..connections)
                 .map(|_| Connection::new(&config, &relay, runtime.handle()))
@@ -94,10 +95,15 @@ impl PlainClient {
     /// Why the request that was `begun` then has no answer.
     fn client_error(&self, error: &Trouble, begun: Instant) -> ClientError {
         let refusal = error.may_be_lost().then(|| self.relay.refusal(begun)).flatten();
-        ClientError::new(
-            &self.config.address,
-            refusal.unwrap_or_else(|| error.plain_words()),
-        )
+        let (cause, kind) = match refusal {
+            Some(refusal) => (refusal, ClientErrorKind::Answer),
+            None => (error.plain_words(), error.kind()),
+        };
+        let said = ClientError::new(&self.config.address, cause).of_kind(kind);
+        match error {
+            Trouble::Server(source) => said.caused_by(*source),
+            _ => said,
+        }
     }
 
     async fn read(&self, path: &ZnodePath, history: History) -> Result<Reading, ClientError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use crate::tree::ClientError;
+use crate::tree::{ClientError, ClientErrorKind};
 
 /// The port of a server that is named without one.
 const PORT: &str = ":2181";
@@ -19,10 +19,10 @@ const FRESH: Duration = Duration::from_secs(5);
 /// An address with a path would mean only what is below that: a client that passed over it would take everybody's znodes.
 pub(super) fn no_path(address: &str) -> Result<(), ClientError> {
     match address.contains('/') {
-        true => Err(ClientError::new(
-            address,
-            "servers are expected, without a chroot",
-        )),
+        true => Err(
+            ClientError::new(address, "servers are expected, without a chroot")
+                .of_kind(ClientErrorKind::Settings),
+        ),
         false => Ok(()),
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn version_2(directory: &Path) -> PathBuf {
 
 /// The files `<prefix>.<zxid>…` of a directory, by zxid, as a server finds them.
 pub(super) fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>, GatherError> {
-    let fail = |error: io::Error| GatherError::Directory(directory.to_owned(), error.to_string());
+    let fail = |error: io::Error| GatherError::Directory(directory.to_owned(), error);
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).map_err(fail)? {
         let entry = entry.map_err(fail)?;

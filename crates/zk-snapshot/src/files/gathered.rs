@@ -1,5 +1,6 @@
 //! The state of a server as its files give it, and how it came about.
 
+use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -52,16 +53,30 @@ pub struct FilesReport {
 }
 
 /// Why there is no state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GatherError {
     /// The directory cannot be read.
     #[error("{0}: {1}")]
-    Directory(PathBuf, String),
+    Directory(PathBuf, #[source] io::Error),
     /// There is no snapshot at all.
     #[error("{0} holds no snapshot")]
     NoSnapshot(PathBuf),
     /// None of the snapshots, with the logs that there are, makes a state.
     #[error("no snapshot is of use: {}", .0.join("; "))]
     Unusable(Vec<String>),
+}
+
+impl GatherError {
+    /// Whether there may be a state later, though nobody changes anything: a server that goes on writes another snapshot.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Directory(_, error) => !matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory
+            ),
+            Self::NoSnapshot(_) | Self::Unusable(_) => true,
+        }
+    }
 }

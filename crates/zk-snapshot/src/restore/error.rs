@@ -19,10 +19,7 @@ impl Stop {
             Self::Archive(cause) => RestoreError::Archive { cause, report },
             Self::Client(cause) => RestoreError::Client { cause, report },
             Self::Ledger(cause) => RestoreError::Ledger { cause, report },
-            Self::NotPermitted(why) => RestoreError::Stopped {
-                why: why.to_string(),
-                report,
-            },
+            Self::NotPermitted(why) => RestoreError::Stopped { why, report },
         }
     }
 }
@@ -54,6 +51,7 @@ pub enum RestoreError {
     #[error("{cause}; {} changes were made before", .report.changes())]
     Archive {
         /// Which part of it, and why.
+        #[source]
         cause: ArchiveError,
         /// What had been done until then.
         report: Box<RestoreReport>,
@@ -62,6 +60,7 @@ pub enum RestoreError {
     #[error("what the restore leaves unfinished cannot be noted: {cause}; {} changes were made before", .report.changes())]
     Ledger {
         /// Why.
+        #[source]
         cause: std::io::Error,
         /// What had been done until then.
         report: Box<RestoreReport>,
@@ -76,6 +75,7 @@ pub enum RestoreError {
     #[error("{cause}; {} changes were made before", .report.changes())]
     Client {
         /// Which server, and why.
+        #[source]
         cause: ClientError,
         /// What had been done until then.
         report: Box<RestoreReport>,
@@ -84,7 +84,8 @@ pub enum RestoreError {
     #[error("{why}; {} changes were made before", .report.changes())]
     Stopped {
         /// Why not.
-        why: String,
+        #[source]
+        why: NotPermitted,
         /// What had been done until then.
         report: Box<RestoreReport>,
     },
@@ -100,6 +101,17 @@ impl RestoreError {
             | Self::Client { report, .. }
             | Self::Stopped { report, .. } => Some(report),
             Self::NotInBackup(_) | Self::Collision(_) => None,
+        }
+    }
+
+    /// Whether the same restore may come to its end later, though nobody changes anything. What was done stays done.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Archive { cause, .. } => cause.may_pass(),
+            Self::Client { cause, .. } => cause.may_pass(),
+            Self::Ledger { .. } | Self::Stopped { .. } => true,
+            Self::NotInBackup(_) | Self::Collision(_) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Acl, Kind, Stat, ZnodePath};
+use super::{Acl, ClientError, Kind, Stat, WriteError, ZnodePath};
 
 /// Znodes that are asked for together while they may be large.
 pub(crate) const WITH_RESTRAINT: usize = 1024;
@@ -54,37 +54,6 @@ pub enum History {
     Any,
     /// Those of one server, each not older than the one before, until [`ZnodeReader::epoch`] changes.
     One,
-}
-
-/// ZooKeeper could not be asked. Names the server and the cause.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("ZooKeeper at {address}: {cause}")]
-#[non_exhaustive]
-pub struct ClientError {
-    /// Host and port.
-    pub address: String,
-    /// What went wrong, in plain words.
-    pub cause: String,
-    /// Whether the server does not know a request that we cannot do without.
-    pub(crate) unsupported: bool,
-}
-
-impl ClientError {
-    /// The ensemble at `address` could not be asked because of `cause`.
-    #[must_use]
-    pub fn new(address: &str, cause: impl Into<String>) -> Self {
-        Self {
-            address: address.to_owned(),
-            cause: cause.into(),
-            unsupported: false,
-        }
-    }
-
-    /// Whether the server is too old for this client.
-    #[must_use]
-    pub fn is_unsupported(&self) -> bool {
-        self.unsupported
-    }
 }
 
 /// One change of one znode.
@@ -170,39 +139,6 @@ impl WriteOp {
         );
         Some(WriteError::Refused(why))
     }
-}
-
-/// Why a write was not done, or may not have been.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// The znode, or its parent, does not exist.
-    #[error("the znode or its parent does not exist")]
-    NoNode,
-    /// The znode exists already.
-    #[error("the znode exists already")]
-    NodeExists,
-    /// The ACL of the znode, or of its parent, does not allow it.
-    #[error("not permitted by the ACL of the znode or of its parent")]
-    NoAuth,
-    /// The znode still has children.
-    #[error("the znode has children")]
-    NotEmpty,
-    /// Its version is not the one that was given: somebody has changed it since.
-    #[error("the znode has changed meanwhile")]
-    Changed,
-    /// The parent is ephemeral.
-    #[error("the parent is an ephemeral znode")]
-    EphemeralParent,
-    /// The server does not accept the ACL, for example because a scheme is not configured there.
-    #[error("the server does not accept the ACL")]
-    InvalidAcl,
-    /// The server refused for another reason; nothing was changed.
-    #[error("{0}")]
-    Refused(String),
-    /// The connection failed before the answer: the write may have been done. Read again before assuming.
-    #[error("the outcome is unknown: {0}")]
-    Unknown(ClientError),
 }
 
 /// Reads a live tree. Answers come in the order asked.

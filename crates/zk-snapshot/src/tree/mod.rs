@@ -22,6 +22,7 @@
 //! ```
 
 pub(crate) mod access;
+mod error;
 pub(crate) mod keys;
 pub(crate) mod kind;
 mod memory;
@@ -30,10 +31,8 @@ pub mod reserved;
 pub(crate) mod table;
 mod znode;
 
-pub use access::{
-    AclFound, Changes, ClientError, Found, History, Reading, TreeWatch, WriteError, WriteOp, ZnodeReader,
-    ZnodeWriter,
-};
+pub use access::{AclFound, Changes, Found, History, Reading, TreeWatch, WriteOp, ZnodeReader, ZnodeWriter};
+pub use error::{ClientError, ClientErrorKind, WriteError};
 pub use kind::Kind;
 pub use memory::MemoryTree;
 pub use path::{PathError, ZnodePath};

@@ -29,12 +29,15 @@ impl StateError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Client(_) | Self::Unavailable(_) => true,
-            Self::Files(_) | Self::Foreign(_) => false,
+            Self::Client(error) => error.may_pass(),
+            Self::Files(error) => error.may_pass(),
+            Self::Unavailable(_) => true,
+            Self::Foreign(_) => false,
         }
     }
 }
 
+/// [`StateError::Unavailable`], in these words.
 impl From<String> for StateError {
     fn from(why: String) -> Self {
         Self::Unavailable(why)

@@ -53,7 +53,7 @@ impl BatchedClient {
             }
             if bytes > MOST_TOGETHER {
                 let cause = format!("more than {MOST_TOGETHER} bytes in {} znodes", results.len());
-                return Err(ClientError::new(&self.config.address, cause));
+                return Err(self.not_taken(cause));
             }
             let begun = Instant::now();
             results.push(match self.multi_read_at_once(&[path], children).await {
@@ -80,7 +80,7 @@ impl BatchedClient {
             Ok(results) if results.len() == paths.len() => Ok(Some(results)),
             Ok(results) => {
                 let cause = format!("{} answers to {} questions", results.len(), paths.len());
-                Err(ClientError::new(&self.config.address, cause))
+                Err(self.not_taken(cause))
             }
         }
     }
@@ -120,10 +120,7 @@ impl BatchedClient {
                 children: Vec::new(),
             })),
             zk::MultiReadResult::Error { err } => self.not_found(&err, Instant::now()),
-            _ => Err(ClientError::new(
-                &self.config.address,
-                "an answer of another kind",
-            )),
+            _ => Err(self.not_taken("an answer of another kind")),
         }
     }
 
@@ -172,10 +169,7 @@ impl BatchedClient {
                     *reading = self.not_found(&err, Instant::now())?;
                 }
                 _ => {
-                    return Err(ClientError::new(
-                        &self.config.address,
-                        "an answer of another kind",
-                    ));
+                    return Err(self.not_taken("an answer of another kind"));
                 }
             }
         }

@@ -2,7 +2,8 @@
 
 use zookeeper_client as zk;
 
-use crate::tree::{Acl, AclEntry, Stat, ZnodePath};
+use super::session::is_lost;
+use crate::tree::{Acl, AclEntry, ClientErrorKind, Stat, ZnodePath};
 
 pub(super) fn plain_words(error: &zk::Error) -> String {
     match error {
@@ -11,6 +12,17 @@ pub(super) fn plain_words(error: &zk::Error) -> String {
         zk::Error::AuthFailed => "the server refused our identity".to_owned(),
         zk::Error::Unimplemented => "the server is too old for multiRead".to_owned(),
         other => other.to_string(),
+    }
+}
+
+pub(super) fn kind(error: &zk::Error) -> ClientErrorKind {
+    match error {
+        zk::Error::Unimplemented => ClientErrorKind::Unsupported,
+        zk::Error::AuthFailed => ClientErrorKind::Credentials,
+        // The server asks to be asked later.
+        zk::Error::Throttled => ClientErrorKind::Unanswered,
+        error if is_lost(error) => ClientErrorKind::Unanswered,
+        _ => ClientErrorKind::Answer,
     }
 }
 

@@ -14,6 +14,7 @@ use zookeeper_async::{WatchedEvent, ZkError, ZkState, ZooKeeper};
 use super::config::PlainConfig;
 use crate::client::reach::reachable;
 use crate::client::relay::Relay;
+use crate::tree::ClientErrorKind;
 
 /// Between two attempts to connect, or to send again what a lost connection took with it.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -55,6 +56,15 @@ impl Trouble {
             Self::TooLate | Self::Lost | Self::Unreachable(_) => true,
             Self::Undecodable => false,
             Self::Server(error) => is_lost(*error),
+        }
+    }
+
+    pub(super) fn kind(&self) -> ClientErrorKind {
+        match self {
+            Self::Server(ZkError::AuthFailed) => ClientErrorKind::Credentials,
+            Self::Undecodable => ClientErrorKind::Answer,
+            Self::Server(error) if !is_lost(*error) => ClientErrorKind::Answer,
+            _ => ClientErrorKind::Unanswered,
         }
     }
 
