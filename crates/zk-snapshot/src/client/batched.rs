@@ -88,7 +88,7 @@ impl BatchedClient {
             main: Session::new(&config, relay.as_deref(), runtime.handle()).map_err(unusable)?,
             acls,
             turn: AtomicU64::new(0),
-            acl_requests: Semaphore::new(read::ACLS_IN_FLIGHT * config.acl_connections.max(1)),
+            acl_requests: Semaphore::new(read::ACLS_IN_FLIGHT),
             is_known: config.digest_auth.is_some() || config.sasl.is_some(),
             relay,
             _runtime: runtime,

@@ -29,9 +29,9 @@ const NAMES: i64 = 65_536;
 const MOST_TOGETHER: usize = 256 << 20;
 /// Changes that are told at once; more are as good as none.
 const MOST_TOLD: usize = 1 << 20;
-/// Requests for ACLs under way, for each connection: all eight together have half of what a server queues before it stops
-/// listening to its clients (`globalOutstandingLimit`, 1000 if not set).
-pub(super) const ACLS_IN_FLIGHT: usize = 64;
+/// Requests for ACLs under way over all connections: half of what a server queues before it stops listening to its clients
+/// (`globalOutstandingLimit`, 1000 if not set).
+pub(super) const ACLS_IN_FLIGHT: usize = 512;
 /// Up to so many ACLs are asked for on the connection of the data.
 const FEW_ACLS: usize = 32;
 
@@ -241,10 +241,7 @@ impl ZnodeReader for BatchedClient {
             let session = &sessions[(first as usize + index) % sessions.len()];
             asked.push(self.read_acl(session, path));
         }
-        stream::iter(asked)
-            .buffered(ACLS_IN_FLIGHT * sessions.len())
-            .try_collect()
-            .await
+        stream::iter(asked).buffered(ACLS_IN_FLIGHT).try_collect().await
     }
 
     fn batch_size(&self) -> usize {
