@@ -136,7 +136,7 @@ impl Teller {
                         "the webhook has refused this {TRIES} times, and is not told it any more: {why}"
                     );
                 }
-                outbox.told(&news).await.map_err(|error| error.to_string())?;
+                outbox.delivered(&news).await.map_err(|error| error.to_string())?;
             }
         }
     }

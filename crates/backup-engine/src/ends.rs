@@ -48,7 +48,7 @@ impl KnownEnds {
     }
 
     /// Why it is not noted how a job has ended, of each.
-    pub(crate) fn told(&self) -> Vec<String> {
+    pub(crate) fn unnoted(&self) -> Vec<String> {
         let unnoted = lock(&self.unnoted);
         let told =
             |(id, end): (&String, &End)| format!("that job {id} has ended cannot be noted: {}", end.why);

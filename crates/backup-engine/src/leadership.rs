@@ -26,7 +26,7 @@ pub trait Leadership: Permit {
     fn role(&self) -> watch::Receiver<Role>;
 
     /// What health and metrics tell of it.
-    fn told(&self) -> health_metrics::Leadership;
+    fn report(&self) -> health_metrics::Leadership;
 
     /// Somebody else may do better: the role becomes [`Role::Leaving`].
     fn step_down(&self);

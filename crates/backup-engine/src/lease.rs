@@ -165,7 +165,7 @@ impl Leadership for LeaderLease {
         self.role.subscribe()
     }
 
-    fn told(&self) -> health_metrics::Leadership {
+    fn report(&self) -> health_metrics::Leadership {
         let holder = self.lease.holder();
         let (term, leader) = holder.map_or((0, None), |holder| (holder.term, Some(holder.name)));
         health_metrics::Leadership {

@@ -70,7 +70,7 @@ impl News {
     }
 }
 
-/// What is to be told, kept with the jobs until it [was](Self::told): whatever ends the process meanwhile, it is told at least once. Kept in memory alone are
+/// What is to be told, kept with the jobs until it [was](Self::delivered): whatever ends the process meanwhile, it is told at least once. Kept in memory alone are
 /// that the lead was lost, as whoever leads next tells its own term, and what cannot be noted while the storage of the jobs fails. Made by [`Engine::outbox`].
 #[derive(Debug)]
 #[must_use]
@@ -110,7 +110,7 @@ impl Engine {
 }
 
 impl Outbox {
-    /// What is to be told now: some of it, and more once that was [told](Self::told). Jobs and the lead come first, up to a hundred jobs in the order in
+    /// What is to be told now: some of it, and more once that was [delivered](Self::delivered). Jobs and the lead come first, up to a hundred jobs in the order in
     /// which they ended, and damage when nothing else is left. Where several engines share their jobs, whoever leads tells of them.
     ///
     /// # Errors
@@ -232,7 +232,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`EngineError::Storage`]: it is told again then.
-    pub async fn told(&mut self, news: &News) -> Result<(), EngineError> {
+    pub async fn delivered(&mut self, news: &News) -> Result<(), EngineError> {
         let (.., requests) = self.engine.rooms();
         let put = |note| blocking(move || Ok(requests.jobs.put_notes(&[note])?));
         match news {

@@ -52,7 +52,7 @@ impl LateStore {
         }
         // What reads holds the lock.
         *opened = Opened::No;
-        let store = FsStore::open_replaceable(&self.root).map_err(|error| self.told(error))?;
+        let store = FsStore::open_replaceable(&self.root).map_err(|error| self.named(error))?;
         let store = Arc::new(store);
         *opened = Opened::Whole(Arc::clone(&store));
         Ok(store)
@@ -87,7 +87,7 @@ impl LateStore {
         }
     }
 
-    fn told(&self, error: StoreError) -> StoreError {
+    fn named(&self, error: StoreError) -> StoreError {
         StoreError::failed(&self.called, true, error)
     }
 }

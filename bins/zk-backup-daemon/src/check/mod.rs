@@ -47,7 +47,7 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
             return Ok(false);
         }
     };
-    tell(told(&settings))?;
+    tell(findings(&settings))?;
     tell(zookeeper::look(&settings).await)?;
     tell(states::look(&settings).await)?;
     tell(certificates::look(&settings, SystemClock::now()))?;
@@ -60,7 +60,7 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
 }
 
 /// What the settings come to.
-fn told(settings: &Settings) -> Vec<Finding> {
+fn findings(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.push(match &settings.schedule {
         None => Finding::warning(

@@ -32,7 +32,7 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     findings.push(Finding::ok("zookeeper", format!("{name} answers, and {version}")));
     findings.push(identity(&*client).await);
     match walk(&*client, LOOKING).await {
-        Ok(seen) => findings.extend(told(&seen)),
+        Ok(seen) => findings.extend(findings_of(&seen)),
         Err(error) => findings.push(Finding::fails("zookeeper", error.to_string())),
     }
     client.close().await;
@@ -53,7 +53,7 @@ async fn identity(client: &dyn Client) -> Finding {
     }
 }
 
-fn told(seen: &Seen) -> Vec<Finding> {
+fn findings_of(seen: &Seen) -> Vec<Finding> {
     let extent = match seen.is_all {
         true => format!("all {} znodes", seen.znodes),
         false => format!(
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn findings(seen: &Seen) -> [serde_json::Value; 2] {
-        let all: Vec<_> = told(seen)
+        let all: Vec<_> = findings_of(seen)
             .iter()
             .map(|finding| serde_json::to_value(finding).unwrap())
             .collect();

@@ -58,7 +58,7 @@ fn document() -> Value {
     for mut operation in paths::operations() {
         schemas.append(&mut operation.schemas);
         let (method, path) = (operation.method, operation.path);
-        let mut told = operation.told();
+        let mut told = operation.document();
         examples::add(method, path, &mut told);
         let of_path = paths.entry(path).or_insert_with(|| json!({}));
         of_path[method] = told;

@@ -198,7 +198,7 @@ impl Operation {
     }
 
     /// The operation as the document has it.
-    pub(super) fn told(mut self) -> Value {
+    pub(super) fn document(mut self) -> Value {
         if !self.parameters.is_empty() {
             self.object
                 .insert("parameters".to_owned(), self.parameters.into());

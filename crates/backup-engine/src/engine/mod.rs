@@ -183,7 +183,7 @@ impl Engine {
         let (now, leadership, owed) = (self.now(), self.leadership.clone(), Arc::clone(&self.owed));
         // Who does not lead any more has nothing to note.
         let unnoted = if self.leads() {
-            self.ends.told()
+            self.ends.unnoted()
         } else {
             Vec::new()
         };
@@ -192,7 +192,7 @@ impl Engine {
             health
                 .problems
                 .extend(unnoted.into_iter().map(Problem::JobsUnavailable));
-            if let Some(leadership) = leadership.map(|leadership| leadership.told()) {
+            if let Some(leadership) = leadership.map(|leadership| leadership.report()) {
                 if !leadership.leads {
                     health.schedule = site
                         .schedule

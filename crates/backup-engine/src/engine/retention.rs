@@ -86,7 +86,7 @@ impl Engine {
     /// [`EngineError::Storage`].
     pub async fn policies(&self) -> Result<Policies, EngineError> {
         let site = Arc::clone(&self.site);
-        blocking(move || Ok(site.retention.policies.told()?)).await
+        blocking(move || Ok(site.retention.policies.current()?)).await
     }
 
     /// Forgets what [`set_policies`](Self::set_policies) has set in place of settings that are others now, so that it does not count again

@@ -127,7 +127,7 @@ impl PolicyBook {
     }
 
     /// What there is to say of them. Blocks.
-    pub(crate) fn told(&self) -> Result<Policies, StoreError> {
+    pub(crate) fn current(&self) -> Result<Policies, StoreError> {
         let noted = self.noted()?;
         let (full, granular) = self.after(&noted)?;
         let info = |counting: &Policy, setting: &Policy, noted: &Option<InPlace>| PolicyInfo {

@@ -92,7 +92,7 @@ impl Vaults {
         let (before, here) = (&all[..first], &all[first..end]);
         let mut last = None;
         for stored in before.iter().rev().take(BEFORE) {
-            match self.told(stored, path)? {
+            match self.znode_in(stored, path)? {
                 Told::Nothing(_) => {}
                 told => {
                     last = Some(told);
@@ -112,7 +112,7 @@ impl Vaults {
                 history.next = Some(first + index);
                 return Ok(history);
             }
-            let told = self.told(stored, path)?;
+            let told = self.znode_in(stored, path)?;
             if let Told::Nothing(why) = told {
                 let id = stored.id.clone();
                 history.not_looked.push(NotLooked { id, why });
@@ -132,7 +132,7 @@ impl Vaults {
         Ok(history)
     }
 
-    pub(super) fn told(&self, stored: &Arc<Stored>, path: &ZnodePath) -> Result<Told, EngineError> {
+    pub(super) fn znode_in(&self, stored: &Arc<Stored>, path: &ZnodePath) -> Result<Told, EngineError> {
         let manifest = match &stored.manifest {
             Ok(manifest) => manifest,
             Err(unreadable) => return Ok(Told::Nothing(unreadable.why.clone())),

@@ -58,7 +58,7 @@ impl Vaults {
                 break;
             }
             let id = stored.id.clone();
-            match self.told(stored, path)? {
+            match self.znode_in(stored, path)? {
                 Told::There(znode) => finds.found.push(ZnodeFound {
                     id,
                     at: stored.date(),

@@ -77,7 +77,7 @@ impl Remote {
 
     /// The same, once the storage has told it.
     pub(crate) fn all(self: &Arc<Self>, store: &Arc<dyn VaultStore>) -> Result<Vec<Arc<Stored>>, StoreError> {
-        let state = self.told_within(store, LONGEST)?;
+        let state = self.listed_within(store, LONGEST)?;
         Ok(state.vaults.values().cloned().collect())
     }
 
@@ -91,14 +91,14 @@ impl Remote {
             }
             _ => {
                 drop(state);
-                self.told_within(store, LONGEST)?
+                self.listed_within(store, LONGEST)?
             }
         };
         Ok(state.vaults.keys().cloned().collect())
     }
 
     /// What is known once the storage has told it, or an error once it has failed to, or has not within `patience`.
-    fn told_within<'a>(
+    fn listed_within<'a>(
         self: &'a Arc<Self>,
         store: &Arc<dyn VaultStore>,
         patience: Duration,
@@ -207,10 +207,10 @@ impl Remote {
         };
         // They were read along with the ids where the store does that, and what lies below a seal was not.
         for piece in untold.chunks(PIECE) {
-            let told = at_once(piece, AT_ONCE, |id| Stored::told(store, id))?;
+            let told = at_once(piece, AT_ONCE, |id| Stored::listed(store, id))?;
             let mut state = lock(&self.state);
             for stored in told.into_iter().flatten() {
-                state.told(stored);
+                state.listed(stored);
             }
             state.heard();
         }
@@ -309,7 +309,7 @@ impl State {
     }
 
     /// What the storage told of a vault along with the others, unless this process has changed it since it was asked.
-    fn told(&mut self, stored: Stored) {
+    fn listed(&mut self, stored: Stored) {
         let id = stored.id.clone();
         if self.touched.contains(&id) {
             return;

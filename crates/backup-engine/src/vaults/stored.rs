@@ -65,7 +65,7 @@ impl Stored {
 
     /// What the list of a remote storage tells of a vault: its manifest, without what was recorded of it, and whether its files are there.
     /// `None` if it is gone meanwhile.
-    pub(super) fn told(store: &dyn VaultStore, id: &VaultId) -> Option<Self> {
+    pub(super) fn listed(store: &dyn VaultStore, id: &VaultId) -> Option<Self> {
         let read = || {
             let (bytes, manifest) = (store.size(id)?, store.manifest(id)?);
             Ok(Self {

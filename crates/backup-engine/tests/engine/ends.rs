@@ -34,7 +34,7 @@ async fn a_job_whose_end_cannot_be_noted_is_told_to_have_ended() {
     let mut outbox = engine.outbox();
     let (vault, newer) = (full(engine).await, full(engine).await);
     for news in outbox.owed().await.unwrap() {
-        outbox.told(&news).await.unwrap();
+        outbox.delivered(&news).await.unwrap();
     }
     world.tree.put("/a", b"changed", Acl::open()).unwrap();
     let task = engine.restore(RestoreRequest::of(&vault)).await.unwrap();

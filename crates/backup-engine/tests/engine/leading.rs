@@ -52,7 +52,7 @@ impl Leadership for Seat {
         self.role.subscribe()
     }
 
-    fn told(&self) -> health_metrics::Leadership {
+    fn report(&self) -> health_metrics::Leadership {
         health_metrics::Leadership {
             leads: self.leads(),
             ..health_metrics::Leadership::default()
@@ -194,7 +194,7 @@ async fn whoever_leads_tells_of_it_and_of_jobs() {
     assert_eq!(of[1].owed().await.unwrap(), []);
     let owed = of[0].owed().await.unwrap();
     assert_eq!((&owed[0], owed[1].id()), (&gained(1), format!("job/{id}")));
-    of[0].told(&owed[0]).await.unwrap();
+    of[0].delivered(&owed[0]).await.unwrap();
     // It is gone before it has told of the job, which is not its debt any more.
     let debt = async || group.engine(0).health().await.webhook.unwrap().owed;
     assert_eq!(debt().await, 1);
@@ -205,12 +205,12 @@ async fn whoever_leads_tells_of_it_and_of_jobs() {
     assert_eq!(of[0].owed().await.unwrap(), [lost(1)]);
     of[0].count().await.unwrap();
     assert_eq!(debt().await, 1, "that it lost the lead is told by itself");
-    of[0].told(&lost(1)).await.unwrap();
+    of[0].delivered(&lost(1)).await.unwrap();
     assert_eq!(of[0].owed().await.unwrap(), []);
     let owed = of[1].owed().await.unwrap();
     assert_eq!((&owed[0], owed[1].id()), (&gained(2), format!("job/{id}")));
     for news in &owed {
-        of[1].told(news).await.unwrap();
+        of[1].delivered(news).await.unwrap();
     }
     assert_eq!(group.engine(1).outbox().owed().await.unwrap(), []);
 }

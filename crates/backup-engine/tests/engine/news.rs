@@ -32,7 +32,7 @@ async fn the_end_of_a_job_is_owed_until_it_was_told_whatever_ends_the_process() 
         panic!("{owed:?}")
     };
     assert_eq!((&*job.id, job.status), (&*id, JobState::Successful));
-    outbox.told(&owed[0]).await.unwrap();
+    outbox.delivered(&owed[0]).await.unwrap();
     assert_eq!(ids(&mut outbox).await, both[1..]);
 
     // One that a crash cut off is told, too.
@@ -72,7 +72,7 @@ async fn a_job_that_could_not_be_noted_is_told_once_the_storage_works_again() {
     // What nobody hears is not read again.
     running.jobs.plan(JobCall::Get, 1, JobFault::Fail);
     assert_eq!(outbox.owed().await.unwrap(), owed);
-    outbox.told(&owed[0]).await.unwrap();
+    outbox.delivered(&owed[0]).await.unwrap();
     assert!(ids(&mut outbox).await.is_empty());
     assert_eq!(running.jobs.left(), 1);
 }
@@ -146,7 +146,7 @@ async fn what_is_owed_is_told_also_once_jobs_are_shared() {
         (&cut, Some("interrupted"))
     );
     for news in &owed {
-        outbox.told(news).await.unwrap();
+        outbox.delivered(news).await.unwrap();
     }
     // One that is damaged keeps nothing waiting.
     shared.put_notes(&[Note::new("x", "news", "{")]).unwrap();
@@ -176,11 +176,11 @@ async fn how_much_is_owed_rises_while_nobody_hears_and_falls_as_it_is_told() {
     outbox.changed().await;
     outbox.count().await.unwrap();
     assert_eq!(debt(&engine).await, Some((2, Some(3_600))));
-    outbox.told(&owed[0]).await.unwrap();
+    outbox.delivered(&owed[0]).await.unwrap();
     let owed = outbox.owed().await.unwrap();
     world.pass(HOUR);
     assert_eq!(debt(&engine).await, Some((1, Some(3_600))));
-    outbox.told(&owed[0]).await.unwrap();
+    outbox.delivered(&owed[0]).await.unwrap();
     assert_eq!(debt(&engine).await, Some((0, None)));
 
     // More than are read at once are all counted.
@@ -233,11 +233,11 @@ async fn what_was_counted_and_could_not_be_read_is_owed_since_then() {
     // What was heard is owed until that is noted.
     let owed = outbox.owed().await.unwrap();
     jobs.plan(JobCall::DropNotes, 1, JobFault::Fail);
-    assert!(outbox.told(&owed[0]).await.is_err());
+    assert!(outbox.delivered(&owed[0]).await.is_err());
     world.pass(HOUR);
     assert_eq!(debt(&engine).await, Some((1, Some(7_200))));
     assert_eq!(outbox.owed().await.unwrap(), owed);
-    outbox.told(&owed[0]).await.unwrap();
+    outbox.delivered(&owed[0]).await.unwrap();
     assert_eq!(debt(&engine).await, Some((0, None)));
 }
 
@@ -286,7 +286,7 @@ async fn damage_is_owed_once_and_a_storage_that_is_away_is_none() {
         matches!(&*owed, [News::DamageFound { backup, damage }] if *backup == vault && damage.contains("spoilt")),
         "{owed:?}"
     );
-    outbox.told(&owed[0]).await.unwrap();
+    outbox.delivered(&owed[0]).await.unwrap();
     assert!(ids(&mut outbox).await.is_empty());
 
     // Nor is it news after a look that failed.

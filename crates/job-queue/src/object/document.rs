@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::told::told;
+use super::failures::queue_error;
 use crate::QueueError;
 
 /// The version of what is written.
@@ -185,7 +185,7 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
                     log::debug!(
                         "{} cannot be read, and is tried again: {}",
                         self.path,
-                        told(&error)
+                        queue_error(&error)
                     );
                     self.wait(&mut pause, deadline)
                         .await
@@ -344,6 +344,6 @@ fn failed(path: &Path, error: Error) -> QueueError {
         error if is_missing(&error) => {
             QueueError::storage(format!("{path} is gone: somebody has deleted it"))
         }
-        error => told(&error),
+        error => queue_error(&error),
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 pub use self::state::{Holder, LeaseTiming};
 use self::state::{LeaseState, Looked, Written};
-use super::told::told;
+use super::failures::queue_error;
 use crate::QueueError;
 
 /// Tells how much time has passed since some moment, which stays the same while the process lives. It is never set, and counts the
@@ -165,7 +165,7 @@ impl Lease {
             }
             Err(Error::NotModified { .. }) if tag.is_some() => Looked::Same,
             Err(Error::NotFound { .. }) => Looked::Nothing,
-            Err(error) => return Err(told(&error)),
+            Err(error) => return Err(queue_error(&error)),
         };
         self.state().looked(looked, self.now());
         Ok(())
@@ -184,7 +184,7 @@ impl Lease {
                 Ok(())
             }
             // Refused, or done and its answer lost, or tried twice below us: the object tells which.
-            Err(error) => self.look().await.map_err(|_| told(&error)),
+            Err(error) => self.look().await.map_err(|_| queue_error(&error)),
         }
     }
 

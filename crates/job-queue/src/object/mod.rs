@@ -2,11 +2,11 @@
 
 mod archive;
 mod document;
+mod failures;
 mod lease;
 mod notes;
 #[cfg(test)]
 mod simulation;
-mod told;
 
 use std::fmt;
 use std::sync::{Arc, mpsc};

@@ -34,7 +34,7 @@ impl Leftovers {
     }
 
     /// Tries again what could not be removed before.
-    pub(super) fn again(&self) {
+    pub(super) fn remove_again(&self) {
         let known: Vec<_> = self.lock().keys().cloned().collect();
         for doomed in known {
             self.remove(&doomed);
@@ -42,7 +42,7 @@ impl Leftovers {
     }
 
     /// The file that is in the way of each, and why.
-    pub(super) fn told(&self) -> Vec<String> {
+    pub(super) fn files(&self) -> Vec<String> {
         let mut known = self.lock();
         known.retain(|doomed, _| fs::symlink_metadata(doomed).is_ok()); // somebody may have removed it
         known.values().cloned().collect()

@@ -169,7 +169,7 @@ impl FsStore {
     /// and when the store is opened.
     #[must_use]
     pub fn left_over(&self) -> Vec<String> {
-        self.shared.leftovers.told()
+        self.shared.leftovers.files()
     }
 
     /// What was open to other users when the store was opened.
@@ -269,7 +269,7 @@ impl VaultStore for FsStore {
 
     fn stage(&self, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         self.check_in_place()?;
-        self.shared.leftovers.again();
+        self.shared.leftovers.remove_again();
         let path = self.shared.root.join(STAGING).join(id.as_str());
         let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
         if self.shared.find(id).is_some() {
@@ -295,7 +295,7 @@ impl VaultStore for FsStore {
 
     fn remove(&self, id: &VaultId) -> Result<(), StoreError> {
         let path = self.find(id)?;
-        self.shared.leftovers.again();
+        self.shared.leftovers.remove_again();
         // Out of sight in one step; what follows can be done later.
         let doomed = out_of_sight(&self.shared.root.join(STAGING), id.as_str());
         fs::rename(&path, &doomed).map_err(|error| match error.kind() {

@@ -10,8 +10,8 @@ use object_store::signer::Signer;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 
 use super::ObjectVaults;
+use super::failures::store_error;
 use super::http::{CONNECT, REQUEST, provide_cryptography};
-use super::told::told;
 use crate::StoreError;
 
 // Keys of `object_store`'s own configuration, as are the lists of them below.
@@ -162,7 +162,7 @@ impl CloudConfig {
             Cloud::Azure => self.azure(),
             Cloud::Google => self.google(),
         };
-        built.map_err(|error| told(self, &error))
+        built.map_err(|error| store_error(self, &error))
     }
 
     fn azure(&self) -> object_store::Result<Objects> {

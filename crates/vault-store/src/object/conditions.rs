@@ -2,8 +2,8 @@
 
 use object_store::{Error, ObjectStoreExt as _, PutMode, PutOptions, UpdateVersion};
 
+use super::failures::store_error;
 use super::place::Place;
-use super::told::told;
 use crate::StoreError;
 
 /// The condition that the place ignores, as HTTP calls it. What is refused because it is not implemented counts as ignored.
@@ -18,7 +18,7 @@ pub(super) fn ignored(place: &Place, replacing: bool) -> Result<Option<&'static 
         };
         let failed = |error: &Error| match is_unknown(error) {
             true => Ok(true),
-            false => Err(told(&key, error)),
+            false => Err(store_error(&key, error)),
         };
         let mut is_ours = false;
         let mut ignores_create = false;

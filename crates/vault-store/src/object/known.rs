@@ -7,9 +7,9 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use object_store::{ObjectMeta, ObjectStoreExt as _};
 
+use super::failures::{is_missing, store_error};
 use super::place::{Place, locked};
 use super::sealed::{Head, Sealed};
-use super::told::{is_missing, told};
 use crate::manifest::MAX_MANIFEST;
 use crate::{StoreError, VaultId};
 
@@ -104,7 +104,7 @@ impl Known {
                 self.forget(id);
                 return Err(StoreError::NotFound(id.clone()));
             }
-            Err(error) => return Err(told(&key, &error)),
+            Err(error) => return Err(store_error(&key, &error)),
         };
         let (head, text) = match Head::split(&bytes) {
             Some(found) => found,
@@ -146,7 +146,9 @@ impl State {
 async fn only_stage(place: &Place, id: &VaultId) -> Result<Head, StoreError> {
     let folder = place.stages_of(id);
     let list = place.objects().list_with_delimiter(Some(&folder)).await;
-    let stages = list.map_err(|error| told(&folder, &error))?.common_prefixes;
+    let stages = list
+        .map_err(|error| store_error(&folder, &error))?
+        .common_prefixes;
     let stage = match &stages[..] {
         [stage] => stage.filename().unwrap_or_default(),
         _ => "",

@@ -6,7 +6,7 @@ use std::time::Duration;
 use object_store::signer::{Method, Signer};
 
 use super::ObjectVaults;
-use super::told::told;
+use super::failures::store_error;
 use crate::{FileName, StoreError, VaultId, VaultStore as _};
 
 impl ObjectVaults {
@@ -39,7 +39,7 @@ impl ObjectVaults {
         let id = id.clone();
         let urls = self.place.wait(async move {
             let urls = signer.signed_urls(Method::GET, &keys, valid_for).await;
-            urls.map_err(|error| told(format_args!("links to backup {id}"), &error))
+            urls.map_err(|error| store_error(format_args!("links to backup {id}"), &error))
         })?;
         Ok(names
             .into_iter()

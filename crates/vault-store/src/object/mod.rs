@@ -3,6 +3,7 @@
 #[cfg(feature = "cloud")]
 mod cloud;
 mod conditions;
+mod failures;
 #[cfg(feature = "http")]
 mod http;
 mod known;
@@ -15,7 +16,6 @@ mod removal;
 mod s3;
 mod sealed;
 mod stage;
-mod told;
 mod upload;
 
 use std::fmt;
@@ -29,6 +29,7 @@ use time::OffsetDateTime;
 
 #[cfg(feature = "cloud")]
 pub use self::cloud::CloudConfig;
+use self::failures::{is_missing, store_error};
 use self::known::Known;
 use self::place::{Place, locked};
 use self::read::ObjectRead;
@@ -36,7 +37,6 @@ use self::read::ObjectRead;
 pub use self::s3::{S3Config, S3Keys, S3Secret};
 use self::sealed::{Head, Sealed};
 use self::stage::{ObjectStage, Staging};
-use self::told::{is_missing, told};
 use crate::{FileName, Manifest, Stage, StoreError, VERIFIED, VaultId, VaultRead, VaultStore, Verification};
 
 /// Vaults in whatever `object_store` reaches: S3 and what speaks its protocol, Azure, Google, a directory, memory.
@@ -147,7 +147,7 @@ impl VaultStore for ObjectVaults {
             match objects.head(&key).await {
                 Ok(_) => Ok(true),
                 Err(error) if is_missing(&error) => Ok(false),
-                Err(error) => Err(told(&key, &error)),
+                Err(error) => Err(store_error(&key, &error)),
             }
         })?;
         if taken {

@@ -12,7 +12,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::AbortHandle;
 
-use super::told::{is_missing, told};
+use super::failures::{is_missing, store_error};
 use crate::{FileName, StoreError, VaultId};
 
 /// The threads make requests and hash what they send.
@@ -161,7 +161,7 @@ impl Place {
         let mut list = self.objects.list(Some(&folder));
         let mut there = BTreeMap::new();
         while let Some(meta) = list.next().await {
-            let meta = meta.map_err(|error| told(&folder, &error))?;
+            let meta = meta.map_err(|error| store_error(&folder, &error))?;
             let name = meta
                 .location
                 .filename()
@@ -177,7 +177,7 @@ impl Place {
         let (objects, folder) = (self.objects(), self.below("manifests"));
         self.wait(async move {
             match objects.list(Some(&folder)).next().await {
-                Some(Err(error)) => Err(told(&folder, &error)),
+                Some(Err(error)) => Err(store_error(&folder, &error)),
                 Some(Ok(_)) | None => Ok(()),
             }
         })
@@ -187,7 +187,7 @@ impl Place {
         let objects = self.objects();
         self.wait(async move {
             let put = objects.put(&key, bytes.into()).await;
-            put.map(drop).map_err(|error| told(&key, &error))
+            put.map(drop).map_err(|error| store_error(&key, &error))
         })
     }
 
@@ -213,7 +213,7 @@ impl Place {
             match bytes {
                 Ok(bytes) => Ok(Some(bytes)),
                 Err(error) if is_missing(&error) => Ok(None),
-                Err(error) => Err(told(&key, &error)),
+                Err(error) => Err(store_error(&key, &error)),
             }
         })
     }
@@ -223,7 +223,7 @@ impl Place {
         self.wait(async move {
             let list = objects.list(Some(&prefix));
             let sum = list.try_fold(0, async |sum, meta| Ok(sum + meta.size)).await;
-            sum.map_err(|error| told(&prefix, &error))
+            sum.map_err(|error| store_error(&prefix, &error))
         })
     }
 }

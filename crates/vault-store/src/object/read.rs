@@ -8,8 +8,8 @@ use bytes::Bytes;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 
+use super::failures::{is_missing, store_error};
 use super::place::{Pending, Place, locked};
-use super::told::{is_missing, told};
 use crate::{StoreError, VaultId, VaultRead};
 
 /// So much is asked for ahead of whoever reads from one place to the next: a request takes long before its first byte.
@@ -42,7 +42,7 @@ impl ObjectRead {
             match objects.head(&asked).await {
                 Ok(meta) => Ok(Some(meta.size)),
                 Err(error) if is_missing(&error) => Ok(None),
-                Err(error) => Err(told(&asked, &error)),
+                Err(error) => Err(store_error(&asked, &error)),
             }
         })?;
         Ok(size.map(|size| Self {
@@ -60,7 +60,7 @@ impl ObjectRead {
             let found = objects.get_range(&key, range).await;
             found.map_err(|error| match is_missing(&error) {
                 true => StoreError::NotFound(id),
-                false => told(&key, &error),
+                false => store_error(&key, &error),
             })
         })
     }

@@ -8,8 +8,8 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _};
 use time::{Duration, OffsetDateTime};
 
+use super::failures::{is_missing, is_retained, store_error};
 use super::place::delete_below;
-use super::told::{is_missing, is_retained, told};
 use super::{ObjectVaults, locked};
 use crate::{StoreError, VaultId, VaultStore as _};
 
@@ -27,11 +27,11 @@ pub(super) fn remove(vaults: &ObjectVaults, id: &VaultId) -> Result<(), StoreErr
         known.forget(&id);
         match deleted {
             Err(error) if is_retained(&error) => {
-                let why = told(&key, &error).to_string();
+                let why = store_error(&key, &error).to_string();
                 let until = retained_until(&*objects, &key).await;
                 return Err(StoreError::Retained { id, until, why });
             }
-            Err(error) if !is_missing(&error) => return Err(told(&key, &error)),
+            Err(error) if !is_missing(&error) => return Err(store_error(&key, &error)),
             _ => {}
         }
         // Where the stage is not known, all of them are swept.
@@ -61,7 +61,11 @@ pub(super) fn sweep(vaults: &ObjectVaults, now: OffsetDateTime) -> Result<Vec<St
     let newest: BTreeMap<(VaultId, String), i64> = vaults.place.wait(async move {
         let mut newest = BTreeMap::new();
         let mut list = objects.list(Some(&stages));
-        while let Some(meta) = list.try_next().await.map_err(|error| told(&stages, &error))? {
+        while let Some(meta) = list
+            .try_next()
+            .await
+            .map_err(|error| store_error(&stages, &error))?
+        {
             let mut parts = meta.location.prefix_match(&stages).into_iter().flatten();
             let (id, stage) = (parts.next(), parts.next());
             let id = id.and_then(|id| id.as_ref().parse().ok());
@@ -97,7 +101,7 @@ pub(super) fn sweep(vaults: &ObjectVaults, now: OffsetDateTime) -> Result<Vec<St
         let name = prefix.to_string();
         let deleted = vaults.place.wait(async move {
             let deleted = delete_below(&*objects, &prefix).await;
-            deleted.map_err(|error| told(&prefix, &error))
+            deleted.map_err(|error| store_error(&prefix, &error))
         });
         match deleted {
             Ok(()) => swept.push(name),

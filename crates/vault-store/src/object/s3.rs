@@ -15,9 +15,9 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::ObjectVaults;
+use super::failures::store_error;
 use super::http::{CONNECT, REQUEST, provide_cryptography};
 use super::removal::RetainedUntil;
-use super::told::told;
 use crate::StoreError;
 
 /// Where a bucket is, and with what it is opened.
@@ -115,7 +115,9 @@ impl S3Config {
             .with_http_connector(Connector)
             .with_client_options(self.client()?)
             .build();
-        built.map(Arc::new).map_err(|error| told(&self.bucket, &error))
+        built
+            .map(Arc::new)
+            .map_err(|error| store_error(&self.bucket, &error))
     }
 
     fn client(&self) -> Result<ClientOptions, StoreError> {
@@ -130,8 +132,8 @@ impl S3Config {
         if let Some(path) = &self.certificates {
             for file in files(path).map_err(|error| StoreError::io(path.display(), error))? {
                 let bytes = fs::read(&file).map_err(|error| StoreError::io(file.display(), error))?;
-                let found =
-                    Certificate::from_pem_bundle(&bytes).map_err(|error| told(file.display(), &error))?;
+                let found = Certificate::from_pem_bundle(&bytes)
+                    .map_err(|error| store_error(file.display(), &error))?;
                 if found.is_empty() && file == *path {
                     let what = "it has no certificate (PEM)";
                     return Err(StoreError::failed(file.display(), false, what));

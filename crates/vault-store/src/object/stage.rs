@@ -8,9 +8,9 @@ use std::time::Duration;
 use object_store::{ObjectStore, ObjectStoreExt as _, PutMode};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::failures::{is_missing, store_error};
 use super::place::{PATIENCE, Place, delete_below, locked};
 use super::sealed::{Head, seal};
-use super::told::{is_missing, told};
 use super::upload::ObjectFile;
 use crate::{FileName, Manifest, Stage, Staged, StoreError, VaultFile, VaultId};
 
@@ -143,7 +143,7 @@ async fn put_manifest(
                 _ => return Committed::Not(StoreError::AlreadyExists(id.clone())),
             },
             Err(missing) if is_missing(&missing) => {
-                let failure = told(key, &error);
+                let failure = store_error(key, &error);
                 // A request that was given up may still be done later; one that was refused may not.
                 may_come |= failure.may_pass();
                 if !failure.may_pass() || attempts == ATTEMPTS {
@@ -153,7 +153,7 @@ async fn put_manifest(
                     };
                 }
             }
-            Err(_) => return Committed::Unknown(told(key, &error)),
+            Err(_) => return Committed::Unknown(store_error(key, &error)),
         }
         attempts += 1;
     }
@@ -166,7 +166,7 @@ impl Drop for ObjectStage {
             let (objects, prefix) = (self.place.objects(), self.place.stage(&self.id, &self.token));
             let clear = async move {
                 let cleared = delete_below(&*objects, &prefix).await;
-                cleared.map_err(|error| told(&prefix, &error))
+                cleared.map_err(|error| store_error(&prefix, &error))
             };
             if let Err(error) = self.place.wait_at_most(PATIENCE, clear) {
                 log::warn!("What backup {} left is swept in a day: {error}", self.id);

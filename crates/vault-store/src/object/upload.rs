@@ -8,8 +8,8 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _};
 use tokio::task::JoinSet;
 
+use super::failures::store_error;
 use super::place::{PATIENCE, Place};
-use super::told::told;
 use crate::{FileName, Staged, StoreError, VaultFile};
 
 /// What is sent at once, for the first 2,500 parts: a file of fewer bytes is one request.
@@ -83,13 +83,13 @@ impl ObjectFile {
                 Some(upload) => upload,
                 None => Upload::begin(&*objects, &key)
                     .await
-                    .map_err(|error| told(&key, &error))?,
+                    .map_err(|error| store_error(&key, &error))?,
             };
             match upload.send(part).await {
                 Ok(()) => Ok(upload),
                 Err(error) => {
                     upload.abort().await;
-                    Err(told(&key, &error))
+                    Err(store_error(&key, &error))
                 }
             }
         })?;
@@ -136,7 +136,7 @@ impl VaultFile for ObjectFile {
             if let Some(upload) = upload {
                 upload.abort().await;
             }
-            Err(told(&key, &error))
+            Err(store_error(&key, &error))
         })?;
         self.staged.finish(&self.name, self.written);
         Ok(())

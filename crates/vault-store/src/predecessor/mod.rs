@@ -3,7 +3,7 @@
 mod console;
 mod lacking;
 mod list;
-mod told;
+mod marks;
 
 use std::collections::HashMap;
 use std::fs;
@@ -82,7 +82,7 @@ impl PredecessorStore {
 
     /// What is told of the backup in the directory `path`.
     fn tell(&self, id: &VaultId, path: &Path, granular: bool) -> Result<Manifest, StoreError> {
-        let mut manifest = told::manifest(id, path, || self.console(id, path))?;
+        let mut manifest = marks::manifest(id, path, || self.console(id, path))?;
         if manifest.mode == Mode::Transactional {
             return Ok(manifest); // of everything, wherever it lies
         }

@@ -117,7 +117,7 @@ fn until(holds: impl Fn() -> bool) {
 #[test]
 fn a_list_ends_though_vaults_change_all_the_time_and_does_not_undo_what_they_became() {
     let (slow, store, mut ids, remote) = storage(3);
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     let_pass(&remote);
     let (removed, new) = (ids.remove(0), ids[1].next().unwrap());
     ids.push(new.clone());
@@ -130,7 +130,7 @@ fn a_list_ends_though_vaults_change_all_the_time_and_does_not_undo_what_they_bec
         }
         there.changed(&*below, &new);
     }));
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     assert_eq!(known(&remote), ids);
 }
 
@@ -141,7 +141,7 @@ fn whoever_needs_an_answer_is_told_that_there_is_none() {
     let wait: Mutex<Receiver<()>> = Mutex::new(wait);
     *lock(&slow.listed) = Some(Box::new(move || assert!(lock(&wait).recv().is_err())));
     let error = remote
-        .told_within(&store, Duration::from_millis(100))
+        .listed_within(&store, Duration::from_millis(100))
         .map(drop)
         .unwrap_err();
     assert!(
@@ -149,7 +149,7 @@ fn whoever_needs_an_answer_is_told_that_there_is_none() {
         "{error}"
     );
     drop(go);
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     // Also whoever comes while vaults are looked at is woken.
     let_pass(&remote);
 }
@@ -178,9 +178,9 @@ fn manifests_are_read_many_at_a_time_and_what_was_told_is_kept() {
     *lock(&slow.reading) = Some(Arc::new(hook));
     remote.refresh(&store);
     until(|| known(&remote).len() == PIECE);
-    assert!(remote.told_within(&store, Duration::ZERO).is_err());
+    assert!(remote.listed_within(&store, Duration::ZERO).is_err());
     drop(go);
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     assert_eq!(known(&remote), ids);
     assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
 }
@@ -195,7 +195,7 @@ fn what_was_recorded_of_a_hundred_vaults_is_known_after_the_first_question() {
     };
     let found = Verification::new(ids[40].time(), vec![damage]);
     slow.below.record_verification(&ids[40], &found).unwrap();
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     let_pass(&remote);
     let state = lock(&remote.state);
     let damaged = state.vaults.values().filter(|stored| stored.damage.is_some());
@@ -208,7 +208,7 @@ fn what_was_recorded_of_a_hundred_vaults_is_known_after_the_first_question() {
 fn what_could_not_be_read_is_read_with_the_next_question() {
     let (slow, store, ids, remote) = storage(20);
     *lock(&slow.failing) = ids.iter().cloned().collect();
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     let sound = || {
         lock(&remote.state)
             .vaults
@@ -219,7 +219,7 @@ fn what_could_not_be_read_is_read_with_the_next_question() {
     assert_eq!(sound(), 0);
     let_pass(&remote);
     lock(&slow.failing).clear();
-    remote.told_within(&store, ENOUGH).map(drop).unwrap();
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
     assert_eq!(sound(), 20);
     let_pass(&remote);
     assert_eq!(lock(&remote.state).turns.len(), 20);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::super::told::told;
+use super::super::failures::queue_error;
 use super::{Document, FIRST_PAUSE, failed, in_time, is_missing, may_pass};
 use crate::QueueError;
 
@@ -67,7 +67,10 @@ impl<T: Clone + Default + PartialEq + Serialize + DeserializeOwned> Document<T> 
         for name in names {
             let path = self.beside(folder, name);
             if let Err(error) = in_time(deadline, self.store.delete(&path)).await {
-                log::warn!("{path} is not needed any more, and stays: {}", told(&error));
+                log::warn!(
+                    "{path} is not needed any more, and stays: {}",
+                    queue_error(&error)
+                );
             }
         }
     }

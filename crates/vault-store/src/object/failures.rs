@@ -18,7 +18,7 @@ pub(super) fn is_missing(error: &Error) -> bool {
 const WRONG_REGION: &str = "the region is not that of the bucket";
 
 /// Tells what failed, and whether the same may succeed later.
-pub(super) fn told(what: impl Display, error: &Error) -> StoreError {
+pub(super) fn store_error(what: impl Display, error: &Error) -> StoreError {
     let text = with_cause(error);
     let code = between(&text, "<Code>", "<").unwrap_or_default();
     let said = match between(&text, "<Message>", "<") {
@@ -179,7 +179,7 @@ mod tests {
                 true,
             ),
         ] {
-            let error = told("manifests", &refused(status, code, "in other words"));
+            let error = store_error("manifests", &refused(status, code, "in other words"));
             let said = error.to_string();
             assert!(
                 said.contains(&format!("{named} ({code}: in other words)")),
@@ -194,7 +194,7 @@ mod tests {
             ("429 Too Many Requests", true),
             ("400 Bad Request", false),
         ] {
-            let error = told("manifests", &refused(status, "Unheard", "in other words"));
+            let error = store_error("manifests", &refused(status, "Unheard", "in other words"));
             let said = error.to_string();
             assert!(said.contains("Unheard: in other words"), "{said}");
             assert_eq!(error.may_pass(), may_pass, "{said}");
@@ -205,11 +205,11 @@ mod tests {
     fn a_wrong_region_does_not_pass() {
         let redirect =
             "Received redirect without LOCATION, this normally indicates an incorrectly configured region";
-        let error = told("manifests", &failed(redirect));
+        let error = store_error("manifests", &failed(redirect));
         assert!(
             !error.may_pass() && error.to_string().contains("the region is not that of the bucket"),
             "{error}"
         );
-        assert!(told("manifests", &failed("HTTP error: timed out")).may_pass());
+        assert!(store_error("manifests", &failed("HTTP error: timed out")).may_pass());
     }
 }

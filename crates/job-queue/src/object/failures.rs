@@ -6,7 +6,7 @@ use crate::QueueError;
 
 /// # Errors
 /// Always [`QueueError::Storage`].
-pub(super) fn told(error: &Error) -> QueueError {
+pub(super) fn queue_error(error: &Error) -> QueueError {
     QueueError::storage(said(&with_cause(error)))
 }
 
