@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use zk_backup_testkit::{Daemon, Distribution, Proxy, Setup, ZooKeeper};
 use zk_snapshot::client::{BatchedClient, BatchedConfig, Tls};
-use zk_snapshot::tree::{Acl, Kind, WriteError, WriteOp, ZnodePath, ZnodeWriter as _};
+use zk_snapshot::tree::{Acl, ClientErrorKind, Kind, WriteError, WriteOp, ZnodePath, ZnodeWriter as _};
 use zookeeper_client as zk;
 
 use crate::common::daemons::{daemon, health_with_zookeeper};
@@ -262,6 +262,7 @@ async fn a_client_whose_certificates_cannot_be_used_says_so() {
         };
         let refused = BatchedClient::connect(config).await.unwrap_err();
         assert!(refused.cause.contains("cannot be used"), "{refused} {why}");
+        assert_eq!(refused.kind(), ClientErrorKind::Settings);
     }
 }
 

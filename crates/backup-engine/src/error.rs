@@ -271,3 +271,31 @@ impl From<QueueError> for EngineError {
 pub(crate) fn parse_id(id: &str) -> Result<VaultId, EngineError> {
     id.parse().map_err(|_| EngineError::BackupNotFound(id.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use zk_snapshot::tree::ClientErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn whether_an_error_may_pass_is_up_to_what_it_comes_from() {
+        let away = ClientError::new("zk:2181", "no answer in time");
+        let refused = away.clone().of_kind(ClientErrorKind::Credentials);
+        let full = StoreError::io("vaults", io::ErrorKind::StorageFull.into());
+        let denied = StoreError::io("vaults", io::ErrorKind::PermissionDenied.into());
+        for (error, may_pass) in [
+            (EngineError::ZooKeeper(away.into()), true),
+            (EngineError::ZooKeeper(refused.into()), false),
+            (full.into(), true),
+            (denied.into(), false),
+            (QueueError::storage("it is away").into(), true),
+            (QueueError::Newer(9).into(), false),
+            (EngineError::Storage("of something else".into()), true),
+        ] {
+            assert_eq!(error.may_pass(), may_pass, "{error}");
+        }
+    }
+}
