@@ -11,6 +11,11 @@ use zookeeper_client::{Acls, Client, CreateMode};
 /// One browser at a time: each takes as much as a machine of two cores has.
 static TURN: Mutex<()> = Mutex::const_new(());
 
+/// For those that have no [`Site`], and hold this instead.
+pub(crate) async fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().await
+}
+
 /// Whoever may look, and no more.
 pub(crate) const READER: [(&str, &str); 2] = [
     ("BACKUP_DAEMON_API_READER_USERNAME", "reader"),
@@ -35,7 +40,7 @@ impl Site {
 
     /// With more settings of the server.
     pub(crate) async fn start_with(more: &[(&str, &str)]) -> Self {
-        let turn = TURN.lock().await;
+        let turn = turn().await;
         let zookeeper = ZooKeeper::start(&Distribution::locate().unwrap()).unwrap();
         // A server that waits for its disk is silent for seconds.
         let connector = Client::connector().with_session_timeout(Duration::from_secs(30));

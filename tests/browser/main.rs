@@ -9,4 +9,5 @@ mod looks;
 mod strangers;
 mod swagger;
 mod told;
+mod tutorial;
 mod walk;

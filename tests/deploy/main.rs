@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod book;
+mod commands;
 mod documents;
 mod helm;
 mod manifests;
 mod names;
+mod shell;
 mod signals;
 mod unit;
 

@@ -64,6 +64,7 @@ mod shut;
 mod state_sources;
 mod storage;
 mod strict;
+mod terminal;
 mod terminate;
 mod transactional;
 mod tutorial;

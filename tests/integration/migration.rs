@@ -5,13 +5,13 @@ use std::io::Write as _;
 
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
+use zk_backup_testkit::{Walk, blocks};
 
+use crate::common::cli::PROGRAMS;
 use crate::common::clients::observer;
-use crate::common::documents::blocks;
 use crate::common::predecessor::Left;
 use crate::common::servers::server;
 use crate::common::trees::plant;
-use crate::common::walk::Walk;
 
 const GUIDE: &str = include_str!("../../docs/MIGRATION.md");
 
@@ -52,7 +52,7 @@ async fn its_storage_is_taken_over_as_the_guide_shows_it() {
             storage.to_str().unwrap().to_owned(),
         ),
     ];
-    let walk = Walk::new(place.path(), instead);
+    let walk = Walk::new(place.path(), PROGRAMS, instead);
     let blocks = blocks(GUIDE);
     let (_, start) = blocks.iter().find(|(kind, _)| *kind == "sh server").unwrap();
     let daemon = walk.server(start);

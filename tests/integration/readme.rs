@@ -3,11 +3,10 @@
 use std::process::Command;
 
 use serde_json::Value;
-use zk_backup_testkit::{PASSWORD, USER};
+use zk_backup_testkit::{PASSWORD, USER, blocks};
 
 use crate::common::clients::observer;
 use crate::common::daemons::daemon;
-use crate::common::documents::blocks;
 use crate::common::servers::server;
 use crate::common::trees::plant;
 

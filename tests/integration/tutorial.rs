@@ -1,17 +1,13 @@
 //! `docs/TUTORIAL.md`, run as it stands there.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Command;
 
-use zk_backup_testkit::Distribution;
+use zk_backup_testkit::{Walk, blocks};
 
+use crate::common::cli::PROGRAMS;
 use crate::common::clients::observer;
 use crate::common::daemons::health_with_zookeeper;
-use crate::common::documents::blocks;
 use crate::common::servers::server;
-use crate::common::walk::Walk;
 
 const TUTORIAL: &str = include_str!("../../docs/TUTORIAL.md");
 
@@ -20,8 +16,12 @@ async fn the_first_ten_minutes_go_as_the_tutorial_shows_them() {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
     let place = tempfile::tempdir().unwrap();
-    let walk = Walk::new(place.path(), vec![("localhost:2181", zookeeper.address())]);
-    install_zookeeper_client(&walk.programs());
+    let walk = Walk::new(
+        place.path(),
+        PROGRAMS,
+        vec![("localhost:2181", zookeeper.address())],
+    );
+    walk.install_zookeeper_client();
     let blocks = blocks(TUTORIAL);
     let the = |kind: &str| blocks.iter().position(|(found, _)| *found == kind).unwrap();
 
@@ -53,17 +53,4 @@ async fn the_first_ten_minutes_go_as_the_tutorial_shows_them() {
         .unwrap();
     walk.run(blocks[the("sh alone")].1, "");
     assert_eq!(prices().await, br#"{"tea":3,"coffee":4}"#);
-}
-
-/// What the tutorial takes for granted.
-fn install_zookeeper_client(programs: &Path) {
-    let distribution = Distribution::debian()
-        .map_or_else(Distribution::locate, Ok)
-        .unwrap();
-    let class_path = distribution.class_path();
-    let client =
-        format!("#!/bin/sh\nexec java -cp '{class_path}' org.apache.zookeeper.ZooKeeperMain \"$@\"\n");
-    let file = programs.join("zkCli.sh");
-    fs::write(&file, client).unwrap();
-    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
 }

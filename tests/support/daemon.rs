@@ -192,6 +192,25 @@ impl Daemon {
         }
     }
 
+    /// What `/health` tells once ZooKeeper has answered, which is asked in the background.
+    ///
+    /// # Errors
+    /// [`DaemonError::Late`] after a minute.
+    pub fn health_with_zookeeper(&self) -> Result<Value, DaemonError> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let answer = self.http.get("/health")?;
+            let health = answer.json();
+            if health["zookeeper"]["reachable"] == true {
+                return Ok(health);
+            }
+            if Instant::now() > deadline {
+                return Err(DaemonError::Late(answer.text));
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// What `GET /listbackups/<id>` answers.
     ///
     /// # Errors

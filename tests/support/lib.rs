@@ -4,6 +4,7 @@
 mod browser;
 mod daemon;
 mod distribution;
+mod documents;
 mod ensemble;
 mod exposition;
 mod http;
@@ -13,10 +14,12 @@ mod raw;
 mod receiver;
 mod s3;
 mod server;
+mod walk;
 
 pub use browser::{Browser, BrowserError};
 pub use daemon::{Daemon, DaemonError, PASSWORD, USER};
 pub use distribution::{Distribution, LocateError};
+pub use documents::{assert_shown, blocks};
 pub use ensemble::Ensemble;
 pub use exposition::{Broken, Exposition};
 pub use http::{Answer, Http};
@@ -26,3 +29,4 @@ pub use raw::set_raw_acl;
 pub use receiver::{Received, Receiver};
 pub use s3::{BUCKET, KEY_ID, KEY_SECRET, S3Error, S3Server, S3Setup};
 pub use server::{SUPER_DIGEST, SUPER_PASSWORD, Setup, StartError, ZooKeeper};
+pub use walk::Walk;

@@ -130,6 +130,8 @@ fn lost(failure: Failure, is_here: bool, id: &str) -> Failure {
 
 fn bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    // It is drawn before anything is known.
+    spin(&bar);
     bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }
@@ -142,10 +144,17 @@ fn show(bar: &ProgressBar, job: &Job) {
         if let Ok(style) = ProgressStyle::with_template("{elapsed} [{bar:30}] {msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
-    } else if let Ok(style) = ProgressStyle::with_template("{elapsed} {spinner} {msg}") {
-        bar.set_style(style);
+    } else {
+        spin(bar);
     }
     bar.set_message(line(job, &progress));
+}
+
+/// Shows that something goes on, of which it is not known how much there is.
+fn spin(bar: &ProgressBar) {
+    if let Ok(style) = ProgressStyle::with_template("{elapsed} {spinner} {msg}") {
+        bar.set_style(style);
+    }
 }
 
 /// How far a job is, on a line.

@@ -9,6 +9,12 @@ use zk_backup_testkit::{Daemon, PASSWORD, USER};
 
 use super::buckets::{KEYS, is_sealed};
 
+/// The command line and the server, as programs.
+pub(crate) const PROGRAMS: [&str; 2] = [
+    env!("CARGO_BIN_EXE_cli-under-test"),
+    env!("CARGO_BIN_EXE_daemon-under-test"),
+];
+
 /// The command line, with nothing of this process's environment.
 pub(crate) struct Cli {
     settings: Vec<(String, String)>,
@@ -74,7 +80,7 @@ impl Cli {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_cli-under-test"));
+        let mut command = Command::new(PROGRAMS[0]);
         command
             .env_clear()
             .envs(self.settings.iter().map(|(key, value)| (key, value)))

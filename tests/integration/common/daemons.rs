@@ -31,15 +31,7 @@ pub(crate) fn daemon(zookeeper: &str, storage: &Path, settings: &[(&str, &str)])
 
 /// What `/health` tells once ZooKeeper has answered, which is asked in the background.
 pub(crate) fn health_with_zookeeper(daemon: &Daemon) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        let health = daemon.http.get("/health").unwrap().json();
-        if health["zookeeper"]["reachable"] == true {
-            return health;
-        }
-        assert!(Instant::now() < deadline, "{health}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    daemon.health_with_zookeeper().unwrap()
 }
 
 pub(crate) fn try_daemon(

@@ -4,14 +4,13 @@ pub(crate) mod buckets;
 pub(crate) mod cli;
 pub(crate) mod clients;
 pub(crate) mod daemons;
-pub(crate) mod documents;
 pub(crate) mod group;
 pub(crate) mod predecessor;
 pub(crate) mod servers;
 pub(crate) mod snapshots;
+pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod trees;
-pub(crate) mod walk;
 pub(crate) mod writers;
 
 /// Makes two tests of an `async fn(Driver)`, `batched` and `plain`, in a module of its name.
