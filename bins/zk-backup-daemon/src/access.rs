@@ -17,7 +17,7 @@ use actix_web_httpauth::extractors::basic::BasicAuth;
 use actix_web_httpauth::headers::www_authenticate::basic::Basic;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::answer::ApiError;
+use crate::answer::{ApiError, ErrorBody};
 use crate::guesses::{Attempt, Guesses};
 use crate::hashes::{self, HashError, Hashed};
 use crate::sites;
@@ -278,7 +278,7 @@ async fn decide<B: MessageBody + 'static>(
 
 fn unauthorized(error: &AuthenticationError<Basic>, message: &str) -> HttpResponse {
     let mut answer = error.error_response();
-    let body = serde_json::json!({ "status": "Failed", "message": message, "code": "unauthorized" });
+    let body = serde_json::json!(ErrorBody::new("unauthorized", message));
     let json = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, json);
     answer.set_body(body.to_string()).map_into_boxed_body()

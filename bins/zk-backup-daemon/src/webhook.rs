@@ -7,7 +7,6 @@ use backup_engine::{Engine, News, Outbox, SystemClock};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
-use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::api;
@@ -142,7 +141,11 @@ impl Teller {
     }
 
     async fn tell(&self, news: &News) -> Result<StatusCode, String> {
-        let (id, body) = (news.id(), self.body(news).to_string());
+        let id = news.id();
+        // In the order of the names, as ever.
+        let body = serde_json::to_value(api::Notification::new(news, &self.server))
+            .map_err(|error| format!("{id}: {error}"))?
+            .to_string();
         let timestamp = SystemClock::now().unix_timestamp().to_string();
         let to = self.to();
         let mut request = to
@@ -156,24 +159,6 @@ impl Teller {
         }
         let failed = |error: reqwest::Error| format!("{id}: {}", crate::peers::shown(error));
         Ok(request.body(body).send().await.map_err(failed)?.status())
-    }
-
-    fn body(&self, news: &News) -> Value {
-        let (event, of) = match news {
-            News::JobEnded(job) => ("job.ended", json!({ "job": api::Job::from((**job).clone()) })),
-            News::DamageFound { backup, damage } => (
-                "damage.found",
-                json!({ "backup": backup.to_string(), "damage": damage }),
-            ),
-            News::LeadershipGained { term } => ("leadership.gained", json!({ "term": term })),
-            News::LeadershipLost { term } => ("leadership.lost", json!({ "term": term })),
-            _ => ("other", json!({})),
-        };
-        let mut body = json!({ "id": news.id(), "event": event, "server": self.server });
-        if let (Value::Object(body), Value::Object(of)) = (&mut body, of) {
-            body.extend(of);
-        }
-        body
     }
 }
 

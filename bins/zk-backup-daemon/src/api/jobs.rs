@@ -122,6 +122,26 @@ fn db(path: &ZnodePath) -> String {
     path.as_str().trim_start_matches('/').to_owned()
 }
 
+/// There is no such job.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NoJob {
+    /// Always `job_not_found`.
+    code: &'static str,
+    message: String,
+}
+
+impl NoJob {
+    /// A long id is cut.
+    pub(crate) fn new(id: &str) -> Self {
+        let id: String = id.chars().take(100).collect();
+        Self {
+            code: "job_not_found",
+            message: format!("job {id} not found"),
+        }
+    }
+}
+
 /// A job that was called off.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Terminated {

@@ -7,7 +7,10 @@ mod finds;
 mod health;
 mod history;
 mod jobs;
+mod links;
+mod news;
 mod policies;
+mod server;
 mod v1;
 mod znodes;
 
@@ -17,9 +20,12 @@ pub(crate) use evictions::Eviction;
 pub(crate) use finds::Finds;
 pub(crate) use health::{Health, Live, Ready};
 pub(crate) use history::History;
-pub(crate) use jobs::{Job, Jobs, Terminated};
+pub(crate) use jobs::{Job, Jobs, NoJob, Terminated};
+pub(crate) use links::Links;
+pub(crate) use news::Notification;
 pub(crate) use policies::Policies;
-pub(crate) use v1::JobV1;
+pub(crate) use server::{Caller, Places};
+pub(crate) use v1::{ForgottenV1, JobV1, RemovedV1};
 pub(crate) use znodes::{Znode, Znodes};
 
 use time::OffsetDateTime;

@@ -129,3 +129,45 @@ impl From<BackupInfo> for JobV1 {
 fn name(root: &ZnodePath) -> String {
     root.as_str().trim_start_matches('/').to_owned()
 }
+
+/// A backup that is removed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RemovedV1 {
+    backup_id: String,
+    /// As it was asked for.
+    blob_path: String,
+    /// Always `OK`.
+    message: &'static str,
+}
+
+impl RemovedV1 {
+    pub(crate) fn new(id: &str, blob: &str) -> Self {
+        Self {
+            backup_id: id.to_owned(),
+            blob_path: blob.to_owned(),
+            message: "OK",
+        }
+    }
+}
+
+/// A restore that a client is done with.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ForgottenV1 {
+    /// As it was asked for, now or with the restore.
+    blob_path: String,
+    /// Always `OK`.
+    message: &'static str,
+    restore_id: String,
+}
+
+impl ForgottenV1 {
+    pub(crate) fn new(id: &str, blob: &str) -> Self {
+        Self {
+            blob_path: blob.to_owned(),
+            message: "OK",
+            restore_id: id.to_owned(),
+        }
+    }
+}

@@ -6,7 +6,6 @@ use actix_web::{HttpRequest, HttpResponse};
 use backup_engine::{
     Engine, EngineError, JobState, RestoreTestPlace, RestoreTestRequest, Share, VerifyRequest, plain,
 };
-use serde_json::json;
 
 use super::archives::Outside;
 use super::{external, page};
@@ -117,9 +116,7 @@ pub(super) async fn terminate(engine: Data<Engine>, request: HttpRequest) -> Res
 pub(super) async fn job_status(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id = request.match_info().query("id");
     let Some(job) = engine.job(id).await? else {
-        let id: String = id.chars().take(100).collect();
-        return Ok(HttpResponse::NotFound()
-            .json(json!({ "message": format!("job {id} not found"), "code": "job_not_found" })));
+        return Ok(HttpResponse::NotFound().json(api::NoJob::new(id)));
     };
     let status = match job.status {
         JobState::Successful => StatusCode::OK,

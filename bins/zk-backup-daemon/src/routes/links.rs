@@ -1,14 +1,13 @@
 //! `GET /backup/s3/<id>`: links to the files of a backup in a bucket.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use backup_engine::{Engine, EngineError};
-use serde_json::json;
 
 use crate::answer::{ApiError, no_backup};
+use crate::api;
 use crate::query::Asked;
 
 pub(super) const KEYS: &[&str] = &["expiration"];
@@ -26,12 +25,8 @@ pub(super) async fn links(engine: Data<Engine>, request: HttpRequest) -> Result<
         return Err(ApiError::invalid(message));
     }
     match engine.links(id, Duration::from_secs(seconds.into())).await {
-        // So the predecessor's clients ask, and are answered.
-        Ok(links) if asked.is_some() => {
-            let urls: Vec<_> = links.into_iter().map(|(_, link)| link).collect();
-            Ok(HttpResponse::Ok().json(json!({ "urls": urls })))
-        }
-        Ok(links) => Ok(HttpResponse::Ok().json(BTreeMap::from_iter(links))),
+        // The predecessor's clients say how long, and are answered with a list.
+        Ok(links) => Ok(HttpResponse::Ok().json(api::Links::new(links, asked.is_some()))),
         Err(EngineError::BackupNotFound(_)) => Ok(no_backup(id)),
         Err(error) => Err(error.into()),
     }

@@ -1,7 +1,8 @@
 //! `GET /`: where things are.
 
 use actix_web::HttpResponse;
-use serde_json::json;
+
+use crate::api;
 
 /// What is read, and where. `docs/API.md` has all of it.
 const PLACES: [(&str, &str); 10] = [
@@ -18,11 +19,5 @@ const PLACES: [(&str, &str); 10] = [
 ];
 
 pub(super) async fn places() -> HttpResponse {
-    let places: serde_json::Map<_, _> = PLACES
-        .into_iter()
-        .map(|(name, path)| (name.to_owned(), path.into()))
-        .collect();
-    HttpResponse::Ok().json(json!({
-        "name": "zk-backup", "version": env!("CARGO_PKG_VERSION"), "places": places,
-    }))
+    HttpResponse::Ok().json(api::Places::new(PLACES))
 }

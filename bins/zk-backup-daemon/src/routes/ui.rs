@@ -10,11 +10,11 @@ use actix_web::http::header::{
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Bytes, ServiceConfig};
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder, guard};
-use serde_json::json;
 
 use super::endpoint::{NONE, data, endpoint, nothing_here, read, wrong_method};
 use crate::access::{self, OnlyLooks};
 use crate::answer::ApiError;
+use crate::api::Caller;
 
 pub(super) const HTML: &str = "text/html; charset=utf-8";
 pub(super) const CSS: &str = "text/css; charset=utf-8";
@@ -94,10 +94,8 @@ async fn to_page() -> HttpResponse {
 
 /// Who looks at the page, so that it offers only what they may do.
 async fn caller(request: HttpRequest) -> HttpResponse {
-    guarded(&mut HttpResponse::Ok(), POLICY).json(json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "may_change": !request.extensions().contains::<OnlyLooks>(),
-    }))
+    let may_change = !request.extensions().contains::<OnlyLooks>();
+    guarded(&mut HttpResponse::Ok(), POLICY).json(Caller::new(may_change))
 }
 
 async fn file(request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -3,7 +3,6 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use backup_engine::{Engine, EngineError, JobKind, JobState};
-use serde_json::json;
 
 use crate::answer::ApiError;
 use crate::query::Asked;
@@ -64,7 +63,7 @@ pub(super) async fn forget(engine: Data<Engine>, request: HttpRequest) -> Result
     }
     let told = job.labels.get(body::v1::BLOB).map(String::as_str);
     let blob = asked.text("blobPath").or(told).unwrap_or_default();
-    Ok(HttpResponse::Ok().json(json!({ "message": "OK", "restoreId": id, "blobPath": blob })))
+    Ok(HttpResponse::Ok().json(api::ForgottenV1::new(id, blob)))
 }
 
 /// What there is to say of a job; of a backup also where its job is forgotten.
@@ -97,5 +96,5 @@ pub(super) async fn remove(engine: Data<Engine>, request: HttpRequest) -> Result
     let asked = Asked::of(&request, BLOB)?;
     engine.evict_one(id).await?;
     let blob = asked.text("blobPath").unwrap_or_default();
-    Ok(HttpResponse::Ok().json(json!({ "message": "OK", "backupId": id, "blobPath": blob })))
+    Ok(HttpResponse::Ok().json(api::RemovedV1::new(id, blob)))
 }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::lenient::{entries, or_default};
 use super::not_understood;
+use super::results::{Restored, Verified};
 use crate::exit::Failure;
 
 /// What is read of an answer, and all of it as it came.
@@ -37,7 +39,9 @@ pub(crate) struct Backup {
     pub ts: i64,
     pub spent_time: String,
     pub size: String,
-    pub db_list: Value,
+    /// Subtrees; of everything it is a text, and of a sealed one it may be null.
+    #[serde(deserialize_with = "entries")]
+    pub db_list: Vec<Option<String>>,
     #[serde(default)]
     pub is_granular: bool,
     pub evictable: bool,
@@ -84,8 +88,7 @@ impl Backup {
     /// The subtrees that it is of; none means all.
     #[must_use]
     pub(crate) fn roots(&self) -> Vec<String> {
-        let roots = self.db_list.as_array();
-        let roots = roots.into_iter().flatten().filter_map(Value::as_str);
+        let roots = self.db_list.iter().flatten();
         roots
             .map(|root| format!("/{}", root.trim_start_matches('/')))
             .collect()
@@ -133,6 +136,7 @@ pub(crate) struct Job {
     pub created_at: Option<String>,
     pub started_at: Option<String>,
     pub finished_at: Option<String>,
+    /// What came of it, in the server's own words.
     #[serde(default)]
     pub result: Value,
 }
@@ -155,6 +159,31 @@ impl Job {
     pub(crate) fn is_successful(&self) -> bool {
         self.status == "Successful"
     }
+
+    /// What came of it, if it is a restore.
+    #[must_use]
+    pub(crate) fn restored(&self) -> Restored {
+        Restored::of(&self.result)
+    }
+
+    /// What came of it, if it is a verification.
+    #[must_use]
+    pub(crate) fn verified(&self) -> Option<Verified> {
+        Verified::of(&self.result)
+    }
+}
+
+/// The jobs, as `GET /jobs` has them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Jobs {
+    /// Some of them.
+    Page {
+        /// The newest first.
+        jobs: Vec<Value>,
+    },
+    /// All of them, as older servers tell them.
+    All(Vec<Value>),
 }
 
 /// How far a job is.
@@ -181,7 +210,8 @@ pub(crate) struct Znode {
     pub role: String,
     pub size: u64,
     pub children: u64,
-    pub stat: Value,
+    #[serde(deserialize_with = "or_default")]
+    pub stat: Stat,
     pub data: Option<String>,
     pub acl: Option<Vec<AclEntry>>,
 }
@@ -196,12 +226,21 @@ impl Znode {
         let bytes = STANDARD.decode(data);
         bytes.map_err(|error| Failure::failed(format!("the server sent data that cannot be read: {error}")))
     }
+}
 
-    /// A number of its `Stat`.
-    #[must_use]
-    pub(crate) fn stat(&self, field: &str) -> i64 {
-        self.stat.get(field).and_then(Value::as_i64).unwrap_or(0)
-    }
+/// What is read of a znode's `Stat`. What is not known is 0.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are ZooKeeper's
+pub(crate) struct Stat {
+    #[serde(deserialize_with = "or_default")]
+    pub version: i64,
+    #[serde(deserialize_with = "or_default")]
+    pub mtime: i64,
+    #[serde(deserialize_with = "or_default")]
+    pub czxid: i64,
+    #[serde(deserialize_with = "or_default")]
+    pub mzxid: i64,
 }
 
 /// Who may do what with a znode.
@@ -255,6 +294,17 @@ pub(crate) struct Found {
     pub size: u64,
     pub version: i32,
     pub mtime: i64,
+}
+
+/// A backup that does not tell whether it has a znode.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct NotLooked {
+    #[serde(deserialize_with = "or_default")]
+    pub id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub why: String,
 }
 
 /// What differs.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 
-use serde_json::Value;
+use serde::Deserialize;
 use ureq::BodyReader;
 
 use super::Api;
@@ -12,6 +12,12 @@ pub(crate) struct Events {
     lines: BufReader<BodyReader<'static>>,
     /// Whether anything has come: a proxy may keep all of it back.
     has_said: bool,
+}
+
+/// What an event says: of a job it says of which.
+#[derive(Deserialize)]
+struct Event {
+    task_id: String,
 }
 
 impl Api {
@@ -35,8 +41,8 @@ impl Events {
                 return true;
             }
             let data = line.strip_prefix("data: ");
-            let data = data.and_then(|data| serde_json::from_str::<Value>(data).ok());
-            if data.is_some_and(|data| data["task_id"] == job) {
+            let event = data.and_then(|data| serde_json::from_str::<Event>(data).ok());
+            if event.is_some_and(|event| event.task_id == job) {
                 return true;
             }
         }

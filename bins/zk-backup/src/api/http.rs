@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
 use serde_json::Value;
 use ureq::http::{HeaderValue, Request};
 use ureq::{Agent, SendBody};
 use uuid::Uuid;
 
+use super::refusals::{Refusal, is_of_a_job};
 use super::tls;
 use crate::exit::{Exit, Failure, about};
 use crate::text::clean;
@@ -107,13 +109,11 @@ impl Http {
             request = request.header("Authorization", authorization);
         }
         let (status, text) = self.answer(request.call())?;
-        match serde_json::from_str::<Value>(&text) {
-            Ok(job) if job.get("task_id").is_some() => Ok(job),
-            _ => {
-                self.accept(status, &text)?;
-                Err(super::not_understood("no job came"))
-            }
+        if !is_of_a_job(&text) {
+            self.accept(status, &text)?;
+            return Err(super::not_understood("no job came"));
         }
+        serde_json::from_str(&text).map_err(super::not_understood)
     }
 
     /// Listens to events; `None` where the server has none for us.
@@ -133,7 +133,8 @@ impl Http {
     }
 
     /// Sends JSON, and returns the answer as it came.
-    pub(super) fn post(&self, path: &str, body: &Value) -> Result<String, Failure> {
+    pub(super) fn post(&self, path: &str, body: &impl Serialize) -> Result<String, Failure> {
+        let body = serde_json::to_string(body).map_err(|error| Failure::failed(error.to_string()))?;
         let request = Request::post(format!("{}{path}", self.base));
         let request = match &self.authorization {
             Some(authorization) => request.header("Authorization", authorization),
@@ -141,7 +142,7 @@ impl Http {
         };
         let request = request
             .header("Content-Type", "application/json")
-            .body(body.to_string())
+            .body(body)
             .map_err(|error| Failure::usage(error.to_string()))?;
         let (status, text) = self.answer(self.agent.run(request))?;
         self.accept(status, &text)?;
@@ -216,15 +217,10 @@ impl Http {
         if (200..300).contains(&status) {
             return Ok(());
         }
-        let answer: Value = serde_json::from_str(text).unwrap_or_default();
-        let code = answer.get("code").and_then(Value::as_str).map(str::to_owned);
-        // Of an unknown job the answer has no code.
-        let is_job = status == 404 && code.is_none() && answer.get("message").is_some();
-        let code = code.or_else(|| is_job.then(|| "job_not_found".to_owned()));
-        let said = answer.get("message").and_then(Value::as_str).or(answer.as_str());
-        let said = said.map_or_else(
+        let Refusal { code, message } = Refusal::of(status, text);
+        let said = message.map_or_else(
             || format!("the server answered {status}"),
-            |said| clean(said).into_owned(),
+            |said| clean(&said).into_owned(),
         );
         let (exit, next) = self.meaning(status, code.as_deref());
         let message = match next {

@@ -2,20 +2,30 @@
 
 mod answers;
 mod events;
+mod health;
 mod http;
+mod lenient;
+mod refusals;
+mod requests;
+mod results;
 mod tls;
 
 pub(crate) use answers::{
-    AclEntry, Backup, Diff, Eviction, FindPage, Found, Job, Progress, Told, Znode, ZnodePage,
+    AclEntry, Backup, Diff, Eviction, FindPage, Found, Job, NotLooked, Progress, Stat, Told, Znode, ZnodePage,
 };
 pub(crate) use events::Events;
+pub(crate) use health::{Health, Newest};
 pub(crate) use http::Http;
+pub(crate) use requests::{BackupRequest, RaiseEpoch, RestoreRequest};
+pub(crate) use results::{Damaged, Report, Restored, Verified};
 
 use std::path::Path;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use self::answers::Jobs;
 use crate::exit::{Exit, Failure};
 
 /// How many children or differences are asked for at once.
@@ -189,7 +199,7 @@ impl Api {
     ///
     /// # Errors
     /// What the server refuses.
-    pub(crate) fn start(&self, path: &str, body: &Value) -> Result<String, Failure> {
+    pub(crate) fn start(&self, path: &str, body: &impl Serialize) -> Result<String, Failure> {
         let answer = self.http.post(path, body)?;
         let id = answer.trim().trim_matches('"');
         let is_id = !id.is_empty() && id.chars().all(|c| c.is_ascii_graphic());
@@ -214,9 +224,7 @@ impl Api {
     /// # Errors
     /// The server has no such endpoint.
     pub(crate) fn jobs(&self) -> Result<Vec<Told<Job>>, Failure> {
-        let answer = self.http.get("/jobs", &[])?;
-        let jobs = answer.get("jobs").unwrap_or(&answer).clone();
-        let jobs: Vec<Value> = read(jobs)?;
+        let (Jobs::Page { jobs } | Jobs::All(jobs)) = read(self.http.get("/jobs", &[])?)?;
         jobs.into_iter().map(Told::of).collect()
     }
 
@@ -264,8 +272,8 @@ impl Api {
     ///
     /// # Errors
     /// The server cannot be asked.
-    pub(crate) fn health(&self) -> Result<Value, Failure> {
-        self.http.get("/health", &[])
+    pub(crate) fn health(&self) -> Result<Told<Health>, Failure> {
+        Told::of(self.http.get("/health", &[])?)
     }
 
     /// That the server answers.

@@ -4,7 +4,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::dbs;
-use crate::api::Api;
+use crate::api::{Api, BackupRequest};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
 use crate::text::{Look, Screen, bytes, clean, count, spent};
@@ -55,14 +55,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         Mode::Hierarchical => "hierarchical",
         Mode::Transactional => "transactional",
     };
-    let mut body = json!({
-        "mode": mode, "allow_eviction": !args.pin, "allow_partial": args.allow_partial,
-    });
-    let dbs = dbs(&args.root)?;
-    if !dbs.is_empty() {
-        body["dbs"] = json!(dbs);
-    }
-    let id = api.start("/backup", &body)?;
+    let request = BackupRequest {
+        mode,
+        allow_eviction: !args.pin,
+        allow_partial: args.allow_partial,
+        dbs: dbs(&args.root)?,
+    };
+    let id = api.start("/backup", &request)?;
     if !args.wait && !api.is_here() {
         match screen.is_json() {
             true => screen.json(

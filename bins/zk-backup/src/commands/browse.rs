@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::tops;
-use crate::api::{Api, Told, Znode};
+use crate::api::{Api, Stat, Told, Znode};
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, bytes, clean, clean_json, clean_text, count, exact};
 
@@ -162,11 +162,16 @@ fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<()
     for entry in znode.acl.iter().flatten() {
         screen.line(&format!("acl       {}", clean(&entry.to_string())), None)?;
     }
-    let changed = OffsetDateTime::from_unix_timestamp_nanos(i128::from(znode.stat("mtime")) * 1_000_000);
+    let changed = OffsetDateTime::from_unix_timestamp_nanos(i128::from(znode.stat.mtime) * 1_000_000);
     if let Ok(changed) = changed {
         screen.line(&format!("changed   {}", exact(changed)), None)?;
     }
-    let (version, czxid, mzxid) = (znode.stat("version"), znode.stat("czxid"), znode.stat("mzxid"));
+    let Stat {
+        version,
+        czxid,
+        mzxid,
+        ..
+    } = znode.stat;
     screen.line(
         &format!("version   {version} (czxid 0x{czxid:x}, mzxid 0x{mzxid:x})"),
         None,

@@ -1,9 +1,9 @@
 //! `zk-backup verify` and `zk-backup restoretest`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::show::flatten;
-use crate::api::{Api, segment};
+use crate::api::{Api, Damaged, Verified, segment};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
 use crate::text::{Look, Screen, bytes, clean, count};
@@ -56,8 +56,8 @@ fn check(path: &str, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<
         screen.json("job", job.json)?;
         return jobs::check(api, &job.view).map(|()| Exit::Done);
     }
-    match job.view.result.get("damaged") {
-        Some(damaged) => verified(&job.view.result, damaged, screen)?,
+    match job.view.verified() {
+        Some(verified) => went_through(&verified, screen)?,
         None => {
             let mut facts = Vec::new();
             flatten("", &job.view.result, &mut facts);
@@ -74,50 +74,47 @@ fn check(path: &str, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<
     Ok(Exit::Done)
 }
 
-/// What a verification went through, and each of the `damaged` backups with what is damaged in it.
-fn verified(result: &Value, damaged: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let number = |field: &str| result[field].as_u64().unwrap_or(0);
-    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
-    let copies = match number("copies") {
+/// What a verification went through, and each of the damaged backups with what is damaged in it.
+fn went_through(verified: &Verified, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let copies = match verified.copies {
         0 => String::new(),
         some => format!(
             "; {} second copies gone through, {} damaged",
             count(some),
-            count(number("damaged_copies"))
+            count(verified.damaged_copies)
         ),
     };
     let words = format!(
         "{} backups gone through, {} read; {} damaged{copies}",
-        count(number("vaults")),
-        bytes(number("bytes")),
-        count(number("damaged_vaults"))
+        count(verified.vaults),
+        bytes(verified.bytes),
+        count(verified.damaged_vaults)
     );
     screen.line(&words, None)?;
-    for backup in damaged.as_array().into_iter().flatten() {
-        let restorable = match backup["restorable"] == true {
+    for backup in &verified.damaged {
+        let restorable = match backup.restorable {
             true => " (it can be restored all the same)",
             false => "",
         };
         screen.line(
-            &format!("backup {}{restorable}", text(&backup["id"])),
+            &format!("backup {}{restorable}", clean(&backup.id)),
             Some(Look::Bad),
         )?;
         damage_of(backup, screen)?;
     }
-    for copy in result["copies_damaged"].as_array().into_iter().flatten() {
-        let copy_of = format!("the second copy of backup {}", text(&copy["id"]));
+    for copy in &verified.copies_damaged {
+        let copy_of = format!("the second copy of backup {}", clean(&copy.id));
         screen.line(&copy_of, Some(Look::Bad))?;
         damage_of(copy, screen)?;
     }
     Ok(())
 }
 
-fn damage_of(found: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
-    for damage in found["damage"].as_array().into_iter().flatten() {
-        let frame = damage["frame"].as_u64();
+fn damage_of(found: &Damaged, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    for damage in &found.damage {
+        let frame = damage.frame;
         let frame = frame.map_or_else(String::new, |frame| format!(", frame {frame}"));
-        let (file, what) = (text(&damage["file"]), text(&damage["what"]));
+        let (file, what) = (clean(&damage.file), clean(&damage.what));
         screen.line(&format!("  {file}{frame}: {what}"), None)?;
     }
     Ok(())

@@ -4,7 +4,7 @@ use backup_engine::SystemClock;
 use time::OffsetDateTime;
 
 use super::absolute;
-use crate::api::{Api, Found, Told};
+use crate::api::{Api, Found, NotLooked, Told};
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, Table, age, bytes, clean, exact};
 
@@ -44,11 +44,11 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         table.write(screen)?;
     }
     for json in not_looked {
+        let Told { view, json } = Told::<NotLooked>::of(json)?;
         if screen.is_json() {
             screen.json("not_looked", json)?;
         } else {
-            let text = |field: &str| clean(json[field].as_str().unwrap_or_default()).into_owned();
-            let line = format!("{} does not tell: {}", text("id"), text("why"));
+            let line = format!("{} does not tell: {}", clean(&view.id), clean(&view.why));
             screen.line(&line, Some(Look::Dim))?;
         }
     }

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
                 if znode.role != "captured" {
                     continue; // it is only known to be there
                 }
-                let (size, version, czxid) = (znode.size, znode.stat("version"), znode.stat("czxid"));
+                let (size, version, czxid) = (znode.size, znode.stat.version, znode.stat.czxid);
                 let (data, acl) = (znode.data.unwrap_or_default(), znode.acl.unwrap_or_default());
                 (State::There { czxid, data, acl }, size, version)
             }

@@ -2,43 +2,38 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::show::flatten;
-use crate::api::Job;
+use crate::api::{Job, Report, Restored};
 use crate::exit::Failure;
 use crate::text::{Look, Screen, clean, count};
-
-fn number(report: &Value, field: &str) -> u64 {
-    report.get(field).and_then(Value::as_u64).unwrap_or(0)
-}
-
-/// Whether the plan changes nothing.
-pub(super) fn is_nothing(result: &Value) -> bool {
-    let report = result.get("report");
-    let changes = [
-        "created",
-        "data_changed",
-        "acl_changed",
-        "deleted",
-        "failed",
-        "counters_raised",
-        "counters_left",
-        "finished",
-        "unfinished",
-    ];
-    report.is_some_and(|report| changes.iter().all(|field| number(report, field) == 0))
-}
 
 /// What a restore does, or did. Notes that are in `told` are not repeated, and the others put there.
 pub(super) fn show(
     job: &Job,
+    restored: &Restored,
     tense: &str,
     told: &mut BTreeSet<String>,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    changes(job, tense, told, screen)?;
-    if let Some(first) = job.result.get("backup_first").and_then(Value::as_str) {
+    match &restored.report {
+        Some(report) => {
+            changes(report, tense, screen)?;
+            for note in restored.notes() {
+                if told.insert(note.to_owned()) {
+                    screen.line(&format!("note: {}", clean(note)), None)?;
+                }
+            }
+        }
+        // By files, or of a server whose report is not understood.
+        None => {
+            let mut facts = Vec::new();
+            flatten("", &job.result, &mut facts);
+            for (name, fact) in facts {
+                screen.line(&format!("{}: {fact}", name.trim()), None)?;
+            }
+        }
+    }
+    if let Some(first) = &restored.backup_first {
         let words = format!(
             "what was there before is backup {}, which is pinned",
             clean(first)
@@ -48,97 +43,129 @@ pub(super) fn show(
     Ok(())
 }
 
-fn changes(
-    job: &Job,
-    tense: &str,
-    told: &mut BTreeSet<String>,
-    screen: &mut Screen<'_>,
-) -> Result<(), Failure> {
-    let Some(report) = job.result.get("report") else {
-        // By files.
-        let mut facts = Vec::new();
-        flatten("", &job.result, &mut facts);
-        for (name, fact) in facts {
-            screen.line(&format!("{}: {fact}", name.trim()), None)?;
-        }
-        return Ok(());
-    };
+fn changes(report: &Report, tense: &str, screen: &mut Screen<'_>) -> Result<(), Failure> {
     show_differences(report, screen)?;
-    let of = |field| count(number(report, field));
     screen.line(
         &format!(
             "{} {tense} created, {} given other data, {} another ACL, {} deleted; {} are as in the backup",
-            of("created"),
-            of("data_changed"),
-            of("acl_changed"),
-            of("deleted"),
-            of("unchanged"),
+            count(report.created),
+            count(report.data_changed),
+            count(report.acl_changed),
+            count(report.deleted),
+            count(report.unchanged),
         ),
         None,
     )?;
-    for (field, words) in [
-        ("left_alone", "ephemeral znodes and their parents are left alone"),
-        ("unknown", "the backup could not read, and are left as they are"),
-        ("met", "were created by others meanwhile, and are left alone"),
-        ("counters_raised", "counters of sequential children are raised"),
-        ("unfinished", "are left unfinished: restore again to finish them"),
+    for (number, words) in [
+        (
+            report.left_alone,
+            "ephemeral znodes and their parents are left alone",
+        ),
+        (
+            report.unknown,
+            "the backup could not read, and are left as they are",
+        ),
+        (report.met, "were created by others meanwhile, and are left alone"),
+        (
+            report.counters_raised,
+            "counters of sequential children are raised",
+        ),
+        (
+            report.unfinished,
+            "are left unfinished: restore again to finish them",
+        ),
     ] {
-        if number(report, field) > 0 {
-            screen.line(&format!("{} {words}", of(field)), None)?;
+        if number > 0 {
+            screen.line(&format!("{} {words}", count(number)), None)?;
         }
     }
-    for entry in entries(report, "failures")
-        .iter()
-        .chain(entries(report, "counters_left_behind"))
-    {
+    for entry in report.not_done() {
         screen.line(
-            &format!("! {}: {}", text(entry, "path"), text(entry, "why")),
+            &format!("! {}: {}", clean(&entry.path), clean(&entry.why)),
             Some(Look::Bad),
         )?;
-    }
-    for note in job.result["notes"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
-        if told.insert(note.to_owned()) {
-            screen.line(&format!("note: {}", clean(note)), None)?;
-        }
     }
     Ok(())
 }
 
-/// The znodes that change, as far as they are named.
-fn show_differences(report: &Value, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let differences = entries(report, "differences");
-    for entry in differences {
-        let (mark, look) = match entry["change"].as_str() {
-            Some("create") => ('+', Look::Good),
-            Some("delete") => ('-', Look::Bad),
-            _ => ('~', Look::Changed),
+/// The znodes that change, as far as they are named. A word of a newer server is shown as it came.
+fn show_differences(report: &Report, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    for entry in &report.differences {
+        let (mark, look, what) = match &*entry.change {
+            "create" => ('+', Look::Good, String::new()),
+            "delete" => ('-', Look::Bad, String::new()),
+            "data" => ('~', Look::Changed, "  (data)".to_owned()),
+            "acl" => ('~', Look::Changed, "  (ACL)".to_owned()),
+            "" => ('~', Look::Changed, String::new()),
+            other => ('~', Look::Changed, format!("  ({})", clean(other))),
         };
-        let what = match entry["change"].as_str() {
-            Some("data") => "  (data)",
-            Some("acl") => "  (ACL)",
-            _ => "",
-        };
-        screen.line(&format!("{mark} {}{what}", text(entry, "path")), Some(look))?;
+        screen.line(&format!("{mark} {}{what}", clean(&entry.path)), Some(look))?;
     }
-    let fields = ["created", "data_changed", "acl_changed", "deleted"];
-    let all: u64 = fields.iter().map(|field| number(report, field)).sum();
-    let more = all.saturating_sub(differences.len() as u64);
-    if more > 0 && !differences.is_empty() {
+    let named = report.differences.len() as u64;
+    let more = report.changes().saturating_sub(named);
+    if more > 0 && named > 0 {
         screen.line(&format!("… and {} more", count(more)), Some(Look::Dim))?;
     }
     Ok(())
 }
 
-fn entries<'a>(report: &'a Value, field: &str) -> &'a [Value] {
-    let entries = report.get(field).and_then(Value::as_array);
-    entries.map_or(&[], Vec::as_slice)
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
 
-fn text(entry: &Value, field: &str) -> String {
-    clean(entry[field].as_str().unwrap_or_default()).into_owned()
+    use super::*;
+
+    fn shown(result: &Value) -> String {
+        let job = json!({
+            "status": "Successful", "type": "restore", "task_id": "t", "vault": "v", "result": result,
+        });
+        let job: Job = serde_json::from_value(job).unwrap();
+        let mut out = Vec::new();
+        let mut screen = Screen::plain(&mut out, false);
+        let mut told = BTreeSet::from(["told before".to_owned()]);
+        show(&job, &job.restored(), "were", &mut told, &mut screen).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_restore_is_shown_line_by_line() {
+        let lines = shown(&json!({
+            "report": {
+                "created": 1, "deleted": 1, "data_changed": 1, "acl_changed": 1000, "unchanged": 7, "met": 2,
+                "differences": [
+                    { "path": "/a", "change": "create" }, { "path": "/b", "change": "delete" },
+                    { "path": "/c", "change": "data" }, { "path": "/d", "change": "acl" },
+                ],
+                "failures": [{ "path": "/e\u{1b}", "why": "no" }],
+                "counters_left_behind": [{ "path": "/q", "why": "not empty" }],
+            },
+            "notes": ["told before", "told now"], "backup_first": "20261121T000000",
+        }));
+        assert_eq!(
+            lines,
+            "+ /a\n- /b\n~ /c  (data)\n~ /d  (ACL)\n… and 999 more\n\
+             1 were created, 1 given other data, 1 000 another ACL, 1 deleted; 7 are as in the backup\n\
+             2 were created by others meanwhile, and are left alone\n\
+             ! /e\\u{1b}: no\n! /q: not empty\nnote: told now\n\
+             what was there before is backup 20261121T000000, which is pinned\n"
+        );
+    }
+
+    #[test]
+    fn what_a_newer_server_says_is_shown_as_it_came() {
+        let lines = shown(&json!({
+            "report": { "differences": [{ "path": "/a", "change": "moved\u{1b}" }, { "path": "/b" }, 7] },
+        }));
+        assert!(
+            lines.starts_with("~ /a  (moved\\u{1b})\n~ /b\n~ \n0 were"),
+            "{lines}"
+        );
+        let lines =
+            shown(&json!({ "report": { "created": { "data": 2 } }, "backup_first": "b", "partial": false }));
+        assert_eq!(
+            lines,
+            "backup first: b\npartial: no\nreport created data: 2\nwhat was there before is backup b, which is pinned\n"
+        );
+        assert_eq!(shown(&Value::Null), "");
+    }
 }

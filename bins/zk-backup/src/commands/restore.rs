@@ -1,13 +1,12 @@
 //! `zk-backup restore`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use clap::ValueEnum;
-use serde_json::{Map, Value, json};
 
 use super::{dbs, plan};
-use crate::api::{Api, Job};
+use crate::api::{Api, RaiseEpoch, RestoreRequest, Restored};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
 use crate::text::{Look, Screen, clean};
@@ -77,39 +76,37 @@ impl Args {
         }
     }
 
-    fn body(&self) -> Result<Value, Failure> {
-        let mut body = json!({ "dry_run": true, "vault": self.id });
-        let mut renames = Map::new();
+    /// The plan of it.
+    fn request(&self) -> Result<RestoreRequest, Failure> {
+        let mut renames = BTreeMap::new();
         for rename in &self.rename {
             let (from, to) = pair(rename)?;
-            if renames.insert(from, to.into()).is_some() {
+            if renames.insert(from, to).is_some() {
                 return Err(Failure::usage(format!(
                     "--rename {rename}: the znode is renamed twice, and can only come back under one name"
                 )));
             }
         }
-        let roots = match self.root.is_empty() {
+        let dbs = match self.root.is_empty() {
             true => renames.keys().cloned().collect(),
             false => dbs(&self.root)?,
         };
-        if !roots.is_empty() {
-            body["dbs"] = json!(roots);
-        }
-        if !renames.is_empty() {
-            body["changeDbNames"] = renames.into();
-        }
-        match self.policy {
-            Policy::Replace => {}
-            Policy::Merge => body["policy"] = "merge".into(),
-            Policy::Missing => body["policy"] = "missing".into(),
-        }
-        if self.strategy == Strategy::Files {
-            body["strategy"] = "files".into();
-        }
-        if let Some(epoch) = self.raise_epoch {
-            body["raise_epoch"] = epoch.map_or_else(|| true.into(), Value::from);
-        }
-        Ok(body)
+        Ok(RestoreRequest {
+            vault: self.id.clone(),
+            dry_run: true,
+            dbs,
+            renames,
+            policy: match self.policy {
+                Policy::Replace => None,
+                Policy::Merge => Some("merge"),
+                Policy::Missing => Some("missing"),
+            },
+            strategy: (self.strategy == Strategy::Files).then_some("files"),
+            raise_epoch: self
+                .raise_epoch
+                .map(|epoch| epoch.map_or(RaiseEpoch::Known(true), RaiseEpoch::Given)),
+            backup_first: false,
+        })
     }
 }
 
@@ -130,27 +127,28 @@ fn pair(rename: &str) -> Result<(String, String), Failure> {
 }
 
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
-    let mut body = args.body()?;
-    let job = api.start("/restore", &body)?;
+    let request = args.request()?;
+    let job = api.start("/restore", &request)?;
     let planned = jobs::follow(api, &job, quiet, None)?;
+    let would = planned.view.restored();
     let mut told = BTreeSet::new();
     if screen.is_json() {
         screen.json("plan", planned.json)?;
     } else {
-        plan::show(&planned.view, "would be", &mut told, screen)?;
+        plan::show(&planned.view, &would, "would be", &mut told, screen)?;
     }
     jobs::check(api, &planned.view)?;
     if args.dry_run {
-        return Ok(ended(&planned.view));
+        return Ok(ended(&would));
     }
-    if args.strategy == Strategy::Online && plan::is_nothing(&planned.view.result) {
+    if args.strategy == Strategy::Online && would.is_nothing() {
         if !screen.is_json() {
             screen.line(
                 "ZooKeeper is as in the backup: there is nothing to do",
                 Some(Look::Good),
             )?;
         }
-        return Ok(ended(&planned.view));
+        return Ok(ended(&would));
     }
     if !args.yes {
         ask(
@@ -159,19 +157,19 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         )?;
     }
     // What was shown is of this backup, though a newer one may have come meanwhile.
-    if let Some(body) = body.as_object_mut() {
-        body.insert("vault".to_owned(), planned.view.vault.clone().into());
-        body.insert("dry_run".to_owned(), false.into());
-        if !args.no_backup_first {
-            body.insert("backup_first".to_owned(), true.into());
-        }
-    }
-    let job = api.start("/restore", &body).map_err(unknown_to_older)?;
+    let request = RestoreRequest {
+        vault: planned.view.vault,
+        dry_run: false,
+        backup_first: !args.no_backup_first,
+        ..request
+    };
+    let job = api.start("/restore", &request).map_err(unknown_to_older)?;
     let done = jobs::follow(api, &job, quiet, Some(screen))?;
+    let restored = done.view.restored();
     if screen.is_json() {
         screen.json("job", done.json)?;
     } else {
-        plan::show(&done.view, "were", &mut told, screen)?;
+        plan::show(&done.view, &restored, "were", &mut told, screen)?;
     }
     jobs::check(api, &done.view).map_err(in_flags)?;
     if !screen.is_json() {
@@ -180,7 +178,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
             Some(Look::Good),
         )?;
     }
-    Ok(ended(&done.view))
+    Ok(ended(&restored))
 }
 
 /// What the server says of its API's key is said of the flag.
@@ -230,15 +228,17 @@ pub(super) fn ask(question: &str, screen: &Screen<'_>) -> Result<(), Failure> {
 }
 
 /// A restore of a backup that lacks something is partial.
-fn ended(job: &Job) -> Exit {
-    match job.result.get("partial").and_then(Value::as_bool) {
-        Some(true) => Exit::Partial,
-        _ => Exit::Done,
+fn ended(restored: &Restored) -> Exit {
+    match restored.partial {
+        true => Exit::Partial,
+        false => Exit::Done,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -267,20 +267,54 @@ mod tests {
 
     #[test]
     fn without_roots_only_what_is_renamed_is_asked_for() {
+        let asked = |args: &Args| serde_json::to_value(args.request().unwrap()).unwrap();
         let mut args = Args::of("latest", &[], false, false);
-        assert_eq!(
-            args.body().unwrap(),
-            json!({ "dry_run": true, "vault": "latest" })
-        );
+        assert_eq!(asked(&args), json!({ "dry_run": true, "vault": "latest" }));
         args.rename = vec!["/a=/b".to_owned()];
-        let body = args.body().unwrap();
         assert_eq!(
-            (&body["dbs"], &body["changeDbNames"]),
-            (&json!(["a"]), &json!({ "a": "b" }))
+            asked(&args),
+            json!({ "dry_run": true, "vault": "latest", "dbs": ["a"], "changeDbNames": { "a": "b" } })
         );
         args.rename.push("a/=/c".to_owned());
-        assert!(args.body().unwrap_err().message.contains("renamed twice"));
+        assert!(args.request().unwrap_err().message.contains("renamed twice"));
         let empty = Args::of("latest", &[String::new()], false, false);
-        assert_eq!(empty.body().unwrap_err().exit, Exit::Usage);
+        assert_eq!(empty.request().unwrap_err().exit, Exit::Usage);
+    }
+
+    #[test]
+    fn what_is_not_usual_is_said() {
+        let usual = Args::of("a", &[], false, false);
+        let files = |raise_epoch| Args {
+            strategy: Strategy::Files,
+            raise_epoch,
+            ..usual.clone()
+        };
+        let merge = Args {
+            policy: Policy::Merge,
+            ..usual.clone()
+        };
+        for (args, said) in [
+            (merge, json!({ "policy": "merge" })),
+            (files(None), json!({ "strategy": "files" })),
+            (
+                files(Some(None)),
+                json!({ "strategy": "files", "raise_epoch": true }),
+            ),
+            (
+                files(Some(Some(7))),
+                json!({ "strategy": "files", "raise_epoch": 7 }),
+            ),
+        ] {
+            let mut said = said;
+            said["vault"] = "a".into();
+            said["dry_run"] = true.into();
+            assert_eq!(serde_json::to_value(args.request().unwrap()).unwrap(), said);
+        }
+        let mut request = usual.request().unwrap();
+        request.backup_first = true;
+        assert_eq!(
+            serde_json::to_value(request).unwrap(),
+            json!({ "vault": "a", "dry_run": true, "backup_first": true })
+        );
     }
 }

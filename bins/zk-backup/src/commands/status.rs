@@ -1,9 +1,8 @@
 //! `zk-backup status`.
 
 use backup_engine::SystemClock;
-use serde_json::Value;
 
-use crate::api::Api;
+use crate::api::{Api, Health, Newest};
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, age, bytes, clean, count, exact, parse_time, percent};
 
@@ -25,78 +24,65 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         return Ok(Exit::Done);
     }
     let health = api.health()?;
-    let has_problems = health["problems"]
-        .as_array()
-        .is_some_and(|problems| !problems.is_empty());
-    let is_up = health["status"] == "UP" && !has_problems;
+    let is_up = health.view.is_up();
     if screen.is_json() {
-        screen.json("health", health)?;
+        screen.json("health", health.json)?;
     } else {
-        show(&health, is_up, screen)?;
+        show(&health.view, is_up, screen)?;
     }
     Ok(if is_up { Exit::Done } else { Exit::Partial })
 }
 
-fn show(health: &Value, is_up: bool, screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
-    let number = |value: &Value| value.as_u64().unwrap_or(0);
+fn show(health: &Health, is_up: bool, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let look = if is_up { Look::Good } else { Look::Bad };
-    screen.line(&format!("status     {}", text(&health["status"])), Some(look))?;
-    for problem in health["problems"].as_array().into_iter().flatten() {
-        screen.line(&format!("problem    {}", text(problem)), Some(Look::Bad))?;
+    screen.line(&format!("status     {}", clean(&health.status)), Some(look))?;
+    for problem in &health.problems {
+        screen.line(&format!("problem    {}", clean(problem)), Some(Look::Bad))?;
     }
-    let storage = &health["storage"];
-    for (name, backup) in [
-        ("last", &storage["last"]),
-        ("last good", &storage["lastSuccessful"]),
-    ] {
-        if backup.is_object() {
-            let ago = age_of(number(&backup["ts"]));
-            let failed = if backup["failed"] == true { ", failed" } else { "" };
-            screen.line(&format!("{name:9}  {}  {ago}{failed}", text(&backup["id"])), None)?;
+    let storage = &health.storage;
+    for (name, backup) in [("last", &storage.last), ("last good", &storage.last_successful)] {
+        if let Some(Newest { id, ts, failed }) = backup {
+            let failed = if *failed { ", failed" } else { "" };
+            let line = format!("{name:9}  {}  {}{failed}", clean(id), age_of(*ts));
+            screen.line(&line, None)?;
         }
     }
-    if let Some(next) = health["schedule"]["next"].as_str().and_then(parse_time) {
-        let schedule = format!("{} ({})", exact(next), age(next, SystemClock::now()));
-        screen.line(
-            &format!("next       {schedule}, by {}", text(&health["schedule"]["cron"])),
-            None,
-        )?;
+    let schedule = &health.schedule;
+    if let Some(next) = schedule.next.as_deref().and_then(parse_time) {
+        let next = format!("{} ({})", exact(next), age(next, SystemClock::now()));
+        screen.line(&format!("next       {next}, by {}", clean(&schedule.cron)), None)?;
     }
-    let missed = number(&health["schedule"]["missed"]);
-    if missed > 0 {
+    if schedule.missed > 0 {
         screen.line(
-            &format!("missed     {} runs of the schedule", count(missed)),
+            &format!("missed     {} runs of the schedule", count(schedule.missed)),
             Some(Look::Changed),
         )?;
     }
-    let (free, total) = (number(&storage["free_space"]), number(&storage["total_space"]));
+    let (free, total) = (storage.free_space, storage.total_space);
     // A bucket has no size.
     let room = match total {
         0 => String::new(),
         _ => format!("; {} free ({}%)", bytes(free), percent(free, total)),
     };
-    let (backups, size) = (number(&storage["dump_count"]), number(&storage["size"]));
+    let (backups, size) = (storage.dump_count, storage.size);
     screen.line(
         &format!("storage    {} backups, {}{room}", count(backups), bytes(size)),
         None,
     )?;
     screen.line(
-        &format!(
-            "queue      {} jobs wait",
-            count(number(&health["backup_queue_size"]))
-        ),
+        &format!("queue      {} jobs wait", count(health.backup_queue_size)),
         None,
     )?;
-    let zookeeper = &health["zookeeper"];
-    if zookeeper["reachable"] == true {
-        let (version, mode) = (text(&zookeeper["version"]), text(&zookeeper["mode"]));
-        screen.line(format!("ZooKeeper  {version} {mode}").trim_end(), None)?;
-    } else if zookeeper.is_object() {
-        screen.line(
-            &format!("ZooKeeper  does not answer: {}", text(&zookeeper["error"])),
+    match &health.zookeeper {
+        Some(zookeeper) if zookeeper.reachable => {
+            let (version, mode) = (clean(&zookeeper.version), clean(&zookeeper.mode));
+            screen.line(format!("ZooKeeper  {version} {mode}").trim_end(), None)?;
+        }
+        Some(zookeeper) => screen.line(
+            &format!("ZooKeeper  does not answer: {}", clean(&zookeeper.error)),
             Some(Look::Bad),
-        )?;
+        )?,
+        None => {}
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::operation::{Callers, Operation};
 use super::ID;
-use crate::body;
 use crate::openapi::words::Truth;
+use crate::{api, body};
 
 const TAG: &str = "Exchange";
 
@@ -55,10 +55,9 @@ pub(super) fn operations() -> Vec<Operation> {
                 json!({ "type": "integer", "minimum": 1, "maximum": 604_800 }),
                 "For so many seconds they hold: an hour unless it is said.",
             )
-            .answers_json(
+            .answers::<api::Links>(
                 200,
                 "Links by the names of files; a list of links where it is said how long they are to hold.",
-                links(),
             )
             .knows_backups()
             .refuses(400, "`no_links`: backups are in no bucket. `invalid_request`."),
@@ -80,15 +79,6 @@ pub(super) fn operations() -> Vec<Operation> {
             .refuses(404, "`backup_not_found`: none is named.")
             .refuses(409, "`backup_exists`, `backup_in_use`, `backup_sealed`."),
     ]
-}
-
-/// As ours, or as the predecessor's.
-fn links() -> Value {
-    let urls = json!({ "type": "array", "items": { "type": "string" } });
-    json!({ "type": "object", "anyOf": [
-        { "additionalProperties": { "type": "string" } },
-        { "required": ["urls"], "additionalProperties": false, "properties": { "urls": urls } },
-    ] })
 }
 
 fn form(kind: &Value, truth: &Value) -> Value {

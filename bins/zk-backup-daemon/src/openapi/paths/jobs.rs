@@ -15,10 +15,6 @@ pub(super) fn operations() -> Vec<Operation> {
         .answers::<api::Job>(200, "It was done.")
         .answers::<api::Job>(206, "It waits, or is being done.");
     let job = status.refer::<api::Job>();
-    let no_job = json!({
-        "type": "object", "required": ["message", "code"], "additionalProperties": false,
-        "properties": { "message": { "type": "string" }, "code": { "type": "string" } },
-    });
     vec![
         super::paged(Operation::get("listJobs", "/jobs", Callers::Readers), 100, 1_000)
             .says(
@@ -33,7 +29,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 "It failed, or was called off. Or `storage_failed`, `internal`.",
                 json!({ "oneOf": [job, error()] }),
             )
-            .answers_json(404, "`job_not_found`: there is no such job.", no_job),
+            .answers::<api::NoJob>(404, "`job_not_found`: there is no such job."),
         Operation::get("events", "/events", Callers::Known)
             .says(
                 TAG,

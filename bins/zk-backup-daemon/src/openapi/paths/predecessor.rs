@@ -9,14 +9,6 @@ use crate::{api, body};
 const TAG: &str = "Predecessor";
 
 pub(super) fn operations() -> Vec<Operation> {
-    let removed = |id: &str| {
-        json!({
-            "type": "object", "required": ["message", id, "blobPath"], "additionalProperties": false,
-            "properties": {
-                "message": { "type": "string" }, id: { "type": "string" }, "blobPath": { "type": "string" },
-            },
-        })
-    };
     vec![
         Operation::post("backupV1", "/api/v1/backup")
             .says(TAG, "Back up", "")
@@ -32,7 +24,7 @@ pub(super) fn operations() -> Vec<Operation> {
             .says(TAG, "Remove a backup", "")
             .at("id", ID)
             .query("blobPath", json!({ "type": "string" }), "Told again.")
-            .answers_json(200, "It is removed.", removed("backupId"))
+            .answers::<api::RemovedV1>(200, "It is removed.")
             .refuses(404, "`backup_not_found`.")
             .refuses(409, "`backup_in_use`, `backup_retained`."),
         Operation::post("restoreV1", "/api/v1/restore/{id}")
@@ -56,7 +48,7 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .at("id", "The id of the restore.")
             .query("blobPath", json!({ "type": "string" }), "Told again.")
-            .answers_json(200, "It has ended.", removed("restoreId"))
+            .answers::<api::ForgottenV1>(200, "It has ended.")
             .refuses(404, "`job_not_found`.")
             .refuses(409, "`backup_in_use`: it has not ended."),
         incremental(Operation::get(

@@ -1,6 +1,6 @@
 //! The server itself.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::operation::{Callers, Operation, error};
 use crate::api;
@@ -19,7 +19,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 "Tell where things are",
                 "Who asks for `text/html` is led to the web page.",
             )
-            .answers_json(200, "Paths by what they are for.", places())
+            .answers::<api::Places>(200, "Paths by what they are for.")
             .answers_by(302, "The way to the web page.", json!({})),
         Operation::get("openapi", "/openapi.json", Callers::Readers)
             .says(TAG, "Tell what the API is", "Absent with `UI_ENABLED=false`.")
@@ -50,15 +50,4 @@ fn metrics(name: &str, path: &'static str) -> Operation {
     health(name, path)
         .says(TAG, "Tell the metrics", "Prometheus text 0.0.4.")
         .answers_by(200, "Lines.", text)
-}
-
-fn places() -> Value {
-    json!({
-        "type": "object", "required": ["name", "version", "places"], "additionalProperties": false,
-        "properties": {
-            "name": { "type": "string" },
-            "version": { "type": "string" },
-            "places": { "type": "object", "additionalProperties": { "type": "string" } },
-        },
-    })
 }

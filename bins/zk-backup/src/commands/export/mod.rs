@@ -5,6 +5,8 @@ mod tar;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::tops;
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure, about};
@@ -76,10 +78,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     .map_err(about(args.output.display()))?;
     match screen.is_json() {
         true => {
-            let mut told = serde_json::json!({ "id": id, "paths": tops, "znodes": znodes });
-            if let [path] = &tops[..] {
-                told["path"] = path.as_str().into();
-            }
+            let told = match &tops[..] {
+                [path] => json!({ "id": id, "paths": tops, "path": path, "znodes": znodes }),
+                _ => json!({ "id": id, "paths": tops, "znodes": znodes }),
+            };
             screen.json("exported", told)?;
         }
         false => {

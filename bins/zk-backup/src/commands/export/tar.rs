@@ -2,16 +2,25 @@
 
 use std::io::Write;
 
-use serde_json::json;
+use serde::Deserialize;
+use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
 use super::Sink;
 use crate::api::{Told, Znode};
-use crate::exit::Failure;
+use crate::exit::{Failure, about};
 
 /// What a znode's directory holds. A child of such a name is told apart by [`name`].
 const DATA: &str = "data";
 const ACL: &str = "acl.json";
+
+/// What is handed on as it came, whatever the server says in it.
+#[derive(Deserialize)]
+struct AsItCame {
+    #[serde(default)]
+    acl: Value,
+    stat: Value,
+}
 
 pub(super) struct Tar<W: Write>(Builder<W>);
 
@@ -34,10 +43,11 @@ impl<W: Write> Sink for Tar<W> {
     fn add(&mut self, znode: &Told<Znode>) -> Result<(), Failure> {
         let view = &znode.view;
         let directory = directory(&view.path);
-        let mtime = u64::try_from(view.stat("mtime") / 1_000).unwrap_or(0);
+        let mtime = u64::try_from(view.stat.mtime / 1_000).unwrap_or(0);
         self.entry(&format!("{directory}{DATA}"), &view.bytes()?, mtime)?;
-        let json = &znode.json;
-        let facts = json!({ "path": view.path, "acl": json["acl"], "kind": view.kind, "ttl_ms": view.ttl_ms, "stat": view.stat });
+        let AsItCame { acl, stat } = AsItCame::deserialize(&znode.json).map_err(about(&view.path))?;
+        let facts =
+            json!({ "path": view.path, "acl": acl, "kind": view.kind, "ttl_ms": view.ttl_ms, "stat": stat });
         self.entry(
             &format!("{directory}{ACL}"),
             format!("{facts:#}\n").as_bytes(),

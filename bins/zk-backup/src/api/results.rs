@@ -1,0 +1,305 @@
+//! What came of a job, as `GET /jobstatus/<id>` has it: what the commands read of it. What they do not know they show in the server's own words,
+//! and so they do where a figure is none: it must not pass for a zero.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::lenient::{entries, or_default, unless_null};
+
+/// What came of a restore, or would.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Restored {
+    /// Absent of a restore by files, and where it is not understood.
+    #[serde(deserialize_with = "or_default")]
+    pub report: Option<Report>,
+    #[serde(deserialize_with = "or_default")]
+    pub partial: bool,
+    #[serde(deserialize_with = "or_default")]
+    pub backup_first: Option<String>,
+    #[serde(deserialize_with = "entries")]
+    notes: Vec<Option<String>>,
+}
+
+/// What is, or would be, changed through the client API.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Report {
+    #[serde(deserialize_with = "unless_null")]
+    pub created: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub data_changed: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub acl_changed: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub deleted: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub unchanged: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub left_alone: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub unknown: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub met: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub failed: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub counters_raised: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub counters_left: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub finished: u64,
+    #[serde(deserialize_with = "unless_null")]
+    pub unfinished: u64,
+    /// The first changes.
+    #[serde(deserialize_with = "entries")]
+    pub differences: Vec<Change>,
+    #[serde(deserialize_with = "entries")]
+    failures: Vec<NotDone>,
+    #[serde(deserialize_with = "entries")]
+    counters_left_behind: Vec<NotDone>,
+}
+
+/// A znode, and what is done about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Change {
+    #[serde(deserialize_with = "or_default")]
+    pub path: String,
+    /// `create`, `data`, `acl` or `delete`; a newer server may have more words.
+    #[serde(deserialize_with = "or_default")]
+    pub change: String,
+}
+
+/// A znode with which something could not be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct NotDone {
+    #[serde(deserialize_with = "or_default")]
+    pub path: String,
+    #[serde(deserialize_with = "or_default")]
+    pub why: String,
+}
+
+/// What a verification went through.
+#[derive(Debug, Clone, Deserialize)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Verified {
+    #[serde(default, deserialize_with = "unless_null")]
+    pub vaults: u64,
+    #[serde(default, deserialize_with = "unless_null")]
+    pub bytes: u64,
+    #[serde(default, deserialize_with = "unless_null")]
+    pub damaged_vaults: u64,
+    #[serde(default, deserialize_with = "unless_null")]
+    pub copies: u64,
+    #[serde(default, deserialize_with = "unless_null")]
+    pub damaged_copies: u64,
+    /// The first of the backups. Every verification tells them, and nothing else does.
+    #[serde(deserialize_with = "entries")]
+    pub damaged: Vec<Damaged>,
+    /// The first of the copies.
+    #[serde(default, deserialize_with = "entries")]
+    pub copies_damaged: Vec<Damaged>,
+}
+
+/// A backup, or a second copy, with what is damaged in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Damaged {
+    #[serde(deserialize_with = "or_default")]
+    pub id: String,
+    #[serde(deserialize_with = "or_default")]
+    pub restorable: bool,
+    #[serde(deserialize_with = "entries")]
+    pub damage: Vec<Damage>,
+}
+
+/// Where a file is damaged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[allow(missing_docs)] // the fields are those of docs/API.md
+pub(crate) struct Damage {
+    #[serde(deserialize_with = "or_default")]
+    pub file: String,
+    #[serde(deserialize_with = "or_default")]
+    pub frame: Option<u64>,
+    #[serde(deserialize_with = "or_default")]
+    pub what: String,
+}
+
+impl Restored {
+    /// Of a job that has not got that far there is nothing.
+    pub(super) fn of(result: &Value) -> Self {
+        Self::deserialize(result).unwrap_or_default()
+    }
+
+    /// What people should know.
+    pub(crate) fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().flatten().map(String::as_str)
+    }
+
+    /// Whether it is known that nothing is changed.
+    #[must_use]
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.report.as_ref().is_some_and(Report::is_nothing)
+    }
+}
+
+impl Report {
+    /// Changes to znodes, those of counters not counted.
+    #[must_use]
+    pub(crate) fn changes(&self) -> u64 {
+        let changes = [self.created, self.data_changed, self.acl_changed, self.deleted];
+        changes.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// What could not be done.
+    pub(crate) fn not_done(&self) -> impl Iterator<Item = &NotDone> {
+        self.failures.iter().chain(&self.counters_left_behind)
+    }
+
+    fn is_nothing(&self) -> bool {
+        let others = [
+            self.failed,
+            self.counters_raised,
+            self.counters_left,
+            self.finished,
+            self.unfinished,
+        ];
+        self.changes() == 0 && others == [0; 5]
+    }
+}
+
+impl Verified {
+    /// `None` where it is no verification, or one that is not understood.
+    pub(super) fn of(result: &Value) -> Option<Self> {
+        Self::deserialize(result).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report(json: &Value) -> Option<Report> {
+        Restored::of(&json!({ "report": json })).report
+    }
+
+    #[test]
+    fn what_an_older_server_lacks_and_what_is_null_is_nothing() {
+        let without = Restored::of(&json!({ "report": { "created": 3 } }));
+        let known = without.report.as_ref().unwrap();
+        assert_eq!((known.created, known.finished, known.changes()), (3, 0, 3));
+        assert_eq!((known.differences.len(), known.not_done().count()), (0, 0));
+        assert_eq!((without.partial, without.backup_first.as_deref()), (false, None));
+        let nulls = Restored::of(&json!({
+            "report": { "created": null, "differences": null, "failures": null },
+            "partial": null, "backup_first": null, "notes": null,
+        }));
+        assert!(nulls.is_nothing() && !nulls.partial && nulls.notes().count() == 0);
+        for nothing in [json!(null), json!({}), json!("?"), json!({ "report": null })] {
+            let told = Restored::of(&nothing);
+            assert!(told.report.is_none() && !told.is_nothing(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_report_with_a_figure_that_is_none_is_not_taken_for_an_empty_one() {
+        assert!(Restored::of(&json!({ "report": {} })).is_nothing());
+        for odd in [
+            json!("3"),
+            json!(-3),
+            json!(0.5),
+            json!([3]),
+            json!({ "znodes": 3 }),
+        ] {
+            let told = Restored::of(&json!({ "report": { "created": odd }, "partial": true }));
+            assert!(told.report.is_none() && !told.is_nothing(), "{odd}");
+            assert!(told.partial, "the rest is read all the same");
+        }
+        assert!(report(&json!("nothing to do")).is_none());
+    }
+
+    #[test]
+    fn every_kind_of_change_counts() {
+        let changes = [
+            "created",
+            "data_changed",
+            "acl_changed",
+            "deleted",
+            "failed",
+            "counters_raised",
+            "counters_left",
+            "finished",
+            "unfinished",
+        ];
+        for field in changes {
+            assert!(
+                !Restored::of(&json!({ "report": { field: 1 } })).is_nothing(),
+                "{field}"
+            );
+        }
+        for field in ["unchanged", "left_alone", "unknown", "met", "of_a_newer_server"] {
+            assert!(
+                Restored::of(&json!({ "report": { field: 1 } })).is_nothing(),
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_entry_gets_lost_because_it_is_odd() {
+        let told = report(&json!({
+            "differences": [{ "path": "/a", "change": "moved", "to": "/b" }, { "path": 7 }, "/c"],
+            "failures": [{ "path": "/a", "why": "it is locked" }, null],
+            "counters_left_behind": [{ "path": "/q", "why": { "code": 7 } }],
+        }))
+        .unwrap();
+        let change = |path: &str, change: &str| Change {
+            path: path.to_owned(),
+            change: change.to_owned(),
+        };
+        assert_eq!(
+            told.differences,
+            [change("/a", "moved"), change("", ""), change("", "")]
+        );
+        let not_done: Vec<_> = told.not_done().map(|of| (&*of.path, &*of.why)).collect();
+        assert_eq!(not_done, [("/a", "it is locked"), ("", ""), ("/q", "")]);
+        let told = Restored::of(&json!({ "notes": ["one", 2, null, "three"] }));
+        assert_eq!(told.notes().collect::<Vec<_>>(), ["one", "three"]);
+    }
+
+    #[test]
+    fn a_verification_is_told_by_what_is_damaged() {
+        // As before second copies.
+        let told = Verified::of(&json!({
+            "vaults": 2, "bytes": 9, "damaged_vaults": 1,
+            "damaged": [
+                { "id": "a", "restorable": true, "damage": [{ "file": "tree.0", "frame": 3, "what": "cut" }] },
+                { "id": "b", "restorable": null, "damage": [{ "file": "manifest.json", "frame": null }, 1] },
+            ],
+        }))
+        .unwrap();
+        assert_eq!((told.vaults, told.copies, told.damaged_copies), (2, 0, 0));
+        let frames = |of: &Damaged| of.damage.iter().map(|at| at.frame).collect::<Vec<_>>();
+        assert_eq!(frames(&told.damaged[0]), [Some(3)]);
+        assert_eq!(frames(&told.damaged[1]), [None, None]);
+        assert_eq!(
+            (told.damaged[0].restorable, told.damaged[1].restorable),
+            (true, false)
+        );
+        let of = |damaged: Value| Verified::of(&json!({ "damaged": damaged })).map(|told| told.damaged.len());
+        assert_eq!([of(json!(null)), of(json!("none"))], [Some(0), Some(0)]);
+        // Another kind of check, and one whose figures are not understood, tell for themselves.
+        assert!(Verified::of(&json!({ "differing": 0, "failures": [] })).is_none());
+        assert!(Verified::of(&json!({ "damaged": [], "vaults": "two" })).is_none());
+        assert!(Verified::of(&Value::Null).is_none());
+    }
+}
