@@ -13,7 +13,7 @@ use zk_backup_testkit::blocks;
 use crate::shell::{commands, without_placeholders};
 use crate::{files, read, workspace};
 
-/// Requests of curl's flags that take a value, as far as the documents use them.
+/// Those of curl's flags that take a value, as far as the documents use them.
 const WITH_VALUE: [&str; 9] = [
     "-u",
     "-w",

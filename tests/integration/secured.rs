@@ -160,6 +160,12 @@ async fn a_server_that_demands_sasl() {
     let wrong = [settings[0], settings[1], ("ZOOKEEPER_ADMIN_PASSWORD", "guess")];
     let message = is_refused(&server.address(), &wrong);
     assert!(message.contains(&server.address()), "{message}");
+    let guessed = BatchedConfig {
+        sasl: Some(("backup".to_owned(), "guess".to_owned())),
+        ..BatchedConfig::new(server.address())
+    };
+    let refused = BatchedClient::connect(guessed).await.unwrap_err();
+    assert_eq!(refused.kind(), ClientErrorKind::Credentials, "{refused}");
     let message = is_refused(&server.address(), &settings[..1]);
     assert!(message.contains(&server.address()), "{message}");
 }

@@ -112,7 +112,7 @@ fn what_there_is(config: &mut ServiceConfig) {
         .service(resource(
             "/evictionpolicy",
             policies::KEYS,
-            [web::post().to(policies::change), read().to(policies::told)],
+            [web::post().to(policies::change), read().to(policies::current)],
         ))
         .service(endpoint(
             "/listbackups/{id}/pin",

@@ -3,6 +3,7 @@
 use job_queue::{JobState, QueueError};
 use time::OffsetDateTime;
 use vault_store::{StoreError, VaultId};
+use zk_snapshot::archive::ArchiveError;
 use zk_snapshot::tree::{ClientError, ZnodePath};
 
 /// The error that another one comes from.
@@ -237,6 +238,9 @@ fn cause_may_pass(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bo
     if let Some(error) = cause.downcast_ref::<StoreError>() {
         return error.may_pass();
     }
+    if let Some(error) = cause.downcast_ref::<ArchiveError>() {
+        return error.may_pass();
+    }
     cause
         .downcast_ref::<QueueError>()
         .is_none_or(QueueError::may_pass)
@@ -293,6 +297,7 @@ mod tests {
             (denied.into(), false),
             (QueueError::storage("it is away").into(), true),
             (QueueError::Newer(9).into(), false),
+            (EngineError::Storage(ArchiveError::NoSuchFrame(1).into()), false),
             (EngineError::Storage("of something else".into()), true),
         ] {
             assert_eq!(error.may_pass(), may_pass, "{error}");

@@ -11,7 +11,7 @@ use crate::{api, body};
 /// What the query of a change may have.
 pub(super) const KEYS: &[&str] = &["dry_run"];
 
-pub(super) async fn told(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
+pub(super) async fn current(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().json(api::Policies::from(engine.policies().await?)))
 }
 

@@ -1,7 +1,8 @@
 //! How a field of an answer is read that an older server lacks, and a newer one may have changed.
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 /// What is expected, or anything else.
 #[derive(Deserialize)]
@@ -27,6 +28,24 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Either::deserialize(from)?.or_default())
+}
+
+/// What an object says; of anything else nothing is known. (A list would be taken for one by its places.)
+pub(super) fn if_object<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let object = Map::deserialize(from);
+    Ok(object
+        .ok()
+        .and_then(|object| T::deserialize(Value::Object(object)).ok()))
+}
+
+/// Whether something is said that is not `false`: a warning that is not understood is one.
+pub(super) fn unless_false<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    let said = Value::deserialize(from)?;
+    Ok(!said.is_null() && said != false)
 }
 
 /// A list, none of whose entries gets lost: of one of another kind only nothing is known.

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::lenient::{entries, or_default, unless_null};
+use super::lenient::{entries, if_object, or_default, unless_false, unless_null};
 
 /// What came of a restore, or would.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -12,9 +12,9 @@ use super::lenient::{entries, or_default, unless_null};
 #[allow(missing_docs)] // the fields are those of docs/API.md
 pub(crate) struct Restored {
     /// Absent of a restore by files, and where it is not understood.
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "if_object")]
     pub report: Option<Report>,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "unless_false")]
     pub partial: bool,
     #[serde(deserialize_with = "or_default")]
     pub backup_first: Option<String>,
@@ -199,12 +199,19 @@ mod tests {
         assert_eq!((known.created, known.finished, known.changes()), (3, 0, 3));
         assert_eq!((known.differences.len(), known.not_done().count()), (0, 0));
         assert_eq!((without.partial, without.backup_first.as_deref()), (false, None));
+        assert!(Restored::of(&json!({ "partial": "of what?" })).partial);
         let nulls = Restored::of(&json!({
             "report": { "created": null, "differences": null, "failures": null },
             "partial": null, "backup_first": null, "notes": null,
         }));
         assert!(nulls.is_nothing() && !nulls.partial && nulls.notes().count() == 0);
-        for nothing in [json!(null), json!({}), json!("?"), json!({ "report": null })] {
+        for nothing in [
+            json!(null),
+            json!({}),
+            json!("?"),
+            json!({ "report": null }),
+            json!({ "report": [] }),
+        ] {
             let told = Restored::of(&nothing);
             assert!(told.report.is_none() && !told.is_nothing(), "{nothing}");
         }

@@ -281,7 +281,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Whether it is noted of each job that its end is to be told elsewhere, until [`Outbox::delivered`](crate::Outbox::told) drops the note. It is not, if not said:
+    /// Whether it is noted of each job that its end is to be told elsewhere, until [`Outbox::delivered`](crate::Outbox::delivered) drops the note. It is not, if not said:
     /// without an [outbox](Engine::outbox) that is read, notes would pile up.
     pub fn keep_news(mut self, keeps: bool) -> Self {
         self.keeps_news = keeps;

@@ -10,8 +10,10 @@ use health_metrics::ZooKeeperHealth;
 use zk_snapshot::client::{BatchedClient, BatchedConfig, four_letter_word};
 #[cfg(feature = "plain-client")]
 use zk_snapshot::client::{PlainClient, PlainConfig};
+#[cfg(feature = "plain-client")]
+use zk_snapshot::tree::ClientErrorKind;
 use zk_snapshot::tree::reserved::CONFIG;
-use zk_snapshot::tree::{ClientError, ClientErrorKind, History, Reading, ZnodePath};
+use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
 
 use super::below::Below;
 use super::members::others;

@@ -14,7 +14,7 @@ use crate::StoreError;
 pub(super) struct Leftovers(Mutex<BTreeMap<PathBuf, String>>);
 
 impl Leftovers {
-    /// Removes what nobody needs any more. Where that fails it is told, and tried [again](Self::again).
+    /// Removes what nobody needs any more. Where that fails it is told, and tried [again](Self::remove_again).
     pub(super) fn remove(&self, doomed: &Path) -> bool {
         let removed = removed(doomed);
         let mut known = self.lock();

@@ -51,6 +51,7 @@ pub use order::{Misplaced, TreeOrder};
 pub use record::{Outline, Record, Role};
 
 use crate::tree::ZnodePath;
+use crate::tree::error::io_may_pass;
 
 /// Room that is made at once for what a file says it holds.
 pub(crate) const AT_ONCE: usize = 1 << 18;
@@ -95,15 +96,11 @@ impl ArchiveError {
         }
     }
 
-    /// Whether the same may be read or written later, though nobody changes anything.
+    /// Whether the same may be read or written later, though nobody changes anything. What is not known to last may.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Io(error) | Self::NoIndex(error) => {
-                use std::io::ErrorKind::{NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported};
-                let lasting = [NotFound, PermissionDenied, ReadOnlyFilesystem, Unsupported];
-                !self.is_damage() && !lasting.contains(&error.kind())
-            }
+            Self::Io(error) | Self::NoIndex(error) => io_may_pass(error),
             Self::Damaged { .. } | Self::TooLarge(_) | Self::NoSuchFrame(_) => false,
         }
     }

@@ -139,7 +139,7 @@ impl BatchedClient {
         }
         let servers = Server::all(&self.config.address);
         if let Err(cause) = reachable(&servers, 0, Instant::now() + DIAGNOSIS).await {
-            return ClientError::new(&self.config.address, cause);
+            return ClientError::new(&self.config.address, cause).caused_by(error.clone());
         }
         if self.refusal(begun).is_none()
             && let Some(cause) = self.why_silent(&servers).await

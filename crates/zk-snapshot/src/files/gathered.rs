@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Dropped, FileTree};
+use crate::tree::error::io_may_pass;
 
 /// A server's state, and how it came about.
 #[derive(Debug)]
@@ -72,10 +73,7 @@ impl GatherError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Directory(_, error) => !matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory
-            ),
+            Self::Directory(_, error) => io_may_pass(error),
             Self::NoSnapshot(_) | Self::Unusable(_) => true,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{NotPermitted, RestoreReport};
 use crate::archive::ArchiveError;
+use crate::tree::error::io_may_pass;
 use crate::tree::{ClientError, ZnodePath};
 
 /// Why a restore ended early, before the report is put with it.
@@ -110,7 +111,8 @@ impl RestoreError {
         match self {
             Self::Archive { cause, .. } => cause.may_pass(),
             Self::Client { cause, .. } => cause.may_pass(),
-            Self::Ledger { .. } | Self::Stopped { .. } => true,
+            Self::Ledger { cause, .. } => io_may_pass(cause),
+            Self::Stopped { .. } => true,
             Self::NotInBackup(_) | Self::Collision(_) => false,
         }
     }

@@ -20,7 +20,8 @@ pub struct ClientError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientErrorKind {
-    /// Nobody answered in time, or the connection was lost.
+    /// Nobody answered in time, or the connection was lost. So is all of which no more is known, such as a certificate that the
+    /// server does not take.
     Unanswered,
     /// The server does not know a request that the client cannot do without: it is too old.
     Unsupported,
@@ -28,7 +29,7 @@ pub enum ClientErrorKind {
     Credentials,
     /// There was an answer, but none that is taken: it says no, cannot be decoded, or is larger than is taken.
     Answer,
-    /// What the client was given cannot be used: an address, a chroot, a certificate.
+    /// What the client was given cannot be used: an address with a path, a chroot that is not there, a certificate that cannot be read.
     Settings,
 }
 
@@ -144,6 +145,25 @@ impl WriteError {
             | Self::Refused(_) => false,
         }
     }
+}
+
+/// Whether an error of a file may pass though nobody changes anything. What is not known to last may.
+pub(crate) fn io_may_pass(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    !matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::AlreadyExists
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidData
+            | ErrorKind::InvalidFilename
+            | ErrorKind::UnexpectedEof
+            | ErrorKind::Unsupported
+    )
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@
 //! ```
 
 pub(crate) mod access;
-mod error;
+pub(crate) mod error;
 pub(crate) mod keys;
 pub(crate) mod kind;
 mod memory;

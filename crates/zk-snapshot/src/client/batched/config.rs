@@ -51,7 +51,7 @@ impl std::fmt::Debug for BatchedConfig {
 }
 
 impl BatchedConfig {
-    /// To `address`, twelve connections for ACLs, and 30 seconds for everything.
+    /// To `address`, eight connections for ACLs, and 30 seconds for everything.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
         Self {
@@ -59,7 +59,7 @@ impl BatchedConfig {
             deadline: Duration::from_secs(30),
             session_timeout: Duration::from_secs(20),
             lands_within: None,
-            acl_connections: 12,
+            acl_connections: 8,
             digest_auth: None,
             sasl: None,
             tls: None,

@@ -29,9 +29,9 @@ const NAMES: i64 = 65_536;
 const MOST_TOGETHER: usize = 256 << 20;
 /// Changes that are told at once; more are as good as none.
 const MOST_TOLD: usize = 1 << 20;
-/// Requests for ACLs under way over all connections: half of what a server queues before it stops listening to its clients
+/// Requests for ACLs under way over all connections: four fifths of what a server queues before it stops listening to its clients
 /// (`globalOutstandingLimit`, 1000 if not set).
-pub(super) const ACLS_IN_FLIGHT: usize = 512;
+pub(super) const ACLS_IN_FLIGHT: usize = 800;
 /// Up to so many ACLs are asked for on the connection of the data.
 const FEW_ACLS: usize = 32;
 

@@ -18,7 +18,8 @@ pub(super) fn plain_words(error: &zk::Error) -> String {
 pub(super) fn kind(error: &zk::Error) -> ClientErrorKind {
     match error {
         zk::Error::Unimplemented => ClientErrorKind::Unsupported,
-        zk::Error::AuthFailed => ClientErrorKind::Credentials,
+        zk::Error::AuthFailed | zk::Error::NoAuth => ClientErrorKind::Credentials,
+        zk::Error::BadArguments(_) => ClientErrorKind::Settings,
         // The server asks to be asked later.
         zk::Error::Throttled => ClientErrorKind::Unanswered,
         error if is_lost(error) => ClientErrorKind::Unanswered,

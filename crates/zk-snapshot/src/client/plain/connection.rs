@@ -61,7 +61,7 @@ impl Trouble {
 
     pub(super) fn kind(&self) -> ClientErrorKind {
         match self {
-            Self::Server(ZkError::AuthFailed) => ClientErrorKind::Credentials,
+            Self::Server(ZkError::AuthFailed | ZkError::NoAuth) => ClientErrorKind::Credentials,
             Self::Undecodable => ClientErrorKind::Answer,
             Self::Server(error) if !is_lost(*error) => ClientErrorKind::Answer,
             _ => ClientErrorKind::Unanswered,
