@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use tokio::time::sleep;
 use vault_store::object_store::path::Path;
 use vault_store::object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
@@ -54,6 +53,7 @@ fn unreachable(path: &str) -> Error {
 }
 
 /// What becomes of a request that changes something.
+#[derive(Debug)]
 enum Fate {
     Done,
     NotDone,
@@ -64,10 +64,10 @@ enum Fate {
 
 impl Reached {
     fn fate(&self, latest: u64) -> Fate {
-        if !self.world.is_trouble(8) {
+        if !self.server.is_trouble(&self.world, 8) {
             return Fate::Done;
         }
-        self.world.draw(|seed| match seed.below(8) {
+        self.server.draw(|seed| match seed.below(8) {
             0..3 => Fate::Late(seed.time(100, latest)),
             3..5 => Fate::NotDone,
             _ => Fate::AnswerLost,
@@ -87,12 +87,12 @@ impl Reached {
 
     async fn takes_time(&self) {
         if self.takes_time {
-            let late = self.world.is_trouble(3);
-            let time = self.world.draw(|seed| match late {
+            let late = self.server.is_trouble(&self.world, 3);
+            let time = self.server.draw(|seed| match late {
                 true => seed.time(1_000, 30_000),
                 false => seed.time(1, 150),
             });
-            sleep(time).await;
+            self.world.sleep(time).await;
         }
     }
 
@@ -112,11 +112,14 @@ impl Reached {
     ) -> Stored<T> {
         self.go_out(path).await?;
         let fate = self.fate(latest);
+        self.world
+            .tell(|| format!("{} asks the store to change {path}: {fate:?}", self.server.name));
         let answer = match fate {
             Fate::NotDone => Err(lost()),
             Fate::Late(time) => {
+                let world = Arc::clone(&self.world);
                 self.world.runtime.spawn(async move {
-                    sleep(time).await;
+                    world.sleep(time).await;
                     let _ = work(); // nobody waits for it
                 });
                 Err(lost())
@@ -153,7 +156,13 @@ impl Reached {
     ) -> Stored<PutResult> {
         let bytes: Vec<u8> = payload.iter().flat_map(|part| part.to_vec()).collect();
         let now = self.world.now();
+        self.world.tell(|| format!("{path} of {}", self.server.name));
         self.world.facts(|facts| {
+            // Left out: a request without an answer that comes once what another attempt committed was removed again would bring the manifest back.
+            if manifest(path.as_ref()).is_some_and(|id| facts.is_removed(id)) && now > asked {
+                facts.counted.too_late += 1;
+                return Err(lost());
+            }
             let put = self.world.store.put_opts(path, payload, options);
             let put = put.now_or_never().unwrap()?;
             match path.as_ref() {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use backup_engine::{Client, Ensemble, MembersUnknown, MemoryEnsemble};
 use health_metrics::ZooKeeperHealth;
-use tokio::time::sleep;
 use zk_snapshot::tree::{
     Acl, AclFound, ClientError, History, Reading, TreeWatch, WriteError, WriteOp, ZnodePath, ZnodeReader,
     ZnodeWriter,
@@ -37,7 +36,8 @@ impl Ours {
 
     async fn takes_time(&self, most: u64) {
         self.server.goes_on(&self.world).await;
-        sleep(self.world.draw(|seed| seed.time(1, most))).await;
+        let time = self.server.draw(|seed| seed.time(1, most));
+        self.world.sleep(time).await;
         self.server.goes_on(&self.world).await;
     }
 
@@ -88,13 +88,13 @@ impl ZnodeReader for Ours {
 impl ZnodeWriter for Ours {
     /// Whether it may was asked at this moment. It arrives within the time that was asked for, or never.
     async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
-        let mut time = self.world.draw(|seed| match seed.percent(25) {
-            true => seed.between(1_000, LONGEST),
+        let mut time = self.server.draw(|seed| match seed.percent(25) {
+            true => seed.between(2_000, LONGEST),
             false => seed.between(10, 800),
         });
-        if self.world.is_trouble(4) {
+        if self.server.is_trouble(&self.world, 4) {
             // Just now, before anything has left.
-            let stopped = self.world.draw(|seed| seed.time(500, 60_000));
+            let stopped = self.server.draw(|seed| seed.time(500, 60_000));
             self.server.stop_for(&self.world, stopped);
             self.server.goes_on(&self.world).await;
             if stopped >= GIVEN_UP {
@@ -102,17 +102,19 @@ impl ZnodeWriter for Ours {
             }
             time = time.min(LONGEST - 5_000);
         }
+        self.world
+            .tell(|| format!("{} writes {ops:?}, which takes {time} ms", self.server.name));
         let (ours, sent) = (self.clone(), ops.to_vec());
         // It is on its way, whatever becomes of who sent it.
         let arriving = self.world.runtime.spawn(async move {
-            sleep(Duration::from_millis(time)).await;
+            ours.world.sleep(Duration::from_millis(time)).await;
             let now = ours.world.now();
             ours.world.facts(|facts| facts.wrote(&ours.server.name, now));
             ours.tree.write_many(&sent).await
         });
         let outcomes = arriving.await.unwrap();
         self.server.goes_on(&self.world).await;
-        match self.world.is_trouble(4) {
+        match self.server.is_trouble(&self.world, 4) {
             true => self.unknown(ops),
             false => outcomes,
         }

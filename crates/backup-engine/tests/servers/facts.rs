@@ -22,6 +22,8 @@ pub(crate) struct Counted {
     pub(crate) cut_off: u64,
     /// Evictions that were refused, as another server leads.
     pub(crate) refused: u64,
+    /// Requests that commit a backup, and would have come after it was removed again.
+    pub(crate) too_late: u64,
 }
 
 impl AddAssign for Counted {
@@ -33,6 +35,7 @@ impl AddAssign for Counted {
         self.restored += other.restored;
         self.cut_off += other.cut_off;
         self.refused += other.refused;
+        self.too_late += other.too_late;
     }
 }
 
@@ -107,6 +110,11 @@ impl Facts {
         if self.vaults.insert(id.to_owned(), true).is_some() {
             self.wrong(now, format!("backup {id} was committed twice"));
         }
+    }
+
+    /// Whether a backup was there, and is not any more.
+    pub(crate) fn is_removed(&self, id: &str) -> bool {
+        self.vaults.get(id) == Some(&false)
     }
 
     /// A manifest was deleted that was there.

@@ -7,6 +7,7 @@ mod calm;
 mod ensemble;
 mod facts;
 mod passing;
+mod queue;
 mod seeded;
 mod server;
 mod storm;
@@ -24,9 +25,9 @@ static RUNNING: Mutex<()> = Mutex::new(());
 /// What came of a run, and what was broken in it.
 fn run(seed: u64, broken: Broken) -> Result<Counted, String> {
     let _one_at_a_time = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-    let runtime = passing::runtime();
+    let (runtime, times) = passing::runtime();
     let lived = runtime.block_on(async {
-        let world = World::new(seed, broken);
+        let world = World::new(seed, broken, times);
         let lived = async {
             let servers = storm::live(&world).await;
             calm::settle(&world, servers).await
@@ -58,7 +59,10 @@ fn whatever_befalls_them_no_backup_is_made_twice_no_job_is_lost_and_only_the_lea
     for seed in first..first + seeds {
         match run(seed, Broken::Nothing) {
             Ok(counted) => all += counted,
-            Err(why) => failed.push(why),
+            Err(why) => {
+                println!("{why}");
+                failed.push(why);
+            }
         }
     }
     println!("{seeds} seeds: {all:?}");

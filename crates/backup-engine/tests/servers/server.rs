@@ -21,6 +21,8 @@ use zk_snapshot::restore::{NotPermitted, Permit};
 
 use crate::bucket::Reached;
 use crate::ensemble::Ours;
+use crate::queue::AtOnce;
+use crate::seeded::Seeded;
 use crate::world::{Broken, DEADLINE, World};
 
 /// The process and the machine of a server, as others see them.
@@ -34,11 +36,14 @@ pub(crate) struct Body {
     stopped_until: Mutex<Duration>,
     cut_off_until: Mutex<Duration>,
     is_dead: AtomicBool,
+    /// Of its own, so that what befalls one server says nothing of what befalls another.
+    seed: Mutex<Seeded>,
 }
 
 impl Body {
     pub(crate) fn new(world: &World, name: String) -> Arc<Self> {
-        let (rate, off_by) = world.draw(|seed| (seed.between(950, 1_050), seed.time(0, 30_000)));
+        let mut seed = Seeded(world.draw(Seeded::next));
+        let (rate, off_by) = (seed.between(950, 1_050), seed.time(0, 30_000));
         Arc::new(Self {
             name,
             rate: u32::try_from(rate).unwrap(),
@@ -46,7 +51,17 @@ impl Body {
             stopped_until: Mutex::default(),
             cut_off_until: Mutex::default(),
             is_dead: AtomicBool::new(false),
+            seed: Mutex::new(seed),
         })
+    }
+
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Seeded) -> T) -> T {
+        draw(&mut self.seed.lock().unwrap())
+    }
+
+    /// One of a hundred times so often, while anything goes wrong at all.
+    pub(crate) fn is_trouble(&self, world: &World, percent: u64) -> bool {
+        self.draw(|seed| seed.percent(percent)) && !world.facts(|facts| facts.is_calm)
     }
 
     fn uptime(&self, world: &World) -> Duration {
@@ -93,7 +108,7 @@ impl Body {
             }
             match self.stopped_for(world) {
                 Duration::ZERO => return,
-                left => sleep(left).await,
+                left => world.sleep(left).await,
             }
         }
     }
@@ -167,9 +182,13 @@ impl Server {
                 broken,
             }),
         };
+        let jobs = AtOnce {
+            jobs: ObjectJobs::unread(&reached(false), "p").unwrap(),
+            calls: Arc::clone(&world.times.calls),
+        };
         let builder = Engine::builder(Arc::new(Ours::new(world, &body)) as Arc<dyn Ensemble>)
             .vaults(Arc::new(ObjectVaults::open(reached(false), "p").unwrap()))
-            .jobs(Arc::new(ObjectJobs::unread(&reached(false), "p").unwrap()))
+            .jobs(Arc::new(jobs))
             .full_policy(Arc::new(Three))
             .granular_policy(Arc::new(Three))
             .clock(Arc::new(move || clock.1.clock(&clock.0)))

@@ -106,13 +106,20 @@ impl Storm {
             .world
             .draw(|seed| (seed.below(100), seed.time(1_000, 70_000)));
         let Some(number) = self.one(60) else { return };
+        self.world
+            .tell(|| format!("{what} for {time:?} to seat {number}"));
         match what {
             0..5 => self.with(number, |world, server| server.body.stop_for(world, time)),
             5..9 => self.with(number, |world, server| server.body.cut_off_for(world, time)),
+            // As a machine does whose network comes back later than itself.
+            15..19 => self.with(number, |world, server| {
+                server.body.stop_for(world, time.mul_f64(0.4));
+                server.body.cut_off_for(world, time);
+            }),
             9..12 => self.end(number, true),
             12..14 => self.end(number, false),
             14 => self.with(number, |_, server| server.lease.step_down()),
-            15..30 => self.world.put(
+            19..30 => self.world.put(
                 self.world.draw(|seed| seed.below(ZNODES)),
                 &format!("at {:?}", self.world.now()),
             ),
@@ -165,7 +172,7 @@ impl Storm {
                 }
             }),
             (55..75, Some(id)) => {
-                for _ in 0..4 {
+                for _ in 0..8 {
                     let number = world.draw(|seed| seed.below(ZNODES));
                     world.put(number, &format!("changed at {:?}", world.now()));
                 }

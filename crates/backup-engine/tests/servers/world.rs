@@ -9,6 +9,7 @@ use vault_store::object_store::memory::InMemory;
 use zk_snapshot::tree::{Acl, MemoryTree};
 
 use crate::facts::Facts;
+use crate::passing::Times;
 use crate::seeded::Seeded;
 
 /// A rule that is not kept.
@@ -37,10 +38,12 @@ pub(crate) struct World {
     /// Of the runtime whose time is everybody's.
     pub(crate) runtime: Handle,
     begun: Instant,
+    pub(crate) times: Times,
+    tells: bool,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, broken: Broken) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, broken: Broken, times: Times) -> Arc<Self> {
         let tree = Arc::new(MemoryTree::new());
         let world = Self {
             seed: Mutex::new(Seeded(seed)),
@@ -50,6 +53,8 @@ impl World {
             facts: Mutex::default(),
             runtime: Handle::current(),
             begun: Instant::now(),
+            times,
+            tells: std::env::var_os("SIMULATION_STORY").is_some(),
         };
         for number in 0..ZNODES {
             world.put(number, "at first");
@@ -63,17 +68,23 @@ impl World {
         self.begun.elapsed()
     }
 
+    /// What happens, where `SIMULATION_STORY` asks for it.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.tells {
+            println!("{:?}: {}", self.now(), what());
+        }
+    }
+
+    pub(crate) async fn sleep(&self, time: Duration) {
+        self.times.sleep(time).await;
+    }
+
     pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Seeded) -> T) -> T {
         draw(&mut self.seed.lock().unwrap())
     }
 
     pub(crate) fn facts<T>(&self, with: impl FnOnce(&mut Facts) -> T) -> T {
         with(&mut self.facts.lock().unwrap())
-    }
-
-    /// One of a hundred times so often, while anything goes wrong at all.
-    pub(crate) fn is_trouble(&self, percent: u64) -> bool {
-        !self.facts(|facts| facts.is_calm) && self.draw(|seed| seed.percent(percent))
     }
 
     /// Somebody who is no server of ours writes.
