@@ -13,7 +13,7 @@ use vault_store::object_store::{
     ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as Stored,
 };
 
-use crate::server::Body;
+use crate::server::{Body, Luck};
 use crate::world::{Broken, LONGEST, World};
 
 /// The store, as one server reaches it.
@@ -21,6 +21,7 @@ use crate::world::{Broken, LONGEST, World};
 pub(crate) struct Reached {
     pub(crate) world: Arc<World>,
     pub(crate) server: Arc<Body>,
+    pub(crate) luck: Luck,
     /// Requests and answers take their time. Else whoever asks is a thread that waits, and the time of the world stands still meanwhile: what is late has no answer then.
     pub(crate) takes_time: bool,
 }
@@ -64,10 +65,10 @@ enum Fate {
 
 impl Reached {
     fn fate(&self, latest: u64) -> Fate {
-        if !self.server.is_trouble(&self.world, 8) {
+        if !self.luck.is_trouble(&self.world, 8) {
             return Fate::Done;
         }
-        self.server.draw(|seed| match seed.below(8) {
+        self.luck.draw(|seed| match seed.below(8) {
             0..3 => Fate::Late(seed.time(100, latest)),
             3..5 => Fate::NotDone,
             _ => Fate::AnswerLost,
@@ -87,8 +88,8 @@ impl Reached {
 
     async fn takes_time(&self) {
         if self.takes_time {
-            let late = self.server.is_trouble(&self.world, 3);
-            let time = self.server.draw(|seed| match late {
+            let late = self.luck.is_trouble(&self.world, 3);
+            let time = self.luck.draw(|seed| match late {
                 true => seed.time(1_000, 30_000),
                 false => seed.time(1, 150),
             });

@@ -11,7 +11,7 @@ use zk_snapshot::tree::{
     ZnodeWriter,
 };
 
-use crate::server::Body;
+use crate::server::{Body, Luck};
 use crate::world::{LONGEST, World};
 
 /// The ensemble, as one server reaches it.
@@ -20,6 +20,7 @@ pub(crate) struct Ours {
     tree: MemoryEnsemble,
     world: Arc<World>,
     server: Arc<Body>,
+    luck: Luck,
 }
 
 /// A process that stood still for so long gives up what it was about to send (decision 26).
@@ -31,31 +32,40 @@ impl Ours {
             tree: MemoryEnsemble::new(Arc::clone(&world.tree)),
             world: Arc::clone(world),
             server: Arc::clone(server),
+            luck: server.luck(),
         }
     }
 
-    async fn takes_time(&self, most: u64) {
+    fn lost(&self) -> ClientError {
+        ClientError::new(&self.server.name, "the connection was lost")
+    }
+
+    /// What a process does that is dead comes to nothing.
+    async fn takes_time(&self, most: u64) -> Result<(), ClientError> {
         self.server.goes_on(&self.world).await;
-        let time = self.server.draw(|seed| seed.time(1, most));
+        let time = self.luck.draw(|seed| seed.time(1, most));
         self.world.sleep(time).await;
         self.server.goes_on(&self.world).await;
+        match self.server.is_dead() {
+            true => Err(self.lost()),
+            false => Ok(()),
+        }
     }
 
     fn unknown(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
-        let lost = ClientError::new(&self.server.name, "the connection was lost");
-        vec![Err(WriteError::Unknown(lost)); ops.len()]
+        vec![Err(WriteError::Unknown(self.lost())); ops.len()]
     }
 }
 
 #[async_trait]
 impl ZnodeReader for Ours {
     async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
-        self.takes_time(300).await;
+        self.takes_time(300).await?;
         self.tree.read_many(paths, history).await
     }
 
     async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
-        self.takes_time(300).await;
+        self.takes_time(300).await?;
         self.tree.read_acls(paths).await
     }
 
@@ -88,13 +98,16 @@ impl ZnodeReader for Ours {
 impl ZnodeWriter for Ours {
     /// Whether it may was asked at this moment. It arrives within the time that was asked for, or never.
     async fn write_many(&self, ops: &[WriteOp]) -> Vec<Result<(), WriteError>> {
-        let mut time = self.server.draw(|seed| match seed.percent(25) {
+        if self.server.is_dead() {
+            return self.unknown(ops);
+        }
+        let mut time = self.luck.draw(|seed| match seed.percent(25) {
             true => seed.between(2_000, LONGEST),
             false => seed.between(10, 800),
         });
-        if self.server.is_trouble(&self.world, 4) {
+        if self.luck.is_trouble(&self.world, 4) {
             // Just now, before anything has left.
-            let stopped = self.server.draw(|seed| seed.time(500, 60_000));
+            let stopped = self.luck.draw(|seed| seed.time(500, 60_000));
             self.server.stop_for(&self.world, stopped);
             self.server.goes_on(&self.world).await;
             if stopped >= GIVEN_UP {
@@ -114,7 +127,7 @@ impl ZnodeWriter for Ours {
         });
         let outcomes = arriving.await.unwrap();
         self.server.goes_on(&self.world).await;
-        match self.server.is_trouble(&self.world, 4) {
+        match self.server.is_dead() || self.luck.is_trouble(&self.world, 4) {
             true => self.unknown(ops),
             false => outcomes,
         }
@@ -145,7 +158,7 @@ impl Ensemble for Ours {
     }
 
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
-        self.takes_time(500).await;
+        self.takes_time(500).await?;
         Ok(Box::new(self.clone()))
     }
 

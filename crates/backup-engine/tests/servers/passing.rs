@@ -100,36 +100,40 @@ struct Threads {
     /// Nothing happens before some time has passed.
     all_wait: AtomicBool,
     looked: Notify,
+    /// What was last seen of them.
+    seen: Mutex<Option<Vec<(OsString, String)>>>,
 }
 
 impl Threads {
+    /// Ends once there was a moment at which all other threads of this process waited.
+    fn wait_for_others(&self) {
+        let mut seen = self.seen.lock().unwrap();
+        loop {
+            let now = waiting();
+            // Whoever was looked at early may have been woken by one that was looked at late. None has run since they were last looked at.
+            if now.is_some() && *seen == now {
+                return;
+            }
+            *seen = now;
+            thread::yield_now();
+        }
+    }
+
     /// The runtime has nothing to do.
     fn look(&self, calls: &AtomicUsize) {
         if self.begun.load(Ordering::SeqCst) == self.known.load(Ordering::SeqCst) {
             return; // time passes by itself
         }
-        wait_for_others();
+        self.wait_for_others();
         while calls.load(Ordering::SeqCst) > 0 {
             thread::sleep(Duration::from_micros(200));
-            wait_for_others();
+            self.wait_for_others();
         }
         let ended = self.ended.load(Ordering::SeqCst);
         // What one that has ended leaves to be done comes first.
         let all_wait = self.known.swap(ended, Ordering::SeqCst) == ended;
         self.all_wait.store(all_wait, Ordering::SeqCst);
         self.looked.notify_one();
-    }
-}
-
-/// Ends once there was a moment at which all other threads of this process waited.
-fn wait_for_others() {
-    loop {
-        let first = waiting();
-        // Whoever was looked at early may have been woken by one that was looked at late. None has run between the two.
-        if first.is_some() && first == waiting() {
-            return;
-        }
-        thread::yield_now();
     }
 }
 

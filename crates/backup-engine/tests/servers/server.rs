@@ -36,7 +36,6 @@ pub(crate) struct Body {
     stopped_until: Mutex<Duration>,
     cut_off_until: Mutex<Duration>,
     is_dead: AtomicBool,
-    /// Of its own, so that what befalls one server says nothing of what befalls another.
     seed: Mutex<Seeded>,
 }
 
@@ -55,13 +54,10 @@ impl Body {
         })
     }
 
-    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Seeded) -> T) -> T {
-        draw(&mut self.seed.lock().unwrap())
-    }
-
-    /// One of a hundred times so often, while anything goes wrong at all.
-    pub(crate) fn is_trouble(&self, world: &World, percent: u64) -> bool {
-        self.draw(|seed| seed.percent(percent)) && !world.facts(|facts| facts.is_calm)
+    /// What befalls one of its connections, which says nothing of what befalls others.
+    pub(crate) fn luck(&self) -> Luck {
+        let seed = self.seed.lock().unwrap().next();
+        Luck(Arc::new(Mutex::new(Seeded(seed))))
     }
 
     fn uptime(&self, world: &World) -> Duration {
@@ -88,7 +84,7 @@ impl Body {
 
     pub(crate) fn is_cut_off(&self, world: &World) -> bool {
         let until = *self.cut_off_until.lock().unwrap();
-        self.is_dead.load(Ordering::SeqCst) || world.now() < until
+        self.is_dead() || world.now() < until
     }
 
     pub(crate) fn is_stopped(&self, world: &World) -> bool {
@@ -100,17 +96,33 @@ impl Body {
         until.saturating_sub(world.now())
     }
 
-    /// Ends once the process is not stopped; never, if it is dead.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::SeqCst)
+    }
+
+    /// Ends once the process is not stopped.
     pub(crate) async fn goes_on(&self, world: &World) {
         loop {
-            if self.is_dead.load(Ordering::SeqCst) {
-                return std::future::pending().await;
-            }
             match self.stopped_for(world) {
                 Duration::ZERO => return,
                 left => world.sleep(left).await,
             }
         }
+    }
+}
+
+/// What befalls a connection.
+#[derive(Clone)]
+pub(crate) struct Luck(Arc<Mutex<Seeded>>);
+
+impl Luck {
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Seeded) -> T) -> T {
+        draw(&mut self.0.lock().unwrap())
+    }
+
+    /// One of a hundred times so often, while anything goes wrong at all.
+    pub(crate) fn is_trouble(&self, world: &World, percent: u64) -> bool {
+        self.draw(|seed| seed.percent(percent)) && !world.facts(|facts| facts.is_calm)
     }
 }
 
@@ -157,6 +169,7 @@ impl Server {
             Arc::new(Reached {
                 world: Arc::clone(world),
                 server: Arc::clone(&body),
+                luck: body.luck(),
                 takes_time,
             })
         };

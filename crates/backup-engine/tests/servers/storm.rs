@@ -11,7 +11,7 @@ use crate::world::{World, ZNODES};
 
 const SERVERS: usize = 3;
 /// How long it lasts.
-const STORM: Duration = Duration::from_secs(400);
+const STORM: Duration = Duration::from_secs(300);
 /// A process that is asked to end is killed after so long, as whatever runs it does.
 const TO_END: Duration = Duration::from_secs(40);
 
