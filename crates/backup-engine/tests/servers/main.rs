@@ -72,17 +72,11 @@ fn whatever_befalls_them_no_backup_is_made_twice_no_job_is_lost_and_only_the_lea
         failed.len(),
         failed[0]
     );
-    // What nothing happens in shows nothing.
-    let each = [
-        all.leaders,
-        all.commits,
-        all.removals,
-        all.writes,
-        all.restored,
-        all.cut_off,
-        all.refused,
-    ];
-    assert!(each.iter().all(|count| *count >= seeds / 2), "{all:?}");
+    // What nothing happens in shows nothing. Some of it is rare.
+    let often = [all.leaders, all.commits, all.writes, all.restored];
+    let seldom = [all.removals, all.cut_off, all.refused];
+    assert!(often.iter().all(|count| *count >= seeds), "{all:?}");
+    assert!(seldom.iter().all(|count| *count >= seeds / 50), "{all:?}");
 }
 
 #[test]
@@ -94,7 +88,7 @@ fn each_of_its_rules_is_needed() {
         (Broken::NoTimeLeft, 4),
     ] {
         let found = RefCell::new(None);
-        let tried = (first..first + 60).take_while(|seed| match run(*seed, broken) {
+        let tried = (first..first + 200).take_while(|seed| match run(*seed, broken) {
             Ok(_) => true,
             Err(why) => found.replace(Some(why)).is_some(),
         });
