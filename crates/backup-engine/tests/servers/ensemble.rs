@@ -107,10 +107,10 @@ impl ZnodeWriter for Ours {
         });
         if self.luck.is_trouble(&self.world, 4) {
             // Just now, before anything has left.
-            let stopped = self.luck.draw(|seed| seed.time(500, 60_000));
+            let (since, stopped) = (self.world.now(), self.luck.draw(|seed| seed.time(500, 60_000)));
             self.server.stop_for(&self.world, stopped);
             self.server.goes_on(&self.world).await;
-            if stopped >= GIVEN_UP {
+            if self.world.now() >= since + GIVEN_UP {
                 return self.unknown(ops);
             }
             time = time.min(LONGEST - 5_000);

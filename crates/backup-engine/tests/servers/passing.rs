@@ -52,9 +52,19 @@ impl Times {
 
     /// How long it is until the first of them.
     fn step(&self) -> Duration {
-        let (now, first) = (Instant::now(), self.until.lock().unwrap().first().copied());
-        let left = first.map_or(LONGEST_STEP, |(until, _)| until.saturating_duration_since(now));
-        left.clamp(Duration::from_millis(1), LONGEST_STEP)
+        let now = Instant::now();
+        // Who is stopped may sleep beyond it.
+        let first = self
+            .until
+            .lock()
+            .unwrap()
+            .range((now, usize::MAX)..)
+            .next()
+            .copied();
+        let left = first.map_or(LONGEST_STEP, |(until, _)| until - now);
+        // Whoever sleeps is woken at a whole millisecond.
+        let whole = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX) + 1);
+        whole.min(LONGEST_STEP)
     }
 }
 
@@ -115,7 +125,8 @@ impl Threads {
                 return;
             }
             *seen = now;
-            thread::yield_now();
+            // Whoever runs needs the processor more.
+            thread::sleep(Duration::from_micros(30));
         }
     }
 

@@ -75,11 +75,13 @@ impl Body {
     }
 
     pub(crate) fn stop_for(&self, world: &World, time: Duration) {
-        *self.stopped_until.lock().unwrap() = world.now() + time;
+        let mut until = self.stopped_until.lock().unwrap();
+        *until = (*until).max(world.now() + time);
     }
 
     pub(crate) fn cut_off_for(&self, world: &World, time: Duration) {
-        *self.cut_off_until.lock().unwrap() = world.now() + time;
+        let mut until = self.cut_off_until.lock().unwrap();
+        *until = (*until).max(world.now() + time);
     }
 
     pub(crate) fn is_cut_off(&self, world: &World) -> bool {
