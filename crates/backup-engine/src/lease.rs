@@ -12,7 +12,7 @@ use zk_snapshot::restore::{NotPermitted, Permit};
 
 use crate::leadership::{Leadership, Role};
 use crate::lock::lock;
-use crate::uptime::uptime;
+use crate::uptime::{Uptime, uptime};
 
 /// Leads while it holds the lease `<prefix>/leader`. [`keep`](Self::keep) has to run all the time.
 #[derive(Debug)]
@@ -43,8 +43,22 @@ impl LeaderLease {
         timing: LeaseTiming,
         deadline: Duration,
     ) -> Self {
+        Self::by_clock(objects, prefix, (name, address), timing, deadline, uptime())
+    }
+
+    /// The same by another clock than that of the machine. It must never be set, and go on while the process or the machine is stopped: whoever leads by one that
+    /// stands still leads together with the next.
+    #[must_use]
+    pub fn by_clock(
+        objects: Arc<dyn ObjectStore>,
+        prefix: &str,
+        (name, address): (&str, &str),
+        timing: LeaseTiming,
+        deadline: Duration,
+        uptime: Uptime,
+    ) -> Self {
         Self {
-            lease: Lease::new(objects, prefix, name, address, timing, uptime()),
+            lease: Lease::new(objects, prefix, name, address, timing, uptime),
             timing,
             deadline,
             role: watch::Sender::new(Role::Standby),
