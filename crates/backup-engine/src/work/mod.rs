@@ -86,6 +86,12 @@ impl JobHandler for Worker {
         let Some(kind) = JobKind::from_name(&job.kind) else {
             return Outcome::failure(format!("there is no kind of job {:?}", plain(&job.kind)));
         };
+        let term = self.leadership.as_deref().map(Self::term);
+        if term == Some(None) {
+            // It was claimed in the last moment. Whoever leads next ends it, as all that was being done.
+            called_off.lost().await;
+            return Outcome::failure("this server leads no more");
+        }
         let stop = Stop::new(Arc::clone(&self.jobs), called_off.clone(), self.ending.clone());
         let stop = Arc::new(stop);
         let begun = Instant::now();
@@ -97,7 +103,7 @@ impl JobHandler for Worker {
             job,
             stop: called_off,
             permit: Arc::clone(&self.permit),
-            term: self.term(),
+            term: term.flatten(),
             hooks: Arc::clone(&self.hooks),
         });
         context.log.tell(&telling::begun(&context.job));
@@ -263,12 +269,13 @@ impl Worker {
         size.await.ok()?.ok()
     }
 
-    /// That in which the engine leads, where there are several.
-    fn term(&self) -> Option<u64> {
-        match *self.leadership.as_ref()?.role().borrow() {
-            Role::Leader { term } => Some(term),
-            Role::Standby | Role::Leaving => None,
+    /// That in which the engine leads, also while it is about to give the lead away. `None` where it does not lead.
+    fn term(leadership: &dyn Leadership) -> Option<u64> {
+        if let Role::Leader { term } = *leadership.role().borrow() {
+            return Some(term);
         }
+        let now = leadership.report();
+        now.leads.then_some(now.term)
     }
 
     /// Notes that its end will be told. Where that fails the job is done all the same.

@@ -318,8 +318,8 @@ impl Leadership for Careless {
         self.lease.role()
     }
 
-    fn told(&self) -> health_metrics::Leadership {
-        self.lease.told()
+    fn report(&self) -> health_metrics::Leadership {
+        self.lease.report()
     }
 
     fn step_down(&self) {
