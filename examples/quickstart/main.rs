@@ -140,6 +140,10 @@ async fn story(shell: &Shell, client: &zookeeper_async::ZooKeeper, s3: Option<&S
     println!("# 4. Back up one root znode, and evict that backup; what would the policies evict?");
     let config = shell.post("/backup", r#"{"dbs":["config"]}"#)?;
     shell.wait(&config)?;
+    if s3.is_some() {
+        println!("# What is stored in a bucket is read back once, and not evicted before.");
+        shell.wait_for_verification(&config)?;
+    }
     shell.post(&format!("/evict/{config}"), "")?;
     shell.ask("POST", "/evict?dry_run=true", "", of_decisions)?;
 

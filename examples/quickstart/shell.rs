@@ -1,6 +1,6 @@
 //! Requests, shown as the commands that make them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use zk_backup_testkit::Http;
@@ -64,6 +64,23 @@ impl Shell {
             false => println!("{}", table(&rows)),
         }
         Ok(answer.text)
+    }
+
+    /// Until the server has read the backup back, which it does by itself, and is done with it.
+    pub(crate) fn wait_for_verification(&self, id: &str) -> Outcome<()> {
+        let (path, begun) = (format!("/listbackups/{id}"), Instant::now());
+        loop {
+            let jobs = self.http.get("/jobs")?.json();
+            let mut jobs = jobs["jobs"].as_array().into_iter().flatten();
+            let is_at_work = jobs.any(|job| job["status"] == "Queued" || job["status"] == "Processing");
+            if !is_at_work && !self.http.get(&path)?.json()["verified_at"].is_null() {
+                return self.get(&path, |backup| vec![row("verified_at", &backup["verified_at"])]);
+            }
+            if begun.elapsed() > Duration::from_secs(60) {
+                return Err(format!("{id} is not verified").into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub(crate) fn wait(&self, id: &str) -> Outcome<Value> {
