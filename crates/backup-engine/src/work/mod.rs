@@ -26,6 +26,7 @@ use futures::FutureExt as _;
 use health_metrics::Metrics;
 use job_queue::{Clock, Job, JobHandler, JobState, JobStore, Outcome, QueueError, StopReason};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
@@ -53,6 +54,9 @@ pub use self::result::{
     DamagedCopy, DamagedVault, JobResult, PlacedFiles, RestoreResult, RestoreTestResult, RestoredFiles,
     RestoredFrom, VerifyResult,
 };
+
+/// How often it is looked whether a server that does not lead leads again, before it begins a job that it has claimed.
+const LEAD_AGAIN: Duration = Duration::from_millis(100);
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
@@ -86,12 +90,9 @@ impl JobHandler for Worker {
         let Some(kind) = JobKind::from_name(&job.kind) else {
             return Outcome::failure(format!("there is no kind of job {:?}", plain(&job.kind)));
         };
-        let term = self.leadership.as_deref().map(Self::term);
-        if term == Some(None) {
-            // It was claimed in the last moment. Whoever leads next ends it, as all that was being done.
-            called_off.lost().await;
+        let Ok(term) = self.term(&called_off).await else {
             return Outcome::failure("this server leads no more");
-        }
+        };
         let stop = Stop::new(Arc::clone(&self.jobs), called_off.clone(), self.ending.clone());
         let stop = Arc::new(stop);
         let begun = Instant::now();
@@ -103,7 +104,7 @@ impl JobHandler for Worker {
             job,
             stop: called_off,
             permit: Arc::clone(&self.permit),
-            term: term.flatten(),
+            term,
             hooks: Arc::clone(&self.hooks),
         });
         context.log.tell(&telling::begun(&context.job));
@@ -269,13 +270,27 @@ impl Worker {
         size.await.ok()?.ok()
     }
 
-    /// That in which the engine leads, also while it is about to give the lead away. `None` where it does not lead.
-    fn term(leadership: &dyn Leadership) -> Option<u64> {
-        if let Role::Leader { term } = *leadership.role().borrow() {
-            return Some(term);
+    /// That in which the engine leads, where there are several, also while it is about to give the lead away.
+    ///
+    /// # Errors
+    /// The job was claimed in the last moment of a lead, and is lost now: whoever leads next ends it, as all that was being done.
+    async fn term(&self, called_off: &job_queue::Stop) -> Result<Option<u64>, StopReason> {
+        let Some(leadership) = &self.leadership else {
+            return Ok(None);
+        };
+        loop {
+            if let Role::Leader { term } = *leadership.role().borrow() {
+                return Ok(Some(term));
+            }
+            let now = leadership.report();
+            if now.leads {
+                return Ok(Some(now.term));
+            }
+            // A lease that has just run out may have been prolonged all the same.
+            if timeout(LEAD_AGAIN, called_off.lost()).await.is_ok() {
+                return Err(StopReason::Lost);
+            }
         }
-        let now = leadership.report();
-        now.leads.then_some(now.term)
     }
 
     /// Notes that its end will be told. Where that fails the job is done all the same.
