@@ -57,6 +57,7 @@ mod rereading;
 mod restore_tests;
 mod retention;
 mod round_trip;
+mod runbooks;
 mod second_copy;
 mod secured;
 mod shapes;
