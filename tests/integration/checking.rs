@@ -162,6 +162,39 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
 
 /// What an AdminServer answers to those who may have its snapshots, and to those who may not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_names_servers_programs_and_places_that_are_not_there() {
+    let zookeeper = server();
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("file"), "").unwrap();
+    let file = at("zk-backup.toml");
+    let settings = format!(
+        "storage = {:?}\nport = 0\nhook_before = \"sh -c true\"\nhook_after = \"/nonexistent/tell us\"\n[zookeeper]\nhost = \"{},{}\"\n\
+         admin_username = \"nobody-knows-me\"\nadmin_password_file = {:?}\n",
+        at("file").join("storage"),
+        zookeeper.address(),
+        nobody(),
+        at("password"),
+    );
+    fs::write(at("password"), "canary-password\n").unwrap();
+    fs::write(&file, settings).unwrap();
+    let output = check(&file, &["--json"]);
+    let all = found(&output);
+    assert_eq!(output.status.code(), Some(1), "{all:?}");
+    let told = |about: &str, outcome: &str, what: &str| {
+        let is_it = |(check, how, message): &(String, String, String)| {
+            check == about && how == outcome && message.contains(what)
+        };
+        assert!(all.iter().any(is_it), "{about} {outcome} {what}: {all:?}");
+    };
+    told("zookeeper", "warning", &nobody());
+    told("identity", "fails", "ZOOKEEPER_ADMIN_USERNAME");
+    told("hooks", "ok", "HOOK_BEFORE");
+    told("hooks", "fails", "/nonexistent/tell");
+    told("storage", "fails", "it is no directory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_asks_the_admin_server_and_agents_and_takes_no_snapshot() {
     let setup = Setup {
         admin: true,

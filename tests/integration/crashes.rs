@@ -64,6 +64,9 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
             .status,
         404
     );
+    let failures = second.http.get("/metrics").unwrap().text;
+    let failed = r#"zk_backup_backup_failures_total{mode="hierarchical"} 1"#;
+    assert!(failures.lines().any(|line| line == failed), "{failures}");
     // What was answered 200 and had not begun is done after the restart.
     assert_eq!(second.wait_for_job(&waiting).unwrap().status, 200);
     assert_eq!(

@@ -10,7 +10,7 @@ use time::format_description::well_known::Rfc3339;
 use zk_backup_testkit::{PASSWORD, USER};
 
 use crate::common::clients::observer;
-use crate::common::daemons::daemon;
+use crate::common::daemons::{daemon, try_daemon};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::plant;
 
@@ -125,6 +125,47 @@ fn every_line_is_json_where_that_is_asked_for() {
             .any(|line| text(line, "message").starts_with(&begins)),
         "{said}"
     );
+}
+
+/// What ends the start is a line as all others.
+#[test]
+fn why_it_does_not_start_is_json_too_and_what_is_asked_again_and_again_is_no_story() {
+    let storage = tempfile::tempdir().unwrap();
+    let said = try_daemon(
+        &nobody(),
+        storage.path(),
+        &[("LOG_FORMAT", "json"), ("EVICTION_POLICY", "x")],
+    );
+    let said = said.unwrap_err().to_string();
+    let line: Value = serde_json::from_str(
+        said.split_once('{')
+            .map(|(_, rest)| format!("{{{rest}"))
+            .unwrap()
+            .trim(),
+    )
+    .unwrap();
+    assert_eq!(line["level"], "ERROR");
+    assert!(
+        line["message"].as_str().unwrap().contains("EVICTION_POLICY"),
+        "{line}"
+    );
+
+    let mut daemon = daemon(&nobody(), storage.path(), &[("ZOOKEEPER_TIMEOUT", "1")]);
+    for path in ["/health/live", "/listbackups", "/jobs", "/metrics"] {
+        assert_eq!(daemon.http.get(path).unwrap().status, 200);
+    }
+    let head = format!("http://{}/health/live", daemon.address);
+    let head = std::process::Command::new("curl")
+        .args(["-sSI", &head])
+        .output()
+        .unwrap();
+    assert!(head.status.success());
+    assert_eq!(daemon.http.get("/listbackups/latest").unwrap().status, 404);
+    daemon.wait_for_line("/listbackups/latest").unwrap();
+    let said = daemon.said();
+    for asked in ["/health/live", "/metrics", "/jobs", "GET /listbackups 200"] {
+        assert!(!said.contains(asked), "{asked} in {said}");
+    }
 }
 
 /// Only servers that share their work hand requests on.

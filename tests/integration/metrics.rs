@@ -51,6 +51,10 @@ fn everything_that_dashboard_and_alerts_ask_for_is_told_by_a_server_and_by_the_r
 
     let id = back_up(&first, "");
     assert_eq!(restore(&first, &id, "").0, 200);
+    // What only looks has restored nothing, and failed at nothing either.
+    for roots in [r#", "dry_run": true"#, r#", "dbs": ["typo"], "dry_run": true"#] {
+        restore(&first, &id, roots);
+    }
     for check in ["/verify", &format!("/restoretest/{id}")] {
         assert_eq!(first.do_job(check, "").unwrap().1.status, 200);
     }
@@ -63,11 +67,19 @@ fn everything_that_dashboard_and_alerts_ask_for_is_told_by_a_server_and_by_the_r
     );
     for kind in ["backup", "restore", "verify", "restoretest"] {
         let ended = [("kind", kind), ("outcome", "successful")];
+        let count = |from: &Exposition| from.value("zk_backup_job_duration_seconds_count", &ended);
+        let dry_runs = f64::from(u8::from(kind == "restore"));
         assert_eq!(
-            told.value("zk_backup_job_duration_seconds_count", &ended),
-            Some(1.0)
+            (count(&fresh), count(&told)),
+            (Some(0.0), Some(1.0 + dry_runs)),
+            "{kind}"
         );
     }
+    let restores = |outcome| told.value("zk_backup_restores_total", &[("outcome", outcome)]);
+    assert_eq!(
+        (restores("successful"), restores("failed")),
+        (Some(1.0), Some(0.0))
+    );
     let calls = |op| told.value("zk_backup_storage_operations_total", &[("op", op)]);
     assert_eq!(calls("commit"), Some(1.0));
     let bytes = |op| {

@@ -3,10 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use zk_backup_testkit::Daemon;
 
 use crate::common::buckets::left_out;
+use crate::common::cli::Cli;
 use crate::common::clients::observer;
 use crate::common::daemons::{daemon, health_with_zookeeper, try_daemon};
 use crate::common::servers::{nobody, server};
@@ -108,4 +111,61 @@ fn a_link_in_the_place_of_the_job_database_stops_the_start() {
         );
         assert_eq!(fs::read(&precious).unwrap(), b"precious");
     }
+}
+
+/// Where systemd keeps the directory of a service with `DynamicUser=`, which it is told of by a link.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_and_a_second_place_may_be_links() {
+    if left_out("its subject is the directory") {
+        return;
+    }
+    let zookeeper = server();
+    plant(&observer(&zookeeper).await, &[("/a", b"1"), ("/b", b"")]).await;
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    for name in ["storage", "copies"] {
+        fs::create_dir(at(&format!("private-{name}"))).unwrap();
+        symlink(at(&format!("private-{name}")), at(name)).unwrap();
+    }
+    let copies = at("copies");
+    let settings = [("SECONDARY_DIRECTORY", copies.to_str().unwrap())];
+    let mut server = daemon(&zookeeper.address(), &at("storage"), &settings);
+    let back_up = |server: &Daemon, body: &str| {
+        let (id, state) = server.do_job("/backup", body).unwrap();
+        assert_eq!(state.status, 200, "{}", state.text);
+        id
+    };
+    let full = back_up(&server, "");
+    let granular = back_up(&server, r#"{"dbs": ["a"]}"#);
+    let evicted = back_up(&server, "");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while server.http.get("/health").unwrap().json()["secondary"]["lacking"] != 0 {
+        assert!(Instant::now() < deadline, "{}", server.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(at("private-copies").join(&full).join("manifest.json").exists());
+    let answer = server.http.post(&format!("/evict/{evicted}"), "").unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    server.kill();
+
+    let cli = Cli::of_storage(&at("storage"), Some(&zookeeper.address()));
+    let listed = cli.ok(&["ls"]);
+    assert!(
+        listed.contains(&full) && listed.contains(&granular) && !listed.contains(&evicted),
+        "{listed}"
+    );
+    assert!(cli.ok(&["show", &full]).contains("ok"));
+    cli.ok(&["verify", &full]);
+    cli.ok(&["restore", &full, "--yes"]);
+    let server = daemon(&zookeeper.address(), &at("storage"), &settings);
+    assert_eq!(
+        server
+            .http
+            .get("/listbackups")
+            .unwrap()
+            .json()
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
 }

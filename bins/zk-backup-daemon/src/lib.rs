@@ -33,6 +33,7 @@ mod connections;
 mod ensemble;
 mod guesses;
 mod hashes;
+mod identity;
 mod listening;
 mod logging;
 mod misspelt;

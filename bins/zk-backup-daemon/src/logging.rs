@@ -44,6 +44,7 @@ fn builder(level: LevelFilter, format: LogFormat, target: Target) -> Builder {
     builder.format(move |out, record| {
         let mut message = record.args().to_string();
         if !is_ours(record) {
+            message = without_relay(&message);
             let mut repeated = repeated.lock().unwrap_or_else(PoisonError::into_inner);
             match repeated.look(&message, Instant::now()) {
                 None => return Ok(()),
@@ -59,6 +60,18 @@ fn builder(level: LevelFilter, format: LogFormat, target: Target) -> Builder {
 fn is_ours(record: &Record<'_>) -> bool {
     let name = record.target().split("::").next().unwrap_or_default();
     OURS.contains(&name)
+}
+
+/// Client libraries talk to a relay of ours (`zk_snapshot::client`), whose address nobody knows: each connection has another.
+fn without_relay(message: &str) -> String {
+    const RELAY: &str = "tcp://127.0.0.1:";
+    match message.split_once(RELAY) {
+        None => message.to_owned(),
+        Some((before, after)) => format!(
+            "{before}ZooKeeper{}",
+            without_relay(after.trim_start_matches(|c: char| c.is_ascii_digit()))
+        ),
+    }
 }
 
 fn line(record: &Record<'_>, message: &str, format: LogFormat) -> String {
@@ -98,6 +111,16 @@ mod tests {
     use log::Log as _;
 
     use super::*;
+
+    #[test]
+    fn the_relay_is_not_named() {
+        let said = "fails to establish session to tcp://127.0.0.1:33427 due to x, and tcp://127.0.0.1:1";
+        assert_eq!(
+            without_relay(said),
+            "fails to establish session to ZooKeeper due to x, and ZooKeeper"
+        );
+        assert_eq!(without_relay("tcp://zk1:2181"), "tcp://zk1:2181");
+    }
 
     /// What was written.
     #[derive(Clone, Default)]

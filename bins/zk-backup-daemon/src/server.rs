@@ -208,8 +208,11 @@ async fn log_request(
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     };
-    // What monitors and whoever waits for a job ask again and again is no story.
-    let polls = method == Method::GET && (access::is_health(&path) || path.starts_with("/jobstatus/"));
+    // What monitors, whoever waits for a job, and an open page ask again and again is no story.
+    let is_asked_again = access::is_health(&path)
+        || path.starts_with("/jobstatus/")
+        || matches!(&*path, "/jobs" | "/listbackups");
+    let polls = matches!(method, Method::GET | Method::HEAD) && is_asked_again;
     let level = if polls {
         log::Level::Debug
     } else {

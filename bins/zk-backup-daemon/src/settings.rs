@@ -103,6 +103,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// How the log is to look, whatever else is wrong.
+    pub(crate) fn log_format(args: &Args) -> Result<LogFormat, SettingsError> {
+        logs::format(args)
+    }
+
     /// Checks `args`. `environment` looks up secrets that have no flag, and `WEBHOOK_URL` where `args` have none, and under `<name>_FILE` the file that such a one was read from,
     /// so that a key of a bucket can be read again. Empty values count as not given.
     ///

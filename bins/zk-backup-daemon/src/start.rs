@@ -20,7 +20,9 @@ use crate::reread::{InUse, Reread};
 use crate::summary::Summary;
 use crate::watched::Looked;
 use crate::webhook::Teller;
-use crate::{Cli, Secondary, ServeOptions, Settings, StartError, logging, notify, second, serve, tls};
+use crate::{
+    Cli, LogFormat, Secondary, ServeOptions, Settings, StartError, logging, notify, second, serve, tls,
+};
 
 /// Runs the server as `cli`, which may be the settings alone, and the environment say, until SIGTERM or SIGINT.
 ///
@@ -32,7 +34,12 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let hangup = signal(SignalKind::hangup())?;
     // What changes from here on is not what is in use.
     let before = Looked::at(&cli);
-    let (settings, hints) = cli.settings()?;
+    let (settings, hints) = cli.settings().inspect_err(|_| {
+        // Whoever reads JSON lines reads why there are no more of them.
+        if let Ok(format @ LogFormat::Json) = Settings::log_format(&cli.args) {
+            logging::start(log::LevelFilter::Info, format);
+        }
+    })?;
     logging::start(settings.log_level, settings.log_format);
     for hint in hints {
         log::warn!("{hint}");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use backup_engine::{Ensemble, ZooKeeperEnsemble};
 use tokio::time::timeout;
+use zk_snapshot::client::BatchedConfig;
 
+use crate::identity::untaken;
 use crate::{Secondary, Settings};
 
 /// The longest that ZooKeeper is waited for; what it says then is missing.
@@ -13,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What is logged once ZooKeeper has been asked as whom it knows us. It begins with the version.
 pub(crate) struct Summary {
     ensemble: ZooKeeperEnsemble,
+    config: BatchedConfig,
     /// All that needs nobody's answer.
     rest: String,
 }
@@ -35,6 +38,7 @@ impl Summary {
         let tls = |on: bool| if on { "with TLS" } else { "without TLS" };
         Self {
             ensemble: settings.ensemble(),
+            config: settings.zookeeper.clone(),
             rest: format!(
                 "driver {}, {}; storage {}{backups}{copies}; schedule {schedule}; policies {} and {} for granular backups; served {}",
                 format!("{:?}", settings.driver).to_lowercase(),
@@ -70,6 +74,9 @@ impl Summary {
         client.close().await;
         match identities {
             Ok(Some(identities)) if !identities.is_empty() => {
+                if let Some(untaken) = untaken(&self.config, &identities) {
+                    log::warn!("ZooKeeper at {}: {untaken}", self.ensemble.name());
+                }
                 format!("which knows us as {}", identities.join(", "))
             }
             Ok(_) => "which does not tell as whom it knows us".to_owned(),

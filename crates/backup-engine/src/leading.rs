@@ -10,7 +10,7 @@ use crate::EngineError;
 use crate::blocking::blocking;
 use crate::engine::Engine;
 use crate::leadership::{Leadership, Role};
-use crate::site::count_cut_off;
+use crate::work::count_failed;
 
 /// After a failure to take over it is tried again so soon.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -78,8 +78,8 @@ impl Engine {
         blocking(move || {
             let whenever = PrimitiveDateTime::MAX.assume_utc();
             let cut = owed.recover(&worker, Some(whenever), now)?;
-            count_cut_off(&cut, &metrics);
             for job in cut {
+                count_failed(&job, &metrics);
                 log::warn!(
                     "job {} was interrupted: the leader of before term {term} began it",
                     job.id

@@ -7,6 +7,8 @@ use crate::maker::Maker;
 
 const BYTES: [f64; 8] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10];
 const MODES: [&str; 2] = ["hierarchical", "transactional"];
+/// Why znodes are not in a backup.
+const LACKING: [&str; 3] = ["ephemeral", "unreadable", "vanished"];
 const OUTCOMES: [&str; 2] = [outcome(true), outcome(false)];
 
 type Made<T> = Result<T, prometheus::Error>;
@@ -32,11 +34,17 @@ pub(crate) struct Backups {
 impl Backups {
     pub(crate) fn new(make: &Maker<'_>) -> Made<Self> {
         let counters = |name, help, label, values: &[&str]| make.counters((name, help), label, values);
-        let histograms = |name, help, bounds: &[f64]| make.histograms((name, help), &["mode"], bounds);
+        let histograms = |name, help, bounds: &[f64]| {
+            let made = make.histograms((name, help), &["mode"], bounds)?;
+            for mode in MODES {
+                made.with_label_values(&[mode]);
+            }
+            Ok::<_, prometheus::Error>(made)
+        };
         Ok(Self {
             attempts: counters(
                 "zk_backup_backups_total",
-                "Backups that were begun.",
+                "Backups that ended, but for those that were called off.",
                 "mode",
                 &MODES,
             )?,
@@ -62,7 +70,7 @@ impl Backups {
                 "zk_backup_znodes_skipped_total",
                 "Znodes that backups lack.",
                 "why",
-                &[],
+                &LACKING,
             )?,
             duration: histograms("zk_backup_duration_seconds", "How long backups took.", &SECONDS)?,
             size: histograms("zk_backup_size_bytes", "How large backups are.", &BYTES)?,

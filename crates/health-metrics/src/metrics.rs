@@ -9,6 +9,10 @@ use crate::counters::{Backups, Checks, Restores, StorageCalls, outcome};
 use crate::gauges::{self, SECONDS, approximate};
 use crate::maker::Maker;
 
+/// What jobs do, and how they end, as [`Metrics::job_ended`] is told: each is there with 0 from the start.
+const JOBS: [&str; 4] = ["backup", "restore", "verify", "restoretest"];
+const ENDS: [&str; 3] = ["successful", "failed", "canceled"];
+
 /// Metrics could not be registered or written; a fault of the program.
 #[derive(Debug, thiserror::Error)]
 #[error("metrics: {0}")]
@@ -39,11 +43,15 @@ impl Metrics {
             "zk_backup_job_duration_seconds",
             "How long jobs took, by what they did and how they ended.",
         );
+        let jobs = make.histograms(jobs, &["kind", "outcome"], &SECONDS)?;
+        for (kind, outcome) in JOBS.iter().flat_map(|kind| ENDS.map(|end| (kind, end))) {
+            jobs.with_label_values(&[kind, outcome]);
+        }
         Ok(Self {
             backups: Backups::new(&make)?,
             restores: Restores::new(&make)?,
             checks: Checks::new(&make)?,
-            jobs: make.histograms(jobs, &["kind", "outcome"], &SECONDS)?,
+            jobs,
             storage: StorageCalls::new(&make)?,
             registry,
         })
@@ -235,6 +243,10 @@ mod tests {
             "zk_backup_storage_errors_total{op=\"open\"} 1",
             "zk_backup_storage_bytes_total{op=\"read\"} 512",
             "zk_backup_restores_total{outcome=\"failed\"} 0",
+            "zk_backup_job_duration_seconds_count{kind=\"backup\",outcome=\"failed\"} 0",
+            "zk_backup_duration_seconds_count{mode=\"transactional\"} 0",
+            "zk_backup_size_bytes_count{mode=\"transactional\"} 0",
+            "zk_backup_znodes_skipped_total{why=\"unreadable\"} 0",
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in {text}");
         }

@@ -326,6 +326,52 @@ fn links_are_never_followed_listed_or_deleted_through() {
     assert_precious(outside.path());
 }
 
+#[test]
+fn a_storage_may_be_named_by_a_link() {
+    let directory = tempfile::tempdir().unwrap();
+    let [place, other, link] = ["place", "other", "link"].map(|name| directory.path().join(name));
+    for made in [&place, &other] {
+        fs::create_dir(made).unwrap();
+    }
+    fs::set_permissions(&place, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    symlink(&place, &link).unwrap();
+    assert!(!FsStore::is_at(&link).unwrap());
+    let store = FsStore::open(&link).unwrap();
+    assert_eq!(open_to_others(&place), Vec::<String>::new());
+    put(&store, &id());
+    assert_eq!(store.ids().unwrap(), [id()]);
+    let next = id().next().unwrap();
+    put(&store, &next);
+    store.remove(&next).unwrap();
+    let note = FileName::from_static("note");
+    store.keep_note(&note, b"n").unwrap();
+    assert!(place.join(id().as_str()).join("manifest.json").exists());
+    assert!(matches!(FsStore::open(&place), Err(StoreError::Locked(_))));
+
+    // It is not where it was any more, for whoever names it.
+    fs::remove_file(&link).unwrap();
+    symlink(&other, &link).unwrap();
+    assert!(matches!(store.ids(), Err(StoreError::Moved(_))));
+    fs::remove_file(&link).unwrap();
+    symlink(&place, &link).unwrap();
+    assert_eq!(store.ids().unwrap(), [id()]);
+    drop(store);
+
+    assert!(FsStore::is_at(&link).unwrap());
+    assert_eq!(FsStore::open_existing(&link).unwrap().ids().unwrap(), [id()]);
+    assert_eq!(
+        FsStore::open_replaceable(&link)
+            .unwrap()
+            .note(&note)
+            .unwrap()
+            .as_deref(),
+        Some(&b"n"[..])
+    );
+    fs::remove_dir_all(&place).unwrap();
+    let error = FsStore::open(&link).unwrap_err().to_string();
+    assert!(error.contains(&*link.to_string_lossy()), "{error}");
+}
+
 fn assert_precious(outside: &Path) {
     assert_eq!(fs::read(outside.join("archive")).unwrap(), b"precious");
 }

@@ -1,6 +1,7 @@
 //! `zk-backup-daemon check`: tries what the settings name, and says what will not work.
 
 mod certificates;
+mod commands;
 mod finding;
 mod states;
 mod storage;
@@ -51,6 +52,7 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
     tell(zookeeper::look(&settings).await)?;
     tell(states::look(&settings).await)?;
     tell(certificates::look(&settings, SystemClock::now()))?;
+    tell(commands::look(&settings))?;
     let settings = Arc::new(settings);
     let asked = Arc::clone(&settings);
     let stored = tokio::task::spawn_blocking(move || storage::look(&asked)).await;

@@ -62,8 +62,12 @@ fn bucket_of(check: &'static str, config: &BucketConfig, purpose: Purpose) -> Fi
 
 fn directory(check: &'static str, setting: &str, path: &Path) -> Vec<Finding> {
     let at = path.display();
-    let there = path.ancestors().find(|part| part.is_dir());
+    let there = path.ancestors().find(|part| fs::symlink_metadata(part).is_ok());
     let there = there.unwrap_or(Path::new("."));
+    if !there.is_dir() {
+        let message = format!("{setting}: {}: it is no directory", there.display());
+        return vec![Finding::fails(check, message)];
+    }
     if let Err(error) = FsProbe::new(there).writable() {
         let message = format!(
             "{setting}: {}: {error}: make it the server's own, with room",

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use backup_engine::{Client, Ensemble as _, SystemClock};
+use backup_engine::{Client, Ensemble as _, SystemClock, ZooKeeperEnsemble};
+use futures::future::join_all;
+use health_metrics::ZooKeeperHealth;
 
 use super::finding::Finding;
 use super::walk::{Seen, walk};
 use crate::Settings;
+use crate::identity::untaken;
 
 /// So long what may not be read is looked for.
 const LOOKING: Duration = Duration::from_secs(20);
@@ -30,7 +33,8 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
         |version| format!("is of version {version}"),
     );
     findings.push(Finding::ok("zookeeper", format!("{name} answers, and {version}")));
-    findings.push(identity(&*client).await);
+    findings.extend(silent(&ensemble).await);
+    findings.push(identity(&*client, settings).await);
     match walk(&*client, LOOKING).await {
         Ok(seen) => findings.extend(findings_of(&seen)),
         Err(error) => findings.push(Finding::fails("zookeeper", error.to_string())),
@@ -39,12 +43,31 @@ pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-async fn identity(client: &dyn Client) -> Finding {
+/// Of several servers those that do not answer. One that is misspelt is missed when the others are gone.
+async fn silent(ensemble: &ZooKeeperEnsemble) -> Vec<Finding> {
+    let members = ensemble.members();
+    let asked = members
+        .iter()
+        .map(|member| async { (member.name(), member.probe().await) });
+    let answers = join_all(asked).await;
+    let silent = answers.into_iter().filter(|(_, health)| !health.reachable);
+    let finding = |(name, health): (String, ZooKeeperHealth)| {
+        let why = health.error.unwrap_or_default();
+        let message = format!("of the servers in ZOOKEEPER_HOST {name} does not answer: {why}");
+        Finding::warning("zookeeper", message)
+    };
+    silent.map(finding).collect()
+}
+
+async fn identity(client: &dyn Client, settings: &Settings) -> Finding {
     match client.identities().await {
-        Ok(Some(identities)) if !identities.is_empty() => Finding::ok(
-            "identity",
-            format!("ZooKeeper knows us as {}", identities.join(", ")),
-        ),
+        Ok(Some(identities)) if !identities.is_empty() => {
+            let known = format!("ZooKeeper knows us as {}", identities.join(", "));
+            match untaken(&settings.zookeeper, &identities) {
+                None => Finding::ok("identity", known),
+                Some(untaken) => Finding::fails("identity", format!("{known}: {untaken}")),
+            }
+        }
         Ok(_) => Finding::ok(
             "identity",
             "ZooKeeper does not tell as whom it knows us: it does from 3.7 on",

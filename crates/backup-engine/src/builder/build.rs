@@ -23,10 +23,10 @@ use crate::owed::Owed;
 use crate::requests::{Ids, Requests};
 use crate::site::{
     Checks, ClockWatch, History, InterruptedRestores, PolicyBook, Retention, Scheduled, Site,
-    UnfinishedZnodes, count_cut_off,
+    UnfinishedZnodes,
 };
 use crate::vaults::{AroundVaults, CountedVaults, SecondCopy, Vaults};
-use crate::work::{Running, Worker};
+use crate::work::{Running, Worker, count_failed};
 
 /// So long a storage has to tell what it knows; after that the engine begins without.
 pub(super) const FIRST_CONTACT: Duration = Duration::from_secs(5);
@@ -177,8 +177,8 @@ impl EngineBuilder {
                 log::error!("what was interrupted cannot be noted: {error}");
                 ends.assume(&cut, &Outcome::failure(INTERRUPTED), now, &error);
             }
-            count_cut_off(&cut, metrics);
             for job in cut {
+                count_failed(&job, metrics);
                 log::warn!("job {} was interrupted", job.id);
             }
         }

@@ -3,14 +3,12 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use health_metrics::Metrics;
-use job_queue::{Job, JobState, JobStore, Note, QueueError};
+use job_queue::{JobState, JobStore, Note, QueueError};
 use serde::{Deserialize, Serialize};
 use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::EngineError;
-use crate::kind::JobKind;
 use crate::lock::lock;
 use crate::plain::plain;
 
@@ -142,13 +140,6 @@ fn readable(note: &Note) -> Option<Interrupted> {
         log::warn!("the note {value} of job {job} cannot be read: {error}");
     });
     Some((note.job.clone(), asked.ok()?))
-}
-
-/// Counts as failed the restores among jobs that were cut off.
-pub(crate) fn count_cut_off(cut: &[Job], metrics: &Metrics) {
-    for _ in cut.iter().filter(|job| JobKind::of(job) == JobKind::Restore) {
-        metrics.restore_ended(true);
-    }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) use self::checks::{Checks, memory};
 pub use self::checks::{RestoreTests, TestEnsemble};
 pub(crate) use self::clock_watch::ClockWatch;
 pub(crate) use self::history::History;
-pub(crate) use self::interrupted::{Asked, InterruptedRestores, count_cut_off};
+pub(crate) use self::interrupted::{Asked, InterruptedRestores};
 pub use self::names::SettingNames;
 pub(crate) use self::policies::PolicyBook;
 pub use self::policies::{NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOutcome};

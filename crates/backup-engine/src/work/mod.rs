@@ -3,6 +3,7 @@
 mod backup;
 mod compare_live;
 mod context;
+mod counting;
 mod failure;
 mod hooks;
 mod job_log;
@@ -30,6 +31,7 @@ use tokio::time::timeout;
 use zk_snapshot::restore::Permit;
 
 use self::context::JobContext;
+use self::counting::is_real_restore;
 use self::failure::{Failure, caught, panicked};
 use self::hooks::Ended;
 use self::job_log::JobLog;
@@ -46,6 +48,7 @@ use crate::vaults::Vaults;
 use crate::{EngineError, Share};
 
 pub(crate) use self::compare_live::with_live;
+pub(crate) use self::counting::count_failed;
 pub use self::hooks::{Hook, HookVariables, Hooks};
 pub use self::job_log::LOG_OF_JOBS;
 pub use self::progress::ProgressInfo;
@@ -78,7 +81,7 @@ pub(crate) struct Worker {
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) owed: Arc<Owed>,
-    /// Restores that were counted as cut off.
+    /// Jobs that were counted as cut off.
     pub(crate) cut_off: Mutex<BTreeSet<String>>,
     /// Whether the engine is to end: what can be done again later is not finished then.
     pub(crate) ending: watch::Receiver<bool>,
@@ -150,8 +153,7 @@ impl JobHandler for Worker {
         let (owed, site) = (Arc::clone(&self.owed), Arc::clone(&self.site));
         let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
         let restores = jobs.iter().filter(|job| JobKind::of(job) == JobKind::Restore);
-        let restores: Vec<_> = restores.map(|job| job.id.clone()).collect();
-        let cut = restores.clone();
+        let cut: Vec<_> = restores.map(|job| job.id.clone()).collect();
         let noting = tokio::task::spawn_blocking(move || {
             owed.owe(ids)?;
             site.interrupted.cut_off(&cut)
@@ -161,9 +163,9 @@ impl JobHandler for Worker {
             .unwrap_or_else(|error| Err(QueueError::storage(error)))?;
         // It is called again for those that could not be failed then.
         let mut counted = lock(&self.cut_off);
-        for restore in restores {
-            if counted.insert(restore) {
-                self.metrics.restore_ended(true);
+        for job in jobs {
+            if counted.insert(job.id.clone()) {
+                count_failed(job, &self.metrics);
             }
         }
         Ok(())
@@ -187,7 +189,12 @@ impl Worker {
         stop: &Arc<Stop>,
     ) -> Result<JobResult, Failure> {
         let vaults = Arc::clone(&self.vaults);
-        blocking(move || Ok::<_, EngineError>(vaults.check_place()?)).await?;
+        let placed = blocking(move || Ok::<_, EngineError>(vaults.check_place()?)).await;
+        if let Err(error) = placed {
+            context.log.error(&error.to_string());
+            count_failed(&context.job, &self.metrics);
+            return Err(error.into());
+        }
         match kind {
             JobKind::Backup => backup::run(&self.vaults, &self.site, context).await,
             JobKind::Restore => {
@@ -203,7 +210,7 @@ impl Worker {
                     // By whoever recovers it.
                     Some(StopReason::Lost) => false,
                 };
-                if is_counted {
+                if is_counted && is_real_restore(&context.job) {
                     self.metrics.restore_ended(done.is_err());
                 }
                 done

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -42,6 +42,15 @@ pub(super) fn damage_or_io(id: &VaultId, vault: &Path, file: &str, error: io::Er
 /// As `sha256sum` writes it, so that `sha256sum -c manifest.json.sha256` checks it.
 pub(super) fn checksum_line(manifest: &[u8]) -> String {
     format!("{}  {MANIFEST}\n", hex(&Sha256::digest(manifest)))
+}
+
+/// The directory that the path of a storage names. A link is followed here, and nowhere below: whoever names the storage says where it is,
+/// as systemd does by `/var/lib/<name>` where `DynamicUser=` keeps it in `/var/lib/private`.
+pub(super) fn named(root: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(root) {
+        Ok(found) if found.is_symlink() => fs::canonicalize(root),
+        _ => Ok(root.to_owned()), // what is there, or may be made there
+    }
 }
 
 pub(super) fn is_directory(path: &Path) -> bool {

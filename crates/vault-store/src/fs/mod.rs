@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fs2::FileExt as _;
 
-use self::files::{checksum_line, damage_or_io, is_directory, sync};
+use self::files::{checksum_line, damage_or_io, is_directory, named, sync};
 pub(crate) use self::files::{io_at, open_file, read, replace};
 use self::leftovers::{Leftovers, out_of_sight};
 use self::shared::{GRANULAR, Identity, LOCK, Shared, identity};
@@ -31,7 +31,8 @@ const STAGING: &str = ".staging";
 /// Vaults as directories of a filesystem: `<root>/<id>`, granular ones `<root>/granular/<id>`.
 ///
 /// A vault is written under `<root>/.staging` and renamed into place once every byte of it is synced. One
-/// process holds a root at a time. All of it is the owner's alone (0600, 0700). Symbolic links are never followed, listed, or deleted through.
+/// process holds a root at a time. All of it is the owner's alone (0600, 0700). The root may be a symbolic link, which is followed when the store is opened; below it
+/// they are never followed, listed, or deleted through.
 /// What the Qubership backup daemon left there is not listed; [`PredecessorStore`](crate::PredecessorStore) shows it.
 #[derive(Debug)]
 pub struct FsStore {
@@ -60,7 +61,8 @@ impl FsStore {
         Self::open_at(root.into(), false)
     }
 
-    fn open_at(root: PathBuf, is_checked: bool) -> Result<Self, StoreError> {
+    fn open_at(given: PathBuf, is_checked: bool) -> Result<Self, StoreError> {
+        let root = named(&given).map_err(io_at(&given))?;
         private::create_directories(&root).map_err(io_at(&root))?;
         let path = root.join(LOCK);
         let lock = no_follow()
@@ -90,6 +92,7 @@ impl FsStore {
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
+                given,
                 taking: Mutex::new(()),
                 ours: Mutex::default(),
                 leftovers,
@@ -109,7 +112,8 @@ impl FsStore {
     /// [`StoreError::Locked`] if another store, here or in another process, holds it; [`StoreError::Failed`], also where it
     /// [is none](Self::is_at).
     pub fn open_existing(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
+        let given = root.into();
+        let root = named(&given).map_err(io_at(&given))?;
         if !Self::is_at(&root)? {
             return Err(io_at(&root)(io::Error::other("it is no storage")));
         }
@@ -122,6 +126,7 @@ impl FsStore {
         Ok(Self {
             shared: Arc::new(Shared {
                 root,
+                given,
                 taking: Mutex::new(()),
                 ours: Mutex::default(),
                 leftovers: Leftovers::default(),
@@ -139,6 +144,7 @@ impl FsStore {
     /// # Errors
     /// [`StoreError::Failed`] where the directory cannot be read.
     pub fn is_at(root: &Path) -> Result<bool, StoreError> {
+        let root = &*named(root).map_err(io_at(root))?;
         if root.join(LOCK).is_file() && is_directory(&root.join(STAGING)) {
             return Ok(true);
         }
@@ -178,7 +184,7 @@ impl FsStore {
         &self.tightened
     }
 
-    /// Where the storage is.
+    /// Where the storage is: the directory itself, where a link was given.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.shared.root

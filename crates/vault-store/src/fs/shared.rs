@@ -25,6 +25,8 @@ pub(super) fn identity(found: &Metadata) -> Identity {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) root: PathBuf,
+    /// What the store was opened by, which may have been a link to it, and may be one to somewhere else by now.
+    pub(super) given: PathBuf,
     /// Between looking whether an id is free and taking it.
     pub(super) taking: Mutex<()>,
     /// Vaults that had a manifest when they were listed, so that thousands need not be asked each time.
@@ -73,10 +75,10 @@ impl Shared {
         let Some(held) = self.held else {
             return Ok(());
         };
-        match fs::symlink_metadata(self.root.join(LOCK)) {
+        match fs::symlink_metadata(self.given.join(LOCK)) {
             Ok(there) if identity(&there) == held => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&self.root)(error)),
-            _ => Err(StoreError::Moved(self.root.display().to_string())),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&self.given)(error)),
+            _ => Err(StoreError::Moved(self.given.display().to_string())),
         }
     }
 
