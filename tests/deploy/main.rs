@@ -9,6 +9,7 @@ mod manifests;
 mod names;
 mod shell;
 mod signals;
+mod tools;
 mod unit;
 
 use std::fs;
