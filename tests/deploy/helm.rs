@@ -134,7 +134,7 @@ fn whatever_is_asked_for_is_made_and_hardened() {
     );
     let rules = of_kind(&documents, "PrometheusRule")["spec"]["groups"][0]["rules"].to_string();
     for expression in [
-        r#"sum(zk_backup_leader{namespace=\"backups\",service=\"zk-backup\"}) == 0"#,
+        r#"sum by (job, ensemble) (zk_backup_leader{namespace=\"backups\",service=\"zk-backup\"}) == 0"#,
         "}) > 7200",
     ] {
         assert!(rules.contains(expression), "{rules}");
