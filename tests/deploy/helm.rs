@@ -1,40 +1,49 @@
-//! The chart as helm makes it. `HELM` is the program: `HELM=helm cargo test -p zk-backup-testkit --test deploy -- --ignored`.
+//! The chart as helm makes it. `HELM` is the program: `HELM=helm cargo test -p zk-backup-testkit --test deploy helm::`.
 
-use std::ffi::OsString;
 use std::fs;
-use std::process::{Command, Output};
+use std::process::Output;
+
+use rustls::client::verify_server_name;
+use rustls::pki_types::ServerName;
+use rustls::server::ParsedCertificate;
+use serde_json::{Value, json};
 
 use crate::documents::{assert_hardened, of_kind, parse, setting};
+use crate::tools::tool;
 use crate::{read, workspace};
 
 const CHART: &str = "examples/deploy/helm/zk-backup";
 /// A helm that was built from its sources alone takes a cluster for one that the chart is too new for.
 const TEMPLATE: [&str; 5] = ["template", "zk-backup", CHART, "--kube-version", "1.31.0"];
 const PLAIN: &str = "examples/deploy/kubernetes/zk-backup.yaml";
+const LOGIN: &str = "secretValues.BACKUP_DAEMON_API_CREDENTIALS_USERNAME=a,secretValues.BACKUP_DAEMON_API_CREDENTIALS_PASSWORD=b";
+/// By one label behind it no wildcard of a certificate is accepted.
+const POD: &str = "https://$(POD_NAME).zk-backup-peers.backups.svc:8443";
 const KEY: &str = "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa";
 
-fn helm(command: &[&str], more: &[&str]) -> Output {
-    let program = std::env::var_os("HELM").unwrap_or_else(|| OsString::from("helm"));
-    let output = Command::new(program)
+/// `None` where there is no helm to try with.
+fn helm(command: &[&str], more: &[&str]) -> Option<Output> {
+    let output = tool("HELM", "helm")?
         .args(command)
         .args(more)
         .current_dir(workspace())
         .output();
-    output.expect("HELM is the program of helm 3 or newer")
+    Some(output.expect("HELM is the program of helm 3 or newer"))
 }
 
-fn rendered(more: &[&str]) -> String {
-    let output = helm(&[&TEMPLATE[..], &["--namespace", "backups"]].concat(), more);
+fn rendered(more: &[&str]) -> Option<String> {
+    let output = helm(&[&TEMPLATE[..], &["--namespace", "backups"]].concat(), more)?;
     let err = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{more:?}: {err}");
-    String::from_utf8(output.stdout).unwrap()
+    Some(String::from_utf8(output.stdout).unwrap())
 }
 
 /// What only concerns helm is left out.
 #[test]
-#[ignore = "needs helm"]
 fn the_plain_manifests_are_the_chart_as_it_comes() {
-    let text = rendered(&["--values", "examples/deploy/kubernetes/values.yaml"]);
+    let Some(text) = rendered(&["--values", "examples/deploy/kubernetes/values.yaml"]) else {
+        return;
+    };
     let helms = ["# Source:", "helm.sh/chart:", "app.kubernetes.io/managed-by:"];
     let lines = text
         .lines()
@@ -51,15 +60,16 @@ fn the_plain_manifests_are_the_chart_as_it_comes() {
 }
 
 #[test]
-#[ignore = "needs helm"]
 fn whatever_is_asked_for_is_made_and_hardened() {
-    let linted = helm(&["lint", "--strict", CHART], &[]);
+    let Some(linted) = helm(&["lint", "--strict", CHART], &[]) else {
+        return;
+    };
     assert!(
         linted.status.success(),
         "{}",
         String::from_utf8_lossy(&linted.stdout)
     );
-    assert_hardened(&parse(&rendered(&[])));
+    assert_hardened(&parse(&rendered(&[]).unwrap()));
 
     let key = format!("encryption.recipients={{{KEY}}}");
     let everything = rendered(&[
@@ -75,8 +85,10 @@ fn whatever_is_asked_for_is_made_and_hardened() {
         "secretValues.S3_KEY_ID=id,secretValues.S3_KEY_SECRET=secret,networkPolicy.enabled=true",
         "--set",
         "serviceMonitor.enabled=true,prometheusRule.enabled=true,prometheusRule.maxAge=7200,dashboard.enabled=true,podAnnotations.a=b,nodeSelector.disk=ssd,service.annotations.c=d",
+        "--set",
+        LOGIN,
     ]);
-    let documents = parse(&everything);
+    let documents = parse(&everything.unwrap());
     assert_hardened(&documents);
     let set = of_kind(&documents, "StatefulSet");
     assert_eq!(set["spec"]["replicas"], 2);
@@ -86,8 +98,10 @@ fn whatever_is_asked_for_is_made_and_hardened() {
     for (name, value) in [
         ("ZOOKEEPER_HOST", "zk1:2181,zk2:2181/kafka"),
         ("HA", "true"),
-        ("HA_ADDRESS", "https://$(POD_NAME).zk-backup-peers:8443"),
+        ("HA_ADDRESS", POD),
         ("HA_CA_FILE", "/etc/zk-backup/tls/ca.crt"),
+        ("ZK_BACKUP_URL", POD),
+        ("ZK_BACKUP_CA", "/etc/zk-backup/tls/ca.crt"),
         ("ENCRYPTION_RECIPIENTS", KEY),
         ("ENCRYPTION_IDENTITY_FILE", "/etc/zk-backup/identity/identity.txt"),
         ("S3_CERTS_PATH", "/etc/zk-backup/s3-ca/ca.crt"),
@@ -120,7 +134,7 @@ fn whatever_is_asked_for_is_made_and_hardened() {
     );
     let rules = of_kind(&documents, "PrometheusRule")["spec"]["groups"][0]["rules"].to_string();
     for expression in [
-        r#"sum(zk_backup_leader{namespace=\"backups\",service=\"zk-backup\"}) == 0"#,
+        r#"sum by (job, ensemble) (zk_backup_leader{namespace=\"backups\",service=\"zk-backup\"}) == 0"#,
         "}) > 7200",
     ] {
         assert!(rules.contains(expression), "{rules}");
@@ -133,15 +147,38 @@ fn whatever_is_asked_for_is_made_and_hardened() {
     );
 }
 
+/// The comment's word for it, by the names that replicas ask for.
 #[test]
-#[ignore = "needs helm"]
+fn the_certificate_that_the_values_recommend_is_good_for_the_pods() {
+    let values = read(&format!("{CHART}/values.yaml"));
+    let mut names = values.split_whitespace().filter(|word| word.starts_with("*."));
+    let name = names.next().unwrap().trim_end_matches(',');
+    let name = name.replace("<namespace>", "backups");
+    let pair = rcgen::generate_simple_self_signed(vec![name.clone()]).unwrap();
+    let certificate = ParsedCertificate::try_from(pair.cert.der()).unwrap();
+    let pod = POD.replace("$(POD_NAME)", "zk-backup-0");
+    let host = pod
+        .strip_prefix("https://")
+        .unwrap()
+        .strip_suffix(":8443")
+        .unwrap();
+    let host = ServerName::try_from(host).unwrap();
+    let accepted = verify_server_name(&certificate, &host);
+    assert!(accepted.is_ok(), "{name} for {host:?}: {accepted:?}");
+}
+
+#[test]
 fn several_servers_share_a_container_of_a_cloud() {
-    let text = rendered(&[
+    let Some(text) = rendered(&[
         "--set",
         "replicas=2,cloud.url=az://backups/prod,settings.AZURE_STORAGE_ACCOUNT_NAME=account,networkPolicy.enabled=true",
         "--set",
         "secretValues.AZURE_STORAGE_ACCOUNT_KEY=key",
-    ]);
+        "--set",
+        LOGIN,
+    ]) else {
+        return;
+    };
     let documents = parse(&text);
     assert_hardened(&documents);
     let pod = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
@@ -157,12 +194,67 @@ fn several_servers_share_a_container_of_a_cloud() {
     }
     let secret = &of_kind(&documents, "Secret")["stringData"];
     assert_eq!(secret["AZURE_STORAGE_ACCOUNT_KEY"], "key");
-    let egress = of_kind(&documents, "NetworkPolicy")["spec"]["egress"].to_string();
-    assert!(egress.contains("443"), "{egress}");
+    assert_eq!(ports(&documents), [2181, 443]);
+}
+
+/// Where the server goes besides DNS and its replicas, by the last rule.
+fn ports(documents: &[Value]) -> Vec<u64> {
+    let egress = &of_kind(documents, "NetworkPolicy")["spec"]["egress"];
+    let ports = egress.as_array().unwrap().last().unwrap()["ports"].as_array();
+    ports
+        .unwrap()
+        .iter()
+        .map(|one| one["port"].as_u64().unwrap())
+        .collect()
+}
+
+/// What `ZOOKEEPER_HOST` and the bucket's URL say decides which ports are open.
+#[test]
+fn what_is_named_is_reached() {
+    let bucket = "s3.enabled=true,s3.bucket=b";
+    for (values, expected) in [
+        (vec![], vec![2181]),
+        (vec!["zookeeper.hosts=zk1:2281\\,zk2:2282/a:1"], vec![2281, 2282]),
+        (
+            vec!["zookeeper.hosts=zk1\\,zk2:2181", "settings.ZOOKEEPER_PORT=2281"],
+            vec![2281, 2181],
+        ),
+        (vec![bucket], vec![2181, 443]),
+        (vec![bucket, "s3.url=https://minio:9000/"], vec![2181, 9000]),
+        (vec![bucket, "s3.url=http://minio"], vec![2181, 80]),
+    ] {
+        let sets: Vec<_> = values.iter().flat_map(|value| ["--set", value]).collect();
+        let Some(text) = rendered(&[&["--set", "networkPolicy.enabled=true"], &sets[..]].concat()) else {
+            return;
+        };
+        assert_eq!(ports(&parse(&text)), expected, "{values:?}");
+    }
+}
+
+/// As a second directory for copies has to be.
+#[test]
+fn whatever_else_settings_name_can_be_mounted() {
+    let Some(text) = rendered(&[
+        "--set",
+        "extraVolumes[0].name=copies,extraVolumes[0].nfs.server=nas,extraVolumes[0].nfs.path=/copies",
+        "--set",
+        "extraVolumeMounts[0].name=copies,extraVolumeMounts[0].mountPath=/copies,settings.SECONDARY_DIRECTORY=/copies/zk",
+        "--set",
+        "existingSecret=,settings.BACKUP_DAEMON_ALLOW_ANONYMOUS=true",
+    ]) else {
+        return;
+    };
+    let documents = parse(&text);
+    let pod = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
+    assert_eq!(
+        pod["volumes"],
+        json!([{"name": "copies", "nfs": {"server": "nas", "path": "/copies"}}])
+    );
+    let mounts = &pod["containers"][0]["volumeMounts"];
+    assert_eq!(mounts[1], json!({"name": "copies", "mountPath": "/copies"}));
 }
 
 #[test]
-#[ignore = "needs helm"]
 fn what_cannot_work_is_refused_in_words() {
     for (values, why) in [
         ("replicas=2", "s3.enabled or cloud.url is needed"),
@@ -182,6 +274,17 @@ fn what_cannot_work_is_refused_in_words() {
         ),
         ("s3.enabled=true", "s3.bucket"),
         ("existingSecret=", "without credentials"),
+        (
+            "secretValues.S3_KEY_ID=a",
+            "secretValues.BACKUP_DAEMON_API_CREDENTIALS_USERNAME: without",
+        ),
+        (
+            "secretValues.BACKUP_DAEMON_API_CREDENTIALS_USERNAME=a",
+            "secretValues.BACKUP_DAEMON_API_CREDENTIALS_PASSWORD: without",
+        ),
+        (r"podLabels.app\.kubernetes\.io/name=x", "the chart's own"),
+        (r"serviceMonitor.labels.helm\.sh/chart=x", "the chart's own"),
+        ("extraVolumeMounts[0].name=x", "mountPath"),
         ("encryption.identitySecret=i", "without encryption.recipients"),
         ("encryption.recipients={AGE-SECRET-KEY-1}", "recipients"),
         ("settings.STORAGE=/tmp", "STORAGE"),
@@ -190,7 +293,9 @@ fn what_cannot_work_is_refused_in_words() {
         ("replicas=two", "replicas"),
         ("zookeeper.hosts=", "hosts"),
     ] {
-        let output = helm(&TEMPLATE, &["--set", values]);
+        let Some(output) = helm(&TEMPLATE, &["--set", values]) else {
+            return;
+        };
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && err.contains(why), "{values}: {err}");
     }

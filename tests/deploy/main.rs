@@ -1,4 +1,4 @@
-//! What is handed to operators beside the programs: the documents, and `examples/deploy`. Nothing is started here.
+//! What is handed to operators beside the programs: the documents, and `examples/deploy`. No server is started here.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod book;
@@ -9,6 +9,7 @@ mod manifests;
 mod names;
 mod shell;
 mod signals;
+mod tools;
 mod unit;
 
 use std::fs;

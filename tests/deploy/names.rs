@@ -8,10 +8,11 @@ use zk_backup_testkit::blocks;
 use crate::{files, read};
 
 /// What is written in capitals and is no setting of the server.
-const OTHERS: [&str; 7] = [
+const OTHERS: [&str; 8] = [
     "AF_INET",
     "AF_INET6",
     "AF_UNIX",
+    "CREDENTIALS_DIRECTORY",
     "POD_NAME",
     "UPDATE_GOLDEN",
     "ZK_BACKUP_CA",

@@ -39,12 +39,12 @@ pub(crate) fn commands(script: &str) -> Vec<Vec<String>> {
         }
     }
     reader.end();
-    let named = reader.found.into_iter().map(|words| proper(&words).to_vec());
+    let named = reader.found.into_iter().map(|words| proper(&words));
     named.filter(|words| !words.is_empty()).collect()
 }
 
 /// Without what stands in front of the program, and where its output goes.
-fn proper(mut words: &[String]) -> &[String] {
+fn proper(mut words: &[String]) -> Vec<String> {
     const CONTROL: [&str; 10] = [
         "while", "until", "if", "then", "do", "else", "!", "exec", "export", "{",
     ];
@@ -65,13 +65,13 @@ fn proper(mut words: &[String]) -> &[String] {
             word if CONTROL.contains(&word) || word.ends_with("()") => Some(rest),
             // What is run as somebody else, or somewhere else.
             "sudo" => rest.get(2..),
+            "sh" if rest.first().is_some_and(|flag| flag == "-c") => {
+                return commands(&rest[1]).into_iter().next().unwrap_or_default();
+            }
             "podman" if rest[0] == "exec" => rest.get(2..),
             "kubectl" => behind("--"),
             "cargo" => behind("--bin"),
-            "systemd-run" => rest
-                .iter()
-                .position(|word| word == "zk-backup")
-                .map(|at| &rest[at..]),
+            "systemd-run" => rest.iter().position(|word| word == "sh").map(|at| &rest[at..]),
             _ => None,
         };
         match inner {
@@ -79,7 +79,7 @@ fn proper(mut words: &[String]) -> &[String] {
             None => break,
         }
     }
-    words
+    words.to_vec()
 }
 
 #[derive(Default)]
@@ -155,7 +155,8 @@ fn a_script_is_its_commands() {
         while zk-backup ls | grep -q \"a b\"; do sleep 1; done\n\
         sudo -u zk-backup zk-backup --storage /var \\\n    restore latest\n\
         zkCli.sh <<'END'\nzk-backup none\nEND\n\
-        kubectl exec pod -- zk-backup status && B=2 zk-backup-daemon\n";
+        kubectl exec pod -- zk-backup status && B=2 zk-backup-daemon\n\
+        systemd-run -p A=b sh -c 'C=$D exec zk-backup status --live'\n";
     let found = commands(script);
     let found: Vec<_> = found.iter().map(|words| words.join(" ")).collect();
     assert_eq!(
@@ -171,6 +172,7 @@ fn a_script_is_its_commands() {
             "zkCli.sh <<END",
             "zk-backup status",
             "zk-backup-daemon",
+            "zk-backup status --live",
         ]
     );
     assert_eq!(

@@ -1,12 +1,11 @@
-//! The alert rules and the dashboard. `PROMTOOL` is Prometheus' own program: `PROMTOOL=promtool cargo test -p zk-backup-testkit --test deploy -- --ignored promtool`.
+//! The alert rules and the dashboard. `PROMTOOL` is Prometheus' own program: `PROMTOOL=promtool cargo test -p zk-backup-testkit --test deploy promtool`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::process::Command;
 
 use serde_json::Value;
 
 use crate::documents::parse;
+use crate::tools::tool;
 use crate::{read, workspace};
 
 const PLACE: &str = "examples/deploy/grafana";
@@ -99,11 +98,12 @@ fn the_dashboard_is_one_that_can_be_found_again_and_asks_what_it_defines() {
 }
 
 #[test]
-#[ignore = "needs promtool"]
 fn promtool_finds_the_rules_right_and_their_tests_passed() {
-    let program = std::env::var_os("PROMTOOL").unwrap_or_else(|| OsString::from("promtool"));
     for (what, file) in [("check", "rules.yaml"), ("test", "rules.test.yaml")] {
-        let output = Command::new(&program)
+        let Some(mut promtool) = tool("PROMTOOL", "promtool") else {
+            return;
+        };
+        let output = promtool
             .args([what, "rules", file])
             .current_dir(workspace().join(PLACE))
             .output()

@@ -129,6 +129,17 @@ fn a_variable_that_is_nearly_a_setting_is_named_and_never_its_value() {
         "{refused}"
     );
     assert!(!refused.contains(nearly.1));
+    // A file is named likewise.
+    let secrets = tempfile::tempdir().unwrap();
+    std::fs::write(secrets.path().join(nearly.0), nearly.1).unwrap();
+    let directory = ("BACKUP_DAEMON_SECRETS_DIR", secrets.path().to_str().unwrap());
+    let refused = try_daemon(&nobody(), storage.path(), &[user, directory]).unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("ZOOKEEPER_DIGEST_PASWORD in BACKUP_DAEMON_SECRETS_DIR is no secret"),
+        "{refused}"
+    );
+    assert!(!refused.contains(nearly.1));
 }
 
 #[test]

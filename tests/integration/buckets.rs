@@ -1,6 +1,7 @@
 //! Backups in a bucket: the settings, a bucket that is away, what it keeps, links, and kills.
 
-use std::fs::{self, FileTimes};
+use std::fs::{self, FileTimes, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use backup_engine::{Engine, MemoryEnsemble, SystemClock};
 use eviction_policy::{Action, RulePolicy};
 use serde_json::{Value, json};
 use vault_store::{S3Config, S3Keys, S3Secret};
-use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup};
+use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup, Walk, blocks};
 
 use crate::common::buckets::{KEYS, in_bucket, read_opened};
+use crate::common::cli::PROGRAMS;
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::{back_up, daemon, refused_with, restore};
 use crate::common::servers::{nobody, server};
@@ -43,6 +45,48 @@ fn each_mistake_stops_the_start_and_is_named_with_its_setting() {
         let refused = refused_with(in_bucket(&url, ""), (setting, value));
         assert!(refused.contains(expected), "{refused}");
     }
+}
+
+/// What stands for `aws s3 cp` reads the files that the server keeps its objects in.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_is_copied_by_hand_as_the_guide_says_is_whole() {
+    let zookeeper = server();
+    plant(&observer(&zookeeper).await, &[("/config", b"3")]).await;
+    let s3 = S3Server::start().unwrap();
+    let (storage, place, url) = (
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        s3.url(),
+    );
+    let id = back_up(
+        &daemon(&zookeeper.address(), storage.path(), &in_bucket(&url, "prod")),
+        "",
+    );
+    let script = blocks(include_str!("../../docs/STORAGE.md"))
+        .into_iter()
+        .find_map(|(kind, script)| (kind == "sh" && script.contains("manifests/")).then_some(script))
+        .unwrap();
+    let script = script.replace("20261123T140000", &id);
+    let (which, copy) = script.split_once('\n').unwrap();
+    let walk = Walk::new(place.path(), PROGRAMS, Vec::new());
+    let objects = s3.bucket().parent().unwrap().display().to_string();
+    let aws = format!(
+        "#!/bin/sh\nshift 2\ncase $1 in\n\
+         --recursive) mkdir -p \"$3\" && cp -r \"{objects}/${{2#s3://}}.\" \"$3\" ;;\n\
+         *) cat \"{objects}/${{1#s3://}}\" ;;\nesac\n"
+    );
+    let program = place.path().join("bin/aws");
+    fs::write(&program, aws).unwrap();
+    fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    let stage: Value = serde_json::from_str(&walk.run(which, "")).unwrap();
+    walk.run(&copy.replace("<stage>", stage["stage"].as_str().unwrap()), "");
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::rename(place.path().join(&id), elsewhere.path().join(&id)).unwrap();
+    let there = daemon(&zookeeper.address(), elsewhere.path(), &[]);
+    let copied = there.describe(&id).unwrap();
+    assert_eq!(copied["valid"], true, "{copied}");
+    assert_eq!(restore(&there, &id, "").0, 200);
 }
 
 /// From the start, and in between: it is told within a moment, nothing hangs, and all goes on when it is there.

@@ -311,6 +311,13 @@ fn a_server_is_trusted_by_its_authority_alone() {
         why.contains("--ca") && !why.contains("does the server run"),
         "{why}"
     );
+    // No other authority makes it a certificate of this name.
+    let elsewhere = format!("https://127.0.0.1:{port}");
+    let (_, why) = cli.ends(1, &["ls", "--url", &elsewhere, "--ca", ca.to_str().unwrap()]);
+    assert!(
+        why.contains("of another name: --url") && !why.contains("--ca"),
+        "{why}"
+    );
     // It will not be another one later.
     let (_, why) = cli.ends(1, &["watch", "none", "--ca", wrong.to_str().unwrap()]);
     assert!(

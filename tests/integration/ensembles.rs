@@ -123,6 +123,13 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
     ];
     let daemon_here = daemon(&server.address(), storage.path(), &settings);
     let (hierarchical, _) = daemon_here.do_job("/backup", "").unwrap();
+    let body = json!({ "vault": "latest", "strategy": "files" }).to_string();
+    let refused = daemon_here.http.post("/restore", &body).unwrap();
+    assert!(
+        refused.status == 404 && refused.text.contains("that is transactional, valid and"),
+        "{}",
+        refused.text
+    );
     let (id, info) = take_snapshot(&daemon_here);
     for body in [
         json!({ "vault": hierarchical, "strategy": "files" }),

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -86,7 +86,10 @@ impl Cli {
             secrets.borrow_mut().push(name.to_owned());
             given(name).or_else(|| file.secret(name))
         });
-        let hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
+        let mut hints = misspelt::hints(&secrets.into_inner(), std::env::vars_os());
+        if let Some(directory) = self.args.secrets_dir.as_deref() {
+            hints.extend(misspelt::file_hints(Path::new(directory.trim())));
+        }
         match settings {
             Ok(settings) => Ok((settings, hints)),
             Err(error) if hints.is_empty() => Err(error),

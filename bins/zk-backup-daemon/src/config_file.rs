@@ -31,10 +31,16 @@ pub(crate) const SECRETS: [&str; 15] = [
     "WEBHOOK_URL",
 ];
 
-/// Whether it is one of them, or says how the storage of a cloud is opened.
+/// They, and what says how the storage of a cloud is opened.
+pub(crate) fn secret_names() -> Vec<String> {
+    let clouds = CloudConfig::AZURE.iter().chain(&CloudConfig::GOOGLE);
+    let clouds = clouds.map(|key| key.to_uppercase());
+    SECRETS.map(str::to_owned).into_iter().chain(clouds).collect()
+}
+
+/// Whether it is one of them.
 pub(crate) fn is_secret(name: &str) -> bool {
-    let mut clouds = CloudConfig::AZURE.iter().chain(&CloudConfig::GOOGLE);
-    SECRETS.contains(&name) || clouds.any(|key| key.to_uppercase() == name)
+    SECRETS.contains(&name) || secret_names().iter().any(|known| known == name)
 }
 
 /// What a file says, by the names that the environment has for it.

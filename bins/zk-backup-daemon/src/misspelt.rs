@@ -1,10 +1,12 @@
-//! Variables of the environment that are nearly settings.
+//! Variables of the environment, and files of secrets, that are nearly settings.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use clap::CommandFactory as _;
 
 use crate::Args;
+use crate::config_file::secret_names;
 
 /// A line for each variable that is no setting and nearly is one. `secrets` are the names of settings that have no flag.
 pub(crate) fn hints(
@@ -27,6 +29,25 @@ pub(crate) fn hints(
             ))
         })
         .collect()
+}
+
+/// The same for each file in the directory where secrets are. One that may be entered and not listed tells of none.
+pub(crate) fn file_hints(directory: &Path) -> Vec<String> {
+    let ours = secret_names();
+    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut hints: Vec<_> = files
+        .filter_map(|file| {
+            let name = file.file_name();
+            let name = name.to_str()?;
+            let meant = meant(name, &ours)?;
+            Some(format!(
+                "{name} in BACKUP_DAEMON_SECRETS_DIR is no secret and does nothing: is {meant} meant?"
+            ))
+        })
+        .collect();
+    hints.sort();
+    hints
 }
 
 /// The setting that is nearest to `name`, unless `name` is one itself. Nobody mistypes the first letter, and many foreign names differ
@@ -125,6 +146,39 @@ mod tests {
                 )]
             );
         }
+    }
+
+    #[test]
+    fn a_file_that_is_nearly_a_secret_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in [
+            "BACKUP_DAEMON_API_CREDENTIAL_USERNAME",
+            "S3_KEY_SECRT",
+            "AZURE_STORAGE_ACCOUNT_KYE",
+            // They are some, or no near ones, or what Kubernetes keeps there.
+            "SECONDARY_S3_KEY_ID",
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            "zk-backup.unit",
+            "..data",
+            "tls.key",
+        ] {
+            std::fs::write(directory.path().join(name), "x").unwrap();
+        }
+        let said = |name: &str, meant: &str| {
+            format!("{name} in BACKUP_DAEMON_SECRETS_DIR is no secret and does nothing: is {meant} meant?")
+        };
+        assert_eq!(
+            file_hints(directory.path()),
+            [
+                said("AZURE_STORAGE_ACCOUNT_KYE", "AZURE_STORAGE_ACCOUNT_KEY"),
+                said(
+                    "BACKUP_DAEMON_API_CREDENTIAL_USERNAME",
+                    "BACKUP_DAEMON_API_CREDENTIALS_USERNAME"
+                ),
+                said("S3_KEY_SECRT", "S3_KEY_SECRET"),
+            ]
+        );
+        assert_eq!(file_hints(&directory.path().join("none")), [""; 0]);
     }
 
     #[test]

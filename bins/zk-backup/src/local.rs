@@ -1,9 +1,10 @@
 //! The server's API in this process, over a storage directory.
 
 use std::fs;
+use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,6 +25,10 @@ use crate::api::{Api, Http};
 use crate::exit::{Exit, Failure, about};
 use crate::text::clean;
 
+/// What to do where only systemd reaches a storage.
+const SYSTEMD: &str = "With DynamicUser=yes systemd keeps it in /var/lib/private, which nobody but root passes: let root start this by \
+    systemd-run as the unit's user, as examples/deploy/README.md says";
+
 /// What a command does with a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Use {
@@ -43,12 +48,20 @@ pub(crate) enum Use {
 /// # Errors
 /// [`Exit::InUse`] where a server has it; [`Exit::Usage`].
 pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> Result<Api, Failure> {
-    if !directory.is_dir() {
-        let why = format!(
-            "{} is no directory: --storage names the STORAGE of a server",
-            directory.display()
-        );
-        return Err(Failure::usage(why));
+    match fs::metadata(directory) {
+        Ok(it) if it.is_dir() => {}
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Err(Failure::usage(format!(
+                "{} is not reached, as a directory above it is closed to this user. {SYSTEMD}",
+                directory.display()
+            )));
+        }
+        _ => {
+            return Err(Failure::usage(format!(
+                "{} is no directory: --storage names the STORAGE of a server",
+                directory.display()
+            )));
+        }
     }
     check_owner(directory)?;
     let variable = |name: &str| std::env::var(name).ok();
@@ -194,12 +207,31 @@ fn check_owner(directory: &Path) -> Result<(), Failure> {
     if storage.uid() == ours.uid() {
         return Ok(());
     }
+    let owner = storage.uid();
+    let next = match closed_above(directory, owner) {
+        None => format!("run this as that user (sudo -u '#{owner}')"),
+        Some(above) => format!(
+            "run this as that user, to whom {} is closed, however. {SYSTEMD}",
+            above.display()
+        ),
+    };
     Err(Failure::usage(format!(
-        "{} belongs to the user {}, and what another user writes there would be closed to its server: run this as that user (sudo -u '#{}')",
+        "{} belongs to the user {owner}, and what another user writes there would be closed to its server: {next}",
         directory.display(),
-        storage.uid(),
-        storage.uid(),
     )))
+}
+
+/// The nearest directory above `directory`, wherever links lead, that `user` may not pass. Groups and ACLs are not looked at.
+fn closed_above(directory: &Path, user: u32) -> Option<PathBuf> {
+    let directory = directory.canonicalize().ok()?; // what is wrong is told when it is opened
+    let is_closed = |above: &&Path| {
+        fs::metadata(above).is_ok_and(|it| {
+            let passes = if it.uid() == user { 0o100 } else { 0o001 };
+            it.mode() & passes == 0
+        })
+    };
+    let mut above = directory.ancestors().skip(1);
+    above.find(is_closed).map(Path::to_owned)
 }
 
 /// Where the backups are in a bucket, the directory has none of them, and what is written there the server would not see.
@@ -286,7 +318,8 @@ impl Ensemble for Nobody {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -325,5 +358,23 @@ mod tests {
             (mode, fs::read_dir(directory.path()).unwrap().count()),
             (0o644, 1)
         );
+    }
+
+    /// As `/var/lib/private` is, and the link to what is in it.
+    #[test]
+    fn a_directory_that_is_closed_above_is_found_behind_a_link() {
+        let place = tempfile::tempdir().unwrap();
+        let open = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        open(place.path(), 0o755);
+        let private = place.path().canonicalize().unwrap().join("private");
+        let (storage, link) = (private.join("zk-backup"), place.path().join("zk-backup"));
+        fs::create_dir_all(&storage).unwrap();
+        symlink(&storage, &link).unwrap();
+        open(&private, 0o700);
+        let ours = fs::metadata(&private).unwrap().uid();
+        assert_eq!(closed_above(&link, ours), None);
+        assert_eq!(closed_above(&link, ours + 1), Some(private.clone()));
+        open(&private, 0o711);
+        assert_eq!(closed_above(&link, ours + 1), None);
     }
 }

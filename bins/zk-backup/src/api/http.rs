@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use rustls::CertificateError;
 use serde::Serialize;
 use serde_json::Value;
 use ureq::http::{HeaderValue, Request};
@@ -192,16 +193,13 @@ impl Http {
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<(u16, String), Failure> {
         let unreachable = |error: ureq::Error| {
-            let next = match is_of_certificate(&error) {
-                true => {
-                    "its certificate is not accepted: --ca or ZK_BACKUP_CA names the authorities to trust"
-                }
-                false => {
-                    "does the server run there? (--url or ZK_BACKUP_URL names another, --storage DIR does without)"
-                }
-            };
+            let refused = of_certificate(&error);
+            let next = refused.map_or(
+                "does the server run there? (--url or ZK_BACKUP_URL names another, --storage DIR does without)",
+                what_is_wrong,
+            );
             Failure {
-                may_pass: !is_of_certificate(&error),
+                may_pass: refused.is_none(),
                 ..Failure::failed(format!("{}: {error}; {next}", self.base))
             }
         };
@@ -274,12 +272,28 @@ impl Http {
     }
 }
 
-/// Whether a server was reached that did not prove who it is.
-fn is_of_certificate(error: &ureq::Error) -> bool {
+/// Why a server that was reached did not prove who it is, if that is what is wrong.
+fn of_certificate(error: &ureq::Error) -> Option<&CertificateError> {
     let of_tls = match error {
         ureq::Error::Rustls(error) => Some(error),
         ureq::Error::Io(error) => error.get_ref().and_then(|inner| inner.downcast_ref()),
         _ => None,
     };
-    matches!(of_tls, Some(rustls::Error::InvalidCertificate(_)))
+    match of_tls {
+        Some(rustls::Error::InvalidCertificate(why)) => Some(why),
+        _ => None,
+    }
+}
+
+fn what_is_wrong(why: &CertificateError) -> &'static str {
+    match why {
+        // Where an authority has the name of the right one, it is the signature that is wrong.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is not accepted: --ca or ZK_BACKUP_CA names the authorities to trust"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is of another name: --url or ZK_BACKUP_URL is to have one that is in it"
+        }
+        _ => "its certificate is not accepted",
+    }
 }

@@ -56,8 +56,12 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
         true => format!(", at or before {asked} ms,"),
         false => format!(", at or after {asked} ms,"),
     };
+    let transactional = match request.strategy {
+        Strategy::Files => "transactional, ",
+        Strategy::Online => "",
+    };
     Err(EngineError::BackupNotFound(format!(
-        "that is valid and has what is asked for{when}"
+        "that is {transactional}valid and has what is asked for{when}"
     )))
 }
 

@@ -38,6 +38,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ if gt (int .Values.replicas) 1 }}true{{ end }}
 {{- end }}
 
+{{/* The name by which a pod is reached. A certificate's wildcard needs two labels behind it. */}}
+{{- define "zk-backup.pod" -}}
+{{ printf "%s://%s.%s-peers.%s.svc:%s" (include "zk-backup.scheme" .root) .pod (include "zk-backup.name" .root) .root.Release.Namespace (include "zk-backup.port" .root) }}
+{{- end }}
+
+{{/* Ports that it speaks to elsewhere, as the values name them. */}}
+{{- define "zk-backup.ports" -}}
+{{- $ports := list -}}
+{{- $zookeeper := .Values.settings.ZOOKEEPER_PORT | default 2181 -}}
+{{- range splitList "," (first (splitList "/" .Values.zookeeper.hosts)) -}}
+{{- $ports = append $ports (int (regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) | default (toString $zookeeper))) -}}
+{{- end -}}
+{{- if .Values.s3.enabled -}}
+{{- $url := .Values.s3.url | default "https://s3.amazonaws.com" | trimSuffix "/" -}}
+{{- $usual := ternary 80 443 (hasPrefix "http://" $url) -}}
+{{- $ports = append $ports (int (regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url) | default (toString $usual))) -}}
+{{- end -}}
+{{- if .Values.cloud.url }}{{ $ports = append $ports 443 }}{{ end -}}
+{{- uniq $ports | toJson -}}
+{{- end }}
+
 {{- define "zk-backup.probe" -}}
 httpGet:
   path: {{ .path }}
@@ -63,14 +84,37 @@ timeoutSeconds: 5
 {{- if and .Values.encryption.identitySecret (not .Values.encryption.recipients) }}
 {{- fail "encryption.identitySecret: it is given without encryption.recipients" }}
 {{- end }}
-{{- if and (not .Values.existingSecret) (not .Values.secretValues) (ne (toString .Values.settings.BACKUP_DAEMON_ALLOW_ANONYMOUS) "true") }}
+{{- $ours := list "app.kubernetes.io/name" "app.kubernetes.io/instance" }}
+{{- $all := concat $ours (list "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart") }}
+{{- range list
+  (list "podLabels" .Values.podLabels $ours)
+  (list "podAnnotations" .Values.podAnnotations (list "checksum/credentials"))
+  (list "serviceMonitor.labels" .Values.serviceMonitor.labels $all)
+  (list "prometheusRule.labels" .Values.prometheusRule.labels $all)
+  (list "dashboard.labels" .Values.dashboard.labels $all) }}
+{{- $value := . }}
+{{- range $key, $_ := index $value 1 }}
+{{- if has $key (index $value 2) }}
+{{- fail (printf "%s: %s is the chart's own" (index $value 0) $key) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if ne (toString .Values.settings.BACKUP_DAEMON_ALLOW_ANONYMOUS) "true" }}
+{{- if and (not .Values.existingSecret) (not .Values.secretValues) }}
 {{- fail "existingSecret: without credentials nobody is served but the pod itself; settings.BACKUP_DAEMON_ALLOW_ANONYMOUS=true lets everybody in" }}
+{{- end }}
+{{- if .Values.secretValues }}
+{{- range list "BACKUP_DAEMON_API_CREDENTIALS_USERNAME" "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD" }}
+{{- if not (index $.Values.secretValues .) }}
+{{- fail (printf "secretValues.%s: without credentials nobody is served but the pod itself, and no probe; settings.BACKUP_DAEMON_ALLOW_ANONYMOUS=true lets everybody in" .) }}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{/* The settings that the chart knows. */}}
 {{- define "zk-backup.env" -}}
-{{- $name := include "zk-backup.name" . -}}
 - name: ZOOKEEPER_HOST
   value: {{ .Values.zookeeper.hosts | quote }}
 {{- with .Values.zookeeper.tlsSecret }}
@@ -119,19 +163,30 @@ timeoutSeconds: 5
 - name: STORAGE_URL
   value: {{ . | quote }}
 {{- end }}
-{{- if include "zk-backup.ha" . }}
+{{- if or (include "zk-backup.ha" .) .Values.tls.secret }}
 - name: POD_NAME
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- end }}
+{{- if include "zk-backup.ha" . }}
 - name: HA
   value: "true"
 - name: HA_NAME
   value: $(POD_NAME)
 - name: HA_ADDRESS
-  value: {{ printf "%s://$(POD_NAME).%s-peers:%s" (include "zk-backup.scheme" .) $name (include "zk-backup.port" .) | quote }}
+  value: {{ include "zk-backup.pod" (dict "root" . "pod" "$(POD_NAME)") | quote }}
 {{- if and .Values.tls.secret .Values.tls.ca }}
 - name: HA_CA_FILE
+  value: /etc/zk-backup/tls/ca.crt
+{{- end }}
+{{- end }}
+{{- if .Values.tls.secret }}
+# For zk-backup in the pod.
+- name: ZK_BACKUP_URL
+  value: {{ include "zk-backup.pod" (dict "root" . "pod" "$(POD_NAME)") | quote }}
+{{- if .Values.tls.ca }}
+- name: ZK_BACKUP_CA
   value: /etc/zk-backup/tls/ca.crt
 {{- end }}
 {{- end }}
