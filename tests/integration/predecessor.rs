@@ -2,6 +2,7 @@
 
 mod files;
 mod hostile;
+mod large;
 
 use std::fs;
 
