@@ -366,6 +366,11 @@ fn damage_of_archive(manifest: &Manifest, file: String, error: ArchiveError) -> 
             what: error.to_string(),
         }),
     }
+        ArchiveError::Unframed(what) => Ok(Damage {
+            file,
+            frame: None,
+            what,
+        }),
 }
 
 /// What the predecessor keeps the znodes in, if it is one of its vaults.
