@@ -3,6 +3,7 @@
 mod files;
 mod hostile;
 mod large;
+mod shown;
 
 use std::fs;
 
