@@ -29,7 +29,7 @@ pub(crate) struct Site {
     /// A client of the tests' own, whom no ACL binds.
     pub(crate) client: Client,
     _zookeeper: ZooKeeper,
-    _storage: TempDir,
+    pub(crate) storage: TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -56,7 +56,7 @@ impl Site {
             daemon,
             client,
             _zookeeper: zookeeper,
-            _storage: storage,
+            storage,
             _turn: turn,
         }
     }

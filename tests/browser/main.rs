@@ -6,6 +6,7 @@ mod kit;
 mod large;
 mod late;
 mod looks;
+mod predecessor;
 mod strangers;
 mod swagger;
 mod told;

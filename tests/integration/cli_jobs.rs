@@ -81,6 +81,8 @@ fn what_is_in_use_is_not_touched_and_jobs_are_called_off() {
         format!("{waiting} is called off; `zk-backup watch {waiting}` says when it has ended\n")
     );
     assert_eq!(state_of(&served, &waiting), "Canceled");
+    let told = served.http.get(&format!("/jobstatus/{waiting}")).unwrap().json();
+    assert_eq!(told["message"], "it was called off while it waited", "{told}");
     assert_eq!(state_of(&served, &running), "Processing", "the other one goes on");
     let said = cli.json(&["cancel", &running]);
     assert_eq!(types(&said), ["canceled"]);

@@ -195,6 +195,14 @@ fn a_directory_is_restored_from(zookeeper: &str, root: &Path, id: &str) {
             answer.text
         );
     }
+    for path in ["/incremental", "/incremental/"] {
+        let bare = on.http.get(path).unwrap();
+        assert!(
+            bare.status == 501 && bare.text.contains("Use the path without /incremental instead"),
+            "{}",
+            bare.text
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

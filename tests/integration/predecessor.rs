@@ -2,6 +2,8 @@
 
 mod files;
 mod hostile;
+mod large;
+mod shown;
 
 use std::fs;
 

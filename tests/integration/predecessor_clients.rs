@@ -183,7 +183,8 @@ async fn the_go_client_works_unchanged() {
 async fn every_command(client: Client) {
     let zookeeper = server();
     let outside = observer(&zookeeper).await;
-    plant(&outside, &[("/db1", b"1"), ("/db1/a", b"a"), ("/db2", b"2")]).await;
+    let there: &[(&str, &[u8])] = &[("/db1", b"1"), ("/db1/a", b"a"), ("/db2", b"2"), ("/123", b"3")];
+    plant(&outside, there).await;
     let storage = tempfile::tempdir().unwrap();
     let data = zookeeper.data_directory();
     let daemon = daemon(
@@ -207,6 +208,25 @@ async fn every_command(client: Client) {
         mode("hierarchical"),
         ("sharded", json!("true")),
     ]);
+    // A name of digits becomes a number in its JSON.
+    let digits = || ("dbs", json!([123]));
+    let of_digits = asked.back_up(&[digits()]);
+    outside.set_data("/123", b"broken".to_vec(), None).await.unwrap();
+    asked.restore(&[digits(), ("vault", json!(of_digits))]);
+    assert_eq!(outside.get_data("/123", false).await.unwrap().0, b"3");
+    for none in [
+        json!([1.5]),
+        json!([true]),
+        json!([null]),
+        json!([["a"]]),
+        json!(123),
+    ] {
+        let refused = asked.post_json("/backup", &[("dbs", none)]);
+        assert!(
+            refused.status == 400 && refused.text.contains("dbs"),
+            "{refused:?}"
+        );
+    }
     let failed = asked.post_json("/backup", &[dbs(&["gone"])]).id();
     let failed = asked.wait(&failed).unwrap_err().json();
     assert_eq!(failed["status"], "Failed", "{failed}");

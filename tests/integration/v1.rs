@@ -130,6 +130,13 @@ async fn backups_are_made_restored_and_deleted() {
         (
             "POST",
             &restore,
+            r#"{"blobPath": "p", "databases": ["x"]}"#,
+            400,
+            "expected an object with previousDatabaseName and databaseName",
+        ),
+        (
+            "POST",
+            &restore,
             r#"{"blobPath": "p", "databases": [{"databaseName": "x"}]}"#,
             400,
             "previousDatabaseName",

@@ -15,14 +15,16 @@ use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
 
 use crate::answer::ApiError;
-use crate::openapi::words::{Milliseconds, RaiseEpoch, Root, Share, Truth};
+use crate::openapi::words::{Milliseconds, Named, RaiseEpoch, Root, Share, Truth};
 use crate::truth::{WORDS, truth};
 
 mod modes;
+mod name;
 mod policies;
 pub(crate) mod v1;
 
 use self::modes::{CustomVars, mode};
+use self::name::Name;
 pub(crate) use self::policies::{PolicyBody, policies};
 
 /// The largest body that is read.
@@ -90,14 +92,14 @@ pub(crate) struct BackupBody {
     #[schema(value_type = Option<Truth>)]
     allow_eviction: Option<bool>,
     /// The subtrees of a granular backup; without them it is of everything.
-    #[schema(value_type = Option<Vec<Root>>)]
-    dbs: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<Named>>)]
+    dbs: Option<Vec<Name>>,
     /// An older name of `dbs`.
-    #[schema(value_type = Option<Vec<Root>>)]
-    args: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<Named>>)]
+    args: Option<Vec<Name>>,
     /// An older name of `dbs`.
-    #[schema(value_type = Option<Vec<Root>>)]
-    instances: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<Named>>)]
+    instances: Option<Vec<Name>>,
     /// Recorded and shown, and no more.
     #[serde(default, deserialize_with = "boolean")]
     #[schema(value_type = Option<Truth>)]
@@ -171,14 +173,14 @@ pub(crate) struct RestoreBody {
     /// The same, in the predecessor's words.
     custom_vars: Option<CustomVars>,
     /// Only these subtrees.
-    #[schema(value_type = Option<Vec<Root>>)]
-    dbs: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<Named>>)]
+    dbs: Option<Vec<Name>>,
     /// An older name of `dbs`.
-    #[schema(value_type = Option<Vec<Root>>)]
-    args: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<Named>>)]
+    args: Option<Vec<Name>>,
     /// An older name of `dbs`.
-    #[schema(value_type = Option<Vec<Root>>)]
-    instances: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<Named>>)]
+    instances: Option<Vec<Name>>,
     /// Subtrees that come back under another path.
     #[serde(default, rename = "changeDbNames", deserialize_with = "pairs")]
     #[schema(value_type = Option<BTreeMap<String, Root>>)]
@@ -259,7 +261,7 @@ fn raise_epoch(given: Option<Value>) -> Result<Option<u32>, ApiError> {
 }
 
 /// The list under one of its names; an empty one counts as none.
-fn roots(lists: [(&str, Option<Vec<String>>); 3]) -> Result<Vec<ZnodePath>, ApiError> {
+fn roots(lists: [(&str, Option<Vec<Name>>); 3]) -> Result<Vec<ZnodePath>, ApiError> {
     let mut given = lists
         .into_iter()
         .filter_map(|(key, list)| list.map(|list| (key, list)));
@@ -271,7 +273,7 @@ fn roots(lists: [(&str, Option<Vec<String>>); 3]) -> Result<Vec<ZnodePath>, ApiE
             "{key} and {other} mean the same: only one of them can be given"
         )));
     }
-    list.iter().map(|name| path(key, name)).collect()
+    list.iter().map(|Name(name)| path(key, name)).collect()
 }
 
 fn path(key: &str, name: &str) -> Result<ZnodePath, ApiError> {

@@ -41,8 +41,17 @@ export function znodeView(id, znode) {
 function described(znode) {
   const { stat } = znode;
   const kind = znode.kind === 'ttl' ? `TTL, ${znode.ttl_ms} ms` : znode.kind;
+  const data = dataView(decoded(znode.data));
+  // Every znode of a server has an ACL. A backup without has no versions and times either.
+  if (znode.acl.length === 0) {
+    return [
+      data,
+      h('p', { class: 'box' }, 'The backup has neither its ACL, nor its versions and times.'),
+      facts([['Data', bytes(znode.size)], ['Children', count(znode.children)]]),
+    ];
+  }
   return [
-    dataView(decoded(znode.data)),
+    data,
     h('h3', {}, 'ACL'),
     aclView(znode.acl),
     h('h3', {}, 'Stat'),

@@ -243,6 +243,12 @@ impl Outcome {
         Self::of(JobState::Canceled, None)
     }
 
+    /// It was called off before anybody had begun it.
+    #[must_use]
+    pub fn canceled_waiting() -> Self {
+        Self::canceled().with_message("it was called off while it waited")
+    }
+
     fn of(state: JobState, message: Option<String>) -> Self {
         Self {
             state,

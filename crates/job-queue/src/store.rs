@@ -93,7 +93,7 @@ pub trait JobStore: Send + Sync {
     /// [`QueueError::Storage`].
     fn finish(&self, id: &str, outcome: Outcome, now: OffsetDateTime) -> Result<(), QueueError>;
 
-    /// Calls off a job. One that waits is Canceled. One that is Processing stays so, with
+    /// Calls off a job. One that waits is [Canceled](Outcome::canceled_waiting). One that is Processing stays so, with
     /// [`cancel_requested`](Job::cancel_requested) set; its worker ends it, as Canceled or otherwise. Returns the
     /// state that it then is in.
     ///

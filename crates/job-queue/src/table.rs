@@ -96,7 +96,7 @@ impl JobTable {
         let job = self.find_mut(id)?;
         let next = check_cancel(id, job.state)?;
         if next == JobState::Canceled {
-            end(job, Outcome::canceled(), now);
+            end(job, Outcome::canceled_waiting(), now);
         } else {
             job.cancel_requested = true;
         }

@@ -232,3 +232,34 @@ fn a_vault_of_ours_that_was_copied_to_the_granular_ones_is_removed_with_its_copy
     assert_eq!(store.ids().unwrap(), []);
     assert!(!copy.exists());
 }
+
+/// Files that were copied by hand, without the marks, and directories with nothing in them.
+#[test]
+fn nothing_is_written_into_what_tells_nobody_whose_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let ids: [VaultId; 3] =
+        ["20240103T000000", "20240104T000000", "20240105T000000"].map(|id| id.parse().unwrap());
+    let root = directory.path();
+    let copied = left(root.join(ids[0].as_str()), &[("snapshot.0", "a"), ("log.1", "b")]);
+    let empty = left(root.join(ids[1].as_str()), &[]);
+    let granular = left(root.join("granular").join(ids[2].as_str()), &[]);
+    let store = opened(root);
+    let files = || [&copied, &empty, &granular].map(|path| fs::read_dir(path).unwrap().count());
+    let before = files();
+    for id in &ids {
+        assert_eq!(store.verification(id).unwrap(), None);
+        let result = verify(&store, id, id.time()).unwrap();
+        assert!(!result.is_sound());
+        store.record_verification(id, &result).unwrap();
+        assert_eq!(store.verification(id).unwrap(), Some(result));
+    }
+    assert_eq!(files(), before, "it was written into");
+    let checked = || fs::read_dir(root.join(".checked")).unwrap().count();
+    assert_eq!(checked(), 3);
+    for id in &ids {
+        store.remove(id).unwrap();
+        let gone = store.record_verification(id, &Verification::new(id.time(), Vec::new()));
+        assert!(matches!(gone, Err(StoreError::NotFound(_))), "{gone:?}");
+    }
+    assert_eq!(checked(), 0);
+}

@@ -54,7 +54,11 @@ pub(crate) struct RestoreBody {
 
 /// A subtree, and under which name it comes back.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "camelCase",
+    expecting = "an object with previousDatabaseName and databaseName"
+)]
 #[schema(as = RenamedV1)]
 pub(crate) struct Renamed {
     #[schema(value_type = Root)]

@@ -44,7 +44,11 @@ word! {
         text("^([tT]|[tT][rR][uU][eE]|1|[yY]|[yY][eE][sS]|[fF]|[fF][aA][lL][sS][eE]|0|[nN]|[nN][oO])$"),
     ]);
     /// A znode whose subtree is meant; the leading slash may be left out.
-    Root: |about| text("^/?[^/.]([^/]*)(/[^/.][^/]*)*$").description(Some(about)).examples(["config/topics"]);
+    Root: |about| text(ROOT).description(Some(about)).examples(["config/topics"]);
+    /// A znode whose subtree is meant, as a text or, where its name is a number, as that; the leading slash may be left out.
+    Named: |about| either(about, text(ROOT), [
+        kind(Type::Integer).minimum(Some(i64::MIN)).maximum(Some(i64::MAX)),
+    ]);
     /// How much, in percent of all bytes: more than 0% and at most 100%.
     Share: |about| text(r"^(100|[1-9][0-9]?)%$").description(Some(about)).examples(["5%"]);
     /// Rules of an eviction policy, with commas between.
@@ -54,6 +58,7 @@ word! {
 /// As `body` reads times.
 const FEWEST_MS: i64 = 100_000_000_000;
 const MOST_MS: i64 = i64::MAX;
+const ROOT: &str = "^/?[^/.]([^/]*)(/[^/.][^/]*)*$";
 const MOST_EPOCH: u32 = 2_000_000_000;
 const RULES: &str = "^(([1-9][0-9]{0,8}|0)/delete|(0|[1-9][0-9]{0,4}(min|h|d|w|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|w|m|y))\
                      (,(0|[1-9][0-9]{0,4}(min|h|d|w|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|w|m|y)))*)$";

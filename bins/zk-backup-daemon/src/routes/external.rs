@@ -44,7 +44,10 @@ pub(super) async fn restore(
 
 pub(super) async fn incremental(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let plain = request.path().trim_start_matches("/incremental");
-    let plain: String = plain.chars().take(100).collect();
+    let plain: String = match plain {
+        "" | "/" => "the path without /incremental".to_owned(),
+        plain => plain.chars().take(100).collect(),
+    };
     let message = format!(
         "there are no incremental backups: each one is whole, and a restore writes only what differs. Use {plain} instead"
     );

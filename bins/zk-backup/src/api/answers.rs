@@ -243,6 +243,18 @@ pub(crate) struct Stat {
     pub mzxid: i64,
 }
 
+impl Stat {
+    /// Whether the backup has it: what the predecessor wrote has neither versions nor times.
+    pub(crate) fn is_known(&self, path: &str) -> bool {
+        is_stat_known(self.czxid, path)
+    }
+}
+
+/// Of all znodes only `/` is not created by a transaction.
+pub(crate) fn is_stat_known(czxid: i64, path: &str) -> bool {
+    czxid != 0 || path == "/"
+}
+
 /// Who may do what with a znode.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[allow(missing_docs)] // the fields are ZooKeeper's
@@ -294,6 +306,8 @@ pub(crate) struct Found {
     pub size: u64,
     pub version: i32,
     pub mtime: i64,
+    #[serde(default)]
+    pub czxid: i64,
 }
 
 /// A backup that does not tell whether it has a znode.

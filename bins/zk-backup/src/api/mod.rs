@@ -11,7 +11,8 @@ mod results;
 mod tls;
 
 pub(crate) use answers::{
-    AclEntry, Backup, Diff, Eviction, FindPage, Found, Job, NotLooked, Progress, Stat, Told, Znode, ZnodePage,
+    AclEntry, Backup, Diff, Eviction, FindPage, Found, Job, NotLooked, Progress, Stat, Told, Znode,
+    ZnodePage, is_stat_known,
 };
 pub(crate) use events::Events;
 pub(crate) use health::{Health, Newest};

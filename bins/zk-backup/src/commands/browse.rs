@@ -162,6 +162,28 @@ fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<()
     for entry in znode.acl.iter().flatten() {
         screen.line(&format!("acl       {}", clean(&entry.to_string())), None)?;
     }
+    if znode.acl.as_ref().is_some_and(Vec::is_empty) {
+        screen.line("acl       -", None)?;
+    }
+    if znode.stat.is_known(&znode.path) {
+        show_stat(znode, screen)?;
+    } else {
+        screen.line("changed   -", None)?;
+        screen.line("version   -", None)?;
+    }
+    screen.line(&format!("data      {}", bytes(znode.size)), None)?;
+    if data.is_empty() {
+        return Ok(());
+    }
+    let form = match std::str::from_utf8(&data) {
+        Ok(_) => Form::Text,
+        Err(_) => Form::Hex,
+    };
+    write(&data, form, screen)
+}
+
+/// When it was written last, and how often.
+fn show_stat(znode: &Znode, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let changed = OffsetDateTime::from_unix_timestamp_nanos(i128::from(znode.stat.mtime) * 1_000_000);
     if let Ok(changed) = changed {
         screen.line(&format!("changed   {}", exact(changed)), None)?;
@@ -176,15 +198,7 @@ fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<()
         &format!("version   {version} (czxid 0x{czxid:x}, mzxid 0x{mzxid:x})"),
         None,
     )?;
-    screen.line(&format!("data      {}", bytes(znode.size)), None)?;
-    if data.is_empty() {
-        return Ok(());
-    }
-    let form = match std::str::from_utf8(&data) {
-        Ok(_) => Form::Text,
-        Err(_) => Form::Hex,
-    };
-    write(&data, form, screen)
+    Ok(())
 }
 
 fn write(data: &[u8], form: Form, screen: &mut Screen<'_>) -> Result<(), Failure> {

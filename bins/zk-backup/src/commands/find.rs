@@ -4,7 +4,7 @@ use backup_engine::SystemClock;
 use time::OffsetDateTime;
 
 use super::absolute;
-use crate::api::{Api, Found, NotLooked, Told};
+use crate::api::{Api, Found, NotLooked, Told, is_stat_known};
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, Table, age, bytes, clean, exact};
 
@@ -28,12 +28,14 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
                 screen.json("found", json)?;
                 continue;
             }
+            let known = is_stat_known(view.czxid, &path);
+            let told = |text: String| if known { text } else { "-".to_owned() };
             let cells = [
                 clean(&view.id).into_owned(),
                 age(date(view.ts), now),
                 bytes(view.size),
-                view.version.to_string(),
-                exact(date(view.mtime)),
+                told(view.version.to_string()),
+                told(exact(date(view.mtime))),
             ];
             table.row(cells, None);
         }

@@ -27,6 +27,13 @@ enum State {
     },
 }
 
+impl State {
+    /// Whether the backup has ACLs; one without has no numbers of transactions either.
+    fn has_acl(&self) -> bool {
+        matches!(self, Self::There { acl, .. } if !acl.is_empty())
+    }
+}
+
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let path = absolute(&args.path);
     let mut table = Table::new(&["BACKUP", "AGE", "CHANGE", "SIZE", "VERSION"], &[1, 3, 4]);
@@ -39,12 +46,12 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         if !backup.valid || !covers(&backup, &path) {
             continue;
         }
-        let (state, size, version) = match api.znode(&id, &path) {
+        let (state, size, version, known) = match api.znode(&id, &path) {
             Err(failure) if failure.code.as_deref() == Some("znode_not_found") => {
                 if is_below_unread(api, &backup, &path)? {
                     continue;
                 }
-                (State::Absent, 0, 0)
+                (State::Absent, 0, 0, false)
             }
             Err(failure) if failure.exit == Exit::NotFound || is_sealed(&failure) => continue,
             found => {
@@ -53,11 +60,16 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
                     continue; // it is only known to be there
                 }
                 let (size, version, czxid) = (znode.size, znode.stat.version, znode.stat.czxid);
+                let known = znode.stat.is_known(&path);
                 let (data, acl) = (znode.data.unwrap_or_default(), znode.acl.unwrap_or_default());
-                (State::There { czxid, data, acl }, size, version)
+                (State::There { czxid, data, acl }, size, version, known)
             }
         };
         let Some((change, look)) = change(&before, &state) else {
+            // It tells no less, and what comes is compared with all that is known.
+            if !before.has_acl() {
+                before = state;
+            }
             continue;
         };
         found += 1;
@@ -73,7 +85,11 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
                 age(date(&backup), now),
                 change.replace('_', " "),
                 if gone { String::new() } else { bytes(size) },
-                if gone { String::new() } else { version.to_string() },
+                match gone {
+                    true => String::new(),
+                    false if known => version.to_string(),
+                    false => "-".to_owned(),
+                },
             ];
             table.row(cells, Some(look));
         }
@@ -125,6 +141,7 @@ fn covers(backup: &Backup, path: &str) -> bool {
 }
 
 fn change(before: &State, now: &State) -> Option<(&'static str, Look)> {
+    let both_told = before.has_acl() && now.has_acl();
     Some(match (before, now) {
         (before, now) if before == now => return None,
         (_, State::Absent) => ("removed", Look::Bad),
@@ -136,8 +153,9 @@ fn change(before: &State, now: &State) -> Option<(&'static str, Look)> {
                 acl: a,
                 czxid: c,
             },
-        ) => match (data != d, acl != a, czxid != c) {
+        ) => match (data != d, both_told && acl != a, both_told && czxid != c) {
             (_, _, true) => ("created_anew", Look::Changed),
+            (false, false, _) => return None,
             (true, true, _) => ("both_changed", Look::Changed),
             (true, false, _) => ("data_changed", Look::Changed),
             _ => ("acl_changed", Look::Changed),

@@ -38,6 +38,8 @@ struct Begun {
     czxid: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     opened: Option<Opened>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    acl_unknown: bool,
 }
 
 /// What is open, and since which restore.
@@ -108,6 +110,7 @@ impl UnfinishedZnodes {
                 created: begun.created,
                 czxid: begun.czxid,
                 opened: begun.opened,
+                acl_unknown: begun.acl_unknown,
             };
             open.entry(path).or_insert((znode, origin));
         }
@@ -193,6 +196,7 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
         vault: origin.vault.clone(),
         czxid: znode.czxid,
         opened: znode.opened.clone(),
+        acl_unknown: znode.acl_unknown,
     };
     let value = serde_json::to_string(&begun)?;
     Ok(Note::new(&origin.restore, znode.path.as_str(), value))
@@ -320,6 +324,7 @@ mod tests {
         assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
         let again = Unfinished {
             czxid: Some(7),
+            acl_unknown: true,
             opened: Some(Opened {
                 acl: zk_snapshot::tree::Acl::open(),
                 aversion: 3,

@@ -1,10 +1,11 @@
 //! Everything that can be told of one vault by reading all of it.
 
 mod index;
+mod predecessors;
 
 use time::OffsetDateTime;
 use vault_store::{
-    Consistency, Contents, Damage, Manifest, Mode, Outcome, Reader, StoreError, Transactional, ZNODES,
+    Consistency, Contents, Damage, Manifest, Mode, Outcome, Reader, StoreError, Transactional,
 };
 use vault_store::{VaultId, VaultStore, Verification, verify_while};
 use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
@@ -30,7 +31,7 @@ pub(crate) enum Extent {
 /// What is told between two frames.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
-    /// So many bytes of the vault's files were compared with their checksums.
+    /// So many bytes of the vault's files are compared with their checksums, or are read where these are in the archive.
     Read(u64),
     /// So many znodes were decoded.
     Decoded(u64),
@@ -130,7 +131,12 @@ impl Check<'_> {
             false => None,
         };
         let mut order = TreeOrder::with_room(opened.records.records());
+        let unread = predecessors::bytes(self.store, self.manifest)?;
         for frame in 0..opened.records.frames() {
+            let part = predecessors::part(unread, frame, opened.records.frames());
+            if part > 0 && !go_on(Step::Read(part)) {
+                return Ok(false);
+            }
             match opened.records.frame(frame) {
                 Ok(some) => {
                     if !go_on(Step::Decoded(some.len() as u64)) {
@@ -200,7 +206,7 @@ impl Check<'_> {
 
     /// Where the records with this index are from.
     fn file_of(&self, index: usize) -> (String, Option<usize>) {
-        if let Some(file) = predecessors_file(self.manifest) {
+        if let Some(file) = predecessors::file(self.manifest) {
             return (file, None); // it has no frames
         }
         if let Some(snapshot) = snapshot_of(self.manifest) {
@@ -360,6 +366,11 @@ fn damage_of_archive(manifest: &Manifest, file: String, error: ArchiveError) -> 
             frame: manifest.predecessor.is_none().then_some(frame),
             what: why,
         }),
+        ArchiveError::Unframed(what) => Ok(Damage {
+            file,
+            frame: None,
+            what,
+        }),
         error => Ok(Damage {
             file,
             frame: None,
@@ -368,15 +379,9 @@ fn damage_of_archive(manifest: &Manifest, file: String, error: ArchiveError) -> 
     }
 }
 
-/// What the predecessor keeps the znodes in, if it is one of its vaults.
-fn predecessors_file(manifest: &Manifest) -> Option<String> {
-    let files = &manifest.predecessor.as_ref()?.files;
-    Some(files.first().unwrap_or(&ZNODES).to_string())
-}
-
 /// The file whose items are all read when a vault is opened.
 fn last_file(manifest: &Manifest) -> String {
-    if let Some(file) = predecessors_file(manifest) {
+    if let Some(file) = predecessors::file(manifest) {
         return file;
     }
     let amended = manifest.files.iter().any(|file| file.name == AMENDMENTS);

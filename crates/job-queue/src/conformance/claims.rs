@@ -204,6 +204,7 @@ pub fn jobs_are_called_off(store: &dyn JobStore) {
         (job.state, job.started_at, job.finished_at),
         (JobState::Canceled, None, Some(at(2))),
     );
+    same(rule, job.message, Outcome::canceled_waiting().message);
     claim_first(rule, store, "b", 3);
     let rule = "A job that is being done and is called off must stay so, and its worker be told.";
     let asked = |job: Job| (job.state, job.cancel_requested);

@@ -199,7 +199,7 @@ impl JobStore for SqliteJobs {
         self.write(|t| {
             let next = check_cancel(id, state_of(t, id)?)?;
             if next == JobState::Canceled {
-                end(t, id, &Outcome::canceled(), now)?;
+                end(t, id, &Outcome::canceled_waiting(), now)?;
             } else {
                 t.execute("UPDATE job SET cancel_requested = 1 WHERE id = ?1", [id])
                     .map_err(storage)?;

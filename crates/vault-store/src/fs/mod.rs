@@ -227,6 +227,12 @@ impl FsStore {
             .all(|home| is_directory(home) && is_directory(&home.join(id.as_str())))
     }
 
+    /// Whether there is a directory with this id in which no manifest of ours is, or was.
+    pub(crate) fn has_no_manifest(&self, id: &VaultId) -> bool {
+        let found = self.shared.find(id);
+        found.is_some_and(|path| !marks::are_ours_in(&path))
+    }
+
     /// Whether both of them are ours: then somebody has copied one by hand.
     pub(crate) fn are_both_ours(&self, id: &VaultId) -> bool {
         let homes = [false, true].map(|granular| self.shared.home(granular).join(id.as_str()));

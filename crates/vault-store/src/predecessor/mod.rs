@@ -33,7 +33,7 @@ const CHECKED: &str = ".checked";
 /// `granular/<id>/` with `znodes.zip` or a snapshot and logs, and with its marks (`.metrics`, `.failed`, `.evictlock`, …).
 ///
 /// What it left is shown as vaults with a [`Manifest::predecessor`] and without files in the manifest, as nobody noted what they must be.
-/// Nothing is written into them: results of checks are kept elsewhere below the directory. [`remove`](VaultStore::remove) takes all of
+/// Nothing is written into them, nor into a directory without a manifest that has none of its marks: results of checks are kept elsewhere below the directory. [`remove`](VaultStore::remove) takes all of
 /// one away. Everything else is done by the store beside.
 pub struct PredecessorStore {
     own: Arc<dyn VaultStore>,
@@ -145,6 +145,19 @@ impl PredecessorStore {
     fn checked(&self) -> PathBuf {
         self.place.root().join(CHECKED)
     }
+
+    /// Whether what is found of it is kept beside it: that it lacks a manifest may be all that tells whose it is.
+    fn is_checked_beside(&self, id: &VaultId) -> bool {
+        self.is_theirs(id) || self.place.has_no_manifest(id)
+    }
+
+    fn forget_checked(&self, id: &VaultId) -> Result<(), StoreError> {
+        let checked = self.checked().join(id.as_str());
+        match fs::remove_file(&checked) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&checked)(error)),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl VaultStore for PredecessorStore {
@@ -201,7 +214,9 @@ impl VaultStore for PredecessorStore {
         }
         self.check_alone(id)?;
         if !self.is_theirs(id) {
-            return self.own.remove(id);
+            let beside = self.is_checked_beside(id);
+            self.own.remove(id)?;
+            return if beside { self.forget_checked(id) } else { Ok(()) };
         }
         self.place.remove(id)?;
         self.listed
@@ -212,11 +227,7 @@ impl VaultStore for PredecessorStore {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(id);
-        let checked = self.checked().join(id.as_str());
-        match fs::remove_file(&checked) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&checked)(error)),
-            _ => Ok(()),
-        }
+        self.forget_checked(id)
     }
 
     fn size(&self, id: &VaultId) -> Result<u64, StoreError> {
@@ -227,7 +238,7 @@ impl VaultStore for PredecessorStore {
     }
 
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
-        if !self.is_theirs(id) {
+        if !self.is_checked_beside(id) {
             return self.own.record_verification(id, result);
         }
         let directory = self.checked();
@@ -242,7 +253,7 @@ impl VaultStore for PredecessorStore {
     }
 
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
-        if !self.is_theirs(id) {
+        if !self.is_checked_beside(id) {
             return self.own.verification(id);
         }
         let path = self.checked().join(id.as_str());

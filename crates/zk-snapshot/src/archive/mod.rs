@@ -71,6 +71,9 @@ pub enum ArchiveError {
         /// What does not hold.
         why: String,
     },
+    /// What is not read in frames is not what was written.
+    #[error("the archive is damaged: {0}")]
+    Unframed(String),
     /// The record of a znode is larger than any that is read again.
     #[error("the record of {0} is too large for an archive")]
     TooLarge(ZnodePath),
@@ -92,7 +95,7 @@ impl ArchiveError {
                 std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof
             ),
             Self::NoIndex(_) => false,
-            Self::Damaged { .. } | Self::TooLarge(_) | Self::NoSuchFrame(_) => true,
+            Self::Damaged { .. } | Self::Unframed(_) | Self::TooLarge(_) | Self::NoSuchFrame(_) => true,
         }
     }
 
@@ -101,7 +104,7 @@ impl ArchiveError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Io(error) | Self::NoIndex(error) => io_may_pass(error),
-            Self::Damaged { .. } | Self::TooLarge(_) | Self::NoSuchFrame(_) => false,
+            Self::Damaged { .. } | Self::Unframed(_) | Self::TooLarge(_) | Self::NoSuchFrame(_) => false,
         }
     }
 }

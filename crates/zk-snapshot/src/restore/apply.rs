@@ -8,10 +8,11 @@ use futures::stream::StreamExt;
 use super::counted::{Counted, counted_as, has_own_acl};
 use super::error::Stop;
 use super::noted::Owed;
-use super::plan::{LiveZnode, NodePlan, Question, Step, Verdict, plan};
+use super::plan::{LiveZnode, NodePlan, Question, Verdict, plan};
 use super::report::name_path;
 use super::scope::{Placed, ahead};
 use super::state::RestoreState;
+use super::step::Step;
 use super::{Change, Policy};
 use crate::archive::{Record, RecordSource, Role};
 use crate::tree::{Found, Kind, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
@@ -304,7 +305,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             name_path(&mut self.writer.report.met_paths, path);
         }
         let is_over = match plan.verdict {
-            Verdict::Equal => !plan.masked,
+            Verdict::Equal => !plan.masked && !plan.begun_elsewhere,
             // What could not be put back is noted until it is.
             Verdict::LeftAlone => self
                 .writer

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use futures::stream::StreamExt;
 
 use super::error::Stop;
-use super::plan::FinalAcl;
 use super::scope::ahead;
 use super::state::RestoreState;
+use super::step::FinalAcl;
 use crate::archive::RecordSource;
 use crate::tree::{Reading, ZnodePath, ZnodeReader, ZnodeWriter};
 
@@ -78,14 +78,15 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         }
         for paths in left.chunks(AT_ONCE) {
             for (path, guard) in paths.iter().zip(self.live.read_acls(paths).await?) {
+                let Some(noted) = self.writer.unfinished.get(path) else {
+                    continue;
+                };
                 let is_over = match guard {
                     Reading::Missing => true,
-                    Reading::Found(guard) => {
-                        let noted = self.writer.unfinished.get(path);
-                        let is_another = noted.is_some_and(|noted| noted.is_succeeded_by(&guard.stat));
-                        is_another || !self.guards.is_ours(&guard.acl)
-                    }
-                    Reading::Denied | Reading::Undecodable(_) => false,
+                    Reading::Found(guard) => noted.is_over(&guard.stat, &guard.acl, &self.guards),
+                    // Somebody has closed what was open to all.
+                    Reading::Denied => noted.acl_unknown,
+                    Reading::Undecodable(_) => false,
                 };
                 if is_over {
                     self.writer.end(path, false);

@@ -22,10 +22,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 let Reading::Found(AclFound { acl, stat }) = guard else {
                     continue; // a server that is behind may not have it yet
                 };
-                let is_as_made = (stat.version, stat.aversion) == (0, 0)
-                    && !stat.is_ephemeral()
-                    && self.guards.is_just_ours(&acl);
-                if let Some(noted) = self.writer.unfinished.get_mut(path).filter(|_| is_as_made) {
+                let guards = &self.guards;
+                let noted = self.writer.unfinished.get_mut(path);
+                if let Some(noted) = noted.filter(|noted| noted.is_as_made(&stat, &acl, guards)) {
                     noted.czxid = Some(stat.czxid);
                     known.push(noted.note(path));
                 } else if self.writer.places.at(path).is_wanted() {

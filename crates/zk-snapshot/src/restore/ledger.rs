@@ -17,6 +17,9 @@ pub struct Unfinished {
     pub path: ZnodePath,
     /// Whether the restore created it. Then it holds nothing, or the data of the backup.
     pub created: bool,
+    /// Of one that it created and whose ACL the backup does not have: it stands open to all, as it is to stay, and lacks its data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acl_unknown: bool,
     /// The zxid of its creation, by which it is told from another one in its place. `None` as long as it is not known, and in the notes
     /// of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +46,7 @@ impl Unfinished {
         Self {
             path,
             created,
+            acl_unknown: false,
             czxid: None,
             opened: None,
         }

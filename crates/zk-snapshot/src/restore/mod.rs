@@ -46,6 +46,7 @@ mod report;
 mod run;
 mod scope;
 mod state;
+mod step;
 mod surprise;
 mod writer;
 

@@ -7,8 +7,8 @@ use crate::tree::{Acl, Stat, ZnodePath};
 /// How a step makes its znode one that is neither what it was nor as in the backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Begins {
-    /// It creates it under another list than its own.
-    Created,
+    /// It creates it under another list than its own, or, where the backup does not have that, open to all and without its data.
+    Created { acl_unknown: bool },
     /// It puts a working ACL on one that the backup has.
     Admitted {
         czxid: i64,
@@ -30,6 +30,8 @@ pub(super) struct Owed {
 #[derive(Debug, Clone)]
 pub(super) struct Noted {
     pub(super) created: bool,
+    /// It stands open to all, as it is to stay, and lacks its data.
+    pub(super) acl_unknown: bool,
     pub(super) czxid: Option<i64>,
     pub(super) opened: Option<Opened>,
     /// Of one that this restore has begun.
@@ -45,6 +47,7 @@ impl Noted {
     pub(super) fn earlier(one: Unfinished) -> (ZnodePath, Self) {
         let noted = Self {
             created: one.created,
+            acl_unknown: one.acl_unknown,
             czxid: one.czxid,
             opened: one.opened,
             owed: None,
@@ -58,8 +61,9 @@ impl Noted {
     pub(super) fn begun(begins: Begins, before: Option<&Self>) -> Self {
         let same = |czxid: i64| before.filter(|before| before.czxid == Some(czxid));
         match begins {
-            Begins::Created => Self {
+            Begins::Created { acl_unknown } => Self {
                 created: true,
+                acl_unknown,
                 czxid: None,
                 opened: None,
                 owed: Some(Owed::default()),
@@ -69,6 +73,7 @@ impl Noted {
             // The list that stands there now may be a working one already.
             Begins::Admitted { czxid, owed } => Self {
                 created: same(czxid).is_some_and(|before| before.created),
+                acl_unknown: false,
                 czxid: Some(czxid),
                 opened: None,
                 owed: same(czxid).and_then(|before| before.owed).or(Some(owed)),
@@ -77,6 +82,7 @@ impl Noted {
             },
             Begins::Opened { czxid, was } => Self {
                 created: false,
+                acl_unknown: false,
                 czxid: Some(czxid),
                 opened: Some(was),
                 owed: Some(Owed::default()),
@@ -90,6 +96,7 @@ impl Noted {
         Unfinished {
             path: path.clone(),
             created: self.created,
+            acl_unknown: self.acl_unknown,
             czxid: self.czxid,
             opened: self.opened.clone(),
         }
@@ -105,8 +112,29 @@ impl Noted {
     pub(super) fn is_left(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
         match self.czxid {
             _ if self.opened.is_some() => false,
+            _ if self.acl_unknown => {
+                self.is_as_made(stat, acl, guards) && self.czxid.is_none_or(|czxid| czxid == stat.czxid)
+            }
             Some(czxid) => czxid == stat.czxid && guards.is_ours(acl),
             None => guards.is_just_ours(acl),
         }
+    }
+
+    /// Whether nobody has changed what the restore created.
+    pub(super) fn is_as_made(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
+        let is_under_its_list = match self.acl_unknown {
+            true => acl.same_as(&Acl::open()),
+            false => guards.is_just_ours(acl),
+        };
+        (stat.version, stat.aversion) == (0, 0) && !stat.is_ephemeral() && is_under_its_list
+    }
+
+    /// Whether what stands there is no concern of a restore any more.
+    pub(super) fn is_over(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
+        self.is_succeeded_by(stat)
+            || match self.acl_unknown {
+                true => !self.is_as_made(stat, acl, guards),
+                false => !guards.is_ours(acl),
+            }
     }
 }

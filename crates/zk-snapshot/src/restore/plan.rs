@@ -5,9 +5,10 @@
 
 use super::guard::{Guards, exposes};
 use super::noted::{Begins, Noted, Owed};
+use super::step::{FinalAcl, Step, set_data};
 use super::{Change, Policy};
 use crate::archive::{Record, Role};
-use crate::tree::{Acl, Found, Stat, WriteOp, ZnodePath};
+use crate::tree::{Acl, Found, Stat, WriteOp};
 
 /// What is live where a record is to go.
 #[derive(Debug, Clone)]
@@ -52,30 +53,6 @@ pub(super) struct Question<'a> {
     pub(super) guards: &'a Guards,
 }
 
-/// One write.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) op: WriteOp,
-    /// What it counts as.
-    pub(super) counts: Option<Change>,
-    /// From here on the znode is unfinished.
-    pub(super) begins: Option<Begins>,
-    /// With this it is finished.
-    pub(super) ends: bool,
-}
-
-/// What comes when nothing is left to be done below a znode.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FinalAcl {
-    pub(super) acl: Acl,
-    /// The `aversion` that it will have until then.
-    pub(super) version: i32,
-    pub(super) counts: bool,
-    /// Its data come just before: until then it stands under an ACL that lets everybody read. The `version` that it
-    /// will have.
-    pub(super) data: Option<i32>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// There is something to be done.
@@ -102,12 +79,16 @@ pub(super) struct NodePlan {
     pub(super) masked: bool,
     /// What is below it cannot be compared.
     pub(super) blind: bool,
+    /// It stays under the working ACL of a restore of another backup.
+    pub(super) begun_elsewhere: bool,
     /// It finishes what an earlier restore has begun.
     pub(super) finishes: bool,
 }
 
 const MASKED: &str = "the backup holds its ACL without the digests";
 const BLIND: &str = "it may not be read, so what is below it and not in the backup is not known";
+const BEGUN_ELSEWHERE: &str = "a restore of another backup left it unfinished, and this one does not have its ACL: \
+                               restore that one, give it another ACL by hand, or delete it";
 const EXPOSED: &str = "its live ACL shows more than that of the backup, and may not be changed by us";
 
 impl NodePlan {
@@ -118,6 +99,7 @@ impl NodePlan {
             final_acl: None,
             masked: false,
             blind: false,
+            begun_elsewhere: false,
             finishes: false,
         }
     }
@@ -127,6 +109,7 @@ impl NodePlan {
         match &self.verdict {
             Verdict::Blocked(why) => Some(why),
             _ if self.blind => Some(BLIND),
+            _ if self.begun_elsewhere => Some(BEGUN_ELSEWHERE),
             _ => self.masked.then_some(MASKED),
         }
     }
@@ -153,6 +136,8 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
             open(asked, stat, acl)
         }
         LiveZnode::Hidden(stat) if !wanted.acl.is_masked() && !wanted.acl.is_unknown() => reveal(asked, stat),
+        // It is hidden until it gets an ACL that this backup does not have.
+        LiveZnode::Hidden(_) if wanted.acl.is_unknown() => blocked(BEGUN_ELSEWHERE.to_owned()),
         LiveZnode::Hidden(_) | LiveZnode::Shut(..) | LiveZnode::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
         }
@@ -212,17 +197,15 @@ fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool 
 
 fn make(asked: &Question<'_>) -> NodePlan {
     let (wanted, guards) = (asked.wanted, asked.guards);
-    let acl = match wanted.acl.is_unknown() {
-        true => &Acl::open(),
-        false => &wanted.acl,
-    };
+    let unknown = wanted.acl.is_unknown();
+    let acl = if unknown { &Acl::open() } else { &wanted.acl };
     let masked = acl.is_masked();
     let restrictive = !acl.lets_anyone_create();
     let mut plan = NodePlan {
         masked,
         ..NodePlan::only(Verdict::Change)
     };
-    let create = |data: &[u8], under: &Acl, begins: bool| Step {
+    let create = |data: &[u8], under: &Acl, begins: Option<Begins>| Step {
         op: WriteOp::Create {
             path: wanted.path.clone(),
             data: data.to_vec(),
@@ -230,9 +213,10 @@ fn make(asked: &Question<'_>) -> NodePlan {
             kind: wanted.stat.kind(),
         },
         counts: Some(Change::Create),
-        begins: begins.then_some(Begins::Created),
+        begins,
         ends: false,
     };
+    let begins = Some(Begins::Created { acl_unknown: false });
     let own = |data| FinalAcl {
         acl: acl.clone(),
         version: 0,
@@ -240,21 +224,30 @@ fn make(asked: &Question<'_>) -> NodePlan {
         data,
     };
     let waits = asked.parent && restrictive && !masked;
-    if !waits && !masked && !asked.hint.split {
+    let splits = asked.hint.split && !wanted.data.is_empty();
+    if unknown && splits {
+        // All that it lacks under its own ACL are its data, so nothing has to be opened later.
+        plan.steps
+            .push(create(&[], acl, Some(Begins::Created { acl_unknown: true })));
         plan.steps.push(Step {
             ends: true,
-            ..create(&wanted.data, acl, false)
+            ..set_data(wanted, 0, None)
+        });
+    } else if !waits && !masked && (unknown || !asked.hint.split) {
+        plan.steps.push(Step {
+            ends: true,
+            ..create(&wanted.data, acl, None)
         });
     } else if waits && !guards.hides() {
         // Everybody may read it, so it stays empty until the end.
-        plan.steps.push(create(&[], &guards.working, true));
+        plan.steps.push(create(&[], &guards.working, begins));
         plan.final_acl = Some(own((!wanted.data.is_empty()).then_some(0)));
     } else {
         let whole = !asked.hint.split;
         plan.steps.push(create(
             if whole { &wanted.data } else { &[] },
             &guards.narrow,
-            true,
+            begins,
         ));
         if !whole && !wanted.data.is_empty() {
             plan.steps.push(set_data(wanted, 0, None));
@@ -302,10 +295,13 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let exposed = data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
     // One that an interrupted restore may have put on, open to all or not, is not its own, and the own one is not known here.
     let foreign = |acl: &Acl| asked.guards.is_ours(acl);
-    let stays_unfinished = asked.unfinished.is_some() && wanted.acl.is_unknown() && acl.is_some_and(foreign);
+    let begun_elsewhere = wanted.acl.is_unknown()
+        && asked.unfinished.is_some_and(|noted| !noted.acl_unknown)
+        && acl.is_some_and(foreign);
     let mut plan = NodePlan {
         masked,
-        finishes: asked.unfinished.is_some() && !stays_unfinished,
+        begun_elsewhere,
+        finishes: asked.unfinished.is_some() && !begun_elsewhere,
         ..NodePlan::only(Verdict::Change)
     };
     if exposed && hint.no_admin {
@@ -339,53 +335,8 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     match plan.steps.last_mut() {
         _ if plan.final_acl.is_some() => {}
         // Its ACL is its own already.
-        Some(step) => step.ends |= !masked && !stays_unfinished,
+        Some(step) => step.ends |= !masked && !begun_elsewhere,
         None => plan.verdict = Verdict::Equal,
     }
     plan
-}
-
-fn set_data(wanted: &Record, version: i32, counts: Option<Change>) -> Step {
-    Step {
-        op: WriteOp::SetData {
-            path: wanted.path.clone(),
-            data: wanted.data.clone(),
-            version: Some(version),
-        },
-        counts,
-        begins: None,
-        ends: false,
-    }
-}
-
-impl FinalAcl {
-    /// The backup's own ACL.
-    pub(super) fn step(self, path: &ZnodePath) -> Step {
-        Step {
-            op: WriteOp::SetAcl {
-                path: path.clone(),
-                acl: self.acl,
-                version: Some(self.version),
-            },
-            counts: self.counts.then_some(Change::Acl),
-            begins: None,
-            ends: true,
-        }
-    }
-
-    /// The steps for a znode whose data had to wait: it is shown to nobody, gets them, and then its own ACL.
-    pub(super) fn with_data(mut self, wanted: &Record, guards: &Guards, version: i32) -> Vec<Step> {
-        let narrow = Step {
-            op: WriteOp::SetAcl {
-                path: wanted.path.clone(),
-                acl: guards.narrow.clone(),
-                version: Some(self.version),
-            },
-            counts: None,
-            begins: None,
-            ends: false,
-        };
-        self.version = self.version.wrapping_add(1);
-        vec![narrow, set_data(wanted, version, None), self.step(&wanted.path)]
-    }
 }

@@ -12,7 +12,8 @@ use super::error::Stop;
 use super::ledger::Ledger;
 use super::noted::{Begins, Noted};
 use super::places::Places;
-use super::plan::{Hint, Step};
+use super::plan::Hint;
+use super::step::Step;
 use super::surprise::Surprise;
 use super::{Change, NotPermitted, Permit, RestoreOptions, RestoreReport};
 use crate::tree::{AclFound, History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
@@ -198,7 +199,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             ends,
         } = step;
         let began = begins.as_ref().map(|begins| match begins {
-            Begins::Created => Began::Created,
+            Begins::Created { .. } => Began::Created,
             Begins::Admitted { .. } => Began::Admitted,
             Begins::Opened { .. } => Began::Opened,
         });

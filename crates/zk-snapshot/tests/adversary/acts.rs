@@ -20,6 +20,12 @@ impl Place {
     }
 }
 
+/// Whether `path` is among `some` of the places, a bit for each.
+pub fn is_among(some: u16, path: &ZnodePath) -> bool {
+    let place = PATHS.iter().position(|known| *known == path.as_str());
+    place.is_some_and(|place| some & (1 << place) != 0)
+}
+
 impl std::fmt::Debug for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "at({:?})", PATHS[usize::from(self.0)])

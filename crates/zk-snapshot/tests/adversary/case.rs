@@ -8,11 +8,11 @@ use zk_snapshot::archive::{Record, RecordSource};
 use zk_snapshot::capture::{CaptureOptions, capture_in_memory};
 use zk_snapshot::model::{Ensemble, Fate, Identity, Manner, Rules};
 use zk_snapshot::restore::{MemoryLedger, Policy, RestoreError, RestoreOptions, RestoreReport, restore};
-use zk_snapshot::tree::ZnodePath;
+use zk_snapshot::tree::{Acl, ZnodePath};
 
 use crate::acts::{
     Act, Adversary, Data, Guard, Place, SMALL_REQUEST, Schedule, acts_on_the_tree, at, bob, first_data,
-    guards, places, schedules,
+    guards, is_among, places, schedules,
 };
 use crate::scope::Scope;
 use crate::{exposure, outcome, touching};
@@ -95,6 +95,8 @@ struct Case {
     us: Us,
     /// Whether the backup was made by somebody who may read everything.
     whole: bool,
+    /// The places whose ACLs the backup does not have.
+    unknown: u16,
     ordered: bool,
     order: u64,
     small: bool,
@@ -118,6 +120,7 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<bool>(),
         any::<u64>(),
         prop::bool::weighted(0.2),
+        prop_oneof![6 => Just(0_u16), 1 => Just(u16::MAX), 1 => any::<u16>()],
     );
     let rename = prop_oneof![
         6 => Just(None),
@@ -139,7 +142,7 @@ fn cases() -> impl Strategy<Value = Case> {
     (tree, ways, asked).prop_map(
         |(
             (first, between, schedule, after),
-            (us, whole, ordered, order, small),
+            (us, whole, ordered, order, small, unknown),
             (root, rename, policy, same_ensemble),
         )| {
             Case {
@@ -149,6 +152,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 after,
                 us,
                 whole,
+                unknown,
                 ordered,
                 order,
                 small,
@@ -183,6 +187,19 @@ pub fn records(source: &dyn RecordSource) -> Vec<Record> {
     (0..source.frames())
         .flat_map(|index| source.frame(index).unwrap())
         .collect()
+}
+
+/// The backup as one that does not have the ACLs of `unknown` places.
+fn without_acls(backup: impl RecordSource + 'static, unknown: u16) -> Arc<dyn RecordSource> {
+    if unknown == 0 {
+        return Arc::new(backup);
+    }
+    let mut records = records(&backup);
+    let without = records
+        .iter_mut()
+        .filter(|record| is_among(unknown, &record.path));
+    without.for_each(|record| record.acl = Acl::unknown());
+    Arc::new(vec![records])
 }
 
 struct Run {
@@ -242,7 +259,7 @@ fn holds(case: &Case) -> Result<(), String> {
     };
     let mut fate = Fate::default();
     ensemble.with_tree(|tree| case.between.iter().for_each(|act| act.act(tree, &mut fate)));
-    let source: Arc<dyn RecordSource> = Arc::new(captured.records);
+    let source = without_acls(captured.records, case.unknown);
     let path = |text: &str| ZnodePath::parse(text).unwrap();
     let rename = case.rename.map(|(from, to)| (path(from), path(to)));
     let root = case.root.map(Place::path);
@@ -330,6 +347,7 @@ fn what_a_server_that_is_behind_does_not_show_is_still_our_own() {
             after: Vec::new(),
             us: Us::Bob,
             whole: false,
+            unknown: 0,
             ordered: false,
             order,
             small: false,

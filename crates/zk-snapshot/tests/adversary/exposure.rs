@@ -1,6 +1,7 @@
 //! (c): no write of ours lets anybody read data of the backup that the backup's own ACL does not let him read, nor what the backup
 //! lacks and was hidden from him.
 
+use zk_snapshot::archive::Record;
 use zk_snapshot::model::{Identity, ModelTree};
 use zk_snapshot::tree::{Acl, WriteOp, ZnodePath};
 
@@ -14,7 +15,9 @@ pub fn check(scope: &Scope, tree: &ModelTree, from: usize, us: &Identity) -> Res
         if entry.by != 0 && scope.is_stranger(path) {
             shows_no_stranger(tree, index)?;
         }
-        let Some(record) = scope.wanted.get(path).filter(|record| !record.data.is_empty()) else {
+        // Where the backup has no ACL they go to whoever may read what is there, and `touching` sees that this is not changed.
+        let shows = |record: &&Record| !record.data.is_empty() && !record.acl.is_unknown();
+        let Some(record) = scope.wanted.get(path).filter(shows) else {
             continue;
         };
         if entry.by == 0 {

@@ -52,7 +52,8 @@ fn is_right(scope: &Scope, tree: &ModelTree, path: &ZnodePath, cell: Cell, zxid:
     }
     match cell {
         Cell::Data => znode.data == record.data,
-        Cell::Acl => znode.acl.same_as(&record.acl),
+        // `touching` has seen that we have left alone what is there, and opened what we created.
+        Cell::Acl => record.acl.is_unknown() || znode.acl.same_as(&record.acl),
     }
 }
 
@@ -176,12 +177,15 @@ pub fn check_second(
     }
     // Where we may set the ACL we may do everything, but outside the scope no ACL is ours to set.
     let admits = |path: &ZnodePath| {
-        let is_wanted = scope.wanted.contains_key(path) && scope.policy != Policy::Missing;
+        let wanted = scope.wanted.get(path);
+        let has_no_acl = wanted.is_some_and(|record| record.acl.is_unknown());
+        let is_wanted = wanted.is_some() && !has_no_acl && scope.policy != Policy::Missing;
         let is_inside = scope.is_stranger(path) || is_wanted;
         // Without an identity, opening what we may not read would open it to everybody.
         let needed: &[u32] = match (is_inside, us.working_acl().lets_anyone_read()) {
             (true, false) => &[16],
             (true, true) => &[1, 16],
+            (false, _) if has_no_acl => &[1, 2, 4, 8, 16],
             (false, _) => &[1, 4, 8, 16],
         };
         tree.at(path, begin)

@@ -55,11 +55,18 @@ fn allowed(
     let path = entry.op.path();
     let masked = |acl: &Acl| acl.is_masked();
     let record = scope.wanted.get(path);
+    let has_no_acl = record.is_some_and(|record| record.acl.is_unknown());
     let is_wanted =
         record.is_some_and(|record| record.role != Role::Unreadable) || scope.above.contains(path);
     match &entry.op {
         WriteOp::Create { acl, .. } | WriteOp::SetAcl { acl, .. } if masked(acl) => {
             return Err("a masked ACL is written");
+        }
+        WriteOp::Create { acl, .. } if has_no_acl && !acl.same_as(&Acl::open()) => {
+            return Err("it is created under a list that nobody would take from it");
+        }
+        WriteOp::SetAcl { .. } if has_no_acl => {
+            return Err("an ACL is changed that the backup does not have");
         }
         WriteOp::Create { data, .. } => {
             let is_ours = |data: &[u8]| data.is_empty() || record.is_some_and(|record| record.data == data);
@@ -102,7 +109,8 @@ fn allowed(
     }
     // Nor can one be told from our own creation whose answer was lost, or before which we ended.
     let data = record.map(|record| &record.data[..]).unwrap_or_default();
-    let looks_ours = is_working(&before.acl, us) && (before.data.is_empty() || before.data == data);
+    let is_as_made = is_working(&before.acl, us) || (has_no_acl && before.acl.same_as(&Acl::open()));
+    let looks_ours = is_as_made && (before.data.is_empty() || before.data == data);
     if looks_ours || scope.is_restored(tree, path, before) {
         Ok(())
     } else {

@@ -6,3 +6,4 @@ mod counted;
 mod ground;
 mod opened;
 mod taken_over;
+mod without_acls;

@@ -18,6 +18,9 @@ const SMALL: u64 = 1 << 20;
 
 /// Files by name, without directories. An error says why they are no vault.
 pub(crate) trait Candidate {
+    /// The names of all that is in it.
+    fn names(&mut self) -> io::Result<Vec<String>>;
+
     /// Names and lengths of all files.
     fn files(&mut self) -> io::Result<Vec<(String, u64)>>;
 
@@ -30,6 +33,11 @@ pub(crate) struct Archive<R>(ZipArchive<R>);
 
 impl<R: Read + Seek> Archive<R> {
     pub(crate) fn open(mut file: R) -> io::Result<Self> {
+        if is_gzip(&mut file)? {
+            let why =
+                "it is a gzip file (.gz, .tgz), and what is taken is a zip archive, as a backup is exported";
+            return Err(io::Error::other(why));
+        }
         let entries = check_list(&mut file, ENTRIES, LIST)?;
         let archive = ZipArchive::new(file)?;
         match archive.len() as u64 == entries {
@@ -40,6 +48,11 @@ impl<R: Read + Seek> Archive<R> {
 }
 
 impl<R: Read + Seek> Candidate for Archive<R> {
+    fn names(&mut self) -> io::Result<Vec<String>> {
+        let names = (0..self.0.len()).map(|index| Ok(self.0.by_index_data(index)?.name()?.into_owned()));
+        names.collect()
+    }
+
     fn files(&mut self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
         for index in 0..self.0.len() {
@@ -86,6 +99,13 @@ impl Directory {
 }
 
 impl Candidate for Directory {
+    fn names(&mut self) -> io::Result<Vec<String>> {
+        let entries = fs::read_dir(&self.0)?.take(ENTRIES as usize);
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    }
+
     fn files(&mut self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.0)? {
@@ -104,6 +124,13 @@ impl Candidate for Directory {
     fn open(&mut self, name: &str) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(open_file(&self.0.join(name))?))
     }
+}
+
+fn is_gzip(file: &mut (impl Read + Seek)) -> io::Result<bool> {
+    let mut begin = Vec::new();
+    file.rewind()?;
+    file.take(2).read_to_end(&mut begin)?;
+    Ok(begin == [0x1f, 0x8b])
 }
 
 /// A plain file, and nothing that a link leads to or that would wait for somebody.

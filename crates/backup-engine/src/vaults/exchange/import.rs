@@ -15,7 +15,7 @@ use vault_store::{
 };
 
 use super::candidate::{Candidate, shown};
-use super::{hex, sha256};
+use super::{hex, sha256, strangers};
 use crate::vaults::thorough::{Extent, thorough};
 use crate::vaults::{Vaults, records};
 use crate::{EngineError, InvalidRequest};
@@ -189,6 +189,10 @@ fn manifest_of(candidate: &mut dyn Candidate) -> Result<Manifest, EngineError> {
     #[derive(Deserialize)]
     struct Named {
         id: VaultId,
+    }
+    let theirs = strangers::told(candidate).map_err(|error| refused(error.to_string()))?;
+    if let Some(why) = theirs {
+        return Err(refused(why));
     }
     let mut read = |name: &str, most: u64| {
         let missing = |error: io::Error| refused(format!("{name} is missing or cannot be read: {error}"));

@@ -3,6 +3,7 @@
 mod candidate;
 mod export;
 mod import;
+mod strangers;
 
 pub(crate) use self::candidate::{Archive, Directory};
 pub use self::export::Export;

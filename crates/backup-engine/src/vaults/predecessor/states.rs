@@ -28,14 +28,14 @@ pub(super) fn open(
         // A server has only just begun such a log; nobody goes on with this one.
         if name.as_str().starts_with("log.") && length < LOG_HEADER {
             let why = format!("{name} is cut: {length} bytes of its header are there");
-            return Err(ArchiveError::Damaged { frame: 0, why });
+            return Err(ArchiveError::Unframed(why));
         }
     }
     let gathered = gather(&DataDirs::same(directory.path()), None).map_err(|error| {
         // Where it was put together is no concern of whoever reads this.
         let place = format!("{}/", directory.path().display());
         let why = error.to_string().replace(&place, "");
-        ArchiveError::Damaged { frame: 0, why }
+        ArchiveError::Unframed(why)
     })?;
     let mut out = BufWriter::new(tempfile::tempfile()?);
     let (mut frames, mut offset) = (Vec::new(), 0);

@@ -162,10 +162,9 @@ impl RecordSource for Znodes {
             let data = match place.content {
                 None => Vec::new(),
                 Some(content) => read(&mut archive, content).map_err(|error| match error {
-                    ArchiveError::Damaged { why, .. } => ArchiveError::Damaged {
-                        frame: index,
-                        why: format!("the data of {}: {why}", place.path),
-                    },
+                    ArchiveError::Unframed(why) => {
+                        ArchiveError::Unframed(format!("the data of {}: {why}", place.path))
+                    }
                     error => error,
                 })?,
             };
@@ -206,10 +205,7 @@ fn read(archive: &mut ZipArchive<Reader>, index: usize) -> Result<Vec<u8>, Archi
 }
 
 fn damage(why: impl Display) -> ArchiveError {
-    ArchiveError::Damaged {
-        frame: 0,
-        why: why.to_string(),
-    }
+    ArchiveError::Unframed(why.to_string())
 }
 
 /// What the storage says is its error; everything else is wrong with the archive.
