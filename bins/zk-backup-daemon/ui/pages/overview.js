@@ -76,7 +76,8 @@ function tell(health, backups) {
     ] : line('It has not been asked yet.')),
     card('Storage',
       line(`${several(storage.dump_count, 'backup')}, ${bytes(storage.size)}`),
-      storage.place ? line(visible(storage.place)) : line(`${bytes(storage.free_space)} free of ${bytes(storage.total_space)}`)),
+      storage.where ? line(visible(storage.where)) : null,
+      storage.total_space > 0 ? line(`${bytes(storage.free_space)} free of ${bytes(storage.total_space)}`) : null),
     card('Last restore test', tested ? [
       line(h('a', { href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
       tested.tested.difference ? h('p', { class: 'bad' }, visible(tested.tested.difference))
