@@ -6,6 +6,7 @@ mod hostile;
 mod kit;
 mod large;
 mod late;
+mod left_out;
 mod looks;
 mod strangers;
 mod swagger;
