@@ -59,7 +59,7 @@ function tell(health, backups) {
       health.problems ? h('ul', {}, health.problems.map((problem) => h('li', { class: 'bad' }, visible(problem)))) : line('Nothing is wrong.'),
       health.role ? line(`This server is the ${health.role}${health.leader ? `; ${health.leader} leads` : ''}.`) : null),
     card('Last success', good ? [
-      line(h('a', { href: link('backup', { id: good.id }) }, good.id)),
+      line(h('a', { class: 'id', href: link('backup', { id: good.id }) }, good.id)),
       line(moment(good.ts)),
       line(`${bytes(good.metrics.size)} in ${duration(good.metrics.spent_time)}`),
     ] : line('There is no good backup yet.')),
@@ -79,7 +79,7 @@ function tell(health, backups) {
       storage.where ? line(visible(storage.where)) : null,
       storage.total_space > 0 ? line(`${bytes(storage.free_space)} free of ${bytes(storage.total_space)}`) : null),
     card('Last restore test', tested ? [
-      line(h('a', { href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
+      line(h('a', { class: 'id', href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
       tested.tested.difference ? h('p', { class: 'bad' }, visible(tested.tested.difference))
         : h('p', { class: 'good' }, `exact: ${count(tested.tested.znodes)} znodes compared`),
     ] : line(health.seconds_since_proof === undefined ? 'No backup was restored for a test.' : `${span(health.seconds_since_proof)} ago, and nothing differed.`)),
