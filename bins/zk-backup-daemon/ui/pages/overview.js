@@ -7,7 +7,7 @@ import { bytes, count, duration, leading, moment, several, span, visible } from 
 import { plot } from '../plot.js';
 import { poll } from '../poll.js';
 
-// Backups that the plots are of.
+// Of so many of the newest backups the full ones are plotted.
 const PLOTTED = 60;
 // Of so many looks one asks anew what is known of each of them: they are found damaged, tested and verified.
 const ANEW = 12;
@@ -86,8 +86,10 @@ function tell(health, backups) {
   ];
 }
 
+// Others, also those that were taken before a restore, hold more or less, so that their figures say nothing of how it goes.
 function draw(backups) {
-  const points = (value) => backups.map((backup) => ({ value: value(backup), text: backup.id, bad: backup.failed || !backup.valid }));
+  const full = backups.filter((backup) => !backup.is_granular && !backup.before_restore_of);
+  const points = (value) => full.map((backup) => ({ value: value(backup), text: backup.id, bad: backup.failed || !backup.valid }));
   return [
     plot('Size', points((backup) => leading(backup.size)), bytes),
     plot('Duration', points((backup) => leading(backup.spent_time)), duration),
