@@ -95,10 +95,17 @@ fn a_browser_is_led_to_the_page_and_anybody_else_to_the_places() {
         "{head}"
     );
     assert!(ask(&with, "/ui", &[]).0.contains("location: ui/"));
-    assert!(ask(&with, "/", &[]).1.contains("\"places\""));
+    let listed = ask(&with, "/", &[]).1;
+    for place in ["/ui/", "/openapi.json", "/events", "/find?path=/"] {
+        assert!(listed.contains(&format!("\"{place}\"")), "{place}: {listed}");
+    }
     drop(with);
     let without = daemon(&nobody(), storage.path(), &[("UI_ENABLED", "false")]);
-    assert!(ask(&without, "/", &[AS_A_BROWSER]).1.contains("\"places\""));
+    let listed = ask(&without, "/", &[AS_A_BROWSER]).1;
+    assert!(
+        listed.contains("\"/events\"") && !listed.contains("/ui/") && !listed.contains("openapi"),
+        "{listed}"
+    );
     for path in [
         "/ui/",
         "/ui",
