@@ -239,6 +239,15 @@ async fn the_log_of_a_backup_and_a_live_znode_are_told() {
         (gone.status, &gone.json()["code"]),
         (404, &json!("znode_not_found"))
     );
+    let hidden =
+        zookeeper_async::Acl::new(zookeeper_async::Permission::ALL, "digest", "bob:ZWxzZXdoZXJlIQ==");
+    client.set_acl("/config", vec![hidden], None).await.unwrap();
+    let secret = daemon.http.get("/listbackups/live/znode?path=/config").unwrap();
+    let why = secret.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        why.contains("/config is not shown to ip:127.0.0.1: READ is needed there"),
+        "{why}"
+    );
     let stranger = daemon.http.clone().without_credentials();
     for path in ["/listbackups/live/znode?path=/config", "/listbackups/latest/log"] {
         assert_eq!(stranger.get(path).unwrap().status, 401, "{path}");
