@@ -46,6 +46,71 @@ async fn every_part_fits_a_telephone_and_has_names_for_what_can_be_used() {
     site.assert_no_complaints(&[]);
 }
 
+/// What takes more lines than it should: words of tables, and badges, ids and buttons there.
+const BROKEN: &str =
+    "const lines = (range) => new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size;
+    const broken = [];
+    for (const cell of document.querySelectorAll('main table th, main table td')) {
+        const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const text = texts.currentNode;
+            // A path or a list of names has no bounds, and may be broken.
+            if (text.parentElement.closest('code, .holds, .short')) continue;
+            for (const { 0: word, index } of text.data.matchAll(/[^\\s/-]+/g)) {
+                const range = document.createRange();
+                range.setStart(text, index);
+                range.setEnd(text, index + word.length);
+                if (lines(range) > 1) broken.push(word);
+            }
+        }
+    }
+    for (const one of document.querySelectorAll('main .badge, main .id, main td button')) {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        if (lines(range) > 1) broken.push(one.textContent);
+    }
+    return broken";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_word_of_a_table_is_broken_where_it_is_narrow() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    let long = "a-name-without-a-place-to-break".repeat(5);
+    site.plant(&[("/config", b"1"), (&format!("/{long}"), b"2")])
+        .await;
+    site.back_up();
+    let some = json!({ "dbs": [long, "config"] }).to_string();
+    assert_eq!(site.daemon.do_job("/backup", &some).unwrap().1.status, 200);
+    site.client.set_data("/config", b"2", None).await.unwrap();
+    site.back_up();
+    // A job's id of its own, and one with a message.
+    assert_eq!(site.daemon.do_job("/verify", "").unwrap().1.status, 200);
+    let failed = json!({ "vault": "latest", "dbs": ["nowhere"] }).to_string();
+    assert_eq!(site.daemon.do_job("/restore", &failed).unwrap().1.status, 500);
+    site.sign_in();
+    for width in [390, 768, 1200] {
+        browser.resize(width, 800).unwrap();
+        for (part, there) in [
+            ("backups", "3 shown"),
+            ("jobs", "Successful"),
+            ("history?path=/config", "Compare"),
+            ("retention", "stays"),
+        ] {
+            site.show(part);
+            browser.wait_for_text(there).unwrap();
+            let broken = browser.run(BROKEN, &[]).unwrap();
+            assert_eq!(broken, json!([]), "{part} at {width}");
+            let wide = "return document.documentElement.scrollWidth";
+            let wide = browser.run(wide, &[]).unwrap();
+            assert!(
+                wide.as_u64().unwrap() <= width.into(),
+                "{part} at {width}: {wide}"
+            );
+        }
+    }
+    site.assert_no_complaints(&[]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keyboard_is_enough_and_night_is_dark() {
     let site = Site::start().await;

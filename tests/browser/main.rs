@@ -1,10 +1,12 @@
 //! The web page in real Chromium, over a real ZooKeeper and the server as a process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bucket;
 mod hostile;
 mod kit;
 mod large;
 mod late;
+mod left_out;
 mod looks;
 mod predecessor;
 mod strangers;

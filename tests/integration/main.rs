@@ -36,6 +36,7 @@ mod ha_tls;
 mod having;
 mod hidden;
 mod known_acls;
+mod left_out;
 mod left_over;
 mod limits;
 mod logs;

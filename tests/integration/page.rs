@@ -95,10 +95,17 @@ fn a_browser_is_led_to_the_page_and_anybody_else_to_the_places() {
         "{head}"
     );
     assert!(ask(&with, "/ui", &[]).0.contains("location: ui/"));
-    assert!(ask(&with, "/", &[]).1.contains("\"places\""));
+    let listed = ask(&with, "/", &[]).1;
+    for place in ["/ui/", "/openapi.json", "/events", "/find?path=/"] {
+        assert!(listed.contains(&format!("\"{place}\"")), "{place}: {listed}");
+    }
     drop(with);
     let without = daemon(&nobody(), storage.path(), &[("UI_ENABLED", "false")]);
-    assert!(ask(&without, "/", &[AS_A_BROWSER]).1.contains("\"places\""));
+    let listed = ask(&without, "/", &[AS_A_BROWSER]).1;
+    assert!(
+        listed.contains("\"/events\"") && !listed.contains("/ui/") && !listed.contains("openapi"),
+        "{listed}"
+    );
     for path in [
         "/ui/",
         "/ui",
@@ -231,6 +238,15 @@ async fn the_log_of_a_backup_and_a_live_znode_are_told() {
     assert_eq!(
         (gone.status, &gone.json()["code"]),
         (404, &json!("znode_not_found"))
+    );
+    let hidden =
+        zookeeper_async::Acl::new(zookeeper_async::Permission::ALL, "digest", "bob:ZWxzZXdoZXJlIQ==");
+    client.set_acl("/config", vec![hidden], None).await.unwrap();
+    let secret = daemon.http.get("/listbackups/live/znode?path=/config").unwrap();
+    let why = secret.json()["message"].as_str().unwrap().to_owned();
+    assert!(
+        why.contains("/config is not shown to ip:127.0.0.1: READ is needed there"),
+        "{why}"
     );
     let stranger = daemon.http.clone().without_credentials();
     for path in ["/listbackups/live/znode?path=/config", "/listbackups/latest/log"] {

@@ -35,7 +35,7 @@ pub(crate) fn configure(config: &mut ServiceConfig, with_ui: bool) {
         openapi::configure(config);
     }
     jobs_and_what_they_do(config);
-    what_there_is(config);
+    what_there_is(config, with_ui);
     config.default_service(web::to(nothing_here));
 }
 
@@ -100,7 +100,7 @@ fn jobs_and_what_they_do(config: &mut ServiceConfig) {
 }
 
 /// What is looked at: backups, what they hold, policies and the server.
-fn what_there_is(config: &mut ServiceConfig) {
+fn what_there_is(config: &mut ServiceConfig, with_ui: bool) {
     config
         .service(
             resource("/find", find::KEYS, [read().to(find::by_znode)])
@@ -108,7 +108,7 @@ fn what_there_is(config: &mut ServiceConfig) {
                 .wrap(from_fn(access::check_always)),
         )
         .service(endpoint("/find", find::KEYS, read().to(find::by_time)))
-        .service(endpoint("/", NONE, read().to(root::places)))
+        .service(endpoint("/", NONE, read().to(move || root::places(with_ui))))
         .service(resource(
             "/evictionpolicy",
             policies::KEYS,

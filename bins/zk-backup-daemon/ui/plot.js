@@ -1,6 +1,7 @@
-// Small plots: a bar for each backup.
+// Small plots: a bar for each full backup.
 
 import { h, svg } from './dom.js';
+import { several } from './format.js';
 
 const HIGH = 60;
 const WIDE = 8;
@@ -17,8 +18,8 @@ export function plot(title, points, look) {
     return svg('rect', { x: at * WIDE + 1, y: HIGH - high, width: WIDE - 2, height: high, class: point.bad ? 'bar bar-bad' : 'bar' },
       svg('title', {}, `${point.text}: ${look(point.value)}`));
   });
-  const words = `${title} of the last ${points.length} backups: the newest ${look(newest.value)}, the most ${look(most)}`;
+  const words = `${title} of the last ${several(points.length, 'full backup')}: the newest ${look(newest.value)}, the most ${look(most)}`;
   return h('figure', { class: 'plot' },
-    h('figcaption', {}, h('strong', {}, title), h('span', { class: 'dim' }, ` now ${look(newest.value)}, at most ${look(most)}`)),
+    h('figcaption', {}, h('strong', {}, title), h('span', { class: 'dim' }, ` of full backups: now ${look(newest.value)}, at most ${look(most)}`)),
     svg('svg', { viewBox: `0 0 ${Math.max(points.length, FEWEST) * WIDE} ${HIGH}`, role: 'img', 'aria-label': words, preserveAspectRatio: 'none' }, bars));
 }

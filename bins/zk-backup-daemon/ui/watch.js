@@ -98,7 +98,7 @@ export function report(report, isPlan) {
     ].map(([number, what]) => h('span', { class: number > 0 ? 'count some' : 'count' }, h('strong', {}, count(number)), ` ${would}${what}`)),
     h('span', { class: 'count' }, h('strong', {}, count(report.unchanged)), ' as in the backup already'),
     h('span', { class: report.failed > 0 ? 'count bad' : 'count' }, h('strong', {}, count(report.failed)), ' failed')),
-    failures(report.failures, report.failed, 'What could not be done'),
+    failures(report.failures, report.failed, isPlan ? 'What cannot be brought back' : 'What could not be done'),
     failures(report.counters_left_behind ?? [], report.counters_left, 'Counters of sequential children that were left'),
     paths(report.unknown_paths, report.unknown, 'Not in the backup, as it could not read them'),
     paths(report.met_paths, report.met, 'Created by others meanwhile, and left alone'),
@@ -108,7 +108,8 @@ export function report(report, isPlan) {
   ];
 }
 
-function failures(named, number, title) {
+/** What could not be done, and why: the first, by their paths. */
+export function failures(named, number, title) {
   if (!number) return null;
   const rows = named.map(({ path, why }) => h('tr', {}, h('td', {}, code(path)), h('td', {}, visible(why))));
   return h('section', { class: 'failures' }, h('h3', {}, `${title}: ${count(number)}`), table(title, ['Znode', 'Why'], rows), unnamed(named, number));

@@ -109,7 +109,7 @@ export async function backups(view, query, signal) {
 
 function row(backup) {
   return h('tr', {},
-    h('td', {}, h('a', { href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
+    h('td', {}, h('a', { class: 'id', href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
     h('td', {}, standing(backup)),
     h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency, before(backup)].filter(Boolean).join(', '))),
     h('td', { class: 'number' }, bytes(leading(backup.size)), h('br'), h('small', { class: 'dim' }, backup.znodes === null ? '' : `${count(backup.znodes)} znodes`)),

@@ -64,7 +64,7 @@ async function tell(path, list, detail, signal) {
   function draw() {
     const looked = next ?? total;
     const rows = changes.map((change, at) => h('tr', {},
-      h('td', {}, h('a', { href: link('backup', { id: change.id, path }) }, change.id), h('br'), h('small', {}, moment(change.ts))),
+      h('td', {}, h('a', { class: 'id', href: link('backup', { id: change.id, path }) }, change.id), h('br'), h('small', {}, moment(change.ts))),
       h('td', {}, WORDS[change.change] ?? change.change),
       h('td', { class: 'number' }, change.size === null ? '' : bytes(change.size)),
       h('td', { class: 'number' }, change.version === null ? '' : `${change.version} / ${change.acl_version}`),

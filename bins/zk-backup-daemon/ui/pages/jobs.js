@@ -51,7 +51,7 @@ function row(job, failed, cells) {
   return h('tr', {},
     h('td', {}, h('a', { href: link('job', { id }) }, kind(job)), h('br'), h('small', { class: 'dim' }, id)),
     cell,
-    h('td', {}, job.vault ? h('a', { href: link('backup', { id: job.vault }) }, job.vault) : ''),
+    h('td', {}, job.vault ? h('a', { class: 'id', href: link('backup', { id: job.vault }) }, job.vault) : ''),
     h('td', {}, h('small', {}, moment(job.created_at))),
     h('td', {}, stoppable ? h('button', { type: 'button', 'aria-label': `Cancel ${id}`, onclick: (event) => cancel(id, event.target, failed) }, 'Cancel') : null));
 }

@@ -7,7 +7,7 @@ import { bytes, count, duration, leading, moment, several, span, visible } from 
 import { plot } from '../plot.js';
 import { poll } from '../poll.js';
 
-// Backups that the plots are of.
+// Of so many of the newest backups the full ones are plotted.
 const PLOTTED = 60;
 // Of so many looks one asks anew what is known of each of them: they are found damaged, tested and verified.
 const ANEW = 12;
@@ -59,7 +59,7 @@ function tell(health, backups) {
       health.problems ? h('ul', {}, health.problems.map((problem) => h('li', { class: 'bad' }, visible(problem)))) : line('Nothing is wrong.'),
       health.role ? line(`This server is the ${health.role}${health.leader ? `; ${health.leader} leads` : ''}.`) : null),
     card('Last success', good ? [
-      line(h('a', { href: link('backup', { id: good.id }) }, good.id)),
+      line(h('a', { class: 'id', href: link('backup', { id: good.id }) }, good.id)),
       line(moment(good.ts)),
       line(`${bytes(good.metrics.size)} in ${duration(good.metrics.spent_time)}`),
     ] : line('There is no good backup yet.')),
@@ -76,17 +76,20 @@ function tell(health, backups) {
     ] : line('It has not been asked yet.')),
     card('Storage',
       line(`${several(storage.dump_count, 'backup')}, ${bytes(storage.size)}`),
-      storage.place ? line(visible(storage.place)) : line(`${bytes(storage.free_space)} free of ${bytes(storage.total_space)}`)),
+      storage.where ? line(visible(storage.where)) : null,
+      storage.total_space > 0 ? line(`${bytes(storage.free_space)} free of ${bytes(storage.total_space)}`) : null),
     card('Last restore test', tested ? [
-      line(h('a', { href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
+      line(h('a', { class: 'id', href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
       tested.tested.difference ? h('p', { class: 'bad' }, visible(tested.tested.difference))
         : h('p', { class: 'good' }, `exact: ${count(tested.tested.znodes)} znodes compared`),
     ] : line(health.seconds_since_proof === undefined ? 'No backup was restored for a test.' : `${span(health.seconds_since_proof)} ago, and nothing differed.`)),
   ];
 }
 
+// Others, also those that were taken before a restore, hold more or less, so that their figures say nothing of how it goes.
 function draw(backups) {
-  const points = (value) => backups.map((backup) => ({ value: value(backup), text: backup.id, bad: backup.failed || !backup.valid }));
+  const full = backups.filter((backup) => !backup.is_granular && !backup.before_restore_of);
+  const points = (value) => full.map((backup) => ({ value: value(backup), text: backup.id, bad: backup.failed || !backup.valid }));
   return [
     plot('Size', points((backup) => leading(backup.size)), bytes),
     plot('Duration', points((backup) => leading(backup.spent_time)), duration),

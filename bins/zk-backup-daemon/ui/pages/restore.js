@@ -4,8 +4,8 @@ import { begin, get, mayChange, ofBackup } from '../api.js';
 import { changes } from '../changes.js';
 import { holds, standing } from '../described.js';
 import { choice, facts, field, h, put, wrong } from '../dom.js';
-import { code, count, moment, visible } from '../format.js';
-import { watch } from '../watch.js';
+import { code, count, moment, several, visible } from '../format.js';
+import { failures, watch } from '../watch.js';
 import { chooser, tellOf } from './diff.js';
 
 const STEPS = [['What', what], ['Where to', where], ['Policy', policy], ['Plan', plan], ['Confirm', confirm], ['Result', outcome]];
@@ -165,21 +165,29 @@ function plan(asked, next) {
   next.hidden = true;
   // What is done is what was planned.
   asked.planned = request(asked);
+  asked.leftOut = null;
   const make = async () => {
     try {
       const id = await begin('restore', asked.planned, asked.signal);
       const job = await watch(id, view, asked.signal);
       if (!job) return;
-      const { report } = job.result ?? {};
+      const { report, dry_run: isWhole } = job.result ?? {};
+      // One that ended early, as where the backup is damaged, says nothing of the rest.
+      asked.leftOut = job.status === 'Failed' && isWhole && report?.failed > 0 ? report : null;
+      if (asked.leftOut) view.append(h('p', { class: 'bad box' }, rest(report)));
       if (report?.differences?.length > 0) view.append(...differences(report));
-      next.hidden = job.status !== 'Successful';
-      if (job.status === 'Successful') next.focus();
+      next.hidden = job.status !== 'Successful' && !asked.leftOut;
+      if (!next.hidden) next.focus();
     } catch (error) {
       if (!asked.signal.aborted) put(view, wrong(error));
     }
   };
   make();
   return { content: [h('p', {}, 'What a restore would do, just now. Nothing is written.'), view] };
+}
+
+function rest({ failed }) {
+  return `A restore brings back everything else, and ends as failed: ${several(failed, 'znode')} cannot be brought back.`;
 }
 
 function differences(report) {
@@ -203,6 +211,7 @@ function confirm(asked, next) {
         ['What', asked.whole ? 'everything in it' : h('ul', {}, asked.roots.map((root) => h('li', {}, code(root), asked.renames[root] ? [' to ', code(asked.renames[root])] : null)))],
         ['Policy', name],
       ]),
+      asked.leftOut ? [h('p', { class: 'bad box' }, rest(asked.leftOut)), failures(asked.leftOut.failures, asked.leftOut.failed, 'What cannot be brought back')] : null,
       h('p', { class: 'choice' }, first, h('label', { for: 'backup-first' }, 'Back up what is there now first', h('small', {}, 'pinned, so that the restore can be undone; where that fails nothing is restored'))),
       field(['To go on, type the id of the backup: ', code(asked.id)], typed),
     ],

@@ -61,7 +61,7 @@ function goes(decisions) {
 }
 
 function row({ id, action, reason }) {
-  return h('tr', {}, h('td', {}, h('a', { href: link('backup', { id }) }, id)),
+  return h('tr', {}, h('td', {}, h('a', { class: 'id', href: link('backup', { id }) }, id)),
     h('td', {}, h('span', { class: `badge ${action === 'evict' ? 'bad' : 'good'}` }, action === 'evict' ? 'goes' : 'stays')), h('td', {}, visible(reason)));
 }
 

@@ -166,6 +166,13 @@ impl Job {
         Restored::of(&self.result)
     }
 
+    /// How many changes the restore that it plans cannot make, where that is all that it failed of, and others can be made.
+    #[must_use]
+    pub(crate) fn left_out(&self) -> Option<u64> {
+        let is_failed = self.status == "Failed";
+        is_failed.then(|| self.restored().left_out()).flatten()
+    }
+
     /// What came of it, if it is a verification.
     #[must_use]
     pub(crate) fn verified(&self) -> Option<Verified> {

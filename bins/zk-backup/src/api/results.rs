@@ -11,6 +11,9 @@ use super::lenient::{entries, if_object, or_default, unless_false, unless_null};
 #[serde(default)]
 #[allow(missing_docs)] // the fields are those of docs/API.md
 pub(crate) struct Restored {
+    /// Whether it is a plan, gone through to its end.
+    #[serde(deserialize_with = "or_default")]
+    pub dry_run: bool,
     /// Absent of a restore by files, and where it is not understood.
     #[serde(deserialize_with = "if_object")]
     pub report: Option<Report>,
@@ -148,6 +151,16 @@ impl Restored {
     pub(crate) fn is_nothing(&self) -> bool {
         self.report.as_ref().is_some_and(Report::is_nothing)
     }
+
+    /// Of a plan that was gone through to its end: how many changes cannot be made, where there are others that can.
+    pub(super) fn left_out(&self) -> Option<u64> {
+        let report = self
+            .report
+            .as_ref()
+            .filter(|report| self.dry_run && report.failed > 0)?;
+        let others = [report.counters_raised, report.finished, report.unfinished];
+        (report.changes() > 0 || others != [0; 3]).then_some(report.failed)
+    }
 }
 
 impl Report {
@@ -161,6 +174,11 @@ impl Report {
     /// What could not be done.
     pub(crate) fn not_done(&self) -> impl Iterator<Item = &NotDone> {
         self.failures.iter().chain(&self.counters_left_behind)
+    }
+
+    /// How many changes that failed are not named.
+    pub(crate) fn unnamed(&self) -> u64 {
+        self.failed.saturating_sub(self.failures.len() as u64)
     }
 
     fn is_nothing(&self) -> bool {
@@ -257,6 +275,26 @@ mod tests {
             assert!(
                 Restored::of(&json!({ "report": { field: 1 } })).is_nothing(),
                 "{field}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plan_that_leaves_something_out_is_whole_and_has_something_else() {
+        let of = |dry_run: Value, report: Value| {
+            Restored::of(&json!({ "dry_run": dry_run, "report": report })).left_out()
+        };
+        assert_eq!(of(json!(true), json!({ "failed": 2, "created": 1 })), Some(2));
+        assert_eq!(of(json!(true), json!({ "failed": 2, "finished": 1 })), Some(2));
+        assert_eq!(of(json!(true), json!({ "failed": 2, "unchanged": 9 })), None);
+        assert_eq!(of(json!(true), json!({ "created": 1 })), None);
+        assert_eq!(of(json!(true), json!(null)), None);
+        // One that ended early, a restore, and what is not understood.
+        for other in [json!(null), json!(false), json!("yes")] {
+            assert_eq!(
+                of(other.clone(), json!({ "failed": 2, "created": 1 })),
+                None,
+                "{other}"
             );
         }
     }

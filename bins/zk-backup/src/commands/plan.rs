@@ -85,6 +85,11 @@ fn changes(report: &Report, tense: &str, screen: &mut Screen<'_>) -> Result<(), 
             Some(Look::Bad),
         )?;
     }
+    let unnamed = report.unnamed();
+    if unnamed > 0 {
+        let line = format!("! … and {} more", count(unnamed));
+        screen.line(&line, Some(Look::Bad))?;
+    }
     Ok(())
 }
 
@@ -136,7 +141,7 @@ mod tests {
                     { "path": "/a", "change": "create" }, { "path": "/b", "change": "delete" },
                     { "path": "/c", "change": "data" }, { "path": "/d", "change": "acl" },
                 ],
-                "failures": [{ "path": "/e\u{1b}", "why": "no" }],
+                "failed": 8, "failures": [{ "path": "/e\u{1b}", "why": "no" }],
                 "counters_left_behind": [{ "path": "/q", "why": "not empty" }],
             },
             "notes": ["told before", "told now"], "backup_first": "20261121T000000",
@@ -146,7 +151,8 @@ mod tests {
             "+ /a\n- /b\n~ /c  (data)\n~ /d  (ACL)\n… and 999 more\n\
              1 were created, 1 given other data, 1 000 another ACL, 1 deleted; 7 are as in the backup\n\
              2 were created by others meanwhile, and are left alone\n\
-             ! /e\\u{1b}: no\n! /q: not empty\nnote: told now\n\
+             ! /e\\u{1b}: no\n! /q: not empty\n\
+             ! … and 7 more\nnote: told now\n\
              what was there before is backup 20261121T000000, which is pinned\n"
         );
     }

@@ -9,7 +9,7 @@ use super::{dbs, plan};
 use crate::api::{Api, RaiseEpoch, RestoreRequest, Restored};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
-use crate::text::{Look, Screen, clean};
+use crate::text::{Look, Screen, clean, count};
 
 /// What to restore, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -137,7 +137,10 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     } else {
         plan::show(&planned.view, &would, "would be", &mut told, screen)?;
     }
-    jobs::check(api, &planned.view)?;
+    let left_out = planned.view.left_out().filter(|_| !args.dry_run);
+    if left_out.is_none() {
+        jobs::check(api, &planned.view)?;
+    }
     if args.dry_run {
         return Ok(ended(&would));
     }
@@ -150,9 +153,18 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         }
         return Ok(ended(&would));
     }
+    let left_out = left_out.map(znodes);
+    if let Some(some) = &left_out
+        && !screen.is_json()
+    {
+        let line =
+            format!("{some} cannot be brought back, see `!`: a restore brings back the rest, and fails");
+        screen.line(&line, Some(Look::Bad))?;
+    }
     if !args.yes {
+        let without = left_out.map_or(String::new(), |some| format!(", without {some}"));
         ask(
-            &format!("Restore {} as shown?", clean(&planned.view.vault)),
+            &format!("Restore {} as shown{without}?", clean(&planned.view.vault)),
             screen,
         )?;
     }
@@ -179,6 +191,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         )?;
     }
     Ok(ended(&restored))
+}
+
+fn znodes(number: u64) -> String {
+    match number {
+        1 => "1 znode".to_owned(),
+        _ => format!("{} znodes", count(number)),
+    }
 }
 
 /// What the server says of its API's key is said of the flag.

@@ -14,10 +14,15 @@ pub(crate) async fn znode(ensemble: &dyn Ensemble, path: ZnodePath) -> Result<Zn
     let asked = [path];
     let found = client.read_many(&asked, History::Any).await;
     let acl = client.read_acls(&asked).await;
+    // Whom ZooKeeper takes us for matters where it has refused something.
+    let names = match is_denied(&found) || is_denied(&acl) {
+        true => client.identities().await.unwrap_or(None),
+        false => None,
+    };
     client.close().await;
     let [path] = asked;
-    let found = single(ensemble, &path, found.map_err(unreachable)?)?;
-    let acl = single(ensemble, &path, acl.map_err(unreachable)?)?.acl;
+    let found = single(ensemble, &path, found.map_err(unreachable)?, names.as_deref())?;
+    let acl = single(ensemble, &path, acl.map_err(unreachable)?, names.as_deref())?.acl;
     Ok(ZnodeContent {
         info: ZnodeInfo {
             kind: None,
@@ -32,8 +37,17 @@ pub(crate) async fn znode(ensemble: &dyn Ensemble, path: ZnodePath) -> Result<Zn
     })
 }
 
-/// The reading of one znode, which is there and may be read.
-fn single<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>>) -> Result<T, EngineError> {
+fn is_denied<T>(readings: &Result<Vec<Reading<T>>, ClientError>) -> bool {
+    matches!(readings.as_deref(), Ok([Reading::Denied]))
+}
+
+/// The reading of one znode, which is there and may be read. `names`: as whom ZooKeeper knows us, if it tells.
+fn single<T>(
+    ensemble: &dyn Ensemble,
+    path: &ZnodePath,
+    readings: Vec<Reading<T>>,
+    names: Option<&[String]>,
+) -> Result<T, EngineError> {
     let (why, kind) = match readings.into_iter().next() {
         Some(Reading::Found(found)) => return Ok(found),
         None | Some(Reading::Missing) => {
@@ -42,7 +56,8 @@ fn single<T>(ensemble: &dyn Ensemble, path: &ZnodePath, readings: Vec<Reading<T>
             )));
         }
         Some(Reading::Denied) => {
-            let why = format!("{path} is not shown to this identity: READ is needed there");
+            let who = names.map_or("this identity".to_owned(), |names| names.join(", "));
+            let why = format!("{path} is not shown to {who}: READ is needed there");
             (why, ClientErrorKind::Credentials)
         }
         Some(Reading::Undecodable(why)) => (format!("{path}: {why}"), ClientErrorKind::Answer),

@@ -74,7 +74,7 @@ pub(super) async fn run(
         client.close().await;
         return Err(failure);
     }
-    progress.phase("restoring");
+    progress.phase(if dry_run { "comparing" } else { "restoring" });
     if let Some(znodes) = sound.znodes {
         progress.expect(znodes);
     }
@@ -98,7 +98,7 @@ pub(super) async fn run(
         context.metrics.not_restored(report.failed, report.counters_left);
     }
     log_report(&context.log, &report);
-    let failed = (!report.is_complete()).then(|| incomplete(&report));
+    let failed = (!report.is_complete()).then(|| incomplete(&report, dry_run));
     notes.extend(sound.lacks);
     let done = RestoreResult {
         dry_run: Some(dry_run),
@@ -192,16 +192,19 @@ fn log_report(log: &JobLog, report: &RestoreReport) {
     ));
 }
 
-fn incomplete(report: &RestoreReport) -> String {
+/// What a restore that went through to its end has not done, or would not do.
+fn incomplete(report: &RestoreReport, dry_run: bool) -> String {
     let first = report
         .failures
         .first()
         .map_or(String::new(), |f| format!(", the first {}: {}", f.path, f.why));
-    format!(
-        "{} znodes could not be brought back{first}; {} changes were made",
-        report.failed,
-        report.changes()
-    )
+    let (failed, changes) = (report.failed, report.changes());
+    match dry_run {
+        true => format!(
+            "{failed} znodes would not be brought back{first}; nothing was written, and a restore would make {changes} changes"
+        ),
+        false => format!("{failed} znodes could not be brought back{first}; {changes} changes were made"),
+    }
 }
 
 /// Quotas come last, so that they cannot stand in the way of what they limit.
