@@ -5,7 +5,7 @@ use std::time::Duration;
 use backup_engine::{Ensemble, ZooKeeperEnsemble};
 use tokio::time::timeout;
 
-use crate::{Secondary, Settings};
+use crate::{BucketConfig, Secondary, Settings};
 
 /// The longest that ZooKeeper is waited for; what it says then is missing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ impl Summary {
             None => String::new(),
             Some(bucket) => format!(", backups in {bucket}"),
         };
+        let named = |(name, bucket): (&String, &BucketConfig)| format!(", alias {name} in {bucket}");
+        let aliases: String = settings.aliases.iter().map(named).collect();
         let copies = match &settings.secondary {
             Some(Secondary::Bucket(bucket)) => format!(", second copies in {bucket}"),
             Some(Secondary::Directory(path)) => format!(", second copies in {}", path.display()),
@@ -36,7 +38,7 @@ impl Summary {
         Self {
             ensemble: settings.ensemble(),
             rest: format!(
-                "driver {}, {}; storage {}{backups}{copies}; schedule {schedule}; policies {} and {} for granular backups; served {}",
+                "driver {}, {}; storage {}{backups}{aliases}{copies}; schedule {schedule}; policies {} and {} for granular backups; served {}",
                 format!("{:?}", settings.driver).to_lowercase(),
                 tls(settings.zookeeper.tls.is_some()),
                 settings.storage.display(),

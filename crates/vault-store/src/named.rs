@@ -227,7 +227,10 @@ impl Shared {
             return Ok(());
         };
         let names: Vec<_> = twins.iter().map(|place| &*self.places[*place].name).collect();
-        let what = format!("the storages {} each have a backup with this id", names.join(", "));
+        let what = format!(
+            "the storages {} each have a backup with this id",
+            names.join(", ")
+        );
         Err(StoreError::damaged(id, MANIFEST, what))
     }
 
@@ -264,7 +267,11 @@ impl VaultStore for NamedVaults {
         };
         let mut found: BTreeMap<VaultId, Vec<usize>> = BTreeMap::new();
         for (index, place) in self.0.places.iter().enumerate() {
-            let ids = if index == 0 { place.ids() } else { place.ids_unless_away() };
+            let ids = if index == 0 {
+                place.ids()
+            } else {
+                place.ids_unless_away()
+            };
             for id in ids? {
                 found.entry(id).or_default().push(index);
             }

@@ -203,7 +203,10 @@ fn one_id_in_two_stores_is_one_damaged_vault_that_is_not_removed() {
     for refused in twins {
         let refused = refused.unwrap();
         assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
-        assert!(refused.to_string().contains("default, archive each have"), "{refused}");
+        assert!(
+            refused.to_string().contains("default, archive each have"),
+            "{refused}"
+        );
     }
     assert!(first.manifest(&id(1)).is_ok() && archive.manifest(&id(1)).is_ok());
     all.manifest(&id(2)).unwrap();

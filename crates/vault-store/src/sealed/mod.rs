@@ -103,7 +103,11 @@ impl VaultStore for SealedStore {
 
     fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
         let below = self.below.stage_in(storage, id)?;
-        Ok(Box::new(SealedStage::new(id, below, Arc::clone(&self.recipients))))
+        Ok(Box::new(SealedStage::new(
+            id,
+            below,
+            Arc::clone(&self.recipients),
+        )))
     }
 
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
