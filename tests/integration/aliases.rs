@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -120,8 +121,8 @@ async fn a_backup_lies_in_the_bucket_that_was_named_and_in_no_other() {
         archive(&daemon, "default"),
         back_up(&daemon, ""),
     ];
-    assert_eq!(place.backups_in(ARCHIVE), [archived.clone()]);
-    assert_eq!(place.vaults_in(ARCHIVE), [archived.clone()]);
+    assert_eq!(place.backups_in(ARCHIVE), [&*archived]);
+    assert_eq!(place.vaults_in(ARCHIVE), [&*archived]);
     assert_eq!(place.backups_in(BUCKET), usual);
     assert_eq!(place.vaults_in(BUCKET), usual);
     let summary = daemon.wait_for_line(": ZooKeeper").unwrap();
@@ -228,7 +229,7 @@ fn a_bucket_that_is_away_is_named_and_backups_go_on_to_the_default_one() {
     other.kill();
     let daemon = place.start(&zookeeper.address());
     let usual = back_up(&daemon, "");
-    assert_eq!(place.backups_in(BUCKET), [usual.clone()]);
+    assert_eq!(place.backups_in(BUCKET), [&*usual]);
     assert_eq!(daemon.describe(&usual).unwrap()["storage_name"], "default");
     // It has its patience.
     let deadline = Instant::now() + Duration::from_secs(180);
@@ -307,7 +308,7 @@ async fn a_kill_before_the_manifest_leaves_nothing_that_is_listed() {
     proxy.hold_at(b"PUT /archive/zk/manifests/");
     let id = ask(&daemon, ARCHIVE);
     until("the manifest is on its way", || proxy.holds());
-    assert_eq!(place.vaults_in(ARCHIVE), [id.clone()]);
+    assert_eq!(place.vaults_in(ARCHIVE), [&*id]);
     daemon.kill();
     proxy.cut();
     let daemon = {
@@ -338,7 +339,7 @@ fn without_an_alias_for_it_the_directory_is_the_default() {
     let (archived, usual) = (archive(&daemon, ARCHIVE), back_up(&daemon, ""));
     let directory: PathBuf = place.storage.path().join(&usual);
     assert!(directory.join("manifest.json").is_file());
-    assert_eq!(place.backups_in(ARCHIVE), [archived.clone()]);
+    assert_eq!(place.backups_in(ARCHIVE), [&*archived]);
     assert!(!place.storage.path().join(&archived).exists());
     assert_eq!(listed(&daemon), [archived.clone(), usual.clone()]);
     assert_eq!(restore(&daemon, &archived, "").0, 200);
@@ -351,6 +352,78 @@ fn without_an_alias_for_it_the_directory_is_the_default() {
     assert_eq!(
         daemon.http.get(&format!("/backup/s3/{archived}")).unwrap().status,
         200
+    );
+}
+
+/// Jobs and the lease of several servers are in the default one.
+#[test]
+fn several_servers_share_what_is_default_and_keep_backups_in_the_others() {
+    let zookeeper = server();
+    let place = Place::new();
+    let url = place.s3.url();
+    let place = place.both(&url);
+    let more = [("HA", "true"), ("ZOOKEEPER_TIMEOUT", "3")];
+    let settings = [place.settings(), more.to_vec()].concat();
+    let daemon = daemon(&zookeeper.address(), place.storage.path(), &settings);
+    until("it leads", || {
+        daemon.http.get("/health/ready").unwrap().status == 200
+    });
+    let id = archive(&daemon, ARCHIVE);
+    assert_eq!(place.backups_in(ARCHIVE), [&*id]);
+    let [shared, further] =
+        [BUCKET, ARCHIVE].map(|name| names(&place.s3.bucket().with_file_name(name).join("zk")));
+    let has = |of: &[String], name: &str| of.iter().any(|found| found == name);
+    assert!(has(&shared, "leader") && has(&shared, "jobs"), "{shared:?}");
+    assert!(!has(&further, "leader") && !has(&further, "jobs"), "{further:?}");
+    assert_eq!(daemon.describe(&id).unwrap()["storage_name"], ARCHIVE);
+}
+
+#[test]
+fn a_check_tries_the_bucket_of_each_alias() {
+    let place = Place::new();
+    let mut other = S3Server::start().unwrap();
+    fs::create_dir(other.bucket().with_file_name(ARCHIVE)).unwrap();
+    let place = place.both(&other.url());
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_daemon-under-test"));
+        command
+            .env_clear()
+            .args(["check", "--json"])
+            .envs(place.settings());
+        let storage = place.storage.path().join("new");
+        command
+            .env("STORAGE", storage)
+            .env("PORT", "0")
+            .env("ZOOKEEPER_HOST", nobody());
+        let output = command.output().unwrap();
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let found = lines
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut found: Vec<_> = found
+            .filter(|found| found["check"] == "alias" || found["check"] == "bucket")
+            .collect();
+        found.sort_by_key(|found| found["check"].to_string());
+        let of = |found: Value| (found["outcome"].to_string(), found["message"].to_string());
+        found.into_iter().map(of).collect::<Vec<_>>()
+    };
+    let found = check();
+    assert!(
+        found.len() == 2 && found.iter().all(|(outcome, _)| outcome == "\"ok\""),
+        "{found:?}"
+    );
+    assert!(
+        found[0]
+            .1
+            .contains(&format!("{}/archive/zk answers", other.url())),
+        "{found:?}"
+    );
+    other.kill();
+    let found = check();
+    assert_eq!((&*found[0].0, &*found[1].0), ("\"fails\"", "\"ok\""), "{found:?}");
+    assert!(
+        found[0].1.contains(&format!("{}/archive/zk ", other.url())),
+        "{found:?}"
     );
 }
 

@@ -139,7 +139,7 @@ impl Settings {
         let aliases = aliases.further;
         let is_far = bucket.is_some() || !aliases.is_empty();
         let checks = checks::checks(args, &servers, zookeeper_port, is_far)?;
-        let ha = ha::ha(args)?;
+        let ha = ha::ha(args, bucket.is_some())?;
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
         let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
         let storage = PathBuf::from(storage);

@@ -50,8 +50,8 @@ fn named(first: impl VaultStore + 'static, archive: impl VaultStore + 'static) -
 
 fn directories(at: &Path) -> NamedVaults {
     named(
-        FsStore::open(&at.join("first")).unwrap(),
-        FsStore::open(&at.join("archive")).unwrap(),
+        FsStore::open(at.join("first")).unwrap(),
+        FsStore::open(at.join("archive")).unwrap(),
     )
 }
 

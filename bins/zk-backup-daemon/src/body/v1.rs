@@ -19,6 +19,7 @@ pub(crate) const BLOB: &str = "blobPath";
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = BackupV1Body)]
 pub(crate) struct BackupBody {
+    /// The bucket that has this alias, where the server has some; the default storage if not said. Where it has none this is only told again.
     storage_name: Option<String>,
     #[schema(value_type = String, min_length = 1)]
     blob_path: Option<String>,
@@ -46,6 +47,7 @@ pub(crate) fn backup(body: &[u8], storages: &[String]) -> Result<(BackupRequest,
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[schema(as = RestoreV1Body)]
 pub(crate) struct RestoreBody {
+    /// The storage that the backup must be in, where the server has several; the default one if not said. Where it has one this is only told again.
     storage_name: Option<String>,
     #[schema(value_type = String, min_length = 1)]
     blob_path: Option<String>,

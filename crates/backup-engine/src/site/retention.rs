@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use eviction_policy::{Action, Backup, Decision, Standing, plan};
 use health_metrics::Metrics;
 use time::OffsetDateTime;
-use vault_store::{Manifest, StoreError, VaultId};
+use vault_store::{Manifest, StoreError};
 
 use super::clock_watch::ClockWatch;
 use super::policies::{Policy, PolicyBook, PolicyChange, PolicyOutcome};
@@ -79,12 +79,11 @@ impl Retention {
         // A dry run may go by what is known, and so may one that removes nothing; what is removed, and what stays since it is the last
         // good one, may not.
         let mut all = vaults.all()?;
-        let storage = |id: &VaultId| vaults.storage_of(id);
-        let (mut decisions, _) = planned(&all, (&pins, &storage), policies.clone(), now);
+        let (mut decisions, _) = planned(&all, (&pins, vaults), policies.clone(), now);
         if !dry_run && doomed(&mut decisions).next().is_some() {
             all = vaults.all_anew()?;
             vaults.check_listed()?;
-            (decisions, _) = planned(&all, (&pins, &storage), policies, now);
+            (decisions, _) = planned(&all, (&pins, vaults), policies, now);
         }
         let moved = if trust_clock { None } else { self.clock.moved(now) };
         if let Some(why) = &moved {
@@ -147,9 +146,8 @@ impl Retention {
         now: OffsetDateTime,
     ) -> Result<PolicyOutcome, EngineError> {
         self.policies.change(change, dry_run, now, |policies| {
-            let storage = |id: &VaultId| vaults.storage_of(id);
             let (all, pins) = (vaults.all()?, vaults.pins()?);
-            let (decisions, good_evicted) = planned(&all, (&pins, &storage), policies, now);
+            let (decisions, good_evicted) = planned(&all, (&pins, vaults), policies, now);
             Ok(PolicyOutcome {
                 decisions,
                 good_evicted,
@@ -158,11 +156,11 @@ impl Retention {
     }
 }
 
-/// What the policies say, for full backups first, and how many good ones go by it. The backups of each `storage` are judged by themselves: one there stands in
+/// What the policies say, for full backups first, and how many good ones go by it. The backups of each storage are judged by themselves: one there stands in
 /// for none elsewhere.
 fn planned(
     all: &[Arc<Stored>],
-    (pins, storage): (&Pins, &dyn Fn(&VaultId) -> Option<String>),
+    (pins, vaults): (&Pins, &Vaults),
     (full, granular): (Policy, Policy),
     now: OffsetDateTime,
 ) -> (Vec<Decision>, usize) {
@@ -172,7 +170,7 @@ fn planned(
     let mut judge = |policy: &Policy, of: Vec<&Arc<Stored>>| {
         let mut storages: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for stored in of {
-            let backups = storages.entry(storage(&stored.id)).or_default();
+            let backups = storages.entry(vaults.storage_of(&stored.id)).or_default();
             backups.push(backup(stored, pins));
         }
         let mut decisions = Vec::new();

@@ -56,8 +56,8 @@ async fn a_backup_is_kept_where_it_was_asked_for() {
     assert_eq!(storage_of(&engine, &waits).await, "archive");
     done(&engine, &waits).await;
     let usual = full(&engine).await;
-    assert_eq!(texts(&archive.0.ids().unwrap()), [waits.clone()]);
-    assert_eq!(texts(&world.vaults.ids().unwrap()), [usual.clone()]);
+    assert_eq!(texts(&archive.0.ids().unwrap()), [&*waits]);
+    assert_eq!(texts(&world.vaults.ids().unwrap()), [&*usual]);
 
     // One that fails says so where it was to be.
     let lost = BackupRequest {
@@ -180,8 +180,8 @@ async fn policies_are_applied_to_each_storage_by_itself() {
         .collect();
     // The first of each went with the backup after it.
     assert_eq!(told, [(&*ids[1], Action::Keep), (&*ids[3], Action::Keep)]);
-    assert_eq!(texts(&archive.0.ids().unwrap()), [ids[1].clone()]);
-    assert_eq!(texts(&world.vaults.ids().unwrap()), [ids[3].clone()]);
+    assert_eq!(texts(&archive.0.ids().unwrap()), [&*ids[1]]);
+    assert_eq!(texts(&world.vaults.ids().unwrap()), [&*ids[3]]);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn a_storage_that_is_away_keeps_no_backup_from_the_default_one() {
     let refused = engine.list().await.unwrap_err().to_string();
     assert!(refused.starts_with("storage archive: "), "{refused}");
     let id = full(&engine).await;
-    assert_eq!(texts(&world.vaults.ids().unwrap()), [id.clone()]);
+    assert_eq!(texts(&world.vaults.ids().unwrap()), [&*id]);
     assert_eq!(storage_of(&engine, &id).await, "default");
     engine.pin(&id, true).await.unwrap();
     assert_eq!(described(&engine, &id).await.pinned, Some(true));
@@ -233,7 +233,7 @@ async fn twins_are_told_and_neither_is_evicted() {
         manifest.files = vec![stage.put(&"archive.zst".parse().unwrap(), b"another").unwrap()];
         stage.commit(&manifest).unwrap();
     }
-    assert_eq!(engine.list().await.unwrap(), [id.clone()]);
+    assert_eq!(engine.list().await.unwrap(), [&*id]);
     let told = described(&engine, &id).await;
     assert!(
         told.damage
