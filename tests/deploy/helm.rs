@@ -168,6 +168,37 @@ fn the_certificate_that_the_values_recommend_is_good_for_the_pods() {
 }
 
 #[test]
+fn buckets_by_name_are_in_a_file_of_a_secret() {
+    let Some(text) = rendered(&[
+        "--set",
+        "replicas=2,aliases.existingSecret=buckets,s3.prefix=prod,networkPolicy.enabled=true",
+    ]) else {
+        return;
+    };
+    let documents = parse(&text);
+    assert_hardened(&documents);
+    let pod = &of_kind(&documents, "StatefulSet")["spec"]["template"]["spec"];
+    let container = &pod["containers"][0];
+    for (name, value) in [
+        ("S3_ALIASES_USED", Some("true")),
+        ("ALIASES_PATH", Some("/etc/zk-backup/aliases")),
+        ("S3_PREFIX", Some("prod")),
+        ("S3_ENABLED", None),
+        ("HA", Some("true")),
+    ] {
+        assert_eq!(setting(container, name), value, "{name}");
+    }
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let mount = mounts.iter().find(|mount| mount["name"] == "aliases").unwrap();
+    assert_eq!(mount["mountPath"], "/etc/zk-backup/aliases");
+    let volumes = pod["volumes"].as_array().unwrap();
+    let volume = volumes.iter().find(|volume| volume["name"] == "aliases").unwrap();
+    assert_eq!(volume["secret"]["secretName"], "buckets");
+    let egress = of_kind(&documents, "NetworkPolicy")["spec"]["egress"].to_string();
+    assert!(egress.contains("443"), "{egress}");
+}
+
+#[test]
 fn several_servers_share_a_container_of_a_cloud() {
     let Some(text) = rendered(&[
         "--set",
@@ -264,6 +295,7 @@ fn what_cannot_work_is_refused_in_words() {
         ),
         ("cloud.url=s3://b", "url"),
         ("settings.STORAGE_URL=az://b", "STORAGE_URL"),
+        ("settings.ALIASES_PATH=/a", "ALIASES_PATH"),
         (
             "settings.AZURE_STORAGE_ACCOUNT_KEY=x",
             "AZURE_STORAGE_ACCOUNT_KEY",

@@ -3,6 +3,7 @@
 
 mod access;
 mod agents;
+mod aliases;
 mod api;
 mod browse;
 mod buckets;

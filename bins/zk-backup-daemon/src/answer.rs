@@ -55,9 +55,10 @@ impl ApiError {
 impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let status = match &error {
-            EngineError::BackupNotFound(_) | EngineError::JobNotFound(_) | EngineError::ZnodeNotFound(_) => {
-                StatusCode::NOT_FOUND
-            }
+            EngineError::BackupNotFound(_)
+            | EngineError::Elsewhere { .. }
+            | EngineError::JobNotFound(_)
+            | EngineError::ZnodeNotFound(_) => StatusCode::NOT_FOUND,
             EngineError::JobEnded { .. } => StatusCode::NOT_ACCEPTABLE,
             EngineError::InUse(_)
             | EngineError::BackupExists(_)

@@ -180,6 +180,12 @@ pub struct Args {
     /// A file of certificates (PEM), or a directory of such files, that the S3 server's may be signed by beside the system's
     #[arg(long, env = "S3_CERTS_PATH", hide_env_values = true)]
     pub s3_certs_path: Option<String>,
+    /// Whether S3 buckets are named in the file `s3_aliases.json`, to be asked for as `storageName` (default: false)
+    #[arg(long, env = "S3_ALIASES_USED", hide_env_values = true)]
+    pub s3_aliases_used: Option<String>,
+    /// The directory of that file (default: /aliases/)
+    #[arg(long, env = "ALIASES_PATH", hide_env_values = true)]
+    pub aliases_path: Option<String>,
     /// Keep backups in an Azure container, `az://CONTAINER/PREFIX`, or a Google bucket, `gs://BUCKET/PREFIX`; STORAGE keeps jobs all the same
     #[arg(long, env = "STORAGE_URL", hide_env_values = true)]
     pub storage_url: Option<String>,

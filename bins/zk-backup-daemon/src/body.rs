@@ -122,6 +122,7 @@ pub(crate) fn backup(body: &[u8]) -> Result<BackupRequest, ApiError> {
         pinned: !body.allow_eviction.unwrap_or(true),
         sharded: body.sharded.unwrap_or(false),
         allow_partial: body.allow_partial.unwrap_or(false),
+        storage: None,
     })
 }
 
@@ -242,6 +243,7 @@ pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), A
         strategy: body.strategy.unwrap_or_default(),
         raise_epoch: raise_epoch(body.raise_epoch)?,
         backup_first: body.backup_first.unwrap_or(false),
+        storage: None,
     };
     Ok((request, body.external))
 }

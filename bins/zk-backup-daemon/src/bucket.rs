@@ -1,6 +1,7 @@
 //! The first contact with a bucket.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -18,6 +19,17 @@ const PLACE: &str = "S3_URL, S3_BUCKET";
 /// The setting of all that is not reached as S3 is.
 const URL: &str = "STORAGE_URL";
 
+/// What settings of S3 are called in a file of aliases; the names of all are told.
+const OF_ALIAS: [(&str, &str); 7] = [
+    ("S3_URL", "s3Url"),
+    ("S3_BUCKET", "bucketName"),
+    ("S3_KEY_ID", "accessKeyId"),
+    ("S3_KEY_SECRET", "accessKeySecret"),
+    ("S3_REGION", "region"),
+    ("S3_CERTS_PATH", "s3CertsPath"),
+    ("S3_SSL_VERIFY", "s3SslVerify"),
+];
+
 /// What the store and S3 call a mistake, and the setting that it is in.
 const MISTAKES: [(&str, &str); 7] = [
     ("the key id is not known", "S3_KEY_ID"),
@@ -34,14 +46,44 @@ const MISTAKES: [(&str, &str); 7] = [
 pub enum BucketConfig {
     /// As S3 is.
     S3(Box<S3Config>),
+    /// The same, as a file of aliases says.
+    Alias(Box<AliasConfig>),
     /// As Azure's containers and Google's buckets are.
     Cloud(CloudConfig),
 }
 
+/// A bucket, as a file of aliases says.
+#[derive(Debug, Clone)]
+pub struct AliasConfig {
+    /// Its name there.
+    pub name: String,
+    /// The file.
+    pub file: PathBuf,
+    /// How it is reached.
+    pub config: S3Config,
+}
+
 impl BucketConfig {
+    /// How it is reached, if as S3 is.
+    fn s3(&self) -> Option<&S3Config> {
+        match self {
+            Self::S3(config) => Some(config),
+            Self::Alias(alias) => Some(&alias.config),
+            Self::Cloud(_) => None,
+        }
+    }
+
+    /// Whether it has the same keys of the same bucket as another one.
+    pub(crate) fn is_place_of(&self, other: &Self) -> bool {
+        let url = |of: &S3Config| of.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
+        let place = |of: &S3Config| (url(of), of.bucket.clone(), of.prefix.trim_matches('/').to_owned());
+        matches!((self.s3(), other.s3()), (Some(a), Some(b)) if place(a) == place(b))
+    }
+
     pub(crate) fn objects(&self) -> Result<Arc<dyn ObjectStore>, StoreError> {
         match self {
             Self::S3(config) => Ok(config.objects()?),
+            Self::Alias(alias) => Ok(alias.config.objects()?),
             Self::Cloud(config) => config.objects(),
         }
     }
@@ -49,6 +91,7 @@ impl BucketConfig {
     pub(crate) fn vaults(&self) -> Result<ObjectVaults, StoreError> {
         match self {
             Self::S3(config) => config.open(),
+            Self::Alias(alias) => alias.config.open(),
             Self::Cloud(config) => config.open(),
         }
     }
@@ -56,6 +99,7 @@ impl BucketConfig {
     pub(crate) fn prefix(&self) -> &str {
         match self {
             Self::S3(config) => &config.prefix,
+            Self::Alias(alias) => &alias.config.prefix,
             Self::Cloud(config) => config.prefix(),
         }
     }
@@ -63,6 +107,10 @@ impl BucketConfig {
     pub(crate) fn retrying_for(self, retry_for: Duration) -> Self {
         match self {
             Self::S3(config) => Self::S3(Box::new(S3Config { retry_for, ..*config })),
+            Self::Alias(mut alias) => {
+                alias.config.retry_for = retry_for;
+                Self::Alias(alias)
+            }
             Self::Cloud(config) => Self::Cloud(config.with_retry_for(retry_for)),
         }
     }
@@ -73,6 +121,7 @@ impl fmt::Display for BucketConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let config = match self {
             Self::S3(config) => config,
+            Self::Alias(alias) => &alias.config,
             Self::Cloud(config) => return config.fmt(f),
         };
         match &config.url {
@@ -161,8 +210,20 @@ fn mistake(config: &BucketConfig, purpose: Purpose, error: &StoreError) -> Setti
 
 /// The names of the settings of that bucket.
 fn named(config: &BucketConfig, settings: &str, purpose: Purpose) -> String {
-    if let BucketConfig::Cloud(_) = config {
-        return URL.to_owned();
+    match config {
+        BucketConfig::S3(_) => {}
+        BucketConfig::Cloud(_) => return URL.to_owned(),
+        BucketConfig::Alias(alias) => {
+            let settings = settings.replace("S3_ENABLED", PLACE);
+            let of_file = OF_ALIAS
+                .iter()
+                .fold(settings, |text, (ours, theirs)| text.replace(ours, theirs));
+            return format!(
+                "ALIASES_PATH: {}: alias {}: {of_file}",
+                alias.file.display(),
+                alias.name
+            );
+        }
     }
     match purpose {
         Purpose::Backups | Purpose::Sharing => settings.to_owned(),
@@ -189,6 +250,27 @@ pub(crate) fn ignores(config: &BucketConfig, purpose: Purpose, condition: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mistake_in_an_alias_is_named_as_its_file_has_it() {
+        let config = BucketConfig::Alias(Box::new(AliasConfig {
+            name: "archive".to_owned(),
+            file: "/aliases/s3_aliases.json".into(),
+            config: S3Config::new("cold"),
+        }));
+        for (text, setting) in [
+            ("there is no such bucket", "bucketName"),
+            ("the secret is not that of the key id", "accessKeySecret"),
+            ("the clock of this machine is off", "s3Url, bucketName"),
+            ("a bad certificate", "s3CertsPath, s3SslVerify"),
+        ] {
+            let error = StoreError::failed("GET", false, text);
+            let said = mistake(&config, Purpose::Backups, &error).to_string();
+            let place =
+                format!("ALIASES_PATH: /aliases/s3_aliases.json: alias archive: {setting}: s3://cold: ");
+            assert!(said.starts_with(&place), "{said}");
+        }
+    }
 
     #[test]
     fn what_a_bucket_ignores_is_named_with_the_risk_and_the_settings() {

@@ -59,7 +59,7 @@ mod webhook;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
-pub use bucket::BucketConfig;
+pub use bucket::{AliasConfig, BucketConfig};
 pub use check::check;
 pub use cli::{Cli, Command};
 pub use hashes::HashError;

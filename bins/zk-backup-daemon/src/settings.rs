@@ -1,7 +1,7 @@
 //! What the server is told at its start, checked.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,6 +30,7 @@ use crate::bucket::BucketConfig;
 use crate::{Access, Args};
 
 mod access;
+mod aliases;
 mod bucket;
 mod checks;
 mod encryption;
@@ -75,6 +76,8 @@ pub struct Settings {
     pub storage: PathBuf,
     /// Where backups are kept, if not in the storage.
     pub bucket: Option<BucketConfig>,
+    /// The buckets that backups can be kept in besides, by the names of their aliases.
+    pub aliases: BTreeMap<String, BucketConfig>,
     /// Where second copies of them go.
     pub secondary: Option<Secondary>,
     /// What the servers that share the bucket know each other by, if there are several.
@@ -136,8 +139,12 @@ impl Settings {
         } = listen(args, secret)?;
         let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper::servers(args)?;
         let bucket = bucket::bucket(args, directory, &environment)?;
-        let checks = checks::checks(args, &servers, zookeeper_port, bucket.is_some())?;
-        let ha = ha::ha(args)?;
+        let aliases = aliases::aliases(args, bucket.as_ref())?;
+        let bucket = bucket.or(aliases.default);
+        let aliases = aliases.further;
+        let is_far = bucket.is_some() || !aliases.is_empty();
+        let checks = checks::checks(args, &servers, zookeeper_port, is_far)?;
+        let ha = ha::ha(args, bucket.is_some())?;
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
         let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
         let storage = PathBuf::from(storage);
@@ -156,9 +163,13 @@ impl Settings {
             address,
             port,
             tls,
-            secondary: secondary(args, (&storage, bucket.as_ref()), directory, &environment)?,
+            secondary: {
+                let buckets: Vec<_> = bucket.iter().chain(aliases.values()).collect();
+                secondary(args, (&storage, &buckets), directory, &environment)?
+            },
             storage,
             bucket,
+            aliases,
             encryption: encryption(args)?,
             ha,
             schedule: schedule(args.backup_schedule.as_ref())?,
@@ -210,6 +221,12 @@ pub(crate) fn certificate_directories(args: &Args) -> Vec<PathBuf> {
         .into_iter()
         .filter_map(|directory| directory.ok()?)
         .collect()
+}
+
+/// The file of aliases, if there is one.
+pub(crate) fn aliases_file(args: &Args) -> Option<PathBuf> {
+    // What is wrong is told when settings are read.
+    aliases::file(args).ok()?
 }
 
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {

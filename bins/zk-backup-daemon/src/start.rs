@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use backup_engine::{
-    AgentSource, Engine, EngineBuilder, Ensemble, FilesSource, HookVariables, Hooks, Recovery, RestoreTests,
-    SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
+    AgentSource, DEFAULT_STORAGE, Engine, EngineBuilder, Ensemble, FilesSource, HookVariables, Hooks,
+    Recovery, RestoreTests, SettingNames, StateSource, TestEnsemble, ZooKeeperEnsemble,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
@@ -53,6 +53,12 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
                 "jobs are in the bucket and not encrypted: requests, reasons, and paths of znodes that a restore has left unfinished"
             );
         }
+    }
+    if settings.bucket.is_none() && !settings.aliases.is_empty() {
+        log::warn!(
+            "no alias is called {DEFAULT_STORAGE}: backups without a storageName are kept in the directory {}",
+            settings.storage.display()
+        );
     }
     let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
     let ensemble = Arc::new(Replaceable::new(settings.ensemble()));
@@ -214,6 +220,10 @@ fn placed(builder: EngineBuilder, settings: &Settings, with_jobs: bool) -> Resul
             builder.objects(bucket::open(config, purpose)?, config.to_string())
         }
     };
+    let mut builder = builder;
+    for (name, config) in &settings.aliases {
+        builder = builder.further_objects(name, bucket::open(config, Purpose::Backups)?);
+    }
     Ok(match &settings.secondary {
         None => builder,
         Some(Secondary::Bucket(config)) => {

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use zk_snapshot::client::BatchedConfig;
 
 use crate::identity::untaken;
-use crate::{Secondary, Settings};
+use crate::{BucketConfig, Secondary, Settings};
 
 /// The longest that ZooKeeper is waited for; what it says then is missing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +30,8 @@ impl Summary {
             None => String::new(),
             Some(bucket) => format!(", backups in {bucket}"),
         };
+        let named = |(name, bucket): (&String, &BucketConfig)| format!(", alias {name} in {bucket}");
+        let aliases: String = settings.aliases.iter().map(named).collect();
         let copies = match &settings.secondary {
             Some(Secondary::Bucket(bucket)) => format!(", second copies in {bucket}"),
             Some(Secondary::Directory(path)) => format!(", second copies in {}", path.display()),
@@ -40,7 +42,7 @@ impl Summary {
             ensemble: settings.ensemble(),
             config: settings.zookeeper.clone(),
             rest: format!(
-                "driver {}, {}; storage {}{backups}{copies}; schedule {schedule}; policies {} and {} for granular backups; served {}",
+                "driver {}, {}; storage {}{backups}{aliases}{copies}; schedule {schedule}; policies {} and {} for granular backups; served {}",
                 format!("{:?}", settings.driver).to_lowercase(),
                 tls(settings.zookeeper.tls.is_some()),
                 settings.storage.display(),

@@ -16,6 +16,16 @@ pub enum EngineError {
     /// There is no such backup.
     #[error("backup {0} not found")]
     BackupNotFound(String),
+    /// The backup is in another storage than the one that was named.
+    #[error("backup {id} not found in storage {wanted}: it is in storage {found}")]
+    Elsewhere {
+        /// The backup.
+        id: VaultId,
+        /// The storage that was named.
+        wanted: String,
+        /// The storage that has it.
+        found: String,
+    },
     /// There is no such job, or it ended long ago and was forgotten.
     #[error("job {0} not found")]
     JobNotFound(String),
@@ -94,6 +104,14 @@ pub enum InvalidRequest {
     /// Root znodes of a transactional backup.
     #[error("a transactional backup is of all of ZooKeeper; the znodes wanted are named at restore")]
     RootsOfTransactional,
+    /// There is no storage of that name.
+    #[error("there is no storage {name:?}: {}", known_storages(.known))]
+    UnknownStorage {
+        /// The name that was given.
+        name: String,
+        /// Those that there are, the default one first; none where there is only one, which has no name.
+        known: Vec<String>,
+    },
     /// The whole tree cannot come under another path, nor anything in its place.
     #[error("the root cannot be renamed, and nothing can become it")]
     RenamesRoot,
@@ -178,12 +196,19 @@ pub enum InvalidRequest {
     },
 }
 
+fn known_storages(known: &[String]) -> String {
+    match known {
+        [] => "all backups are kept in one place, which has no name".to_owned(),
+        names => format!("there are {}", names.join(", ")),
+    }
+}
+
 impl EngineError {
     /// A stable name of the kind of error.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::BackupNotFound(_) => "backup_not_found",
+            Self::BackupNotFound(_) | Self::Elsewhere { .. } => "backup_not_found",
             Self::JobNotFound(_) => "job_not_found",
             Self::JobEnded { .. } => "job_ended",
             Self::InUse(_) => "backup_in_use",
@@ -216,6 +241,7 @@ impl EngineError {
             | Self::StorageMoved(_) => true,
             Self::ZooKeeper(cause) | Self::Storage(cause) => cause_may_pass(&**cause),
             Self::BackupNotFound(_)
+            | Self::Elsewhere { .. }
             | Self::NoLinks(_)
             | Self::BackupExists(_)
             | Self::JobNotFound(_)

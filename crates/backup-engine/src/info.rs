@@ -35,6 +35,8 @@ pub struct BackupInfo {
     pub locked_until: Option<Option<OffsetDateTime>>,
     /// The copy that is read, as far as that is known; `None` where there is no second store.
     pub copy: Option<StoredCopy>,
+    /// The storage that it is in, or is to be, where there are several and that is known.
+    pub storage: Option<String>,
     /// All that was found damaged then, by file and frame; that of files that no restore needs does not keep it from being valid.
     pub found: Vec<Damage>,
     /// The last time that it was restored for a test, and what came of it.
@@ -143,12 +145,14 @@ impl BackupInfo {
     pub(crate) fn of(vaults: &Vaults, stored: Stored) -> Self {
         let locked_until = vaults.retained.until(&stored.id);
         let copy = vaults.copy_read(&stored.id);
+        let storage = vaults.storage_of(&stored.id);
         let pins = vaults
             .pins()
             .inspect_err(|error| log::warn!("what is pinned is not known: {error}"));
         Self {
             locked_until,
             copy,
+            storage,
             encrypted: is_encrypted(vaults, &stored),
             ..Self::stored(stored, pins.ok().as_ref())
         }
@@ -176,14 +180,16 @@ impl BackupInfo {
             verified_at,
             locked_until: None,
             copy: None,
+            storage: None,
             found,
             tested,
         }
     }
 
     /// That of a backup that waits or is being written.
-    pub(crate) fn pending(id: VaultId, job: Job) -> Self {
+    pub(crate) fn pending(vaults: &Vaults, id: VaultId, job: Job) -> Self {
         let request: Option<BackupRequest> = serde_json::from_value(job.payload).ok();
+        let asked = request.as_ref().and_then(|request| request.storage.clone());
         Self {
             id,
             bytes: 0,
@@ -194,6 +200,7 @@ impl BackupInfo {
             verified_at: None,
             locked_until: None,
             copy: None,
+            storage: vaults.storage_meant(asked),
             found: Vec::new(),
             tested: None,
         }

@@ -68,9 +68,9 @@ mod work;
 /// The crates that the engine is made of, so that an embedder needs to name only this one.
 pub use {eviction_policy, health_metrics, job_queue, vault_store, zk_snapshot};
 
-pub use builder::EngineBuilder;
 #[cfg(feature = "sqlite")]
 pub use builder::VAULTS_ELSEWHERE;
+pub use builder::{DEFAULT_STORAGE, EngineBuilder};
 pub use clock::SystemClock;
 pub use engine::Engine;
 #[cfg(feature = "admin-source")]

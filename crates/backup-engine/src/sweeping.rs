@@ -45,11 +45,9 @@ impl Turn {
 impl Engine {
     /// Never ends. Not while the clock cannot be relied on to say how old something is.
     pub(crate) async fn keep_sweeping(&self) {
-        let objects: Vec<_> = [&self.objects, &self.second_objects]
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let further = self.further_objects.iter().map(|(_, objects)| objects);
+        let objects = [&self.objects, &self.second_objects].into_iter().flatten();
+        let objects: Vec<_> = objects.chain(further).cloned().collect();
         if objects.is_empty() {
             return std::future::pending().await;
         }

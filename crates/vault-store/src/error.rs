@@ -22,6 +22,9 @@ pub enum StoreError {
     /// A vault, or a stage, with this id is there already. Nothing was changed.
     #[error("backup {0} exists already")]
     AlreadyExists(VaultId),
+    /// There is no storage of that name to begin a vault in.
+    #[error("there is no storage {0:?}")]
+    NoStorage(String),
     /// Somebody else holds the storage, which is named.
     #[error("the storage {0} is in use by another process")]
     Locked(String),

@@ -139,6 +139,12 @@ impl VaultStore for FaultyVaults {
         Ok(Box::new(FaultyStage { stage, faults }))
     }
 
+    fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        let stage = self.through(VaultCall::Stage, || self.store.stage_in(storage, id))?;
+        let faults = self.clone();
+        Ok(Box::new(FaultyStage { stage, faults }))
+    }
+
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         let open = self.through(VaultCall::Open, || self.store.open(id, file))?;
         let faults = self.clone();

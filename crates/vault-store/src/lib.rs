@@ -45,6 +45,7 @@ mod manifest;
 mod memory;
 mod mirrored;
 mod name;
+mod named;
 #[cfg(feature = "object-store")]
 mod object;
 mod predecessor;
@@ -76,6 +77,7 @@ pub use manifest::{FORMAT_VERSION, FileEntry, FrameEntry, Manifest, Outcome, SEA
 pub use memory::MemoryStore;
 pub use mirrored::{CopiedNote, CopyError, MirroredStore, Replacing, StoredCopy};
 pub use name::{CHECKSUM, FileName, MANIFEST, NameError, VERIFIED};
+pub use named::NamedVaults;
 #[cfg(feature = "cloud")]
 pub use object::CloudConfig;
 #[cfg(feature = "object-store")]

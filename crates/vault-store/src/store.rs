@@ -85,6 +85,18 @@ pub trait VaultStore: Send + Sync {
         self.stage(id)
     }
 
+    /// Begins a vault in one of several places that the store keeps vaults in, by its name; `None` is the usual one, where [`stage`](Self::stage) begins
+    /// them. A store around another one passes it on.
+    ///
+    /// # Errors
+    /// As [`stage`](Self::stage); [`StoreError::NoStorage`] where there is none of that name.
+    fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match storage {
+            None => self.stage(id),
+            Some(name) => Err(StoreError::NoStorage(name.to_owned())),
+        }
+    }
+
     /// Opens a file of a vault, to be read by any number of threads. [`Reader`](crate::Reader) is a
     /// [`Read`](std::io::Read) and [`Seek`](std::io::Seek) over it.
     ///

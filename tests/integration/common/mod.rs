@@ -1,5 +1,6 @@
 //! What the suites share. They import from here, and nothing from one another.
 
+pub(crate) mod aliases;
 pub(crate) mod buckets;
 pub(crate) mod cli;
 pub(crate) mod clients;

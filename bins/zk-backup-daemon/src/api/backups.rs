@@ -34,6 +34,10 @@ pub(crate) struct Backup {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     restore_job: Option<String>,
+    /// The storage that it is kept in; absent where there is only one, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    storage_name: Option<String>,
     /// Whether it is still being written.
     locked: bool,
     /// 0 if it did not fail; 1 if it failed; 2 if it lacks what could not be read.
@@ -144,6 +148,7 @@ impl From<BackupInfo> for Backup {
             verified_at: info.verified_at.and_then(rfc3339),
             locked_until: info.locked_until.map(|until| until.and_then(rfc3339)),
             copy: info.copy.filter(|copy| *copy == StoredCopy::Second),
+            storage_name: info.storage.clone(),
             damage: info.found,
             tested_at: proved.and_then(|tested| rfc3339(tested.at)),
             tested: info.tested.clone(),

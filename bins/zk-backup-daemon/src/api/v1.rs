@@ -117,7 +117,7 @@ impl From<BackupInfo> for JobV1 {
             restore_id: None,
             creation_time: rfc3339(info.id.time()),
             completion_time: manifest.and_then(|manifest| rfc3339(manifest.finished_at)),
-            storage_name: String::new(),
+            storage_name: info.storage.clone().unwrap_or_default(),
             blob_path: String::new(),
             databases: roots
                 .map(|roots| roots.iter().map(database).collect())

@@ -24,6 +24,8 @@ pub(super) fn look(settings: &Settings) -> Vec<Finding> {
             .map_or(Purpose::Backups, |_| Purpose::Sharing);
         findings.push(bucket_of("bucket", config, purpose));
     }
+    let aliases = settings.aliases.values();
+    findings.extend(aliases.map(|config| bucket_of("alias", config, Purpose::Backups)));
     match &settings.secondary {
         None => {}
         Some(Secondary::Directory(path)) => {

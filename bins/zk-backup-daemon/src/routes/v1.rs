@@ -16,7 +16,7 @@ pub(super) async fn backup(
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    let (asked, mut labels) = body::v1::backup(&body::read(body).await?)?;
+    let (asked, mut labels) = body::v1::backup(&body::read(body).await?, &engine.storages())?;
     labels.extend(caller::label(&request));
     let id = engine.backup_labelled(asked, labels).await?;
     job(&engine, &id, JobKind::Backup).await
@@ -29,7 +29,7 @@ pub(super) async fn restore(
 ) -> Result<HttpResponse, ApiError> {
     Asked::of(&request, &[])?;
     let id = request.match_info().query("id");
-    let (asked, mut labels) = body::v1::restore(id, &body::read(body).await?)?;
+    let (asked, mut labels) = body::v1::restore(id, &body::read(body).await?, &engine.storages())?;
     labels.extend(caller::label(&request));
     let task = engine.restore_labelled(asked, labels).await?;
     job(&engine, &task, JobKind::Restore).await

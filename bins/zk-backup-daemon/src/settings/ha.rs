@@ -21,14 +21,13 @@ pub struct Ha {
     pub timing: LeaseTiming,
 }
 
-/// What `HA` asks for.
-pub(super) fn ha(args: &Args) -> Result<Option<Ha>, SettingsError> {
+/// What `HA` asks for. It needs a bucket.
+pub(super) fn ha(args: &Args, has_bucket: bool) -> Result<Option<Ha>, SettingsError> {
     if !flag("HA", args.ha.as_ref(), false)? {
         return Ok(None);
     }
-    let is_s3 = flag("S3_ENABLED", args.s3_enabled.as_ref(), false)?;
-    if !is_s3 && given(args.storage_url.as_ref()).is_none() {
-        let why = "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true or STORAGE_URL is needed";
+    if !has_bucket {
+        let why = "HA=true: the servers share backups and jobs in a bucket, so that S3_ENABLED=true, STORAGE_URL or an alias `default` is needed";
         return Err(SettingsError(why.to_owned()));
     }
     if given(args.secondary_directory.as_ref()).is_some() {

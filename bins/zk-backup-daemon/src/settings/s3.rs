@@ -20,6 +20,23 @@ pub(super) struct Said<'a> {
     pub(super) certs_path: Option<&'a String>,
 }
 
+fn said(args: &Args) -> Said<'_> {
+    Said {
+        name: "S3",
+        url: args.s3_url.as_ref(),
+        bucket: args.s3_bucket.as_ref(),
+        region: args.s3_region.as_ref(),
+        prefix: args.s3_prefix.as_ref(),
+        ssl_verify: args.s3_ssl_verify.as_ref(),
+        certs_path: args.s3_certs_path.as_ref(),
+    }
+}
+
+/// What all keys begin with, in the buckets of aliases too.
+pub(super) fn prefix(args: &Args) -> Result<String, SettingsError> {
+    said(args).prefix()
+}
+
 /// What `S3_ENABLED` asks for.
 pub(super) fn s3(
     args: &Args,
@@ -29,16 +46,7 @@ pub(super) fn s3(
     if !flag("S3_ENABLED", args.s3_enabled.as_ref(), false)? {
         return Ok(None);
     }
-    let said = Said {
-        name: "S3",
-        url: args.s3_url.as_ref(),
-        bucket: args.s3_bucket.as_ref(),
-        region: args.s3_region.as_ref(),
-        prefix: args.s3_prefix.as_ref(),
-        ssl_verify: args.s3_ssl_verify.as_ref(),
-        certs_path: args.s3_certs_path.as_ref(),
-    };
-    match said.read(secrets, environment)? {
+    match said(args).read(secrets, environment)? {
         Some(bucket) => Ok(Some(bucket)),
         None => Err(SettingsError(
             "S3_BUCKET: it is needed with S3_ENABLED=true".to_owned(),

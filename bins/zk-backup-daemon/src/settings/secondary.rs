@@ -3,8 +3,6 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use vault_store::S3Config;
-
 use super::s3::Said;
 use super::values::{SettingsError, given};
 use crate::Args;
@@ -19,10 +17,10 @@ pub enum Secondary {
     Bucket(BucketConfig),
 }
 
-/// What `SECONDARY_DIRECTORY` or `SECONDARY_S3_BUCKET` asks for. `first` is where backups are kept: in `storage`, if in no bucket.
+/// What `SECONDARY_DIRECTORY` or `SECONDARY_S3_BUCKET` asks for. Backups are kept in `storage`, or in `buckets`.
 pub(super) fn secondary(
     args: &Args,
-    (storage, first): (&Path, Option<&BucketConfig>),
+    (storage, buckets): (&Path, &[&BucketConfig]),
     secrets: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Secondary>, SettingsError> {
@@ -36,6 +34,7 @@ pub(super) fn secondary(
         certs_path: args.secondary_s3_certs_path.as_ref(),
     };
     let bucket = said.read(secrets, environment)?;
+    let bucket = bucket.map(|config| BucketConfig::S3(Box::new(config)));
     let refused = |why: String| Err(SettingsError(why));
     let more = [
         said.url,
@@ -52,10 +51,10 @@ pub(super) fn secondary(
         (Some(_), Some(_)) => {
             refused("SECONDARY_DIRECTORY and SECONDARY_S3_BUCKET: there is one second copy".to_owned())
         }
-        (None, Some(bucket)) if first.is_some_and(|first| is_same(first, &bucket)) => {
+        (None, Some(bucket)) if buckets.iter().any(|first| first.is_place_of(&bucket)) => {
             refused("SECONDARY_S3_BUCKET: backups are kept there already, with the same prefix".to_owned())
         }
-        (None, Some(bucket)) => Ok(Some(Secondary::Bucket(BucketConfig::S3(Box::new(bucket))))),
+        (None, Some(bucket)) => Ok(Some(Secondary::Bucket(bucket))),
         (Some(directory), None) => {
             let directory = PathBuf::from(directory);
             let [a, b] = [directory.as_path(), storage].map(absolute);
@@ -70,15 +69,6 @@ pub(super) fn secondary(
     }
 }
 
-fn is_same(first: &BucketConfig, second: &S3Config) -> bool {
-    let BucketConfig::S3(first) = first else {
-        return false;
-    };
-    let url = |of: &S3Config| of.url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    let place = |of: &S3Config| (url(of), of.bucket.clone(), of.prefix.trim_matches('/').to_owned());
-    place(first) == place(second)
-}
-
 /// Without links, as far as it is there.
 fn absolute(path: &Path) -> PathBuf {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -91,6 +81,8 @@ fn absolute(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use vault_store::S3Config;
+
     use super::*;
 
     fn asked(change: impl FnOnce(&mut Args)) -> Result<Option<Secondary>, String> {
@@ -99,7 +91,7 @@ mod tests {
         let mut first = S3Config::new("backups");
         first.prefix = "prod".to_owned();
         let first = BucketConfig::S3(Box::new(first));
-        let read = secondary(&args, (Path::new("/storage"), Some(&first)), None, |_| None);
+        let read = secondary(&args, (Path::new("/storage"), &[&first]), None, |_| None);
         read.map_err(|error| error.to_string())
     }
 
@@ -113,7 +105,7 @@ mod tests {
             secondary_s3_url: Some("http://minio:9000".to_owned()),
             ..Args::default()
         };
-        let read = secondary(&args, (Path::new("/storage"), Some(&first)), None, |_| None);
+        let read = secondary(&args, (Path::new("/storage"), &[&first]), None, |_| None);
         read.map_err(|error| error.to_string())
     }
 

@@ -44,6 +44,7 @@ impl EngineBuilder {
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let place = self.directory.clone().or_else(|| self.local_state.clone());
         let around = self.around_vaults.take();
+        let storages = self.name_storages();
         let second = self.layer(around.as_ref(), &metrics, now);
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);
@@ -52,7 +53,7 @@ impl EngineBuilder {
         let owed = Arc::new(Owed::new(Arc::clone(&self.jobs), self.keeps_news));
         let all_noted = self.recover(&checker, &owed, &ends, &metrics, now)?;
         let clock_watch = self.watch_clock(now)?;
-        let vaults = Arc::new(self.kept(second, place, around));
+        let vaults = Arc::new(self.kept(second, place, around).with_storages(storages));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         if self.leadership.is_none() {
             site.reload_notes()?;
@@ -82,6 +83,8 @@ impl EngineBuilder {
             vaults,
             #[cfg(feature = "object-store")]
             objects: self.objects,
+            #[cfg(feature = "object-store")]
+            further_objects: self.further_objects.into(),
             #[cfg(feature = "object-store")]
             second_objects: self.second_objects,
             #[cfg(feature = "object-store")]

@@ -1,6 +1,7 @@
 //! How an engine is put together.
 
 mod build;
+mod further;
 mod second;
 mod storage;
 
@@ -17,6 +18,7 @@ use vault_store::{FsStore, MemoryStore, VaultStore};
 use zk_snapshot::capture::CaptureOptions;
 use zk_snapshot::restore::{Permit, RestoreOptions, Unhindered};
 
+pub use self::further::DEFAULT_STORAGE;
 #[cfg(feature = "sqlite")]
 pub use self::storage::VAULTS_ELSEWHERE;
 use crate::clock::SystemClock;
@@ -47,6 +49,10 @@ pub struct EngineBuilder {
     place: Option<String>,
     #[cfg(feature = "object-store")]
     objects: Option<ObjectVaults>,
+    /// Where vaults are kept besides, by name.
+    further: Vec<(String, Arc<dyn VaultStore>)>,
+    #[cfg(feature = "object-store")]
+    further_objects: Vec<(String, ObjectVaults)>,
     second: Option<Second>,
     #[cfg(feature = "object-store")]
     second_objects: Option<ObjectVaults>,
@@ -102,6 +108,9 @@ impl EngineBuilder {
             place: None,
             #[cfg(feature = "object-store")]
             objects: None,
+            further: Vec::new(),
+            #[cfg(feature = "object-store")]
+            further_objects: Vec::new(),
             second: None,
             #[cfg(feature = "object-store")]
             second_objects: None,

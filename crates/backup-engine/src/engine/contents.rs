@@ -46,7 +46,7 @@ impl Engine {
             match Stored::read(&*vaults.store, &id) {
                 Err(StoreError::NotFound(_)) => {
                     let job = requests.pending(&id)?;
-                    Ok(job.map(|job| BackupInfo::pending(id, job)))
+                    Ok(job.map(|job| BackupInfo::pending(&vaults, id, job)))
                 }
                 outcome => Ok(Some(BackupInfo::of(&vaults, outcome?))),
             }

@@ -101,11 +101,18 @@ impl Engine {
     #[cfg(feature = "s3")]
     pub async fn links(&self, id: &str, valid_for: Duration) -> Result<Vec<(String, String)>, EngineError> {
         let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
-        let Some(objects) = self.objects.clone() else {
+        let (objects, further) = (self.objects.clone(), Arc::clone(&self.further_objects));
+        if objects.is_none() && further.is_empty() {
             return Err(EngineError::NoLinks(parse_id(&id)?.to_string()));
-        };
+        }
         blocking(move || {
             let id = vaults.named(&id)?;
+            let storage = vaults.storage_of(&id);
+            let named = further.iter().find(|(name, _)| Some(name) == storage.as_ref());
+            let objects = named.map(|(_, objects)| objects).or(objects.as_ref());
+            let Some(objects) = objects else {
+                return Err(EngineError::NoLinks(id.to_string()));
+            };
             let links = objects.links(&id, valid_for)?;
             Ok(links
                 .into_iter()

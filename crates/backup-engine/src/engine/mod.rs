@@ -39,6 +39,9 @@ pub struct Engine {
     pub(crate) vaults: Arc<Vaults>,
     #[cfg(feature = "object-store")]
     pub(crate) objects: Option<ObjectVaults>,
+    /// The object stores that vaults are kept in besides, by name.
+    #[cfg(feature = "object-store")]
+    pub(crate) further_objects: Arc<[(String, ObjectVaults)]>,
     #[cfg(feature = "object-store")]
     pub(crate) second_objects: Option<ObjectVaults>,
     /// Held while buckets are swept.
@@ -78,6 +81,12 @@ impl std::fmt::Debug for Engine {
 impl Engine {
     pub(crate) fn now(&self) -> OffsetDateTime {
         (self.clock)()
+    }
+
+    /// What the storages are called that backups can be kept in, the default one first; none where there is only one.
+    #[must_use]
+    pub fn storages(&self) -> Vec<String> {
+        self.vaults.storages()
     }
 
     /// Queues a backup and returns its id, which is also the id of its job.

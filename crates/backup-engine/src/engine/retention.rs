@@ -42,7 +42,7 @@ impl Engine {
         let id = parse_id(id)?;
         let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
         blocking(move || {
-            if vaults.store.ids()?.contains(&id) {
+            if vaults.contains(&id)? {
                 vaults.check_free(&id)?;
                 return Ok(Decision {
                     id: id.to_string(),

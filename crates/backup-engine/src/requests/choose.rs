@@ -14,7 +14,7 @@ use crate::{EngineError, Mode};
 pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> Result<VaultId, EngineError> {
     let (asked, before) = match &request.source {
         RestoreSource::Vault(id) if id == LATEST => (i64::MAX, true),
-        RestoreSource::Vault(id) => return named(vaults, site, id, &request.roots),
+        RestoreSource::Vault(id) => return named(vaults, site, id, request),
         RestoreSource::Since(ms) => (*ms, false),
         RestoreSource::Before(ms) => (*ms, true),
     };
@@ -37,6 +37,13 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
             Err(_) => continue,
         };
         if stored.is_before_a_restore() {
+            continue;
+        }
+        let is_elsewhere = || {
+            let wanted = request.storage.as_deref();
+            wanted.is_some_and(|wanted| vaults.storage_of(&stored.id).as_deref() != Some(wanted))
+        };
+        if in_time && is_elsewhere() {
             continue;
         }
         if in_time && manifest.sealed.is_some() && may_cover(manifest, request) && stored.is_valid() {
@@ -65,18 +72,19 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
     )))
 }
 
-fn named(vaults: &Vaults, site: &Site, id: &str, roots: &[ZnodePath]) -> Result<VaultId, EngineError> {
+fn named(vaults: &Vaults, site: &Site, id: &str, request: &RestoreRequest) -> Result<VaultId, EngineError> {
     let id = parse_id(id)?;
-    if !vaults.store.ids()?.contains(&id) {
+    if !vaults.contains(&id)? {
         return Err(EngineError::BackupNotFound(id.to_string()));
     }
+    vaults.check_is_in(&id, request.storage.as_deref())?;
     // One that cannot be read fails the job, which says why.
     if let Ok(manifest) = vaults.store.manifest(&id) {
         manifest.require_open()?;
         if is_transactional(&manifest) {
             site.refuse_chroot(&format!("backup {id} is transactional, so"))?;
         }
-        site.refuse_whole_of_another_chroot(&manifest, roots)?;
+        site.refuse_whole_of_another_chroot(&manifest, &request.roots)?;
     }
     Ok(id)
 }

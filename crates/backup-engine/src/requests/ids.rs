@@ -77,6 +77,6 @@ impl Ids {
     fn newest(&self, vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
         let queued = self.jobs.greatest_id(JobKind::Backup.name())?;
         let queued = queued.and_then(|id| id.parse().ok());
-        Ok(vaults.store.ids()?.pop().max(queued))
+        Ok(vaults.ids_given()?.pop().max(queued))
     }
 }

@@ -98,6 +98,7 @@ impl Requests {
             roots: roots_of(&request.roots),
             ..request.clone()
         };
+        vaults.check_storage(request.storage.as_deref())?;
         if request.mode == Mode::Transactional {
             if !request.roots.is_empty() {
                 return Err(InvalidRequest::RootsOfTransactional.into());
@@ -161,6 +162,7 @@ impl Requests {
             roots: roots_of(&request.roots),
             ..request.clone()
         };
+        vaults.check_storage(request.storage.as_deref())?;
         let id = choose::vault(vaults, site, request)?;
         self.check_full(request.roots.is_empty())?;
         check_renames(request)?;

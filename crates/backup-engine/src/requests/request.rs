@@ -26,6 +26,9 @@ pub struct BackupRequest {
     pub sharded: bool,
     /// Whether a backup that lacks what could not be read is a good one.
     pub allow_partial: bool,
+    /// In which storage the backup is kept, where there are several; the default one if not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
 }
 
 /// These subtrees; none where `/` is among them, which is everything.
@@ -80,6 +83,8 @@ pub struct RestoreRequest {
     pub raise_epoch: Option<u32>,
     /// Whether what is to be changed is backed up first, pinned, by the same job. Where that fails nothing is restored; a dry run does without.
     pub backup_first: bool,
+    /// The storage that the backup must be in, where there are several; in any if not said.
+    pub storage: Option<String>,
 }
 
 impl RestoreRequest {
@@ -95,6 +100,7 @@ impl RestoreRequest {
             strategy: Strategy::Online,
             raise_epoch: None,
             backup_first: false,
+            storage: None,
         }
     }
 }

@@ -79,11 +79,11 @@ impl Retention {
         // A dry run may go by what is known, and so may one that removes nothing; what is removed, and what stays since it is the last
         // good one, may not.
         let mut all = vaults.all()?;
-        let (mut decisions, _) = planned(&all, &pins, policies.clone(), now);
+        let (mut decisions, _) = planned(&all, (&pins, vaults), policies.clone(), now);
         if !dry_run && doomed(&mut decisions).next().is_some() {
             all = vaults.all_anew()?;
             vaults.check_listed()?;
-            (decisions, _) = planned(&all, &pins, policies, now);
+            (decisions, _) = planned(&all, (&pins, vaults), policies, now);
         }
         let moved = if trust_clock { None } else { self.clock.moved(now) };
         if let Some(why) = &moved {
@@ -146,7 +146,8 @@ impl Retention {
         now: OffsetDateTime,
     ) -> Result<PolicyOutcome, EngineError> {
         self.policies.change(change, dry_run, now, |policies| {
-            let (decisions, good_evicted) = planned(&vaults.all()?, &vaults.pins()?, policies, now);
+            let (all, pins) = (vaults.all()?, vaults.pins()?);
+            let (decisions, good_evicted) = planned(&all, (&pins, vaults), policies, now);
             Ok(PolicyOutcome {
                 decisions,
                 good_evicted,
@@ -155,10 +156,11 @@ impl Retention {
     }
 }
 
-/// What the policies say, for full backups first, and how many good ones go by it.
+/// What the policies say, for full backups first, and how many good ones go by it. The backups of each storage are judged by themselves: one there stands in
+/// for none elsewhere.
 fn planned(
     all: &[Arc<Stored>],
-    pins: &Pins,
+    (pins, vaults): (&Pins, &Vaults),
     (full, granular): (Policy, Policy),
     now: OffsetDateTime,
 ) -> (Vec<Decision>, usize) {
@@ -166,22 +168,36 @@ fn planned(
     let (of_parts, of_all): (Vec<_>, Vec<_>) = all.iter().partition(is_granular);
     let mut good_evicted = 0;
     let mut judge = |policy: &Policy, of: Vec<&Arc<Stored>>| {
-        let backups: Vec<_> = of.into_iter().map(|stored| backup(stored, pins)).collect();
-        let decisions = plan(&**policy, &backups, now);
-        let good: BTreeSet<_> = backups
-            .iter()
-            .filter(|backup| backup.standing == Standing::Good)
-            .map(|backup| &*backup.id)
-            .collect();
-        good_evicted += decisions
-            .iter()
-            .filter(|decision| decision.action == Action::Evict && good.contains(&*decision.id))
-            .count();
+        let mut storages: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for stored in of {
+            let backups = storages.entry(vaults.storage_of(&stored.id)).or_default();
+            backups.push(backup(stored, pins));
+        }
+        let mut decisions = Vec::new();
+        for backups in storages.values() {
+            let said = plan(&**policy, backups, now);
+            good_evicted += good_among(&said, backups);
+            decisions.extend(said);
+        }
+        if storages.len() > 1 {
+            decisions.sort_by(|one: &Decision, other| one.id.cmp(&other.id));
+        }
         decisions
     };
     let mut decisions = judge(&full, of_all);
     decisions.extend(judge(&granular, of_parts));
     (decisions, good_evicted)
+}
+
+/// How many good backups are to go.
+fn good_among(decisions: &[Decision], backups: &[Backup]) -> usize {
+    let good: BTreeSet<_> = backups
+        .iter()
+        .filter(|backup| backup.standing == Standing::Good)
+        .map(|backup| &*backup.id)
+        .collect();
+    let goes = |decision: &&Decision| decision.action == Action::Evict && good.contains(&*decision.id);
+    decisions.iter().filter(goes).count()
 }
 
 fn doomed(decisions: &mut [Decision]) -> impl Iterator<Item = &mut Decision> {

@@ -81,6 +81,10 @@ impl VaultStore for CountedVaults {
         self.stage(self.store.stage_as_is(id))
     }
 
+    fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        self.stage(self.store.stage_in(storage, id))
+    }
+
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         let open = self.counts.note("open", self.store.open(id, file))?;
         let counts = self.counts.clone();

@@ -14,6 +14,7 @@ pub(crate) mod records;
 mod remote;
 mod retained;
 mod second;
+mod storages;
 mod stored;
 pub(crate) mod thorough;
 pub(crate) mod wanted;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use job_queue::JobStore;
-use vault_store::{FsStore, Replacing, StoreError, Tested, VaultId, VaultStore, Verification};
+use vault_store::{FsStore, NamedVaults, Replacing, StoreError, Tested, VaultId, VaultStore, Verification};
 
 use self::browse::Catalogs;
 use self::known::{AT_ONCE, Known, all_anew};
@@ -67,6 +68,8 @@ pub(crate) struct Vaults {
     /// What is around the store, which vaults from outside are looked at through.
     around: Option<AroundVaults>,
     pub(crate) retained: Retained,
+    /// What keeps vaults in several stores, if there are several: it is below the store.
+    storages: Option<NamedVaults>,
     /// What keeps copies in another place, if there is one: it is below the store.
     pub(crate) second: Option<Arc<SecondCopy>>,
     pub(crate) catalogs: Catalogs,
@@ -103,9 +106,15 @@ impl Vaults {
             place,
             around,
             retained: Retained::default(),
+            storages: None,
             second,
             catalogs: Catalogs::default(),
         }
+    }
+
+    /// With what keeps vaults in several stores.
+    pub(crate) fn with_storages(self, storages: Option<NamedVaults>) -> Self {
+        Self { storages, ..self }
     }
 
     /// Whether each question of the store is a request to another machine.

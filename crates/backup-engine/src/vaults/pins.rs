@@ -79,14 +79,23 @@ impl Vaults {
     }
 
     fn change_pins(&self, id: &VaultId, pinned: Option<bool>) -> Result<(), EngineError> {
-        let there = self.store.ids()?;
-        if pinned.is_some() && !there.contains(id) {
+        let there = match self.store.ids() {
+            // It is one of several storages that is away.
+            Err(_) if !self.storages().is_empty() => None,
+            there => Some(there?),
+        };
+        let is_there = there
+            .as_ref()
+            .map_or_else(|| self.contains(id), |there| Ok(there.contains(id)))?;
+        if pinned.is_some() && !is_there {
             return Err(EngineError::BackupNotFound(id.to_string()));
         }
         for _ in 0..TRIES {
             let mut pins = read(&*self.store)?;
             // What is gone needs no pin, and its id may come again; what is away may come back.
-            if self.second.as_ref().is_none_or(|second| second.store.lists_all()) {
+            if let Some(there) = &there
+                && self.second.as_ref().is_none_or(|second| second.store.lists_all())
+            {
                 pins.0.retain(|known, _| there.contains(known));
             }
             match pinned {

@@ -25,6 +25,7 @@ mod retention;
 mod second;
 mod standing;
 mod stopped;
+mod storages;
 mod support;
 mod watching;
 

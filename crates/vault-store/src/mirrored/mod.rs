@@ -201,6 +201,13 @@ impl VaultStore for MirroredStore {
         }
     }
 
+    fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match self.0.is_taken(id) {
+            true => Err(StoreError::AlreadyExists(id.clone())),
+            false => committed::stage(&self.0, id, self.0.first.stage_in(storage, id)),
+        }
+    }
+
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         if !self.0.has_copy(id) {
             return self.0.first.open(id, file);

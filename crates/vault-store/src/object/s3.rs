@@ -58,6 +58,8 @@ pub enum S3Secret {
     /// Read for every request, so that it can be replaced at any time. Where both are files, replace them in one step, as a directory is renamed:
     /// what is sent in between with one of each is refused.
     File(PathBuf),
+    /// What gives it, which is called for every request: where a file has more than this.
+    Read(Arc<dyn Fn() -> io::Result<String> + Send + Sync>),
 }
 
 impl S3Config {
@@ -173,6 +175,7 @@ impl S3Secret {
                     format!("{}: {error}", path.display()),
                 )),
             },
+            Self::Read(read) => read(),
         }
     }
 }
@@ -227,6 +230,7 @@ impl fmt::Debug for S3Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(_) => f.write_str("Text(..)"),
+            Self::Read(_) => f.write_str("Read(..)"),
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
         }
     }

@@ -198,6 +198,13 @@ impl VaultStore for PredecessorStore {
         }
     }
 
+    fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        match self.is_theirs(id) {
+            true => Err(StoreError::AlreadyExists(id.clone())),
+            false => self.own.stage_in(storage, id),
+        }
+    }
+
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         match self.is_theirs(id) {
             true if *file == CONSOLE => self.place.open_named(id, ".console"),

@@ -101,6 +101,15 @@ impl VaultStore for SealedStore {
         self.below.stage_as_is(id)
     }
 
+    fn stage_in(&self, storage: Option<&str>, id: &VaultId) -> Result<Box<dyn Stage>, StoreError> {
+        let below = self.below.stage_in(storage, id)?;
+        Ok(Box::new(SealedStage::new(
+            id,
+            below,
+            Arc::clone(&self.recipients),
+        )))
+    }
+
     fn open(&self, id: &VaultId, file: &FileName) -> Result<Arc<dyn VaultRead>, StoreError> {
         let open = self.below.open(id, file)?;
         let outside = match self.below.manifest(id) {

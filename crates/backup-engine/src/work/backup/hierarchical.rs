@@ -63,8 +63,9 @@ pub(super) async fn stage(
     let (sink, portions) = mpsc::channel(BUFFERED);
     let (store, id) = (Arc::clone(&vaults.store), manifest.id.clone());
     let (counter, source) = (Arc::clone(progress), site.ensemble.name());
+    let storage = request.storage.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        let stage = || Ok(store.stage(&id)?);
+        let stage = || Ok(store.stage_in(storage.as_deref(), &id)?);
         write_portions(stage, portions, &source, &counter)
     });
     let options = CaptureOptions {

@@ -61,7 +61,7 @@ pub(super) async fn take(
     match done {
         Ok(committed) => judge(vaults, context, request, committed).await,
         Err(failure) => {
-            tell_failure(vaults, context, manifest, &failure).await;
+            tell_failure(vaults, context, (manifest, request), &failure).await;
             Err(failure)
         }
     }
@@ -145,7 +145,12 @@ async fn judge(
 }
 
 /// Tells of a backup that was not committed, or may not have been. One that was stopped has left nothing to be told of.
-async fn tell_failure(vaults: &Arc<Vaults>, context: &JobContext, manifest: Manifest, failure: &Failure) {
+async fn tell_failure(
+    vaults: &Arc<Vaults>,
+    context: &JobContext,
+    (manifest, request): (Manifest, &BackupRequest),
+    failure: &Failure,
+) {
     let reason = failure.cause.to_string();
     context.log.error(&reason);
     let is_stored = !matches!(failure.result, JobResult::Nothing);
@@ -155,7 +160,7 @@ async fn tell_failure(vaults: &Arc<Vaults>, context: &JobContext, manifest: Mani
     let mode = manifest.mode.as_str();
     context.metrics.backup_ended(mode, true, 0.0, 0, 0);
     if !is_stored {
-        leave_a_failed_vault(vaults, context, manifest, reason).await;
+        leave_a_failed_vault(vaults, context, (manifest, request), reason).await;
     }
 }
 
@@ -169,7 +174,7 @@ fn note_files_that_lie_ready(site: &Site, now: OffsetDateTime) -> Result<(), Sto
 
 /// The znodes of the newest good backup of the same roots: there will be about as many.
 fn znodes_of_the_last(vaults: &Vaults, roots: Option<&Vec<String>>) -> Option<u64> {
-    let all = vaults.all().inspect_err(|error| {
+    let all = vaults.all_at_hand().inspect_err(|error| {
         log::warn!("how many znodes to expect is not known: {error}");
     });
     let all = all.ok()?;
@@ -237,14 +242,14 @@ fn add_log(stage: &mut dyn Stage, manifest: &mut Manifest, text: &str) -> Result
 async fn leave_a_failed_vault(
     vaults: &Arc<Vaults>,
     context: &JobContext,
-    mut manifest: Manifest,
+    (mut manifest, request): (Manifest, &BackupRequest),
     reason: String,
 ) {
-    let (vaults, log) = (Arc::clone(vaults), &context.log);
+    let (vaults, log, storage) = (Arc::clone(vaults), &context.log, request.storage.clone());
     end(&mut manifest, Outcome::Failed { reason }, context.now());
     let text = context.log.text();
     let left = tokio::task::spawn_blocking(move || {
-        let mut stage = vaults.store.stage(&manifest.id)?;
+        let mut stage = vaults.store.stage_in(storage.as_deref(), &manifest.id)?;
         add_log(&mut *stage, &mut manifest, &text)?;
         stage.commit(&manifest)?;
         vaults.changed(&manifest.id);

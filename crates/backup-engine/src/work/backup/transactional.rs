@@ -51,9 +51,9 @@ pub(super) async fn stage(
                 let contents = contents(site, request, source.name(), &gathered, &refusals);
                 let (outcome, consistency) = (outcome(&gathered), claim(&gathered));
                 progress.phase("writing");
-                let stop = context.stop.clone();
+                let (stop, storage) = (context.stop.clone(), request.storage.clone());
                 let (stage, files) = tokio::task::spawn_blocking(move || {
-                    let mut stage = store.stage(&id)?;
+                    let mut stage = store.stage_in(storage.as_deref(), &id)?;
                     let files = write(&gathered.tree, &mut *stage, &counter, &stop)?;
                     Ok::<_, Failure>((stage, files))
                 })

@@ -55,7 +55,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $usual := ternary 80 443 (hasPrefix "http://" $url) -}}
 {{- $ports = append $ports (int (regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url) | default (toString $usual))) -}}
 {{- end -}}
-{{- if .Values.cloud.url }}{{ $ports = append $ports 443 }}{{ end -}}
+{{- if or .Values.cloud.url .Values.aliases.existingSecret }}{{ $ports = append $ports 443 }}{{ end -}}
 {{- uniq $ports | toJson -}}
 {{- end }}
 
@@ -69,8 +69,8 @@ timeoutSeconds: 5
 
 {{/* What the schema cannot say. */}}
 {{- define "zk-backup.check" -}}
-{{- if and (include "zk-backup.ha" .) (not .Values.s3.enabled) (not .Values.cloud.url) }}
-{{- fail "replicas: several servers share a bucket, so that s3.enabled or cloud.url is needed" }}
+{{- if and (include "zk-backup.ha" .) (not .Values.s3.enabled) (not .Values.cloud.url) (not .Values.aliases.existingSecret) }}
+{{- fail "replicas: several servers share a bucket, so that s3.enabled or cloud.url is needed, or aliases" }}
 {{- end }}
 {{- if and .Values.s3.enabled .Values.cloud.url }}
 {{- fail "cloud.url: backups are kept in one place, and s3.enabled is given too" }}
@@ -142,10 +142,6 @@ timeoutSeconds: 5
   value: "true"
 - name: S3_BUCKET
   value: {{ .Values.s3.bucket | quote }}
-{{- with .Values.s3.prefix }}
-- name: S3_PREFIX
-  value: {{ . | quote }}
-{{- end }}
 {{- with .Values.s3.region }}
 - name: S3_REGION
   value: {{ . | quote }}
@@ -158,6 +154,16 @@ timeoutSeconds: 5
 - name: S3_CERTS_PATH
   value: /etc/zk-backup/s3-ca/ca.crt
 {{- end }}
+{{- end }}
+{{- if .Values.aliases.existingSecret }}
+- name: S3_ALIASES_USED
+  value: "true"
+- name: ALIASES_PATH
+  value: /etc/zk-backup/aliases
+{{- end }}
+{{- if and .Values.s3.prefix (or .Values.s3.enabled .Values.aliases.existingSecret) }}
+- name: S3_PREFIX
+  value: {{ .Values.s3.prefix | quote }}
 {{- end }}
 {{- with .Values.cloud.url }}
 - name: STORAGE_URL
@@ -212,6 +218,7 @@ timeoutSeconds: 5
   "tls" .Values.tls.secret
   "zookeeper-tls" .Values.zookeeper.tlsSecret
   "s3-ca" (ternary .Values.s3.caSecret "" .Values.s3.enabled)
+  "aliases" .Values.aliases.existingSecret
   "identity" .Values.encryption.identitySecret -}}
 {{- range $volume, $secret := $files }}
 {{- if not $secret }}{{ $_ := unset $files $volume }}{{ end }}
