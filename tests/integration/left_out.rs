@@ -1,7 +1,5 @@
 //! A restore that cannot bring back everything: its plan says what is left out, and that nothing else is.
 
-use std::future::Future;
-
 use serde_json::json;
 use zk_backup_testkit::{Daemon, Proxy};
 use zookeeper_async::{Acl, CreateMode, ZooKeeper};
@@ -15,8 +13,8 @@ use crate::common::trees::plant;
 
 const LEFT_OUT: &str = "! /config/new: a live ephemeral znode stands in its place\n";
 
-fn retries(outside: &ZooKeeper) -> impl Future<Output = Vec<u8>> {
-    async { outside.get_data("/config/retries", false).await.unwrap().0 }
+async fn retries(outside: &ZooKeeper) -> Vec<u8> {
+    outside.get_data("/config/retries", false).await.unwrap().0
 }
 
 /// How many backups there are.
