@@ -13,6 +13,7 @@ mod claims;
 mod cli;
 mod cli_ends;
 mod cli_jobs;
+mod cli_pipes;
 mod common;
 mod consistency;
 mod counters;

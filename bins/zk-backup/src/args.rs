@@ -120,3 +120,34 @@ pub enum Command {
     /// Write the manual page
     Man(completions::Man),
 }
+
+impl Command {
+    /// Whether it is done once nobody reads what it prints: it changes nothing, and its exit code judges nothing.
+    pub(crate) fn only_shows(&self) -> bool {
+        match self {
+            Self::Ls(_)
+            | Self::Show(_)
+            | Self::Browse(_)
+            | Self::History(_)
+            | Self::Find(_)
+            | Self::Jobs(_)
+            | Self::Inspect(_)
+            | Self::Completions(_)
+            | Self::Man(_) => true,
+            Self::Diff(args) => !args.is_judging(),
+            Self::Export(args) => args.is_to_stdout(),
+            Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Evict(_)
+            | Self::Pin(_)
+            | Self::Unpin(_)
+            | Self::Verify(_)
+            | Self::Restoretest(_)
+            | Self::Watch(_)
+            | Self::Cancel(_)
+            | Self::Status(_)
+            | Self::Import(_)
+            | Self::Copy(_) => false,
+        }
+    }
+}

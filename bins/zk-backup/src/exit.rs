@@ -102,6 +102,7 @@ impl std::error::Error for Failure {}
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            // Only of what does nothing but show something: see `Command::only_shows`.
             io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ""),
             _ => Self::failed(error.to_string()),
         }

@@ -18,6 +18,9 @@ use crate::text::Screen;
 /// # Errors
 /// [`Failure`], with the exit code and what to do next.
 pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if !cli.command.only_shows() {
+        screen.go_on_unread();
+    }
     let exit = done(cli, screen)?;
     screen.flush()?;
     Ok(exit)

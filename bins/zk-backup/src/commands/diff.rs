@@ -28,7 +28,12 @@ pub struct Args {
 impl Args {
     /// Whether ZooKeeper is asked.
     pub(crate) fn is_live(&self) -> bool {
-        self.to == "live"
+        self.to == LIVE
+    }
+
+    /// Whether the exit code tells what was found.
+    pub(crate) fn is_judging(&self) -> bool {
+        self.exit_code
     }
 }
 

@@ -27,6 +27,13 @@ pub struct Args {
     force: bool,
 }
 
+impl Args {
+    /// Whether what is in the backup is printed, and no file written.
+    pub(crate) fn is_to_stdout(&self) -> bool {
+        self.output.as_os_str() == "-"
+    }
+}
+
 /// What znodes are written into.
 trait Sink {
     fn add(&mut self, znode: &Told<Znode>) -> Result<(), Failure>;
@@ -51,7 +58,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         false => Exit::Done,
     };
     let tops = tops(api, &id, args.path.as_deref())?;
-    if args.output.as_os_str() == "-" {
+    if args.is_to_stdout() {
         walk(api, &id, &tops, &mut OnScreen(screen))?;
         return Ok(exit);
     }
