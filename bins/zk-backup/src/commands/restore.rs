@@ -173,12 +173,24 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     }
     jobs::check(api, &done.view).map_err(in_flags)?;
     if !screen.is_json() {
-        screen.line(
-            &format!("restored from {}", clean(&done.view.vault)),
-            Some(Look::Good),
-        )?;
+        let (line, look) = end(&clean(&done.view.vault), &restored);
+        screen.line(&line, Some(look))?;
     }
     Ok(ended(&restored))
+}
+
+/// What has come of it, in a line.
+fn end(vault: &str, restored: &Restored) -> (String, Look) {
+    match restored.by_hand() {
+        None => (format!("restored from {vault}"), Look::Good),
+        Some(directory) => (
+            format!(
+                "the files of {vault} are ready in {}; nothing is restored until the steps above are done",
+                clean(directory)
+            ),
+            Look::Changed,
+        ),
+    }
 }
 
 /// What the server says of its API's key is said of the flag.
