@@ -251,6 +251,15 @@ async fn what_waits_in_a_storage_is_not_done_unasked() {
         why.contains("jobs of the server wait") && why.contains("--do-waiting"),
         "{why}"
     );
+    // Which ensemble the server had is not known.
+    let nowhere = Cli::of_storage(storage.path(), None);
+    let (_, why) = nowhere.ends(2, &["pin", waiting.trim(), "--do-waiting"]);
+    assert!(why.contains("--zookeeper"), "{why}");
+    // It is done before the command, which needs it.
+    let (told, why) = alone.ends(0, &["pin", waiting.trim(), "--do-waiting"]);
+    assert!(told.contains("is pinned"), "{told}");
+    let ended = format!("backup {}, which waited, has ended: successful\n", waiting.trim());
+    assert!(why.contains(&ended), "{why}");
     alone.ok(&["backup", "--do-waiting"]);
     let valid = alone.json(&["ls", "--valid"]);
     assert!(

@@ -125,6 +125,7 @@ fn open(global: &Global, needs: Needs) -> Result<Api, Failure> {
             let purpose = match needs.work {
                 true => Use::Work {
                     waiting_too: global.do_waiting,
+                    quiet: global.quiet,
                     even_without_jobs: needs.removes,
                 },
                 false => Use::Look,
