@@ -64,9 +64,14 @@ fn at(args: &Args, api: &Api, id: &str, path: &str, screen: &mut Screen<'_>) -> 
                 "raw data are not for a terminal: > FILE, or --as text",
             ));
         }
-        return Ok(screen.raw(&api.znode(id, path)?.view.bytes()?)?);
+        let znode = api.znode(id, path)?.view;
+        check_read(&znode)?;
+        return Ok(screen.raw(&znode.bytes()?)?);
     }
     let znode = api.znode(id, path)?;
+    if args.form.is_some() {
+        check_read(&znode.view)?;
+    }
     let is_leaf = znode.view.children == 0;
     if is_leaf || args.form.is_some() {
         if screen.is_json() {
@@ -146,6 +151,22 @@ fn row(znode: &Znode) -> String {
     }
 }
 
+/// Whether it is only known that the znode was there: its data, its ACL and what is below it are not.
+fn is_unreadable(znode: &Znode) -> bool {
+    znode.role == "unreadable"
+}
+
+/// Refuses to hand out as empty what the backup could not read.
+fn check_read(znode: &Znode) -> Result<(), Failure> {
+    match is_unreadable(znode) {
+        true => Err(Failure::failed(format!(
+            "the backup could not read {}: that it was there is all that is known of it",
+            znode.path
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// A znode with everything that is known of it.
 fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let data = znode.bytes()?;
@@ -153,6 +174,15 @@ fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<()
         return write(&data, form, screen);
     }
     screen.line(&clean(&znode.path), Some(Look::Head))?;
+    match &*znode.role {
+        "captured" => {}
+        "unreadable" => {
+            let why = "unreadable: the backup could not read it; its data, its ACL and what is below it are not known";
+            screen.line(&format!("role      {why}"), Some(Look::Bad))?;
+            return Ok(());
+        }
+        role => screen.line(&format!("role      {}", clean(role)), Some(Look::Dim))?,
+    }
     let kind = match (znode.kind.as_deref(), znode.ttl_ms) {
         (Some(kind), Some(ms)) => format!("{} {ms} ms", clean(kind)),
         (Some(kind), None) => clean(kind).into_owned(),
