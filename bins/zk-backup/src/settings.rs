@@ -130,6 +130,14 @@ fn check_together(global: &Global) -> Result<(), Failure> {
         let why = format!("{} each say where: give one of them", given.join(" and "));
         return Err(Failure::usage(why));
     }
+    if global
+        .zookeeper
+        .as_ref()
+        .is_some_and(|hosts| hosts.trim().is_empty())
+    {
+        let why = "--zookeeper is empty: name ZooKeeper's servers, such as zk1,zk2:2182";
+        return Err(Failure::usage(why));
+    }
     if global.storage.is_none() && (global.zookeeper.is_some() || global.do_waiting) {
         let why = "--zookeeper and --do-waiting go with --storage: a server knows its own ZooKeeper";
         return Err(Failure::usage(why));
@@ -235,6 +243,11 @@ mod tests {
             ..storage.clone()
         };
         assert_eq!(target(&both, &[]).unwrap_err().exit, Exit::Usage);
+        let empty = Global {
+            zookeeper: Some(" ".to_owned()),
+            ..storage.clone()
+        };
+        assert_eq!(target(&empty, &[]).unwrap_err().exit, Exit::Usage);
         let nowhere = Global {
             storage: None,
             ..storage
