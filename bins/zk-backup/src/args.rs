@@ -22,7 +22,7 @@ Exit codes:
   0  done                   10  no such backup, znode or job
   1  failed                 11  in use by a job, or the storage by a server
   2  wrongly asked          12  credentials missing or wrong
-  3  done, but partial     130  interrupted";
+  3  done, but partial     130  interrupted (129, 143: by SIGHUP, SIGTERM)";
 
 /// Back up ZooKeeper, look into backups, compare and restore them.
 #[derive(Debug, Parser)]

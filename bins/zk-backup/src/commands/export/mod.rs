@@ -10,6 +10,7 @@ use serde_json::json;
 use super::tops;
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure, about};
+use crate::interrupt;
 use crate::text::{Screen, clean, clean_json, count};
 
 /// What to write, and where.
@@ -71,6 +72,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     }
     // For this user alone, under a name that nobody else has; it goes with what is dropped.
     let part = tempfile::NamedTempFile::new_in(beside(&args.output)).map_err(about(args.output.display()))?;
+    interrupt::remove(part.path());
     let file = BufWriter::new(part.reopen().map_err(about(args.output.display()))?);
     let mut sink: Box<dyn Sink> = match is_tar {
         true => Box::new(tar::Tar::new(file)),
