@@ -160,7 +160,8 @@ async fn a_backup_of_subtrees_is_shown_from_where_it_begins() {
     let [below, later] = [(); 2].map(|()| cli.back_up(&["--root", "/a/b"]));
     for path in ["/a", "/a/b"] {
         let same = cli.ok(&["diff", &below, &later, "--path", path, "--exit-code"]);
-        assert!(same.starts_with("in all: "), "{same}");
+        let of = format!("from {below} (of /a/b) to {later}\n");
+        assert!(same.starts_with(&format!("{of}in all: ")), "{same}");
     }
     cli.ends(10, &["diff", &below, &later, "--path", "/c"]);
 }
