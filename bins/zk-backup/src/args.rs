@@ -100,7 +100,7 @@ pub enum Command {
     /// Restore a backup into a scratch place, and compare what came back
     Restoretest(check::RestoreTest),
     /// List the server's jobs
-    Jobs,
+    Jobs(watch::List),
     /// Follow a job until it has ended
     Watch(watch::Args),
     /// Call a job off

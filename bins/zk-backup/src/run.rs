@@ -55,7 +55,7 @@ fn done(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Unpin(args) => pin::run(args, false, &api(Needs::WORK)?, screen),
         Command::Verify(args) => check::verify(args, &api(Needs::WORK)?, screen, quiet),
         Command::Restoretest(args) => check::restore_test(args, &api(Needs::WORK)?, screen, quiet),
-        Command::Jobs => watch::list(&api(Needs::SERVER)?, screen),
+        Command::Jobs(args) => watch::list(args, &api(Needs::SERVER)?, screen),
         Command::Watch(args) => watch::run(args, &api(Needs::SERVER)?, screen, quiet),
         Command::Cancel(args) => cancel::run(args, &api(Needs::SERVER)?, screen),
         Command::Status(args) => status::run(args, &api(Needs::SERVER)?, screen),

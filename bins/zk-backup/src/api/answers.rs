@@ -194,6 +194,9 @@ impl Job {
 pub(super) enum Jobs {
     /// Some of them.
     Page {
+        /// How many there are in all.
+        #[serde(default)]
+        total: usize,
         /// The newest first.
         jobs: Vec<Value>,
     },

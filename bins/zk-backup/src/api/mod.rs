@@ -223,13 +223,33 @@ impl Api {
         Told::of(self.http.job(&format!("/jobstatus/{}", segment(id)))?)
     }
 
-    /// The jobs that the server tells of, newest first.
+    /// The newest `most` jobs that the server tells of, newest first, and how many there are in all.
     ///
     /// # Errors
     /// The server has no such endpoint.
-    pub(crate) fn jobs(&self) -> Result<Vec<Told<Job>>, Failure> {
-        let (Jobs::Page { jobs } | Jobs::All(jobs)) = read(self.http.get("/jobs", &[])?)?;
-        jobs.into_iter().map(Told::of).collect()
+    pub(crate) fn jobs(&self, most: usize) -> Result<(Vec<Told<Job>>, usize), Failure> {
+        let mut found: Vec<Value> = Vec::new();
+        let total = loop {
+            let (offset, limit) = (
+                found.len().to_string(),
+                (most - found.len()).min(JOBS_AT_ONCE).to_string(),
+            );
+            let (total, jobs) = match read(
+                self.http
+                    .get("/jobs", &[("offset", &offset), ("limit", &limit)])?,
+            )? {
+                Jobs::Page { total, jobs } => (total, jobs),
+                Jobs::All(jobs) => (jobs.len(), jobs),
+            };
+            let is_last = jobs.is_empty();
+            found.extend(jobs);
+            if is_last || found.len() >= most.min(total) {
+                break total.max(found.len());
+            }
+        };
+        found.truncate(most);
+        let jobs: Result<_, _> = found.into_iter().map(Told::of).collect();
+        Ok((jobs?, total))
     }
 
     /// Calls a job off.
