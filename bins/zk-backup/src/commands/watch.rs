@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     let job = jobs::follow(api, &args.job, quiet, Some(screen))?;
     if screen.is_json() {
         screen.json("job", job.json)?;
-        return Ok(ended(&job.view));
+        return Ok(ended(&job.view, api));
     }
     let view = &job.view;
     let time = |text: &Option<String>| text.as_deref().and_then(parse_time).map(exact);
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         };
         screen.line(&format!("{name:width$}  {}", clean(&fact)), look)?;
     }
-    Ok(ended(view))
+    Ok(ended(view, api))
 }
 
 /// The subtrees that were asked for.
@@ -66,10 +66,14 @@ fn roots(job: &Job) -> String {
     roots.join(" ")
 }
 
-fn ended(job: &Job) -> Exit {
-    match job.is_successful() {
-        true => Exit::Done,
-        false => Exit::Failed,
+/// As the command ends that has asked for the job and waits for it.
+fn ended(job: &Job, api: &Api) -> Exit {
+    let lacks = || api.describe(&job.vault).is_ok_and(|backup| backup.view.lacks());
+    match (&*job.kind, job.is_successful()) {
+        ("backup", _) if job.status != "Canceled" && lacks() => Exit::Partial,
+        ("restore", true) if job.restored().partial => Exit::Partial,
+        (_, true) => Exit::Done,
+        (_, false) => Exit::Failed,
     }
 }
 
