@@ -1,13 +1,16 @@
 //! `zk-backup browse`.
 
+mod indented;
+
 use std::io::IsTerminal as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
+use self::indented::indented;
 use super::tops;
 use crate::api::{Api, Stat, Told, Znode};
 use crate::exit::{Exit, Failure};
@@ -225,10 +228,9 @@ fn write(data: &[u8], form: Form, screen: &mut Screen<'_>) -> Result<(), Failure
         )?,
         Form::Base64 => screen.line(&STANDARD.encode(data), None)?,
         Form::Json => {
-            let value: Value = serde_json::from_slice(data).map_err(|error| {
-                Failure::failed(format!("the data are no JSON ({error}): --as text or hex"))
-            })?;
-            screen.line(&clean_json_lines(&format!("{value:#}")), None)?;
+            let text = indented(data)
+                .map_err(|why| Failure::failed(format!("the data are no JSON ({why}): --as text or hex")))?;
+            screen.line(&clean_json_lines(&text), None)?;
         }
         Form::Hex => {
             for (index, line) in data.chunks(16).enumerate() {
