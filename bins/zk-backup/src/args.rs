@@ -9,7 +9,7 @@ use crate::commands::{
     list, pin, restore, show, status, watch,
 };
 
-/// Exit codes and where things are found; after the help of the program and of each command.
+/// Exit codes and where things are found; after the help of the program, not of each command.
 const AFTER: &str = "\
 Environment:
   ZK_BACKUP_URL            the server (default: http://127.0.0.1:8080)

@@ -10,6 +10,16 @@ use crate::exit::Failure;
 
 mod profiles;
 
+/// What is read of the environment. One that cannot be read must not be as if it was not set: another server would be asked.
+const TEXTS: [&str; 6] = [
+    "ZK_BACKUP_URL",
+    "ZK_BACKUP_USERNAME",
+    "ZK_BACKUP_PASSWORD",
+    "ZK_BACKUP_PASSWORD_FILE",
+    "ZK_BACKUP_CA",
+    "ZOOKEEPER_HOST",
+];
+
 const USUAL: &str = "http://127.0.0.1:8080";
 
 /// Where it is asked.
@@ -58,6 +68,14 @@ impl Target {
         global: &Global,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
+        for name in TEXTS {
+            if environment(name).is_some_and(|value| value.to_str().is_none()) {
+                return Err(Failure::usage(format!("{name} is no UTF-8")));
+            }
+        }
+        if let Some(file) = &global.config {
+            profiles::check(file)?;
+        }
         let given = |name: &str| {
             let text = environment(name)?.into_string().ok()?;
             Some(text).filter(|text| !text.is_empty())
@@ -225,6 +243,28 @@ mod tests {
         let (url, credentials) = server(target(&Global::default(), &[]).unwrap());
         assert_eq!((&*url, credentials), (USUAL, None));
         assert!(target(&Global::default(), &[("ZK_BACKUP_USERNAME", "bob")]).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_as_if_it_was_not_said() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        for name in TEXTS {
+            let odd = |asked: &str| (asked == name).then(|| OsString::from_vec(b"http://\xff".to_vec()));
+            let failure = Target::new(&Global::default(), odd).unwrap_err();
+            assert!(
+                failure.exit == Exit::Usage && failure.message.contains(name),
+                "{failure}"
+            );
+        }
+        let (directory, mut global) = file(PROD, 0o600);
+        assert!(target(&global, &ENVIRONMENT).is_ok());
+        global.config = Some(directory.path().join("none.toml"));
+        let failure = target(&global, &ENVIRONMENT).unwrap_err();
+        assert!(
+            failure.exit == Exit::Usage && failure.message.contains("none.toml"),
+            "{failure}"
+        );
     }
 
     #[test]
