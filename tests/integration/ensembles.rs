@@ -153,6 +153,7 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
         &id,
         "--strategy",
         "files",
+        "--raise-epoch",
         "--yes",
         "--no-backup-first",
     ];
