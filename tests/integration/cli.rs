@@ -73,10 +73,14 @@ async fn the_day_that_something_broke() {
         assert!(diff.contains(line), "{diff}");
     }
     assert_eq!(cli.ends(1, &["diff", &id, "live", "--exit-code"]).0, diff);
+    let of = format!("from {id} (of everything) to live\n");
     let below = cli.ok(&["diff", &id, "live", "--path", "/config/deep"]);
-    assert!(below.starts_with("- /config/deep\nin all: "), "{below}");
+    assert!(
+        below.starts_with(&format!("{of}- /config/deep\nin all: ")),
+        "{below}"
+    );
     let same = cli.ok(&["diff", &id, "live", "--path", "/other", "--exit-code"]);
-    assert!(same.starts_with("in all: "), "{same}");
+    assert!(same.starts_with(&format!("{of}in all: ")), "{same}");
     // What neither has is a slip of the pen, not "no difference".
     let (_, why) = cli.ends(10, &["diff", &id, "live", "--path", "/confg", "--exit-code"]);
     assert!(why.contains("/confg"), "{why}");

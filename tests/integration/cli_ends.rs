@@ -160,7 +160,8 @@ async fn a_backup_of_subtrees_is_shown_from_where_it_begins() {
     let [below, later] = [(); 2].map(|()| cli.back_up(&["--root", "/a/b"]));
     for path in ["/a", "/a/b"] {
         let same = cli.ok(&["diff", &below, &later, "--path", path, "--exit-code"]);
-        assert!(same.starts_with("in all: "), "{same}");
+        let of = format!("from {below} (of /a/b) to {later}\n");
+        assert!(same.starts_with(&format!("{of}in all: ")), "{same}");
     }
     cli.ends(10, &["diff", &below, &later, "--path", "/c"]);
 }
@@ -251,6 +252,15 @@ async fn what_waits_in_a_storage_is_not_done_unasked() {
         why.contains("jobs of the server wait") && why.contains("--do-waiting"),
         "{why}"
     );
+    // Which ensemble the server had is not known.
+    let nowhere = Cli::of_storage(storage.path(), None);
+    let (_, why) = nowhere.ends(2, &["pin", waiting.trim(), "--do-waiting"]);
+    assert!(why.contains("--zookeeper"), "{why}");
+    // It is done before the command, which needs it.
+    let (told, why) = alone.ends(0, &["pin", waiting.trim(), "--do-waiting"]);
+    assert!(told.contains("is pinned"), "{told}");
+    let ended = format!("backup {}, which waited, has ended: successful\n", waiting.trim());
+    assert!(why.contains(&ended), "{why}");
     alone.ok(&["backup", "--do-waiting"]);
     let valid = alone.json(&["ls", "--valid"]);
     assert!(

@@ -139,10 +139,18 @@ fn the_policies_evict_what_a_dry_run_names() {
     );
     assert_eq!(there(), json!([first, second, third]));
 
-    assert_eq!(cli.ok(&["evict"]), "what the policies let go is removed\n");
+    let said = cli.ok(&["evict"]);
+    assert_eq!(
+        said,
+        format!("backup {first} is removed\nbackup {second} is removed\n")
+    );
     assert_eq!(there(), json!([third]));
     let said = cli.json(&["evict"]);
-    assert_eq!((types(&said), &said[0]["id"]), (vec!["evicted"], &Value::Null));
+    assert_eq!(
+        (types(&said), &said[0]["id"], &said[0]["ids"]),
+        (vec!["evicted"], &Value::Null, &json!([]))
+    );
+    assert!(cli.ok(&["evict"]).starts_with("the policies let nothing go"));
     assert_eq!(there(), json!([third]));
     let said = cli.json(&["evict", &third]);
     assert_eq!((types(&said), &said[0]["id"]), (vec!["evicted"], &json!(third)));

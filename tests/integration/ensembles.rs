@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use zk_backup_testkit::{Daemon, Distribution, Ensemble};
 use zookeeper_client::{Acls, CreateMode, EnsembleUpdate};
 
+use crate::common::cli::Cli;
 use crate::common::clients::client;
 use crate::common::daemons::{COMMAND, daemon, recover};
 use crate::common::servers::{agent, busy, start};
@@ -154,6 +155,26 @@ async fn without_a_command_the_files_and_the_steps_are_given() {
     assert_eq!(state.status, 200, "{}", state.text);
     let steps = state.json()["result"]["steps"].as_array().unwrap().len();
     assert_eq!(steps, 5, "{}", state.text);
+    let by_hand = [
+        "restore",
+        &id,
+        "--strategy",
+        "files",
+        "--raise-epoch",
+        "--yes",
+        "--no-backup-first",
+    ];
+    let told = Cli::of_server(&daemon_here).ok(&by_hand);
+    let last = told.lines().last().unwrap();
+    assert!(
+        last.contains(recover.to_str().unwrap())
+            && last.ends_with("nothing is restored until the steps above are done"),
+        "{told}"
+    );
+    assert!(
+        told.contains("1. Stop every ") && !told.contains("restored from"),
+        "{told}"
+    );
     let mut names: Vec<_> = fs::read_dir(&recover)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

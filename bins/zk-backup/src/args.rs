@@ -9,7 +9,7 @@ use crate::commands::{
     list, pin, restore, show, status, watch,
 };
 
-/// Exit codes and where things are found; after the help of the program and of each command.
+/// Exit codes and where things are found; after the help of the program, not of each command.
 const AFTER: &str = "\
 Environment:
   ZK_BACKUP_URL            the server (default: http://127.0.0.1:8080)
@@ -22,7 +22,7 @@ Exit codes:
   0  done                   10  no such backup, znode or job
   1  failed                 11  in use by a job, or the storage by a server
   2  wrongly asked          12  credentials missing or wrong
-  3  done, but partial     130  interrupted";
+  3  done, but partial     130  interrupted (129, 143: by SIGHUP, SIGTERM)";
 
 /// Back up ZooKeeper, look into backups, compare and restore them.
 #[derive(Debug, Parser)]
@@ -100,7 +100,7 @@ pub enum Command {
     /// Restore a backup into a scratch place, and compare what came back
     Restoretest(check::RestoreTest),
     /// List the server's jobs
-    Jobs,
+    Jobs(watch::List),
     /// Follow a job until it has ended
     Watch(watch::Args),
     /// Call a job off
@@ -119,4 +119,35 @@ pub enum Command {
     Completions(completions::Args),
     /// Write the manual page
     Man(completions::Man),
+}
+
+impl Command {
+    /// Whether it is done once nobody reads what it prints: it changes nothing, and its exit code judges nothing.
+    pub(crate) fn only_shows(&self) -> bool {
+        match self {
+            Self::Ls(_)
+            | Self::Show(_)
+            | Self::Browse(_)
+            | Self::History(_)
+            | Self::Find(_)
+            | Self::Jobs(_)
+            | Self::Inspect(_)
+            | Self::Completions(_)
+            | Self::Man(_) => true,
+            Self::Diff(args) => !args.is_judging(),
+            Self::Export(args) => args.is_to_stdout(),
+            Self::Backup(_)
+            | Self::Restore(_)
+            | Self::Evict(_)
+            | Self::Pin(_)
+            | Self::Unpin(_)
+            | Self::Verify(_)
+            | Self::Restoretest(_)
+            | Self::Watch(_)
+            | Self::Cancel(_)
+            | Self::Status(_)
+            | Self::Import(_)
+            | Self::Copy(_) => false,
+        }
+    }
 }

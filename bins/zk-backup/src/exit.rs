@@ -75,6 +75,12 @@ impl Failure {
         self.message.is_empty()
     }
 
+    /// Whether it was a backup's own storage that failed: others may be read all the same.
+    #[must_use]
+    pub(crate) fn is_of_one_backup(&self) -> bool {
+        self.code.as_deref() == Some("storage_failed")
+    }
+
     /// The line that the user, or a script, is told. Nothing in it moves the cursor.
     #[must_use]
     pub fn line(&self, is_json: bool) -> String {
@@ -102,6 +108,7 @@ impl std::error::Error for Failure {}
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            // Only of what does nothing but show something: see `Command::only_shows`.
             io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ""),
             _ => Self::failed(error.to_string()),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::api::{Api, Events, Job, Progress, Told};
-use crate::exit::Failure;
+use crate::exit::{Exit, Failure};
 use crate::interrupt;
 use crate::text::{Screen, bytes, clean, count, percent};
 
@@ -198,7 +198,20 @@ pub(crate) fn check(api: &Api, job: &Job) -> Result<(), Failure> {
         true => String::new(),
         false => format!("; `zk-backup watch {id}` shows all of it"),
     };
-    Err(Failure::failed(format!("{kind} {id} {state}: {why}{next}")))
+    let (exit, next) = match absent(why) {
+        Some(hint) => (Exit::NotFound, hint),
+        None => (Exit::Failed, &*next),
+    };
+    Err(Failure::new(exit, format!("{kind} {id} {state}: {why}{next}")))
+}
+
+/// What to do next where a job failed of a znode that is not there: the state of a job has no code for that, only words.
+fn absent(why: &str) -> Option<&'static str> {
+    if why.starts_with("no such znode to back up: /") {
+        return Some("");
+    }
+    let of_backup = why.starts_with("the backup has no znode /");
+    of_backup.then_some("; `zk-backup find PATH` shows the backups that have it")
 }
 
 #[cfg(test)]
@@ -240,6 +253,17 @@ mod tests {
             told.message.contains("the job may go on: `zk-backup watch 7`"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_from_what_failed() {
+        assert_eq!(absent("no such znode to back up: /nope"), Some(""));
+        assert!(
+            absent("the backup has no znode /nope")
+                .unwrap()
+                .contains("zk-backup find")
+        );
+        assert_eq!(absent("/a: the backup has no znode /nope"), None);
     }
 
     #[test]

@@ -17,4 +17,4 @@ pub use args::{Cli, Command, Global};
 pub use exit::{Exit, Failure};
 pub use interrupt::listen;
 pub use run::run;
-pub use text::Screen;
+pub use text::{Screen, tell};

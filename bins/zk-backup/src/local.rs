@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_engine::{
-    Client, Engine, EngineBuilder, EngineError, Ensemble, MembersUnknown, VAULTS_ELSEWHERE, ZooKeeperEnsemble,
+    Client, Engine, EngineBuilder, EngineError, Ensemble, JobInfo, MembersUnknown, VAULTS_ELSEWHERE,
+    ZooKeeperEnsemble,
 };
 use clap::Parser as _;
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
@@ -23,7 +24,9 @@ use zk_snapshot::tree::{ClientError, ClientErrorKind};
 
 use crate::api::{Api, Http};
 use crate::exit::{Exit, Failure, about};
-use crate::text::clean;
+use crate::text::{clean, tell};
+
+mod waiting;
 
 /// What to do where only systemd reaches a storage.
 const SYSTEMD: &str = "With DynamicUser=yes systemd keeps it in /var/lib/private, which nobody but root passes: let root start this by \
@@ -38,6 +41,8 @@ pub(crate) enum Use {
     Work {
         /// Whether jobs that wait there may be done.
         waiting_too: bool,
+        /// Whether no progress of these is shown.
+        quiet: bool,
         /// Whether it can do without their database, where that cannot be used: on a full disk of an earlier version, for example.
         even_without_jobs: bool,
     },
@@ -78,6 +83,7 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
     }
     let Use::Work {
         waiting_too,
+        quiet,
         even_without_jobs,
     } = purpose
     else {
@@ -93,7 +99,9 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         let store = Arc::new(store);
         let with_predecessors = PredecessorStore::new(Arc::clone(&store) as _, store);
         let engine = builder.vaults(Arc::new(with_predecessors)).build();
-        return begin(engine.map_err(|error| engine_failed(directory, &error))?, None);
+        return begin(engine.map_err(|error| engine_failed(directory, &error))?, |_| {
+            Ok(())
+        });
     };
     let settings = settings(directory, zookeeper)?;
     let built = |builder: Result<EngineBuilder, StartError>| -> Result<Engine, StartError> {
@@ -117,7 +125,16 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         StartError::Engine(error) => engine_failed(directory, &error),
         error => Failure::failed(error.to_string()),
     })?;
-    begin(engine, Some(waiting_too))
+    let mut waiting = Vec::new();
+    let api = begin(engine, |jobs| {
+        waiting = jobs;
+        match waiting_too {
+            true => waiting::check_hosts(&waiting, zookeeper),
+            false => waiting::check_none(&waiting),
+        }
+    })?;
+    waiting::do_first(&api, &waiting, quiet)?;
+    Ok(api)
 }
 
 /// Serves the ensemble at `zookeeper` in this process, with the vaults of `store`, and keeps jobs in memory.
@@ -133,7 +150,10 @@ pub(crate) fn over(zookeeper: &str, store: &Arc<dyn VaultStore>) -> Result<Api, 
         .full_policy(Arc::new(KeepsAll))
         .granular_policy(Arc::new(KeepsAll))
         .build();
-    begin(engine.map_err(|error| Failure::failed(error.to_string()))?, None)
+    begin(
+        engine.map_err(|error| Failure::failed(error.to_string()))?,
+        |_| Ok(()),
+    )
 }
 
 /// The server's settings, as its variables have them, but for what is said here and what is about its HTTP and its timetable.
@@ -166,8 +186,8 @@ fn ensemble(settings: &Settings) -> ZooKeeperEnsemble {
 }
 
 /// Serves `engine` on a loopback port until this process ends, to whoever knows credentials that are made here.
-/// `waiting_too`: whether jobs that wait may be done; `None` where none can.
-fn begin(engine: Engine, waiting_too: Option<bool>) -> Result<Api, Failure> {
+/// `check` is told which jobs wait, before any is done.
+fn begin(engine: Engine, check: impl FnOnce(Vec<JobInfo>) -> Result<(), Failure>) -> Result<Api, Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(about("a port of this machine"))?;
     let address = listener.local_addr().map_err(about("a port of this machine"))?;
     let secret = Uuid::new_v4().to_string();
@@ -176,18 +196,8 @@ fn begin(engine: Engine, waiting_too: Option<bool>) -> Result<Api, Failure> {
         .enable_all()
         .build()
         .map_err(about("threads cannot be started"))?;
-    if waiting_too == Some(false) {
-        let waiting = runtime.block_on(engine.health()).queued_jobs;
-        if waiting > 0 {
-            return Err(Failure::new(
-                Exit::InUse,
-                format!(
-                    "{waiting} jobs of the server wait in this storage: start the server, or add --do-waiting to have them done \
-                     first"
-                ),
-            ));
-        }
-    }
+    let waiting = runtime.block_on(waiting::of(&engine));
+    check(waiting.map_err(|error| Failure::failed(error.to_string()))?)?;
     std::thread::Builder::new()
         .name("server".to_owned())
         .spawn(move || {
@@ -267,9 +277,8 @@ fn is_of_jobs(error: &EngineError) -> bool {
     matches!(error, EngineError::Storage(cause) if cause.is::<QueueError>())
 }
 
-#[allow(clippy::print_stderr)] // this is where people are told
 fn warn(what: &str) {
-    eprintln!("zk-backup: {}", clean(what));
+    tell(&format!("zk-backup: {}", clean(what)));
 }
 
 fn engine_failed(directory: &Path, error: &EngineError) -> Failure {
@@ -346,6 +355,7 @@ mod tests {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
         let work = Use::Work {
             waiting_too: true,
+            quiet: true,
             even_without_jobs: true,
         };
         for purpose in [Use::Look, work] {

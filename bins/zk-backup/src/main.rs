@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use zk_backup::{Cli, Exit, Screen, listen, run};
+use zk_backup::{Cli, Exit, Screen, listen, run, tell};
 
-#[allow(clippy::print_stderr)] // this is where people are told
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             if !failure.is_silent() {
-                eprintln!("{}", failure.line(cli.global.json));
+                tell(&failure.line(cli.global.json));
             }
             failure.exit.into()
         }

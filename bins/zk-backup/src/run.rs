@@ -18,6 +18,9 @@ use crate::text::Screen;
 /// # Errors
 /// [`Failure`], with the exit code and what to do next.
 pub fn run(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if !cli.command.only_shows() {
+        screen.go_on_unread();
+    }
     let exit = done(cli, screen)?;
     screen.flush()?;
     Ok(exit)
@@ -52,7 +55,7 @@ fn done(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Unpin(args) => pin::run(args, false, &api(Needs::WORK)?, screen),
         Command::Verify(args) => check::verify(args, &api(Needs::WORK)?, screen, quiet),
         Command::Restoretest(args) => check::restore_test(args, &api(Needs::WORK)?, screen, quiet),
-        Command::Jobs => watch::list(&api(Needs::SERVER)?, screen),
+        Command::Jobs(args) => watch::list(args, &api(Needs::SERVER)?, screen),
         Command::Watch(args) => watch::run(args, &api(Needs::SERVER)?, screen, quiet),
         Command::Cancel(args) => cancel::run(args, &api(Needs::SERVER)?, screen),
         Command::Status(args) => status::run(args, &api(Needs::SERVER)?, screen),
@@ -122,6 +125,7 @@ fn open(global: &Global, needs: Needs) -> Result<Api, Failure> {
             let purpose = match needs.work {
                 true => Use::Work {
                     waiting_too: global.do_waiting,
+                    quiet: global.quiet,
                     even_without_jobs: needs.removes,
                 },
                 false => Use::Look,

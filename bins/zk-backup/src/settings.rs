@@ -10,6 +10,16 @@ use crate::exit::Failure;
 
 mod profiles;
 
+/// What is read of the environment. One that cannot be read must not be as if it was not set: another server would be asked.
+const TEXTS: [&str; 6] = [
+    "ZK_BACKUP_URL",
+    "ZK_BACKUP_USERNAME",
+    "ZK_BACKUP_PASSWORD",
+    "ZK_BACKUP_PASSWORD_FILE",
+    "ZK_BACKUP_CA",
+    "ZOOKEEPER_HOST",
+];
+
 const USUAL: &str = "http://127.0.0.1:8080";
 
 /// Where it is asked.
@@ -58,6 +68,14 @@ impl Target {
         global: &Global,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Failure> {
+        for name in TEXTS {
+            if environment(name).is_some_and(|value| value.to_str().is_none()) {
+                return Err(Failure::usage(format!("{name} is no UTF-8")));
+            }
+        }
+        if let Some(file) = &global.config {
+            profiles::check(file)?;
+        }
         let given = |name: &str| {
             let text = environment(name)?.into_string().ok()?;
             Some(text).filter(|text| !text.is_empty())
@@ -128,6 +146,14 @@ fn check_together(global: &Global) -> Result<(), Failure> {
         .collect();
     if given.len() > 1 {
         let why = format!("{} each say where: give one of them", given.join(" and "));
+        return Err(Failure::usage(why));
+    }
+    if global
+        .zookeeper
+        .as_ref()
+        .is_some_and(|hosts| hosts.trim().is_empty())
+    {
+        let why = "--zookeeper is empty: name ZooKeeper's servers, such as zk1,zk2:2182";
         return Err(Failure::usage(why));
     }
     if global.storage.is_none() && (global.zookeeper.is_some() || global.do_waiting) {
@@ -220,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_is_not_as_if_it_was_not_said() {
+        use std::os::unix::ffi::OsStringExt as _;
+
+        for name in TEXTS {
+            let odd = |asked: &str| (asked == name).then(|| OsString::from_vec(b"http://\xff".to_vec()));
+            let failure = Target::new(&Global::default(), odd).unwrap_err();
+            assert!(
+                failure.exit == Exit::Usage && failure.message.contains(name),
+                "{failure}"
+            );
+        }
+        let (directory, mut global) = file(PROD, 0o600);
+        assert!(target(&global, &ENVIRONMENT).is_ok());
+        global.config = Some(directory.path().join("none.toml"));
+        let failure = target(&global, &ENVIRONMENT).unwrap_err();
+        assert!(
+            failure.exit == Exit::Usage && failure.message.contains("none.toml"),
+            "{failure}"
+        );
+    }
+
+    #[test]
     fn there_is_one_place_to_ask() {
         let storage = Global {
             storage: Some("/storage".into()),
@@ -235,6 +283,11 @@ mod tests {
             ..storage.clone()
         };
         assert_eq!(target(&both, &[]).unwrap_err().exit, Exit::Usage);
+        let empty = Global {
+            zookeeper: Some(" ".to_owned()),
+            ..storage.clone()
+        };
+        assert_eq!(target(&empty, &[]).unwrap_err().exit, Exit::Usage);
         let nowhere = Global {
             storage: None,
             ..storage

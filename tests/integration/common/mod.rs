@@ -9,6 +9,7 @@ pub(crate) mod group;
 pub(crate) mod predecessor;
 pub(crate) mod servers;
 pub(crate) mod snapshots;
+pub(crate) mod stand_in;
 pub(crate) mod terminal;
 pub(crate) mod tls;
 pub(crate) mod trees;

@@ -10,6 +10,7 @@ use super::lenient::{entries, or_default};
 use super::not_understood;
 use super::results::{Restored, Verified};
 use crate::exit::Failure;
+use crate::text::count;
 
 /// What is read of an answer, and all of it as it came.
 #[derive(Debug, Clone)]
@@ -70,7 +71,21 @@ impl Backup {
     /// Whether it lacks what could not be read, allowed or not.
     #[must_use]
     pub(crate) fn lacks(&self) -> bool {
-        self.standing() == "partial" || self.skipped.as_ref().is_some_and(|left| left.unreadable > 0)
+        self.standing() == "partial" || self.unread() > 0
+    }
+
+    /// How many znodes could not be read in full.
+    fn unread(&self) -> u64 {
+        self.skipped.as_ref().map_or(0, |left| left.unreadable)
+    }
+
+    /// How it is, in a few words.
+    #[must_use]
+    pub(crate) fn how(&self) -> String {
+        match (self.standing(), self.unread()) {
+            (standing, 0) => standing.to_owned(),
+            (standing, unread) => format!("{standing}, lacks {}", count(unread)),
+        }
     }
 
     /// Bytes that it takes.
@@ -186,6 +201,9 @@ impl Job {
 pub(super) enum Jobs {
     /// Some of them.
     Page {
+        /// How many there are in all.
+        #[serde(default)]
+        total: usize,
         /// The newest first.
         jobs: Vec<Value>,
     },
@@ -328,33 +346,6 @@ pub(crate) struct NotLooked {
     pub why: String,
 }
 
-/// What differs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[allow(missing_docs)] // the fields are those of docs/API.md
-pub(crate) struct Diff {
-    pub added: u64,
-    pub removed: u64,
-    pub data_changed: u64,
-    pub acl_changed: u64,
-    pub unknown: u64,
-    #[serde(default)]
-    pub unknown_paths: Vec<String>,
-    pub(crate) differences: Vec<Difference>,
-}
-
-impl Diff {
-    /// How many differences are counted.
-    pub(crate) fn counted(&self) -> u64 {
-        self.added + self.removed + self.data_changed + self.acl_changed
-    }
-}
-
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Difference {
-    pub(crate) path: String,
-    pub(crate) change: String,
-}
-
 /// What would be done with a backup.
 #[derive(Debug, Clone, Deserialize)]
 #[allow(missing_docs)] // the fields are those of docs/API.md
@@ -369,6 +360,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_a_backup_lacks_is_among_how_it_is() {
+        let of = |exit_code: i32, valid: bool, skipped: Value| {
+            let json = json!({
+                "id": "20261123T140000", "ts": 0, "spent_time": "1ms", "size": "1b", "db_list": "full backup", "evictable": true,
+                "locked": false, "exit_code": exit_code, "valid": valid, "mode": "hierarchical", "skipped": skipped,
+            });
+            let backup = Told::<Backup>::of(json).unwrap().view;
+            (backup.how(), backup.lacks())
+        };
+        let told = |how: &str, lacks| (how.to_owned(), lacks);
+        assert_eq!(of(0, true, json!(null)), told("ok", false));
+        assert_eq!(of(0, true, json!({ "unreadable": 0 })), told("ok", false));
+        assert_eq!(of(0, true, json!({ "unreadable": 1 })), told("ok, lacks 1", true));
+        assert_eq!(
+            of(2, false, json!({ "unreadable": 2 })),
+            told("partial, lacks 2", true)
+        );
+    }
 
     #[test]
     fn a_sealed_granular_backup_is_not_of_everything() {

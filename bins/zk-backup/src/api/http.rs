@@ -216,11 +216,15 @@ impl Http {
             return Ok(());
         }
         let Refusal { code, message } = Refusal::of(status, text);
+        let is_told = message.is_some();
         let said = message.map_or_else(
             || format!("the server answered {status}"),
             |said| clean(&said).into_owned(),
         );
-        let (exit, next) = self.meaning(status, code.as_deref());
+        let (exit, next) = match status {
+            404 if !is_told => (Exit::Failed, "is it a zk-backup server?"),
+            _ => self.meaning(status, code.as_deref()),
+        };
         let message = match next {
             "" => said,
             next => format!("{said}: {next}"),

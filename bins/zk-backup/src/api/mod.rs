@@ -1,6 +1,7 @@
 //! The server's API, as the commands use it.
 
 mod answers;
+mod diff;
 mod events;
 mod health;
 mod http;
@@ -11,9 +12,10 @@ mod results;
 mod tls;
 
 pub(crate) use answers::{
-    AclEntry, Backup, Diff, Eviction, FindPage, Found, Job, NotLooked, Progress, Stat, Told, Znode,
-    ZnodePage, is_stat_known,
+    AclEntry, Backup, Eviction, FindPage, Found, Job, NotLooked, Progress, Stat, Told, Znode, ZnodePage,
+    is_stat_known,
 };
+pub(crate) use diff::{Diff, Difference};
 pub(crate) use events::Events;
 pub(crate) use health::{Health, Newest};
 pub(crate) use http::Http;
@@ -31,6 +33,14 @@ use crate::exit::{Exit, Failure};
 
 /// How many children or differences are asked for at once.
 const AT_ONCE: usize = 10_000;
+
+/// How many jobs are asked for at once.
+const JOBS_AT_ONCE: usize = 1_000;
+/// How many differences to ZooKeeper are asked for at once: it is read anew for each answer.
+const AS_MANY_AS_MAY: usize = 100_000;
+
+/// In place of the id of a later backup, ZooKeeper as it is now.
+pub(crate) const LIVE: &str = "live";
 
 /// In place of an id, the newest valid backup.
 pub(crate) const LATEST: &str = "latest";
@@ -170,29 +180,23 @@ impl Api {
     /// Calls `each` with every difference, and returns the counts.
     ///
     /// # Errors
-    /// [`Exit::NotFound`], and what `each` says.
+    /// [`Exit::NotFound`], what `each` says, and where `to` is [`LIVE`] that it changed between two looks at it.
     pub(crate) fn diff(
         &self,
         from: &str,
         to: &str,
-        mut each: impl FnMut(&str, &str) -> Result<(), Failure>,
+        each: impl FnMut(&Difference) -> Result<(), Failure>,
     ) -> Result<Told<Diff>, Failure> {
-        let (mut offset, limit) = (0, AT_ONCE.to_string());
-        loop {
+        let is_live = to == LIVE;
+        let limit = if is_live { AS_MANY_AS_MAY } else { AT_ONCE }.to_string();
+        let ask = |offset: usize| {
             let start = offset.to_string();
             let query = [("from", from), ("to", to), ("offset", &start), ("limit", &limit)];
-            let mut diff: Told<Diff> = Told::of(self.http.get("/diff", &query)?)?;
-            let found = &mut diff.view.differences;
-            // They come in the order in which they were found.
-            found.sort_by(|one, other| one.path.cmp(&other.path));
-            for difference in &*found {
-                each(&difference.path, &difference.change)?;
-            }
-            offset += found.len();
-            // Where both data and ACL of a znode changed, it may be counted twice and listed once.
-            if found.is_empty() || offset as u64 >= diff.view.counted() {
-                return Ok(diff);
-            }
+            Told::of(self.http.get("/diff", &query)?)
+        };
+        match is_live {
+            true => diff::compared_anew(ask, each),
+            false => diff::compared(ask, each),
         }
     }
 
@@ -220,13 +224,33 @@ impl Api {
         Told::of(self.http.job(&format!("/jobstatus/{}", segment(id)))?)
     }
 
-    /// The jobs that the server tells of, newest first.
+    /// The newest `most` jobs that the server tells of, newest first, and how many there are in all.
     ///
     /// # Errors
     /// The server has no such endpoint.
-    pub(crate) fn jobs(&self) -> Result<Vec<Told<Job>>, Failure> {
-        let (Jobs::Page { jobs } | Jobs::All(jobs)) = read(self.http.get("/jobs", &[])?)?;
-        jobs.into_iter().map(Told::of).collect()
+    pub(crate) fn jobs(&self, most: usize) -> Result<(Vec<Told<Job>>, usize), Failure> {
+        let mut found: Vec<Value> = Vec::new();
+        let total = loop {
+            let (offset, limit) = (
+                found.len().to_string(),
+                (most - found.len()).min(JOBS_AT_ONCE).to_string(),
+            );
+            let (total, jobs) = match read(
+                self.http
+                    .get("/jobs", &[("offset", &offset), ("limit", &limit)])?,
+            )? {
+                Jobs::Page { total, jobs } => (total, jobs),
+                Jobs::All(jobs) => (jobs.len(), jobs),
+            };
+            let is_last = jobs.is_empty();
+            found.extend(jobs);
+            if is_last || found.len() >= most.min(total) {
+                break total.max(found.len());
+            }
+        };
+        found.truncate(most);
+        let jobs: Result<_, _> = found.into_iter().map(Told::of).collect();
+        Ok((jobs?, total))
     }
 
     /// Calls a job off.

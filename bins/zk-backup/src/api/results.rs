@@ -23,6 +23,12 @@ pub(crate) struct Restored {
     pub backup_first: Option<String>,
     #[serde(deserialize_with = "entries")]
     notes: Vec<Option<String>>,
+    /// Of a restore by files: where they are.
+    #[serde(deserialize_with = "or_default")]
+    directory: String,
+    /// Of a restore by files: what is left to do by hand.
+    #[serde(deserialize_with = "entries")]
+    steps: Vec<Option<String>>,
 }
 
 /// What is, or would be, changed through the client API.
@@ -146,6 +152,12 @@ impl Restored {
         self.notes.iter().flatten().map(String::as_str)
     }
 
+    /// Where the files are, if it is for people to restore them.
+    #[must_use]
+    pub(crate) fn by_hand(&self) -> Option<&str> {
+        (!self.steps.is_empty()).then_some(&*self.directory)
+    }
+
     /// Whether it is known that nothing is changed.
     #[must_use]
     pub(crate) fn is_nothing(&self) -> bool {
@@ -250,6 +262,17 @@ mod tests {
             assert!(told.partial, "the rest is read all the same");
         }
         assert!(report(&json!("nothing to do")).is_none());
+    }
+
+    #[test]
+    fn steps_that_are_left_are_for_people() {
+        let of = |json| Restored::of(&json).by_hand().map(str::to_owned);
+        let steps = json!({ "directory": "/recover", "steps": ["1. Stop every server."] });
+        assert_eq!(of(steps).as_deref(), Some("/recover"));
+        assert_eq!(of(json!({ "steps": [{ "do": "stop" }] })).as_deref(), Some(""));
+        for none in [json!([]), json!(null)] {
+            assert_eq!(of(json!({ "directory": "/recover", "steps": none })), None);
+        }
     }
 
     #[test]

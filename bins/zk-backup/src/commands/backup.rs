@@ -27,6 +27,9 @@ pub struct Args {
     /// Wait until it has ended (always without a server)
     #[arg(long, short)]
     wait: bool,
+    /// Whether it is only there to be copied, and not kept.
+    #[arg(skip)]
+    in_passing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,6 +49,7 @@ impl Args {
             pin: false,
             allow_partial: false,
             wait: true,
+            in_passing: true,
         }
     }
 }
@@ -81,6 +85,11 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     if let (true, Ok(backup)) = (is_partial && !args.allow_partial, &backup) {
         let why = backup.view.exception.as_deref().unwrap_or_default();
         let why = clean(why.trim_start_matches("partial: ")).into_owned();
+        if args.in_passing {
+            return Err(Failure::failed(format!(
+                "nothing was copied, as not everything could be read: {why}"
+            )));
+        }
         return Err(Failure::new(
             Exit::Partial,
             format!("backup {id} is partial: {why}; `zk-backup show {id}` names what is missing"),

@@ -1,13 +1,16 @@
 //! `zk-backup browse`.
 
+mod indented;
+
 use std::io::IsTerminal as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::ValueEnum;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::OffsetDateTime;
 
+use self::indented::indented;
 use super::tops;
 use crate::api::{Api, Stat, Told, Znode};
 use crate::exit::{Exit, Failure};
@@ -64,9 +67,14 @@ fn at(args: &Args, api: &Api, id: &str, path: &str, screen: &mut Screen<'_>) -> 
                 "raw data are not for a terminal: > FILE, or --as text",
             ));
         }
-        return Ok(screen.raw(&api.znode(id, path)?.view.bytes()?)?);
+        let znode = api.znode(id, path)?.view;
+        check_read(&znode)?;
+        return Ok(screen.raw(&znode.bytes()?)?);
     }
     let znode = api.znode(id, path)?;
+    if args.form.is_some() {
+        check_read(&znode.view)?;
+    }
     let is_leaf = znode.view.children == 0;
     if is_leaf || args.form.is_some() {
         if screen.is_json() {
@@ -146,6 +154,22 @@ fn row(znode: &Znode) -> String {
     }
 }
 
+/// Whether it is only known that the znode was there: its data, its ACL and what is below it are not.
+fn is_unreadable(znode: &Znode) -> bool {
+    znode.role == "unreadable"
+}
+
+/// Refuses to hand out as empty what the backup could not read.
+fn check_read(znode: &Znode) -> Result<(), Failure> {
+    match is_unreadable(znode) {
+        true => Err(Failure::failed(format!(
+            "the backup could not read {}: that it was there is all that is known of it",
+            znode.path
+        ))),
+        false => Ok(()),
+    }
+}
+
 /// A znode with everything that is known of it.
 fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let data = znode.bytes()?;
@@ -153,6 +177,15 @@ fn show(znode: &Znode, form: Option<Form>, screen: &mut Screen<'_>) -> Result<()
         return write(&data, form, screen);
     }
     screen.line(&clean(&znode.path), Some(Look::Head))?;
+    match &*znode.role {
+        "captured" => {}
+        "unreadable" => {
+            let why = "unreadable: the backup could not read it; its data, its ACL and what is below it are not known";
+            screen.line(&format!("role      {why}"), Some(Look::Bad))?;
+            return Ok(());
+        }
+        role => screen.line(&format!("role      {}", clean(role)), Some(Look::Dim))?,
+    }
     let kind = match (znode.kind.as_deref(), znode.ttl_ms) {
         (Some(kind), Some(ms)) => format!("{} {ms} ms", clean(kind)),
         (Some(kind), None) => clean(kind).into_owned(),
@@ -209,10 +242,9 @@ fn write(data: &[u8], form: Form, screen: &mut Screen<'_>) -> Result<(), Failure
         )?,
         Form::Base64 => screen.line(&STANDARD.encode(data), None)?,
         Form::Json => {
-            let value: Value = serde_json::from_slice(data).map_err(|error| {
-                Failure::failed(format!("the data are no JSON ({error}): --as text or hex"))
-            })?;
-            screen.line(&clean_json_lines(&format!("{value:#}")), None)?;
+            let text = indented(data)
+                .map_err(|why| Failure::failed(format!("the data are no JSON ({why}): --as text or hex")))?;
+            screen.line(&clean_json_lines(&text), None)?;
         }
         Form::Hex => {
             for (index, line) in data.chunks(16).enumerate() {

@@ -31,6 +31,12 @@ pub struct Args {
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
+    for (flag, hosts) in [("--from", &args.from), ("--to", &args.to)] {
+        if hosts.trim().is_empty() {
+            let why = format!("{flag} is empty: name ZooKeeper's servers, such as zk1,zk2:2182");
+            return Err(Failure::usage(why));
+        }
+    }
     if args.from.trim() == args.to.trim() {
         return Err(Failure::usage("--from and --to are the same"));
     }

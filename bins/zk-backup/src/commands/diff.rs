@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{absolute, is_within};
-use crate::api::Api;
+use crate::api::{Api, Diff, Difference, LIVE};
 use crate::exit::{Exit, Failure};
 use crate::text::{Look, Screen, clean, clean_text, count};
 
@@ -28,7 +28,12 @@ pub struct Args {
 impl Args {
     /// Whether ZooKeeper is asked.
     pub(crate) fn is_live(&self) -> bool {
-        self.to == "live"
+        self.to == LIVE
+    }
+
+    /// Whether the exit code tells what was found.
+    pub(crate) fn is_judging(&self) -> bool {
+        self.exit_code
     }
 }
 
@@ -38,78 +43,104 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             "--data is for two backups: take one with `zk-backup backup --wait` first",
         ));
     }
-    let from = api.resolve(&args.from)?;
-    let to = api.resolve(&args.to)?;
+    if args.from == LIVE {
+        return Err(Failure::usage(
+            "`live` comes second: `zk-backup diff ID live` tells what became of the backup since",
+        ));
+    }
+    let before = api.describe(&api.resolve(&args.from)?)?.view;
+    let (from, to) = (before.id.clone(), api.resolve(&args.to)?);
+    if !screen.is_json() {
+        let of = clean(&before.extent()).into_owned();
+        let line = format!("from {} (of {of}) to {}", clean(&from), clean(&to));
+        screen.line(&line, Some(Look::Dim))?;
+    }
     let root = absolute(args.path.as_deref().unwrap_or("/"));
     let mut listed = 0;
-    let diff = api.diff(&from, &to, |path, change| {
-        if !is_within(path, &root) {
+    let diff = api.diff(&from, &to, |difference| {
+        if !is_within(&difference.path, &root) {
             return Ok(());
         }
         listed += 1;
-        if screen.is_json() {
-            screen.json("difference", json!({ "path": path, "change": change }))?;
-            return Ok(());
-        }
-        let (mark, look, words) = match change {
-            "added" => ('+', Look::Good, ""),
-            "removed" => ('-', Look::Bad, ""),
-            "data_changed" => ('~', Look::Changed, "  (data)"),
-            "acl_changed" => ('~', Look::Changed, "  (ACL)"),
-            _ => ('~', Look::Changed, "  (data, ACL)"),
-        };
-        screen.line(&format!("{mark} {}{words}", clean(path)), Some(look))?;
-        if args.data && matches!(change, "data_changed" | "both_changed") {
-            let old = api.znode(&from, path)?.view.bytes()?;
-            let new = api.znode(&to, path)?.view.bytes()?;
+        print(difference, screen)?;
+        if args.data && !screen.is_json() && difference.has_other_data() {
+            let old = api.znode(&from, &difference.path)?.view.bytes()?;
+            let new = api.znode(&to, &difference.path)?.view.bytes()?;
             lines(&old, &new, screen)?;
         }
         Ok(())
     })?;
-    let view = &diff.view;
-    if listed == 0 && root != "/" && view.unknown == 0 {
-        // What only the later one has would have been listed: a path that neither has is refused, unless the earlier one is of it, or of what is below it.
-        if let Err(absent) = api.znode(&from, &root) {
-            let roots = api.describe(&from)?.view.roots();
-            if !roots.iter().any(|asked| is_within(asked, &root)) {
-                return Err(absent);
-            }
-        }
+    // What only the later one has would have been listed: a path that neither has is refused, unless the earlier one is of it, or of what is below it.
+    if listed == 0
+        && root != "/"
+        && diff.view.unknown == 0
+        && let Err(absent) = api.znode(&from, &root)
+        && !before.roots().iter().any(|asked| is_within(asked, &root))
+    {
+        return Err(absent);
     }
     if screen.is_json() {
         let mut summary = diff.json;
         if let Some(fields) = summary.as_object_mut() {
             fields.remove("differences");
             fields.insert("listed".to_owned(), listed.into());
+            fields.insert("from".to_owned(), from.into());
+            fields.insert("to".to_owned(), to.into());
+            let roots = Some(before.roots()).filter(|roots| !roots.is_empty() || !before.is_granular);
+            fields.insert("roots".to_owned(), roots.into());
         }
         screen.json("summary", summary)?;
     } else {
-        let counts = format!(
-            "{} added, {} removed, {} with other data, {} with another ACL",
-            count(view.added),
-            count(view.removed),
-            count(view.data_changed),
-            count(view.acl_changed),
-        );
-        let of = if root == "/" { "" } else { "in all: " };
-        screen.line(&format!("{of}{counts}"), Some(Look::Dim))?;
-        if view.unknown > 0 {
-            screen.line(
-                &format!(
-                    "{} may differ, as one side could not read them:",
-                    count(view.unknown)
-                ),
-                Some(Look::Changed),
-            )?;
-            for path in &view.unknown_paths {
-                screen.line(&format!("? {}", clean(path)), Some(Look::Changed))?;
-            }
-        }
+        sum_up(&diff.view, &root, screen)?;
     }
-    Ok(match args.exit_code && listed > 0 {
-        true => Exit::Failed,
-        false => Exit::Done,
+    Ok(match args.exit_code {
+        true if listed > 0 => Exit::Failed,
+        true if may_differ(&diff.view, &root) => Exit::Partial,
+        _ => Exit::Done,
     })
+}
+
+fn print(difference: &Difference, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let (path, change) = (&*difference.path, &*difference.change);
+    if screen.is_json() {
+        return Ok(screen.json("difference", json!({ "path": path, "change": change }))?);
+    }
+    let (mark, look, words) = match change {
+        "added" => ('+', Look::Good, ""),
+        "removed" => ('-', Look::Bad, ""),
+        "data_changed" => ('~', Look::Changed, "  (data)"),
+        "acl_changed" => ('~', Look::Changed, "  (ACL)"),
+        _ => ('~', Look::Changed, "  (data, ACL)"),
+    };
+    Ok(screen.line(&format!("{mark} {}{words}", clean(path)), Some(look))?)
+}
+
+fn sum_up(diff: &Diff, root: &str, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let counts = format!(
+        "{} added, {} removed, {} with other data, {} with another ACL",
+        count(diff.added),
+        count(diff.removed),
+        count(diff.data_changed),
+        count(diff.acl_changed),
+    );
+    let of = if root == "/" { "" } else { "in all: " };
+    screen.line(&format!("{of}{counts}"), Some(Look::Dim))?;
+    if diff.unknown > 0 {
+        let unknown = count(diff.unknown);
+        let line = format!("{unknown} may differ, as one side could not read them:");
+        screen.line(&line, Some(Look::Changed))?;
+    }
+    for path in &diff.unknown_paths {
+        screen.line(&format!("? {}", clean(path)), Some(Look::Changed))?;
+    }
+    Ok(())
+}
+
+/// Whether something at or below `root` may differ, as one side could not read it. Only the first of these are named.
+fn may_differ(diff: &Diff, root: &str) -> bool {
+    let paths = &diff.unknown_paths;
+    let is_near = |path: &String| is_within(path, root) || is_within(root, path);
+    diff.unknown > paths.len() as u64 || paths.iter().any(is_near)
 }
 
 /// The lines between the first and the last that differ: first the old, then the new.
@@ -139,6 +170,23 @@ fn lines(old: &[u8], new: &[u8], screen: &mut Screen<'_>) -> Result<(), Failure>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_read_may_differ_where_it_is_asked_for() {
+        let of = |unknown: u64, root: &str| {
+            let unknown_paths = vec!["/secure".to_owned()];
+            let diff = Diff {
+                unknown,
+                unknown_paths,
+                ..Diff::default()
+            };
+            may_differ(&diff, root)
+        };
+        assert!(of(1, "/") && of(1, "/secure") && of(1, "/secure/below"));
+        assert!(!of(1, "/other"));
+        assert!(of(2, "/other"), "the second one is not named");
+        assert!(!may_differ(&Diff::default(), "/"));
+    }
 
     #[test]
     fn only_the_lines_that_differ_are_shown() {

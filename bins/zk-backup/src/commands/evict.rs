@@ -1,5 +1,7 @@
 //! `zk-backup evict`.
 
+use std::collections::HashSet;
+
 use serde_json::json;
 
 use super::refuse_latest;
@@ -27,14 +29,17 @@ impl Args {
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let id = args.id.as_deref();
     id.map_or(Ok(()), refuse_latest)?;
-    if !args.dry_run {
-        api.evict(id)?;
-        match (screen.is_json(), id) {
-            (true, _) => screen.json("evicted", json!({ "id": id }))?,
-            (false, Some(id)) => screen.line(&format!("backup {} is removed", clean(id)), None)?,
-            (false, None) => screen.line("what the policies let go is removed", None)?,
+    match (args.dry_run, id) {
+        (true, _) => {}
+        (false, None) => return by_policy(api, screen),
+        (false, Some(one)) => {
+            api.evict(id)?;
+            match screen.is_json() {
+                true => screen.json("evicted", json!({ "id": id }))?,
+                false => screen.line(&format!("backup {} is removed", clean(one)), None)?,
+            }
+            return Ok(Exit::Done);
         }
-        return Ok(Exit::Done);
     }
     let mut table = Table::new(&["ID", "ACTION", "WHY"], &[]);
     for decision in api.would_evict(id)? {
@@ -51,6 +56,28 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     }
     if !screen.is_json() {
         table.write(screen)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Removes what the policies let go, and names what is gone then.
+fn by_policy(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let before = api.list()?;
+    api.evict(None)?;
+    let after: HashSet<String> = api.list()?.into_iter().collect();
+    let gone: Vec<_> = before.into_iter().filter(|id| !after.contains(id)).collect();
+    if screen.is_json() {
+        screen.json("evicted", json!({ "id": null, "ids": gone }))?;
+        return Ok(Exit::Done);
+    }
+    if gone.is_empty() {
+        screen.line(
+            "the policies let nothing go: `zk-backup evict --dry-run` tells why",
+            None,
+        )?;
+    }
+    for id in gone {
+        screen.line(&format!("backup {} is removed", clean(&id)), None)?;
     }
     Ok(Exit::Done)
 }

@@ -7,7 +7,7 @@ use super::list::date;
 use super::{absolute, is_within};
 use crate::api::{AclEntry, Api, Backup};
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, Table, age, bytes};
+use crate::text::{Look, Screen, Table, age, bytes, clean, count, tell};
 
 /// Of which znode.
 #[derive(Debug, Clone, clap::Args)]
@@ -38,9 +38,14 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     let path = absolute(&args.path);
     let mut table = Table::new(&["BACKUP", "AGE", "CHANGE", "SIZE", "VERSION"], &[1, 3, 4]);
     let (now, mut before, mut found) = (SystemClock::now(), State::Absent, 0);
+    let mut silent = Silent::default();
     for id in api.list()? {
         let backup = match api.describe(&id) {
             Err(failure) if failure.exit == Exit::NotFound => continue, // evicted meanwhile
+            Err(failure) if failure.is_of_one_backup() => {
+                silent.add(&id, &failure);
+                continue;
+            }
             backup => backup?.view,
         };
         if !backup.valid || !covers(&backup, &path) {
@@ -49,14 +54,24 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         let (state, size, version, known) = match api.znode(&id, &path) {
             Err(failure) if failure.code.as_deref() == Some("znode_not_found") => {
                 if is_below_unread(api, &backup, &path)? {
+                    silent.number += 1;
                     continue;
                 }
                 (State::Absent, 0, 0, false)
             }
-            Err(failure) if failure.exit == Exit::NotFound || is_sealed(&failure) => continue,
+            Err(failure) if is_sealed(&failure) => {
+                silent.number += 1;
+                continue;
+            }
+            Err(failure) if failure.exit == Exit::NotFound => continue,
+            Err(failure) if failure.is_of_one_backup() => {
+                silent.add(&id, &failure);
+                continue;
+            }
             found => {
                 let znode = found?.view;
                 if znode.role != "captured" {
+                    silent.number += u64::from(znode.role == "unreadable");
                     continue; // it is only known to be there
                 }
                 let (size, version, czxid) = (znode.size, znode.stat.version, znode.stat.czxid);
@@ -96,15 +111,45 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         before = state;
     }
     if found == 0 {
-        return Err(Failure::new(
-            Exit::NotFound,
-            format!("no valid backup has {path}"),
-        ));
+        return Err(Failure::new(Exit::NotFound, silent.nothing_found(&path)));
     }
     if !screen.is_json() {
         table.write(screen)?;
     }
-    Ok(Exit::Done)
+    Ok(match silent.failed {
+        true => Exit::Partial,
+        false => Exit::Done,
+    })
+}
+
+/// Valid backups that do not tell how the znode was.
+#[derive(Debug, Default)]
+struct Silent {
+    number: u64,
+    /// Whether one of them ought to have told.
+    failed: bool,
+}
+
+impl Silent {
+    /// Tells that a backup cannot be read.
+    fn add(&mut self, id: &str, failure: &Failure) {
+        (self.number, self.failed) = (self.number + 1, true);
+        tell(&format!(
+            "zk-backup: backup {}: cannot be read: {}",
+            clean(id),
+            clean(&failure.message)
+        ));
+    }
+
+    fn nothing_found(&self, path: &str) -> String {
+        match self.number {
+            0 => format!("no valid backup has {path}"),
+            some => format!(
+                "no valid backup that tells has {path}, and {} do not tell: `zk-backup find {path}` names them",
+                count(some)
+            ),
+        }
+    }
 }
 
 /// Whether nobody can open the backup.
@@ -114,7 +159,7 @@ fn is_sealed(failure: &Failure) -> bool {
 
 /// Whether a partial backup lacks the znode because it could not read one above it.
 fn is_below_unread(api: &Api, backup: &Backup, path: &str) -> Result<bool, Failure> {
-    if backup.standing() != "partial" {
+    if !backup.lacks() {
         return Ok(false);
     }
     for above in above(path) {

@@ -22,6 +22,13 @@ pub struct Args {
 }
 
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    if args.file.is_dir() {
+        let why = format!(
+            "{} is a directory: the zip is expected that `GET /backup/ID` has sent",
+            args.file.display()
+        );
+        return Err(Failure::usage(why));
+    }
     let said = api.import(&args.file, args.granular, args.force)?;
     if screen.is_json() {
         // `Backup <id> successfully uploaded`

@@ -1,11 +1,12 @@
 //! `zk-backup ls`.
 
 use backup_engine::SystemClock;
+use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::api::{Api, Backup};
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, Table, age, bytes, clean, count};
+use crate::text::{Look, Screen, Table, age, bytes, clean, count, tell};
 
 /// Which backups to list.
 #[derive(Debug, Clone, clap::Args)]
@@ -25,27 +26,45 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         &[1, 2, 3],
     );
     let (now, last) = (SystemClock::now(), args.last.unwrap_or(usize::MAX));
-    let mut found = Vec::new();
+    let (mut found, mut unreadable) = (Vec::new(), false);
     for id in ids.iter().rev() {
         if found.len() == last {
             break;
         }
-        let backup = match api.describe(id) {
+        match api.describe(id) {
             // It was evicted meanwhile.
-            Err(failure) if failure.exit == Exit::NotFound => continue,
-            found => found?,
-        };
-        if args.valid && !backup.view.valid {
-            continue;
+            Err(failure) if failure.exit == Exit::NotFound => {}
+            Err(failure) if failure.is_of_one_backup() => {
+                unreadable = true;
+                match args.valid {
+                    true => tell(&format!(
+                        "zk-backup: backup {}: cannot be read: {}",
+                        clean(id),
+                        clean(&failure.message)
+                    )),
+                    false => found.push(Err((id.clone(), failure.message))),
+                }
+            }
+            backup => {
+                let backup = backup?;
+                if !args.valid || backup.view.valid {
+                    found.push(Ok(backup));
+                }
+            }
         }
-        found.push(backup);
     }
     let rows = found.len();
     for backup in found.into_iter().rev() {
-        if screen.is_json() {
-            screen.json("backup", backup.json)?;
-        } else {
-            table.row(row(&backup.view, now), look(&backup.view));
+        match (backup, screen.is_json()) {
+            (Ok(backup), true) => screen.json("backup", backup.json)?,
+            (Ok(backup), false) => table.row(row(&backup.view, now), look(&backup.view)),
+            (Err((id, why)), true) => screen.json("unreadable", json!({ "id": id, "why": why }))?,
+            (Err((id, why)), false) => {
+                let mut cells = [const { String::new() }; 7];
+                cells[0] = clean(&id).into_owned();
+                cells[6] = format!("cannot be read: {}", clean(&why));
+                table.row(cells, Some(Look::Bad));
+            }
         }
     }
     if !screen.is_json() {
@@ -54,7 +73,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             _ => table.write(screen)?,
         }
     }
-    Ok(Exit::Done)
+    Ok(if unreadable { Exit::Partial } else { Exit::Done })
 }
 
 fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
@@ -70,7 +89,7 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
         age(date(backup), now),
         bytes(backup.bytes()),
         backup.znodes.map_or_else(|| "-".to_owned(), count),
-        format!("{}{pinned}", backup.standing()),
+        format!("{}{pinned}", backup.how()),
         clean(&backup.mode).into_owned(),
         clean(&format!("{}{before}", backup.extent())).into_owned(),
     ]
@@ -78,8 +97,8 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
 
 fn look(backup: &Backup) -> Option<Look> {
     match backup.standing() {
-        "ok" => None,
-        "partial" | "writing" => Some(Look::Changed),
+        "ok" if !backup.lacks() => None,
+        "ok" | "partial" | "writing" => Some(Look::Changed),
         _ => Some(Look::Bad),
     }
 }

@@ -28,7 +28,9 @@ pub(super) fn show(
         None => {
             let mut facts = Vec::new();
             flatten("", &job.result, &mut facts);
-            for (name, fact) in facts {
+            // How the backup is says nothing of what did not come about.
+            let is_beside = |name: &str| !job.is_successful() && ["consistency", "partial"].contains(&name);
+            for (name, fact) in facts.iter().filter(|(name, _)| !is_beside(name.trim())) {
                 screen.line(&format!("{}: {fact}", name.trim()), None)?;
             }
         }
@@ -121,8 +123,12 @@ mod tests {
     use super::*;
 
     fn shown(result: &Value) -> String {
+        shown_of("Successful", result)
+    }
+
+    fn shown_of(status: &str, result: &Value) -> String {
         let job = json!({
-            "status": "Successful", "type": "restore", "task_id": "t", "vault": "v", "result": result,
+            "status": status, "type": "restore", "task_id": "t", "vault": "v", "result": result,
         });
         let job: Job = serde_json::from_value(job).unwrap();
         let mut out = Vec::new();
@@ -173,5 +179,8 @@ mod tests {
             "backup first: b\npartial: no\nreport created data: 2\nwhat was there before is backup b, which is pinned\n"
         );
         assert_eq!(shown(&Value::Null), "");
+        let failed = json!({ "consistency": "consistent", "partial": false, "directory": "/recover" });
+        assert_eq!(shown_of("Failed", &failed), "directory: /recover\n");
+        assert!(shown(&failed).contains("consistency: consistent\n"));
     }
 }

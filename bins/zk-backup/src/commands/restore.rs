@@ -185,10 +185,8 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     }
     jobs::check(api, &done.view).map_err(in_flags)?;
     if !screen.is_json() {
-        screen.line(
-            &format!("restored from {}", clean(&done.view.vault)),
-            Some(Look::Good),
-        )?;
+        let (line, look) = end(&clean(&done.view.vault), &restored);
+        screen.line(&line, Some(look))?;
     }
     Ok(ended(&restored))
 }
@@ -197,6 +195,20 @@ fn znodes(number: u64) -> String {
     match number {
         1 => "1 znode".to_owned(),
         _ => format!("{} znodes", count(number)),
+    }
+}
+
+/// What has come of it, in a line.
+fn end(vault: &str, restored: &Restored) -> (String, Look) {
+    match restored.by_hand() {
+        None => (format!("restored from {vault}"), Look::Good),
+        Some(directory) => (
+            format!(
+                "the files of {vault} are ready in {}; nothing is restored until the steps above are done",
+                clean(directory)
+            ),
+            Look::Changed,
+        ),
     }
 }
 

@@ -52,7 +52,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             "date".to_owned(),
             format!("{} ({})", exact(date), age(date, SystemClock::now())),
         ),
-        ("state".to_owned(), view.standing().to_owned()),
+        ("state".to_owned(), view.how()),
         ("mode".to_owned(), clean(&view.mode).into_owned()),
         ("took".to_owned(), spent(view.spent_ms())),
         (
@@ -92,6 +92,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     for (name, fact) in facts {
         let look = match (&*name, &*fact) {
             ("state", "ok") => Some(Look::Good),
+            ("state", _) if view.standing() == "ok" => Some(Look::Changed),
             ("state" | "why", _) => Some(Look::Bad),
             _ => None,
         };

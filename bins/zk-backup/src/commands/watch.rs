@@ -1,12 +1,13 @@
 //! `zk-backup jobs` and `zk-backup watch`.
 
 use backup_engine::SystemClock;
+use serde_json::json;
 
 use super::show::flatten;
 use crate::api::{Api, Job};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
-use crate::text::{Look, Screen, Table, age, clean, exact, parse_time};
+use crate::text::{Look, Screen, Table, age, clean, count, exact, parse_time};
 
 /// Which job.
 #[derive(Debug, Clone, clap::Args)]
@@ -19,7 +20,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     let job = jobs::follow(api, &args.job, quiet, Some(screen))?;
     if screen.is_json() {
         screen.json("job", job.json)?;
-        return Ok(ended(&job.view));
+        return Ok(ended(&job.view, api));
     }
     let view = &job.view;
     let time = |text: &Option<String>| text.as_deref().and_then(parse_time).map(exact);
@@ -56,7 +57,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         };
         screen.line(&format!("{name:width$}  {}", clean(&fact)), look)?;
     }
-    Ok(ended(view))
+    Ok(ended(view, api))
 }
 
 /// The subtrees that were asked for.
@@ -65,22 +66,40 @@ fn roots(job: &Job) -> String {
     roots.join(" ")
 }
 
-fn ended(job: &Job) -> Exit {
-    match job.is_successful() {
-        true => Exit::Done,
-        false => Exit::Failed,
+/// As the command ends that has asked for the job and waits for it.
+fn ended(job: &Job, api: &Api) -> Exit {
+    let lacks = || api.describe(&job.vault).is_ok_and(|backup| backup.view.lacks());
+    match (&*job.kind, job.is_successful()) {
+        ("backup", _) if job.status != "Canceled" && lacks() => Exit::Partial,
+        ("restore", true) if job.restored().partial => Exit::Partial,
+        (_, true) => Exit::Done,
+        (_, false) => Exit::Failed,
     }
 }
 
-pub(crate) fn list(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let jobs = api.jobs().map_err(|failure| match failure.code.as_deref() {
+/// Which jobs to list.
+#[derive(Debug, Clone, clap::Args)]
+pub struct List {
+    /// Only the newest
+    #[arg(
+        long,
+        short = 'n',
+        value_name = "NUMBER",
+        default_value_t = 100,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..)
+    )]
+    last: usize,
+}
+
+pub(crate) fn list(args: &List, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+    let (jobs, total) = api.jobs(args.last).map_err(|failure| match failure.code.as_deref() {
         Some("no_such_endpoint") => Failure::failed(
             "this server does not list its jobs: `zk-backup watch <job>` shows one, `zk-backup status` how many wait",
         ),
         _ => failure,
     })?;
     let mut table = Table::new(&["JOB", "TYPE", "STATE", "CREATED", "BACKUP", "OF", "WHY"], &[]);
-    let now = SystemClock::now();
+    let (now, left) = (SystemClock::now(), total - jobs.len());
     for job in jobs {
         if screen.is_json() {
             screen.json("job", job.json)?;
@@ -104,8 +123,15 @@ pub(crate) fn list(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> 
         ];
         table.row(cells.map(|cell| clean(&cell).into_owned()), look);
     }
-    if !screen.is_json() {
-        table.write(screen)?;
+    match screen.is_json() {
+        true if left > 0 => screen.json("more", json!({ "left": left }))?,
+        true => {}
+        false => {
+            table.write(screen)?;
+            if left > 0 {
+                screen.line(&format!("… {} more (-n)", count(left as u64)), Some(Look::Dim))?;
+            }
+        }
     }
     Ok(Exit::Done)
 }

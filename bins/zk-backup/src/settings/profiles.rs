@@ -33,6 +33,13 @@ pub(super) fn secret(file: &Path) -> Result<String, Failure> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// Refuses a file that cannot be read, though nothing in it may be needed: whoever names it believes that it counts.
+pub(super) fn check(file: &Path) -> Result<(), Failure> {
+    let read = std::fs::read(file);
+    read.map(drop)
+        .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
 /// The profile that is named, or `default` where there is one.
 pub(super) fn profile(
     global: &Global,

@@ -40,6 +40,8 @@ pub struct Screen<'a> {
     out: &'a mut dyn Write,
     is_json: bool,
     is_coloured: bool,
+    goes_on: bool,
+    is_gone: bool,
 }
 
 impl std::fmt::Debug for Screen<'_> {
@@ -57,6 +59,8 @@ impl<'a> Screen<'a> {
             is_coloured: AutoStream::choice(&*out) != ColorChoice::Never,
             out,
             is_json,
+            goes_on: false,
+            is_gone: false,
         }
     }
 
@@ -67,6 +71,26 @@ impl<'a> Screen<'a> {
             out,
             is_json,
             is_coloured: false,
+            goes_on: false,
+            is_gone: false,
+        }
+    }
+
+    /// From here on it is no failure that nobody reads any more: there is more to do than to show something.
+    pub(crate) fn go_on_unread(&mut self) {
+        self.goes_on = true;
+    }
+
+    fn put(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+        if self.is_gone {
+            return Ok(());
+        }
+        match write(self.out) {
+            Err(error) if self.goes_on && error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_gone = true;
+                Ok(())
+            }
+            written => written,
         }
     }
 
@@ -84,9 +108,9 @@ impl<'a> Screen<'a> {
         match look.filter(|_| self.is_coloured) {
             Some(look) => {
                 let style = look.style();
-                writeln!(self.out, "{style}{text}{style:#}")
+                self.put(|out| writeln!(out, "{style}{text}{style:#}"))
             }
-            None => writeln!(self.out, "{text}"),
+            None => self.put(|out| writeln!(out, "{text}")),
         }
     }
 
@@ -99,7 +123,7 @@ impl<'a> Screen<'a> {
             object.insert("message_type".to_owned(), message_type.into());
         }
         let text = value.to_string();
-        writeln!(self.out, "{}", clean_json(&text))
+        self.put(|out| writeln!(out, "{}", clean_json(&text)))
     }
 
     /// Writes bytes as they are.
@@ -107,7 +131,7 @@ impl<'a> Screen<'a> {
     /// # Errors
     /// When nobody takes them.
     pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)
+        self.put(|out| out.write_all(bytes))
     }
 
     /// Hands on what was held back until there is a line of it.
@@ -115,6 +139,68 @@ impl<'a> Screen<'a> {
     /// # Errors
     /// When nobody takes it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.put(|out| out.flush())
+    }
+}
+
+/// Tells people something on stderr. That nobody reads there is no reason to end otherwise.
+pub fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Whoever reads has enough after the first line.
+    struct Head(usize);
+
+    impl Write for Head {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.0 {
+                0 => Err(io::ErrorKind::BrokenPipe.into()),
+                _ => {
+                    self.0 -= bytes.iter().filter(|byte| **byte == b'\n').count();
+                    Ok(bytes.len())
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A disk that is full.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn work_goes_on_where_nobody_reads_and_fails_where_nothing_can_be_written() {
+        let mut head = Head(1);
+        let mut screen = Screen::plain(&mut head, false);
+        screen.line("one", None).unwrap();
+        let gone = screen.line("two", None).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
+        screen.go_on_unread();
+        screen.line("three", None).unwrap();
+        screen.json("four", json!({})).unwrap();
+        screen.raw(b"five").unwrap();
+        screen.flush().unwrap();
+        let mut full = Full;
+        let mut screen = Screen::plain(&mut full, false);
+        screen.go_on_unread();
+        assert!(screen.line("one", None).is_err());
     }
 }

@@ -108,9 +108,15 @@ async fn what_is_not_there_yet_is_named_and_the_rest_backed_up() {
 
     remove(&world, "/a").await;
     let job = done(&engine, &engine.restore(first(&id, &["/a"])).await.unwrap()).await;
-    assert_eq!(
-        (job.status, came(&job).backup_first),
-        (JobState::Successful, None)
+    let result = came(&job);
+    assert_eq!((job.status, result.backup_first), (JobState::Successful, None));
+    // None was taken, so none is named.
+    let notes = result.notes.unwrap();
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.starts_with("no backup was taken first, as /a did not exist")),
+        "{notes:?}"
     );
     assert_eq!(world.znodes(), good);
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::tops;
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure, about};
+use crate::interrupt;
 use crate::text::{Screen, clean, clean_json, count};
 
 /// What to write, and where.
@@ -25,6 +26,13 @@ pub struct Args {
     /// Replace the file if it is there
     #[arg(long)]
     force: bool,
+}
+
+impl Args {
+    /// Whether what is in the backup is printed, and no file written.
+    pub(crate) fn is_to_stdout(&self) -> bool {
+        self.output.as_os_str() == "-"
+    }
 }
 
 /// What znodes are written into.
@@ -51,7 +59,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         false => Exit::Done,
     };
     let tops = tops(api, &id, args.path.as_deref())?;
-    if args.output.as_os_str() == "-" {
+    if args.is_to_stdout() {
         walk(api, &id, &tops, &mut OnScreen(screen))?;
         return Ok(exit);
     }
@@ -64,6 +72,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     }
     // For this user alone, under a name that nobody else has; it goes with what is dropped.
     let part = tempfile::NamedTempFile::new_in(beside(&args.output)).map_err(about(args.output.display()))?;
+    interrupt::remove(part.path());
     let file = BufWriter::new(part.reopen().map_err(about(args.output.display()))?);
     let mut sink: Box<dyn Sink> = match is_tar {
         true => Box::new(tar::Tar::new(file)),

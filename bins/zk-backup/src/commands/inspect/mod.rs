@@ -5,11 +5,13 @@ mod lines;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use zk_snapshot::files::{DataDirs, FileError, FileZnode, LogFile, SnapshotFile, Transaction, gather};
+use serde_json::{Value, json};
+use zk_snapshot::files::{
+    DataDirs, Dropped, FileError, FileZnode, LogFile, SnapshotFile, Transaction, gather,
+};
 
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, clean};
+use crate::text::{Look, Screen, clean, count, tell};
 
 /// What to print.
 #[derive(Debug, Clone, clap::Args)]
@@ -31,28 +33,39 @@ enum Item<'a> {
 }
 
 /// Why it went no further.
-struct Stopped(Failure);
+enum Stopped {
+    /// That file is damaged.
+    File(FileError),
+    /// There is no sense in another one either.
+    All(Failure),
+}
 
 impl From<FileError> for Stopped {
     fn from(error: FileError) -> Self {
-        Self(Failure::failed(error.to_string()))
+        Self::File(error)
     }
 }
 
 impl From<Failure> for Stopped {
     fn from(failure: Failure) -> Self {
-        Self(failure)
+        Self::All(failure)
     }
 }
 
 pub(crate) fn run(args: &Args, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    walk(args, screen).map_err(|Stopped(failure)| failure)?;
-    Ok(Exit::Done)
+    match walk(args, screen) {
+        Ok(()) => Ok(Exit::Done),
+        Err(Stopped::File(error)) => Err(Failure::failed(error.to_string())),
+        Err(Stopped::All(failure)) => Err(failure),
+    }
 }
 
 fn walk(args: &Args, screen: &mut Screen<'_>) -> Result<(), Stopped> {
     let failed = |error: &dyn std::fmt::Display| Failure::failed(error.to_string());
     if args.path.is_file() {
+        if args.state {
+            return Err(Failure::usage("--state is of all files of a directory: name the directory").into());
+        }
         return match file_name(&args.path).split('.').next() {
             Some("snapshot") => print_snapshot(&args.path, screen),
             Some("log") => print_log(&args.path, screen),
@@ -64,10 +77,12 @@ fn walk(args: &Args, screen: &mut Screen<'_>) -> Result<(), Stopped> {
         data: args.path.clone(),
     };
     if args.state {
-        let tree = gather(&dirs, None).map_err(|error| failed(&error))?.tree;
+        let gathered = gather(&dirs, None).map_err(|error| failed(&error))?;
+        let (tree, dropped) = (gathered.tree, gathered.report.dropped);
         let name = tree.file_name();
         head(&format!("the state as of {name}"), screen)?;
-        return tree.for_each(|znode| Ok(item(&name, &Item::Znode(&znode), screen)?));
+        tree.for_each(|znode| Ok::<_, Stopped>(item(&name, &Item::Znode(&znode), screen)?))?;
+        return Ok(left_out(&dropped, screen)?);
     }
     let snapshots = dirs.snapshots().map_err(|error| failed(&error))?;
     let logs = dirs.logs().map_err(|error| failed(&error))?;
@@ -78,13 +93,49 @@ fn walk(args: &Args, screen: &mut Screen<'_>) -> Result<(), Stopped> {
         );
         return Err(Failure::failed(why).into());
     }
-    for (_, path) in snapshots {
-        print_snapshot(&path, screen)?;
+    let (all, mut damaged) = (snapshots.len() + logs.len(), 0);
+    let printed = snapshots.iter().map(|(_, path)| (path, true));
+    for (path, is_snapshot) in printed.chain(logs.iter().map(|(_, path)| (path, false))) {
+        let printed = match is_snapshot {
+            true => print_snapshot(path, screen),
+            false => print_log(path, screen),
+        };
+        match printed {
+            Err(Stopped::File(error)) => {
+                damaged += 1;
+                tell(&format!("zk-backup: {}", clean(&error.to_string())));
+            }
+            printed => printed?,
+        }
     }
-    for (_, path) in logs {
-        print_log(&path, screen)?;
+    match damaged {
+        0 => Ok(()),
+        some => Err(Failure::failed(format!(
+            "{some} of {all} files cannot be read to their end, as told above"
+        ))
+        .into()),
     }
-    Ok(())
+}
+
+/// Says what is not in the state, as no session has it any more.
+fn left_out(dropped: &Dropped, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let (ephemerals, orphans) = (dropped.ephemerals, dropped.orphans);
+    if ephemerals == 0 && orphans == 0 {
+        return Ok(());
+    }
+    if screen.is_json() {
+        let told =
+            json!({ "ephemerals": ephemerals, "orphans": orphans, "orphan_paths": dropped.orphan_paths });
+        return Ok(screen.json("left_out", told)?);
+    }
+    let mut line = format!(
+        "left out, as they belong to sessions: {} ephemeral znodes",
+        count(ephemerals)
+    );
+    if orphans > 0 {
+        line += &format!(", and {} of sessions that do not exist", count(orphans));
+    }
+    Ok(screen.line(&line, Some(Look::Dim))?)
 }
 
 fn print_snapshot(path: &Path, screen: &mut Screen<'_>) -> Result<(), Stopped> {
@@ -131,8 +182,6 @@ fn file_name(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn golden() -> PathBuf {
@@ -210,6 +259,70 @@ mod tests {
         );
         let snapshot = printed(find("snapshot.8"), false, false);
         assert!(snapshot.starts_with("snapshot.8\n/  "), "{snapshot}");
+    }
+
+    #[test]
+    fn what_a_state_leaves_out_is_counted() {
+        let said = |dropped: &Dropped, is_json| {
+            let mut out = Vec::new();
+            left_out(dropped, &mut Screen::plain(&mut out, is_json)).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let dropped = Dropped {
+            sessions: 1,
+            ephemerals: 2,
+            ..Dropped::default()
+        };
+        assert_eq!(
+            said(&dropped, false),
+            "left out, as they belong to sessions: 2 ephemeral znodes\n"
+        );
+        let told = &values(&said(&dropped, true))[0];
+        assert_eq!(
+            (&told["message_type"], &told["ephemerals"], &told["orphans"]),
+            (&json!("left_out"), &json!(2), &json!(0))
+        );
+        let nothing = Dropped {
+            sessions: 1,
+            ..Dropped::default()
+        };
+        assert_eq!(said(&nothing, false), "");
+    }
+
+    #[test]
+    fn a_damaged_file_does_not_hide_the_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let dirs = DataDirs {
+            data: golden(),
+            log: golden(),
+        };
+        for (_, path) in [dirs.snapshots().unwrap(), dirs.logs().unwrap()].concat() {
+            let mut bytes = std::fs::read(&path).unwrap();
+            if path.ends_with("snapshot.0") {
+                bytes.truncate(bytes.len() / 2);
+            }
+            std::fs::write(directory.path().join(path.file_name().unwrap()), bytes).unwrap();
+        }
+        let args = Args {
+            path: directory.path().to_owned(),
+            log: None,
+            state: false,
+        };
+        let mut out = Vec::new();
+        let failure = run(&args, &mut Screen::plain(&mut out, false)).unwrap_err();
+        assert!(failure.message.starts_with("1 of "), "{failure}");
+        let shown = String::from_utf8(out).unwrap();
+        for file in ["snapshot.0\n", "snapshot.8\n", "log.1\n", "log.9\n"] {
+            assert!(shown.contains(file), "{shown}");
+        }
+        let args = Args {
+            path: directory.path().join("snapshot.8"),
+            state: true,
+            ..args
+        };
+        let mut out = Vec::new();
+        let failure = run(&args, &mut Screen::plain(&mut out, false)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage, "{failure}");
     }
 
     #[test]

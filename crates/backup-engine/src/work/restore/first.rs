@@ -93,11 +93,15 @@ impl<'a> First<'a> {
 
     /// What it cannot bring back.
     pub(super) fn note(&self) -> Option<String> {
-        (!self.absent.is_empty()).then(|| {
-            format!(
-                "the backup that was taken first is without {}, which did not exist: undone, that is deleted by hand",
-                named(&self.absent)
-            )
+        if self.absent.is_empty() {
+            return None;
+        }
+        let (absent, undone) = (named(&self.absent), "undone, that is deleted by hand");
+        Some(match &self.id {
+            Some(_) => {
+                format!("the backup that was taken first is without {absent}, which did not exist: {undone}")
+            }
+            None => format!("no backup was taken first, as {absent} did not exist: {undone}"),
         })
     }
 
