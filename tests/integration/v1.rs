@@ -200,7 +200,8 @@ async fn backups_are_made_restored_and_deleted() {
     let delete = format!("{path}?blobPath=my-namespace/pg");
     assert_eq!(anonymous.send("DELETE", &delete, "").unwrap().status, 401);
     assert_eq!(anonymous.send("DELETE", &record, "").unwrap().status, 401);
-    let removed = http.send("DELETE", &delete, "").unwrap();
+    // What it does not say is told as it was noted.
+    let removed = http.send("DELETE", &path, "").unwrap();
     assert_eq!(
         (removed.status, removed.json()),
         (

@@ -142,7 +142,7 @@ impl StorageCalls {
             calls: counters("zk_backup_storage_operations_total", "Calls to the storage.", &[])?,
             errors: counters(
                 "zk_backup_storage_errors_total",
-                "Calls to the storage that failed, or found damage.",
+                "Calls to the storage that failed, or found a file of a backup missing or its manifest damaged.",
                 &[],
             )?,
             bytes: counters(

@@ -94,7 +94,9 @@ async fn job(engine: &Engine, id: &str, kind: JobKind) -> Result<HttpResponse, A
 pub(super) async fn remove(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id = request.match_info().query("id");
     let asked = Asked::of(&request, BLOB)?;
+    let job = engine.job(id).await?;
     engine.evict_one(id).await?;
-    let blob = asked.text("blobPath").unwrap_or_default();
-    Ok(HttpResponse::Ok().json(api::RemovedV1::new(id, blob)))
+    let told = job.as_ref().and_then(|job| job.labels.get(body::v1::BLOB));
+    let blob = asked.text("blobPath").or(told.map(String::as_str));
+    Ok(HttpResponse::Ok().json(api::RemovedV1::new(id, blob.unwrap_or_default())))
 }

@@ -104,7 +104,7 @@ fn read(file: &Path) -> Result<Vec<(String, Said)>, String> {
     // The error's own text may show a value, which may be a secret.
     let aliases: Pairs<Pairs<Value>> = serde_json::from_str(&text).map_err(|error| {
         let what = "an object of aliases is expected, each an object of its settings";
-        format!("line {}, column {}: {what}", error.line(), error.column())
+        format!("line {}, column {}: {what}", error.line(), error.column().max(1))
     })?;
     if aliases.0.is_empty() {
         return Err("it has no aliases".to_owned());

@@ -213,10 +213,11 @@ mod tests {
     use super::*;
 
     fn there(czxid: i64, data: &str) -> State {
+        let acl = serde_json::json!([{ "perms": 31, "scheme": "world", "id": "anyone" }]);
         State::There {
             czxid,
             data: data.to_owned(),
-            acl: Vec::new(),
+            acl: serde_json::from_value(acl).unwrap(),
         }
     }
 

@@ -91,7 +91,7 @@ fn off(files: &Files, id: &str) -> Vec<(Files, &'static str)> {
         (with("../../evil", b"x"), "../../evil is not recorded"),
         (with("dir/", b""), "no plain file"),
         (many, "more than 64 files"),
-        (other, "manifest.json is missing"),
+        (other, "these are files of the Qubership backup daemon"),
         (with_manifest(files, id, "20991231T235959"), "future"),
         (with_manifest(files, id, "20991331T235959"), "backup id"),
         (version, "version 99"),
