@@ -102,7 +102,7 @@ async fn what_cannot_be_brought_back_is_named_and_the_rest_is_restored() {
         plan.contains(LEFT_OUT) && why.contains("would make 0 changes"),
         "{plan}\n{why}"
     );
-    let (_, why) = cli.ends(1, &["restore", &id, "--root", "/nowhere", "--yes"]);
+    let (_, why) = cli.ends(10, &["restore", &id, "--root", "/nowhere", "--yes"]);
     assert!(why.contains("the backup has no znode /nowhere"), "{why}");
     assert_eq!(stored(&served), 2);
 }

@@ -29,8 +29,10 @@ async fn the_log_tells_the_story_of_a_job() {
     let (id, state) = daemon.do_job("/backup", r#"{"dbs": ["a"]}"#).unwrap();
     assert_eq!(state.status, 200);
     assert_eq!(daemon.http.get("/health").unwrap().status, 200);
-    daemon.http.get("/listbackups").unwrap();
-    daemon.wait_for_line("GET /listbackups 200").unwrap();
+    daemon.http.get(&format!("/listbackups/{id}")).unwrap();
+    daemon
+        .wait_for_line(&format!("GET /listbackups/{id} 200"))
+        .unwrap();
     daemon.wait_for_line("knows us as").unwrap();
 
     let said = daemon.said();

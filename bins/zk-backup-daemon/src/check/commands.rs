@@ -36,7 +36,8 @@ fn found(program: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(PathBuf::from(program)).filter(|path| may_run(path));
     }
-    let path = env::var_os("PATH")?;
+    // As execvp(3) looks without it.
+    let path = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut places = env::split_paths(&path).map(|place| place.join(program));
     places.find(|path| may_run(path))
 }
