@@ -148,6 +148,12 @@ impl Settings {
         let zookeeper = zookeeper::config(args, servers, ha.as_ref(), secret)?;
         let storage = given(args.storage.as_ref()).unwrap_or_else(|| "./backup-storage".to_owned());
         let storage = PathBuf::from(storage);
+        let buckets: Vec<_> = bucket.iter().chain(aliases.values()).collect();
+        let secondary = secondary(args, (&storage, &buckets), directory, &environment)?;
+        if secondary.is_some() && !aliases.is_empty() {
+            let why = "S3_ALIASES_USED with aliases besides default, and a second place (SECONDARY_…): second copies are made of one storage alone";
+            return Err(SettingsError::new(why.to_owned()));
+        }
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
             zookeeper_tls: tls::zookeeper_directory(args)?,
@@ -163,10 +169,7 @@ impl Settings {
             address,
             port,
             tls,
-            secondary: {
-                let buckets: Vec<_> = bucket.iter().chain(aliases.values()).collect();
-                secondary(args, (&storage, &buckets), directory, &environment)?
-            },
+            secondary,
             storage,
             bucket,
             aliases,

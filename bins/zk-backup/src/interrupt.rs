@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::exit;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,25 +30,30 @@ struct Left {
 
 /// Ends the process from here on at Ctrl-C (130), SIGTERM (143), and SIGHUP (129) where that is not ignored, as by `nohup`.
 pub fn listen() {
+    let (ready, is_ready) = mpsc::channel();
     // Without the thread they end the process as they end any other.
-    let _ = std::thread::Builder::new().spawn(|| {
+    let _ = std::thread::Builder::new().spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         if let Ok(runtime) = runtime
-            && let Ok(code) = runtime.block_on(signalled())
+            && let Ok(code) = runtime.block_on(signalled(ready))
         {
             leave(code);
         }
     });
+    // Nothing is begun before; where nobody will listen the channel is closed.
+    let _ = is_ready.recv();
 }
 
-/// Waits for a signal, and returns the exit code that tells it.
-async fn signalled() -> io::Result<i32> {
+/// Waits for a signal, and returns the exit code that tells it. `ready` is told once none is missed.
+async fn signalled(ready: mpsc::Sender<()>) -> io::Result<i32> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = match is_ignored(&status, HANGUP) {
         true => None,
         false => Some(signal(SignalKind::hangup())?),
     };
+    let _ = ready.send(()); // whoever waits goes on also where this fails
     let hung_up = async {
         match &mut hangup {
             Some(hangup) => hangup.recv().await,
@@ -56,7 +61,7 @@ async fn signalled() -> io::Result<i32> {
         }
     };
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| Exit::Interrupted as i32),
+        _ = interrupt.recv() => Ok(Exit::Interrupted as i32),
         _ = terminate.recv() => Ok(BY_SIGNAL + TERMINATE),
         _ = hung_up => Ok(BY_SIGNAL + HANGUP as i32),
     }

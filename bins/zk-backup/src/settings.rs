@@ -73,15 +73,13 @@ impl Target {
                 return Err(Failure::usage(format!("{name} is no UTF-8")));
             }
         }
-        if let Some(file) = &global.config {
-            profiles::check(file)?;
-        }
         let given = |name: &str| {
             let text = environment(name)?.into_string().ok()?;
-            Some(text).filter(|text| !text.is_empty())
+            Some(text).filter(|text| !text.trim().is_empty())
         };
         check_together(global)?;
         if let Some(directory) = global.storage.clone() {
+            global.config.as_deref().map(profiles::check).transpose()?;
             let zookeeper = global.zookeeper.clone().or_else(|| given("ZOOKEEPER_HOST"));
             return Ok(Self::Storage { directory, zookeeper });
         }
@@ -90,7 +88,10 @@ impl Target {
             None => given("ZK_BACKUP_URL"),
         });
         let profile = match url {
-            Some(_) => None,
+            Some(_) => {
+                global.config.as_deref().map(profiles::check).transpose()?;
+                None
+            }
             None => profile(global, &given)?,
         };
         let Some(profile) = profile else {

@@ -147,11 +147,15 @@ impl Place {
         }
     }
 
-    fn has(&self, id: &VaultId) -> Result<bool, StoreError> {
+    /// Whether it is there. A further store that does not answer is not asked again at once.
+    fn has(&self, id: &VaultId, is_further: bool) -> Result<bool, StoreError> {
         self.check_there()?;
         match self.store.size(id) {
             Err(StoreError::NotFound(_)) => Ok(false),
             Err(error @ (StoreError::Failed { .. } | StoreError::Moved(_) | StoreError::Locked(_))) => {
+                if is_further && error.may_pass() {
+                    *self.away() = Some((Instant::now(), error.to_string()));
+                }
                 Err(self.named(error))
             }
             // Whatever is wrong with it, it is there.
@@ -186,7 +190,7 @@ impl Shared {
             if Some(index) == but {
                 continue;
             }
-            match place.has(id) {
+            match place.has(id, index > 0) {
                 Ok(true) => {
                     self.note(id, index);
                     return Ok(index);

@@ -355,6 +355,16 @@ fn a_storage_may_be_named_by_a_link() {
     fs::remove_file(&link).unwrap();
     symlink(&place, &link).unwrap();
     assert_eq!(store.ids().unwrap(), [id()]);
+    // Nor where the directory went with the link: it was opened by another name.
+    let aside = directory.path().join("aside");
+    fs::rename(&place, &aside).unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink(&aside, &link).unwrap();
+    assert!(matches!(store.ids(), Err(StoreError::Moved(_))));
+    fs::rename(&aside, &place).unwrap();
+    fs::remove_file(&link).unwrap();
+    symlink(&place, &link).unwrap();
+    assert_eq!(store.ids().unwrap(), [id()]);
     drop(store);
 
     assert!(FsStore::is_at(&link).unwrap());

@@ -160,6 +160,9 @@ function request(asked) {
   return body;
 }
 
+// What makes a restore worth while of which something is left out.
+const CHANGES = ['created', 'data_changed', 'acl_changed', 'deleted', 'counters_raised', 'finished', 'unfinished'];
+
 function plan(asked, next) {
   const view = h('div', {});
   next.hidden = true;
@@ -173,7 +176,8 @@ function plan(asked, next) {
       if (!job) return;
       const { report, dry_run: isWhole } = job.result ?? {};
       // One that ended early, as where the backup is damaged, says nothing of the rest.
-      asked.leftOut = job.status === 'Failed' && isWhole && report?.failed > 0 ? report : null;
+      const isOfUse = CHANGES.some((what) => report?.[what] > 0);
+      asked.leftOut = job.status === 'Failed' && isWhole && report?.failed > 0 && isOfUse ? report : null;
       if (asked.leftOut) view.append(h('p', { class: 'bad box' }, rest(report)));
       if (report?.differences?.length > 0) view.append(...differences(report));
       next.hidden = job.status !== 'Successful' && !asked.leftOut;

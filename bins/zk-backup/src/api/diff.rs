@@ -71,8 +71,8 @@ pub(super) fn compared(
     }
 }
 
-/// As [`compared`], where each page is of another comparison: `each` is called once all of them are there, and are of one state.
-/// Pages overlap by one difference, so that none is left out unseen.
+/// As [`compared`], where each page is of another comparison: `each` is called once all of them are there, and their counts and the differences by which they
+/// overlap are the same. None is left out then that was there throughout.
 pub(super) fn compared_anew(
     ask: impl Fn(usize) -> Result<Told<Diff>, Failure>,
     mut each: impl FnMut(&Difference) -> Result<(), Failure>,

@@ -62,10 +62,22 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
 
 /// Removes what the policies let go, and names what is gone then.
 fn by_policy(api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
-    let before = api.list()?;
+    let due = api.would_evict(None)?;
+    let due = due.into_iter().map(|decision| decision.view);
+    let due: Vec<_> = due
+        .filter(|view| view.action == "evict")
+        .map(|view| view.id)
+        .collect();
     api.evict(None)?;
-    let after: HashSet<String> = api.list()?.into_iter().collect();
-    let gone: Vec<_> = before.into_iter().filter(|id| !after.contains(id)).collect();
+    let after = api.list().map_err(|failure| Failure {
+        message: format!(
+            "the policies were applied, and what is left is not known: {}",
+            failure.message
+        ),
+        ..failure
+    })?;
+    let after: HashSet<String> = after.into_iter().collect();
+    let gone: Vec<_> = due.into_iter().filter(|id| !after.contains(id)).collect();
     if screen.is_json() {
         screen.json("evicted", json!({ "id": null, "ids": gone }))?;
         return Ok(Exit::Done);

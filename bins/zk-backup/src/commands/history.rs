@@ -111,7 +111,11 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         before = state;
     }
     if found == 0 {
-        return Err(Failure::new(Exit::NotFound, silent.nothing_found(&path)));
+        let exit = match silent.failed {
+            true => Exit::Failed,
+            false => Exit::NotFound,
+        };
+        return Err(Failure::new(exit, silent.nothing_found(&path)));
     }
     if !screen.is_json() {
         table.write(screen)?;

@@ -26,6 +26,12 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
     for stored in all {
         let taken = ms(stored.date());
         let in_time = if before { taken <= asked } else { taken >= asked };
+        if in_time {
+            match vaults.check_is_in(&stored.id, request.storage.as_deref()) {
+                Err(EngineError::Elsewhere { .. }) => continue,
+                known => known?,
+            }
+        }
         let manifest = match &stored.manifest {
             Ok(manifest) => manifest,
             // It may be the one: another one must not stand in for it.
@@ -37,13 +43,6 @@ pub(super) fn vault(vaults: &Vaults, site: &Site, request: &RestoreRequest) -> R
             Err(_) => continue,
         };
         if stored.is_before_a_restore() {
-            continue;
-        }
-        let is_elsewhere = || {
-            let wanted = request.storage.as_deref();
-            wanted.is_some_and(|wanted| vaults.storage_of(&stored.id).as_deref() != Some(wanted))
-        };
-        if in_time && is_elsewhere() {
             continue;
         }
         if in_time && manifest.sealed.is_some() && may_cover(manifest, request) && stored.is_valid() {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use job_queue::{Job, JobState};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::Receiver;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::counting::is_real_restore;
 use crate::kind::{self, JobKind};
+use crate::requests::RestorePayload;
 
 /// What is shown of what a command has said, in bytes.
 const SHOWN: usize = 500;
@@ -155,7 +156,12 @@ fn for_a_variable(message: &str) -> String {
 
 /// Checks leave the ensemble alone, and dry runs, too.
 fn is_around(job: &Job) -> bool {
-    JobKind::of(job) == JobKind::Backup || is_real_restore(job)
+    match JobKind::of(job) {
+        JobKind::Backup => true,
+        // One that cannot be read fails by itself.
+        JobKind::Restore => RestorePayload::deserialize(&job.payload).is_ok_and(|asked| !asked.dry_run),
+        _ => false,
+    }
 }
 
 /// A command with its process group, which is killed where this is dropped.

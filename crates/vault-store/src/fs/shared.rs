@@ -70,16 +70,22 @@ impl Shared {
         !is_ours && marks::are_theirs_in(path)
     }
 
-    /// An error where the root is another directory than that which holds the lock.
+    /// An error where the root, or what it was opened by, is another directory than that which holds the lock.
     pub(super) fn check_in_place(&self) -> Result<(), StoreError> {
         let Some(held) = self.held else {
             return Ok(());
         };
-        match fs::symlink_metadata(self.given.join(LOCK)) {
-            Ok(there) if identity(&there) == held => Ok(()),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_at(&self.given)(error)),
-            _ => Err(StoreError::Moved(self.given.display().to_string())),
+        for place in [&self.given, &self.root] {
+            match fs::symlink_metadata(place.join(LOCK)) {
+                Ok(there) if identity(&there) == held => {}
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(place)(error)),
+                _ => return Err(StoreError::Moved(self.given.display().to_string())),
+            }
+            if self.given == self.root {
+                break;
+            }
         }
+        Ok(())
     }
 
     /// Keeps room for notes again, where something has become free.

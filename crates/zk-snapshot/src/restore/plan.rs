@@ -295,9 +295,14 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let exposed = data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
     // One that an interrupted restore may have put on, open to all or not, is not its own, and the own one is not known here.
     let foreign = |acl: &Acl| asked.guards.is_ours(acl);
+    let is_left = |noted: &Noted, acl: &Acl| {
+        noted.is_left(&found.stat, acl, asked.guards) || (noted.opened.is_some() && foreign(acl))
+    };
     let begun_elsewhere = wanted.acl.is_unknown()
-        && asked.unfinished.is_some_and(|noted| !noted.acl_unknown)
-        && acl.is_some_and(foreign);
+        && asked
+            .unfinished
+            .zip(acl)
+            .is_some_and(|(noted, acl)| !noted.acl_unknown && is_left(noted, acl));
     let mut plan = NodePlan {
         masked,
         begun_elsewhere,

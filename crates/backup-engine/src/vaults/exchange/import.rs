@@ -18,7 +18,7 @@ use super::candidate::{Candidate, shown};
 use super::{hex, sha256, strangers};
 use crate::vaults::thorough::{Extent, thorough};
 use crate::vaults::{Vaults, records};
-use crate::{EngineError, InvalidRequest};
+use crate::{DEFAULT_STORAGE, EngineError, InvalidRequest};
 
 /// Ids run ahead of the clock by a second for each further backup of the same second, and clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
@@ -59,7 +59,9 @@ pub(crate) fn import(
     }
     let (mut pin, mut replacing) = (None, None);
     let exists = vaults.store.ids()?.contains(id);
-    if exists && !options.overwrite {
+    // What comes goes to the default storage: it is not to take a backup out of another one, which has policies of its own.
+    let is_elsewhere = || vaults.storage_of(id).is_some_and(|name| name != DEFAULT_STORAGE);
+    if exists && (!options.overwrite || is_elsewhere()) {
         return Err(EngineError::BackupExists(id.clone()));
     }
     // Nothing is there, and nothing goes, before it is known that what comes is whole.
