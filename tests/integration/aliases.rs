@@ -369,6 +369,13 @@ fn a_mistake_stops_the_start_with_its_alias_and_a_key_can_be_replaced() {
         );
     }
     with("region", "us-east-1");
+    // What makes second copies knows of one storage.
+    let copies = tempfile::tempdir().unwrap();
+    let copies = copies.path().join("copies");
+    let second = [("SECONDARY_DIRECTORY", copies.to_str().unwrap())];
+    let settings = [&place.settings()[..], &second].concat();
+    let refused = try_daemon(&nobody(), place.storage.path(), &settings).unwrap_err();
+    assert!(refused.to_string().contains("one storage alone"), "{refused}");
     let daemon = place.start(&zookeeper.address());
     archive(&daemon, ARCHIVE);
     with("accessKeySecret", "wrong-canary");
