@@ -13,12 +13,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::Http;
+use crate::{Http, Port};
 
 /// What is waited for in a page comes within this time.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the driver says once it can be asked.
-const LISTENS: &str = "started successfully on port ";
+const LISTENS: &str = "started successfully";
 /// The key under which WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -29,6 +29,7 @@ pub struct Browser {
     http: Http,
     session: String,
     _home: TempDir,
+    _port: Port,
 }
 
 /// There is no browser, or it did not do what it was to do.
@@ -68,10 +69,12 @@ impl Browser {
         let driver = locate("CHROMEDRIVER", &["chromedriver"])?;
         let chromium = locate("CHROMIUM", &["chromium", "chromium-browser", "google-chrome"])?;
         let home = tempfile::tempdir()?;
+        // Left to choose, the driver takes a port of IPv6 that somebody else may have of IPv4.
+        let port = Port::take()?;
         let log = home.path().join("driver.log");
         let output = File::create(&log)?;
         let driver = Command::new(driver)
-            .arg("--port=0")
+            .arg(format!("--port={}", port.number()))
             .env("HOME", home.path())
             .env("TMPDIR", home.path())
             .stdin(Stdio::null())
@@ -82,25 +85,22 @@ impl Browser {
             .spawn()?;
         let mut browser = Self {
             driver,
-            http: Http::new(""),
+            http: Http::new(&port.address()),
             session: String::new(),
             _home: home,
+            _port: port,
         };
         let deadline = Instant::now() + PATIENCE;
-        let port = loop {
+        loop {
             let said = fs::read_to_string(&log)?;
-            let port = said
-                .split_once(LISTENS)
-                .and_then(|(_, rest)| rest.split_once('.'));
-            if let Some((port, _)) = port {
-                break port.to_owned();
+            if said.contains(LISTENS) {
+                break;
             }
             if Instant::now() > deadline || browser.driver.try_wait()?.is_some() {
                 return Err(BrowserError::Refused(said));
             }
             thread::sleep(Duration::from_millis(10));
-        };
-        browser.http = Http::new(&format!("127.0.0.1:{port}"));
+        }
         let arguments = [
             "--headless=new",
             "--no-sandbox", // it cannot be had as root; what is looked at is ours
