@@ -275,7 +275,7 @@ fn several_servers_share_what_is_default_and_keep_backups_in_the_others() {
     let settings = [place.settings(), more.to_vec()].concat();
     let daemon = daemon(&zookeeper.address(), place.storage.path(), &settings);
     until("it leads", || {
-        daemon.http.get("/health/ready").unwrap().status == 200
+        daemon.http.get("/health").unwrap().json()["role"] == "leader"
     });
     let id = archive(&daemon, ARCHIVE);
     assert_eq!(place.backups_in(ARCHIVE), [&*id]);
