@@ -19,6 +19,7 @@ fn requests_that_cannot_be_are_refused_with_a_reason() {
         ("/backup", r#"{"dbs": "a"}"#, 400, "dbs"),
         ("/backup", r#"{"dbs": [1.5]}"#, 400, "dbs[0]"),
         ("/backup", r#"{"dbs": [true]}"#, 400, "dbs[0]"),
+        ("/backup", r#"{"dbs": [9223372036854775808]}"#, 400, "dbs[0]"),
         ("/backup", r#"{"dbs": ["a"], "dbs": ["b"]}"#, 400, "dbs"),
         ("/backup", r#"{"dbs": ["a"], "args": ["a"]}"#, 400, "args"),
         ("/backup", r#"{"dbs": ["../etc"]}"#, 400, "dbs"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::Visitor;
+use serde::de::{self, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A text, or a whole number, which is taken as its digits: the predecessor's command line sends a name of digits so.
@@ -24,8 +24,12 @@ impl<'de> Deserialize<'de> for Name {
                 Ok(Name(text.to_owned()))
             }
 
-            fn visit_u64<E>(self, number: u64) -> Result<Name, E> {
-                Ok(Name(number.to_string()))
+            /// As large as the API's document lets it be: whoever means a larger number sends it as a text.
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Name, E> {
+                match i64::try_from(number) {
+                    Ok(number) => Ok(Name(number.to_string())),
+                    Err(_) => Err(E::invalid_value(Unexpected::Unsigned(number), &self)),
+                }
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<Name, E> {
