@@ -8,7 +8,7 @@ use crate::JobState;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueueError {
-    /// As many jobs wait as may. One will have ended later.
+    /// As many jobs of a lane wait as may. One will have ended later.
     #[error("{0} jobs are queued already, and no more may wait")]
     Full(usize),
     /// The id was used before, perhaps by the same call, if its answer was lost.

@@ -51,7 +51,7 @@ impl Listed {
 /// - **No two claims get the same job**, now or ever: a job that was cut off is failed, and never queued again.
 /// - **Only legal steps.** A job moves as [`JobState::may_become`] says.
 /// - **Needs last until the end.** [`is_needed`](Self::is_needed) counts jobs that wait or are being done.
-/// - **The bound holds** for the jobs that wait, of all lanes together.
+/// - **The bound holds** for the jobs that wait in a lane, whatever waits in others.
 /// - **Claims are renewed by who has them**, and by nobody else.
 /// - **Recovery fails what was cut off**, and nothing that somebody else does.
 /// - **A job that is being done is called off by its worker**: the store only tells it.
@@ -66,7 +66,7 @@ pub trait JobStore: Send + Sync {
     ///
     /// # Errors
     /// [`QueueError::Duplicate`], also if a job of that id has ended and is still there; [`QueueError::Full`] if
-    /// `max_queued` jobs wait already; [`QueueError::Storage`].
+    /// `max_queued` jobs wait in its lane already; [`QueueError::Storage`].
     fn enqueue(&self, job: NewJob, now: OffsetDateTime, max_queued: usize) -> Result<Job, QueueError>;
 
     /// Takes the job of `lane` that was queued first and makes it Processing, in the hands of `worker`, unless one of the lane

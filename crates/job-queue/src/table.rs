@@ -46,7 +46,8 @@ impl JobTable {
         if self.find(&job.id).is_some() {
             return Err(QueueError::Duplicate(job.id));
         }
-        let queued = self.in_state(JobState::Queued).count();
+        let queued = self.in_state(JobState::Queued);
+        let queued = queued.filter(|queued| queued.lane == job.lane).count();
         if queued >= max_queued {
             return Err(QueueError::Full(queued));
         }

@@ -111,7 +111,11 @@ impl JobStore for SqliteJobs {
             if t.query_row(taken, [&job.id], |row| row.get(0)).map_err(storage)? {
                 return Err(QueueError::Duplicate(job.id.clone()));
             }
-            let queued = count(t, "state = ?1", QUEUED)?;
+            let in_lane = "SELECT count(*) FROM job WHERE state = ?1 AND lane = ?2";
+            let queued: i64 = t
+                .query_row(in_lane, [QUEUED, &*job.lane], |row| row.get(0))
+                .map_err(storage)?;
+            let queued = usize::try_from(queued).map_err(storage)?;
             if queued >= max_queued {
                 return Err(QueueError::Full(queued));
             }
