@@ -1,6 +1,7 @@
 //! Several servers over one bucket: joining them, and handing on what only the leader does.
 
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
@@ -9,14 +10,19 @@ use std::time::Duration;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use actix_web::http::header::{
+    ALLOW, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+    WWW_AUTHENTICATE,
+};
 use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
 use actix_web::{Error, HttpRequest, HttpResponse, ResponseError as _};
 use backup_engine::{EngineBuilder, EngineError, LeaderLease};
+use futures::StreamExt as _;
 use job_queue::{JobStore as _, ObjectJobs, QueueError};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
+use reqwest::{Body, Certificate, Client};
+use tokio::sync::mpsc;
 use vault_store::ObjectVaults;
 
 use crate::answer::ApiError;
@@ -31,6 +37,11 @@ const CLIENT: &str = "x-zk-backup-client";
 /// So long the leader has for its answer, and to take the connection.
 const ANSWER: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(3);
+/// The one body that is longer than those that are taken in whole, and so long the leader has for it: whether it goes on coming is for the leader to see.
+const UPLOAD: &str = "/restore/backup";
+const UPLOADED: Duration = Duration::from_secs(6 * 3_600);
+/// So many pieces of it wait for the leader.
+const AHEAD: usize = 4;
 /// A request to the bucket that fails is sent again for so long; what waits for it has pauses and deadlines of its own.
 const RETRIES: Duration = Duration::from_secs(5);
 /// A bucket that cannot be written is tried again so soon.
@@ -127,7 +138,6 @@ fn client(ca: Option<&Path>, own: Option<&Path>) -> Result<Client, SettingsError
         .no_proxy()
         .redirect(Policy::none())
         .connect_timeout(CONNECT)
-        .timeout(ANSWER)
         // Each thread of the server has a runtime of its own, and connections belong to one.
         .pool_max_idle_per_host(0);
     let client = match (ca, own) {
@@ -187,7 +197,11 @@ impl Peers {
             known => known,
         };
         let leader = leader.ok_or_else(|| no_leader("no server leads just now"))?;
-        let body = body::read(payload).await?;
+        let is_upload = request.path() == UPLOAD;
+        let (body, patience) = match is_upload {
+            true => (in_pieces(payload), UPLOADED),
+            false => (Body::from(body::read(payload).await?), ANSWER),
+        };
         let asked = request.uri().path_and_query();
         let asked = asked.map_or(request.path(), |asked| asked.as_str());
         let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())
@@ -196,11 +210,13 @@ impl Peers {
             .client
             .request(method, format!("{}{asked}", leader.address))
             .header(HANDED_ON, "1")
+            .timeout(patience)
             .body(body);
         if let Some(client) = request.peer_addr() {
             handed_on = handed_on.header(CLIENT, client.ip().to_string());
         }
-        for name in [AUTHORIZATION, CONTENT_TYPE] {
+        let length = is_upload.then_some(CONTENT_LENGTH);
+        for name in [AUTHORIZATION, CONTENT_TYPE].into_iter().chain(length) {
             if let Some(value) = request.headers().get(&name) {
                 handed_on = handed_on.header(name.as_str(), value.as_bytes());
             }
@@ -215,7 +231,7 @@ impl Peers {
         };
         let status = StatusCode::from_u16(answer.status().as_u16()).unwrap_or(StatusCode::BAD_GATEWAY);
         let mut headers = HeaderMap::new();
-        for name in [CONTENT_TYPE, LOCATION, RETRY_AFTER] {
+        for name in [ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE] {
             let value = answer.headers().get(name.as_str());
             if let Some(value) = value.and_then(|value| HeaderValue::from_bytes(value.as_bytes()).ok()) {
                 headers.insert(name, value);
@@ -229,6 +245,24 @@ impl Peers {
         }
         Ok(passed_on)
     }
+}
+
+/// A body that is passed on as it comes.
+fn in_pieces(mut payload: Payload) -> Body {
+    let (sender, mut receiver) = mpsc::channel(AHEAD);
+    // A payload stays on the thread of its connection.
+    actix_web::rt::spawn(async move {
+        while let Some(piece) = payload.next().await {
+            let piece = piece.map_err(io::Error::other);
+            let is_last = piece.is_err();
+            if sender.send(piece).await.is_err() || is_last {
+                return;
+            }
+        }
+    });
+    Body::wrap_stream(futures::stream::poll_fn(move |context| {
+        receiver.poll_recv(context)
+    }))
 }
 
 impl Bucket {
