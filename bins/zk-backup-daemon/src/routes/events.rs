@@ -14,8 +14,10 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
+use super::health;
 use crate::answer::ApiError;
 use crate::api;
+use crate::reread::Reread;
 
 /// So many may listen at once.
 const MOST: usize = 16;
@@ -40,6 +42,7 @@ pub(crate) async fn events(
     request: HttpRequest,
     engine: Data<Engine>,
     listeners: Data<Listeners>,
+    reread: Data<Reread>,
 ) -> Result<HttpResponse, ApiError> {
     let mut answer = HttpResponse::Ok();
     answer
@@ -59,6 +62,7 @@ pub(crate) async fn events(
     let listener = Listener {
         jobs: engine.watch_all(),
         engine: engine.as_ref().clone(),
+        reread: reread.as_ref().clone(),
         stopped: listeners.stopped.clone(),
         told: None,
         begun: VecDeque::new(),
@@ -74,6 +78,7 @@ pub(crate) async fn events(
 
 struct Listener {
     engine: Engine,
+    reread: Reread,
     jobs: JobsWatch,
     stopped: watch::Receiver<bool>,
     /// What was said last of health.
@@ -108,7 +113,7 @@ impl Listener {
 
     /// A change of health, or a comment that only shows that the server is there.
     async fn beat(&mut self) -> String {
-        let health = json!(api::Health::from(self.engine.health().await));
+        let health = json!(api::Health::from(health::of(&self.engine, &self.reread).await));
         // What is absent there is null here: whoever listens compares.
         let told =
             ["status", "problems", "role", "leader"].map(|name| (name.to_owned(), health[name].clone()));

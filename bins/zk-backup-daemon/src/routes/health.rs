@@ -4,26 +4,31 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use backup_engine::Engine;
-use health_metrics::Problem;
+use health_metrics::{Health, Problem};
 
 use crate::answer::ApiError;
 use crate::api;
 use crate::reread::Reread;
 
-pub(super) async fn health(engine: Data<Engine>, reread: Data<Reread>) -> HttpResponse {
+/// How the engine is, and what else is wrong with the server.
+pub(super) async fn of(engine: &Engine, reread: &Reread) -> Health {
     let mut health = engine.health().await;
     health
         .problems
         .extend(reread.trouble().map(Problem::NotReadAgain));
-    HttpResponse::Ok().json(api::Health::from(health))
+    health
+}
+
+pub(super) async fn health(engine: Data<Engine>, reread: Data<Reread>) -> HttpResponse {
+    HttpResponse::Ok().json(api::Health::from(of(&engine, &reread).await))
 }
 
 pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(api::Live::new())
 }
 
-pub(super) async fn ready(engine: Data<Engine>) -> HttpResponse {
-    let ready = api::Ready::from(&engine.health().await);
+pub(super) async fn ready(engine: Data<Engine>, reread: Data<Reread>) -> HttpResponse {
+    let ready = api::Ready::from(&of(&engine, &reread).await);
     let status = if ready.is_ready() {
         StatusCode::OK
     } else {
@@ -32,8 +37,8 @@ pub(super) async fn ready(engine: Data<Engine>) -> HttpResponse {
     HttpResponse::build(status).json(ready)
 }
 
-pub(super) async fn metrics(engine: Data<Engine>) -> Result<HttpResponse, ApiError> {
-    let text = engine.metrics().await?;
+pub(super) async fn metrics(engine: Data<Engine>, reread: Data<Reread>) -> Result<HttpResponse, ApiError> {
+    let text = engine.render(&of(&engine, &reread).await)?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(text))

@@ -218,14 +218,21 @@ impl Engine {
             .unwrap_or_else(|error| health::unknown(&error.to_string()))
     }
 
-    /// Counters and a health report as Prometheus text.
+    /// Counters and [`health`](Self::health) as Prometheus text.
     ///
     /// # Errors
     /// [`EngineError::Internal`], never in practice.
     pub async fn metrics(&self) -> Result<String, EngineError> {
-        let health = self.health().await;
+        self.render(&self.health().await)
+    }
+
+    /// Counters and this report as Prometheus text: whoever embeds the engine may have problems of its own to add.
+    ///
+    /// # Errors
+    /// [`EngineError::Internal`], never in practice.
+    pub fn render(&self, health: &Health) -> Result<String, EngineError> {
         self.metrics
-            .render(&health)
+            .render(health)
             .map_err(|error| EngineError::Internal(error.into()))
     }
 
