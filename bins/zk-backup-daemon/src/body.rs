@@ -21,11 +21,13 @@ use crate::truth::{WORDS, truth};
 mod modes;
 mod name;
 mod policies;
+mod time;
 pub(crate) mod v1;
 
 use self::modes::{CustomVars, mode};
 use self::name::Name;
 pub(crate) use self::policies::{PolicyBody, policies};
+use self::time::{milliseconds, time};
 
 /// The largest body that is read.
 const LARGEST: usize = 1 << 20;
@@ -206,7 +208,18 @@ pub(crate) struct RestoreBody {
 
 /// What to restore, and the directory that it is in, where it is none of ours: no source is told then.
 pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), ApiError> {
+    restore_of(parse(body)?)
+}
+
+/// A restore from a directory, which has to be named.
+pub(crate) fn external(body: &[u8]) -> Result<(RestoreRequest, String), ApiError> {
     let body: RestoreBody = parse(body)?;
+    let path = body.external.clone();
+    let path = path.ok_or_else(|| ApiError::invalid("externalBackupPath is needed here"))?;
+    Ok((restore_of(body)?.0, path))
+}
+
+fn restore_of(body: RestoreBody) -> Result<(RestoreRequest, Option<String>), ApiError> {
     mode(body.mode, body.custom_vars)?;
     let source = match (body.vault, body.ts, body.before, &body.external) {
         (Some(vault), None, None, None) => RestoreSource::Vault(vault),
@@ -318,30 +331,6 @@ fn pairs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, Stri
         }
     }
     deserializer.deserialize_any(Pairs)
-}
-
-/// Seconds since the Unix epoch are below this until the year 5138, milliseconds above it since 1973.
-const FEWEST_MS: i64 = 100_000_000_000;
-
-/// A whole number, or a text that holds one.
-fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    let ms = match Value::deserialize(deserializer)? {
-        Value::Null => return Ok(None),
-        Value::String(text) => text,
-        other => other.to_string(),
-    };
-    time(&ms).map(Some).map_err(serde::de::Error::custom)
-}
-
-/// Milliseconds since the Unix epoch, or what is wrong with them.
-fn time(text: &str) -> Result<i64, String> {
-    match text.trim().parse() {
-        Err(_) => Err("a number of milliseconds since the Unix epoch is expected".to_owned()),
-        Ok(ms) if ms < FEWEST_MS => Err(format!(
-            "{ms} is too small for milliseconds since the Unix epoch: are these seconds?"
-        )),
-        Ok(ms) => Ok(ms),
-    }
 }
 
 #[derive(Debug, Deserialize)]

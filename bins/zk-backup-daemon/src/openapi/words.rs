@@ -35,8 +35,8 @@ word! {
         kind(Type::Integer).minimum(Some(0)).maximum(Some(1)),
     ]);
     /// A time, in ms since the Unix epoch. What looks like seconds is refused.
-    Milliseconds: |about| either(about, kind(Type::Integer).minimum(Some(FEWEST_MS)).maximum(Some(MOST_MS)), [
-        text(r"^\s*\+?[0-9]{12,}\s*$"),
+    Milliseconds: |about| either(about, kind(Type::Number).minimum(Some(FEWEST_MS)).maximum(Some(MOST_MS)), [
+        text(r"^\s*\+?[0-9]{12,15}(\.[0-9]+)?\s*$"),
     ]);
     /// True, or an epoch that is known to have been given out.
     RaiseEpoch: |about| either(about, kind(Type::Boolean), [
@@ -57,7 +57,7 @@ word! {
 
 /// As `body` reads times.
 const FEWEST_MS: i64 = 100_000_000_000;
-const MOST_MS: i64 = i64::MAX;
+const MOST_MS: i64 = 999_999_999_999_999;
 const ROOT: &str = "^/?[^/.]([^/]*)(/[^/.][^/]*)*$";
 const MOST_EPOCH: u32 = 2_000_000_000;
 const RULES: &str = "^(([1-9][0-9]{0,8}|0)/delete|(0|[1-9][0-9]{0,4}(min|h|d|w|m|y))/(delete|[1-9][0-9]{0,4}(min|h|d|w|m|y))\

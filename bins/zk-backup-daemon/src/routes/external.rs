@@ -15,13 +15,9 @@ pub(super) async fn external(
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
-    match body::restore(&body::read(body).await?)? {
-        (asked, Some(path)) => {
-            let labels = caller::label(&request);
-            Ok(bare_id(&restore(&engine, &outside, &path, asked, labels).await?))
-        }
-        (_, None) => Err(ApiError::invalid("externalBackupPath is needed here")),
-    }
+    let (asked, path) = body::external(&body::read(body).await?)?;
+    let labels = caller::label(&request);
+    Ok(bare_id(&restore(&engine, &outside, &path, asked, labels).await?))
 }
 
 /// Queues a restore of a backup in a directory that is none of ours.
