@@ -237,8 +237,17 @@ fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {
     checks::schedule("BACKUP_SCHEDULE", Some(&text))
 }
 
+/// An empty one is none of ours, and would be taken for the wish to keep everything.
 fn policy(name: &str, value: Option<&String>, default: &str) -> Result<RulePolicy, SettingsError> {
-    let text = given(value).unwrap_or_else(|| default.to_owned());
+    let text = match value {
+        Some(text) if text.trim().is_empty() => {
+            return Err(SettingsError(format!(
+                "{name} is empty: leave it unset for its default, {default}, or say what goes, such as 100y/delete"
+            )));
+        }
+        Some(text) => text.trim(),
+        None => default,
+    };
     text.parse()
         .map_err(|error| SettingsError(format!("{name}: {error}")))
 }
