@@ -136,7 +136,7 @@ fn what_there_is(config: &mut ServiceConfig, with_ui: bool) {
             read().to(browse::znode),
         ))
         .service(data("/listbackups/{id}/log", NONE, read().to(browse::log)))
-        .service(data("/history", browse::ZNODES, read().to(browse::history)))
+        .service(data("/history", browse::HISTORY, read().to(browse::history)))
         .service(data("/diff", browse::DIFF, read().to(browse::diff)))
         .service(endpoint(
             "/listbackups/{id:.*}",

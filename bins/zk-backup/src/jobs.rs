@@ -1,15 +1,12 @@
 //! Jobs, followed until they have ended.
 
-use std::io::IsTerminal as _;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::api::{Api, Events, Job, Progress, Told};
 use crate::exit::{Exit, Failure};
 use crate::interrupt;
-use crate::text::{Screen, bytes, clean, count, percent};
+use crate::text::{Bar, Screen, bytes, clean, count, percent};
 
 /// How often a job is asked for: soon at first, as most are short.
 const SOON: Duration = Duration::from_millis(50);
@@ -34,7 +31,7 @@ pub(crate) fn follow(
         ),
     }));
     let is_json = screen.as_ref().is_some_and(|screen| screen.is_json());
-    let bar = (!quiet && !is_json && std::io::stderr().is_terminal()).then(bar);
+    let bar = (!quiet && !is_json).then(Bar::on_terminal).flatten();
     let (mut waiting, mut told) = (Waiting::new(), None);
     let job = loop {
         let job = patiently(PATIENCE, || api.job(id)).map_err(|failure| lost(failure, api.is_here(), id))?;
@@ -53,9 +50,7 @@ pub(crate) fn follow(
         }
         waiting.wait(api, id);
     };
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
+    drop(bar);
     interrupt::hint(None);
     Ok(job)
 }
@@ -128,33 +123,9 @@ fn lost(failure: Failure, is_here: bool, id: &str) -> Failure {
     }
 }
 
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    // It is drawn before anything is known.
-    spin(&bar);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
-}
-
-fn show(bar: &ProgressBar, job: &Job) {
+fn show(bar: &Bar, job: &Job) {
     let progress = job.progress.clone().unwrap_or_default();
-    if let Some(expected) = progress.expected.filter(|expected| *expected > 0) {
-        bar.set_length(expected.max(progress.znodes));
-        bar.set_position(progress.znodes);
-        if let Ok(style) = ProgressStyle::with_template("{elapsed} [{bar:30}] {msg}") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-    } else {
-        spin(bar);
-    }
-    bar.set_message(line(job, &progress));
-}
-
-/// Shows that something goes on, of which it is not known how much there is.
-fn spin(bar: &ProgressBar) {
-    if let Ok(style) = ProgressStyle::with_template("{elapsed} {spinner} {msg}") {
-        bar.set_style(style);
-    }
+    bar.show(progress.znodes, progress.expected, line(job, &progress));
 }
 
 /// How far a job is, on a line.

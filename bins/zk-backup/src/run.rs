@@ -59,7 +59,7 @@ fn done(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Watch(args) => watch::run(args, &api(Needs::SERVER)?, screen, quiet),
         Command::Cancel(args) => cancel::run(args, &api(Needs::SERVER)?, screen),
         Command::Status(args) => status::run(args, &api(Needs::SERVER)?, screen),
-        Command::Export(args) => export::run(args, &api(Needs::STORAGE)?, screen),
+        Command::Export(args) => export::run(args, &api(Needs::STORAGE)?, screen, quiet),
         Command::Import(args) => import::run(args, &api(Needs::WORK)?, screen),
         Command::Inspect(args) => inspect::run(args, screen),
         Command::Copy(args) => copy::run(args, screen, quiet),

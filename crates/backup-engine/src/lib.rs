@@ -99,7 +99,7 @@ pub use site::{
     TestEnsemble,
 };
 pub use vault_store::Mode;
-pub use vaults::browse::{CompareWith, Page, ZnodeContent, ZnodeInfo, ZnodePage};
+pub use vaults::browse::{CompareWith, Page, WholeZnodePage, ZnodeContent, ZnodeInfo, ZnodePage};
 pub use vaults::changes::{NotLooked, ZnodeAt, ZnodeHistory, ZnodeStep};
 pub use vaults::exchange::{Export, ImportOptions};
 pub use vaults::finding::{ZnodeFinds, ZnodeFound};

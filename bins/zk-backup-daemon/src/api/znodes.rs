@@ -1,6 +1,6 @@
 //! `GET /listbackups/<id>/znodes` and `GET /listbackups/<id>/znode`.
 
-use backup_engine::{ZnodeContent, ZnodeInfo, ZnodePage};
+use backup_engine::{WholeZnodePage, ZnodeContent, ZnodeInfo, ZnodePage};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -14,7 +14,22 @@ pub(crate) struct Znodes {
     /// How many there are in all.
     total: usize,
     /// Those that were asked for.
-    znodes: Vec<Info>,
+    znodes: Vec<Listed>,
+}
+
+/// A znode, with its data and ACL where these were asked for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ZnodeListed)]
+struct Listed {
+    #[serde(flatten)]
+    info: Info,
+    /// In standard base64 with padding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    acl: Option<Vec<AclEntry>>,
 }
 
 /// A znode with its data.
@@ -94,7 +109,36 @@ impl From<ZnodePage> for Znodes {
         Self {
             path: page.path.to_string(),
             total: page.total,
-            znodes: page.znodes.into_iter().map(Info::from).collect(),
+            znodes: page.znodes.into_iter().map(Listed::alone).collect(),
+        }
+    }
+}
+
+impl From<WholeZnodePage> for Znodes {
+    fn from(page: WholeZnodePage) -> Self {
+        Self {
+            path: page.path.to_string(),
+            total: page.total,
+            znodes: page.znodes.into_iter().map(Listed::whole).collect(),
+        }
+    }
+}
+
+impl Listed {
+    fn alone(info: ZnodeInfo) -> Self {
+        Self {
+            info: info.into(),
+            data: None,
+            acl: None,
+        }
+    }
+
+    fn whole(znode: ZnodeContent) -> Self {
+        let Znode { info, data, acl } = znode.into();
+        Self {
+            info,
+            data: Some(data),
+            acl: Some(acl),
         }
     }
 }

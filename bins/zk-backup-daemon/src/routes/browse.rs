@@ -11,7 +11,8 @@ use crate::api;
 use crate::query::Asked;
 
 pub(super) const ZNODE: &[&str] = &["path"];
-pub(super) const ZNODES: &[&str] = &["path", "offset", "limit"];
+pub(super) const ZNODES: &[&str] = &["path", "data", "offset", "limit"];
+pub(super) const HISTORY: &[&str] = &["path", "offset", "limit"];
 pub(super) const DIFF: &[&str] = &["from", "to", "offset", "limit"];
 
 /// What stands for ZooKeeper as it is now, where a backup is named.
@@ -27,8 +28,12 @@ fn page(query: &Asked) -> Result<Page, ApiError> {
 
 pub(super) async fn znodes(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let (id, query) = (request.match_info().query("id"), Asked::of(&request, ZNODES)?);
-    let found = engine.znodes(id, page::path(&query)?, page(&query)?).await?;
-    Ok(HttpResponse::Ok().json(api::Znodes::from(found)))
+    let (path, page) = (page::path(&query)?, page(&query)?);
+    let found = match query.truth("data")?.unwrap_or(false) {
+        true => engine.whole_znodes(id, path, page).await?.into(),
+        false => api::Znodes::from(engine.znodes(id, path, page).await?),
+    };
+    Ok(HttpResponse::Ok().json(found))
 }
 
 pub(super) async fn znode(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
@@ -56,7 +61,7 @@ pub(super) async fn log(engine: Data<Engine>, request: HttpRequest) -> Result<Ht
 }
 
 pub(super) async fn history(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let query = Asked::of(&request, ZNODES)?;
+    let query = Asked::of(&request, HISTORY)?;
     let found = engine
         .history(page::path(&query)?, page::of(&query, 20, 100)?)
         .await?;

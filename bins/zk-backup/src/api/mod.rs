@@ -118,7 +118,7 @@ impl Api {
         )
     }
 
-    /// Calls `each` with all children of a znode in a backup.
+    /// Calls `each` with all children of a znode in a backup, with data and ACL.
     ///
     /// # Errors
     /// [`Exit::NotFound`], and what `each` says.
@@ -128,9 +128,17 @@ impl Api {
         path: &str,
         mut each: impl FnMut(Told<Znode>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut offset = 0;
+        let (mut offset, at) = (0, format!("/listbackups/{}/znodes", segment(id)));
+        let limit = AT_ONCE.to_string();
         loop {
-            let page = self.znodes(id, path, offset)?;
+            let start = offset.to_string();
+            let query = [
+                ("path", path),
+                ("data", "true"),
+                ("offset", &start),
+                ("limit", &limit),
+            ];
+            let page: ZnodePage = read(self.http.get(&at, &query)?)?;
             offset += page.znodes.len();
             let is_last = page.znodes.is_empty() || offset >= page.total;
             for znode in page.znodes {

@@ -12,7 +12,7 @@ use crate::clock::ms;
 use crate::error::EngineError;
 use crate::info::BackupInfo;
 use crate::site::live;
-use crate::vaults::browse::{CompareWith, Page, ZnodeContent, ZnodePage};
+use crate::vaults::browse::{CompareWith, Page, WholeZnodePage, ZnodeContent, ZnodePage};
 use crate::vaults::changes::ZnodeHistory;
 use crate::vaults::finding::ZnodeFinds;
 use crate::vaults::{LATEST, Stored, compare, records};
@@ -78,6 +78,24 @@ impl Engine {
         blocking(move || {
             let id = vaults.named(&id)?;
             vaults.catalogs.znodes(&*vaults.store, &id, &path, page)
+        })
+        .await
+    }
+
+    /// [`znodes`](Self::znodes) with their data and ACLs.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn whole_znodes(
+        &self,
+        id: &str,
+        path: ZnodePath,
+        page: Page,
+    ) -> Result<WholeZnodePage, EngineError> {
+        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            vaults.catalogs.whole_znodes(&*vaults.store, &id, &path, page)
         })
         .await
     }

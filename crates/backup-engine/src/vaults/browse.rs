@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
 use vault_store::{Reader, VaultId, VaultStore};
-use zk_snapshot::archive::{ArchiveError, Catalog, Children, Entry, IndexedArchive, Record, Role};
+use zk_snapshot::archive::{
+    ArchiveError, Catalog, Children, Entry, IndexedArchive, Record, Role, WholeChildren,
+};
 use zk_snapshot::tree::{Acl, Kind, Stat, ZnodePath};
 
 use super::records;
@@ -164,6 +166,28 @@ impl Catalogs {
         })
     }
 
+    /// The children of a znode, with their data.
+    pub(crate) fn whole_znodes(
+        &self,
+        store: &dyn VaultStore,
+        id: &VaultId,
+        path: &ZnodePath,
+        page: Page,
+    ) -> Result<WholeZnodePage, EngineError> {
+        let (children, mode) = self.ask(store, id, |look| {
+            let children = look.whole_children(path, page)?;
+            let is_there = children.total > 0 || look.has(path)?;
+            Ok(is_there.then_some(children))
+        })?;
+        let children = children.ok_or_else(|| no_znode(id, path))?;
+        let znodes = children.znodes.into_iter();
+        Ok(WholeZnodePage {
+            path: path.clone(),
+            total: children.total,
+            znodes: znodes.map(|found| content(mode, found)).collect(),
+        })
+    }
+
     /// A znode with its data.
     pub(crate) fn znode(
         &self,
@@ -172,12 +196,7 @@ impl Catalogs {
         path: &ZnodePath,
     ) -> Result<ZnodeContent, EngineError> {
         let (found, mode) = self.ask(store, id, |look| look.znode(path))?;
-        let (entry, record) = found.ok_or_else(|| no_znode(id, path))?;
-        Ok(ZnodeContent {
-            info: info(mode, entry),
-            data: record.data,
-            acl: record.acl,
-        })
+        Ok(content(mode, found.ok_or_else(|| no_znode(id, path))?))
     }
 }
 
@@ -200,6 +219,14 @@ impl Look {
         match &self.znodes {
             Where::Index(index) => index.children(path, page.offset, page.limit),
             Where::Catalog(catalog) => catalog.children(path, page.offset, page.limit),
+        }
+    }
+
+    fn whole_children(&self, path: &ZnodePath, page: Page) -> Result<WholeChildren, ArchiveError> {
+        let page = (page.offset, page.limit);
+        match &self.znodes {
+            Where::Index(index) => index.whole_children(path, page, ROOM),
+            Where::Catalog(catalog) => catalog.whole_children(path, page, ROOM),
         }
     }
 
@@ -263,6 +290,18 @@ pub struct ZnodePage {
     pub znodes: Vec<ZnodeInfo>,
 }
 
+/// Children of a znode with all that is known of them, in the order of a [`ZnodePage`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WholeZnodePage {
+    /// Their parent.
+    pub path: ZnodePath,
+    /// How many there are in all.
+    pub total: usize,
+    /// Those asked for: fewer, where they take more than 8 MiB. One comes however much it takes.
+    pub znodes: Vec<ZnodeContent>,
+}
+
 /// What a backup is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompareWith {
@@ -304,6 +343,14 @@ fn info(mode: Mode, entry: Entry) -> ZnodeInfo {
         size: entry.size,
         children: entry.children,
         stat,
+    }
+}
+
+fn content(mode: Mode, (entry, record): (Entry, Record)) -> ZnodeContent {
+    ZnodeContent {
+        info: info(mode, entry),
+        data: record.data,
+        acl: record.acl,
     }
 }
 

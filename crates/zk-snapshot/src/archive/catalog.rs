@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::whole::{self, WholeChildren};
 use super::{AT_ONCE, ArchiveError, Record, RecordSource, Role};
 use crate::tree::keys::{Key, KeyMap, Keys};
 use crate::tree::{Stat, ZnodePath};
@@ -156,11 +157,8 @@ impl Catalog {
     /// # Errors
     /// [`ArchiveError`], naming the frame.
     pub fn znode(&self, path: &ZnodePath) -> Result<Option<Record>, ArchiveError> {
-        let Key([hash, ..]) = self.keys.path(path);
-        let first = self.places.partition_point(|(known, _)| *known < hash);
-        let places = self.places[first..].iter();
-        for (_, frame) in places.take_while(|(known, _)| *known == hash) {
-            let records = self.source.frame(*frame as usize)?;
+        for frame in self.frames(path) {
+            let records = self.source.frame(frame)?;
             if let Some(record) = records.into_iter().find(|record| record.path == *path) {
                 return Ok(Some(record));
             }
@@ -192,6 +190,37 @@ impl Catalog {
             self.read(path, family, offset, limit)?
         };
         Ok(Children { total, entries })
+    }
+
+    /// As [`children`](Self::children), with their records. They are fewer where their data have more than `room` bytes. Blocks.
+    ///
+    /// # Errors
+    /// As [`znode`](Self::znode).
+    pub fn whole_children(
+        &self,
+        path: &ZnodePath,
+        (offset, limit): (usize, usize),
+        room: usize,
+    ) -> Result<WholeChildren, ArchiveError> {
+        let Children { total, mut entries } = self.children(path, offset, limit)?;
+        entries.truncate(whole::within(entries.iter(), room));
+        let places = entries.iter().zip(0..);
+        let places = places.flat_map(|(entry, at)| self.frames(&entry.path).map(move |frame| (frame, at)));
+        let (places, read) = (places.collect(), |frame| self.source.frame(frame).map(Arc::new));
+        let missing =
+            |path: &ZnodePath, _| ArchiveError::Unframed(format!("{path} was in it, and is no more"));
+        let znodes = whole::records(entries, places, read, missing)?;
+        Ok(WholeChildren { total, znodes })
+    }
+
+    /// The frames that the znode at `path` may be in.
+    fn frames(&self, path: &ZnodePath) -> impl Iterator<Item = usize> + use<'_> {
+        let Key([hash, ..]) = self.keys.path(path);
+        let first = self.places.partition_point(|(known, _)| *known < hash);
+        let places = self.places[first..].iter();
+        places
+            .take_while(move |(known, _)| *known == hash)
+            .map(|(_, frame)| *frame as usize)
     }
 
     /// Some of a family, in the order of the backup.

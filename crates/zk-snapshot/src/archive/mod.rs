@@ -39,6 +39,7 @@ mod compare;
 mod index;
 mod order;
 mod record;
+mod whole;
 
 pub use amendment::{Amended, Amendment};
 pub use archive_file::ArchiveFile;
@@ -49,6 +50,7 @@ pub use compare::{ChangedZnode, Comparison, ZnodeChange, compare};
 pub use index::{IndexFile, IndexWriter, IndexedArchive, Place};
 pub use order::{Misplaced, TreeOrder};
 pub use record::{Outline, Record, Role};
+pub use whole::WholeChildren;
 
 use crate::tree::ZnodePath;
 use crate::tree::error::io_may_pass;

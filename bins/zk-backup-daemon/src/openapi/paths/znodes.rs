@@ -7,6 +7,7 @@ use super::super::operation::{Callers, JSON, Operation};
 use super::backups::SEALED;
 use super::{ID_OR_LATEST, paged, znode_path};
 use crate::api;
+use crate::openapi::words::Truth;
 
 const TAG: &str = "Znodes";
 const NO_ZNODE: &str = "`backup_not_found`, `znode_not_found`.";
@@ -27,6 +28,7 @@ pub(super) fn operations() -> Vec<Operation> {
         )
         .at_latest()
         .needs("path", znode_path(), path)
+        .query_as::<Truth>("data", "With their data and ACLs.")
         .answers::<api::Znodes>(200, "Some of them.")
         .refuses(404, NO_ZNODE)
         .refuses(409, SEALED),

@@ -11,7 +11,10 @@ use super::tops;
 use crate::api::{Api, Told, Znode};
 use crate::exit::{Exit, Failure, about};
 use crate::interrupt;
-use crate::text::{Screen, clean, clean_json, count};
+use crate::text::{Bar, Screen, clean, clean_json, count};
+
+/// After so many znodes it is told how far an export is.
+const SO_MANY: u64 = 100;
 
 /// What to write, and where.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,7 +44,7 @@ trait Sink {
     fn finish(self: Box<Self>) -> Result<(), Failure>;
 }
 
-pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
+pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) -> Result<Exit, Failure> {
     let extension = args.output.extension().and_then(|extension| extension.to_str());
     let is_tar = match (args.output.to_str(), extension) {
         (Some("-"), _) | (_, Some("json" | "jsonl")) => false,
@@ -54,13 +57,14 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     };
     let id = api.resolve(&args.id)?;
     // What the backup lacks the export lacks.
-    let exit = match api.describe(&id)?.view.lacks() {
+    let backup = api.describe(&id)?.view;
+    let exit = match backup.lacks() {
         true => Exit::Partial,
         false => Exit::Done,
     };
     let tops = tops(api, &id, args.path.as_deref())?;
     if args.is_to_stdout() {
-        walk(api, &id, &tops, &mut OnScreen(screen))?;
+        walk(api, &id, &tops, &mut OnScreen(screen), |_| {})?;
         return Ok(exit);
     }
     let at = args.output.display().to_string();
@@ -78,7 +82,14 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         true => Box::new(tar::Tar::new(file)),
         false => Box::new(Lines(file)),
     };
-    let znodes = walk(api, &id, &tops, &mut *sink)?;
+    let bar = (!quiet && !screen.is_json()).then(Bar::on_terminal).flatten();
+    let expected = backup.znodes.filter(|_| args.path.is_none());
+    let znodes = walk(api, &id, &tops, &mut *sink, |znodes| {
+        if let Some(bar) = &bar {
+            bar.show(znodes, expected, format!("{} znodes", count(znodes)));
+        }
+    })?;
+    drop(bar);
     sink.finish()?;
     match args.force {
         true => part.persist(&args.output),
@@ -113,21 +124,33 @@ fn beside(output: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// Hands every znode at and below the `tops` to `sink`, parents first, and counts them. What the backup only knows to be
-/// there is left out.
-fn walk(api: &Api, id: &str, tops: &[String], sink: &mut dyn Sink) -> Result<u64, Failure> {
-    let (mut left, mut written) = (tops.to_vec(), 0);
-    left.reverse();
-    while let Some(path) = left.pop() {
-        let znode = api.znode(id, &path)?;
+/// Hands every znode at and below the `tops` to `sink`, parents first, and counts them, also to `so_far` now and then. What the backup only knows to
+/// be there is left out.
+fn walk(
+    api: &Api,
+    id: &str,
+    tops: &[String],
+    sink: &mut dyn Sink,
+    so_far: impl Fn(u64),
+) -> Result<u64, Failure> {
+    let mut written = 0;
+    let mut take = |znode: Told<Znode>| -> Result<Option<String>, Failure> {
         if znode.view.role == "captured" {
             sink.add(&znode)?;
             written += 1;
+            if written % SO_MANY == 0 {
+                so_far(written);
+            }
         }
-        if znode.view.children > 0 {
+        Ok((znode.view.children > 0).then_some(znode.view.path))
+    };
+    for top in tops {
+        // Those whose children are still to come.
+        let mut left: Vec<String> = take(api.znode(id, top)?)?.into_iter().collect();
+        while let Some(path) = left.pop() {
             let at = left.len();
             api.for_each_child(id, &path, |child| {
-                left.push(child.view.path);
+                left.extend(take(child)?);
                 Ok(())
             })?;
             left[at..].reverse();

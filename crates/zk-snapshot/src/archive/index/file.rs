@@ -1,4 +1,4 @@
-//! Reading an index, and an archive by it.
+//! Reading an index.
 
 use std::collections::VecDeque;
 use std::io::{Read, Seek};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::entry::{Before, Node, Place, parents, split};
 use super::pack::{First, MAX_BLOCK, firsts, most};
-use crate::archive::{Amendment, ArchiveError, ArchiveFile, Children, Entry, Frame, Record, RecordSource};
+use crate::archive::{ArchiveError, ArchiveFile, Children, Entry, Frame};
 use crate::tree::ZnodePath;
 
 /// So many blocks are kept that were read last: one look needs the same ones several times.
@@ -79,6 +79,20 @@ impl<R: Read + Seek + Send> IndexFile<R> {
     /// # Errors
     /// As [`find`](Self::find).
     pub fn children(&self, path: &ZnodePath, offset: usize, limit: usize) -> Result<Children, ArchiveError> {
+        let (total, entries) = self.placed(path, offset, limit)?;
+        Ok(Children {
+            total,
+            entries: entries.into_iter().map(|(entry, _)| entry).collect(),
+        })
+    }
+
+    /// How many [`children`](Self::children) there are, and those asked for with where their records are.
+    pub(super) fn placed(
+        &self,
+        path: &ZnodePath,
+        offset: usize,
+        limit: usize,
+    ) -> Result<(usize, Vec<(Entry, Place)>), ArchiveError> {
         let path = path.as_str().as_bytes();
         let begin = self.first_not(|first| parents(first.0, path).is_lt())?;
         let end = self.first_not(|first| parents(first.0, path).is_le())?.max(begin);
@@ -87,16 +101,13 @@ impl<R: Read + Seek + Send> IndexFile<R> {
         self.show(from, from.saturating_add(limit).min(end), |node| {
             let entry = node.entry()?;
             bytes += entry.path.as_str().len();
-            entries.push(entry);
+            entries.push((entry, node.known.place));
             Some(match bytes > PAGE {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             })
         })?;
-        Ok(Children {
-            total: end - begin,
-            entries,
-        })
+        Ok((end - begin, entries))
     }
 
     /// Every entry in its order.
@@ -201,79 +212,5 @@ impl<R: Read + Seek + Send> Walk<'_, R> {
             .ok_or_else(|| malformed(self.block - 1))?;
         self.at = self.bytes.len() - left.len();
         Ok(Some(self.before.node()))
-    }
-}
-
-/// An archive with its amendments, or a snapshot, in which znodes are found by an index.
-pub struct IndexedArchive<R> {
-    index: IndexFile<R>,
-    archive: Box<dyn RecordSource>,
-    amendments: Option<ArchiveFile<R>>,
-}
-
-impl<R> std::fmt::Debug for IndexedArchive<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("IndexedArchive").field(&self.index).finish()
-    }
-}
-
-impl<R: Read + Seek + Send> IndexedArchive<R> {
-    /// Of what `index` was made of.
-    pub fn new(
-        index: IndexFile<R>,
-        archive: impl RecordSource + 'static,
-        amendments: Option<ArchiveFile<R>>,
-    ) -> Self {
-        Self {
-            index,
-            archive: Box::new(archive),
-            amendments,
-        }
-    }
-
-    /// As [`IndexFile::children`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn children(&self, path: &ZnodePath, offset: usize, limit: usize) -> Result<Children, ArchiveError> {
-        self.index.children(path, offset, limit)
-    }
-
-    /// Whether there is a znode at `path`. Blocks.
-    ///
-    /// # Errors
-    /// [`ArchiveError`], naming the frame.
-    pub fn has(&self, path: &ZnodePath) -> Result<bool, ArchiveError> {
-        Ok(self.index.find(path)?.is_some())
-    }
-
-    /// The znode at `path`: what is known of it, and its record. Reads one frame of records. Blocks.
-    ///
-    /// # Errors
-    /// [`ArchiveError`], naming the frame.
-    pub fn znode(&self, path: &ZnodePath) -> Result<Option<(Entry, Record)>, ArchiveError> {
-        let Some((entry, place)) = self.index.find(path)? else {
-            return Ok(None);
-        };
-        let (record, frame) = match place {
-            Place::Archive(frame) => {
-                let records = self.archive.frame(frame as usize)?;
-                (records.into_iter().find(|record| record.path == *path), frame)
-            }
-            Place::Amendments(frame) => {
-                let file = self.amendments.as_ref();
-                let file = file.ok_or(ArchiveError::NoSuchFrame(frame as usize))?;
-                let amendments: Vec<Amendment> = file.items(frame as usize)?;
-                let found = amendments.into_iter().find(|amendment| amendment.path == *path);
-                (found.and_then(|amendment| amendment.record), frame)
-            }
-        };
-        match record {
-            Some(record) => Ok(Some((entry, record))),
-            None => Err(ArchiveError::Damaged {
-                frame: frame as usize,
-                why: format!("{path} is not in it, and the index says so"),
-            }),
-        }
     }
 }
