@@ -123,7 +123,7 @@ pub struct Args {
     /// The directory below which `externalBackupPath` names backups (default: none, and no such restores)
     #[arg(long, env = "EXTERNAL_ROOT", hide_env_values = true)]
     pub external_root: Option<String>,
-    /// How many jobs may wait (default: 100)
+    /// How many backups and restores may wait, and how many verifications and tests (default: 100)
     #[arg(long, env = "MAX_QUEUED_JOBS", hide_env_values = true)]
     pub max_queued_jobs: Option<String>,
     /// Seconds that a running job has to end after SIGTERM (default: 30)

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
@@ -97,6 +98,26 @@ impl Cli {
         }
     }
 
+    /// The settings of a file alone, whatever the environment has, after `change`.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for the file, and the first that cannot be used.
+    pub fn settings_of_file(
+        path: &Path,
+        change: impl FnOnce(Args) -> Args,
+    ) -> Result<Settings, SettingsError> {
+        let file = ConfigFile::read(path)?;
+        let command = Args::command().mut_args(|argument| argument.env(Resettable::Reset));
+        let name = OsString::from(command.get_name().to_owned());
+        let nothing = command.clone().get_matches_from([&name]);
+        let matches = command.get_matches_from([vec![name], from_file(&file, &nothing)].concat());
+        let args = Args::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        Settings::new(&change(args), |name| match name.strip_suffix("_FILE") {
+            Some(secret) if is_secret(secret) => file.secret_files.get(secret).map(OsString::from),
+            _ => file.secret(name),
+        })
+    }
+
     fn of(matches: &ArgMatches) -> Self {
         Self::from_arg_matches(matches).unwrap_or_else(|error| error.exit())
     }
@@ -144,5 +165,24 @@ mod tests {
         assert_eq!(cli.args.storage.as_deref(), Some("/other"));
         assert_eq!(cli.args.log_format.as_deref(), Some("json"));
         assert!(matches!(cli.command, Some(Command::Check { json: true })));
+    }
+
+    #[test]
+    fn a_file_alone_heeds_no_environment() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("zk-backup.toml");
+        std::fs::write(&path, "zookeeper_host = \"zk1\"\nstorage = \"/data\"\n").unwrap();
+        let change = |args: Args| {
+            assert_eq!(args.zookeeper_host.as_deref(), Some("zk1"));
+            // What every test of this process has in its environment.
+            let of_environment = Args { ..Args::default() };
+            assert_eq!(args.zookeeper_port, of_environment.zookeeper_port);
+            Args {
+                storage: Some("/other".to_owned()),
+                ..args
+            }
+        };
+        let settings = Cli::settings_of_file(&path, change).unwrap();
+        assert_eq!(settings.storage, Path::new("/other"));
     }
 }

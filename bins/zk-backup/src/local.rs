@@ -19,7 +19,7 @@ use job_queue::QueueError;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use vault_store::{FsStore, PredecessorStore, StoreError, VaultStore};
-use zk_backup_daemon::{Access, Credentials, ServeOptions, Settings, StartError, serve};
+use zk_backup_daemon::{Access, Args, Cli, Credentials, ServeOptions, Settings, StartError, serve};
 use zk_snapshot::tree::{ClientError, ClientErrorKind};
 
 use crate::api::{Api, Http};
@@ -137,12 +137,21 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
     Ok(api)
 }
 
-/// Serves the ensemble at `zookeeper` in this process, with the vaults of `store`, and keeps jobs in memory.
+/// Serves the ensemble at `zookeeper` in this process, with the vaults of `store`, and keeps jobs in memory. How to speak to it, and as whom, is
+/// in the file `config`, or else in the environment.
 ///
 /// # Errors
-/// [`Exit::Usage`] for hosts, or variables of the environment, that are none.
-pub(crate) fn over(zookeeper: &str, store: &Arc<dyn VaultStore>) -> Result<Api, Failure> {
-    let settings = settings(Path::new("."), Some(zookeeper))?;
+/// [`Exit::Usage`] for hosts, or settings, that are none.
+pub(crate) fn over(
+    zookeeper: &str,
+    config: Option<&Path>,
+    store: &Arc<dyn VaultStore>,
+) -> Result<Api, Failure> {
+    let settings = match config {
+        None => settings(Path::new("."), Some(zookeeper)),
+        Some(file) => Cli::settings_of_file(file, |args| narrowed(args, Path::new("."), Some(zookeeper)))
+            .map_err(|error| Failure::usage(error.to_string())),
+    }?;
     let engine = Engine::builder(Arc::new(ensemble(&settings)))
         .vaults(Arc::clone(store))
         .consistency_rounds(settings.consistency_rounds)
@@ -158,8 +167,18 @@ pub(crate) fn over(zookeeper: &str, store: &Arc<dyn VaultStore>) -> Result<Api, 
 
 /// The server's settings, as its variables have them, but for what is said here and what is about its HTTP and its timetable.
 fn settings(directory: &Path, zookeeper: Option<&str>) -> Result<Settings, Failure> {
-    let args = zk_backup_daemon::Args::try_parse_from(["zk-backup"]);
-    let args = zk_backup_daemon::Args {
+    let args = Args::try_parse_from(["zk-backup"]).map_err(|error| Failure::usage(error.to_string()))?;
+    let environment = |name: &str| match name.starts_with("BACKUP_DAEMON_API_") {
+        true => None,
+        false => std::env::var_os(name),
+    };
+    Settings::new(&narrowed(args, directory, zookeeper), environment)
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// `args` without what they say of HTTP, the timetable and buckets.
+fn narrowed(args: Args, directory: &Path, zookeeper: Option<&str>) -> Args {
+    Args {
         storage: Some(directory.display().to_string()),
         zookeeper_host: zookeeper.map(str::to_owned),
         backup_schedule: Some("None".to_owned()),
@@ -175,13 +194,8 @@ fn settings(directory: &Path, zookeeper: Option<&str>) -> Result<Settings, Failu
         broadcast_address: None,
         port: None,
         tls_enabled: None,
-        ..args.map_err(|error| Failure::usage(error.to_string()))?
-    };
-    let environment = |name: &str| match name.starts_with("BACKUP_DAEMON_API_") {
-        true => None,
-        false => std::env::var_os(name),
-    };
-    Settings::new(&args, environment).map_err(|error| Failure::usage(error.to_string()))
+        ..args
+    }
 }
 
 fn ensemble(settings: &Settings) -> ZooKeeperEnsemble {

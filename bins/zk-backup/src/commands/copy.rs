@@ -1,5 +1,6 @@
 //! `zk-backup copy`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use vault_store::{FsStore, VaultStore};
@@ -16,9 +17,15 @@ pub struct Args {
     /// The servers to copy from, as ZOOKEEPER_HOST has them; identity and TLS come from the server's variables
     #[arg(long, value_name = "HOSTS")]
     from: String,
+    /// A file of the server's settings for these, in place of the variables
+    #[arg(long, value_name = "FILE")]
+    from_config: Option<PathBuf>,
     /// The servers to copy to
     #[arg(long, value_name = "HOSTS")]
     to: String,
+    /// A file of the server's settings for those
+    #[arg(long, value_name = "FILE")]
+    to_config: Option<PathBuf>,
     /// Only this znode and what is below it; may be given several times
     #[arg(long, value_name = "PATH")]
     root: Vec<String>,
@@ -45,13 +52,13 @@ pub(crate) fn run(args: &Args, screen: &mut Screen<'_>, quiet: bool) -> Result<E
     interrupt::remove(directory.path());
     let store: Arc<dyn VaultStore> =
         Arc::new(FsStore::open(directory.path()).map_err(|error| Failure::failed(error.to_string()))?);
-    let from = local::over(&args.from, &store)?;
+    let from = local::over(&args.from, args.from_config.as_deref(), &store)?;
     if !screen.is_json() {
         screen.line("from:", Some(Look::Head))?;
     }
     backup::run(&backup::Args::of(&args.root), &from, screen, quiet)?;
     let id = from.resolve("latest")?;
-    let to = local::over(&args.to, &store)?;
+    let to = local::over(&args.to, args.to_config.as_deref(), &store)?;
     if !screen.is_json() {
         screen.line("to:", Some(Look::Head))?;
     }
