@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use zk_snapshot::tree::reserved;
 use zk_snapshot::tree::{
-    Acl, AclFound, Changes, ClientError, ClientErrorKind, History, Reading, TreeWatch, WriteError, WriteOp,
-    ZnodePath, ZnodeReader, ZnodeWriter,
+    Acl, AclFound, Changes, ClientError, ClientErrorKind, History, Reading, Served, TreeWatch, WriteError,
+    WriteOp, ZnodePath, ZnodeReader, ZnodeWriter,
 };
 
 use super::traits::Client;
@@ -72,6 +72,13 @@ impl ZnodeReader for Below {
 
     async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
         self.client.identities().await
+    }
+
+    async fn served(&self) -> Result<Served, ClientError> {
+        Ok(match self.client.served().await? {
+            Served::ByKeeper { .. } => Served::ByKeeper { shows_own: false },
+            other => other,
+        })
     }
 
     async fn reads_everything(&self) -> Result<bool, ClientError> {
@@ -155,5 +162,38 @@ impl ZnodeWriter for Below {
 impl Client for Below {
     async fn close(self: Box<Self>) {
         self.client.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use zk_snapshot::tree::MemoryTree;
+
+    use super::*;
+    use crate::MemoryEnsemble;
+
+    /// What serves a tree of these znodes, as one below `/ch` sees it.
+    fn served_below(znodes: &[&str]) -> Served {
+        let tree = MemoryTree::new();
+        for znode in znodes {
+            tree.put(znode, b"1", Acl::open()).unwrap();
+        }
+        let client = Box::new(MemoryEnsemble::new(Arc::new(tree)));
+        let chroot = ZnodePath::parse("/ch").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let below = Below::new(client, chroot, "memory").await.unwrap();
+            below.served().await.unwrap()
+        })
+    }
+
+    #[test]
+    fn what_serves_a_tree_is_seen_from_below_and_its_own_znode_is_not() {
+        let keeper = served_below(&["/ch", "/keeper/api_version"]);
+        assert_eq!(keeper, Served::ByKeeper { shows_own: false });
+        let zookeeper = served_below(&["/ch/keeper/api_version", "/zookeeper/quota"]);
+        assert_eq!(zookeeper, Served::ByZooKeeper);
     }
 }

@@ -48,7 +48,7 @@ impl CaptureState<'_> {
         self.count_refused_names();
         let mut summary = CaptureSummary {
             consistency,
-            counters_known: !self.keeper,
+            counters_known: !self.is_keeper(),
             ..self.summary
         };
         if consistency == Consistency::Consistent {

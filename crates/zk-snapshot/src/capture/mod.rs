@@ -40,5 +40,4 @@ pub use error::CaptureError;
 pub use options::CaptureOptions;
 pub use portion::Portion;
 pub use run::capture;
-pub(crate) use run::is_keeper;
 pub use summary::{CaptureSummary, Consistency};

@@ -8,8 +8,7 @@ use super::two_walks::TwoWalks;
 use super::verify::Verified;
 use super::walk::Walked;
 use super::{CaptureError, CaptureOptions, CaptureSummary, Consistency, Portion};
-use crate::tree::reserved::{KEEPER_VERSION, QUOTA};
-use crate::tree::{ClientError, History, Reading, ZnodePath, ZnodeReader};
+use crate::tree::{History, ZnodePath, ZnodeReader};
 
 /// How often a validation starts over after the connection was lost.
 const STARTS: u32 = 5;
@@ -33,8 +32,8 @@ pub async fn capture(
 ) -> Result<CaptureSummary, CaptureError> {
     let roots = outermost(&options.roots);
     let mut state = CaptureState::new(reader, &roots, options, sink);
-    state.keeper = is_keeper(reader).await?;
-    if state.keeper {
+    state.served = reader.served().await?;
+    if state.is_keeper() {
         // Its watches do not tell which znode has changed (ClickHouse issue 115475).
         return if options.rounds == 0 {
             once(state).await
@@ -90,14 +89,6 @@ async fn once(mut state: CaptureState<'_>) -> Result<CaptureSummary, CaptureErro
     state.walk(History::Any, None).await?;
     state.look_again(None, &mut { SECOND_LOOKS }).await?;
     state.finish(Consistency::Fuzzy).await
-}
-
-/// Whether this is ClickHouse Keeper: it says so in a znode, and lacks one that every ZooKeeper has.
-pub(crate) async fn is_keeper<R: ZnodeReader + ?Sized>(reader: &R) -> Result<bool, ClientError> {
-    let paths = [KEEPER_VERSION, QUOTA].map(ZnodePath::parse);
-    let paths: Vec<_> = paths.into_iter().flatten().collect();
-    let readings = reader.read_many(&paths, History::Any).await?;
-    Ok(matches!(readings[..], [Reading::Found(_), Reading::Missing]))
 }
 
 /// Double collect: two walks that find every znode the same show the moment between them.

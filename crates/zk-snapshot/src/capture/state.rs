@@ -10,7 +10,7 @@ use super::{AclIndex, CaptureError, CaptureOptions, CaptureSummary, Portion};
 use crate::tree::keys::{KeyMap, Keys};
 use crate::tree::reserved::{is_keepers, is_reserved};
 use crate::tree::table::KeyTable;
-use crate::tree::{Acl, Found, Stat, ZnodePath, ZnodeReader};
+use crate::tree::{Acl, Found, Served, Stat, ZnodePath, ZnodeReader};
 
 /// Changed znodes that are remembered together; a server that tells of more is not believed.
 pub(super) const MOST_TOLD: usize = 1 << 20;
@@ -87,8 +87,7 @@ pub(super) struct CaptureState<'a> {
     out_of_reach: Vec<ZnodePath>,
     /// Children of each that have no name to ask for, and some of them.
     refused: BTreeMap<ZnodePath, (u64, Vec<String>)>,
-    /// Whether this is ClickHouse Keeper.
-    pub(super) keeper: bool,
+    pub(super) served: Served,
 }
 
 impl<'a> CaptureState<'a> {
@@ -120,7 +119,7 @@ impl<'a> CaptureState<'a> {
             ancestors: Vec::new(),
             out_of_reach: Vec::new(),
             refused: BTreeMap::new(),
-            keeper: false,
+            served: Served::ByZooKeeper,
         }
     }
 
@@ -141,9 +140,18 @@ impl<'a> CaptureState<'a> {
         self.send(Portion::Restart).await
     }
 
+    pub(super) fn is_keeper(&self) -> bool {
+        matches!(self.served, Served::ByKeeper { .. })
+    }
+
+    /// Whether the child `name` of `path` is what ClickHouse Keeper keeps for itself.
+    fn is_own(&self, path: &ZnodePath, name: &str) -> bool {
+        self.served == (Served::ByKeeper { shows_own: true }) && is_keepers(path, name)
+    }
+
     /// The child called `name`, where it has a name to ask for and belongs in a capture. It may be out of reach.
     pub(super) fn child(&self, path: &ZnodePath, name: &str) -> Option<ZnodePath> {
-        if self.keeper && is_keepers(path, name) {
+        if self.is_own(path, name) {
             return None;
         }
         path.child(name).ok()
@@ -152,10 +160,9 @@ impl<'a> CaptureState<'a> {
     /// Notes children that have no name to ask for. No server has any; if one does, the backup must not hide it.
     pub(super) fn note_refused_names(&mut self, path: &ZnodePath, names: &[String]) {
         self.refused.remove(path);
-        let is_own = |name: &str| self.keeper && is_keepers(path, name);
         let (mut count, mut some) = (0, Vec::new());
         for name in names {
-            if self.child(path, name).is_none() && !is_own(name) {
+            if self.child(path, name).is_none() && !self.is_own(path, name) {
                 count += 1;
                 if some.len() < NAMED && self.refused.len() < NAMED {
                     some.push(shown(path, name));

@@ -14,10 +14,9 @@ use super::state::RestoreState;
 use super::step::Step;
 use super::writer::Opening;
 use crate::archive::RecordSource;
-use crate::capture::is_keeper;
 use crate::tree::access::calls_with_restraint;
 use crate::tree::reserved::is_keepers;
-use crate::tree::{AclFound, History, Reading, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{AclFound, History, Reading, Served, Stat, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Znodes in one read. Nothing tells how large they are.
 const AT_ONCE: usize = 16;
@@ -183,7 +182,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Keeper keeps for itself. An earlier version has not noted the former.
     async fn take_what_no_backup_has(&mut self, level: &mut Vec<ZnodePath>) -> Result<Vec<ZnodePath>, Stop> {
         let is_keepers = |path: &ZnodePath| is_keepers(&ZnodePath::root(), path.name()) && path.depth() == 1;
-        let keeper = level.iter().any(is_keepers) && is_keeper(self.live).await?;
+        let keeper = level.iter().any(is_keepers)
+            && self.live.served().await? == (Served::ByKeeper { shows_own: true });
         Ok(level
             .extract_if(.., |path| !path.is_in_reach() || (keeper && is_keepers(path)))
             .collect())

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::reserved::{KEEPER_VERSION, QUOTA};
 use super::{Acl, ClientError, Kind, Stat, WriteError, ZnodePath};
 
 /// Znodes that are asked for together while they may be large.
@@ -54,6 +55,19 @@ pub enum History {
     Any,
     /// Those of one server, each not older than the one before, until [`ZnodeReader::epoch`] changes.
     One,
+}
+
+/// Which program serves a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Served {
+    /// ZooKeeper, or what cannot be told from it.
+    ByZooKeeper,
+    /// ClickHouse Keeper.
+    ByKeeper {
+        /// Whether `/keeper` is what it keeps for itself: below a chroot it is a znode of clients like any other.
+        shows_own: bool,
+    },
 }
 
 /// One change of one znode.
@@ -193,6 +207,21 @@ pub trait ZnodeReader: Send + Sync {
         Ok(None)
     }
 
+    /// Which program serves the tree. By default it is ClickHouse Keeper where it says so in a znode, and lacks one that every ZooKeeper has. Whose `/`
+    /// is not that of the servers must hand this on, or ask for these znodes where they are.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the ensemble cannot be reached in time.
+    async fn served(&self) -> Result<Served, ClientError> {
+        let paths = [KEEPER_VERSION, QUOTA].map(ZnodePath::parse);
+        let paths: Vec<_> = paths.into_iter().flatten().collect();
+        let readings = self.read_many(&paths, History::Any).await?;
+        Ok(match readings[..] {
+            [Reading::Found(_), Reading::Missing] => Served::ByKeeper { shows_own: true },
+            _ => Served::ByZooKeeper,
+        })
+    }
+
     /// Whether it is known that no ACL hides anything from this connection, as none does from `super`. By default it is
     /// not.
     ///
@@ -254,6 +283,10 @@ impl<R: ZnodeReader + ?Sized> ZnodeReader for &R {
 
     async fn identities(&self) -> Result<Option<Vec<String>>, ClientError> {
         (**self).identities().await
+    }
+
+    async fn served(&self) -> Result<Served, ClientError> {
+        (**self).served().await
     }
 
     async fn reads_everything(&self) -> Result<bool, ClientError> {

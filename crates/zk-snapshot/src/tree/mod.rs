@@ -31,7 +31,9 @@ pub mod reserved;
 pub(crate) mod table;
 mod znode;
 
-pub use access::{AclFound, Changes, Found, History, Reading, TreeWatch, WriteOp, ZnodeReader, ZnodeWriter};
+pub use access::{
+    AclFound, Changes, Found, History, Reading, Served, TreeWatch, WriteOp, ZnodeReader, ZnodeWriter,
+};
 pub use error::{ClientError, ClientErrorKind, WriteError};
 pub use kind::Kind;
 pub use memory::MemoryTree;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use zk_snapshot::capture::Consistency;
 use zk_snapshot::restore::{RestoreOptions, restore};
 use zk_snapshot::tree::{
-    Acl, AclFound, Changes, ClientError, History, MemoryTree, Reading, TreeWatch, ZnodePath, ZnodeReader,
+    Acl, AclFound, Changes, ClientError, History, MemoryTree, Reading, Served, TreeWatch, ZnodePath,
+    ZnodeReader,
 };
 
 use crate::{captured, held, now};
@@ -81,6 +82,49 @@ fn clickhouse_keeper_is_walked_twice_and_its_counters_are_not_known() {
     let report = now(restore(Arc::new(captured.records), &keeper.0, &options)).unwrap();
     assert_eq!((report.deleted, report.left_alone, report.failed), (0, 1, 0));
     assert!(keeper.0.data("/keeper/feature_flags").is_some());
+}
+
+/// As one below a chroot sees it.
+struct Part(Keeper);
+
+#[async_trait]
+impl ZnodeReader for Part {
+    async fn read_many(&self, paths: &[ZnodePath], history: History) -> Result<Vec<Reading>, ClientError> {
+        self.0.read_many(paths, history).await
+    }
+
+    async fn read_acls(&self, paths: &[ZnodePath]) -> Result<Vec<Reading<AclFound>>, ClientError> {
+        self.0.read_acls(paths).await
+    }
+
+    fn batch_size(&self) -> usize {
+        self.0.batch_size()
+    }
+
+    fn batches_in_flight(&self) -> usize {
+        self.0.batches_in_flight()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.0.epoch()
+    }
+
+    async fn sync(&self) -> Result<bool, ClientError> {
+        self.0.sync().await
+    }
+
+    async fn served(&self) -> Result<Served, ClientError> {
+        Ok(Served::ByKeeper { shows_own: false })
+    }
+}
+
+#[test]
+fn below_a_chroot_a_znode_called_keeper_is_like_any_other() {
+    let tree = MemoryTree::new();
+    tree.put("/keeper/mine", b"1", Acl::open()).unwrap();
+    let captured = captured(&Part(Keeper(tree)), &[]);
+    assert!(!captured.summary.counters_known);
+    assert_eq!(held(&captured, "/keeper/mine"), Some(Some(b"1".to_vec())));
 }
 
 #[test]

@@ -185,6 +185,7 @@ proptest! {
         (records, amendments) in backup(),
         room in prop_oneof![Just(300_usize), Just(2_000), Just(1 << 20)],
         (offset, limit) in (0_usize..5, 0_usize..9),
+        data in prop_oneof![Just(0_usize), Just(100_000), Just(usize::MAX)],
     ) {
         let made = Made::of(&records, &amendments, room);
         let (indexed, catalog) = (made.indexed(), made.catalog());
@@ -199,7 +200,25 @@ proptest! {
             let some = all.entries.iter().skip(offset).take(limit).cloned().collect();
             let page = Children { total: all.total, entries: some };
             prop_assert_eq!(indexed.children(&path, offset, limit).unwrap(), page);
-            prop_assert_eq!(indexed.children(&path, 0, usize::MAX).unwrap(), all);
+            prop_assert_eq!(indexed.children(&path, 0, usize::MAX).unwrap(), all.clone());
+            let whole = indexed.whole_children(&path, (offset, limit), data).unwrap();
+            prop_assert_eq!(whole.total, all.total);
+            let asked_for = all.entries.len().saturating_sub(offset).min(limit);
+            let mut sizes = all.entries.iter().skip(offset).take(limit).map(|entry| entry.size.max(1));
+            let first = sizes.next().unwrap_or(0);
+            let fit = (asked_for > 0).then(|| {
+                let more = sizes.scan(first, |sum, size| { *sum = sum.saturating_add(size); Some(*sum) });
+                1 + more.take_while(|sum| *sum <= data).count()
+            });
+            prop_assert_eq!(whole.znodes.len(), fit.unwrap_or(0));
+            for ((entry, record), expected) in whole.znodes.iter().zip(all.entries.iter().skip(offset)) {
+                prop_assert_eq!(entry, expected);
+                let known = catalog.znode(&entry.path).unwrap();
+                prop_assert_eq!(Some(record), known.as_ref());
+            }
+            if all.total <= 10_000 {
+                prop_assert_eq!(catalog.whole_children(&path, (offset, limit), data).unwrap(), whole);
+            }
         }
         prop_assert_eq!(made.compared(&made.index()).unwrap(), None);
     }
