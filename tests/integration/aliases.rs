@@ -10,6 +10,7 @@ use zk_backup_testkit::{BUCKET, KEY_SECRET, Proxy, S3Server};
 
 use crate::common::aliases::{ARCHIVE, Place, archive, ask, bucket, listed, names};
 use crate::common::buckets::KEYS;
+use crate::common::cli::Cli;
 use crate::common::clients::{as_super, observer};
 use crate::common::daemons::{back_up, daemon, restore, try_daemon, until};
 use crate::common::servers::{nobody, server};
@@ -69,6 +70,12 @@ async fn a_backup_lies_in_the_bucket_that_was_named_and_in_no_other() {
     assert_eq!(
         (storage(&archived), storage(&usual[2])),
         (json!(ARCHIVE), json!("default"))
+    );
+    let table = Cli::of_server(&daemon).ok(&["ls"]);
+    let line = table.lines().find(|line| line.contains(&archived));
+    assert!(
+        line.is_some_and(|line| line.ends_with(&format!("(in {ARCHIVE})"))),
+        "{table}"
     );
     let told =
         |id: &str| daemon.http.get(&format!("/api/v1/backup/{id}")).unwrap().json()["storageName"].clone();

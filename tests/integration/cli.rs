@@ -1,13 +1,14 @@
 //! The command line, as its users have it: what it prints, and what it does.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::common::buckets::left_out;
 use crate::common::cli::{Cli, lines};
-use crate::common::clients::observer;
+use crate::common::clients::{APP, BOB, digest, observer};
 use crate::common::daemons::{daemon, health_with_zookeeper};
 use crate::common::servers::server;
 use crate::common::trees::{assert_same, dump, plant};
@@ -296,6 +297,41 @@ async fn hostile_znodes_do_not_reach_the_terminal() {
         (&facts["path"], &facts["acl"][0]["id"]),
         (&"/data".into(), &"anyone".into())
     );
+}
+
+/// Of each ensemble the identity that may do something there is known to a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_side_of_a_copy_has_its_own_identity() {
+    let (from, to) = (server(), server());
+    let (source, target) = (observer(&from).await, observer(&to).await);
+    plant(&source, &[("/config", b"3")]).await;
+    plant(&target, &[("/config", b"0")]).await;
+    let only = |id: &str| vec![digest(zookeeper_async::Permission::ALL, id)];
+    source.set_acl("/config", only(APP), None).await.unwrap();
+    target.set_acl("/config", only(BOB), None).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = |user: &str| {
+        let path = directory.path().join(format!("{user}.toml"));
+        let text = format!("[zookeeper]\ndigest_username = \"{user}\"\ndigest_password = \"pw\"\n");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    let (app, bob) = (file("app"), file("bob"));
+    let hosts = [&*from.address(), &*to.address()].map(str::to_owned);
+    let ends = [
+        "copy", "--root", "/config", "--yes", "--from", &hosts[0], "--to", &hosts[1],
+    ];
+    let (_, why) = Cli::alone().ends(1, &ends);
+    assert!(why.contains("/config"), "{why}");
+    // That of the other side is of no use.
+    Cli::alone().ends(
+        1,
+        &[&ends[..], &["--from-config", &bob, "--to-config", &app]].concat(),
+    );
+    assert_eq!(target.get_data("/config", false).await.unwrap().0, b"0");
+    Cli::alone().ok(&[&ends[..], &["--from-config", &app, "--to-config", &bob]].concat());
+    assert_same(&dump(&source).await, &dump(&target).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,7 @@ mod guarded;
 mod ha;
 mod ha_secured;
 mod ha_tls;
+mod ha_uploads;
 mod having;
 mod hidden;
 mod known_acls;

@@ -109,6 +109,9 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
         [status("second.pem", "password"), status("second.pem", "three")],
         ["200", "401"]
     );
+    // Who is woken by a metric sees it, too.
+    let metrics = asked("second.pem", "password", "/metrics").1;
+    assert!(metrics.contains("\nbackup_daemon_status 0\n"), "{metrics}");
     // Clients refuse a chain of which they cannot read one.
     certify(&at("third.pem"));
     let sound = fs::read_to_string(at("tls.crt")).unwrap();
@@ -127,6 +130,8 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
         let (status, health) = asked("third.pem", "", "/health");
         status == "200" && !health.contains("tls.key")
     });
+    let metrics = asked("third.pem", "three", "/metrics").1;
+    assert!(metrics.contains("\nbackup_daemon_status 1\n"), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -59,6 +59,11 @@ export function before(backup) {
   return backup.before_restore_of ? `before a restore of ${backup.before_restore_of}` : null;
 }
 
+/** The storage that it is in, where there are several. */
+export function storage(backup) {
+  return backup.storage_name ? `in ${backup.storage_name}` : null;
+}
+
 /** What a backup holds, in a few words. */
 export function holds(backup) {
   if (backup.sealed) return 'sealed: no identity is here that opens it';

@@ -61,6 +61,7 @@ function about(backup) {
       ['Znodes', backup.znodes === null ? null : count(backup.znodes)],
       ['Size', bytes(leading(backup.size))],
       ['Took', duration(leading(backup.spent_time))],
+      ['Storage', backup.storage_name ? visible(backup.storage_name) : null],
       ['Mode', backup.mode],
       ['Consistency', backup.consistency],
       ['Newest transaction', backup.zxid ? zxid(backup.zxid.newest) : null],

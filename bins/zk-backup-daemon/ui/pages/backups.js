@@ -1,7 +1,7 @@
 // Backups: which there are, and what each holds.
 
 import { get, mayChange, ofBackup, post } from '../api.js';
-import { before, describe, forget, holds, learn, standing } from '../described.js';
+import { before, describe, forget, holds, learn, standing, storage } from '../described.js';
 import { field, h, link, put, redraw, say, table, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, visible } from '../format.js';
 import { trouble } from '../poll.js';
@@ -28,7 +28,7 @@ export async function backups(view, query, signal) {
   const summary = h('p', { class: 'dim', role: 'status' });
   let ids = (await get('listbackups', {}, signal)).reverse();
   put(view, h('div', { class: 'filters', role: 'search' },
-    field('Filter', words, 'part of an id or of a subtree, such as 202611 or config'), field('Show', kinds)), summary, list);
+    field('Filter', words, 'part of an id, of a subtree or of a storage, such as 202611 or config'), field('Show', kinds)), summary, list);
 
   let turn = 0;
   let shown = AT_ONCE;
@@ -48,7 +48,7 @@ export async function backups(view, query, signal) {
         const some = ids.slice(next, next + AT_ONCE);
         next += some.length;
         for (const backup of await describe(some, signal, isAnew)) {
-          if (fits(backup) && `${backup.id} ${holds(backup)}`.toLowerCase().includes(text)) rows.push(row(backup));
+          if (fits(backup) && `${backup.id} ${holds(backup)} ${backup.storage_name ?? ''}`.toLowerCase().includes(text)) rows.push(row(backup));
         }
       }
       if (stale()) return;
@@ -111,7 +111,7 @@ function row(backup) {
   return h('tr', {},
     h('td', {}, h('a', { class: 'id', href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
     h('td', {}, standing(backup)),
-    h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency, before(backup)].filter(Boolean).join(', '))),
+    h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency, storage(backup), before(backup)].filter(Boolean).join(', '))),
     h('td', { class: 'number' }, bytes(leading(backup.size)), h('br'), h('small', { class: 'dim' }, backup.znodes === null ? '' : `${count(backup.znodes)} znodes`)),
     h('td', { class: 'number' }, duration(leading(backup.spent_time))),
     h('td', {}, pinButton(backup)));

@@ -57,6 +57,8 @@ pub(crate) struct Backup {
     pub znodes: Option<u64>,
     pub skipped: Option<Skipped>,
     pub before_restore_of: Option<String>,
+    /// Where there are several storages.
+    pub storage_name: Option<String>,
 }
 
 /// What a backup left out.

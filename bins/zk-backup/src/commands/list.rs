@@ -84,6 +84,8 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
     };
     let before = backup.before_restore_of.as_ref();
     let before = before.map_or_else(String::new, |id| format!(" (before a restore of {id})"));
+    let storage = backup.storage_name.as_ref();
+    let storage = storage.map_or_else(String::new, |name| format!(" (in {name})"));
     [
         clean(&backup.id).into_owned(),
         age(date(backup), now),
@@ -91,7 +93,7 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
         backup.znodes.map_or_else(|| "-".to_owned(), count),
         format!("{}{pinned}", backup.how()),
         clean(&backup.mode).into_owned(),
-        clean(&format!("{}{before}", backup.extent())).into_owned(),
+        clean(&format!("{}{before}{storage}", backup.extent())).into_owned(),
     ]
 }
 
