@@ -110,6 +110,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             let (mut next, mut denied) = (Vec::new(), Vec::new());
             let live = self.live;
             level.retain(|path| looked.insert(path.clone()));
+            // Members list children each in an order of its own, and what differs is told in pages.
+            level.sort_unstable();
             for path in self.take_what_no_backup_has(&mut level).await? {
                 fates.kept.extend(path.ancestors());
                 self.leave_alone(path);

@@ -3,6 +3,7 @@
 
 mod endless;
 mod keeper;
+mod orders;
 mod roots;
 mod veiled;
 
