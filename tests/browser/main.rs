@@ -1,6 +1,7 @@
 //! The web page in real Chromium, over a real ZooKeeper and the server as a process.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod apart;
 mod bucket;
 mod hostile;
 mod kit;

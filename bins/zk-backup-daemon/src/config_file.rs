@@ -145,8 +145,7 @@ fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) -> 
             flatten(&format!("{name}_"), table, into)?;
             continue;
         }
-        let text = text(value)
-            .ok_or_else(|| format!("{name}: a text, a number, true, false or a list of texts is expected"))?;
+        let text = text(&name, value)?;
         if into.insert(name.clone(), text).is_some() {
             return Err(format!("{name} is given twice"));
         }
@@ -154,17 +153,34 @@ fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, String>) -> 
     Ok(())
 }
 
-/// As the environment has it: of a list its entries, with commas between.
-fn text(value: &Value) -> Option<String> {
+/// Settings that take entries with commas between, and those that take a JSON array of words.
+const LISTS: [&str; 4] = [
+    "ZOOKEEPER_HOST",
+    "EVICTION_POLICY",
+    "GRANULAR_EVICTION_POLICY",
+    "ENCRYPTION_RECIPIENTS",
+];
+const COMMANDS: [&str; 2] = ["HOOK_BEFORE", "HOOK_AFTER"];
+
+/// A value as the environment has it.
+fn text(name: &str, value: &Value) -> Result<String, String> {
+    let expected = |what: &str| format!("{name}: {what} is expected");
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Integer(number) => Some(number.to_string()),
-        Value::Boolean(truth) => Some(truth.to_string()),
-        Value::Array(values) => {
-            let texts = values.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?;
-            Some(texts.join(","))
+        Value::String(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Boolean(truth) => Ok(truth.to_string()),
+        Value::Array(values) if LISTS.contains(&name) || COMMANDS.contains(&name) => {
+            let texts: Option<Vec<_>> = values.iter().map(Value::as_str).collect();
+            let texts = texts.ok_or_else(|| expected("a list of texts"))?;
+            match COMMANDS.contains(&name) {
+                true => serde_json::to_string(&texts).map_err(|error| error.to_string()),
+                false => Ok(texts.join(",")),
+            }
         }
-        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => None,
+        Value::Array(_) => Err(expected("one text, and no list,")),
+        Value::Float(_) | Value::Datetime(_) | Value::Table(_) => {
+            Err(expected("a text, a number, true or false"))
+        }
     }
 }
 
@@ -187,7 +203,7 @@ mod tests {
     fn names_are_those_of_the_environment_in_any_case_and_by_tables() {
         let file = read(
             "STORAGE = \"/data\"\nbackup-schedule = \"None\"\n[zookeeper]\nhost = [\"zk1\", \"zk2\"]\nport = 2182\n\
-             enable_ssl = true\n[secondary.s3]\nbucket = \"two\"\n[backup_daemon.api_credentials]\nusername = \"ann\"\n\
+             enable_ssl = true\n[hook]\nbefore = [\"/bin/tell\", \"the team\"]\n[secondary.s3]\nbucket = \"two\"\n[backup_daemon.api_credentials]\nusername = \"ann\"\n\
              password_file = \"$DIR/password\"\n",
             0o644,
         )
@@ -197,6 +213,7 @@ mod tests {
             ("BACKUP_SCHEDULE", "None"),
             ("ZOOKEEPER_HOST", "zk1,zk2"),
             ("ZOOKEEPER_PORT", "2182"),
+            ("HOOK_BEFORE", r#"["/bin/tell","the team"]"#),
             ("ZOOKEEPER_ENABLE_SSL", "true"),
             ("SECONDARY_S3_BUCKET", "two"),
         ] {
@@ -219,6 +236,11 @@ mod tests {
             ("[storage]\npath = \"/data\"", ": STORAGE_PATH is no setting"),
             ("storage = \"/a\"\nSTORAGE = \"/b\"", ": STORAGE is given twice"),
             ("port = 1.5", ": PORT: a text, a number"),
+            (
+                "restore_restart_command = [\"systemctl\", \"restart\"]",
+                ": RESTORE_RESTART_COMMAND: one text, and no list, is expected",
+            ),
+            ("hook_before = [1]", ": HOOK_BEFORE: a list of texts is expected"),
             ("s3_key_secret = canary", ": line 1: "),
             (
                 "s3_key_secret = \"canary\"",

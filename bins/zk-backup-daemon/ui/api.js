@@ -57,9 +57,22 @@ function told(status, text) {
   return new Failed(message || `The server answers with status ${status}.`, status, body?.code);
 }
 
+// An answer of the API. A proxy's page, such as one to sign in, comes with any status.
+function parsed(text, otherwise) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw otherwise;
+  }
+}
+
+function strange() {
+  return new Failed('Something else than the server has answered.', 0);
+}
+
 /** What is at a path, as JSON. */
 export async function get(path, query, signal) {
-  return JSON.parse(await ask('GET', path, { query, signal }));
+  return parsed(await ask('GET', path, { query, signal }), strange());
 }
 
 /** The same as text. */
@@ -69,18 +82,20 @@ export function getText(path, query, signal) {
 
 /** Changes something; the answer as JSON. */
 export async function post(path, { query, body, signal } = {}) {
-  return JSON.parse(await ask('POST', path, { query, body, signal }));
+  return parsed(await ask('POST', path, { query, body, signal }), lost(0));
 }
 
 /** Begins a job, and tells its id, which comes as bare text. */
-export function begin(path, body, signal) {
-  return ask('POST', path, { body: body ?? {}, signal });
+export async function begin(path, body, signal) {
+  const id = await ask('POST', path, { body: body ?? {}, signal });
+  if (!/^[\w.:-]+$/.test(id)) throw lost(0);
+  return id;
 }
 
 /** A job; that of one that failed comes with an error's status. */
 export async function job(id, signal) {
   const text = await ask('GET', `jobstatus/${encodeURIComponent(id)}`, { signal, takes: [500] });
-  const told = JSON.parse(text);
+  const told = parsed(text, strange());
   if (told.task_id === undefined) throw new Failed(told.message, 500, told.code);
   return told;
 }

@@ -24,11 +24,17 @@ export async function compareView(from, to, path, signal) {
   }
   return h('article', { 'aria-label': 'What differs' }, title,
     h('h3', {}, 'Data'), data(decoded(before.data), decoded(after.data)),
-    h('h3', {}, 'ACL'), lines(aclText(before.acl), aclText(after.acl)));
+    h('h3', {}, 'ACL'), acls(before.acl, after.acl));
 }
 
 function lines(before, after) {
   return before === after ? h('p', { class: 'dim' }, 'The same.') : linesView(before, after);
+}
+
+function acls(before, after) {
+  // No znode is without: one of them is of the predecessor.
+  if (before.length === 0 || after.length === 0) return h('p', { class: 'dim' }, 'A backup of the predecessor has no ACLs to compare.');
+  return lines(aclText(before), aclText(after));
 }
 
 function data(before, after) {

@@ -6,22 +6,28 @@ import { h } from './dom.js';
 const AT_ONCE = 4;
 const known = new Map();
 
-/** Describes backups in this order. One that was removed meanwhile is left out. What was asked for lately may be asked for `anew`. */
+/** Describes backups in this order. One that was removed meanwhile is left out, and one that cannot be read says so. What was asked for lately may be asked for `anew`. */
 export async function describe(ids, signal, anew = false) {
-  const left = ids.filter((id) => anew || !known.has(id));
+  const left = ids.filter((id) => anew || (known.get(id)?.unread ?? true));
   const work = async () => {
     while (left.length > 0) {
       const id = left.shift();
       try {
-        known.set(id, await get(ofBackup(id), {}, signal));
+        learn(await get(ofBackup(id), {}, signal));
       } catch (error) {
-        if (error.status !== 404) throw error;
-        known.delete(id);
+        if (error.status === 404) known.delete(id);
+        else if (error.code === 'storage_failed') known.set(id, unread(id, error));
+        else throw error;
       }
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));
   return ids.map((id) => known.get(id)).filter(Boolean);
+}
+
+// It hides none of the others, and is of no use until it was asked for again.
+function unread(id, { message }) {
+  return { id, unread: true, exception: message, failed: true, valid: false, locked: false, pinned: null, db_list: null };
 }
 
 /** Lets a backup be asked for again. */
@@ -31,7 +37,7 @@ export function forget(id) {
 
 /** Takes in what an answer has told of a backup. */
 export function learn(backup) {
-  known.set(backup.id, backup);
+  known.set(backup.id, { ...backup, unread: false });
 }
 
 /** How a backup is, in a word. */
@@ -41,7 +47,8 @@ export function standing(backup) {
 }
 
 function state(backup) {
-  return backup.locked ? ['in work', 'changed']
+  return backup.unread ? ['cannot be read', 'bad']
+    : backup.locked ? ['in work', 'changed']
     : backup.exit_code === 2 && backup.valid === false ? ['partial', 'changed']
     : backup.failed ? ['failed', 'bad']
     : !backup.valid ? ['damaged', 'bad']

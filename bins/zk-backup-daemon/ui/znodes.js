@@ -59,6 +59,7 @@ export function znodes(id, { pick, failed, signal }) {
       fill(node, offset, infos);
       shown.render();
     } catch (error) {
+      node.asked.delete(offset); // when it comes into sight again
       if (!signal.aborted) failed(error);
     }
   }

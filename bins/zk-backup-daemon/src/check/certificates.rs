@@ -25,12 +25,37 @@ pub(super) fn look(settings: &Settings, now: OffsetDateTime) -> Vec<Finding> {
         }
     }
     if let Some(tls) = &settings.zookeeper.tls {
-        findings.extend(validity("ZooKeeper TLS", "ca.crt", tls.ca.as_bytes(), now));
+        findings.extend(authorities("ZooKeeper TLS", "ca.crt", tls.ca.as_bytes(), now));
         if let Some((certificate, _)) = &tls.identity {
             findings.extend(validity("ZooKeeper TLS", "tls.crt", certificate.as_bytes(), now));
         }
     }
     findings
+}
+
+/// The same of authorities: one of several that has ended is in nobody's way.
+fn authorities(check: &'static str, file: &str, pem: &[u8], now: OffsetDateTime) -> Option<Finding> {
+    let times: Option<Vec<_>> = CertificateDer::pem_slice_iter(pem)
+        .map(|certificate| times(&certificate.ok()?))
+        .collect();
+    let times = times.unwrap_or_default();
+    let is_valid = |(from, until): &&(OffsetDateTime, OffsetDateTime)| *from <= now && *until > now;
+    let valid = times.iter().filter(is_valid).count();
+    if valid == 0 || valid == times.len() {
+        return validity(check, file, pem, now);
+    }
+    let at = times.iter().position(|times| !is_valid(&times))?;
+    let (from, until) = times[at];
+    let what = match until <= now {
+        true => format!("has ended on {}", until.date()),
+        false => format!("begins on {}", from.date()),
+    };
+    let message = format!(
+        "{file}: certificate {} {what}; {valid} of {} are valid now",
+        at + 1,
+        times.len()
+    );
+    Some(Finding::warning(check, message))
 }
 
 /// What the certificates in a file say of their time, the one that ends first.
@@ -133,15 +158,17 @@ mod tests {
         wrap(0x30, &wrap(0x30, &body.concat()))
     }
 
+    type Look = fn(&'static str, &str, &[u8], OffsetDateTime) -> Option<Finding>;
+
     /// What is found at the beginning of December 2026, where a file holds certificates with these times.
-    fn found(times: &[&[u8]]) -> (Outcome, String) {
+    fn found(look: Look, file: &str, times: &[&[u8]]) -> (Outcome, String) {
         let pem = |times: &&[u8]| {
             let body = STANDARD.encode(certificate(times));
             format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
         };
         let pem: String = times.iter().map(pem).collect();
         let now = datetime!(2026-12-01 12:00 UTC);
-        let finding = validity("TLS", "tls.crt", pem.as_bytes(), now).unwrap();
+        let finding = look("TLS", file, pem.as_bytes(), now).unwrap();
         let json = serde_json::to_value(&finding).unwrap();
         (finding.outcome, json["message"].as_str().unwrap().to_owned())
     }
@@ -151,7 +178,7 @@ mod tests {
         let long: &[u8] = b"\x17\x0d260101000000Z\x17\x0d361231120000Z";
         let ended: &[u8] = b"\x17\x0d250101000000Z\x17\x0d261201120000Z";
         let told = |times: &[&[u8]], outcome: Outcome, message: &str| {
-            assert_eq!(found(times), (outcome, message.to_owned()));
+            assert_eq!(found(validity, "tls.crt", times), (outcome, message.to_owned()));
         };
         told(&[long], Outcome::Ok, "tls.crt is valid for 3683 days");
         told(
@@ -189,6 +216,18 @@ mod tests {
             "tls.crt: what certificate 2 says of its time cannot be read",
         );
         told(&[], Outcome::Fails, "tls.crt: it holds no certificates");
+    }
+
+    /// As while an authority is replaced.
+    #[test]
+    fn of_authorities_one_that_is_valid_is_enough() {
+        let told = |times: &[&[u8]]| found(authorities, "ca.crt", times);
+        let long: &[u8] = b"\x17\x0d260101000000Z\x17\x0d361231120000Z";
+        let ended: &[u8] = b"\x17\x0d200101000000Z\x17\x0d261201000000Z";
+        let message = "ca.crt: certificate 2 has ended on 2026-12-01; 1 of 2 are valid now";
+        assert_eq!(told(&[long, ended]), (Outcome::Warning, message.to_owned()));
+        assert_eq!(told(&[long, long]).0, Outcome::Ok);
+        assert_eq!(told(&[ended, ended]).0, Outcome::Fails);
     }
 
     #[test]

@@ -16,12 +16,26 @@ export async function backup(view, query, signal) {
   if (found.locked) {
     put(view, pending);
     const ended = (name, data) => name === 'job.ended' && data.vault === id;
-    await poll(async () => !(found = await get(ofBackup(id), {}, signal)).locked, signal, 1_000, ended);
+    await poll(async () => !(found = await there(id, signal))?.locked, signal, 1_000, ended);
     if (signal.aborted) return;
+    if (!found) {
+      put(view, h('p', { class: 'box' }, 'There is no such backup any more. ', h('a', { href: link('job', { id }) }, 'Its job'), ' tells what became of it.'));
+      return;
+    }
   }
   put(view, head(found), about(found), log(found, signal));
   const isOpen = found.exit_code !== 1 && !found.sealed;
   if (isOpen) await contents(view, found, query.get('path'), signal);
+}
+
+/** What is known of it; null where it is gone, as one is whose job was called off. */
+async function there(id, signal) {
+  try {
+    return await get(ofBackup(id), {}, signal);
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
 }
 
 function head(backup) {

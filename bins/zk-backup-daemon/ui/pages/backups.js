@@ -108,6 +108,9 @@ export async function backups(view, query, signal) {
 }
 
 function row(backup) {
+  if (backup.unread) {
+    return h('tr', {}, h('td', {}, h('span', { class: 'id' }, backup.id)), h('td', {}, standing(backup)), h('td', { colspan: 4, class: 'holds' }, visible(backup.exception)));
+  }
   return h('tr', {},
     h('td', {}, h('a', { class: 'id', href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
     h('td', {}, standing(backup)),

@@ -20,11 +20,14 @@ export async function overview(view, _query, signal) {
   let plotted = '';
   let looks = 0;
   await poll(async () => {
-    const [health, ids] = await Promise.all([get('health', {}, signal), get('listbackups', {}, signal)]);
-    const last = ids.slice(-PLOTTED);
-    const backups = await describe(last, signal, looks % ANEW === 0);
+    const list = get('listbackups', {}, signal).then((ids) => describe(ids.slice(-PLOTTED), signal, looks % ANEW === 0));
+    const [health, listed] = await Promise.allSettled([get('health', {}, signal), list]);
+    if (health.status === 'rejected') throw health.reason;
     looks += 1;
-    redraw(cards, tell(health, backups));
+    // How the server is is shown also where backups cannot be listed, and may say why.
+    redraw(cards, tell(health.value, listed.value ?? []));
+    if (listed.status === 'rejected') throw listed.reason;
+    const backups = listed.value;
     const seen = backups.map(({ id, failed, valid }) => `${id} ${failed} ${valid}`).join();
     if (seen !== plotted) put(plots, draw(backups));
     plotted = seen;
@@ -88,7 +91,7 @@ function tell(health, backups) {
 
 // Others, also those that were taken before a restore, hold more or less, so that their figures say nothing of how it goes.
 function draw(backups) {
-  const full = backups.filter((backup) => !backup.is_granular && !backup.before_restore_of);
+  const full = backups.filter((backup) => !backup.unread && !backup.is_granular && !backup.before_restore_of);
   const points = (value) => full.map((backup) => ({ value: value(backup), text: backup.id, bad: backup.failed || !backup.valid }));
   return [
     plot('Size', points((backup) => leading(backup.size)), bytes),

@@ -21,7 +21,7 @@ export async function restore(view, query, signal) {
     put(view, h('p', { class: 'box' }, 'These credentials look, and change nothing: a restore needs those of the operator.'));
     return;
   }
-  const ids = await get('listbackups', {}, signal);
+  const ids = await listed(query.get('id'), signal);
   if (ids.length === 0) {
     put(view, h('p', {}, 'There is no backup yet.'));
     return;
@@ -62,6 +62,16 @@ export async function restore(view, query, signal) {
   go(0);
 }
 
+/** The backups that there are. Where one of several storages is away there is no list, and what was chosen may be restored all the same. */
+async function listed(chosen, signal) {
+  try {
+    return await get('listbackups', {}, signal);
+  } catch (error) {
+    if (!error.status || !chosen) throw error;
+    return [chosen];
+  }
+}
+
 /** The newest that is good, and no way back from a restore; where there is none, the newest. */
 async function latest(ids, signal) {
   try {
@@ -74,7 +84,7 @@ async function latest(ids, signal) {
 
 function what(asked) {
   const backup = chooser(asked.ids, asked.id);
-  tellOf(backup, asked.ids, asked.signal).catch((error) => { if (!asked.signal.aborted) put(about, wrong(error)); });
+  tellOf(backup, asked.ids, asked.signal).catch(() => {}); // they are chosen by their ids then
   const about = h('div', {});
   const roots = h('textarea', { rows: 4, spellcheck: 'false' });
   roots.value = asked.roots.join('\n');
@@ -167,13 +177,15 @@ function plan(asked, next) {
   const view = h('div', {});
   next.hidden = true;
   // What is done is what was planned.
-  asked.planned = request(asked);
+  const mine = request(asked);
+  asked.planned = mine;
   asked.leftOut = null;
   const make = async () => {
     try {
-      const id = await begin('restore', asked.planned, asked.signal);
+      const id = await begin('restore', mine, asked.signal);
       const job = await watch(id, view, asked.signal);
-      if (!job) return;
+      // There may be another plan by now.
+      if (!job || asked.planned !== mine) return;
       const { report, dry_run: isWhole } = job.result ?? {};
       // One that ended early, as where the backup is damaged, says nothing of the rest.
       const isOfUse = CHANGES.some((what) => report?.[what] > 0);

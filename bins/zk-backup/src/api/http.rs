@@ -27,6 +27,12 @@ const LISTEN: Duration = Duration::from_secs(60);
 /// The longest answer. Pages of znodes end after 8 MiB, and a znode's data are about as long at most.
 const LONGEST: u64 = 256 << 20;
 
+/// What came of a request.
+type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
+const MAY_BE_DONE: &str =
+    "it may have been accepted all the same; look at `zk-backup jobs` and `ls` before you ask again";
+
 /// Speaks HTTP with one server.
 pub(crate) struct Http {
     agent: Agent,
@@ -145,9 +151,7 @@ impl Http {
             .header("Content-Type", "application/json")
             .body(body)
             .map_err(|error| Failure::usage(error.to_string()))?;
-        let (status, text) = self.answer(self.agent.run(request))?;
-        self.accept(status, &text)?;
-        Ok(text)
+        self.changed(self.agent.run(request))
     }
 
     /// Sends a file as a form, and returns the answer as it came.
@@ -183,15 +187,29 @@ impl Http {
             )
             .header("Content-Length", all.to_string())
             .send(SendBody::from_owned_reader(form));
-        let (status, text) = self.answer(answer)?;
-        self.accept(status, &text)?;
-        Ok(text)
+        self.changed(answer)
     }
 
-    fn answer(
-        &self,
-        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<(u16, String), Failure> {
+    /// The answer to what changes something. Where there is none it may have been done.
+    fn changed(&self, answer: Answer) -> Result<String, Failure> {
+        let was_sent = answer.as_ref().err().is_none_or(may_have_come);
+        let lost = |failure: Failure| match was_sent {
+            true => Failure {
+                message: format!("{}: {MAY_BE_DONE}", failure.message),
+                ..failure
+            },
+            false => failure,
+        };
+        let (status, text) = self.answer(answer).map_err(lost)?;
+        // What is in between has heard nothing of the server.
+        let is_from_between = matches!(status, 502 | 504) && Refusal::of(status, &text).code.is_none();
+        match is_from_between {
+            true => Err(Failure::failed(format!("the answer is {status}: {MAY_BE_DONE}"))),
+            false => self.accept(status, &text).map(|()| text),
+        }
+    }
+
+    fn answer(&self, answer: Answer) -> Result<(u16, String), Failure> {
         let unreachable = |error: ureq::Error| {
             let refused = of_certificate(&error);
             let next = refused.map_or(
@@ -266,13 +284,32 @@ impl Http {
             (409, None | Some("backup_in_use")) => (Exit::InUse, "wait until that job has ended"),
             (409, Some("backup_exists")) => (Exit::Failed, "--force replaces it"),
             (400, _) => (Exit::Usage, ""),
-            (502, _) => (Exit::Failed, "`zk-backup status` shows what ZooKeeper says"),
+            (502, Some(_)) => (Exit::Failed, "`zk-backup status` shows what ZooKeeper says"),
             (300..400, _) => (
                 Exit::Failed,
                 "redirects are not followed; give the URL that it leads to",
             ),
             _ => (Exit::Failed, ""),
         }
+    }
+}
+
+/// Whether the server may have taken a request that failed so.
+fn may_have_come(error: &ureq::Error) -> bool {
+    use std::io::ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable};
+    match error {
+        ureq::Error::Io(io) => {
+            let not_reached = [
+                AddrNotAvailable,
+                ConnectionRefused,
+                HostUnreachable,
+                NetworkUnreachable,
+            ];
+            !not_reached.contains(&io.kind()) && of_certificate(error).is_none()
+        }
+        ureq::Error::Timeout(timeout) => !matches!(timeout, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        ureq::Error::Protocol(_) => true,
+        _ => false,
     }
 }
 

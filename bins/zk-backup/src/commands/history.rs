@@ -120,6 +120,12 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
     if !screen.is_json() {
         table.write(screen)?;
     }
+    if silent.number > 0 {
+        match screen.is_json() {
+            true => screen.json("not_looked", json!({ "path": path, "backups": silent.number }))?,
+            false => screen.line(&silent.beside(&path), Some(Look::Changed))?,
+        }
+    }
     Ok(match silent.failed {
         true => Exit::Partial,
         false => Exit::Done,
@@ -143,6 +149,17 @@ impl Silent {
             clean(id),
             clean(&failure.message)
         ));
+    }
+
+    /// What changed in them is not among what was found.
+    fn beside(&self, path: &str) -> String {
+        match self.number {
+            1 => format!("1 backup does not tell: `zk-backup find {path}` names it"),
+            some => format!(
+                "{} backups do not tell: `zk-backup find {path}` names them",
+                count(some)
+            ),
+        }
     }
 
     fn nothing_found(&self, path: &str) -> String {
@@ -230,6 +247,22 @@ mod tests {
         assert_eq!(above("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
         assert_eq!(above("/a").collect::<Vec<_>>(), ["/"]);
         assert_eq!(above("/").count(), 0);
+    }
+
+    #[test]
+    fn those_that_do_not_tell_are_counted_beside_what_was_found() {
+        let silent = |number| Silent {
+            number,
+            failed: false,
+        };
+        assert_eq!(
+            silent(1).beside("/a"),
+            "1 backup does not tell: `zk-backup find /a` names it"
+        );
+        assert_eq!(
+            silent(2).beside("/a"),
+            "2 backups do not tell: `zk-backup find /a` names them"
+        );
     }
 
     #[test]
