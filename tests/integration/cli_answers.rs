@@ -92,6 +92,13 @@ fn a_backup_that_cannot_be_read_does_not_hide_the_others() {
     cli.ok(&["ls", "-n", "1"]);
     let (told, why) = cli.ends(3, &["history", "/odd/sub"]);
     assert!(told.contains(good) && why.contains(bad), "{told}{why}");
+    assert!(told.contains("1 backup does not tell"), "{told}");
+    let (told, _) = cli.ends(3, &["history", "/odd/sub", "--json"]);
+    let told = lines(&told);
+    assert_eq!(
+        (&told[1]["message_type"], &told[1]["backups"]),
+        (&json!("not_looked"), &json!(1))
+    );
 }
 
 #[test]
@@ -105,6 +112,37 @@ fn another_web_server_knows_of_no_backups() {
     }
     let cli = asking(|_| Some((404, "\"backup a not found\"".to_owned())));
     cli.ends(10, &["show", "a"]);
+}
+
+/// Whoever asks again would do it twice.
+#[test]
+fn what_was_sent_and_not_answered_may_have_been_done() {
+    let lost = "it may have been accepted all the same; look at `zk-backup jobs`";
+    for answer in [None, Some((502, "<html>Bad Gateway</html>")), Some((504, ""))] {
+        let cli = asking(move |_| answer.map(|(status, text)| (status, text.to_owned())));
+        let (_, why) = cli.ends(1, &["backup"]);
+        assert!(why.contains(lost), "{answer:?}: {why}");
+        let (_, why) = cli.ends(1, &["ls"]);
+        assert!(
+            !why.contains(lost) && !why.contains("what ZooKeeper says"),
+            "{answer:?}: {why}"
+        );
+    }
+    let refusal = json!({ "status": "Failed", "message": "ZooKeeper is away", "code": "zookeeper_failed" });
+    let cli = asking(move |_| Some((502, refusal.to_string())));
+    let (_, why) = cli.ends(1, &["backup"]);
+    assert!(
+        !why.contains(lost) && why.contains("what ZooKeeper says"),
+        "{why}"
+    );
+    // Nobody listens there.
+    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let cli = Cli::alone().with("ZK_BACKUP_URL", &format!("http://{nowhere}"));
+    let (_, why) = cli.ends(1, &["backup"]);
+    assert!(
+        !why.contains(lost) && why.contains("does the server run there?"),
+        "{why}"
+    );
 }
 
 /// Each answer is of another comparison.
