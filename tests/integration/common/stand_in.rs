@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
-/// Answers each `GET`, told its path and query, with a status and a body; a client that gets `None` waits for as long as it likes. Returns the URL.
+/// Answers each request, told its path and query, with a status and a body; a client that gets `None` waits for as long as it likes, and one that gets the
+/// status 0 sees its connection end. Returns the URL.
 pub(crate) fn stand_in(answer: impl Fn(&str) -> Option<(u16, String)> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -29,7 +30,18 @@ fn serve(mut socket: TcpStream, answer: &dyn Fn(&str) -> Option<(u16, String)>) 
     }
     let head = String::from_utf8(head).unwrap();
     let asked = head.split(' ').nth(1).unwrap();
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.parse().unwrap())
+    });
+    // What is not read would take the answer with it when the connection ends.
+    let mut body = vec![0; length.unwrap_or(0)];
+    if socket.read_exact(&mut body).is_err() {
+        return;
+    }
     match answer(asked) {
+        Some((0, _)) => {}
         Some((status, body)) => {
             let length = body.len();
             let answer = format!(
