@@ -1,6 +1,7 @@
 //! What is handed to operators beside the programs: the documents, and `examples/deploy`. No server is started here.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod architecture;
 mod book;
 mod commands;
 mod documents;

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use backup_engine::{AdminSource, ConnectString, Driver, Hook, ZooKeeperEnsemble};
@@ -14,6 +14,7 @@ use zk_snapshot::client::BatchedConfig;
 use zk_snapshot::files::DataDirs;
 use zk_snapshot::tree::ZnodePath;
 
+use self::aliases::Aliases;
 pub use self::checks::{Checks, TestPlace};
 pub use self::encryption::Encryption;
 use self::encryption::encryption;
@@ -53,8 +54,6 @@ mod zookeeper;
 #[allow(missing_docs)] // the fields are those of `Args`
 pub struct Settings {
     pub zookeeper: BatchedConfig,
-    /// The directory of the certificates for connections to it, if it is spoken to by TLS.
-    pub zookeeper_tls: Option<PathBuf>,
     /// The znode that stands for `/`.
     pub chroot: ZnodePath,
     pub driver: Driver,
@@ -138,10 +137,7 @@ impl Settings {
             access,
         } = listen(args, secret)?;
         let (ConnectString { servers, chroot }, zookeeper_port) = zookeeper::servers(args)?;
-        let bucket = bucket::bucket(args, directory, &environment)?;
-        let aliases = aliases::aliases(args, bucket.as_ref())?;
-        let bucket = bucket.or(aliases.default);
-        let aliases = aliases.further;
+        let (bucket, aliases) = buckets(args, directory, &environment)?;
         let is_far = bucket.is_some() || !aliases.is_empty();
         let checks = checks::checks(args, &servers, zookeeper_port, is_far)?;
         let ha = ha::ha(args, bucket.is_some())?;
@@ -150,13 +146,9 @@ impl Settings {
         let storage = PathBuf::from(storage);
         let buckets: Vec<_> = bucket.iter().chain(aliases.values()).collect();
         let secondary = secondary(args, (&storage, &buckets), directory, &environment)?;
-        if secondary.is_some() && !aliases.is_empty() {
-            let why = "S3_ALIASES_USED with aliases besides default, and a second place (SECONDARY_…): second copies are made of one storage alone";
-            return Err(SettingsError::new(why.to_owned()));
-        }
+        check_copied(secondary.as_ref(), &aliases)?;
         Ok(Self {
             driver: zookeeper::driver(args, &zookeeper)?,
-            zookeeper_tls: tls::zookeeper_directory(args)?,
             zookeeper,
             chroot,
             consistency_rounds: limits::consistency_rounds(args)?,
@@ -214,6 +206,28 @@ impl Settings {
     pub(crate) fn ensemble(&self) -> ZooKeeperEnsemble {
         ZooKeeperEnsemble::new(self.zookeeper.clone(), self.driver).below(self.chroot.clone())
     }
+}
+
+/// The bucket that backups are kept in, and those that they can be kept in besides.
+fn buckets(
+    args: &Args,
+    secrets: Option<&Path>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<(Option<BucketConfig>, BTreeMap<String, BucketConfig>), SettingsError> {
+    let bucket = bucket::bucket(args, secrets, environment)?;
+    let Aliases { default, further } = aliases::aliases(args, bucket.as_ref())?;
+    Ok((bucket.or(default), further))
+}
+
+fn check_copied(
+    secondary: Option<&Secondary>,
+    aliases: &BTreeMap<String, BucketConfig>,
+) -> Result<(), SettingsError> {
+    if secondary.is_none() || aliases.is_empty() {
+        return Ok(());
+    }
+    let why = "S3_ALIASES_USED with aliases besides default, and a second place (SECONDARY_…): second copies are made of one storage alone";
+    Err(SettingsError::new(why.to_owned()))
 }
 
 /// Where the certificates are that `args` ask for.

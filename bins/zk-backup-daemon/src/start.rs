@@ -34,32 +34,10 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let hangup = signal(SignalKind::hangup())?;
     // What changes from here on is not what is in use.
     let before = Looked::at(&cli);
-    let (settings, hints) = cli.settings().inspect_err(|_| {
-        // Whoever reads JSON lines reads why there are no more of them.
-        if let Ok(format @ LogFormat::Json) = Settings::log_format(&cli.args) {
-            logging::start(log::LevelFilter::Info, format);
-        }
-    })?;
-    logging::start(settings.log_level, settings.log_format);
-    for hint in hints {
-        log::warn!("{hint}");
-    }
+    let settings = settings(&cli)?;
     let tls = settings.tls.as_deref().map(tls::server_config).transpose();
     let (tls, shown) = tls.map_err(StartError::Tls)?.unzip();
-    if let Some(encryption) = &settings.encryption {
-        log::info!("{encryption}");
-        if settings.ha.is_some() {
-            log::warn!(
-                "jobs are in the bucket and not encrypted: requests, reasons, and paths of znodes that a restore has left unfinished"
-            );
-        }
-    }
-    if settings.bucket.is_none() && !settings.aliases.is_empty() {
-        log::warn!(
-            "no alias is called {DEFAULT_STORAGE}: backups without a storageName are kept in the directory {}",
-            settings.storage.display()
-        );
-    }
+    log_places(&settings);
     let teller = settings.webhook.as_ref().map(Teller::new).transpose()?;
     let ensemble = Arc::new(Replaceable::new(settings.ensemble()));
     let builder = over(&settings, Arc::clone(&ensemble) as Arc<dyn Ensemble>, true)?;
@@ -69,12 +47,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     let engine = builder.build()?;
     // Of several servers the one that leads does that when it begins to.
     if peers.is_none() {
-        // It goes on where nobody waits for it any more.
-        match timeout(bucket::PATIENCE, engine.forget_overruled_policies()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => log::warn!("whether policies were overruled is not known: {error}"),
-            Err(_) => log::warn!("whether policies were overruled is not known yet"),
-        }
+        forget_overruled_policies(&engine).await;
     }
     if settings.access.is_anonymous() {
         log::warn!("no credentials are set: everybody who reaches {address} may do everything");
@@ -118,6 +91,48 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
     served?;
     log::info!("stopped");
     Ok(())
+}
+
+/// The settings of `cli`, from which on the log is as they say.
+fn settings(cli: &Cli) -> Result<Settings, StartError> {
+    let (settings, hints) = cli.settings().inspect_err(|_| {
+        // Whoever reads JSON lines reads why there are no more of them.
+        if let Ok(format @ LogFormat::Json) = Settings::log_format(&cli.args) {
+            logging::start(log::LevelFilter::Info, format);
+        }
+    })?;
+    logging::start(settings.log_level, settings.log_format);
+    for hint in hints {
+        log::warn!("{hint}");
+    }
+    Ok(settings)
+}
+
+/// What is to be known of where backups and jobs are kept.
+fn log_places(settings: &Settings) {
+    if let Some(encryption) = &settings.encryption {
+        log::info!("{encryption}");
+        if settings.ha.is_some() {
+            log::warn!(
+                "jobs are in the bucket and not encrypted: requests, reasons, and paths of znodes that a restore has left unfinished"
+            );
+        }
+    }
+    if settings.bucket.is_none() && !settings.aliases.is_empty() {
+        log::warn!(
+            "no alias is called {DEFAULT_STORAGE}: backups without a storageName are kept in the directory {}",
+            settings.storage.display()
+        );
+    }
+}
+
+/// It goes on where nobody waits for it any more.
+async fn forget_overruled_policies(engine: &Engine) {
+    match timeout(bucket::PATIENCE, engine.forget_overruled_policies()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log::warn!("whether policies were overruled is not known: {error}"),
+        Err(_) => log::warn!("whether policies were overruled is not known yet"),
+    }
 }
 
 /// Never ends.

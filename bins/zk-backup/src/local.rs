@@ -1,16 +1,12 @@
 //! The server's API in this process, over a storage directory.
 
-use std::fs;
-use std::io;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use backup_engine::{
-    Client, Engine, EngineBuilder, EngineError, Ensemble, JobInfo, MembersUnknown, VAULTS_ELSEWHERE,
-    ZooKeeperEnsemble,
+    Client, Engine, EngineBuilder, EngineError, Ensemble, JobInfo, MembersUnknown, ZooKeeperEnsemble,
 };
 use clap::Parser as _;
 use eviction_policy::{Backup, EvictionPolicy, Verdict};
@@ -26,11 +22,8 @@ use crate::api::{Api, Http};
 use crate::exit::{Exit, Failure, about};
 use crate::text::{clean, tell};
 
+mod place;
 mod waiting;
-
-/// What to do where only systemd reaches a storage.
-const SYSTEMD: &str = "With DynamicUser=yes systemd keeps it in /var/lib/private, which nobody but root passes: let root start this by \
-    systemd-run as the unit's user, as examples/deploy/README.md says";
 
 /// What a command does with a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,28 +46,7 @@ pub(crate) enum Use {
 /// # Errors
 /// [`Exit::InUse`] where a server has it; [`Exit::Usage`].
 pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> Result<Api, Failure> {
-    match fs::metadata(directory) {
-        Ok(it) if it.is_dir() => {}
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(Failure::usage(format!(
-                "{} is not reached, as a directory above it is closed to this user. {SYSTEMD}",
-                directory.display()
-            )));
-        }
-        _ => {
-            return Err(Failure::usage(format!(
-                "{} is no directory: --storage names the STORAGE of a server",
-                directory.display()
-            )));
-        }
-    }
-    check_owner(directory)?;
-    let variable = |name: &str| std::env::var(name).ok();
-    check_place(
-        directory,
-        variable("S3_ENABLED").as_deref(),
-        variable("STORAGE_URL").as_deref(),
-    )?;
+    place::check(directory)?;
     if !FsStore::is_at(directory).map_err(|error| not_opened(directory, &error))? {
         return Err(Failure::usage(format!(
             "{} is no storage of a server: there is no backup in it, and no server has used it",
@@ -87,22 +59,40 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         even_without_jobs,
     } = purpose
     else {
-        let store = FsStore::open_existing(directory).map_err(|error| not_opened(directory, &error))?;
-        let settings = settings(directory, zookeeper)?;
-        let mut builder = match zookeeper {
-            Some(_) => Engine::builder(Arc::new(ensemble(&settings))),
-            None => Engine::builder(Arc::new(Nobody)),
-        };
-        if let Some(encryption) = settings.encryption {
-            builder = builder.around_vaults(move |below| encryption.around(below));
-        }
-        let store = Arc::new(store);
-        let with_predecessors = PredecessorStore::new(Arc::clone(&store) as _, store);
-        let engine = builder.vaults(Arc::new(with_predecessors)).build();
-        return begin(engine.map_err(|error| engine_failed(directory, &error))?, |_| {
-            Ok(())
-        });
+        return begin(looking(directory, zookeeper)?, |_| Ok(()));
     };
+    let engine = working(directory, zookeeper, even_without_jobs)?;
+    let mut waiting = Vec::new();
+    let api = begin(engine, |jobs| {
+        waiting = jobs;
+        match waiting_too {
+            true => waiting::check_hosts(&waiting, zookeeper),
+            false => waiting::check_none(&waiting),
+        }
+    })?;
+    waiting::do_first(&api, &waiting, quiet)?;
+    Ok(api)
+}
+
+/// An engine that changes nothing at `directory`.
+fn looking(directory: &Path, zookeeper: Option<&str>) -> Result<Engine, Failure> {
+    let store = FsStore::open_existing(directory).map_err(|error| not_opened(directory, &error))?;
+    let settings = settings(directory, zookeeper)?;
+    let mut builder = match zookeeper {
+        Some(_) => Engine::builder(Arc::new(ensemble(&settings))),
+        None => Engine::builder(Arc::new(Nobody)),
+    };
+    if let Some(encryption) = settings.encryption {
+        builder = builder.around_vaults(move |below| encryption.around(below));
+    }
+    let store = Arc::new(store);
+    let with_predecessors = PredecessorStore::new(Arc::clone(&store) as _, store);
+    let engine = builder.vaults(Arc::new(with_predecessors)).build();
+    engine.map_err(|error| engine_failed(directory, &error))
+}
+
+/// An engine that does jobs at `directory`, and removes nothing by policy.
+fn working(directory: &Path, zookeeper: Option<&str>, even_without_jobs: bool) -> Result<Engine, Failure> {
     let settings = settings(directory, zookeeper)?;
     let built = |builder: Result<EngineBuilder, StartError>| -> Result<Engine, StartError> {
         let keeps = Arc::new(KeepsAll);
@@ -121,20 +111,10 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         ));
         engine = built(zk_backup_daemon::builder_without_jobs(&settings));
     }
-    let engine = engine.map_err(|error| match error {
+    engine.map_err(|error| match error {
         StartError::Engine(error) => engine_failed(directory, &error),
         error => Failure::failed(error.to_string()),
-    })?;
-    let mut waiting = Vec::new();
-    let api = begin(engine, |jobs| {
-        waiting = jobs;
-        match waiting_too {
-            true => waiting::check_hosts(&waiting, zookeeper),
-            false => waiting::check_none(&waiting),
-        }
-    })?;
-    waiting::do_first(&api, &waiting, quiet)?;
-    Ok(api)
+    })
 }
 
 /// Serves the ensemble at `zookeeper` in this process, with the vaults of `store`, and keeps jobs in memory. How to speak to it, and as whom, is
@@ -226,56 +206,6 @@ fn begin(engine: Engine, check: impl FnOnce(Vec<JobInfo>) -> Result<(), Failure>
     Ok(Api::of_this_process(http))
 }
 
-/// Files that another user makes would be closed to the server.
-fn check_owner(directory: &Path) -> Result<(), Failure> {
-    let (Ok(storage), Ok(ours)) = (fs::metadata(directory), fs::metadata("/proc/self")) else {
-        return Ok(()); // what is wrong is told when it is opened
-    };
-    if storage.uid() == ours.uid() {
-        return Ok(());
-    }
-    let owner = storage.uid();
-    let next = match closed_above(directory, owner) {
-        None => format!("run this as that user (sudo -u '#{owner}')"),
-        Some(above) => format!(
-            "run this as that user, to whom {} is closed, however. {SYSTEMD}",
-            above.display()
-        ),
-    };
-    Err(Failure::usage(format!(
-        "{} belongs to the user {owner}, and what another user writes there would be closed to its server: {next}",
-        directory.display(),
-    )))
-}
-
-/// The nearest directory above `directory`, wherever links lead, that `user` may not pass. Groups and ACLs are not looked at.
-fn closed_above(directory: &Path, user: u32) -> Option<PathBuf> {
-    let directory = directory.canonicalize().ok()?; // what is wrong is told when it is opened
-    let is_closed = |above: &&Path| {
-        fs::metadata(above).is_ok_and(|it| {
-            let passes = if it.uid() == user { 0o100 } else { 0o001 };
-            it.mode() & passes == 0
-        })
-    };
-    let mut above = directory.ancestors().skip(1);
-    above.find(is_closed).map(Path::to_owned)
-}
-
-/// Where the backups are in a bucket, the directory has none of them, and what is written there the server would not see.
-/// `s3_enabled` and `url`: the server's variables.
-fn check_place(directory: &Path, s3_enabled: Option<&str>, url: Option<&str>) -> Result<(), Failure> {
-    let is_false = |text: &str| ["", "false", "0", "f", "n", "no"].contains(&&*text.trim().to_lowercase());
-    let asked = s3_enabled.is_some_and(|text| !is_false(text)) || url.is_some_and(|url| !url.is_empty());
-    if !asked && !directory.join(VAULTS_ELSEWHERE).exists() {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "the backups of the server with the storage {} are in a bucket, which --storage does not reach: start a server with its \
-         settings, and use ZK_BACKUP_URL",
-        directory.display()
-    )))
-}
-
 fn not_opened(directory: &Path, error: &StoreError) -> Failure {
     match error {
         StoreError::Locked(_) => Failure::new(
@@ -344,25 +274,10 @@ impl Ensemble for Nobody {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::Permissions;
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-
-    #[test]
-    fn a_storage_whose_backups_are_in_a_bucket_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let refused = |s3: Option<&str>| check_place(directory.path(), s3, None).is_err();
-        assert!(!refused(None) && !refused(Some("")) && !refused(Some("No")));
-        assert!(refused(Some("true")) && refused(Some("Y")) && refused(Some("perhaps")));
-        assert!(check_place(directory.path(), None, Some("az://backups")).is_err());
-
-        let builder = || Engine::builder(Arc::new(Nobody));
-        drop(builder().local_state(directory.path()).unwrap());
-        assert!(refused(None));
-        drop(builder().storage(directory.path()).unwrap());
-        assert!(!refused(None), "the server keeps them there again");
-    }
 
     #[test]
     fn a_directory_that_is_no_storage_is_left_as_it_is() {
@@ -385,24 +300,5 @@ mod tests {
             (mode, fs::read_dir(directory.path()).unwrap().count()),
             (0o644, 1)
         );
-    }
-
-    /// As `/var/lib/private` is, and the link to what is in it.
-    #[test]
-    fn a_directory_that_is_closed_above_is_found_behind_a_link() {
-        let place = tempfile::tempdir().unwrap();
-        let open = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-        open(place.path(), 0o755);
-        let private = place.path().canonicalize().unwrap().join("private");
-        let (storage, link) = (private.join("zk-backup"), place.path().join("zk-backup"));
-        fs::create_dir_all(&storage).unwrap();
-        symlink(&storage, &link).unwrap();
-        open(&private, 0o700);
-        let ours = fs::metadata(&private).unwrap().uid();
-        assert_eq!(closed_above(&link, ours), None);
-        assert_eq!(closed_above(&link, ours + 1), Some(private.clone()));
-        open(&private, 0o711);
-        // What is above the place of this test may be closed, too.
-        assert_ne!(closed_above(&link, ours + 1), Some(private));
     }
 }

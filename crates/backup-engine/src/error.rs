@@ -112,6 +112,9 @@ pub enum InvalidRequest {
         /// Those that there are, the default one first; none where there is only one, which has no name.
         known: Vec<String>,
     },
+    /// Two storages of an engine have one name, or a further one that of the [first](crate::DEFAULT_STORAGE).
+    #[error("two storages are called {0:?}")]
+    StorageTwice(String),
     /// The whole tree cannot come under another path, nor anything in its place.
     #[error("the root cannot be renamed, and nothing can become it")]
     RenamesRoot,

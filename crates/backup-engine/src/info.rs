@@ -31,14 +31,14 @@ pub struct BackupInfo {
     pub encrypted: bool,
     /// When it was last read and compared with its checksums.
     pub verified_at: Option<OffsetDateTime>,
+    /// All that was found damaged then, by file and frame; that of files that no restore needs does not keep it from being valid.
+    pub found: Vec<Damage>,
     /// Until when its storage keeps it, which has refused to remove it since the start; `Some(None)` where that was not told.
     pub locked_until: Option<Option<OffsetDateTime>>,
     /// The copy that is read, as far as that is known; `None` where there is no second store.
     pub copy: Option<StoredCopy>,
     /// The storage that it is in, or is to be, where there are several and that is known.
     pub storage: Option<String>,
-    /// All that was found damaged then, by file and frame; that of files that no restore needs does not keep it from being valid.
-    pub found: Vec<Damage>,
     /// The last time that it was restored for a test, and what came of it.
     pub tested: Option<Tested>,
 }
@@ -102,7 +102,7 @@ pub struct JobInfo {
     pub id: String,
     /// What it does.
     pub kind: JobKind,
-    /// The backup it is about.
+    /// The backup it is about; empty for a verification of several.
     pub vault: String,
     /// What whoever asked for it calls it.
     pub labels: Labels,
@@ -114,7 +114,7 @@ pub struct JobInfo {
     pub dry_run: bool,
     /// Where it is.
     pub status: JobState,
-    /// Why it failed.
+    /// Why it failed, or where it was canceled. Of one that is successful, too: that the [hook](crate::Hooks) after it failed, or that its end is not noted yet.
     pub message: Option<String>,
     /// The last lines of its log, if it failed.
     pub log_tail: Vec<String>,

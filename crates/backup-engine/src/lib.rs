@@ -89,7 +89,7 @@ pub use leadership::{Leadership, Role};
 #[cfg(feature = "object-store")]
 pub use lease::LeaderLease;
 pub use outbox::{News, Outbox};
-pub use plain::plain;
+pub use plain::{is_hostile, plain};
 pub use requests::{
     BY, BackupRequest, Labels, RestoreRequest, RestoreSource, RestoreTestPlace, RestoreTestRequest, Share,
     ShareError, Strategy, VerifyRequest,

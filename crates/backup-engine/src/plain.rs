@@ -3,7 +3,25 @@
 /// The longest line, in characters.
 const LINE: usize = 2_000;
 
-/// `text` as one line: what moves the cursor or turns the writing around is shown as an escape, and what is long is cut.
+/// Whether a terminal may take it for a command, or show something else than what is there: what moves the cursor, turns the writing around, or is not seen.
+#[must_use]
+pub fn is_hostile(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// `text` as one line: what is [hostile](is_hostile) is shown as an escape, and what is long is cut.
 #[must_use]
 pub fn plain(text: &str) -> String {
     let mut line = String::with_capacity(text.len().min(4 * LINE));
@@ -12,12 +30,9 @@ pub fn plain(text: &str) -> String {
             line.push('…');
             break;
         }
-        match c {
-            _ if c.is_control() => line.extend(c.escape_unicode()),
-            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
-                line.extend(c.escape_unicode());
-            }
-            c => line.push(c),
+        match is_hostile(c) {
+            true => line.extend(c.escape_unicode()),
+            false => line.push(c),
         }
     }
     line
@@ -32,6 +47,11 @@ mod tests {
         assert_eq!(
             plain("a\nb\u{1b}[2Jc\u{202e}d ł"),
             "a\\u{a}b\\u{1b}[2Jc\\u{202e}d ł"
+        );
+        // Two that look the same, and text that is not seen.
+        assert_eq!(
+            plain("ab a\u{ad}b a\u{200b}b \u{feff}a\u{2060}b\u{e0041}\u{fffb}"),
+            "ab a\\u{ad}b a\\u{200b}b \\u{feff}a\\u{2060}b\\u{e0041}\\u{fffb}"
         );
         let long = plain(&"x".repeat(1 << 20));
         assert!(long.chars().count() == LINE + 1 && long.ends_with('…'));

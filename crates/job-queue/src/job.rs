@@ -171,7 +171,7 @@ pub struct Job {
     pub renewed_at: Option<OffsetDateTime>,
     /// Whether it was to be called off while it was being done.
     pub cancel_requested: bool,
-    /// Why it failed, in plain words.
+    /// Why it failed, or what else is to be said of how it ended, in plain words.
     pub message: Option<String>,
     /// The last lines of its log, if it failed.
     pub log_tail: Vec<String>,
@@ -216,7 +216,7 @@ impl Job {
 pub struct Outcome {
     /// The final state.
     pub state: JobState,
-    /// Why it failed, in plain words.
+    /// Why it failed, or what else is to be said of how it ended, in plain words.
     pub message: Option<String>,
     /// The last lines of its log.
     pub log_tail: Vec<String>,

@@ -95,4 +95,4 @@ pub use staged::Staged;
 pub use store::{Stage, VaultFile, VaultRead, VaultStore};
 pub use verification::{Damage, Tested, Verification};
 pub use verify::{verify, verify_file, verify_while};
-pub use zip_list::check_list;
+pub use zip_list::check_zip_list;

@@ -56,7 +56,7 @@ struct Noted {
 }
 
 impl NamedVaults {
-    /// Vaults in `store`, which is called `name` and is the default one, and in `further` ones.
+    /// Vaults in `store`, which is called `name` and is the default one, and in `further` ones. No two have one name.
     #[must_use]
     pub fn new(
         name: impl Into<String>,

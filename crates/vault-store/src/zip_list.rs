@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 ///
 /// # Errors
 /// That of the file, and one in words where it is no such archive.
-pub fn check_list(file: &mut (impl Read + Seek), most: u64, longest: u64) -> io::Result<u64> {
+pub fn check_zip_list(file: &mut (impl Read + Seek), most: u64, longest: u64) -> io::Result<u64> {
     const END: u64 = 22;
     const LOCATOR: u64 = 20;
     const END_64: u64 = 56;

@@ -12,11 +12,11 @@ use super::rfc3339;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Job {
     pub(crate) status: JobState,
-    /// Why it failed.
+    /// Why it failed, or where it was canceled. Of one that is successful, too: that `HOOK_AFTER` failed, or that its end is not noted yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     message: Option<String>,
-    /// The backup it is about.
+    /// The backup it is about; empty for a verification of several.
     vault: String,
     #[serde(rename = "type")]
     kind: JobKind,

@@ -34,7 +34,7 @@ pub(super) async fn restore(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "refused", message));
     };
     Ok(engine
-        .restore_external_labelled((root, path), request, outside.limit, labels)
+        .restore_external_labelled(root, path, request, outside.limit, labels)
         .await?)
 }
 

@@ -34,6 +34,24 @@ impl State {
     }
 }
 
+/// A znode as a backup has it.
+struct Seen {
+    state: State,
+    size: u64,
+    version: i64,
+    /// Whether its version is known.
+    is_known: bool,
+}
+
+impl Seen {
+    const ABSENT: Self = Self {
+        state: State::Absent,
+        size: 0,
+        version: 0,
+        is_known: false,
+    };
+}
+
 pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
     let path = absolute(&args.path);
     let mut table = Table::new(&["BACKUP", "AGE", "CHANGE", "SIZE", "VERSION"], &[1, 3, 4]);
@@ -51,64 +69,39 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         if !backup.valid || !covers(&backup, &path) {
             continue;
         }
-        let (state, size, version, known) = match api.znode(&id, &path) {
-            Err(failure) if failure.code.as_deref() == Some("znode_not_found") => {
-                if is_below_unread(api, &backup, &path)? {
-                    silent.number += 1;
-                    continue;
-                }
-                (State::Absent, 0, 0, false)
-            }
-            Err(failure) if is_sealed(&failure) => {
-                silent.number += 1;
-                continue;
-            }
-            Err(failure) if failure.exit == Exit::NotFound => continue,
-            Err(failure) if failure.is_of_one_backup() => {
-                silent.add(&id, &failure);
-                continue;
-            }
-            found => {
-                let znode = found?.view;
-                if znode.role != "captured" {
-                    silent.number += u64::from(znode.role == "unreadable");
-                    continue; // it is only known to be there
-                }
-                let (size, version, czxid) = (znode.size, znode.stat.version, znode.stat.czxid);
-                let known = znode.stat.is_known(&path);
-                let (data, acl) = (znode.data.unwrap_or_default(), znode.acl.unwrap_or_default());
-                (State::There { czxid, data, acl }, size, version, known)
-            }
+        let Some(seen) = look_into(api, &backup, &path, &mut silent)? else {
+            continue;
         };
-        let Some((change, look)) = change(&before, &state) else {
+        let Some((change, look)) = change(&before, &seen.state) else {
             // It tells no less, and what comes is compared with all that is known.
             if !before.has_acl() {
-                before = state;
+                before = seen.state;
             }
             continue;
         };
         found += 1;
         if screen.is_json() {
+            let (size, version) = (seen.size, seen.version);
             let line = json!({
                 "backup": id, "ts": backup.ts, "path": path, "change": change, "size": size, "version": version,
             });
             screen.json("change", line)?;
         } else {
-            let gone = state == State::Absent;
+            let gone = seen.state == State::Absent;
             let cells = [
                 id,
                 age(date(&backup), now),
                 change.replace('_', " "),
-                if gone { String::new() } else { bytes(size) },
+                if gone { String::new() } else { bytes(seen.size) },
                 match gone {
                     true => String::new(),
-                    false if known => version.to_string(),
+                    false if seen.is_known => seen.version.to_string(),
                     false => "-".to_owned(),
                 },
             ];
             table.row(cells, Some(look));
         }
-        before = state;
+        before = seen.state;
     }
     if found == 0 {
         let exit = match silent.failed {
@@ -130,6 +123,43 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         true => Exit::Partial,
         false => Exit::Done,
     })
+}
+
+/// How the znode is in a backup that covers it; nothing where that does not tell, which is noted.
+fn look_into(api: &Api, backup: &Backup, path: &str, silent: &mut Silent) -> Result<Option<Seen>, Failure> {
+    let znode = match api.znode(&backup.id, path) {
+        Err(failure) if failure.code.as_deref() == Some("znode_not_found") => {
+            if is_below_unread(api, backup, path)? {
+                silent.number += 1;
+                return Ok(None);
+            }
+            return Ok(Some(Seen::ABSENT));
+        }
+        Err(failure) if is_sealed(&failure) => {
+            silent.number += 1;
+            return Ok(None);
+        }
+        Err(failure) if failure.exit == Exit::NotFound => return Ok(None), // evicted meanwhile
+        Err(failure) if failure.is_of_one_backup() => {
+            silent.add(&backup.id, &failure);
+            return Ok(None);
+        }
+        found => found?.view,
+    };
+    if znode.role != "captured" {
+        silent.number += u64::from(znode.role == "unreadable");
+        return Ok(None); // it is only known to be there
+    }
+    Ok(Some(Seen {
+        size: znode.size,
+        version: znode.stat.version,
+        is_known: znode.stat.is_known(path),
+        state: State::There {
+            czxid: znode.stat.czxid,
+            data: znode.data.unwrap_or_default(),
+            acl: znode.acl.unwrap_or_default(),
+        },
+    }))
 }
 
 /// Valid backups that do not tell how the znode was.

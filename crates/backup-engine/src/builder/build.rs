@@ -36,7 +36,7 @@ impl EngineBuilder {
     /// before. Where the vaults cannot be reached just now it goes on without them: health tells, and nothing is evicted by policies until they are.
     ///
     /// # Errors
-    /// [`EngineError::Storage`].
+    /// [`EngineError::Storage`]; [`EngineError::Invalid`] for [further](Self::further_vaults) storages that are not told apart by their names.
     pub fn build(mut self) -> Result<Engine, EngineError> {
         let now = (self.clock)();
         let ends = self.know_ends();
@@ -44,7 +44,7 @@ impl EngineBuilder {
         let (metrics, running) = (Arc::new(metrics), Arc::<Running>::default());
         let place = self.directory.clone().or_else(|| self.local_state.clone());
         let around = self.around_vaults.take();
-        let storages = self.name_storages();
+        let storages = self.name_storages()?;
         let second = self.layer(around.as_ref(), &metrics, now);
         // What does checks has a name of its own: a claim of one must not be taken for the other's.
         let checker = format!("{}-checks", self.worker);

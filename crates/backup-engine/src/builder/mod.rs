@@ -40,6 +40,9 @@ impl Engine {
 }
 
 /// Puts an [`Engine`] together. Without [`storage`](Self::storage) vaults and jobs are kept in memory.
+///
+/// Of calls that say the same thing the later one wins. `storage` and `local_state` also say where jobs are kept, and what measures the storage: call them before
+/// [`jobs`](Self::jobs) and [`storage_probe`](Self::storage_probe).
 #[must_use]
 pub struct EngineBuilder {
     ensemble: Arc<dyn Ensemble>,

@@ -24,6 +24,10 @@ impl EngineBuilder {
             place,
             is_remote,
         });
+        #[cfg(feature = "object-store")]
+        {
+            self.second_objects = None;
+        }
         self
     }
 

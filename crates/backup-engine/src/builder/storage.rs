@@ -12,9 +12,9 @@ use job_queue::{JobStore, Note};
 use time::PrimitiveDateTime;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
-use vault_store::VaultStore;
 #[cfg(feature = "sqlite")]
-use vault_store::{FileName, FsStore, PredecessorStore, StoreError};
+use vault_store::{FileName, PredecessorStore, StoreError};
+use vault_store::{FsStore, VaultStore};
 
 use super::EngineBuilder;
 use crate::error::EngineError;
@@ -59,15 +59,14 @@ impl EngineBuilder {
             }
             _ => {} // they were elsewhere before, or never
         }
-        let vaults = Arc::new(vaults);
-        self.directory = Some(Arc::clone(&vaults));
+        let directory = Arc::new(vaults);
         self.storage_probe = Arc::new(HeldDirectory {
             filesystem: FsProbe::new(root),
-            held: Arc::clone(&vaults),
+            held: Arc::clone(&directory),
             has_vaults: true,
         });
-        self.vaults = vaults;
-        Ok(self)
+        let vaults = Arc::clone(&directory) as _;
+        Ok(self.at(vaults, Some(directory)))
     }
 
     /// The same without vaults, which are elsewhere: [`vaults`](Self::vaults), `objects`.
@@ -112,8 +111,18 @@ impl EngineBuilder {
     }
 
     /// Where vaults are kept.
-    pub fn vaults(mut self, vaults: Arc<dyn VaultStore>) -> Self {
-        (self.vaults, self.directory) = (vaults, None);
+    pub fn vaults(self, vaults: Arc<dyn VaultStore>) -> Self {
+        self.at(vaults, None)
+    }
+
+    /// In `vaults`, and nowhere that was said before.
+    fn at(mut self, vaults: Arc<dyn VaultStore>, directory: Option<Arc<FsStore>>) -> Self {
+        (self.vaults, self.directory) = (vaults, directory);
+        (self.is_remote, self.place) = (false, None);
+        #[cfg(feature = "object-store")]
+        {
+            self.objects = None;
+        }
         self
     }
 

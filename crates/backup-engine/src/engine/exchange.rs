@@ -50,30 +50,16 @@ impl Engine {
     }
 
     /// Takes in the backup that lies in the directory `path` below `root`, as [`import`](Self::import) does, and queues a restore of it as `request`
-    /// says, whatever source that names. One that was taken in before is not copied again. Returns the id of the job.
+    /// says, whatever source that names, by a job that is told with `labels`. One that was taken in before is not copied again, and one of more than `limit` bytes is
+    /// refused. Returns the id of the job.
     ///
     /// # Errors
     /// [`EngineError::Invalid`], also where `path` leads out of `root`; [`EngineError::BackupExists`] for another backup with that id; those of
     /// [`restore`](Self::restore).
-    pub async fn restore_external(
+    pub async fn restore_external_labelled(
         &self,
         root: &Path,
         path: &str,
-        request: RestoreRequest,
-        limit: u64,
-    ) -> Result<String, EngineError> {
-        let labels = Labels::new();
-        self.restore_external_labelled((root, path), request, limit, labels)
-            .await
-    }
-
-    /// [`restore_external`](Self::restore_external) of the directory `path` below `root`, whose job is told with `labels`.
-    ///
-    /// # Errors
-    /// Those of [`restore_external`](Self::restore_external).
-    pub async fn restore_external_labelled(
-        &self,
-        (root, path): (&Path, &str),
         request: RestoreRequest,
         limit: u64,
         labels: Labels,

@@ -46,6 +46,18 @@ pub struct RestoreTestRequest {
     pub by: String,
 }
 
+impl RestoreTestRequest {
+    /// The backup `vault`, to where tests are made if nothing else is said, for `by`.
+    #[must_use]
+    pub fn of(vault: impl Into<String>, by: impl Into<String>) -> Self {
+        Self {
+            vault: vault.into(),
+            place: None,
+            by: by.into(),
+        }
+    }
+}
+
 /// What a verification's job keeps of its request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct VerifyPayload {

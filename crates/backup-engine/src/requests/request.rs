@@ -40,8 +40,7 @@ pub(crate) fn roots_of(roots: &[ZnodePath]) -> Vec<ZnodePath> {
 }
 
 /// Which backup to restore.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RestoreSource {
     /// The one with this id; `latest` is the newest that is valid and has what is asked for.
     Vault(String),
@@ -64,7 +63,7 @@ pub enum Strategy {
 }
 
 /// What to restore, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestoreRequest {
     /// Which backup.
     pub source: RestoreSource,

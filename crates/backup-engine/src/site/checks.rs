@@ -34,6 +34,17 @@ pub struct TestEnsemble {
     pub is_live: bool,
 }
 
+impl TestEnsemble {
+    /// `ensemble`, which is not to be that of `live`, all of which is backed up.
+    pub fn apart(ensemble: Arc<dyn Ensemble>, live: Arc<dyn Ensemble>) -> Self {
+        Self {
+            ensemble,
+            never: Some(live),
+            is_live: false,
+        }
+    }
+}
+
 impl Default for RestoreTests {
     fn default() -> Self {
         Self {

@@ -20,3 +20,17 @@ pub struct Recovery {
     /// How long the command, and the servers afterwards, may take.
     pub patience: Duration,
 }
+
+impl Recovery {
+    /// By people, from files in `directory`. A command, if one is set, has no environment but `RECOVER_DIR`; it and the servers may take ten minutes.
+    #[must_use]
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            command: None,
+            environment: Vec::new(),
+            variable: "RECOVER_DIR".to_owned(),
+            patience: Duration::from_mins(10),
+        }
+    }
+}

@@ -1,8 +1,7 @@
 //! What restores have begun and not finished: the notes of their jobs.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,15 +12,15 @@ use serde::{Deserialize, Serialize};
 use zk_snapshot::restore::{Ledger, Opened, Unfinished};
 use zk_snapshot::tree::ZnodePath;
 
+use self::earlier::Earlier;
 use crate::EngineError;
 use crate::lock::lock;
 use crate::plain::plain;
 
-/// The longest line that is read: a path of the longest request that a server takes, escaped.
-const LINE: u64 = 8 << 20;
+mod earlier;
 
 /// Which restore began a znode.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin {
     /// The restore's task id.
     pub(crate) restore: String,
@@ -66,15 +65,14 @@ impl UnfinishedZnodes {
         if let Some(path) = earlier {
             let named =
                 |error: io::Error| EngineError::Storage(format!("{}: {error}", path.display()).into());
-            if let Some((open, unreadable)) = lines(path).map_err(named)? {
+            if let Some((open, unreadable)) = earlier::read(path).map_err(named)? {
                 if unreadable > 0 {
                     log::warn!("{unreadable} lines of {} cannot be read", path.display());
                     is_incomplete = true;
                 }
-                let notes: Result<Vec<_>, _> =
-                    open.values().map(|(znode, origin)| note(znode, origin)).collect();
+                let notes: io::Result<Vec<_>> = open.into_values().map(Earlier::into_note).collect();
                 jobs.put_notes(&notes.map_err(named)?)?;
-                move_aside(path).map_err(named)?;
+                earlier::move_aside(path).map_err(named)?;
             }
         }
         Ok(Self {
@@ -182,6 +180,17 @@ impl UnfinishedZnodes {
     }
 }
 
+impl Earlier {
+    fn into_note(self) -> io::Result<Note> {
+        let Self {
+            znode,
+            restore,
+            vault,
+        } = self;
+        note(&znode, &Origin { restore, vault })
+    }
+}
+
 impl std::fmt::Debug for UnfinishedZnodes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UnfinishedZnodes")
@@ -200,53 +209,6 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
     };
     let value = serde_json::to_string(&begun)?;
     Ok(Note::new(&origin.restore, znode.path.as_str(), value))
-}
-
-/// A line of the file that earlier versions kept. The later ones win.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Line {
-    Begun {
-        #[serde(flatten)]
-        znode: Unfinished,
-        #[serde(flatten)]
-        origin: Origin,
-    },
-    Ended(ZnodePath),
-}
-
-/// What the file says to be open, and how many of its lines cannot be read; nothing, if there is no such file.
-fn lines(path: &Path) -> io::Result<Option<(Open, usize)>> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => BufReader::new(file?),
-    };
-    let (mut open, mut unreadable) = (Open::new(), 0);
-    loop {
-        let mut line = Vec::new();
-        io::Read::take(&mut file, LINE).read_until(b'\n', &mut line)?;
-        if line.last() != Some(&b'\n') {
-            return Ok(Some((open, unreadable))); // it was cut short before anything was done about it
-        }
-        match serde_json::from_slice(&line) {
-            Ok(Line::Begun { znode, origin }) => {
-                open.entry(znode.path.clone()).or_insert((znode, origin));
-            }
-            Ok(Line::Ended(path)) => {
-                open.remove(&path);
-            }
-            Err(_) => unreadable += 1,
-        }
-    }
-}
-
-/// Renames the file that was taken over, so that what is finished later does not come back.
-fn move_aside(path: &Path) -> io::Result<()> {
-    fs::rename(path, path.with_extension("jsonl.imported"))?;
-    match path.parent() {
-        Some(above) => File::open(above)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[derive(Debug)]
@@ -281,6 +243,8 @@ impl Ledger for OfRestore {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use job_queue::{MemoryJobs, SqliteJobs};
 
     use super::*;

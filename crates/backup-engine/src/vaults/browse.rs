@@ -320,6 +320,14 @@ pub struct Page {
     pub limit: usize,
 }
 
+impl Page {
+    /// The first so many.
+    #[must_use]
+    pub const fn first(limit: usize) -> Self {
+        Self { offset: 0, limit }
+    }
+}
+
 fn damaged(id: &VaultId, error: ArchiveError) -> EngineError {
     EngineError::Damaged {
         id: id.clone(),

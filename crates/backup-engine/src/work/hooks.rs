@@ -24,19 +24,31 @@ const TOLD: usize = 8 << 10;
 const REST: Duration = Duration::from_millis(500);
 
 /// Commands around backups and restores; around no checks, and no dry runs.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hooks {
     /// Run before the job does anything: if it fails, so does the job.
     pub before: Option<Hook>,
     /// Run at the end of the job, however it ended: if it fails, the job's message says so, and its state stays. Once the engine is to end it has 5 seconds
     /// more. It is not run for a job that is interrupted by the end of the process, or whose claim is lost.
     pub after: Option<Hook>,
-    /// So long each may take; then it is killed with its process group, and has failed. What has left that group, as by `setsid`, goes on.
+    /// So long each may take; then it is killed with its process group, and has failed. What has left that group, as by `setsid`, goes on. 60 seconds, if not said.
     pub timeout: Duration,
     /// All that they are given of an environment, beside what tells of the job.
     pub environment: Vec<(OsString, OsString)>,
     /// The variables that tell of the job.
     pub variables: HookVariables,
+}
+
+impl Default for Hooks {
+    fn default() -> Self {
+        Self {
+            before: None,
+            after: None,
+            timeout: Duration::from_secs(60),
+            environment: Vec::new(),
+            variables: HookVariables::default(),
+        }
+    }
 }
 
 /// What the variables are called that tell a hook of its job; as the fields are, if not said.
@@ -75,6 +87,19 @@ pub struct Hook {
     pub program: String,
     /// What it is given, word by word: there is no shell.
     pub arguments: Vec<String>,
+}
+
+impl Hook {
+    /// A program that is given nothing, and is called by its name.
+    #[must_use]
+    pub fn new(program: impl Into<String>) -> Self {
+        let program = program.into();
+        Self {
+            name: program.clone(),
+            program,
+            arguments: Vec::new(),
+        }
+    }
 }
 
 /// How the job has ended that a hook is run after.
@@ -247,10 +272,9 @@ mod tests {
         Hooks {
             before: Some(Hook {
                 name: "HOOK_BEFORE".to_owned(),
-                program: "/bin/sh".to_owned(),
                 arguments: vec!["-c".to_owned(), script.to_owned()],
+                ..Hook::new("/bin/sh")
             }),
-            timeout: Duration::from_secs(60),
             ..Hooks::default()
         }
     }

@@ -26,9 +26,8 @@ fn verifying(vault: Option<&str>, share: Share) -> VerifyRequest {
 
 fn testing(vault: &str) -> RestoreTestRequest {
     RestoreTestRequest {
-        vault: vault.to_owned(),
         place: Some(RestoreTestPlace::Memory),
-        by: "ann".to_owned(),
+        ..RestoreTestRequest::of(vault, "ann")
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{Cursor, Read, Write};
 use std::sync::Arc;
 
 use backup_engine::{
-    BackupRequest, Engine, EngineError, ImportOptions, InvalidRequest, JobState, RestoreRequest,
+    BackupRequest, Engine, EngineError, ImportOptions, InvalidRequest, JobState, Labels, RestoreRequest,
 };
 use vault_store::{Identities, MemoryStore, Recipients, SealedStore, VaultCall, VaultFault, VaultStore};
 use zip::write::{SimpleFileOptions, ZipWriter};
@@ -53,12 +53,7 @@ fn packed(files: &Files, method: CompressionMethod) -> Vec<u8> {
 }
 
 fn any() -> ImportOptions {
-    ImportOptions {
-        granular: None,
-        named: None,
-        overwrite: false,
-        limit: 1 << 30,
-    }
+    ImportOptions::up_to(1 << 30)
 }
 
 async fn take(engine: &Engine, archive: Vec<u8>, options: ImportOptions) -> Result<String, EngineError> {
@@ -240,7 +235,13 @@ async fn a_sealed_backup_comes_back_sealed_also_in_place_of_itself() {
         std::fs::write(root.path().join("copy").join(name), bytes).unwrap();
     }
     let task = engine
-        .restore_external(root.path(), "copy", RestoreRequest::of(&id), 1 << 30)
+        .restore_external_labelled(
+            root.path(),
+            "copy",
+            RestoreRequest::of(&id),
+            1 << 30,
+            Labels::new(),
+        )
         .await
         .unwrap();
     let job = super::support::done(&engine, &task).await;

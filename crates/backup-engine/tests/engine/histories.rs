@@ -15,15 +15,12 @@ use zk_snapshot::tree::{Acl, ZnodePath};
 use super::stopped::SoMany;
 use super::support::{HOUR, Running, World, backed_up, described, done, full, walked};
 
-const PAGE: Page = Page { offset: 0, limit: 9 };
+const PAGE: Page = Page::first(9);
 
 fn recovering(directory: &Path) -> impl FnOnce(EngineBuilder) -> EngineBuilder {
     let recovery = Recovery {
         environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
-        directory: directory.join("recover"),
-        variable: "directory".to_owned(),
-        command: None,
-        patience: HOUR,
+        ..Recovery::new(directory.join("recover"))
     };
     |builder| builder.recovery(recovery)
 }

@@ -1,6 +1,7 @@
 //! The whole engine over a tree in memory, through what it offers to everybody, with stores that fail when they are told to.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod builders;
 mod checks;
 mod checks_deeper;
 mod checks_disturbed;

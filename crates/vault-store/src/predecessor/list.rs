@@ -6,12 +6,12 @@ use std::io;
 use zip::ZipArchive;
 
 use super::Predecessor;
-use crate::{Reader, check_list};
+use crate::{Reader, check_zip_list};
 
 /// The root znodes of a granular backup: it does not say what it was asked for. A znode that has znodes below it and no content may be one that was
 /// made for those alone, and so the first below it are named in its place.
 pub(super) fn roots(mut file: Reader) -> io::Result<Vec<String>> {
-    let entries = check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST)?;
+    let entries = check_zip_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST)?;
     let archive = ZipArchive::new(file)?;
     if archive.len() as u64 != entries {
         return Err(io::Error::other(
@@ -58,7 +58,7 @@ pub(super) fn roots(mut file: Reader) -> io::Result<Vec<String>> {
 pub(super) fn check(mut file: Reader) -> io::Result<()> {
     /// The root has no more: itself, and its content.
     const OF_ROOT: u64 = 2;
-    match check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST)? {
+    match check_zip_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST)? {
         0..=OF_ROOT => roots(file).map(drop),
         _ => Ok(()),
     }

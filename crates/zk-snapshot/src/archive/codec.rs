@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zstd::bulk::Compressor;
 
@@ -17,7 +16,7 @@ pub(super) const MAX_FRAME_BYTES: usize = FRAME_BYTES + MAX_LINE_BYTES;
 const LEVEL: i32 = 1;
 
 /// Where a frame lies in the file, and what it must hash to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
     /// First byte, from the start of the file.
     pub offset: u64,

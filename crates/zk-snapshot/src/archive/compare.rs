@@ -2,8 +2,6 @@
 
 use std::collections::HashSet;
 
-use serde::Serialize;
-
 use super::{AT_ONCE, ArchiveError, Record, RecordSource};
 use crate::archive::Role;
 use crate::tree::ZnodePath;
@@ -20,8 +18,7 @@ const BESIDE: usize = 64;
 const UNKNOWN_ACL: [u32; 3] = [0; 3];
 
 /// What lies between two states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ZnodeChange {
     /// Only the later one has the znode.
     Added,
@@ -36,7 +33,7 @@ pub enum ZnodeChange {
 }
 
 /// One znode that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedZnode {
     /// Which.
     pub path: ZnodePath,
@@ -45,7 +42,7 @@ pub struct ChangedZnode {
 }
 
 /// How two states differ.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Comparison {
     /// Znodes that only the later one has.
     pub added: u64,
@@ -61,9 +58,7 @@ pub struct Comparison {
     pub unknown_paths: Vec<ZnodePath>,
     /// Some of those that differ, in the order in which they are found.
     pub differences: Vec<ChangedZnode>,
-    #[serde(skip)]
     passed: usize,
-    #[serde(skip)]
     taken: usize,
 }
 

@@ -6,8 +6,7 @@ use crate::tree::ZnodePath;
 pub(super) const NAMED: usize = 20;
 
 /// Whether a capture shows one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Consistency {
     /// Data and structure are those of one moment of the ensemble's history. ACLs were each read within the
     /// capture's time, for the very znode whose data it holds.
@@ -18,7 +17,7 @@ pub enum Consistency {
 }
 
 /// What a capture found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CaptureSummary {
     /// Whether it shows one moment.
     pub consistency: Consistency,
@@ -42,13 +41,10 @@ pub struct CaptureSummary {
     pub unreadable_paths: Vec<ZnodePath>,
     /// The first 20 children whose names are none, or that are deeper than 4,096 or whose paths are longer than 256 KiB, each
     /// after its parent and cut short; they count as unreadable.
-    #[serde(default)]
     pub refused_names: Vec<String>,
     /// Ancestors of the roots whose data and ACLs were read at another moment: what is claimed does not hold of them.
-    #[serde(default)]
     pub ancestors_apart: u64,
     /// Whether `Stat`s tell how many children were created, as ZooKeeper's do and ClickHouse Keeper's do not.
-    #[serde(default = "yes")]
     pub counters_known: bool,
     /// ACLs that were asked for.
     pub acls_read: u64,
@@ -56,10 +52,6 @@ pub struct CaptureSummary {
     pub acls_reused: u64,
     /// The newest zxid that any captured znode speaks of. A consistent capture shows the state as of it.
     pub newest_zxid: i64,
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl CaptureSummary {

@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use serde::Serialize;
-
 use super::{Dropped, FileTree};
 use crate::tree::error::io_may_pass;
 
@@ -20,7 +18,7 @@ pub struct Gathered {
 }
 
 /// Which files a state is from.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilesReport {
     /// The snapshot that was loaded.
     pub snapshot: String,

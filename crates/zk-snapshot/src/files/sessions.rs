@@ -7,7 +7,7 @@ use super::tree::FileTree;
 use crate::tree::Kind;
 
 /// What was left out, since it belongs to sessions that are not there any more after a restore.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Sessions.
     pub sessions: u64,

@@ -57,8 +57,8 @@ pub enum RestoreError {
         /// What had been done until then.
         report: Box<RestoreReport>,
     },
-    /// What is unfinished cannot be noted, or is not known.
-    #[error("what the restore leaves unfinished cannot be noted: {cause}; {} changes were made before", .report.changes())]
+    /// What is unfinished cannot be noted, or what earlier restores left so cannot be read.
+    #[error("what is unfinished cannot be noted or read: {cause}; {} changes were made before", .report.changes())]
     Ledger {
         /// Why.
         #[source]

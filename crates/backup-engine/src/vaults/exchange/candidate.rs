@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
-use vault_store::check_list;
+use vault_store::check_zip_list;
 use zip::ZipArchive;
 
 /// More files than any vault has.
@@ -38,7 +38,7 @@ impl<R: Read + Seek> Archive<R> {
                 "it is a gzip file (.gz, .tgz), and what is taken is a zip archive, as a backup is exported";
             return Err(io::Error::other(why));
         }
-        let entries = check_list(&mut file, ENTRIES, LIST)?;
+        let entries = check_zip_list(&mut file, ENTRIES, LIST)?;
         let archive = ZipArchive::new(file)?;
         match archive.len() as u64 == entries {
             true => Ok(Self(archive)),

@@ -39,6 +39,19 @@ pub struct ImportOptions {
     pub limit: u64,
 }
 
+impl ImportOptions {
+    /// Any backup of up to so many bytes, in the place of no other.
+    #[must_use]
+    pub fn up_to(limit: u64) -> Self {
+        Self {
+            granular: None,
+            named: None,
+            overwrite: false,
+            limit,
+        }
+    }
+}
+
 fn refused(what: String) -> EngineError {
     InvalidRequest::NoBackup(what).into()
 }

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::io::{self, Read, Seek};
 use std::sync::Mutex;
 
-use vault_store::{Predecessor, Reader, StoreError, check_list};
+use vault_store::{Predecessor, Reader, StoreError, check_zip_list};
 use zip::ZipArchive;
 use zk_snapshot::archive::{ArchiveError, Outline, Record, RecordSource, Role};
 use zk_snapshot::tree::{Acl, Stat, ZnodePath};
@@ -43,7 +43,8 @@ impl Znodes {
     /// With `roots`, what is not within one of them is only above it. Blocks.
     pub(super) fn open(mut file: Reader, roots: Option<&[String]>) -> Result<Self, ArchiveError> {
         let length = file.seek(io::SeekFrom::End(0))?;
-        let entries = check_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST).map_err(damage_or_io)?;
+        let entries =
+            check_zip_list(&mut file, Predecessor::ENTRIES, Predecessor::LIST).map_err(damage_or_io)?;
         let archive = ZipArchive::new(file).map_err(|error| damage_or_io(error.into()))?;
         if archive.len() as u64 != entries {
             return Err(damage(

@@ -120,12 +120,7 @@ async fn where_the_first_copy_is_damaged_the_second_is_read_and_told() {
 }
 
 fn any() -> ImportOptions {
-    ImportOptions {
-        granular: None,
-        named: None,
-        overwrite: false,
-        limit: u64::MAX,
-    }
+    ImportOptions::up_to(u64::MAX)
 }
 
 #[tokio::test]

@@ -22,12 +22,10 @@ pub(crate) async fn verified(engine: &Engine, vault: Option<&str>, share: &str) 
 
 /// The job of a restore for a test.
 pub(crate) async fn tested(engine: &Engine, vault: &str) -> JobInfo {
-    let request = RestoreTestRequest {
-        vault: vault.to_owned(),
-        place: None,
-        by: "ann".to_owned(),
-    };
-    let task = engine.restore_test(request).await.unwrap();
+    let task = engine
+        .restore_test(RestoreTestRequest::of(vault, "ann"))
+        .await
+        .unwrap();
     done(engine, &task).await
 }
 

@@ -51,7 +51,7 @@ impl std::fmt::Debug for BatchedConfig {
 }
 
 impl BatchedConfig {
-    /// To `address`, eight connections for ACLs, and 30 seconds for everything.
+    /// To `address`, eight connections for ACLs, 30 seconds to connect and for each request, and sessions of 20 seconds.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
         Self {
@@ -64,5 +64,26 @@ impl BatchedConfig {
             sasl: None,
             tls: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let mut config = BatchedConfig::new("zk1:2181");
+        config.digest_auth = Some("alice:wonderland".to_owned());
+        config.sasl = Some(("bob".to_owned(), "builder".to_owned()));
+        config.tls = Some(Tls {
+            ca: "authority".to_owned(),
+            identity: Some(("certificate".to_owned(), "key".to_owned())),
+        });
+        let shown = format!("{config:?} {:?}", config.tls);
+        assert_eq!(
+            shown,
+            r#"BatchedConfig { address: "zk1:2181", tls: true, sasl: true, .. } Some(Tls { .. })"#
+        );
     }
 }

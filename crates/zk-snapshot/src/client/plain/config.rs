@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How a [`PlainClient`](super::PlainClient) connects.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PlainConfig {
     /// `host:port`, or several with commas between them.
     pub address: String,
@@ -17,8 +17,17 @@ pub struct PlainConfig {
     pub digest_auth: Option<String>,
 }
 
+impl std::fmt::Debug for PlainConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PlainConfig")
+            .field("address", &self.address)
+            .field("digest_auth", &self.digest_auth.is_some())
+            .finish_non_exhaustive() // no secrets
+    }
+}
+
 impl PlainConfig {
-    /// Eight connections to `address`, and 30 seconds for everything.
+    /// Eight connections to `address`, 30 seconds to connect and for each request, and sessions of 20 seconds.
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
         Self {
@@ -28,5 +37,21 @@ impl PlainConfig {
             session_timeout: Duration::from_secs(20),
             digest_auth: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_is_shown() {
+        let mut config = PlainConfig::new("zk1:2181");
+        config.digest_auth = Some("alice:wonderland".to_owned());
+        let shown = format!("{config:?}");
+        assert_eq!(
+            shown,
+            r#"PlainConfig { address: "zk1:2181", digest_auth: true, .. }"#
+        );
     }
 }
