@@ -8,6 +8,7 @@ use zk_backup_testkit::{Daemon, ZooKeeper};
 use zookeeper_async::Acl;
 
 use crate::common::buckets::{KEYS, as_if_scheduled, files_of, vaults_of};
+use crate::common::cli::Cli;
 use crate::common::clients::{client, observer};
 use crate::common::daemons::{back_up, daemon, restore};
 use crate::common::servers::{busy, server, start};
@@ -353,4 +354,23 @@ async fn a_sealed_snapshot_is_restored_online_and_by_files() {
     let (status, state) = restore(&open, &id, "");
     assert_eq!(status, 200, "{state}");
     assert_eq!(outside.get_data("/plain/below").await.unwrap().0, b"/plain/below");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_backs_up_without_the_server_and_its_keys_is_told_that_it_is_not_encrypted() {
+    let (zookeeper, storage) = (server(), tempfile::tempdir().unwrap());
+    let daemon = sealing(&zookeeper.address(), storage.path(), 0, None, &[]);
+    back_up(&daemon, "");
+    drop(daemon);
+    let address = zookeeper.address();
+    let alone = || Cli::of_storage(storage.path(), Some(&address));
+    let told = "the newest backup there is encrypted, and what is backed up now is not";
+    let (_, why) = alone()
+        .with("ENCRYPTION_RECIPIENTS", KEYS[0].0)
+        .ends(0, &["backup", "--wait"]);
+    assert!(!why.contains(told), "{why}");
+    let (id, why) = alone().ends(0, &["backup", "--wait"]);
+    assert!(why.contains(told), "{why}");
+    let (_, why) = alone().ends(0, &["pin", id.trim()]);
+    assert!(!why.contains(told), "{why}");
 }

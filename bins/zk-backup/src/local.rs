@@ -38,6 +38,8 @@ pub(crate) enum Use {
         quiet: bool,
         /// Whether it can do without their database, where that cannot be used: on a full disk of an earlier version, for example.
         even_without_jobs: bool,
+        /// Whether backups are put into it.
+        backs_up: bool,
     },
 }
 
@@ -57,11 +59,12 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
         waiting_too,
         quiet,
         even_without_jobs,
+        backs_up,
     } = purpose
     else {
         return begin(looking(directory, zookeeper)?, |_| Ok(()));
     };
-    let engine = working(directory, zookeeper, even_without_jobs)?;
+    let (engine, seals) = working(directory, zookeeper, even_without_jobs)?;
     let mut waiting = Vec::new();
     let api = begin(engine, |jobs| {
         waiting = jobs;
@@ -70,8 +73,26 @@ pub(crate) fn open(directory: &Path, zookeeper: Option<&str>, purpose: Use) -> R
             false => waiting::check_none(&waiting),
         }
     })?;
+    if backs_up && !seals && is_newest_encrypted(&api)? {
+        warn(
+            "the newest backup there is encrypted, and what is backed up now is not: ENCRYPTION_RECIPIENTS is not set here, as it is \
+             for the server",
+        );
+    }
     waiting::do_first(&api, &waiting, quiet)?;
     Ok(api)
+}
+
+fn is_newest_encrypted(api: &Api) -> Result<bool, Failure> {
+    let ids = api.list()?;
+    let Some(newest) = ids.last() else {
+        return Ok(false);
+    };
+    match api.describe(newest) {
+        Ok(newest) => Ok(newest.view.encrypted),
+        Err(failure) if failure.is_of_one_backup() => Ok(false),
+        Err(failure) => Err(failure),
+    }
 }
 
 /// An engine that changes nothing at `directory`.
@@ -91,8 +112,12 @@ fn looking(directory: &Path, zookeeper: Option<&str>) -> Result<Engine, Failure>
     engine.map_err(|error| engine_failed(directory, &error))
 }
 
-/// An engine that does jobs at `directory`, and removes nothing by policy.
-fn working(directory: &Path, zookeeper: Option<&str>, even_without_jobs: bool) -> Result<Engine, Failure> {
+/// An engine that does jobs at `directory`, and removes nothing by policy; and whether it encrypts what it backs up.
+fn working(
+    directory: &Path,
+    zookeeper: Option<&str>,
+    even_without_jobs: bool,
+) -> Result<(Engine, bool), Failure> {
     let settings = settings(directory, zookeeper)?;
     let built = |builder: Result<EngineBuilder, StartError>| -> Result<Engine, StartError> {
         let keeps = Arc::new(KeepsAll);
@@ -111,10 +136,11 @@ fn working(directory: &Path, zookeeper: Option<&str>, even_without_jobs: bool) -
         ));
         engine = built(zk_backup_daemon::builder_without_jobs(&settings));
     }
-    engine.map_err(|error| match error {
+    let engine = engine.map_err(|error| match error {
         StartError::Engine(error) => engine_failed(directory, &error),
         error => Failure::failed(error.to_string()),
-    })
+    });
+    Ok((engine?, settings.encryption.is_some()))
 }
 
 /// Serves the ensemble at `zookeeper` in this process, with the vaults of `store`, and keeps jobs in memory. How to speak to it, and as whom, is
@@ -289,6 +315,7 @@ mod tests {
             waiting_too: true,
             quiet: true,
             even_without_jobs: true,
+            backs_up: true,
         };
         for purpose in [Use::Look, work] {
             let refused = open(directory.path(), None, purpose).err().unwrap();

@@ -60,7 +60,7 @@ fn done(cli: &Cli, screen: &mut Screen<'_>) -> Result<Exit, Failure> {
         Command::Cancel(args) => cancel::run(args, &api(Needs::SERVER)?, screen),
         Command::Status(args) => status::run(args, &api(Needs::SERVER)?, screen),
         Command::Export(args) => export::run(args, &api(Needs::STORAGE)?, screen, quiet),
-        Command::Import(args) => import::run(args, &api(Needs::WORK)?, screen),
+        Command::Import(args) => import::run(args, &api(Needs::IMPORT)?, screen),
         Command::Inspect(args) => inspect::run(args, screen),
         Command::Copy(args) => copy::run(args, screen, quiet),
         Command::Completions(args) => completions::run(args, Cli::command(), screen),
@@ -77,6 +77,8 @@ struct Needs {
     work: bool,
     /// It does work, and needs none of the jobs that are kept there.
     removes: bool,
+    /// It does work, and puts backups there.
+    backs_up: bool,
 }
 
 impl Needs {
@@ -85,6 +87,7 @@ impl Needs {
         zookeeper: false,
         work: false,
         removes: false,
+        backs_up: false,
     };
     const LIVE: Self = Self {
         zookeeper: true,
@@ -98,9 +101,13 @@ impl Needs {
         removes: true,
         ..Self::WORK
     };
+    const IMPORT: Self = Self {
+        backs_up: true,
+        ..Self::WORK
+    };
     const ZOOKEEPER: Self = Self {
         zookeeper: true,
-        ..Self::WORK
+        ..Self::IMPORT
     };
     const SERVER: Self = Self {
         server: true,
@@ -127,6 +134,7 @@ fn open(global: &Global, needs: Needs) -> Result<Api, Failure> {
                     waiting_too: global.do_waiting,
                     quiet: global.quiet,
                     even_without_jobs: needs.removes,
+                    backs_up: needs.backs_up,
                 },
                 false => Use::Look,
             };

@@ -57,6 +57,8 @@ pub(crate) struct Backup {
     pub znodes: Option<u64>,
     pub skipped: Option<Skipped>,
     pub before_restore_of: Option<String>,
+    #[serde(default)]
+    pub encrypted: bool,
     /// Where there are several storages.
     pub storage_name: Option<String>,
 }
