@@ -131,7 +131,7 @@ async fn what_stays_has_its_acl_again_and_its_owner_is_let_in(driver: Driver) {
     assert!(
         state["result"]["notes"]
             .to_string()
-            .contains("2 znodes that are not in the backup may not be read")
+            .contains("2 znodes may not be read")
     );
     assert_same(&before, &dump(&outside).await);
 

@@ -36,6 +36,8 @@ struct Begun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     czxid: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    aversions: Option<(i32, i32)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     opened: Option<Opened>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     acl_unknown: bool,
@@ -107,6 +109,7 @@ impl UnfinishedZnodes {
                 path: path.clone(),
                 created: begun.created,
                 czxid: begun.czxid,
+                aversions: begun.aversions,
                 opened: begun.opened,
                 acl_unknown: begun.acl_unknown,
             };
@@ -204,6 +207,7 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
         created: znode.created,
         vault: origin.vault.clone(),
         czxid: znode.czxid,
+        aversions: znode.aversions,
         opened: znode.opened.clone(),
         acl_unknown: znode.acl_unknown,
     };
@@ -288,6 +292,7 @@ mod tests {
         assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
         let again = Unfinished {
             czxid: Some(7),
+            aversions: Some((1, 2)),
             acl_unknown: true,
             opened: Some(Opened {
                 acl: zk_snapshot::tree::Acl::open(),

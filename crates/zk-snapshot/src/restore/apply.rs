@@ -13,8 +13,10 @@ use super::report::name_path;
 use super::scope::{Placed, ahead};
 use super::state::RestoreState;
 use super::step::Step;
+use super::surprise::is_as_made;
 use super::{Change, Policy};
 use crate::archive::{Record, RecordSource, Role};
+use crate::tree::reserved::is_reserved;
 use crate::tree::{Found, Kind, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// Records that are compared together, in number and in bytes of data.
@@ -27,6 +29,18 @@ pub(super) struct Decided {
     pub(super) steps: Vec<Step>,
     /// That lets us look at it, and it is planned again then.
     opens: bool,
+}
+
+fn is_ephemeral(live: &LiveZnode) -> bool {
+    match live {
+        LiveZnode::Found {
+            found: Found { stat, .. },
+            ..
+        }
+        | LiveZnode::Hidden(stat)
+        | LiveZnode::Shut(stat, _) => stat.is_ephemeral(),
+        _ => false,
+    }
 }
 
 /// Whether a server may have deleted it by itself by `now`.
@@ -120,10 +134,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 self.writer.places.fail(path);
             } else if place.is_shut() || !self.has_way(&parent).await? {
                 self.writer.places.pend(path, true);
-            } else if placed.record.role == Role::Unreadable
+            } else if (placed.record.role == Role::Unreadable && !self.writer.misses(path))
                 || self.is_surely_empty(self.writer.places.at(&parent))
             {
-                // Of what the backup does not know nothing needs to be known here either.
+                // Of what the backup does not know nothing needs to be known here either, unless nothing can be created below it.
                 self.plan_one(placed, &LiveZnode::Missing).await?;
             } else {
                 unknown.push(placed);
@@ -142,6 +156,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
 
     /// Begins to do what was decided.
     pub(super) async fn carry_out(&mut self, path: ZnodePath, decided: Decided) -> Result<(), Stop> {
+        if decided.opens && self.options.dry_run {
+            self.writer.report.unseen += 1;
+            return Ok(());
+        }
         // A server checks what comes after `setACL` against the old list until the new one is applied.
         self.admits |= decided
             .steps
@@ -180,8 +198,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             true => record.stat.next_sequence(),
             false => 0,
         };
+        // What was created below it before may be gone with it.
+        let coming = if self.passes == 0 { children } else { 0 };
         let counts = match live {
-            LiveZnode::Missing if record.role != Role::Unreadable => wanted > children,
+            LiveZnode::Missing if record.role != Role::Unreadable => wanted > coming,
             LiveZnode::Found { found, .. }
                 if restores && (record.role == Role::Captured || unfinished.is_some()) =>
             {
@@ -200,6 +220,15 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             guards: &self.guards,
         });
         let landed = self.note(placed, live, &plan);
+        if landed == Some(Change::Create) {
+            self.writer.places.create(path);
+        }
+        let is_made = self.writer.places.at(path).is_created() && is_as_made(record, live);
+        let ours = is_made || plan.verdict != Verdict::LeftAlone;
+        let low = match live {
+            LiveZnode::Found { found, .. } => wanted > found.stat.next_sequence(),
+            _ => counts,
+        };
         plan.count_as(match landed {
             Some(Change::Create) => Some(Counted::Created),
             _ => own,
@@ -216,17 +245,18 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         }
         let opens = plan.verdict == Verdict::Open;
         let steps = std::mem::take(&mut plan.steps);
-        self.note_what_follows(path, live, plan, (wanted, children, counts));
+        self.note_what_follows(path, live, plan, (wanted, coming, low, ours));
         Decided { steps, opens }
     }
 
-    /// What comes when nothing is left to be done below it: its own ACL, and a counter that is to be `wanted`.
+    /// What comes when nothing is left to be done below it: its own ACL, and a counter that is to be `wanted`, where it is `low`. Where the znode
+    /// is not `ours` to change the counter is only told of.
     fn note_what_follows(
         &mut self,
         path: &ZnodePath,
         live: &LiveZnode,
         plan: NodePlan,
-        (wanted, children, counts): (i64, i64, bool),
+        (wanted, coming, low, ours): (i64, i64, bool, bool),
     ) {
         // What an earlier plan had left for the end is of another state.
         self.final_acls.remove(path);
@@ -235,7 +265,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             match live {
                 LiveZnode::Missing => {
                     self.counters.child_created(path);
-                    self.counters.want(path, wanted, children, 0);
+                    self.counters.want(path, wanted, coming, 0);
                     self.writer.places.create(path);
                 }
                 LiveZnode::Found {
@@ -244,7 +274,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 }
                 | LiveZnode::Hidden(stat) => {
                     let there = stat.next_sequence();
-                    if counts {
+                    if low {
                         self.counters.want(path, wanted, there, there);
                     }
                 }
@@ -253,12 +283,32 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             if let Some(last) = plan.final_acl {
                 self.final_acls.insert(path.clone(), last);
             }
-        } else if counts
-            && plan.verdict == Verdict::Equal
+        } else if low
+            && matches!(plan.verdict, Verdict::Equal | Verdict::LeftAlone)
             && let LiveZnode::Found { found, .. } = live
         {
             let there = found.stat.next_sequence();
-            self.counters.want(path, wanted, there, there);
+            if ours {
+                self.counters.want(path, wanted, there, there);
+            } else if !is_reserved(path) {
+                self.counters.leave(path, wanted, there);
+            }
+        }
+    }
+
+    /// Counts what the backup does not know, and whether something can be created below it.
+    fn note_unknown(&mut self, placed: &Placed, live: &LiveZnode) {
+        let path = &placed.record.path;
+        if self.writer.places.report(path) {
+            self.writer.report.unknown += 1;
+            name_path(&mut self.writer.report.unknown_paths, path);
+            if placed.named {
+                let why = "it was asked for by name, and the backup could not read it";
+                self.writer.report.fail(path, why.to_owned());
+            }
+        }
+        if matches!(live, LiveZnode::Missing) && self.writer.misses(path) {
+            self.writer.places.fail(path);
         }
     }
 
@@ -275,20 +325,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             self.writer.report.fail(path, why.to_owned());
         }
         self.writer.count(path, landed);
+        if self.options.dry_run && is_ephemeral(live) && matches!(plan.verdict, Verdict::Blocked(_)) {
+            self.writer.places.fail(path); // nothing can be created below it
+        }
         match plan.verdict {
             Verdict::Equal | Verdict::LeftAlone if landed.is_some() => {}
             Verdict::Equal | Verdict::LeftAlone => {
                 let before = self.writer.places.same(path, true);
                 self.writer.report.unchanged += u64::from(!before);
             }
-            Verdict::Unknown => {
-                self.writer.report.unknown += 1;
-                name_path(&mut self.writer.report.unknown_paths, path);
-                if placed.named {
-                    let why = "it was asked for by name, and the backup could not read it";
-                    self.writer.report.fail(path, why.to_owned());
-                }
-            }
+            Verdict::Unknown => self.note_unknown(placed, live),
             Verdict::Change if matches!(live, LiveZnode::Missing) => {
                 self.writer.report.created_passing += u64::from(has_passed(record, self.options.now));
             }

@@ -15,13 +15,24 @@ pub(super) const HELPER: &str = "zk-backup-sequence-counter";
 
 /// Parents that will need a higher counter.
 #[derive(Default)]
-pub(super) struct Counters(HashMap<ZnodePath, Counter>);
+pub(super) struct Counters {
+    low: HashMap<ZnodePath, Counter>,
+    /// Those that are not ours to change.
+    left: HashMap<ZnodePath, Counter>,
+}
 
 pub(super) struct Counter {
     pub(super) wanted: i64,
     /// Before the children that are being created.
     pub(super) there: i64,
     pub(super) created: i64,
+}
+
+impl Counter {
+    /// How much it lacks when nobody but us creates children, as in a dry run.
+    pub(super) fn lacks(&self) -> i64 {
+        (self.wanted - self.there - self.created).max(0)
+    }
 }
 
 /// A name for the children that one restore creates and deletes again.
@@ -47,31 +58,53 @@ impl Counters {
                 there,
                 created: 0,
             };
-            self.0.insert(path.clone(), counter);
+            self.low.insert(path.clone(), counter);
         }
+    }
+
+    /// Notes that the counter at `path` is `there`, lower than what is `wanted`, and not ours to raise.
+    pub(super) fn leave(&mut self, path: &ZnodePath, wanted: i64, there: i64) {
+        let counter = Counter {
+            wanted,
+            there,
+            created: 0,
+        };
+        self.left.insert(path.clone(), counter);
     }
 
     /// Forgets what was planned for the znode at `path`.
     pub(super) fn forget(&mut self, path: &ZnodePath) {
-        self.0.remove(path);
+        self.low.remove(path);
+        self.left.remove(path);
     }
 
     /// Notes that the znode at `path` is to be created.
     pub(super) fn child_created(&mut self, path: &ZnodePath) {
-        if !self.0.is_empty()
-            && let Some(counter) = path.parent().and_then(|parent| self.0.get_mut(&parent))
-        {
+        if self.low.is_empty() && self.left.is_empty() {
+            return;
+        }
+        let Some(parent) = path.parent() else { return };
+        if let Some(counter) = self.low.get_mut(&parent).or(self.left.get_mut(&parent)) {
             counter.created += 1;
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.low.is_empty()
+    }
+
+    /// Those that are not ours to change.
+    pub(super) fn take_left(&mut self) -> Vec<(ZnodePath, Counter)> {
+        in_order(std::mem::take(&mut self.left))
     }
 
     pub(super) fn take(&mut self) -> Vec<(ZnodePath, Counter)> {
-        let mut counters: Vec<_> = std::mem::take(&mut self.0).into_iter().collect();
-        counters.sort_by(|a, b| a.0.cmp(&b.0));
-        counters
+        in_order(std::mem::take(&mut self.low))
     }
+}
+
+fn in_order(counters: HashMap<ZnodePath, Counter>) -> Vec<(ZnodePath, Counter)> {
+    let mut counters: Vec<_> = counters.into_iter().collect();
+    counters.sort_by(|a, b| a.0.cmp(&b.0));
+    counters
 }

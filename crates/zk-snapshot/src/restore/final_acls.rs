@@ -6,11 +6,12 @@ use std::sync::Arc;
 use futures::stream::StreamExt;
 
 use super::error::Stop;
+use super::guard::is_shown_as;
 use super::scope::ahead;
 use super::state::RestoreState;
 use super::step::FinalAcl;
 use crate::archive::RecordSource;
-use crate::tree::{Reading, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{AclFound, Reading, WriteError, ZnodePath, ZnodeReader, ZnodeWriter};
 
 /// ACLs in one call.
 const AT_ONCE: usize = 256;
@@ -37,7 +38,40 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         if !waiting.is_empty() && !self.options.dry_run {
             self.bring_data(source, waiting).await?;
         }
-        self.plan_again(source).await
+        self.plan_again(source).await?;
+        self.guard_above().await
+    }
+
+    /// Looks at what no record of the backup is of, and has not got its own ACL: that is set in the next round, unless it was refused, or
+    /// somebody else has set another one.
+    async fn guard_above(&mut self) -> Result<(), Stop> {
+        let unguarded: Vec<_> = std::mem::take(&mut self.writer.unguarded).into_iter().collect();
+        for some in unguarded.chunks(AT_ONCE) {
+            let paths: Vec<_> = some.iter().map(|(path, _)| path.clone()).collect();
+            for ((path, (last, error)), guard) in some.iter().zip(self.live.read_acls(&paths).await?) {
+                let noted = self.writer.unfinished.get(path);
+                let mut last = last.clone();
+                let is_missing = matches!(guard, Reading::Missing);
+                if let Reading::Found(AclFound { acl, stat }) = guard {
+                    if !noted.is_some_and(|noted| noted.is_left(&stat, &acl, &self.guards)) {
+                        self.writer.end(path, is_shown_as(&acl, &last.acl));
+                        continue;
+                    }
+                    last.version = stat.aversion;
+                }
+                match error {
+                    WriteError::NoNode if is_missing => {
+                        self.writer.end(path, false);
+                        self.writer.fail_once(path, error.to_string());
+                    }
+                    WriteError::Unknown(_) | WriteError::Changed | WriteError::NoNode => {
+                        self.final_acls.insert(path.clone(), last);
+                    }
+                    refused => self.writer.fail_once(path, refused.to_string()),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes the data that had to wait. They are read from the backup again, since there may be many.

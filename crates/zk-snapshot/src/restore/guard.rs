@@ -126,6 +126,18 @@ pub(super) fn exposes(live: &Acl, wanted: &Acl) -> bool {
         })
 }
 
+/// Whether `live` is `wanted`, as far as the server shows it.
+pub(super) fn is_shown_as(live: &Acl, wanted: &Acl) -> bool {
+    let is_in = |entry: &AclEntry, list: &Acl| {
+        let mut list = list.entries().iter();
+        list.any(|other| entry.perms == other.perms && is_whom(entry, other, true))
+    };
+    live.same_as(wanted)
+        || (live.is_masked()
+            && live.entries().iter().all(|entry| is_in(entry, wanted))
+            && wanted.entries().iter().all(|entry| is_in(entry, live)))
+}
+
 /// Whether both name the same client. Of digests that the server may have hidden, only the users' names are known.
 fn is_whom(entry: &AclEntry, other: &AclEntry, masked: bool) -> bool {
     let user = |id: &'_ str| id.split_once(':').map(|(user, _)| user.to_owned());

@@ -24,6 +24,10 @@ pub struct Unfinished {
     /// of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub czxid: Option<i64>,
+    /// The `aversion` that it has under the first of our lists, and under the last. With a later one it has its own list, or one that somebody
+    /// has set since. `None` in the notes of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aversions: Option<(i32, i32)>,
     /// Of one that the backup lacks, and that was to be deleted or had something below it that was: what is to be put back if
     /// it stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,6 +52,7 @@ impl Unfinished {
             created,
             acl_unknown: false,
             czxid: None,
+            aversions: None,
             opened: None,
         }
     }

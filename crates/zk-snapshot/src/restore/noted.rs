@@ -12,9 +12,15 @@ pub(super) enum Begins {
     /// It puts a working ACL on one that the backup has.
     Admitted {
         czxid: i64,
+        /// The `aversion` that it has then.
+        aversion: i32,
+        /// It stood under a list of ours before.
+        again: bool,
         /// What is still to be counted of it.
         owed: Owed,
     },
+    /// It hides one that it has created until that has its data and its own ACL. The `aversion` that it has then.
+    Narrowed { aversion: i32 },
     /// It puts a working ACL on one that the backup lacks.
     Opened { czxid: i64, was: Opened },
 }
@@ -33,11 +39,15 @@ pub(super) struct Noted {
     /// It stands open to all, as it is to stay, and lacks its data.
     pub(super) acl_unknown: bool,
     pub(super) czxid: Option<i64>,
+    /// Under the first and the last of our lists; `None`: not known.
+    pub(super) aversions: Option<(i32, i32)>,
     pub(super) opened: Option<Opened>,
     /// Of one that this restore has begun.
     pub(super) owed: Option<Owed>,
     /// Whether this restore has surely created it.
     pub(super) made: bool,
+    /// How often this restore has written its data since.
+    pub(super) written: i32,
     /// What `czxid` was before it was to be created again: a server that is behind did not show it.
     pub(super) former: Option<i64>,
 }
@@ -49,9 +59,11 @@ impl Noted {
             created: one.created,
             acl_unknown: one.acl_unknown,
             czxid: one.czxid,
+            aversions: one.aversions,
             opened: one.opened,
             owed: None,
             made: false,
+            written: 0,
             former: None,
         };
         (one.path, noted)
@@ -65,31 +77,60 @@ impl Noted {
                 created: true,
                 acl_unknown,
                 czxid: None,
+                aversions: Some((0, 0)),
                 opened: None,
                 owed: Some(Owed::default()),
                 made: before.is_some_and(|before| before.made),
+                written: 0,
                 former: before.and_then(|before| before.czxid),
             },
             // The list that stands there now may be a working one already.
-            Begins::Admitted { czxid, owed } => Self {
+            Begins::Admitted {
+                czxid,
+                aversion,
+                again,
+                owed,
+            } => Self {
                 created: same(czxid).is_some_and(|before| before.created),
                 acl_unknown: false,
                 czxid: Some(czxid),
+                aversions: match before.filter(|_| again) {
+                    Some(before) => before.until(aversion),
+                    None => Some((aversion, aversion)),
+                },
                 opened: None,
                 owed: same(czxid).and_then(|before| before.owed).or(Some(owed)),
                 made: false,
+                written: 0,
                 former: None,
+            },
+            Begins::Narrowed { aversion } => match before {
+                Some(before) => Self {
+                    aversions: before.until(aversion),
+                    ..before.clone()
+                },
+                None => Self {
+                    aversions: Some((aversion, aversion)),
+                    ..Self::begun(Begins::Created { acl_unknown: false }, None)
+                },
             },
             Begins::Opened { czxid, was } => Self {
                 created: false,
                 acl_unknown: false,
                 czxid: Some(czxid),
+                aversions: None,
                 opened: Some(was),
                 owed: Some(Owed::default()),
                 made: false,
+                written: 0,
                 former: None,
             },
         }
+    }
+
+    /// As long as one more step of ours may be missing, both lists are ours. What an earlier version has noted stays unknown.
+    fn until(&self, aversion: i32) -> Option<(i32, i32)> {
+        self.aversions.map(|(first, _)| (first, aversion))
     }
 
     pub(super) fn note(&self, path: &ZnodePath) -> Unfinished {
@@ -98,6 +139,7 @@ impl Noted {
             created: self.created,
             acl_unknown: self.acl_unknown,
             czxid: self.czxid,
+            aversions: self.aversions,
             opened: self.opened.clone(),
         }
     }
@@ -107,11 +149,12 @@ impl Noted {
         self.czxid.is_some_and(|czxid| stat.czxid > czxid)
     }
 
-    /// Whether the znode is the one that was noted, under the list that it got then. Where it is not known which one that was, nobody
-    /// but us may be in the list.
+    /// Whether the znode is the one that was noted, under the list that it got then, which nobody has set again. Where it is not known which
+    /// one that was, nobody but us may be in the list.
     pub(super) fn is_left(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
+        let is_ours = |(first, last): (i32, i32)| (first..=last).contains(&stat.aversion);
         match self.czxid {
-            _ if self.opened.is_some() => false,
+            _ if self.opened.is_some() || !self.aversions.is_none_or(is_ours) => false,
             _ if self.acl_unknown => {
                 self.is_as_made(stat, acl, guards) && self.czxid.is_none_or(|czxid| czxid == stat.czxid)
             }
@@ -120,13 +163,13 @@ impl Noted {
         }
     }
 
-    /// Whether nobody has changed what the restore created.
+    /// Whether nobody else has changed what the restore created.
     pub(super) fn is_as_made(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
         let is_under_its_list = match self.acl_unknown {
             true => acl.same_as(&Acl::open()),
             false => guards.is_just_ours(acl),
         };
-        (stat.version, stat.aversion) == (0, 0) && !stat.is_ephemeral() && is_under_its_list
+        (stat.version, stat.aversion) == (self.written, 0) && !stat.is_ephemeral() && is_under_its_list
     }
 
     /// Whether what stands there is no concern of a restore any more.
@@ -134,7 +177,8 @@ impl Noted {
         self.is_succeeded_by(stat)
             || match self.acl_unknown {
                 true => !self.is_as_made(stat, acl, guards),
-                false => !guards.is_ours(acl),
+                // An older list is only shown by a server that is behind, or ours was not set.
+                false => !guards.is_ours(acl) || self.aversions.is_some_and(|(_, last)| stat.aversion > last),
             }
     }
 }

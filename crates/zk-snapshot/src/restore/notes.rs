@@ -51,8 +51,21 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         self.end(path, false);
     }
 
+    /// Names what may have been written, where the restore ends before that can be looked up.
+    pub(super) fn name_unsure(&mut self) {
+        let unsure = self.surprises.iter().filter(|(_, known)| known.unsure.is_some());
+        let unsure: Vec<_> = unsure.map(|(path, _)| path.clone()).collect();
+        for path in &unsure {
+            self.fail_once(path, "whether it was written is not known".to_owned());
+        }
+    }
+
     /// Tells the ledger what was finished.
     pub(super) async fn note_ends(&mut self) -> Result<(), Stop> {
+        let not_begun = std::mem::take(&mut self.not_begun).into_iter();
+        let known = not_begun.filter_map(|path| Some(self.unfinished.get(&path)?.note(&path)));
+        let known: Vec<_> = known.collect();
+        self.note(&known).await?;
         let mut ended = std::mem::take(&mut self.ended);
         ended.retain(|path| !self.unfinished.contains_key(path)); // it may have been begun again
         if !ended.is_empty() && !self.dry_run {

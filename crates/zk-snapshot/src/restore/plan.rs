@@ -177,6 +177,10 @@ fn admit(asked: &Question<'_>, live: &Acl, stat: &Stat, data: bool) -> Step {
         counts: None,
         begins: Some(Begins::Admitted {
             czxid: stat.czxid,
+            aversion: stat.aversion.wrapping_add(1),
+            again: asked
+                .unfinished
+                .is_some_and(|noted| noted.is_left(stat, live, asked.guards)),
             owed: Owed {
                 acl: !live.same_as(&asked.wanted.acl),
                 data,

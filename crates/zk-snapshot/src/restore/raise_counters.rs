@@ -14,6 +14,11 @@ use crate::tree::{
 
 const STUCK: &str = "it was created to raise a counter, and cannot be deleted";
 const TAKEN: &str = "it was created to raise a counter, and others have changed it since: it is left to them";
+const LEFT_ALONE: &str = "it is left as it is, since the policy says so or it is only above what was asked for, and its counter is lower than in the backup";
+const CHANGING: &str = "others change it all the time";
+const UNSEEN: &str = "it could not be seen when it was looked at last, so its counter is not known";
+/// Parents that are read together. Nothing tells how large they are.
+const AT_ONCE: usize = 16;
 /// A parent is looked at again this often.
 const ATTEMPTS: usize = 3;
 
@@ -127,7 +132,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 continue; // it is not there, and named
             }
             let steps = if self.options.dry_run {
-                Ok((counter.wanted - counter.there - counter.created).max(0))
+                Ok(counter.lacks())
             } else {
                 lacking(self.live, &path, counter.wanted).await?
             };
@@ -138,12 +143,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                     continue;
                 }
             };
+            self.counters_left.remove(&path); // of an earlier round
             if steps == 0 {
                 continue;
             }
             if steps > *left {
                 let why = format!("{steps} steps are lacking, and {left} of the limit are left");
-                self.writer.report.leave_counter(&path, why);
+                self.counters_left.insert(path, why);
                 continue;
             }
             let outcome = if self.options.dry_run {
@@ -176,25 +182,51 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     }
 
     fn leave(&mut self, path: &ZnodePath, low: Low) {
-        match low {
-            Low::NoAuth => self
-                .writer
-                .report
-                .leave_counter(path, WriteError::NoAuth.to_string()),
-            Low::Because(why) => self.writer.report.leave_counter(path, why),
+        let why = match low {
+            Low::NoAuth => WriteError::NoAuth.to_string(),
+            Low::Because(why) => why,
             // It is planned again, and its counter with it.
-            Low::Another if self.writer.places.at(path).is_wanted() => self.writer.places.pend(path, false),
-            Low::Another => {
-                let why = "it is not there any more".to_owned();
-                self.writer.report.leave_counter(path, why);
+            Low::Another if self.writer.places.at(path).is_wanted() => {
+                return self.writer.places.pend(path, false);
             }
+            Low::Another => "it is not there any more".to_owned(),
             Low::Stuck(why) => {
-                self.writer.report.leave_counter(path, why.clone());
                 if let Ok(child) = path.child(&self.helper) {
                     self.writer.report.fail(&child, format!("{STUCK}: {why}"));
                 }
+                why
+            }
+        };
+        self.counters_left.insert(path.clone(), why);
+    }
+
+    /// Tells of counters that stay low: those of znodes that are not ours to change, and those that the last round has brought.
+    pub(super) async fn tell_low_counters(&mut self) -> Result<(), Stop> {
+        for (counters, why) in [
+            (self.counters.take_left(), LEFT_ALONE),
+            (self.counters.take(), CHANGING),
+        ] {
+            for some in counters.chunks(AT_ONCE) {
+                let paths: Vec<_> = some.iter().map(|(path, _)| path.clone()).collect();
+                let mut stats = Vec::new();
+                if !self.options.dry_run {
+                    self.writer.check_permit()?;
+                    stats = self.live.read_many(&paths, History::Any).await?;
+                }
+                for (index, (path, counter)) in some.iter().enumerate() {
+                    let (is_low, why) = match stats.get(index) {
+                        Some(Reading::Found(found)) => (found.stat.next_sequence() < counter.wanted, why),
+                        // A server may be behind.
+                        Some(Reading::Missing | Reading::Denied | Reading::Undecodable(_)) => (true, UNSEEN),
+                        None => (counter.lacks() > 0, why),
+                    };
+                    if is_low {
+                        self.counters_left.insert(path.clone(), why.to_owned());
+                    }
+                }
             }
         }
+        Ok(())
     }
 }
 

@@ -4,23 +4,26 @@ use std::collections::{HashMap, VecDeque};
 
 use futures::stream::{FuturesOrdered, StreamExt};
 
-use super::Policy;
 use super::error::Stop;
 use super::plan::LiveZnode;
 use super::replan::TRIES;
 use super::scope::Placed;
 use super::state::RestoreState;
+use super::{Change, Policy};
 use crate::archive::Role;
 use crate::capture::frontier::{Family, Frontier};
-use crate::tree::{AclFound, ClientError, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{
+    AclEntry, AclFound, ClientError, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter,
+};
 
 /// A znode and its ACL are read together this often, until both are of one version.
 const ATTEMPTS: usize = 4;
+const ADMIN: u32 = 16;
 
 /// What of a live znode is asked for besides its data.
 #[derive(Clone, Copy)]
 struct Asking {
-    /// Policy and ledger say that it may be changed.
+    /// Policy and ledger say that it may be changed, or it may be what this restore has created.
     compared: bool,
     same_ensemble: bool,
     renamed: bool,
@@ -111,12 +114,14 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let Some(Reading::Found(guard)) = guards.pop() else {
             return Ok(LiveZnode::Denied);
         };
+        let admits = |entry: &AclEntry| entry.perms & ADMIN != 0;
+        let may_be_opened = !guard.acl.is_masked() && guard.acl.entries().iter().any(admits);
         let opened = self.writer.surprises.get(path).map_or(0, |known| known.opened);
         let noted = self.writer.unfinished.get(path);
         let is_left = noted.is_some_and(|noted| noted.is_left(&guard.stat, &guard.acl, &self.guards));
         if guard.acl.same_as(&self.guards.narrow) && is_left {
             Ok(LiveZnode::Hidden(guard.stat))
-        } else if !guard.acl.is_masked() && opened < TRIES && !self.options.dry_run {
+        } else if may_be_opened && opened < TRIES {
             Ok(LiveZnode::Shut(guard.stat, guard.acl))
         } else {
             Ok(LiveZnode::Denied)
@@ -126,8 +131,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     fn asking(&self, placed: &Placed) -> Asking {
         let record = &placed.record;
         let ours = record.role == Role::Captured && self.options.policy != Policy::Missing;
+        let known = self.writer.surprises.get(&record.path);
+        let may_be_made = self.writer.places.at(&record.path).is_created()
+            || known.is_some_and(|known| known.unsure == Some(Change::Create));
         Asking {
-            compared: ours || self.writer.unfinished.contains_key(&record.path),
+            compared: ours || may_be_made || self.writer.unfinished.contains_key(&record.path),
             same_ensemble: self.options.same_ensemble,
             renamed: placed.renamed,
         }

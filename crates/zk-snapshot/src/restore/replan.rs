@@ -1,6 +1,7 @@
 //! What is to be done about writes that met something else than what was read.
 
 use super::Change;
+use super::step::FinalAcl;
 use super::writer::{Began, Opening, UnderWay, Writer};
 use crate::tree::{WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
 
@@ -26,11 +27,20 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         if rest.begins == Some(Began::Created) {
             self.not_created(path, error);
         }
+        self.not_admitted(path, rest, error);
         let creates = matches!(op, WriteOp::Create { .. });
         if !self.places.at(path).is_wanted() {
             // What is above a renamed subtree, or is to be deleted: what depends on it meets the same.
             if creates {
                 self.ask_the_parent(path, error);
+            } else if let WriteOp::SetAcl { acl, version, .. } = op {
+                let last = FinalAcl {
+                    acl: acl.clone(),
+                    version: version.unwrap_or_default(),
+                    counts: rest.counts.is_some(),
+                    data: None,
+                };
+                self.unguarded.insert(path.clone(), (last, error.clone()));
             }
             return;
         }
@@ -95,7 +105,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
             return false;
         };
         match error {
-            WriteError::NoNode | WriteError::EphemeralParent => self.places.pend(&parent, false),
+            WriteError::NoNode | WriteError::EphemeralParent => {
+                let known = self.surprises.entry(parent.clone()).or_default();
+                known.misses |= *error == WriteError::NoNode;
+                self.places.pend(&parent, false);
+            }
             WriteError::NoAuth if self.hint(&parent).no_admin => return false,
             // Those that went out together with the first to be refused, or before we were admitted, get another try.
             WriteError::NoAuth
@@ -122,6 +136,20 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
             Some(noted) if noted.made => noted.czxid = noted.former,
             _ if unsure == Some(Change::Create) => {}
             _ => self.end(path, false),
+        }
+    }
+
+    /// Of one that the server has not put under a working ACL no more is noted than was before.
+    pub(super) fn not_admitted(&mut self, path: &ZnodePath, rest: &UnderWay, error: &WriteError) {
+        if rest.begins != Some(Began::Admitted) || matches!(error, WriteError::Unknown(_)) {
+            return;
+        }
+        match &rest.before {
+            Some(before) => {
+                self.unfinished.insert(path.clone(), before.clone());
+                self.not_begun.push(path.clone());
+            }
+            None => self.end(path, false),
         }
     }
 
@@ -183,6 +211,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
     pub(super) fn admit(&mut self, path: &ZnodePath) {
         self.surprises.entry(path.clone()).or_default().hint.admit = true;
         self.places.pend(path, false);
+    }
+
+    /// Whether it was not there when something was to be created below it.
+    pub(super) fn misses(&self, path: &ZnodePath) -> bool {
+        self.surprises.get(path).is_some_and(|known| known.misses)
     }
 
     /// Whether admitting ourselves was tried there.

@@ -69,8 +69,8 @@ pub struct RestoreReport {
     pub failed: u64,
     /// The first of them.
     pub failures: Vec<Failure>,
-    /// Of a dry run: znodes that the backup lacks and that may not be read, but opened. What is below them is not counted, and they
-    /// stay where that is a live ephemeral znode.
+    /// Of a dry run: znodes that may not be read, but opened. How those differ that the backup has is not counted, nor is what is below those
+    /// that it lacks, and that stay where that is a live ephemeral znode.
     #[serde(default)]
     pub unseen: u64,
     /// Parents whose next sequential child would have had a lower number than at the time of the backup, and

@@ -73,6 +73,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             let why = "its ACL is changed by others all the time";
             self.writer.report.fail(path, why.to_owned());
         }
+        for path in std::mem::take(&mut self.extras) {
+            let why = "it is not in the backup, and others create and change znodes there all the time";
+            self.writer.fail_once(&path, why.to_owned());
+        }
+        self.tell_low_counters().await?;
         self.look_at_unfinished().await?;
         self.writer.check_refusal()
     }

@@ -19,6 +19,8 @@ pub(super) struct RestoreState<'a, T: ?Sized> {
     pub(super) scope: Scope<'a>,
     pub(super) writer: Writer<'a, T>,
     pub(super) counters: Counters,
+    /// Parents whose counters stay low, and why.
+    pub(super) counters_left: BTreeMap<ZnodePath, String>,
     /// The name of the children that are created and deleted again to raise counters.
     pub(super) helper: String,
     pub(super) guards: Guards,
@@ -49,6 +51,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'a, T> {
             scope,
             writer,
             counters: Counters::default(),
+            counters_left: BTreeMap::new(),
             helper: helper_name(),
             guards: Guards::new(live.working_acl()),
             extras: Vec::new(),
@@ -70,6 +73,9 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'a, T> {
         let mut unfinished: Vec<_> = self.writer.unfinished.into_keys().collect();
         unfinished.sort();
         let report = &mut self.writer.report;
+        for (path, why) in self.counters_left {
+            report.leave_counter(&path, why);
+        }
         report.unfinished = unfinished.len() as u64;
         unfinished
             .iter()

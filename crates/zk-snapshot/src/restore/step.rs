@@ -67,7 +67,9 @@ impl FinalAcl {
                 version: Some(self.version),
             },
             counts: None,
-            begins: None,
+            begins: Some(Begins::Narrowed {
+                aversion: self.version.wrapping_add(1),
+            }),
             ends: false,
         };
         self.version = self.version.wrapping_add(1);

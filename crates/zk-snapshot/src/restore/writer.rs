@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::noted::{Begins, Noted};
 use super::places::Places;
 use super::plan::Hint;
-use super::step::Step;
+use super::step::{FinalAcl, Step};
 use super::surprise::Surprise;
 use super::{Change, NotPermitted, Permit, RestoreOptions, RestoreReport};
 use crate::tree::{AclFound, History, WriteError, WriteOp, ZnodePath, ZnodeReader, ZnodeWriter};
@@ -29,6 +29,8 @@ const LEAST_BYTES: usize = 16 << 10;
 pub(super) struct UnderWay {
     pub(super) counts: Option<Change>,
     pub(super) begins: Option<Began>,
+    /// What was noted of it before it begins that.
+    pub(super) before: Option<Noted>,
     pub(super) ends: bool,
     /// The steps after it, the next one last.
     then: Vec<Step>,
@@ -74,6 +76,8 @@ pub(super) struct Writer<'a, T: ?Sized> {
     /// Those of them that earlier restores have left.
     pub(super) earlier: HashSet<ZnodePath>,
     pub(super) ended: Vec<ZnodePath>,
+    /// Of which what was noted last was not begun after all.
+    pub(super) not_begun: Vec<ZnodePath>,
     /// Those that it has created, and of which it is not known yet which znodes they are.
     pub(super) fresh: Vec<ZnodePath>,
     pub(super) surprises: HashMap<ZnodePath, Surprise>,
@@ -88,6 +92,8 @@ pub(super) struct Writer<'a, T: ?Sized> {
     pub(super) opened: BTreeMap<ZnodePath, Opening>,
     /// Znodes whose own ACL must not be set, since something before it failed.
     pub(super) broken: HashSet<ZnodePath>,
+    /// What was created above a renamed subtree and has not got its own ACL, or may not have got it.
+    pub(super) unguarded: BTreeMap<ZnodePath, (FinalAcl, WriteError)>,
     batch: Vec<(WriteOp, UnderWay)>,
     begun: Vec<(ZnodePath, Noted)>,
     bytes: usize,
@@ -114,6 +120,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             unfinished: unfinished.into_iter().map(Noted::earlier).collect(),
             earlier,
             ended: Vec::new(),
+            not_begun: Vec::new(),
             fresh: Vec::new(),
             surprises: HashMap::new(),
             undeleted: HashSet::new(),
@@ -121,6 +128,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             shut_extras: BTreeMap::new(),
             opened: BTreeMap::new(),
             broken: HashSet::new(),
+            unguarded: BTreeMap::new(),
             is_lost: false,
             batch: Vec::new(),
             begun: Vec::new(),
@@ -200,12 +208,14 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         } = step;
         let began = begins.as_ref().map(|begins| match begins {
             Begins::Created { .. } => Began::Created,
-            Begins::Admitted { .. } => Began::Admitted,
+            Begins::Admitted { .. } | Begins::Narrowed { .. } => Began::Admitted,
             Begins::Opened { .. } => Began::Opened,
         });
+        let mut before = None;
         if let Some(begins) = begins {
             let path = op.path().clone();
-            let noted = Noted::begun(begins, self.unfinished.get(&path));
+            before = self.unfinished.get(&path).cloned();
+            let noted = Noted::begun(begins, before.as_ref());
             if began == Some(Began::Opened) {
                 self.opened.entry(path.clone()).or_insert(Opening::Sent);
             }
@@ -215,6 +225,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         let rest = UnderWay {
             counts,
             begins: began,
+            before,
             ends,
             then,
         };
@@ -255,20 +266,14 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         while let Some((ops, rests, outcomes)) = self.in_flight.next().await {
             for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes.unwrap_or_default()) {
                 match outcome {
-                    Ok(()) => self.succeeded(op.path(), &rest),
+                    Ok(()) => self.succeeded(&op, &rest),
                     Err(error) if rest.begins == Some(Began::Opened) => self.not_opened(op.path(), &error),
-                    Err(error) => self.fail_once(op.path(), error.to_string()),
+                    Err(error) => {
+                        self.not_admitted(op.path(), &rest, &error);
+                        self.fail_once(op.path(), error.to_string());
+                    }
                 }
             }
-        }
-    }
-
-    /// Names what may have been written, where the restore ends before that can be looked up.
-    pub(super) fn name_unsure(&mut self) {
-        let unsure = self.surprises.iter().filter(|(_, known)| known.unsure.is_some());
-        let unsure: Vec<_> = unsure.map(|(path, _)| path.clone()).collect();
-        for path in &unsure {
-            self.fail_once(path, "whether it was written is not known".to_owned());
         }
     }
 
@@ -326,7 +331,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         for ((op, rest), outcome) in ops.into_iter().zip(rests).zip(outcomes) {
             match outcome {
                 Ok(()) => {
-                    self.succeeded(op.path(), &rest);
+                    self.succeeded(&op, &rest);
                     let mut then = rest.then;
                     if let Some(next) = then.pop() {
                         self.add(next, then);
@@ -337,7 +342,13 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
     }
 
-    fn succeeded(&mut self, path: &ZnodePath, rest: &UnderWay) {
+    fn succeeded(&mut self, op: &WriteOp, rest: &UnderWay) {
+        let path = op.path();
+        if matches!(op, WriteOp::SetData { .. })
+            && let Some(noted) = self.unfinished.get_mut(path)
+        {
+            noted.written += 1;
+        }
         self.count(path, rest.counts);
         if let Some(known) = self.surprises.get_mut(path)
             && known.unsure == rest.counts

@@ -7,6 +7,7 @@ mod acts;
 mod capturing;
 mod case;
 mod exposure;
+mod found;
 mod outcome;
 mod scope;
 mod touching;

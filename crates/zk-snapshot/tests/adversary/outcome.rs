@@ -1,7 +1,7 @@
 //! (b) and (d): what a restore that says it is complete has left, and what one without an adversary does.
 
 use zk_snapshot::archive::Role;
-use zk_snapshot::model::{Entry, Identity, ModelTree};
+use zk_snapshot::model::{Entry, Identity, ModelTree, Znode};
 use zk_snapshot::restore::{Policy, RestoreReport};
 use zk_snapshot::tree::{WriteOp, ZnodePath};
 
@@ -160,21 +160,7 @@ pub fn check_second(
     if report.is_complete() && !report.unfinished_paths.is_empty() {
         return Err(format!("(d) complete, and unfinished: {report:?}"));
     }
-    for (path, record) in scope
-        .wanted
-        .iter()
-        .filter(|(_, record)| record.role == Role::Captured)
-    {
-        if let Some(znode) = tree.get(path)
-            && report.is_complete()
-            && report.counters_left == 0
-            && scope.is_restored(tree, path, znode)
-            && scope.policy != Policy::Missing
-            && znode.stat.next_sequence() < record.stat.next_sequence()
-        {
-            return Err(format!("(d) the counter of {path} is too low: {report:?}"));
-        }
-    }
+    check_counters(scope, tree, report, |_, _| true)?;
     // Where we may set the ACL we may do everything, but outside the scope no ACL is ours to set.
     let admits = |path: &ZnodePath| {
         let wanted = scope.wanted.get(path);
@@ -196,6 +182,27 @@ pub fn check_second(
             "(d) not complete, though nothing is in the way: {:?}",
             report.failures
         ));
+    }
+    Ok(())
+}
+
+/// (d): the counters of what is `meant` are as in the backup, or the restore says that some are not.
+pub fn check_counters(
+    scope: &Scope,
+    tree: &ModelTree,
+    report: &RestoreReport,
+    meant: impl Fn(&ZnodePath, &Znode) -> bool,
+) -> Result<(), String> {
+    if !report.is_complete() || report.counters_left > 0 {
+        return Ok(());
+    }
+    for (path, record) in scope.wanted.iter().chain(&scope.ancestors) {
+        if let Some(znode) = tree.get(path)
+            && meant(path, znode)
+            && znode.stat.next_sequence() < record.stat.next_sequence()
+        {
+            return Err(format!("(d) the counter of {path} is too low: {report:?}"));
+        }
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub struct Scope {
     pub wanted: BTreeMap<ZnodePath, Record>,
     /// What is above them, and is created where it is missing.
     pub above: BTreeSet<ZnodePath>,
+    /// Of that, what the backup has.
+    pub ancestors: BTreeMap<ZnodePath, Record>,
     /// From where what is renamed comes.
     from: Option<ZnodePath>,
     /// Whether the backup has all of every znode, in requests of this size.
@@ -41,11 +43,21 @@ impl Scope {
             wanted.insert(record.path.clone(), record);
         }
         let tops = wanted.keys().flat_map(ZnodePath::ancestors);
-        let above = tops.filter(|path| !wanted.contains_key(path)).collect();
+        let above: BTreeSet<_> = tops.filter(|path| !wanted.contains_key(path)).collect();
+        // With a renaming the backup has nothing to say of the places where it goes.
+        let is_ancestor = |record: &&Record| {
+            let is_known = record.role != Role::Unreadable && !record.path.is_root();
+            is_known && rename.is_none() && above.contains(&record.path)
+        };
+        let ancestors = records.iter().filter(is_ancestor);
+        let ancestors = ancestors
+            .map(|record| (record.path.clone(), record.clone()))
+            .collect();
         Self {
             policy,
             wanted,
             above,
+            ancestors,
             from: rename.map(|(from, _)| from.clone()),
             is_whole: records
                 .iter()

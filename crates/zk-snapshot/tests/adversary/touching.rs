@@ -1,7 +1,7 @@
 //! (a): nothing outside the scope changes, and nothing is overwritten or deleted that the policy does not allow.
 
 use zk_snapshot::archive::Role;
-use zk_snapshot::model::{Entry, Identity, ModelTree};
+use zk_snapshot::model::{Entry, Identity, ModelTree, Znode};
 use zk_snapshot::tree::{Acl, WriteOp, ZnodePath};
 
 use crate::acts::Guard;
@@ -104,6 +104,8 @@ fn allowed(
         WriteOp::SetData { .. } if is_wanted => {}
         WriteOp::SetAcl { .. } if is_wanted => {}
         WriteOp::SetAcl { .. } | WriteOp::Delete { .. } if scope.is_stranger(path) => return Ok(()),
+        // What an earlier restore has opened gets its list back, whatever this one is about.
+        WriteOp::SetAcl { .. } if is_begun(tree, path, before, index, us) => return Ok(()),
         WriteOp::Delete { .. } if scope.is_helper(path) => return Ok(()),
         _ => return Err("something is changed that nobody asked for"),
     }
@@ -111,11 +113,40 @@ fn allowed(
     let data = record.map(|record| &record.data[..]).unwrap_or_default();
     let is_as_made = is_working(&before.acl, us) || (has_no_acl && before.acl.same_as(&Acl::open()));
     let looks_ours = is_as_made && (before.data.is_empty() || before.data == data);
-    if looks_ours || scope.is_restored(tree, path, before) {
+    if looks_ours || is_begun(tree, path, before, index, us) || scope.is_restored(tree, path, before) {
         Ok(())
     } else {
         Err("something is overwritten that the policy leaves alone")
     }
+}
+
+/// Whether it stands under a working ACL that a restore of ours has put on it, and nobody has set another since.
+fn is_begun(tree: &ModelTree, path: &ZnodePath, znode: &Znode, index: usize, us: &Identity) -> bool {
+    let sets = |e: &&Entry| {
+        let is_list = matches!(e.op, WriteOp::SetAcl { .. } | WriteOp::Create { .. });
+        let of = e.after.as_ref().map(|after| after.stat.czxid);
+        is_list && e.op.path() == path && of == Some(znode.stat.czxid)
+    };
+    tree.log()[..index]
+        .iter()
+        .rfind(sets)
+        .is_some_and(|e| match &e.op {
+            WriteOp::SetAcl { acl, .. } | WriteOp::Create { acl, .. } => {
+                let is_narrow = *us == Identity::anyone() && *acl == Guard::Unread.acl();
+                e.by != 0 && (*acl == us.working_acl() || is_narrow)
+            }
+            _ => false,
+        })
+}
+
+/// Whether it is as it would be had we created it whole.
+fn is_as_created(scope: &Scope, path: &ZnodePath, znode: &Znode) -> bool {
+    let record = scope.wanted.get(path).or(scope.ancestors.get(path));
+    record.is_some_and(|record| {
+        let is_its_own =
+            record.acl.same_as(&znode.acl) || (record.acl.is_unknown() && znode.acl.same_as(&Acl::open()));
+        (znode.stat.version, znode.stat.aversion) == (0, 0) && znode.data == record.data && is_its_own
+    })
 }
 
 /// Whether it is what the working ACL of our connection becomes.
@@ -139,7 +170,11 @@ fn counted(
         return Ok(());
     };
     let is_known = parent.stat.czxid <= known(tree, &path, &["data", "acl"], index);
-    if is_known && !is_working(&parent.acl, us) && !scope.is_restored(tree, &path, parent) {
+    if is_known
+        && !is_working(&parent.acl, us)
+        && !is_as_created(scope, &path, parent)
+        && !scope.is_restored(tree, &path, parent)
+    {
         return Err("a counter is raised that the policy leaves alone");
     }
     Ok(())

@@ -61,15 +61,44 @@ pub fn backed_up(znodes: &[(&str, &[u8], Acl)]) -> (Ensemble, Vec<Vec<Record>>) 
             create(tree, at, data, acl.clone());
         }
     });
+    let backup = backup_of(&ensemble);
+    (ensemble, backup)
+}
+
+/// A backup of all that is there.
+pub fn backup_of(ensemble: &Ensemble) -> Vec<Vec<Record>> {
     let reader = ensemble.client(Identity::superuser(), Manner::default());
     let captured = now(capture_in_memory(&reader, &CaptureOptions::default())).unwrap();
     let frames = 0..captured.records.frames();
-    (
-        ensemble,
-        frames
-            .map(|index| captured.records.frame(index).unwrap())
-            .collect(),
-    )
+    frames
+        .map(|index| captured.records.frame(index).unwrap())
+        .collect()
+}
+
+pub fn set_data(tree: &mut ModelTree, at: &str, data: &[u8]) {
+    let op = WriteOp::SetData {
+        path: path(at),
+        data: data.to_vec(),
+        version: None,
+    };
+    tree.write(&op).unwrap();
+}
+
+pub fn set_acl(tree: &mut ModelTree, at: &str, acl: Acl) {
+    let op = WriteOp::SetAcl {
+        path: path(at),
+        acl,
+        version: None,
+    };
+    tree.write(&op).unwrap();
+}
+
+pub fn anyone(perms: u32) -> Acl {
+    Acl::new(vec![AclEntry {
+        perms,
+        scheme: "world".to_owned(),
+        id: "anyone".to_owned(),
+    }])
 }
 
 pub type Dump = BTreeMap<String, (Vec<u8>, Acl)>;

@@ -255,8 +255,9 @@ fn notes(report: &RestoreReport, dry_run: bool, with_quota: bool) -> Vec<String>
     }
     if report.unseen > 0 {
         notes.push(format!(
-            "{} znodes that are not in the backup may not be read: their ACLs would be changed to look below them and delete \
-             what is there, which is not in the figures, and put back where they stay, as above ephemeral znodes",
+            "{} znodes may not be read: their ACLs would be changed to look at them. How they differ is not in the figures. Of those that are \
+             not in the backup what is below would be deleted, which is not in the figures either, and the ACLs put back where they stay, as \
+             above ephemeral znodes",
             report.unseen
         ));
     }
