@@ -19,6 +19,7 @@ mod looking;
 mod newest;
 mod news;
 mod queue;
+mod recoveries;
 mod remote;
 mod restore_tests;
 mod retention;
