@@ -46,6 +46,7 @@ mod left_over;
 mod limits;
 mod logs;
 mod meanwhile;
+mod members;
 mod metrics;
 mod migration;
 mod notify;

@@ -220,7 +220,7 @@ pub struct Dropped {
     pub ephemeral: u64,
     /// Sessions.
     pub sessions: u64,
-    /// Znodes without a parent.
+    /// Znodes of sessions that do not exist.
     pub orphans: u64,
     /// The first 20 of these.
     pub orphan_paths: Vec<String>,

@@ -313,3 +313,85 @@ fn the_transactions_of_a_log_are_shown_in_order_until_it_is_damaged() {
         }
     }
 }
+
+/// A log as a server begins it in the next epoch, of a transaction that failed; with the digest of the tree if one is given.
+fn log_of_the_next_epoch(digest: Option<u64>) -> Vec<u8> {
+    let mut txn = [&7_i64.to_be_bytes()[..], &0_i32.to_be_bytes()].concat(); // session, cxid
+    txn.extend_from_slice(&0x1_0000_0001_i64.to_be_bytes());
+    txn.extend_from_slice(&1_i64.to_be_bytes()); // time
+    txn.extend_from_slice(&(-1_i32).to_be_bytes());
+    txn.extend_from_slice(&(-101_i32).to_be_bytes());
+    if let Some(digest) = digest {
+        txn.extend_from_slice(&2_i32.to_be_bytes());
+        txn.extend_from_slice(&digest.to_be_bytes());
+    }
+    let mut log = b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0".to_vec();
+    log.extend_from_slice(&u64::from(simd_adler32::adler32(&&txn[..])).to_be_bytes());
+    log.extend_from_slice(&u32::try_from(txn.len()).unwrap().to_be_bytes());
+    log.extend_from_slice(&txn);
+    log.push(b'B');
+    log
+}
+
+/// Where the records of a log begin.
+fn records(log: &[u8]) -> Vec<usize> {
+    let (mut at, mut found) = (16, Vec::new());
+    while let Some(length) = log.get(at + 8..at + 12) {
+        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        if length == 0 {
+            break;
+        }
+        found.push(at);
+        at += 12 + length + 1;
+    }
+    found
+}
+
+/// What a damaged log had after that is no hole to be seen where the next begins an epoch. Only digests tell.
+#[test]
+fn damage_before_a_new_epoch_does_not_pass_in_silence() {
+    let read_with = |damage: &dyn Fn(&mut Vec<u8>, usize), next: Option<Vec<u8>>| {
+        let directory = tempfile::tempdir().unwrap();
+        for file in files(&golden("3.9.5")) {
+            fs::copy(&file, directory.path().join(file.file_name().unwrap())).unwrap();
+        }
+        let path = directory.path().join("log.9");
+        let mut log = fs::read(&path).unwrap();
+        let records = records(&log);
+        damage(&mut log, records[records.len() - 3]);
+        fs::write(path, log).unwrap();
+        if let Some(next) = next {
+            fs::write(directory.path().join("log.100000001"), next).unwrap();
+        }
+        read(directory.path())
+    };
+    let whole = read_with(&|_, _| {}, Some(log_of_the_next_epoch(None))).unwrap();
+    assert_eq!(whole.tree.zxid(), 0x1_0000_0001);
+
+    let torn = |log: &mut Vec<u8>, at: usize| log.truncate(at + 20);
+    let zeroed = |log: &mut Vec<u8>, at: usize| log[at..at + 12].fill(0);
+    let longer = |log: &mut Vec<u8>, at: usize| log[at + 8] = 1; // than what is left
+    let damages: [(&dyn Fn(&mut Vec<u8>, usize), &str); 3] = [
+        (&torn, "it ends too early"),
+        (&zeroed, "others follow it"),
+        (&longer, "it ends too early"),
+    ];
+    for (damage, expected) in damages {
+        let why = read_with(damage, Some(log_of_the_next_epoch(None))).unwrap_err();
+        assert!(why.contains("log.9") && why.contains(expected), "{why}");
+        let other = read_with(damage, Some(log_of_the_next_epoch(Some(7)))).unwrap_err();
+        assert!(other.contains("log.9") && other.contains(expected), "{other}");
+    }
+    // A tail that was never committed is no loss.
+    let before = read_with(&torn, None).unwrap();
+    let agreeing = log_of_the_next_epoch(Some(before.tree.digest()));
+    let after = read_with(&torn, Some(agreeing)).unwrap();
+    assert_eq!(after.tree.zxid(), 0x1_0000_0001);
+
+    // What cannot be a length is told, however often it is read.
+    let negative = |log: &mut Vec<u8>, at: usize| log[at + 8..at + 12].fill(0xff);
+    for next in [None, Some(log_of_the_next_epoch(None))] {
+        let why = read_with(&negative, next).unwrap_err();
+        assert!(why.contains("log.9") && why.contains("a length of -1"), "{why}");
+    }
+}

@@ -16,7 +16,7 @@ use zk_snapshot::tree::reserved::CONFIG;
 use zk_snapshot::tree::{ClientError, History, Reading, ZnodePath};
 
 use super::below::Below;
-use super::members::others;
+use super::members::{Teller, members, others, teller};
 use super::traits::{Client, Ensemble, MembersUnknown};
 
 /// The longest that a health probe waits.
@@ -111,15 +111,15 @@ impl ZooKeeperEnsemble {
         Err(cause)
     }
 
-    fn member(&self, address: &str) -> Arc<dyn Ensemble> {
+    fn member(&self, address: &str) -> Self {
         let config = BatchedConfig {
             address: address.to_owned(),
             ..self.config.clone()
         };
-        Arc::new(Self {
+        Self {
             config,
             ..self.clone()
-        })
+        }
     }
 
     fn addresses(&self) -> impl Iterator<Item = &str> {
@@ -127,7 +127,11 @@ impl ZooKeeperEnsemble {
     }
 
     async fn srvr_of(&self, address: &str) -> Result<String, String> {
-        let ask = four_letter_word(&self.config, address, "srvr");
+        self.word_of(address, "srvr").await
+    }
+
+    async fn word_of(&self, address: &str, word: &str) -> Result<String, String> {
+        let ask = four_letter_word(&self.config, address, word);
         match tokio::time::timeout(PROBE, ask).await {
             Ok(answer) => answer.map_err(|error| error.to_string()),
             Err(_) => Err("no answer in time".to_owned()),
@@ -195,30 +199,24 @@ impl Ensemble for ZooKeeperEnsemble {
     }
 
     fn members(&self) -> Vec<Arc<dyn Ensemble>> {
-        self.addresses().map(|address| self.member(address)).collect()
+        let members = self.addresses().map(|address| self.member(address));
+        members.map(|member| Arc::new(member) as _).collect()
     }
 
     async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
-        let unknown = |error: ClientError| MembersUnknown::new(error.to_string());
-        let client = self.connect_whole().await.map_err(unknown)?;
-        let path = ZnodePath::parse(CONFIG).map_err(|error| MembersUnknown::new(error.to_string()))?;
-        let readings = client.read_many(&[path], History::Any).await;
-        client.close().await;
-        let reading = readings.map_err(unknown)?.pop();
-        let found = match reading {
-            Some(Reading::Found(found)) => found,
-            Some(Reading::Denied) => return Err(MembersUnknown::new(format!("we may not read {CONFIG}"))),
-            Some(Reading::Undecodable(why)) => {
-                return Err(MembersUnknown::new(format!(
-                    "{CONFIG} cannot be understood: {why}"
-                )));
-            }
-            Some(Reading::Missing) | None => return Ok(Vec::new()), // a server before 3.5
+        let text = match self.who_tells().await.map_err(MembersUnknown::new)? {
+            Teller::Alone => return Ok(Vec::new()),
+            Teller::Learner(address) => match self.member(address).config_znode().await {
+                Ok(Some(text)) => text,
+                Ok(None) => return Ok(Vec::new()), // a server before 3.5
+                Err(why) => return Err(MembersUnknown::new(why)),
+            },
+            Teller::Leader(address) => self.conf_of_leader(address).await?,
         };
-        let text = String::from_utf8_lossy(&found.data).into_owned();
         let ours: BTreeSet<_> = self.addresses().collect();
         let others = others(&text, &ours, self.config.tls.is_some()).map_err(MembersUnknown::new)?;
-        Ok(others.iter().map(|address| self.member(address)).collect())
+        let others = others.iter().map(|address| self.member(address));
+        Ok(others.map(|member| Arc::new(member) as _).collect())
     }
 
     async fn committed_zxid(&self) -> Option<i64> {
@@ -239,6 +237,40 @@ impl Ensemble for ZooKeeperEnsemble {
 }
 
 impl ZooKeeperEnsemble {
+    async fn who_tells(&self) -> Result<Teller<'_>, String> {
+        let mode = async |address| {
+            let answer = self.srvr_of(address).await.unwrap_or_default(); // that it says nothing is told below
+            (address, after(&answer, "Mode:").map(str::to_owned))
+        };
+        teller(&join_all(self.addresses().map(mode)).await)
+    }
+
+    /// What `/zookeeper/config` says; `None` where there is no such znode.
+    async fn config_znode(&self) -> Result<Option<String>, String> {
+        let words = |error: ClientError| error.to_string();
+        let path = ZnodePath::parse(CONFIG).map_err(|error| error.to_string())?;
+        let client = self.connect_whole().await.map_err(words)?;
+        let readings = client.read_many(&[path], History::Any).await;
+        client.close().await;
+        match readings.map_err(words)?.pop() {
+            Some(Reading::Found(found)) => Ok(Some(String::from_utf8_lossy(&found.data).into_owned())),
+            Some(Reading::Denied) => Err(format!("we may not read {CONFIG}")),
+            Some(Reading::Undecodable(why)) => Err(format!("{CONFIG} cannot be understood: {why}")),
+            Some(Reading::Missing) | None => Ok(None),
+        }
+    }
+
+    /// What a leader says to `conf`, of whom no follower is named to us.
+    async fn conf_of_leader(&self, address: &str) -> Result<String, MembersUnknown> {
+        match self.word_of(address, "conf").await {
+            Ok(answer) if members(&answer, "").next().is_some() => Ok(answer),
+            Ok(_) | Err(_) => Err(MembersUnknown::new(format!(
+                "{address} leads, and its {CONFIG} may be that of the backup: the address must name one that follows it \
+                 as well, or it must be allowed to answer the word `conf`"
+            ))),
+        }
+    }
+
     /// The newest zxid that any server has processed: it was committed, whichever server that is.
     async fn processed_zxid(&self) -> Option<i64> {
         let answers = join_all(self.addresses().map(|address| self.srvr_of(address))).await;

@@ -20,6 +20,7 @@ mod looking;
 mod newest;
 mod news;
 mod queue;
+mod recoveries;
 mod remote;
 mod restore_tests;
 mod retention;

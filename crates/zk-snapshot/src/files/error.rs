@@ -42,6 +42,12 @@ pub enum Fault {
     /// A znode that went while it had children, by what is known.
     #[error("znode {0} was deleted, and what was below it was not")]
     Children(String),
+    /// A znode with children that a session owns which does not exist.
+    #[error(
+        "znode {0} is of a session that does not exist, and has children: so are TTL znodes of 3.5.3, which servers with \
+         emulate353TTLNodes keep and a backup of their state does not"
+    )]
+    Orphan(String),
     /// A znode without all its children, or with others.
     #[error("znode {0} has another number of children than its server says")]
     Family(String),

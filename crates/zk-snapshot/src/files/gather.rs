@@ -100,6 +100,7 @@ fn replayed(
         patience,
         readers,
         current: 0,
+        last_in: 0,
         directory: log_directory,
         newer,
         doubt: None,

@@ -36,6 +36,8 @@ pub(super) struct LogReader {
     at: u64,
     /// Where the record at `at` would end if it were whole.
     claimed: u64,
+    /// Whether what was looked at last is a record that is not whole.
+    torn: bool,
     begun: bool,
     record: Vec<u8>,
 }
@@ -47,6 +49,7 @@ impl LogReader {
             input: BufReader::with_capacity(1 << 20, open_file(path)?),
             at: HEADER,
             claimed: HEADER,
+            torn: false,
             begun: false,
             record: Vec::new(),
         })
@@ -84,15 +87,17 @@ impl LogReader {
                 return Ok(Step::End); // it was only just made
             }
             if !self.record.starts_with(MAGIC) {
+                self.back()?;
                 return Err(FileError::new(&self.name, 0, Fault::Magic("a transaction log")));
             }
             self.begun = true;
         }
-        self.claimed = self.at;
+        (self.claimed, self.torn) = (self.at, false);
         if !self.fill(12)? {
             let nothing = self.record.iter().all(|byte| *byte == 0);
             self.claimed = self.at + self.record.len() as u64;
             self.back()?;
+            self.torn = !nothing;
             return Ok(if nothing { Step::End } else { Step::Torn });
         }
         let mut input = Input::new(&self.record);
@@ -104,12 +109,15 @@ impl LogReader {
             return Ok(Step::End);
         }
         if !(1..LONGEST).contains(&length) {
-            return Err(self.fault(Fault::Length(length.into())));
+            let fault = self.fault(Fault::Length(length.into()));
+            self.back()?;
+            return Err(fault);
         }
         let length = u64::from(length.unsigned_abs());
         self.claimed = self.at + 12 + length + 1;
         if !self.fill(length + 1)? || self.record.pop() != Some(EOR) {
             self.back()?;
+            self.torn = true;
             return Ok(Step::Torn);
         }
         let mut adler = Adler32::new();
@@ -145,6 +153,15 @@ impl LogReader {
             .seek(SeekFrom::Start(at))
             .map(drop)
             .map_err(|error| self.io(&error))
+    }
+
+    /// What is wrong where it ends, if anything is to be seen of it: a record that is not whole, or more that is written after it.
+    pub(super) fn amiss(&mut self) -> Result<Option<FileError>, FileError> {
+        let fault = match self.more_follows()? {
+            true => Some(Fault::Gap),
+            false => self.torn.then_some(Fault::Truncated),
+        };
+        Ok(fault.map(|fault| self.fault(fault)))
     }
 
     /// Whether anything is written after what was read, and after what a torn record takes. Servers fill logs with

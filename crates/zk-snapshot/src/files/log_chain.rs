@@ -24,13 +24,15 @@ pub(super) struct LogChain<'a> {
     pub(super) readers: Vec<LogReader>,
     /// The one that is being read.
     pub(super) current: usize,
+    /// The one that `last` is from, or the first.
+    pub(super) last_in: usize,
     pub(super) directory: &'a Path,
     /// Where the newest log that is known begins.
     pub(super) newest: i64,
     /// The zxids of newer snapshots, which are of no use.
     pub(super) newer: &'a [i64],
     /// Where transactions may be missing, which only a digest can tell: a member that was sent a snapshot between two
-    /// epochs has never logged what led to it.
+    /// epochs has never logged what led to it, and a log that is damaged where it ends may have held more.
     /// With the zxid from which on it can.
     pub(super) doubt: Option<(i64, FileError)>,
 }
@@ -47,7 +49,8 @@ impl LogChain<'_> {
     /// The same transactions once more, from after `zxid`.
     pub(super) fn second_time(mut self, zxid: i64) -> Result<Self, FileError> {
         self.readers.iter_mut().try_for_each(LogReader::rewind)?;
-        (self.committed, self.last, self.current) = (Some(self.last), zxid, 0);
+        (self.committed, self.last) = (Some(self.last), zxid);
+        (self.current, self.last_in) = (0, 0);
         Ok(self)
     }
 
@@ -101,7 +104,8 @@ impl LogChain<'_> {
                 Ok(Step::Record) => {
                     looks = 0;
                     let (last, committed) = (self.last, self.committed);
-                    let reader = &self.readers[self.current];
+                    let (before, reader) = self.readers.split_at_mut(self.current);
+                    let reader = &reader[0];
                     let txn = reader.record()?;
                     let found = txn.header.zxid;
                     if found <= last || committed.is_some_and(|committed| found > committed) {
@@ -114,8 +118,14 @@ impl LogChain<'_> {
                     if new_epoch && self.newer.iter().any(|zxid| (last + 1..found).contains(zxid)) {
                         self.doubt = Some((found, reader.fault(Fault::Hole { last, found })));
                     }
+                    // Else what is missing would be a hole.
+                    for before in before.iter_mut().skip(self.last_in).filter(|_| new_epoch) {
+                        if let Some(amiss) = before.amiss()? {
+                            self.doubt = Some((found, amiss));
+                        }
+                    }
                     take(&txn, reader)?;
-                    self.last = found;
+                    (self.last, self.last_in) = (found, self.current);
                 }
                 Ok(end) => {
                     if !is_last || !reader.more_follows()? {

@@ -310,4 +310,17 @@ mod tests {
         let orphan = replayed(&[("", 0), ("/x/c", 0), ("/x", 0)], &[]).err();
         assert_eq!(orphan, Some(Fault::NoParent("/x/c".to_owned())));
     }
+
+    #[test]
+    fn what_no_session_owns_is_told_and_what_3_5_3_would_keep_is_counted() {
+        let dropped = |znodes: &[(&str, i64, i64)]| {
+            let loaded = snapshot::load("snapshot.1", 1, &owned(znodes), &Touched::default());
+            loaded.unwrap().tree.drop_sessions()
+        };
+        let (old_ttl, session) = (i64::MIN | 60_000, 0x0100_0a5b_0000_0001);
+        let found = dropped(&[("", 0, 0), ("/t", 0, old_ttl), ("/x", 0, session), ("/y", 0, -2)]).unwrap();
+        assert_eq!((found.orphans, found.like_ttl_353), (3, 1), "{found:?}");
+        let fault = dropped(&[("", 0, 0), ("/t", 0, old_ttl), ("/t/c", 0, 0)]).err();
+        assert_eq!(fault, Some(Fault::Orphan("/t".to_owned())));
+    }
 }

@@ -16,7 +16,9 @@ pub struct Dropped {
     /// Znodes owned by a session that does not exist: a server that loads them deletes them. TTL znodes of 3.5.3
     /// look like that.
     pub orphans: u64,
-    /// The first 20 of these.
+    /// Those of them that a server with `emulate353TTLNodes` takes for TTL znodes of 3.5.3, and keeps.
+    pub like_ttl_353: u64,
+    /// The first 20 orphans.
     pub orphan_paths: Vec<String>,
 }
 
@@ -50,18 +52,22 @@ impl FileTree {
             ..Dropped::default()
         };
         for (session, owned) in std::mem::take(&mut self.owned) {
+            let exists = self.sessions.contains_key(&session);
             for at in owned {
                 let path = self.path(self.node(at)).to_vec();
-                if self.sessions.contains_key(&session) {
+                if exists {
                     dropped.ephemerals += 1;
                 } else {
                     dropped.orphans += 1;
+                    dropped.like_ttl_353 += u64::from(is_like_ttl_353(session));
                     if dropped.orphan_paths.len() < 20 {
                         dropped.orphan_paths.push(name_of(&path));
                     }
                 }
-                if self.node(at).has_children() {
-                    return Err(Fault::Children(name_of(&path)));
+                match self.node(at).has_children() {
+                    false => {}
+                    true if exists => return Err(Fault::Children(name_of(&path))),
+                    true => return Err(Fault::Orphan(name_of(&path))),
                 }
                 let above = parent(&path).and_then(|path| self.find(path));
                 self.remove(at, above);
@@ -73,4 +79,9 @@ impl FileTree {
             None => Ok(dropped),
         }
     }
+}
+
+/// Whether this may be the mark of 3.5.3. Since 3.5.4 a mark begins with `ff`; sessions of servers from number 128 on begin like either.
+fn is_like_ttl_353(owner: i64) -> bool {
+    owner < 0 && owner >> 56 != -1
 }

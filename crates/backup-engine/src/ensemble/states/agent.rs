@@ -83,7 +83,7 @@ impl AgentSource {
         for address in addresses.clone() {
             if let Ok(answer) = self.word(&address, "conf").await {
                 let port = address.rsplit_once(':').map_or("2181", |(_, port)| port);
-                addresses.extend(members(&answer, port));
+                addresses.extend(members(&answer, port).flatten());
             }
         }
         let mut told = Vec::new();

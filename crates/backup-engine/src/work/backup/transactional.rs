@@ -97,6 +97,13 @@ fn tell(source: &str, gathered: &Gathered, refusals: &[String], log: &JobLog) {
             report.of_no_kind_paths.join(", ")
         ));
     }
+    if report.dropped.orphans > 0 {
+        log.error(&format!(
+            "{} znodes are left out, since they are of sessions that do not exist: {}",
+            report.dropped.orphans,
+            report.dropped.orphan_paths.join(", ")
+        ));
+    }
     let (old_names, paths) = gathered.tree.old_names();
     if old_names > 0 {
         log.error(&format!(
@@ -165,9 +172,18 @@ fn claim(gathered: &Gathered) -> Consistency {
     }
 }
 
-/// A state whose digest is not the server's may lack something.
+/// A state whose digest is not the server's may lack something, and one without TTL znodes of 3.5.3 does where a server keeps them.
 fn outcome(gathered: &Gathered) -> Outcome {
     let report = &gathered.report;
+    let like_ttl = report.dropped.like_ttl_353;
+    if like_ttl > 0 {
+        return Outcome::Partial {
+            reason: format!(
+                "partial: {like_ttl} of the znodes that are left out, as they are of sessions that do not exist, may be TTL znodes of \
+                 ZooKeeper 3.5.3, which servers with emulate353TTLNodes keep"
+            ),
+        };
+    }
     let differs = gathered.exact
         && report.digest_agrees == Some(false)
         && (report.digests_differing > 1 || report.digests_compared == 1);

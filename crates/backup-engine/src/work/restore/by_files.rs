@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use vault_store::{Consistency, Contents, FileName, Manifest, VaultId, Zxid};
 
 use super::comparing::Comparing;
+use super::epoch::{self, Begun};
 use super::first::First;
 use super::placing::place;
 use super::restart;
@@ -41,16 +42,20 @@ pub(super) async fn run(
     let stopped = context.stopped();
     let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now, &stopped));
     let (manifest, opened) = context.unless_stopped(opening).await???;
-    let plan = Plan::new(site, &recovery, &manifest, payload).await?;
+    let mut plan = Plan::new(&recovery, &manifest, payload)?;
     if manifest.consistency() == Some(Consistency::Fuzzy) {
         log.error(
             "the backup is fuzzy: its znodes may not be of one moment, or of another than it was asked for",
         );
     }
     if payload.dry_run {
+        context.unless_stopped(plan.raise(site, payload)).await?;
         return Ok(plan.into_result());
     }
     first.take(vaults, site, context, payload).await?;
+    // As late as can be: the servers go on until the command stops them.
+    context.unless_stopped(plan.raise(site, payload)).await?;
+    plan.notes.iter().for_each(|note| log.info(note));
     // From here it is not called off until the servers are compared.
     context.check_stop()?;
     context.permit().may_write()?;
@@ -61,7 +66,7 @@ pub(super) async fn run(
             "{} is not configured: what is left to do is in the result, and in README beside it",
             site.names.restart_command
         ));
-        return Ok(plan.placed(Vec::new(), 0, Vec::new()));
+        return Ok(plan.placed(Vec::new(), 0));
     };
     let deadline = Instant::now() + recovery.patience;
     let command = restart::Restart {
@@ -70,30 +75,34 @@ pub(super) async fn run(
         environment: &recovery.environment,
         variable: &recovery.variable,
     };
-    let mut comparing = Comparing::new(context, &opened.records, deadline);
-    let begun = begin_anew(site, context, &command, &recovery.directory, &mut comparing).await;
+    let mut comparing = Comparing::new(context, &opened.records, deadline, old_names(&manifest));
+    let begun = begin_anew(site, context, &command, &mut plan, &mut comparing).await;
     let Comparing { verified, gone, .. } = comparing;
     if let Err(Failure { cause, .. }) = begun {
-        let done = plan.placed(verified, gone, Vec::new());
-        let result = JobResult::Restore(Box::new(done));
+        let result = JobResult::Restore(Box::new(plan.placed(verified, gone)));
         return Err(Failure { cause, result });
     }
-    let mut notes = Vec::new();
-    if gone > 0 {
-        notes.push(format!(
-            "up to {gone} containers and TTL znodes of the backup had been deleted by the servers themselves by the time they \
-             were compared"
-        ));
+    // Where nothing was compared, somebody has to look first.
+    if !verified.is_empty() {
+        let directory = recovery.directory.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || fs::remove_dir_all(directory)).await? {
+            let note = format!(
+                "{} has to be removed by hand: {error}",
+                recovery.directory.display()
+            );
+            log.info(&note);
+            plan.notes.push(note);
+        }
     }
-    let directory = recovery.directory.clone();
-    if let Err(error) = tokio::task::spawn_blocking(move || fs::remove_dir_all(directory)).await? {
-        notes.push(format!(
-            "{} has to be removed by hand: {error}",
-            recovery.directory.display()
-        ));
+    Ok(plan.placed(verified, gone))
+}
+
+/// Znodes that clients cannot be shown.
+fn old_names(manifest: &Manifest) -> u64 {
+    match &manifest.contents {
+        Some(Contents::Transactional(of)) => of.taken_from.old_names,
+        _ => 0,
     }
-    notes.iter().for_each(|note| log.info(note));
-    Ok(plan.placed(verified, gone, notes))
 }
 
 /// What is placed, and what has to be done with it.
@@ -103,46 +112,68 @@ struct Plan {
     /// What the next zxid is to begin above, where that is raised.
     epoch: Option<i64>,
     steps: Vec<String>,
+    ttl: u64,
+    by_people: bool,
     dry_run: bool,
     files: RestoredFiles,
+    /// What people should know.
+    notes: Vec<String>,
 }
 
 impl Plan {
-    async fn new(
-        site: &Site,
-        recovery: &Recovery,
-        manifest: &Manifest,
-        payload: &RestorePayload,
-    ) -> Result<Self, Failure> {
+    fn new(recovery: &Recovery, manifest: &Manifest, payload: &RestorePayload) -> Result<Self, Failure> {
         let snapshot = snapshot_of(manifest)
             .map(|file| file.name.clone())
             .ok_or("only a transactional backup can be restored by files")?;
         let zxid = i64::from_str_radix(snapshot.as_str().trim_start_matches(SNAPSHOT), 16)
             .map_err(|error| format!("{snapshot} names no zxid: {error}"))?;
-        let epoch = match payload.raise_epoch {
-            None => None,
-            Some(least) => {
-                let live = site.ensemble.committed_zxid().await.unwrap_or(0);
-                Some((zxid >> 32).max(live >> 32).max(least.into()))
-            }
-        };
-        let ttl = manifest.contents.as_ref().map_or(0, Contents::ttl_znodes);
-        let steps = steps(&recovery.directory, snapshot.as_str(), epoch, ttl);
-        let by_people = recovery.command.is_none();
         let files = RestoredFiles {
             strategy: payload.strategy,
             directory: recovery.directory.clone(),
-            steps: if by_people { steps.clone() } else { Vec::new() },
+            steps: Vec::new(),
             placed: None,
         };
-        Ok(Self {
+        let mut plan = Self {
             snapshot,
             zxid,
-            epoch,
-            steps,
+            epoch: None,
+            steps: Vec::new(),
+            ttl: manifest.contents.as_ref().map_or(0, Contents::ttl_znodes),
+            by_people: recovery.command.is_none(),
             dry_run: payload.dry_run,
             files,
-        })
+            notes: Vec::new(),
+        };
+        plan.write_steps();
+        Ok(plan)
+    }
+
+    /// Begins above every epoch that is known now, where that is asked for.
+    async fn raise(&mut self, site: &Site, payload: &RestorePayload) {
+        let Some(least) = payload.raise_epoch else {
+            return;
+        };
+        let (epoch, is_told) = epoch::to_begin_above(&*site.ensemble, self.zxid, least).await;
+        self.epoch = Some(epoch);
+        self.write_steps();
+        if !is_told && least == 0 {
+            self.notes.push(format!(
+                "no server tells how far it has come: epoch {epoch} is above that of the backup, and may not be above those \
+                 that were given out since; raise_epoch takes a number, too"
+            ));
+        }
+    }
+
+    fn write_steps(&mut self) {
+        self.steps = steps(
+            &self.files.directory,
+            self.snapshot.as_str(),
+            self.epoch,
+            self.ttl,
+        );
+        if self.by_people {
+            self.files.steps.clone_from(&self.steps);
+        }
     }
 
     /// The plan alone.
@@ -150,17 +181,19 @@ impl Plan {
         RestoreResult {
             dry_run: Some(self.dry_run),
             files: Some(self.files),
+            notes: Some(self.notes).filter(|notes| !notes.is_empty()),
             ..RestoreResult::default()
         }
     }
 
-    fn placed(mut self, verified: Vec<String>, gone: u64, notes: Vec<String>) -> RestoreResult {
+    fn placed(mut self, verified: Vec<String>, gone: u64) -> RestoreResult {
         self.files.placed = Some(PlacedFiles {
             zxid: Zxid(self.zxid),
             epoch: self.epoch,
             verified,
             gone_by_themselves: gone,
         });
+        let notes = std::mem::take(&mut self.notes);
         RestoreResult {
             notes: Some(notes),
             ..self.into_result()
@@ -197,22 +230,38 @@ async fn place_files(
     Ok(())
 }
 
-/// Has the servers restarted, and compares them.
+/// Has the servers restarted, compares them, and looks where they went on.
 async fn begin_anew(
     site: &Arc<Site>,
     context: &JobContext,
     command: &restart::Restart<'_>,
-    directory: &Path,
+    plan: &mut Plan,
     comparing: &mut Comparing<'_>,
 ) -> Result<(), Failure> {
     context.progress.phase("restarting");
     context.permit().may_write()?; // placing takes its time
-    restart::run(command, directory, comparing.deadline).await?;
+    restart::run(command, &plan.files.directory, comparing.deadline).await?;
     // Backups that were begun before the servers were stopped are of the time before, too.
     let (here, now) = (Arc::clone(site), context.now());
     tokio::task::spawn_blocking(move || here.history.break_off(now)).await??;
     context.progress.phase("comparing");
-    compare(site, comparing).await
+    compare(site, comparing).await?;
+    plan.notes.extend(comparing.notes());
+    let Some(epoch) = plan.epoch else {
+        return Ok(());
+    };
+    let note = match epoch::check(&*site.ensemble, epoch).await? {
+        Begun::Above => return Ok(()),
+        Begun::Standalone => {
+            plan.epoch = None;
+            "the epoch was not raised: a server alone goes on after the zxid of its snapshot, and files of epochs have no \
+             effect"
+        }
+        Begun::Unknown => "no server tells whether it has begun above the epoch",
+    };
+    context.log.error(note);
+    plan.notes.push(note.to_owned());
+    Ok(())
 }
 
 /// Waits until every server holds what the backup holds: those that are named to us, and those that the ensemble names.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use zk_snapshot::archive::RecordSource;
-use zk_snapshot::restore::{RestoreOptions, RestoreReport, restore};
+use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, restore};
 
 use crate::ensemble::Ensemble;
 use crate::work::context::JobContext;
 use crate::work::failure::Failure;
 
 /// How often a member is looked at.
-const POLL_INTERVAL: Duration = Duration::from_millis(500);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// How often in vain, if it does not show everything.
 const TRIES: usize = 6;
 
@@ -21,6 +21,8 @@ pub(super) struct Comparing<'a> {
     context: &'a JobContext,
     records: &'a Arc<dyn RecordSource>,
     pub(super) deadline: Instant,
+    /// Znodes that clients cannot be shown. Where there are any, nothing can be compared, and members are only waited for.
+    old_names: u64,
     /// Those that hold what the backup holds.
     pub(super) verified: Vec<String>,
     /// How many znodes one of them has deleted by itself, at most.
@@ -32,11 +34,13 @@ impl<'a> Comparing<'a> {
         context: &'a JobContext,
         records: &'a Arc<dyn RecordSource>,
         deadline: Instant,
+        old_names: u64,
     ) -> Self {
         Self {
             context,
             records,
             deadline,
+            old_names,
             verified: Vec::new(),
             gone: 0,
         }
@@ -47,12 +51,39 @@ impl<'a> Comparing<'a> {
         for member in members {
             self.gone = self.wait_for(&*member).await?.max(self.gone);
             let name = member.name();
+            if self.old_names > 0 {
+                self.context.log.info(&format!("{name} serves"));
+                continue;
+            }
             self.context
                 .log
                 .info(&format!("{name} holds what the backup holds"));
             self.verified.push(name);
         }
         Ok(())
+    }
+
+    /// What there is to know of it, which is told in the log as well.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.gone > 0 {
+            notes.push(format!(
+                "up to {} containers and TTL znodes of the backup had been deleted by the servers themselves by the time they \
+                 were compared",
+                self.gone
+            ));
+        }
+        notes.iter().for_each(|note| self.context.log.info(note));
+        if self.old_names > 0 {
+            let note = format!(
+                "the servers serve, and were not compared with the backup: {} znodes in it have names that no client is shown. Look \
+                 whether `srvr` tells the same `Node count` on each, then remove the files",
+                self.old_names
+            );
+            self.context.log.error(&note);
+            notes.push(note);
+        }
+        notes
     }
 
     async fn wait_for(&self, member: &dyn Ensemble) -> Result<u64, Failure> {
@@ -63,7 +94,10 @@ impl<'a> Comparing<'a> {
                 return Err(format!("{stopped}: {} was not compared with the backup", member.name()).into());
             }
             if member.probe().await.reachable {
-                match self.differences(member).await {
+                if self.old_names > 0 {
+                    return Ok(0);
+                }
+                match self.differences(member).await? {
                     Ok(report) => match difference(&report) {
                         None => return Ok(report.created_passing),
                         Some(differences) => {
@@ -83,8 +117,15 @@ impl<'a> Comparing<'a> {
         Err(format!("{}: {why}", member.name()).into())
     }
 
-    async fn differences(&self, member: &dyn Ensemble) -> Result<RestoreReport, String> {
-        let client = member.connect().await.map_err(|error| error.to_string())?;
+    /// What differs, or why that is not known yet.
+    ///
+    /// # Errors
+    /// Where the backup itself cannot be read, and will not be.
+    async fn differences(&self, member: &dyn Ensemble) -> Result<Result<RestoreReport, String>, Failure> {
+        let client = match member.connect().await {
+            Ok(client) => client,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let options = RestoreOptions {
             dry_run: true,
             now: self.context.now().unix_timestamp() * 1_000,
@@ -92,7 +133,10 @@ impl<'a> Comparing<'a> {
         };
         let report = restore(Arc::clone(self.records), &*client, &options).await;
         client.close().await;
-        report.map_err(|error| error.to_string())
+        match report {
+            Err(RestoreError::Archive { cause, .. }) if !cause.may_pass() => Err(cause.into()),
+            report => Ok(report.map_err(|error| error.to_string())),
+        }
     }
 }
 

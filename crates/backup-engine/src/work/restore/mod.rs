@@ -2,6 +2,7 @@
 
 mod by_files;
 mod comparing;
+mod epoch;
 mod first;
 mod online;
 mod placing;

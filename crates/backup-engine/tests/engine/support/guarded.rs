@@ -30,6 +30,8 @@ struct Rules {
     /// Whoever connects panics.
     panics: bool,
     every_acl: Option<Acl>,
+    /// The epoch that it is in, where it tells. Every connection begins another.
+    epoch: Option<i64>,
 }
 
 type Held = (usize, oneshot::Sender<()>, oneshot::Receiver<()>);
@@ -64,6 +66,16 @@ impl Guarded {
 
     pub(crate) fn show_acl(&self, path: &str, acl: Acl) {
         self.rules.lock().unwrap().acls.insert(path.to_owned(), acl);
+    }
+
+    /// Has it tell, from now on, that it is in this epoch, or one that is later by as many as have connected.
+    pub(crate) fn tell_epoch(&self, epoch: i64) {
+        self.rules.lock().unwrap().epoch = Some(epoch);
+    }
+
+    /// The epoch that it is in.
+    pub(crate) fn told_epoch(&self) -> Option<i64> {
+        self.rules.lock().unwrap().epoch
     }
 
     /// Of whatever no other one is told.
@@ -165,7 +177,8 @@ impl Ensemble for Guarded {
 
     async fn connect(&self) -> Result<Box<dyn Client>, ClientError> {
         let (waits, panics) = {
-            let rules = self.rules.lock().unwrap();
+            let mut rules = self.rules.lock().unwrap();
+            rules.epoch = rules.epoch.map(|epoch| epoch + 1);
             (rules.no_connections, rules.panics)
         };
         assert!(!panics, "it was to panic");
@@ -181,5 +194,9 @@ impl Ensemble for Guarded {
 
     async fn other_members(&self) -> Result<Vec<Arc<dyn Ensemble>>, MembersUnknown> {
         Ok(Vec::new())
+    }
+
+    async fn committed_zxid(&self) -> Option<i64> {
+        self.told_epoch().map(|epoch| epoch << 32 | 1)
     }
 }
