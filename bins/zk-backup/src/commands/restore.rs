@@ -146,10 +146,8 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     }
     if args.strategy == Strategy::Online && would.is_nothing() {
         if !screen.is_json() {
-            screen.line(
-                "ZooKeeper is as in the backup: there is nothing to do",
-                Some(Look::Good),
-            )?;
+            let (line, look) = nothing_to_do(args.policy, &would);
+            screen.line(line, look)?;
         }
         return Ok(ended(&would));
     }
@@ -189,6 +187,29 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         screen.line(&line, Some(look))?;
     }
     Ok(ended(&restored))
+}
+
+/// What it means that a plan changes nothing.
+fn nothing_to_do(policy: Policy, would: &Restored) -> (&'static str, Option<Look>) {
+    let unknown = would.report.as_ref().map_or(0, |report| report.unknown);
+    match policy {
+        Policy::Missing => (
+            "nothing is missing: there is nothing to do; what is there was not compared",
+            None,
+        ),
+        Policy::Merge => (
+            "there is nothing to do; what the backup lacks may be there besides",
+            None,
+        ),
+        Policy::Replace if unknown > 0 => (
+            "there is nothing to do but for what the backup could not read",
+            None,
+        ),
+        Policy::Replace => (
+            "ZooKeeper is as in the backup: there is nothing to do",
+            Some(Look::Good),
+        ),
+    }
 }
 
 fn znodes(number: u64) -> String {
@@ -271,6 +292,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn only_what_was_compared_is_said_to_be_as_in_the_backup() {
+        let told = |policy, unknown| {
+            let restored = json!({ "report": { "unchanged": 3, "unknown": unknown } });
+            nothing_to_do(policy, &serde_json::from_value(restored).unwrap()).0
+        };
+        assert!(told(Policy::Replace, 0).starts_with("ZooKeeper is as in the backup"));
+        for (policy, unknown) in [(Policy::Replace, 1), (Policy::Merge, 0), (Policy::Missing, 0)] {
+            let line = told(policy, unknown);
+            assert!(
+                line.contains("nothing to do") && !line.contains("as in the backup"),
+                "{line}"
+            );
+        }
+    }
 
     #[test]
     fn a_rename_is_two_paths() {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use vault_store::{Contents, Manifest, VaultId};
 use zk_snapshot::archive::RecordSource;
-use zk_snapshot::restore::{RestoreError, RestoreOptions, RestoreReport, check_restore, restore};
+use zk_snapshot::restore::{Policy, RestoreError, RestoreOptions, RestoreReport, check_restore, restore};
 use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
 
@@ -234,14 +234,19 @@ async fn restore_all(
             Err(error) => return Err(error.after(report)),
         };
     }
-    let notes = notes(&report, options(Vec::new()).dry_run, with_quota);
+    let notes = notes(&report, &options(Vec::new()), with_quota);
     Ok((report, notes))
 }
 
 /// What people should know before they look at the figures.
-fn notes(report: &RestoreReport, dry_run: bool, with_quota: bool) -> Vec<String> {
+fn notes(report: &RestoreReport, options: &RestoreOptions, with_quota: bool) -> Vec<String> {
     let mut notes = Vec::new();
-    let would = if dry_run { "would be" } else { "were" };
+    let would = if options.dry_run { "would be" } else { "were" };
+    if options.policy == Policy::Missing && report.unchanged > 0 {
+        notes.push(
+            "what is there already was not compared with the backup: the policy leaves it as it is, and the unchanged znodes are these".to_owned(),
+        );
+    }
     for (place, deleted) in &report.deleted_below {
         notes.push(format!(
             "{deleted} live znodes below {place}, where something else is restored to, are not in the backup and {would} deleted"
