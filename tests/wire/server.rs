@@ -97,9 +97,15 @@ impl Server {
     /// Over a copy of the golden vaults.
     pub(crate) fn start() -> Self {
         let storage = tempfile::tempdir().unwrap();
+        let memory = MemoryEnsemble::new(tree());
+        // As where they were made, there is a job database.
+        drop(
+            Engine::builder(Arc::new(memory.clone()))
+                .storage(storage.path())
+                .unwrap(),
+        );
         vaults::copy_to(storage.path());
         let (gate, open) = watch::channel(false);
-        let memory = MemoryEnsemble::new(tree());
         let engine = Engine::builder(Arc::new(Gated { memory, open }))
             .storage(storage.path())
             .unwrap()
@@ -107,7 +113,8 @@ impl Server {
             .uptime(Arc::new(|| Duration::from_secs(3_600)))
             .full_policy(policy())
             .granular_policy(policy())
-            .schedule("0 3 * * *".parse().unwrap())
+            // None came due since the newest vault: it would be made now.
+            .schedule("0 3 * * 4".parse().unwrap())
             .setting_names(names())
             .build()
             .unwrap();

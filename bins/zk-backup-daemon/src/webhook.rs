@@ -99,8 +99,8 @@ impl Teller {
         let mut pause = SOON;
         loop {
             match self.tell_all(&mut outbox, &mut refused).await {
-                Ok(()) => {
-                    if pause > SOON {
+                Ok(heard) => {
+                    if heard && pause > SOON {
                         log::info!("the webhook is told again");
                     }
                     pause = SOON;
@@ -117,15 +117,17 @@ impl Teller {
         }
     }
 
-    /// Tells until nothing is left.
-    async fn tell_all(&self, outbox: &mut Outbox, refused: &mut Refused) -> Result<(), String> {
+    /// Tells until nothing is left, and says whether any of it was heard.
+    async fn tell_all(&self, outbox: &mut Outbox, refused: &mut Refused) -> Result<bool, String> {
+        let mut heard = false;
         loop {
             let owed = outbox.owed().await.map_err(|error| error.to_string())?;
             if owed.is_empty() {
-                return Ok(());
+                return Ok(heard);
             }
             for news in owed {
                 let status = self.tell(&news).await?;
+                heard |= status.is_success();
                 if !status.is_success() {
                     let (id, why) = (news.id(), format!("{}: the answer was {status}", news.id()));
                     if !refused.is_for_good(&id, status) {
@@ -215,7 +217,51 @@ fn signature(key: &hmac::Key, timestamp: &str, body: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use backup_engine::{BackupRequest, MemoryEnsemble};
+
     use super::*;
+
+    /// Where each connection is answered by the next of these.
+    fn answering(statuses: Vec<u16>) -> Teller {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for status in statuses {
+                let (mut socket, _) = listener.accept().unwrap();
+                let mut asked = Vec::new();
+                // The body is JSON, and all of it is read: what is closed before it is read is reset.
+                while !asked.ends_with(b"}") {
+                    let mut some = [0; 4096];
+                    let read = socket.read(&mut some).unwrap();
+                    asked.extend_from_slice(&some[..read]);
+                }
+                let answer =
+                    format!("HTTP/1.1 {status} So\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                socket.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        Teller::new(&Webhook { url, secret: None }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_given_up_was_not_heard() {
+        let ensemble = Arc::new(MemoryEnsemble::new(Arc::default()));
+        let engine = Engine::builder(ensemble).keep_news(true).build().unwrap();
+        let (mut outbox, mut refused) = (engine.outbox(), Refused::default());
+        let teller = answering(vec![400, 400, 400, 400, 400, 200]);
+        let mut outcomes = Vec::new();
+        for tries in [TRIES, 1] {
+            engine.backup(BackupRequest::default()).await.unwrap();
+            while engine.step().await.unwrap() {}
+            for _ in 0..tries {
+                outcomes.push(teller.tell_all(&mut outbox, &mut refused).await.ok());
+            }
+        }
+        assert_eq!(outcomes, [None, None, None, None, Some(false), Some(true)]);
+    }
 
     #[test]
     fn what_is_refused_as_it_is_is_given_up_and_nothing_else() {

@@ -16,12 +16,10 @@ use vault_store::{Manifest, Outcome};
 use crate::blocking::within;
 use crate::requests::Requests;
 use crate::site::Site;
-use crate::vaults::{SecondCopy, Stored, Vaults};
+use crate::vaults::{AHEAD, SecondCopy, Stored, Vaults};
 
 /// Damaged backups that are named.
 const NAMED: u64 = 10;
-/// So far a date may be ahead of a clock that is corrected.
-const AHEAD: Duration = Duration::from_secs(60);
 
 /// What measures this process and its storage.
 pub(crate) struct Probes {
@@ -77,6 +75,7 @@ pub(crate) fn report(
         problems.push(Problem::StorageNotWritable(error.to_string()));
     }
     let (all, trouble) = vaults.all_soon();
+    let unlisted = trouble.is_some() && all.is_empty();
     let trouble = trouble.map(Problem::StorageUnreadable);
     problems.extend(trouble.filter(|trouble| !problems.contains(trouble)));
     let counts = counts(requests).unwrap_or_else(|why| {
@@ -91,7 +90,7 @@ pub(crate) fn report(
         .as_ref()
         .map(|second| note_copies(second, &all, now, &mut problems));
     let mut storage = storage(usage, &all);
-    storage.place = probes.place.clone();
+    (storage.place, storage.unlisted) = (probes.place.clone(), unlisted);
     let mut health = Health::new(storage);
     problems.append(&mut health.problems);
     health.queued_jobs = counts.queued;
@@ -234,10 +233,10 @@ fn note_copies(
 fn note_checks(all: &[Arc<Stored>], now: OffsetDateTime, health: &mut Health, problems: &mut Vec<Problem>) {
     let unverified = all
         .iter()
-        .map(|stored| stored.verified_at().unwrap_or(stored.date()));
+        .map(|stored| stored.verified_by(now).unwrap_or(stored.date()));
     health.since_oldest_verification = unverified.min().map(|then| since(then, now));
-    health.last_verification = all.iter().filter_map(|stored| stored.verified_at()).max();
-    let proved = all.iter().filter_map(|stored| stored.tested_at()).max();
+    health.last_verification = all.iter().filter_map(|stored| stored.verified_by(now)).max();
+    let proved = all.iter().filter_map(|stored| stored.proved_by(now)).max();
     health.since_last_proof = proved.map(|then| since(then, now));
     let failed = all.iter().rev().filter_map(|stored| {
         let tested = stored.verification.as_ref()?.tested.as_ref()?;

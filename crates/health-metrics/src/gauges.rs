@@ -44,14 +44,17 @@ fn of_counts(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done {
         "1 if the daemon is UP, else 0.",
         flag(health.status() == Status::Up),
     )?;
+    if storage.unlisted {
+        return Ok(());
+    }
     gauge(
         "backup_storage_dump_count",
-        "Finished backups.",
+        "Finished backups; absent where they cannot be listed.",
         approximate(storage.backups as u64),
     )?;
     gauge(
         "backup_storage_size",
-        "Bytes that all backups take.",
+        "Bytes that all backups take; absent where they cannot be listed.",
         approximate(storage.bytes),
     )?;
     Ok(())

@@ -204,6 +204,7 @@ mod tests {
         let mut health = Health::new(Storage {
             place: None,
             usage: None,
+            unlisted: false,
             backups: 2,
             bytes: 50_000,
             newest: Some(backup(BackupOutcome::Partial("a part".to_owned()))),

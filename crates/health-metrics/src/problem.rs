@@ -233,7 +233,7 @@ impl fmt::Display for Problem {
             }
             Self::NotReadAgain(why) => write!(f, "secrets and certificates stay as they were: {why}"),
             Self::UnfinishedUnknown => f.write_str(
-                "notes of jobs were damaged: which znodes restores left unfinished is not fully known",
+                "notes of jobs were damaged or are gone: which znodes restores left unfinished is not fully known",
             ),
             Self::InterruptedRestore {
                 restore,

@@ -121,6 +121,8 @@ pub struct Storage {
     pub place: Option<String>,
     /// What there is room for; `None` for a store that has no such figures, or could not be asked.
     pub usage: Option<StorageUsage>,
+    /// Whether backups cannot be listed: how many there are, and what they take, is not known then.
+    pub unlisted: bool,
     /// Finished backups, failed ones included.
     pub backups: usize,
     /// Bytes that they take.

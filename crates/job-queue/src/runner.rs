@@ -1,5 +1,7 @@
 //! What does the jobs of one lane, one after another.
 
+mod recovery;
+
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::{Arc, PoisonError};
@@ -53,6 +55,8 @@ struct Steps {
     clock: Clock,
     worker: Arc<str>,
     lane: Arc<str>,
+    /// Those that claim jobs in this process too.
+    beside: Vec<String>,
     /// Held while a step is done.
     left: Mutex<Left>,
     /// How many jobs have ended.
@@ -109,6 +113,7 @@ impl Runner {
             clock,
             worker: Arc::from(worker),
             lane: Arc::from(lane),
+            beside: Vec::new(),
             left: Mutex::default(),
             ended: watch::Sender::new(0),
             current: std::sync::Mutex::default(),
@@ -134,6 +139,17 @@ impl Runner {
     #[must_use]
     pub fn renewing(mut self, every: Duration, lapse: Option<Duration>) -> Self {
         self.renewal = Renewal { every, lapse };
+        self
+    }
+
+    /// The same beside runners of this process that have these names, and renew their claims as it does. What they do is never taken for left: where they seem to have renewed
+    /// nothing for so long, the clock was set, and nobody's claim is judged by it.
+    #[must_use]
+    pub fn beside(mut self, workers: impl IntoIterator<Item = String>) -> Self {
+        // Nobody else has it yet.
+        if let Some(steps) = Arc::get_mut(&mut self.steps) {
+            steps.beside.extend(workers);
+        }
         self
     }
 
@@ -306,37 +322,6 @@ impl Steps {
         let (worker, lane) = (Arc::clone(&self.worker), Arc::clone(&self.lane));
         self.with_store(move |store| store.claim(&worker, &lane, now))
             .await
-    }
-
-    /// Fails what was cut off, once the handler was told.
-    async fn recover(
-        &self,
-        lapsed_before: Option<OffsetDateTime>,
-        now: OffsetDateTime,
-    ) -> Result<Vec<Job>, QueueError> {
-        let worker = Arc::clone(&self.worker);
-        let cut_off = move |store: &dyn JobStore| store.cut_off(&worker, lapsed_before);
-        let cut = self.with_store(cut_off).await?;
-        if cut.is_empty() {
-            return Ok(cut);
-        }
-        self.handler.cut_off(&cut).await?;
-        let worker = Arc::clone(&self.worker);
-        self.with_store(move |store| store.recover(&worker, lapsed_before, now))
-            .await
-    }
-
-    /// Fails what others have begun and are not heard of, and says whether there was any.
-    async fn recover_lapsed(&self, renewal: Renewal, now: OffsetDateTime) -> Result<bool, QueueError> {
-        let Some(lapse) = renewal.lapse else {
-            return Ok(false);
-        };
-        let cut = self.recover(Some(now - lapse * 3 / 2), now).await?;
-        for job in &cut {
-            log::warn!("job {} was interrupted: nobody has renewed its claim", job.id);
-            self.ended.send_modify(|ended| *ended += 1);
-        }
-        Ok(!cut.is_empty())
     }
 
     /// Keeps a claim, and tells the work when it is to stop.

@@ -211,6 +211,53 @@ async fn what_somebody_else_has_begun_and_left_is_failed_and_the_next_job_done_w
     running.abort();
 }
 
+/// The time that another lane of this process shows by its own job, which it renews too seldom here.
+#[tokio::test]
+async fn a_clock_that_was_set_forward_fails_nothing_that_this_process_does() {
+    let mut world = world(NEVER, Some(Duration::from_secs(30)));
+    let step = world.begin().await;
+    let (begun, _) = mpsc::unbounded_channel();
+    let (stopped, _) = mpsc::unbounded_channel();
+    let handler = Patient {
+        begun,
+        end: Mutex::new(mpsc::unbounded_channel().1),
+        stopped,
+    };
+    let times = Arc::clone(&world.second);
+    let clock: Clock = Arc::new(move || at(times.load(Ordering::SeqCst)));
+    let checks = Runner::new(
+        Arc::new(world.store.clone()),
+        Arc::new(handler),
+        clock,
+        "w-checks",
+        "checks",
+    )
+    .renewing(NEVER, Some(Duration::from_secs(30)))
+    .beside(["w".to_owned()]);
+    // That another process has left, and that it has left itself.
+    for (id, worker, lane) in [("b", "other", "theirs"), ("c", "w-checks", "checks")] {
+        let job = NewJob::new(id, "kind").in_lane(lane);
+        world.below.enqueue(job, at(5), 9).unwrap();
+        world.below.claim(worker, lane, at(5)).unwrap();
+    }
+    world.second.store(65, Ordering::SeqCst);
+    assert!(!checks.step().await.unwrap());
+    let state = |id: &str| world.below.get(id).unwrap().unwrap().state;
+    assert_eq!(
+        (state("a"), state("b"), state("c")),
+        (JobState::Processing, JobState::Processing, JobState::Failed)
+    );
+    world.end.send(()).unwrap();
+    assert!(step.await.unwrap().unwrap());
+    assert_eq!(state("a"), JobState::Successful);
+    assert!(!checks.step().await.unwrap());
+    assert_eq!(
+        state("b"),
+        JobState::Failed,
+        "the clock shows nothing to the contrary"
+    );
+}
+
 #[tokio::test]
 async fn work_is_called_off_though_that_cannot_be_noted() {
     let mut world = world(NEVER, None);

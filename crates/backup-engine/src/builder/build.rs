@@ -1,6 +1,6 @@
 //! From a builder to an engine that can begin.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -74,11 +74,13 @@ impl EngineBuilder {
             failed_in_a_row: Arc::clone(&failed_in_a_row),
             hooks: Arc::new(std::mem::take(&mut self.hooks)),
             owed: Arc::clone(&owed),
+            done: AtomicUsize::new(0),
             cut_off: Mutex::default(),
             ending: ending.subscribe(),
         });
-        let runner = self.runner(&worker, &self.worker, LANE, all_noted);
-        let checker = self.runner(&worker, &checker, CHECKS, all_noted);
+        self.go_on_with_schedule(&ids, &vaults, &site, now);
+        let runner = self.runner(&worker, (&self.worker, &checker), LANE, all_noted);
+        let checker = self.runner(&worker, (&checker, &self.worker), CHECKS, all_noted);
         Ok(Engine {
             vaults,
             #[cfg(feature = "object-store")]
@@ -215,6 +217,7 @@ impl EngineBuilder {
             let schedule = schedule.clone();
             schedule.map(|schedule| Scheduled::new(schedule, now))
         };
+        let backups = self.schedule.clone();
         let files = self.recovery.as_ref().map(|recovery| recovery.directory.clone());
         Ok(Site {
             ensemble: Arc::clone(&self.ensemble),
@@ -223,7 +226,7 @@ impl EngineBuilder {
             states: self.states.clone(),
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
-            schedule: scheduled(&self.schedule),
+            schedule: backups.map(|schedule| Scheduled::with_earlier(schedule, now)),
             checks: Checks {
                 verify: scheduled(&self.verify_schedule),
                 verify_new: self.verify_new,
@@ -247,11 +250,42 @@ impl EngineBuilder {
         })
     }
 
-    /// What claims the jobs of `lane` under `name`, and has them done by `worker`, once all is noted that was interrupted.
-    fn runner(&self, worker: &Arc<Worker>, name: &str, lane: &str, all_noted: bool) -> Arc<Runner> {
+    /// A backup that came due since the last one, while no process ran, is due now. Of several servers the one that leads finds that out when it begins to.
+    fn go_on_with_schedule(&self, ids: &Arc<Ids>, vaults: &Arc<Vaults>, site: &Site, now: OffsetDateTime) {
+        let Some(schedule) = site.schedule.as_ref().filter(|_| self.leadership.is_none()) else {
+            return;
+        };
+        let (ids, vaults) = (Arc::clone(ids), Arc::clone(vaults));
+        let last = match within(FIRST_CONTACT, move || ids.newest(&vaults)) {
+            Some(Ok(last)) => last,
+            Some(Err(error)) => {
+                log::warn!("whether a backup came due while no server ran is not known: {error}");
+                None
+            }
+            None => {
+                log::warn!(
+                    "whether a backup came due while no server ran is not known within {FIRST_CONTACT:?}"
+                );
+                None
+            }
+        };
+        schedule.serve_after(last.map(|last| last.time()));
+        if schedule.next().is_some_and(|next| next <= now) {
+            log::info!("a backup came due while no server ran: it is made now");
+        }
+    }
+
+    /// What claims the jobs of `lane` under `name`, beside the `other` one, and has them done by `worker`, once all is noted that was interrupted.
+    fn runner(
+        &self,
+        worker: &Arc<Worker>,
+        (name, other): (&str, &str),
+        lane: &str,
+        all_noted: bool,
+    ) -> Arc<Runner> {
         let (jobs, clock) = (Arc::clone(&self.jobs), Arc::clone(&self.clock));
         let worker = Arc::clone(worker);
-        let runner = Runner::new(jobs, worker, clock, name, lane);
+        let runner = Runner::new(jobs, worker, clock, name, lane).beside([other.to_owned()]);
         let runner = if all_noted { runner } else { runner.recovering() };
         Arc::new(match self.renewal {
             Some((every, lapse)) => runner.renewing(every, Some(lapse)),

@@ -13,7 +13,7 @@ use time::PrimitiveDateTime;
 #[cfg(feature = "object-store")]
 use vault_store::ObjectVaults;
 #[cfg(feature = "sqlite")]
-use vault_store::{FileName, PredecessorStore, StoreError};
+use vault_store::{FileName, PredecessorStore, StoreError, VaultId};
 use vault_store::{FsStore, VaultStore};
 
 use super::EngineBuilder;
@@ -36,7 +36,10 @@ impl EngineBuilder {
     #[cfg(feature = "sqlite")]
     pub fn storage(mut self, root: &Path) -> Result<Self, EngineError> {
         let vaults = open(root)?;
-        self.open_jobs(root)?;
+        // The predecessor's have none of our manifests. Where they cannot be listed, health tells.
+        let has_ours = |id: &VaultId| vaults.manifest(id).is_ok();
+        let has_any = || vaults.ids().is_ok_and(|ids| ids.iter().rev().any(has_ours));
+        self.open_jobs(root, has_any)?;
         self.keep_in(root, vaults)
     }
 
@@ -76,7 +79,7 @@ impl EngineBuilder {
     #[cfg(feature = "sqlite")]
     pub fn local_state(mut self, root: &Path) -> Result<Self, EngineError> {
         let state = Arc::new(open(root)?);
-        self.open_jobs(root)?;
+        self.open_jobs(root, || root.join(VAULTS_ELSEWHERE).exists())?;
         let listed = PredecessorStore::new(Arc::clone(&state) as _, Arc::clone(&state)).ids()?;
         match listed.len() {
             0 => {}
@@ -96,9 +99,17 @@ impl EngineBuilder {
     }
 
     #[cfg(feature = "sqlite")]
-    fn open_jobs(&mut self, root: &Path) -> Result<(), EngineError> {
-        let opened = SqliteJobs::open(&root.join("jobs.db"))?;
+    fn open_jobs(&mut self, root: &Path, had_jobs: impl FnOnce() -> bool) -> Result<(), EngineError> {
+        let place = root.join("jobs.db");
+        let opened = SqliteJobs::open(&place)?;
         self.notes_lost = opened.notes_lost;
+        if opened.is_new && had_jobs() {
+            self.notes_lost = true;
+            log::warn!(
+                "{} was not there though there are backups, and a new one is begun: which jobs waited, and what restores left unfinished, is not known",
+                place.display()
+            );
+        }
         if let Some(path) = opened.moved_aside {
             log::warn!(
                 "the job database was damaged: moved to {}, and a new one begun",

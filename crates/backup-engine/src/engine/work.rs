@@ -77,6 +77,7 @@ impl Engine {
 
     /// Queues what is due. It never ends.
     async fn serve_schedules(&self) {
+        let mut pause = Duration::ZERO;
         loop {
             let now = self.now();
             let checks = &self.site.checks;
@@ -89,20 +90,35 @@ impl Engine {
                     .min(LONGEST_SLEEP)
                     .max(Duration::from_millis(10))
             });
-            tokio::time::sleep(wait).await;
-            let (vaults, site, requests) = self.rooms();
-            match blocking(move || requests.backup_if_due(&vaults, &site)).await {
-                Ok(true) => self.wake(),
-                Ok(false) => {}
-                Err(error) => log::error!("the scheduled backup was not queued: {error}"),
-            }
-            let (vaults, site, requests) = self.rooms();
-            match blocking(move || requests.checks_if_due(&vaults, &site)).await {
-                Ok(true) => self.wake(),
-                Ok(false) => {}
-                Err(error) => log::error!("a scheduled check was not queued: {error}"),
+            // What is due and cannot be queued is due still.
+            tokio::time::sleep(wait.max(pause)).await;
+            pause = match self.queue_what_is_due().await {
+                true => Duration::ZERO,
+                false => (pause * 2).clamp(Duration::from_secs(1), Duration::from_mins(1)),
+            };
+        }
+    }
+
+    /// Whether all of it could be queued.
+    async fn queue_what_is_due(&self) -> bool {
+        let (vaults, site, requests) = self.rooms();
+        let backup = blocking(move || requests.backup_if_due(&vaults, &site)).await;
+        let backup = self.is_queued(backup, "the scheduled backup");
+        let (vaults, site, requests) = self.rooms();
+        let checks = blocking(move || requests.checks_if_due(&vaults, &site)).await;
+        self.is_queued(checks, "a scheduled check") && backup
+    }
+
+    fn is_queued(&self, if_due: Result<bool, EngineError>, what: &str) -> bool {
+        match if_due {
+            Ok(true) => self.wake(),
+            Ok(false) => {}
+            Err(error) => {
+                log::error!("{what} was not queued: {error}");
+                return false;
             }
         }
+        true
     }
 
     /// A backup may have left something to be checked, and one that failed too often leaves the lead to others.

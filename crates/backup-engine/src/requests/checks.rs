@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use job_queue::NewJob;
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 use vault_store::{Manifest, Outcome, StoreError, VaultId};
 
 use super::{BY, Labels, Requests, Share, payload};
@@ -150,7 +151,7 @@ impl Requests {
                 .map(Some)
         })?;
         let test = self.if_due(site.checks.test.as_ref(), &mut last.test, || {
-            let Some(vault) = to_test(vaults, site)? else {
+            let Some(vault) = to_test(vaults, site, self.now())? else {
                 log::warn!("there is no valid full backup that can be restored for a test");
                 return Ok(None);
             };
@@ -205,7 +206,7 @@ pub(crate) fn verification(share: Share, labels: &Labels) -> Result<NewJob, Engi
 }
 
 /// Of the valid full backups that can be restored for a test the newest; where that was, with whatever outcome, the one that was not for longest.
-fn to_test(vaults: &Vaults, site: &Site) -> Result<Option<VaultId>, EngineError> {
+fn to_test(vaults: &Vaults, site: &Site, now: OffsetDateTime) -> Result<Option<VaultId>, EngineError> {
     let tests = &site.checks.tests;
     let can_be = |manifest: &Manifest| {
         // What does not tell its size may be too large each time.
@@ -215,7 +216,7 @@ fn to_test(vaults: &Vaults, site: &Site) -> Result<Option<VaultId>, EngineError>
     };
     let mut all = vaults.all()?;
     all.retain(|stored| stored.is_valid() && stored.manifest.as_ref().is_ok_and(can_be));
-    let last = |stored: &Stored| Some(stored.verification.as_ref()?.tested.as_ref()?.at);
+    let last = |stored: &Stored| stored.tried_by(now);
     let newest = all.last().filter(|newest| last(newest).is_none());
     // The newest of those that are alike.
     let chosen = newest.or_else(|| all.iter().rev().min_by_key(|stored| last(stored)));

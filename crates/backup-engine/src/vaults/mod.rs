@@ -38,7 +38,7 @@ use crate::lock::lock;
 pub(crate) use self::counted::CountedVaults;
 pub(crate) use self::pins::{PINS, Pins, are_sound as are_pins, merged as merged_pins};
 pub(crate) use self::second::SecondCopy;
-pub(crate) use self::stored::{Stored, Unreadable};
+pub(crate) use self::stored::{AHEAD, Stored, Unreadable};
 
 /// What stands for the newest good backup wherever one is only read.
 pub(crate) const LATEST: &str = "latest";
@@ -317,14 +317,11 @@ impl Vaults {
 
     /// An error for a vault that is being read, or that a restore waits for.
     pub(crate) fn check_free(&self, id: &VaultId) -> Result<(), EngineError> {
-        self.is_free(id, &lock(&self.in_use).read)
-    }
-
-    fn is_free(&self, id: &VaultId, read: &HashMap<VaultId, usize>) -> Result<(), EngineError> {
-        match read.contains_key(id) || self.jobs.is_needed(id.as_str())? {
-            true => Err(EngineError::InUse(id.to_string())),
-            false => Ok(()),
+        let is_read = lock(&self.in_use).read.contains_key(id);
+        if is_read || self.jobs.is_needed(id.as_str())? {
+            return Err(EngineError::InUse(id.to_string()));
         }
+        Ok(())
     }
 
     /// Removes a vault, unless it is being read, or a restore of it waits.
@@ -347,15 +344,21 @@ impl Vaults {
     ) -> Result<T, EngineError> {
         let removing = {
             let mut in_use = self.once_not_removed(id);
-            self.is_free(id, &in_use.read)?;
-            if let Some(leadership) = &self.leadership {
-                leadership
-                    .may_write()
-                    .map_err(|why| EngineError::NotLeading(why.to_string()))?;
+            if in_use.read.contains_key(id) {
+                return Err(EngineError::InUse(id.to_string()));
             }
             in_use.removing.insert(id.clone());
             Removing { vaults: self, id }
         };
+        // From here on no job can come to need it. That may be a request, for which nobody waits who wants another vault.
+        if self.jobs.is_needed(id.as_str())? {
+            return Err(EngineError::InUse(id.to_string()));
+        }
+        if let Some(leadership) = &self.leadership {
+            leadership
+                .may_write()
+                .map_err(|why| EngineError::NotLeading(why.to_string()))?;
+        }
         let removed = remove();
         if let Err(StoreError::Retained { until, .. }) = &removed {
             self.retained.note(id, *until);

@@ -1,9 +1,14 @@
 //! What can be told of one vault without reading all of it.
 
+use std::time::Duration;
+
 use time::OffsetDateTime;
 use vault_store::{Manifest, StoreError, VaultId, VaultStore, Verification};
 
 use super::records;
+
+/// So far a date may be ahead of a clock that is corrected. What is dated later was dated by a clock that was wrong, and says nothing of how long ago it was.
+pub(crate) const AHEAD: Duration = Duration::from_secs(60);
 
 /// A vault as it was when it was looked at.
 #[derive(Debug, Clone)]
@@ -127,10 +132,21 @@ impl Stored {
         self.verification.as_ref().map(|result| result.at)
     }
 
-    /// When it was last restored for a test, and nothing differed.
-    pub(crate) fn tested_at(&self) -> Option<OffsetDateTime> {
+    /// The same of what is not dated [ahead](AHEAD) of `now`.
+    pub(crate) fn verified_by(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.verified_at().filter(|at| *at <= now + AHEAD)
+    }
+
+    /// When it was last restored for a test, whatever came of it, unless that is dated [ahead](AHEAD) of `now`.
+    pub(crate) fn tried_by(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let tested = self.verification.as_ref()?.tested.as_ref()?;
-        tested.is_proof().then_some(tested.at)
+        Some(tested.at).filter(|at| *at <= now + AHEAD)
+    }
+
+    /// The same where nothing differed.
+    pub(crate) fn proved_by(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let tested = self.verification.as_ref()?.tested.as_ref()?;
+        self.tried_by(now).filter(|_| tested.is_proof())
     }
 
     /// Whether all of it could be told, and is not known to be damaged.

@@ -1,18 +1,21 @@
 //! What every job has at hand.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use health_metrics::Metrics;
-use job_queue::{Clock, Job, Stop};
+use job_queue::{Clock, Job, Stop, StopReason};
 use time::OffsetDateTime;
 use zk_snapshot::restore::Permit;
 
+use super::counting::EndedBackup;
 use super::failure::Cause;
 use super::hooks::Hooks;
 use super::job_log::JobLog;
 use super::permit::OfJob;
 use super::progress::Progress;
 use super::stop::Stopped;
+use crate::kind::JobKind;
+use crate::lock::lock;
 
 /// A job that is being done, and where it says what it does.
 pub(super) struct JobContext {
@@ -28,6 +31,8 @@ pub(super) struct JobContext {
     /// In which the engine led when the job began, where there are several.
     pub(super) term: Option<u64>,
     pub(super) hooks: Arc<Hooks>,
+    /// The backup that it was, which is counted once the job has ended.
+    pub(super) ended: Mutex<Option<EndedBackup>>,
 }
 
 impl JobContext {
@@ -50,6 +55,22 @@ impl JobContext {
     pub(super) async fn before(&self) -> Result<(), Cause> {
         let done = self.unless_stopped(self.hooks.before(&self.job)).await?;
         Ok(done?)
+    }
+
+    /// Counts a backup, or, where it is the job itself, has it counted [once that has ended](Self::count_backup).
+    pub(super) fn backup_ended(&self, ended: EndedBackup) {
+        match JobKind::of(&self.job) {
+            JobKind::Backup => *lock(&self.ended) = Some(ended),
+            JobKind::Restore | JobKind::Verify | JobKind::RestoreTest => ended.count(&self.metrics),
+        }
+    }
+
+    /// Counts the backup that the job was. One whose claim is lost is counted by whoever recovers it, whatever came of it here.
+    pub(super) fn count_backup(&self) {
+        let ended = lock(&self.ended).take();
+        if let Some(ended) = ended.filter(|_| self.stop.reason() != Some(StopReason::Lost)) {
+            ended.count(&self.metrics);
+        }
     }
 
     /// # Errors

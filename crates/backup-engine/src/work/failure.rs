@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
+use zk_snapshot::restore::RestoreError;
 
 use super::result::JobResult;
 use crate::EngineError;
@@ -22,7 +23,7 @@ pub(super) enum Cause {
     #[error(transparent)]
     NotPermitted(#[from] zk_snapshot::restore::NotPermitted),
     #[error(transparent)]
-    Restore(#[from] zk_snapshot::restore::RestoreError),
+    Restore(#[from] RestoreError),
     #[error(transparent)]
     Store(#[from] vault_store::StoreError),
     #[error(transparent)]
@@ -54,6 +55,16 @@ impl From<String> for Cause {
 impl From<&str> for Cause {
     fn from(words: &str) -> Self {
         Self::Said(words.to_owned())
+    }
+}
+
+impl Cause {
+    /// Whether nothing was wrong: it was told to end early, or might not write any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        matches!(
+            self,
+            Self::Stopped(_) | Self::NotPermitted(_) | Self::Restore(RestoreError::Stopped { .. })
+        )
     }
 }
 

@@ -18,7 +18,7 @@ mod verify;
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -63,6 +63,8 @@ const LEAD_AGAIN: Duration = Duration::from_millis(100);
 
 /// Finished jobs that are remembered.
 const REMEMBERED: usize = 10_000;
+/// Older ones are forgotten after every backup that was stored, and once in so many jobs of any kind, the first one included.
+const FORGETS_EVERY: usize = 100;
 /// So long the hook after a job may go on once the engine is to end.
 const HOOK_AT_THE_END: Duration = Duration::from_secs(5);
 
@@ -81,6 +83,8 @@ pub(crate) struct Worker {
     pub(crate) failed_in_a_row: Arc<AtomicU32>,
     pub(crate) hooks: Arc<Hooks>,
     pub(crate) owed: Arc<Owed>,
+    /// How many jobs were done.
+    pub(crate) done: AtomicUsize,
     /// Jobs that were counted as cut off.
     pub(crate) cut_off: Mutex<BTreeSet<String>>,
     /// Whether the engine is to end: what can be done again later is not finished then.
@@ -109,6 +113,7 @@ impl JobHandler for Worker {
             permit: Arc::clone(&self.permit),
             term,
             hooks: Arc::clone(&self.hooks),
+            ended: Mutex::default(),
         });
         context.log.tell(&telling::begun(&context.job));
         let id = context.job.id.clone();
@@ -121,11 +126,16 @@ impl JobHandler for Worker {
         let stored = done
             .as_ref()
             .map_or_else(|failure| !matches!(failure.result, JobResult::Nothing), |_| true);
-        if kind == JobKind::Backup && stored {
+        let is_stored_backup = kind == JobKind::Backup && stored;
+        if is_stored_backup {
             self.failed_in_a_row.store(0, Ordering::Relaxed);
             self.after_backup(&context).await;
         } else if kind == JobKind::Backup && context.stop.reason().is_none() {
             self.failed_in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
+        let nth = self.done.fetch_add(1, Ordering::Relaxed);
+        if is_stored_backup || nth.is_multiple_of(FORGETS_EVERY) {
+            self.forget_old_jobs(&context).await;
         }
         let outcome = match done {
             Ok(result) => Outcome::success(result.stored()),
@@ -134,7 +144,7 @@ impl JobHandler for Worker {
                 let outcome = match context.stop.reason() {
                     None => Outcome::failure(why),
                     // It was called off too late.
-                    Some(_) if kind == JobKind::Backup && stored => Outcome::failure(why),
+                    Some(_) if is_stored_backup => Outcome::failure(why),
                     Some(_) => Outcome::canceled().with_message(why),
                 };
                 outcome
@@ -144,6 +154,7 @@ impl JobHandler for Worker {
         };
         self.note_news(&context, Owed::note).await;
         let outcome = self.after(&context, outcome).await;
+        context.count_backup();
         self.metrics
             .job_ended(kind.name(), ending(outcome.state), begun.elapsed());
         outcome
@@ -315,14 +326,10 @@ impl Worker {
 
     /// The verification, where one is to follow, and the eviction pass that follows every backup that was stored. Their failure is not the backup's.
     async fn after_backup(&self, context: &JobContext) {
-        let (vaults, site, jobs) = (
-            Arc::clone(&self.vaults),
-            Arc::clone(&self.site),
-            Arc::clone(&self.jobs),
-        );
+        let (vaults, site) = (Arc::clone(&self.vaults), Arc::clone(&self.site));
         let (metrics, now) = (Arc::clone(&self.metrics), context.now());
         if site.checks.verify_new {
-            let (jobs, vault) = (Arc::clone(&jobs), kind::vault(&context.job).to_owned());
+            let (jobs, vault) = (Arc::clone(&self.jobs), kind::vault(&context.job).to_owned());
             let queued = blocking(move || {
                 // Whatever waits already: there is one for each backup.
                 let job = verification(Share::ALL, &Labels::new())?.needing(vault);
@@ -333,17 +340,15 @@ impl Worker {
                 context.log.error(&why);
             }
         }
-        let pass = tokio::task::spawn_blocking(move || {
-            let evicted = site.retention.run(&vaults, &metrics, now, (false, false));
-            (evicted, jobs.prune(REMEMBERED))
-        });
-        let (evicted, pruned) = match pass.await {
-            Ok(done) => done,
-            Err(error) => (Err(EngineError::Internal(error.into())), Ok(0)),
-        };
-        if let Err(error) = evicted {
+        let pass = blocking(move || site.retention.run(&vaults, &metrics, now, (false, false)));
+        if let Err(error) = pass.await {
             context.log.error(&format!("eviction failed: {error}"));
         }
+    }
+
+    async fn forget_old_jobs(&self, context: &JobContext) {
+        let jobs = Arc::clone(&self.jobs);
+        let pruned = blocking(move || Ok(jobs.prune(REMEMBERED)?)).await;
         if let Err(error) = pruned {
             context
                 .log

@@ -55,7 +55,9 @@ pub(super) async fn run(
         Err(cause) => Some(cause),
         Ok(()) => damage_found(&done).map(Cause::Said),
     };
-    context.metrics.verification_ended(cause.is_some());
+    if !cause.as_ref().is_some_and(Cause::is_stopped) {
+        context.metrics.verification_ended(cause.is_some());
+    }
     let result = JobResult::Verify(Box::new(done));
     match cause {
         None => Ok(result),
@@ -117,7 +119,8 @@ impl Run {
         let weight = |stored: &Stored| stored.bytes.saturating_mul(copies.copies(&stored.id));
         let bytes: u64 = all.iter().map(|stored| weight(stored)).sum();
         let wanted = share.of(bytes);
-        all.sort_by_key(|stored| (stored.verified_at(), stored.date()));
+        let now = self.context.now();
+        all.sort_by_key(|stored| (stored.verified_by(now), stored.date()));
         let mut gone_through = 0;
         let mut passing = None;
         for stored in all {

@@ -1,6 +1,7 @@
 //! What a verification compares where every checksum is right: each thing that may be wrong then, and how it is told.
 
 use std::path::Path;
+use std::time::Duration;
 
 use backup_engine::{Engine, JobState};
 use vault_store::{Captured, Consistency, Contents, FsStore, Manifest, Transactional, VaultId, VaultStore};
@@ -8,7 +9,9 @@ use zk_snapshot::capture::AclIndexWriter;
 use zk_snapshot::tree::{Acl, AclEntry};
 
 use super::checks::{GOLDEN, copy, over};
-use super::support::{World, adler32, copied, described, full, packed, records_of, remade, verified};
+use super::support::{
+    HOUR, World, adler32, copied, described, full, packed, records_of, remade, run, tested, verified,
+};
 
 /// That a verification finds nothing in `id` but `what`, which is wrong with `file`, and whether it can be restored all the same.
 #[track_caller]
@@ -31,6 +34,47 @@ fn found(
         assert!(job.message.unwrap().contains(what), "{at}");
         assert_eq!(described(engine, id.as_str()).await.is_valid(), is_spare, "{at}");
     }
+}
+
+/// Whatever is chosen by how long ago it was checked.
+#[tokio::test]
+async fn a_check_that_a_wrong_clock_has_dated_ahead_says_nothing_of_when_it_was() {
+    let world = World::new();
+    let engine = world
+        .start_with(|builder| builder.restore_test_schedule("0 * * * *".parse().unwrap()))
+        .engine;
+    let old = full(&engine).await;
+    world.set_clock(time::Duration::days(3_650));
+    sound(&engine, &old).await;
+    assert_eq!(tested(&engine, &old).await.status, JobState::Successful);
+    world.set_clock(time::Duration::days(-3_650));
+    world.pass(HOUR);
+    let health = engine.health().await;
+    assert_eq!((health.since_last_proof, health.last_verification), (None, None));
+    assert_eq!(health.since_oldest_verification, Some(HOUR));
+    let new = full(&engine).await;
+    sound(&engine, &new).await;
+    assert_eq!(tested(&engine, &new).await.status, JobState::Successful);
+    world.pass(HOUR);
+    assert_eq!(engine.health().await.since_last_proof, Some(HOUR));
+    let job = verified(&engine, None, "1%").await;
+    assert_eq!(
+        (job.status, &job.result["vaults"]),
+        (JobState::Successful, &1.into())
+    );
+    assert_eq!(described(&engine, &old).await.verified_at, Some(world.now()));
+    let (_stop, _running) = run(&engine);
+    let chosen = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            for id in [&old, &new] {
+                if described(&engine, id).await.tested.unwrap().at == world.now() {
+                    return id;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(chosen.await.expect("one is tested"), &old);
 }
 
 async fn sound(engine: &Engine, id: &str) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backup_engine::{
-    BackupRequest, EngineError, JobState, RestoreRequest, RestoreSource, RestoreTestPlace,
+    BackupRequest, Engine, EngineError, JobState, RestoreRequest, RestoreSource, RestoreTestPlace,
     RestoreTestRequest, RestoreTests, Share, VerifyRequest,
 };
 use vault_store::{Contents, Damage, Manifest, Sealed, VaultCall, VaultFault, VaultStore, Verification};
@@ -97,6 +97,19 @@ async fn no_older_backup_stands_in_for_one_that_cannot_be_looked_at() {
     assert_eq!(info.id.as_str(), new);
 }
 
+/// How many checks have failed by the metrics: verifications, and tests of restores.
+async fn failed(engine: &Engine) -> [String; 2] {
+    let metrics = engine.metrics().await.unwrap();
+    ["verifications", "restore_tests"].map(|checks| {
+        let name = format!("zk_backup_{checks}_total{{outcome=\"failed\"}} ");
+        let mut lines = metrics.lines();
+        lines
+            .find_map(|line| line.strip_prefix(&*name))
+            .unwrap()
+            .to_owned()
+    })
+}
+
 #[tokio::test]
 async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
     let world = World::new();
@@ -120,6 +133,7 @@ async fn a_check_is_ended_with_the_process_though_a_backup_goes_on() {
     let ended = waiting.await.expect("it waits for the backup").unwrap();
     assert_eq!(ended.status, JobState::Failed, "{ended:?}");
     assert!(ended.message.unwrap().contains("stopped"));
+    assert_eq!(failed(engine).await, ["0", "0"], "nothing was found");
     engine.cancel(&backup).await.unwrap();
     running.await.unwrap();
 }
@@ -139,6 +153,7 @@ async fn a_test_is_called_off_while_it_verifies() {
     drop(gate);
     assert_eq!(engine.wait(&task).await.unwrap().status, JobState::Canceled);
     assert_eq!(described(engine, &id).await.verified_at, None, "it was cut");
+    assert_eq!(failed(engine).await, ["0", "0"], "nothing was found");
     drop(stop);
     running.await.unwrap();
 }
@@ -209,6 +224,7 @@ async fn a_test_takes_no_more_memory_than_it_may_whatever_the_manifest_says() {
     let job = done(&engine, &task).await;
     assert_eq!(job.status, JobState::Failed, "{job:?}");
     assert!(job.message.unwrap().contains("1000 are allowed"));
+    assert_eq!(failed(&engine).await, ["0", "1"]);
 }
 
 #[tokio::test]

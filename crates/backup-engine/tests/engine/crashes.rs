@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use backup_engine::{BackupRequest, Engine, JobState, RestoreRequest};
+use backup_engine::{BackupRequest, Engine, JobState, RestoreRequest, VerifyRequest};
 use job_queue::{Job, JobCall, JobFault, JobStore, Note};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
@@ -12,7 +12,7 @@ use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::Acl;
 
 use super::support::{
-    Gate, HOUR, Running, World, backed_up, described, done, full, gate, goes_on, job, of, restored,
+    Gate, HOUR, Running, World, backed_up, described, done, full, gate, goes_on, job, of, restored, run,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -268,6 +268,34 @@ async fn a_restore_that_is_found_cut_off_while_the_process_goes_on_is_counted_on
     assert_eq!(failed_and_interrupted(&engine).await, ("1".to_owned(), 1));
     assert_eq!(restored(&engine, &id).await.status, JobState::Successful);
     assert_eq!(failed_and_interrupted(&engine).await, ("1".to_owned(), 0));
+}
+
+/// Of a server that leads: its checks are done beside its restore, and look for what others left.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_set_forward_interrupts_no_restore_that_is_done() {
+    let world = World::new();
+    // The restore renews nothing in the meantime: it shows the time of its begin.
+    let running = world.start_with(|builder| builder.renewal(HOUR, Duration::from_secs(30)));
+    let Running { engine, jobs, .. } = running;
+    let (_stop, _running) = run(&engine);
+    let id = engine.backup(BackupRequest::default()).await.unwrap();
+    engine.wait(&id).await.unwrap();
+    world.tree.put("/a", b"changed", Acl::open()).unwrap();
+    let (reached, go) = world.ensemble.hold_writes(0);
+    let task = engine.restore(RestoreRequest::of(&id)).await.unwrap();
+    reached.await.unwrap();
+    world.set_clock(time::Duration::MINUTE);
+    // One may have been under way, by the time of before.
+    jobs.plan(JobCall::CutOff, 4, JobFault::Delay(Box::new(|| {})));
+    while jobs.left() > 0 {
+        let check = engine.verify(VerifyRequest::default()).await.unwrap();
+        assert_eq!(engine.wait(&check).await.unwrap().status, JobState::Successful);
+    }
+    go.send(()).unwrap();
+    let job = engine.wait(&task).await.unwrap();
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+    assert_eq!(failed_and_interrupted(&engine).await, ("0".to_owned(), 0));
+    assert_eq!(world.tree.dump()[1].1, b"one");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use job_queue::{JobCall, JobFault};
 use tokio::time::timeout;
 use vault_store::{VaultCall, VaultFault};
 
-use super::support::{DAY, Running, World, described, done, full, gate, goes_on, job};
+use super::support::{DAY, HOUR, Running, World, described, done, full, gate, goes_on, job};
 
 async fn in_use(running: &Running, id: &str) {
     let engine = &running.engine;
@@ -22,6 +22,38 @@ async fn in_use(running: &Running, id: &str) {
 async fn passed(running: &Running, id: &str) -> Option<Decision> {
     let plan = running.engine.evict(false).await.unwrap();
     plan.into_iter().find(|decision| decision.id == id)
+}
+
+/// Jobs may be in a bucket that does not answer for long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_one_is_needed_is_asked_while_others_are_restored() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let one = full(engine).await;
+    world.pass(HOUR);
+    let other = full(engine).await;
+    for is_dry in [true, false] {
+        let (mut gate, delay) = gate();
+        running.jobs.plan(JobCall::IsNeeded, 1, JobFault::Delay(delay));
+        let (evicting, id) = (engine.clone(), one.clone());
+        let evicted = tokio::spawn(async move {
+            match is_dry {
+                true => evicting.would_evict_one(&id).await.map(drop),
+                false => evicting.evict_one(&id).await.map(drop),
+            }
+        });
+        gate.reached().await;
+        let asked = timeout(
+            Duration::from_secs(60),
+            engine.restore(RestoreRequest::of(&other)),
+        );
+        let task = asked.await.expect("it waits for the other").unwrap();
+        drop(gate);
+        evicted.await.unwrap().unwrap();
+        assert_eq!(done(engine, &task).await.status, JobState::Successful);
+    }
+    assert_eq!(engine.list().await.unwrap(), [other]);
 }
 
 #[tokio::test]

@@ -100,6 +100,47 @@ async fn what_came_of_a_job_is_kept_though_its_hook_does_not_end_before_the_engi
     );
 }
 
+/// Whoever fails it counts it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_was_stored_and_is_somebody_elses_to_end_is_not_counted() {
+    for is_lost in [false, true] {
+        let (world, place) = (World::new(), tempfile::tempdir().unwrap());
+        let (begun, go) = (place.path().join("begun"), place.path().join("go"));
+        let script = format!(
+            "touch {}; while [ ! -e {} ]; do sleep 0.01; done",
+            begun.display(),
+            go.display()
+        );
+        let soon = Duration::from_millis(2);
+        let running = world.start_with(|builder| {
+            builder
+                .hooks(after(script))
+                .renewal(soon, Duration::from_hours(1))
+        });
+        let engine = running.engine;
+        engine.backup(BackupRequest::default()).await.unwrap();
+        let working = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.step().await.unwrap() }
+        });
+        exists(&begun).await;
+        assert_eq!(engine.list().await.unwrap().len(), 1, "it is stored");
+        if is_lost {
+            let later = world.now() + Duration::from_mins(1);
+            assert_eq!(world.jobs.recover("other", Some(later), later).unwrap().len(), 1);
+        } else {
+            std::fs::write(&go, "").unwrap();
+        }
+        assert!(working.await.unwrap());
+        let metrics = engine.metrics().await.unwrap();
+        let counted = format!(
+            "zk_backup_backups_total{{mode=\"hierarchical\"}} {}\n",
+            u8::from(!is_lost)
+        );
+        assert!(metrics.contains(&counted), "{is_lost}: {metrics}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_is_somebody_elses_to_end_has_no_hook_here() {
     let (world, place) = (World::new(), tempfile::tempdir().unwrap());

@@ -237,7 +237,11 @@ async fn a_leader_that_is_overtaken_writes_no_more_and_the_next_knows_what_it_le
         (told.status, told.message.as_deref()),
         (JobState::Failed, Some("interrupted"))
     );
-    assert_eq!(group.engine(1).health().await.unfinished_znodes, 1);
+    // The notes are read right after the job was failed.
+    let known = async { while group.engine(1).health().await.unfinished_znodes != 1 {} };
+    tokio::time::timeout(Duration::from_secs(60), known)
+        .await
+        .unwrap();
     drop(go);
     let next = group.engine(1).backup(BackupRequest::default()).await.unwrap();
     assert!(next > id);

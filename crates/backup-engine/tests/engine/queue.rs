@@ -1,10 +1,12 @@
 //! A job store that fails, and runs that are dropped.
 
+use std::time::Duration;
+
 use backup_engine::{BackupRequest, EngineError, JobState, RestoreRequest};
-use job_queue::{JobCall, JobFault, JobStore, Note};
+use job_queue::{JobCall, JobFault, JobStore, NewJob, Note};
 use vault_store::{VaultCall, VaultFault};
 
-use super::support::{World, backed_up, described, done, full, gate, goes_on, job, of};
+use super::support::{HOUR, World, backed_up, described, done, full, gate, goes_on, job, of, run};
 
 #[tokio::test]
 async fn a_job_that_cannot_be_claimed_is_done_later() {
@@ -114,13 +116,62 @@ async fn two_who_step_at_once_do_one_job_after_another() {
     let stepping = engine.clone();
     let mut second = tokio::spawn(async move { stepping.step().await });
     // One that does not wait for the first is soon done with the second job.
-    let soon = std::time::Duration::from_millis(50);
+    let soon = Duration::from_millis(50);
     assert!(tokio::time::timeout(soon, &mut second).await.is_err());
     assert_eq!(job(engine, &ids[1]).await.status, JobState::Queued);
     drop(gate);
     assert!(first.await.unwrap().unwrap() && second.await.unwrap().unwrap());
     for id in ids {
         assert_eq!(job(engine, &id).await.status, JobState::Successful);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_due_and_cannot_be_queued_is_tried_again_in_longer_and_longer_pauses() {
+    let world = World::new();
+    let running = world.start_with(|builder| builder.schedule("0 * * * *".parse().unwrap()));
+    let engine = &running.engine;
+    for nth in 1..=5 {
+        running.jobs.plan(JobCall::Counts, nth, JobFault::Fail);
+    }
+    world.pass(HOUR);
+    let begun = tokio::time::Instant::now();
+    let (_stop, _running) = run(engine);
+    while engine.list().await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let pauses = 1 + 2 + 4 + 8 + 16;
+    assert!(
+        begun.elapsed() >= Duration::from_secs(pauses),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(running.jobs.left(), 0);
+    assert_eq!(engine.health().await.schedule.unwrap().missed, 0);
+}
+
+/// Jobs that leave no backup, as dry runs do.
+#[tokio::test]
+async fn old_jobs_are_forgotten_though_no_backup_is_made() {
+    let world = World::new();
+    let id = full(&world.start().engine).await;
+    for nth in 0..10_010 {
+        let old = NewJob::new(format!("old {nth}"), "restore");
+        let now = world.now();
+        world.jobs.enqueue(old, now, usize::MAX).unwrap();
+        world.jobs.cancel(&format!("old {nth}"), now).unwrap();
+    }
+    let engine = world.start().engine;
+    let known = || world.jobs.list(0, 1).unwrap().total;
+    for nth in 0..=100 {
+        let dry_run = RestoreRequest {
+            dry_run: true,
+            ..RestoreRequest::of(&id)
+        };
+        let task = engine.restore(dry_run).await.unwrap();
+        assert_eq!(done(&engine, &task).await.status, JobState::Successful);
+        // Of each kind the greatest id is kept besides, and that which ended last.
+        assert!(known() <= 10_003 + nth % 100, "{nth}: {}", known());
     }
 }
 

@@ -33,6 +33,26 @@ async fn ts(engine: &Engine, id: &str) -> i64 {
 }
 
 #[tokio::test]
+async fn how_much_is_stored_is_not_told_where_that_is_not_known() {
+    let world = World::new();
+    let running = world.start();
+    full(&running.engine).await;
+    for is_away in [true, false] {
+        if is_away {
+            running.vaults.plan(VaultCall::Ids, 1, VaultFault::Fail);
+        }
+        let metrics = running.engine.metrics().await.unwrap();
+        for name in ["backup_storage_dump_count 1\n", "backup_storage_size "] {
+            assert_eq!(metrics.contains(name), !is_away, "{metrics}");
+        }
+        assert!(
+            !is_away || !metrics.contains("\nbackup_storage_dump_count"),
+            "{metrics}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_failed_backup_is_listed_and_never_chosen() {
     let world = World::new();
     let Running { engine, vaults, .. } = world.start();

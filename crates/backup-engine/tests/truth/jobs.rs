@@ -72,6 +72,39 @@ async fn what_restores_left_unfinished_is_told_after_an_upgrade_and_a_damaged_jo
 }
 
 #[tokio::test]
+async fn a_database_that_is_gone_from_beside_backups_is_told_until_the_next_start() {
+    let world = World::new();
+    let unknown = |health: &health_metrics::Health| health.problems.contains(&Problem::UnfinishedUnknown);
+    let jobs = world.storage.path().join("jobs.db");
+    let remove = || {
+        for name in ["jobs.db", "jobs.db-wal", "jobs.db-shm"] {
+            let _ = fs::remove_file(world.storage.path().join(name)); // the last one who closes it removes those beside it
+        }
+    };
+    // What the predecessor left knows of no jobs.
+    let left = world.storage.path().join("20240105T100000");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join(".console"), "").unwrap();
+    assert!(!unknown(&world.start().health().await), "it is the first start");
+    remove();
+    assert!(
+        !unknown(&world.start().health().await),
+        "there are no backups of ours"
+    );
+    let engine = world.start();
+    let (_, state) = backup(&engine, &[]).await;
+    assert_eq!(state, JobState::Successful);
+    drop(engine);
+    assert!(!unknown(&world.start().health().await), "it is there");
+    remove();
+    assert!(unknown(&world.start().health().await));
+    assert!(!unknown(&world.start().health().await), "it was told");
+    remove();
+    fs::write(&jobs, "").unwrap();
+    assert!(unknown(&world.start().health().await), "there is nothing in it");
+}
+
+#[tokio::test]
 async fn a_job_of_a_kind_that_nobody_knows_is_failed_and_the_next_one_done() {
     let world = World::new();
     let engine = world.start();

@@ -142,7 +142,7 @@ fn each_has_its_sentence() {
         ),
         (
             Problem::UnfinishedUnknown,
-            "notes of jobs were damaged: which znodes restores left unfinished is not fully known",
+            "notes of jobs were damaged or are gone: which znodes restores left unfinished is not fully known",
         ),
     ] {
         assert_eq!(problem.to_string(), sentence);

@@ -37,6 +37,11 @@ pub(super) fn is_empty(path: &Path) -> bool {
     matches!(looked(), Ok(0))
 }
 
+/// Whether anything is at `path`, and in it.
+pub(super) fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|found| !found.is_file() || found.len() > 0)
+}
+
 fn open(path: &Path) -> Result<Connection, Fault> {
     let path = own_place(path).map_err(|error| Fault::Other(storage(error)))?;
     let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_NOFOLLOW;

@@ -40,6 +40,8 @@ pub struct Opened {
     pub moved_aside: Option<PathBuf>,
     /// Whether some of its notes could not be read.
     pub notes_lost: bool,
+    /// Whether there was none, or an empty file, and a new one was begun.
+    pub is_new: bool,
 }
 
 impl SqliteJobs {
@@ -52,6 +54,7 @@ impl SqliteJobs {
     /// [`QueueError::Newer`]; [`QueueError::Storage`], also where a file of it has another name, or is a link.
     pub fn open(path: &Path) -> Result<Opened, QueueError> {
         file::finish_succession(path)?;
+        let is_new = !file::is_there(path);
         let held = match open_sound(path) {
             Err(Fault::Damaged(_)) => return Self::begin_anew(path),
             Err(Fault::NoRoom(error)) => Held::without_room(path, &error)?,
@@ -62,6 +65,7 @@ impl SqliteJobs {
             jobs: Self(Mutex::new(held)),
             moved_aside: None,
             notes_lost: false,
+            is_new,
         })
     }
 
@@ -80,6 +84,7 @@ impl SqliteJobs {
             jobs: Self(Mutex::new(Held::new(connection))),
             moved_aside: Some(aside),
             notes_lost: !complete,
+            is_new: false,
         })
     }
 

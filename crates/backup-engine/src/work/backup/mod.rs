@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use vault_store::{Contents, FileEntry, Manifest, Mode, Outcome, Stage, StoreError, VaultId};
 
 use super::context::JobContext;
+use super::counting::EndedBackup;
 use super::failure::{Cause, Failure, caught};
 use super::result::JobResult;
 use crate::kind::{self, JobKind};
@@ -128,10 +129,13 @@ async fn judge(
         Outcome::Partial { reason } if !request.allow_partial => Some(reason),
         _ => None,
     };
-    let mode = request.mode.as_str();
-    context
-        .metrics
-        .backup_ended(mode, failure.is_some(), seconds, size, znodes);
+    context.backup_ended(EndedBackup {
+        mode: request.mode.as_str(),
+        failed: failure.is_some(),
+        seconds,
+        size,
+        znodes,
+    });
     let result = committed.contents.map_or(JobResult::Nothing, |contents| {
         JobResult::Backup(Box::new(contents))
     });
@@ -157,8 +161,7 @@ async fn tell_failure(
     if context.stop.reason().is_some() && !is_stored {
         return;
     }
-    let mode = manifest.mode.as_str();
-    context.metrics.backup_ended(mode, true, 0.0, 0, 0);
+    context.backup_ended(EndedBackup::failed(manifest.mode));
     if !is_stored {
         leave_a_failed_vault(vaults, context, (manifest, request), reason).await;
     }

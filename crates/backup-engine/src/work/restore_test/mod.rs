@@ -65,7 +65,9 @@ pub(super) async fn run(
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
-    context.metrics.restore_test_ended(done.is_err());
+    if !done.as_ref().is_err_and(|failure| failure.cause.is_stopped()) {
+        context.metrics.restore_test_ended(done.is_err());
+    }
     done
 }
 
