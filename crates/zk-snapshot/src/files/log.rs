@@ -155,13 +155,10 @@ impl LogReader {
             .map_err(|error| self.io(&error))
     }
 
-    /// What is wrong where it ends, if anything is to be seen of it: a record that is not whole, or more that is written after it.
+    /// What is wrong where it ends, of one that others follow: a record that is not whole, or more that is written after it.
     pub(super) fn amiss(&mut self) -> Result<Option<FileError>, FileError> {
-        let fault = match self.more_follows()? {
-            true => Some(Fault::Gap),
-            false => self.torn.then_some(Fault::Truncated),
-        };
-        Ok(fault.map(|fault| self.fault(fault)))
+        let is_amiss = self.torn || self.more_follows()?;
+        Ok(is_amiss.then(|| self.fault(Fault::Gap)))
     }
 
     /// Whether anything is written after what was read, and after what a torn record takes. Servers fill logs with
