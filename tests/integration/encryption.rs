@@ -371,6 +371,7 @@ async fn who_backs_up_without_the_server_and_its_keys_is_told_that_it_is_not_enc
     assert!(!why.contains(told), "{why}");
     let (id, why) = alone().ends(0, &["backup", "--wait"]);
     assert!(why.contains(told), "{why}");
-    let (_, why) = alone().ends(0, &["pin", id.trim()]);
+    let id = id.split(' ').next().unwrap();
+    let (_, why) = alone().ends(0, &["pin", id]);
     assert!(!why.contains(told), "{why}");
 }

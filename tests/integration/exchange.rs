@@ -168,7 +168,13 @@ fn a_directory_is_restored_from(zookeeper: &str, root: &Path, id: &str) {
         assert_eq!(refused.status, 400, "{path}: {}", refused.text);
         assert!(refused.text.contains(part), "{path}: {}", refused.text);
     }
-    assert_eq!(on.http.post("/external/restore", "{}").unwrap().status, 404);
+    let nothing = on.http.post("/external/restore", "{}").unwrap();
+    assert_eq!(nothing.status, 404);
+    assert!(
+        nothing.text.contains("externalBackupPath is needed"),
+        "{}",
+        nothing.text
+    );
     for place in ["/external/restore", "/restore"] {
         let (_, state) = on.do_job(place, &body).unwrap();
         assert_eq!(

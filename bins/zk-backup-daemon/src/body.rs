@@ -214,9 +214,19 @@ pub(crate) fn restore(body: &[u8]) -> Result<(RestoreRequest, Option<String>), A
 /// A restore from a directory, which has to be named.
 pub(crate) fn external(body: &[u8]) -> Result<(RestoreRequest, String), ApiError> {
     let body: RestoreBody = parse(body)?;
-    let path = body.external.clone();
-    let path = path.ok_or_else(|| ApiError::invalid("externalBackupPath is needed here"))?;
+    let Some(path) = body.external.clone() else {
+        let names_none = (&body.vault, body.ts, body.before) == (&None, None, None);
+        return Err(match names_none {
+            true => nothing_named("externalBackupPath is needed"),
+            false => ApiError::invalid("externalBackupPath is needed here"),
+        });
+    };
     Ok((restore_of(body)?.0, path))
+}
+
+fn nothing_named(needed: &str) -> ApiError {
+    let message = format!("no backup is named: {needed}");
+    ApiError::new(StatusCode::NOT_FOUND, "backup_not_found", message)
 }
 
 fn restore_of(body: RestoreBody) -> Result<(RestoreRequest, Option<String>), ApiError> {
@@ -227,8 +237,7 @@ fn restore_of(body: RestoreBody) -> Result<(RestoreRequest, Option<String>), Api
         (None, None, Some(before), None) => RestoreSource::Before(before),
         (None, None, None, Some(_)) => RestoreSource::Vault(String::new()),
         (None, None, None, None) => {
-            let message = "no backup is named: vault, ts or before is needed";
-            return Err(ApiError::new(StatusCode::NOT_FOUND, "backup_not_found", message));
+            return Err(nothing_named("vault, ts or before is needed"));
         }
         _ => {
             return Err(ApiError::invalid(
