@@ -371,7 +371,8 @@ fn damage_before_a_new_epoch_does_not_pass_in_silence() {
     let torn = |log: &mut Vec<u8>, at: usize| log.truncate(at + 20);
     let zeroed = |log: &mut Vec<u8>, at: usize| log[at..at + 12].fill(0);
     let longer = |log: &mut Vec<u8>, at: usize| log[at + 8] = 1; // than what is left
-    let damages: [&dyn Fn(&mut Vec<u8>, usize); 3] = [&torn, &zeroed, &longer];
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>, usize);
+    let damages: [Damage<'_>; 3] = [&torn, &zeroed, &longer];
     for damage in damages {
         for digest in [None, Some(7)] {
             let why = read_with(damage, Some(log_of_the_next_epoch(digest))).unwrap_err();
