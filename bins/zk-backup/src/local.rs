@@ -193,6 +193,8 @@ fn narrowed(args: Args, directory: &Path, zookeeper: Option<&str>) -> Args {
         s3_enabled: None,
         s3_aliases_used: None,
         storage_url: None,
+        ha: None,
+        ha_ca_file: None,
         // Nobody waits for a check of what is stored.
         verify_new_backups: Some("false".to_owned()),
         eviction_policy: None,

@@ -78,7 +78,6 @@ impl EngineBuilder {
             cut_off: Mutex::default(),
             ending: ending.subscribe(),
         });
-        self.go_on_with_schedule(&ids, &vaults, &site, now);
         let runner = self.runner(&worker, (&self.worker, &checker), LANE, all_noted);
         let checker = self.runner(&worker, (&checker, &self.worker), CHECKS, all_noted);
         Ok(Engine {
@@ -217,7 +216,6 @@ impl EngineBuilder {
             let schedule = schedule.clone();
             schedule.map(|schedule| Scheduled::new(schedule, now))
         };
-        let backups = self.schedule.clone();
         let files = self.recovery.as_ref().map(|recovery| recovery.directory.clone());
         Ok(Site {
             ensemble: Arc::clone(&self.ensemble),
@@ -226,7 +224,7 @@ impl EngineBuilder {
             states: self.states.clone(),
             consistency_rounds: self.consistency_rounds,
             sequence_limit: self.sequence_limit,
-            schedule: backups.map(|schedule| Scheduled::with_earlier(schedule, now)),
+            schedule: scheduled(&self.schedule),
             checks: Checks {
                 verify: scheduled(&self.verify_schedule),
                 verify_new: self.verify_new,
@@ -248,31 +246,6 @@ impl EngineBuilder {
             interrupted: InterruptedRestores::new(Arc::clone(&self.jobs)),
             reading: Mutex::default(),
         })
-    }
-
-    /// A backup that came due since the last one, while no process ran, is due now. Of several servers the one that leads finds that out when it begins to.
-    fn go_on_with_schedule(&self, ids: &Arc<Ids>, vaults: &Arc<Vaults>, site: &Site, now: OffsetDateTime) {
-        let Some(schedule) = site.schedule.as_ref().filter(|_| self.leadership.is_none()) else {
-            return;
-        };
-        let (ids, vaults) = (Arc::clone(ids), Arc::clone(vaults));
-        let last = match within(FIRST_CONTACT, move || ids.newest(&vaults)) {
-            Some(Ok(last)) => last,
-            Some(Err(error)) => {
-                log::warn!("whether a backup came due while no server ran is not known: {error}");
-                None
-            }
-            None => {
-                log::warn!(
-                    "whether a backup came due while no server ran is not known within {FIRST_CONTACT:?}"
-                );
-                None
-            }
-        };
-        schedule.serve_after(last.map(|last| last.time()));
-        if schedule.next().is_some_and(|next| next <= now) {
-            log::info!("a backup came due while no server ran: it is made now");
-        }
     }
 
     /// What claims the jobs of `lane` under `name`, beside the `other` one, and has them done by `worker`, once all is noted that was interrupted.

@@ -36,6 +36,8 @@ pub(crate) enum Teller<'a> {
     Leader(&'a str),
     /// None needs to: each is alone.
     Alone,
+    /// None says what it is, as where the word `srvr` is not allowed.
+    Somebody,
 }
 
 /// Chooses by what each of the addresses says that it is, to the word `srvr`.
@@ -58,7 +60,7 @@ pub(crate) fn teller<'a>(modes: &[(&'a str, Option<String>)]) -> Result<Teller<'
     match modes.iter().find(|(_, mode)| is_other(mode)) {
         None => Ok(Teller::Alone),
         Some((address, Some(mode))) => Err(format!("{address} is {mode}")),
-        Some((address, None)) => Err(format!("{address} does not answer `srvr`")),
+        Some((_, None)) => Ok(Teller::Somebody),
     }
 }
 
@@ -189,8 +191,9 @@ mod tests {
         );
         assert_eq!(teller_of(&["", "leader"]), Ok(Teller::Leader("b")));
         assert_eq!(teller_of(&["standalone"]), Ok(Teller::Alone));
-        for modes in [&["standalone", ""][..], &[""], &["read-only"]] {
-            assert!(teller_of(modes).is_err(), "{modes:?}");
+        for modes in [&["standalone", ""][..], &[""]] {
+            assert_eq!(teller_of(modes), Ok(Teller::Somebody), "{modes:?}");
         }
+        assert!(teller_of(&["read-only"]).is_err());
     }
 }

@@ -19,6 +19,9 @@ use super::below::Below;
 use super::members::{Teller, members, others, teller};
 use super::traits::{Client, Ensemble, MembersUnknown};
 
+/// How often what leads is asked for who follows it, where a name may be that of all of them.
+const LOOKS: usize = 8;
+
 /// The longest that a health probe waits.
 const PROBE: Duration = Duration::from_secs(2);
 
@@ -212,6 +215,12 @@ impl Ensemble for ZooKeeperEnsemble {
                 Err(why) => return Err(MembersUnknown::new(why)),
             },
             Teller::Leader(address) => self.conf_of_leader(address).await?,
+            // Nothing better is known of whoever does not say what it is.
+            Teller::Somebody => match self.config_znode().await {
+                Ok(Some(text)) => text,
+                Ok(None) => return Ok(Vec::new()),
+                Err(why) => return Err(MembersUnknown::new(why)),
+            },
         };
         let ours: BTreeSet<_> = self.addresses().collect();
         let others = others(&text, &ours, self.config.tls.is_some()).map_err(MembersUnknown::new)?;
@@ -239,10 +248,18 @@ impl Ensemble for ZooKeeperEnsemble {
 impl ZooKeeperEnsemble {
     async fn who_tells(&self) -> Result<Teller<'_>, String> {
         let mode = async |address| {
-            let answer = self.srvr_of(address).await.unwrap_or_default(); // that it says nothing is told below
+            let answer = self.srvr_of(address).await.unwrap_or_default(); // who says nothing is somebody
             (address, after(&answer, "Mode:").map(str::to_owned))
         };
-        teller(&join_all(self.addresses().map(mode)).await)
+        let mut tries = LOOKS;
+        loop {
+            tries -= 1;
+            match teller(&join_all(self.addresses().map(mode)).await) {
+                // One address may be that of all of them.
+                Ok(Teller::Leader(_)) if self.addresses().count() == 1 && tries > 0 => {}
+                told => return told,
+            }
+        }
     }
 
     /// What `/zookeeper/config` says; `None` where there is no such znode.

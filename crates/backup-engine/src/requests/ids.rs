@@ -74,8 +74,7 @@ impl Ids {
         id.ok_or_else(|| EngineError::Storage("the clock shows no usable time".into()))
     }
 
-    /// The newest that a job or a vault has. Blocks.
-    pub(crate) fn newest(&self, vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
+    fn newest(&self, vaults: &Vaults) -> Result<Option<VaultId>, EngineError> {
         let queued = self.jobs.greatest_id(JobKind::Backup.name())?;
         let queued = queued.and_then(|id| id.parse().ok());
         Ok(vaults.ids_given()?.pop().max(queued))

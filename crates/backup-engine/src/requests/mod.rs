@@ -71,8 +71,8 @@ impl Requests {
     /// Others have led, and queued, meanwhile. What they asked for by schedule is not asked for again.
     pub(crate) fn take_over(&self, vaults: &Vaults, site: &Site) -> Result<(), EngineError> {
         let last = self.ids.look(vaults)?;
-        if let Some(schedule) = &site.schedule {
-            schedule.serve_after(last.map(|last| last.time()));
+        if let (Some(schedule), Some(last)) = (&site.schedule, &last) {
+            schedule.serve_from(last.time());
         }
         for schedule in [&site.checks.verify, &site.checks.test].into_iter().flatten() {
             schedule.serve_from(self.now() - LATE);

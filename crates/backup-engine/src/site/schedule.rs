@@ -13,8 +13,6 @@ pub(crate) struct Scheduled {
     cron: String,
     /// The longest time that it leaves between two runs.
     interval: Option<Duration>,
-    /// When this process began to serve it.
-    begun: OffsetDateTime,
     ticker: Mutex<Ticker>,
 }
 
@@ -24,26 +22,8 @@ impl Scheduled {
         Self {
             cron: schedule.as_str().to_owned(),
             interval: schedule.longest_gap(now),
-            begun: now,
             ticker: Mutex::new(Ticker::new(schedule, now)),
         }
-    }
-
-    /// The same, and what came due before it, within the longest time between two runs at most. It is [told](Self::serve_after) what of that was made.
-    pub(crate) fn with_earlier(schedule: Schedule, now: OffsetDateTime) -> Self {
-        let mut scheduled = Self::new(schedule.clone(), now);
-        if let Some(earlier) = scheduled
-            .interval
-            .and_then(|longest| now.checked_sub(longest.try_into().ok()?))
-        {
-            scheduled.ticker = Mutex::new(Ticker::new(schedule, earlier));
-        }
-        scheduled
-    }
-
-    /// Whoever served it before, in whichever process, made its `last` run then. Without one there was nobody: it begins with this process.
-    pub(crate) fn serve_after(&self, last: Option<OffsetDateTime>) {
-        self.serve_from(last.unwrap_or(self.begun));
     }
 
     /// When the next backup is due.

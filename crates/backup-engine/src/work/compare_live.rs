@@ -85,7 +85,8 @@ pub(crate) async fn with_live(
         .failures
         .iter()
         .for_each(|failure| found.note_unknown(&failure.path));
-    found.unknown = report.failed;
+    // Those that may not be read, and that a restore would open.
+    found.unknown = report.failed + report.unseen;
     unread.iter().for_each(|path| found.note_unknown(path));
     Ok(found)
 }

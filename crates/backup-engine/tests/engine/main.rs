@@ -7,7 +7,6 @@ mod checks_deeper;
 mod checks_disturbed;
 mod commits;
 mod crashes;
-mod due;
 mod empty;
 mod ends;
 mod exchange;

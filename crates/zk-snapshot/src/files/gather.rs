@@ -189,9 +189,7 @@ impl Replay {
         let mut second = logs.second_time(zxid)?;
         second.run(&mut |txn, reader| self.apply(txn, reader))?;
         match doubt {
-            Some((zxid, doubt)) if self.agreed < zxid || self.report.digest_agrees != Some(true) => {
-                Err(doubt.into())
-            }
+            Some(doubt) if !doubt.is_settled(self.agreed, self.report.digest_agrees) => Err(doubt.why.into()),
             _ => Ok(self),
         }
     }

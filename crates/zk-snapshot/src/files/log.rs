@@ -28,6 +28,14 @@ pub(super) enum Step {
     Torn,
 }
 
+/// What is wrong where a log ends.
+pub(super) enum Amiss {
+    /// Records follow what cannot be read.
+    Within(FileError),
+    /// A record is not whole, and nothing follows: as a rule a power cut, before it was committed.
+    Tail(FileError),
+}
+
 /// Reads one log, record by record, and can go on where it ended when more was written.
 pub(super) struct LogReader {
     name: String,
@@ -155,10 +163,13 @@ impl LogReader {
             .map_err(|error| self.io(&error))
     }
 
-    /// What is wrong where it ends, of one that others follow: a record that is not whole, or more that is written after it.
-    pub(super) fn amiss(&mut self) -> Result<Option<FileError>, FileError> {
-        let is_amiss = self.torn || self.more_follows()?;
-        Ok(is_amiss.then(|| self.fault(Fault::Gap)))
+    /// What is wrong where it ends, of one that others follow: more is written after it, or the last record is not whole.
+    pub(super) fn amiss(&mut self) -> Result<Option<Amiss>, FileError> {
+        Ok(match (self.more_follows()?, self.torn) {
+            (true, _) => Some(Amiss::Within(self.fault(Fault::Gap))),
+            (false, true) => Some(Amiss::Tail(self.fault(Fault::Gap))),
+            (false, false) => None,
+        })
     }
 
     /// Whether anything is written after what was read, and after what a torn record takes. Servers fill logs with

@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::data_dirs::{Unfit, list};
-use super::log::{LogReader, Step, open};
+use super::log::{Amiss, LogReader, Step, open};
 use super::txn::Txn;
 use super::{Fault, FileError};
 
@@ -33,8 +33,28 @@ pub(super) struct LogChain<'a> {
     pub(super) newer: &'a [i64],
     /// Where transactions may be missing, which only a digest can tell: a member that was sent a snapshot between two
     /// epochs has never logged what led to it, and a log that is damaged where it ends may have held more.
-    /// With the zxid from which on it can.
-    pub(super) doubt: Option<(i64, FileError)>,
+    pub(super) doubt: Option<Doubt>,
+}
+
+/// That transactions may be missing.
+#[derive(Clone)]
+pub(super) struct Doubt {
+    /// From here on a digest tells.
+    pub(super) from: i64,
+    pub(super) why: FileError,
+    /// Whether what is missing was, as a rule, never committed.
+    pub(super) is_tail: bool,
+}
+
+impl Doubt {
+    /// Whether nothing is missing, as far as can be known: `agreed` is the last zxid at which a digest was as it should be, and `agrees` tells whether all
+    /// were, if there were any.
+    pub(super) fn is_settled(&self, agreed: i64, agrees: Option<bool>) -> bool {
+        match agrees {
+            Some(agrees) => agrees && agreed >= self.from,
+            None => self.is_tail,
+        }
+    }
 }
 
 type Take<'a> = dyn FnMut(&Txn<'_>, &LogReader) -> Result<(), FileError> + 'a;
@@ -116,12 +136,28 @@ impl LogChain<'_> {
                         return Err(reader.fault(Fault::Hole { last, found }));
                     }
                     if new_epoch && self.newer.iter().any(|zxid| (last + 1..found).contains(zxid)) {
-                        self.doubt = Some((found, reader.fault(Fault::Hole { last, found })));
+                        let why = reader.fault(Fault::Hole { last, found });
+                        let is_tail = false;
+                        self.doubt = Some(Doubt {
+                            from: found,
+                            why,
+                            is_tail,
+                        });
                     }
                     // Else what is missing would be a hole.
                     for before in before.iter_mut().skip(self.last_in).filter(|_| new_epoch) {
-                        if let Some(amiss) = before.amiss()? {
-                            self.doubt = Some((found, amiss));
+                        let (why, is_tail) = match before.amiss()? {
+                            None => continue,
+                            Some(Amiss::Within(why)) => (why, false),
+                            Some(Amiss::Tail(why)) => (why, true),
+                        };
+                        // One that nothing but a digest settles stays.
+                        if !is_tail || self.doubt.as_ref().is_none_or(|known| known.is_tail) {
+                            self.doubt = Some(Doubt {
+                                from: found,
+                                why,
+                                is_tail,
+                            });
                         }
                     }
                     take(&txn, reader)?;
@@ -145,5 +181,29 @@ impl LogChain<'_> {
             }
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_settles_every_doubt_and_without_any_a_torn_tail_is_none() {
+        let doubt = |is_tail| Doubt {
+            from: 0x2_0000_0001,
+            why: FileError::new("log.100000001", 16, Fault::Gap),
+            is_tail,
+        };
+        for is_tail in [false, true] {
+            let doubt = doubt(is_tail);
+            assert!(doubt.is_settled(0x2_0000_0001, Some(true)));
+            assert!(
+                !doubt.is_settled(0x1_0000_0009, Some(true)),
+                "only one after it tells"
+            );
+            assert!(!doubt.is_settled(0x2_0000_0001, Some(false)));
+            assert_eq!(doubt.is_settled(i64::MIN, None), is_tail);
+        }
     }
 }

@@ -151,6 +151,12 @@ fn difference(report: &RestoreReport) -> Option<String> {
             failure.path, failure.why
         ));
     }
+    if report.unseen > 0 {
+        return Some(format!(
+            "{} znodes may not be read, and cannot be compared",
+            report.unseen
+        ));
+    }
     (differences > 0).then(|| {
         let first = report.differences.first();
         let first = first.map_or(String::new(), |first| format!(", among them {}", first.path));

@@ -156,7 +156,7 @@ fn compare_one(
         compared.differs(path, how);
     }
     let behind = found.stat.next_sequence() < record.stat.next_sequence();
-    compared.counters_behind += u64::from(counters_known && record.role == Role::Captured && behind);
+    compared.counters_behind += u64::from(counters_known && behind);
     add(digest, path, &found.data, &guard);
     found.children
 }
