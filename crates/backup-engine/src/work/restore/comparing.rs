@@ -167,3 +167,27 @@ fn difference(report: &RestoreReport) -> Option<String> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_read_is_not_as_in_the_backup() {
+        let unseen = RestoreReport {
+            unseen: 2,
+            ..RestoreReport::default()
+        };
+        let told = difference(&unseen).unwrap();
+        assert!(told.starts_with("2 znodes may not be read"), "{told}");
+        // Servers may have deleted these by themselves.
+        let passed = RestoreReport {
+            created: 3,
+            created_passing: 3,
+            ..RestoreReport::default()
+        };
+        assert_eq!(difference(&passed), None);
+        let lacking = RestoreReport { created: 4, ..passed };
+        assert!(difference(&lacking).unwrap().contains("1 missing"));
+    }
+}
