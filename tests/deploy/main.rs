@@ -10,6 +10,7 @@ mod manifests;
 mod names;
 mod shell;
 mod signals;
+mod site;
 mod tools;
 mod unit;
 
@@ -27,7 +28,11 @@ fn read(path: &str) -> String {
 
 /// The files below a directory of the workspace, with names that end so.
 fn files(below: &str, end: &str) -> Vec<PathBuf> {
-    let (mut found, mut waiting) = (Vec::new(), vec![workspace().join(below)]);
+    files_in(&workspace().join(below), end)
+}
+
+fn files_in(below: &Path, end: &str) -> Vec<PathBuf> {
+    let (mut found, mut waiting) = (Vec::new(), vec![below.to_owned()]);
     while let Some(directory) = waiting.pop() {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();

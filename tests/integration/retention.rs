@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use zk_backup_testkit::Daemon;
 
 use crate::common::buckets::as_if_scheduled;
-use crate::common::daemons::{back_up, daemon};
+use crate::common::daemons::{back_up, curl, daemon};
 use crate::common::servers::server;
 
 const SETTINGS: [(&str, &str); 1] = [("EVICTION_POLICY", "9y/delete")];
@@ -50,6 +50,23 @@ fn policies_and_pins_outlast_the_server() {
         (200, vec![json!("evict"), json!("evict"), json!("keep")])
     );
     assert_eq!(policies(&one)["fullEvictionPolicy"], setting);
+    let as_a_form = |fields: &[&str]| {
+        let fields: Vec<_> = fields.iter().flat_map(|field| ["--form-string", field]).collect();
+        curl(&one, "/evictionpolicy", &fields)
+    };
+    for (fields, part) in [
+        (
+            &["fullEvictionPolicy=1/delete", "fullEvictionPolicy=2/delete"][..],
+            "twice",
+        ),
+        (&["evictionPolicy=1/delete"], "evictionPolicy"),
+    ] {
+        let (status, text) = as_a_form(fields);
+        assert!(status == 400 && text.contains(part), "{text}");
+    }
+    let set = as_a_form(&["fullEvictionPolicy=3/delete", "granularEvictionPolicy=6d/delete"]);
+    assert_eq!(set, (200, "\"Ok\"".to_owned()));
+    assert_eq!(policies(&one)["granularEvictionPolicy"]["policy"], "6d/delete");
     let set = http
         .post(
             "/evictionpolicy",

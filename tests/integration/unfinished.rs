@@ -93,6 +93,17 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
         "{metrics}"
     );
 
+    // A backup of them is none to rely on, whatever of them it has.
+    for body in ["", r#"{"dbs": ["p/c/n1"]}"#] {
+        let (_, state) = second.do_job("/backup", body).unwrap();
+        let told = state.json()["message"].to_string();
+        assert!(
+            state.status == 500 && told.contains("partial: 2 znodes stand under"),
+            "{told}"
+        );
+        assert!(told.contains(&task) && told.contains(": /p, /p/c;"), "{told}");
+    }
+
     // One that has them not in reach leaves them alone, and names them.
     plant(&outside, &[("/other", b"")]).await;
     let other = back_up(&second, r#"{"dbs": ["other"]}"#);
@@ -116,6 +127,7 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
     assert_same(&before, &dump(&outside).await);
     let health = second.http.get("/health").unwrap().json();
     assert_eq!(health["unfinished_znodes"], json!(null), "{health}");
+    back_up(&second, "");
 }
 
 by_each_adapter!(a_killed_restore_is_told_of_until_as_much_is_restored);

@@ -5,8 +5,9 @@ use clap::Parser;
 /// A REST server that backs up and restores ZooKeeper.
 ///
 /// Every setting can be given as a flag or in the environment. Secrets have no flag: they come from the
-/// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
-/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET; WEBHOOK_SECRET), or from files of these names in BACKUP_DAEMON_SECRETS_DIR, or from the file that --config names.
+/// environment (BACKUP_DAEMON_API_CREDENTIALS_USERNAME and _PASSWORD; BACKUP_DAEMON_API_READER_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_USERNAME and _PASSWORD for SASL
+/// DIGEST-MD5; ZOOKEEPER_DIGEST_USERNAME and _PASSWORD; ZOOKEEPER_ADMIN_AUTHORIZATION; S3_KEY_ID and S3_KEY_SECRET; SECONDARY_S3_KEY_ID and SECONDARY_S3_KEY_SECRET; WEBHOOK_SECRET; those of Azure
+/// and Google, which docs/OPERATIONS.md lists), or from files of these names in BACKUP_DAEMON_SECRETS_DIR, or from the file that --config names.
 #[derive(Debug, Clone, Default, Parser)]
 #[command(version)]
 #[allow(missing_docs)] // each field is a setting, described by its own help text below

@@ -18,6 +18,7 @@ use crate::answer::ApiError;
 use crate::openapi::words::{Milliseconds, Named, RaiseEpoch, Root, Share, Truth};
 use crate::truth::{WORDS, truth};
 
+mod form;
 mod modes;
 mod name;
 mod policies;

@@ -260,12 +260,12 @@ fn newest_good(all: &[Arc<Stored>], granular: bool, now: OffsetDateTime) -> Opti
 }
 
 fn note_unfinished(site: &Site, problems: &mut Vec<Problem>) -> u64 {
-    let unfinished = site.unfinished.list();
+    let unfinished = site.unfinished.left();
     let count = unfinished.len() as u64;
-    if let Some((path, origin)) = unfinished.into_iter().next() {
+    if let Some((znode, origin)) = unfinished.into_iter().next() {
         problems.push(Problem::UnfinishedZnodes {
             count,
-            path: path.to_string(),
+            path: znode.path.to_string(),
             restore: origin.restore,
             backup: origin.vault,
         });

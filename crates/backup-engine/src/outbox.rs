@@ -1,6 +1,6 @@
 //! What somebody elsewhere is to be told of, until that was done.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ use crate::work::Running;
 
 /// Notes of backups whose damage was told.
 const DAMAGE: &str = "news-damage";
+/// Notes of how often backups were sound again after that.
+const SOUND: &str = "news-sound";
 /// The note of the term in which it was told last who leads.
 const LEADER: &str = "news-leader";
 /// Damage that nobody looked for is told so late at most.
@@ -44,6 +46,8 @@ pub enum News {
         backup: VaultId,
         /// What is damaged.
         damage: String,
+        /// How often damage of it was told before, after which it was sound.
+        before: u64,
     },
     /// This engine leads, where there are several.
     LeadershipGained {
@@ -63,7 +67,10 @@ impl News {
     pub fn id(&self) -> String {
         match self {
             Self::JobEnded(job) => format!("job/{}", job.id),
-            Self::DamageFound { backup, .. } => format!("damage/{backup}"),
+            Self::DamageFound {
+                backup, before: 0, ..
+            } => format!("damage/{backup}"),
+            Self::DamageFound { backup, before, .. } => format!("damage/{backup}/{before}"),
             Self::LeadershipGained { term } => format!("leadership/{term}/gained"),
             Self::LeadershipLost { term } => format!("leadership/{term}/lost"),
         }
@@ -241,7 +248,7 @@ impl Outbox {
                 let (id, (.., requests)) = (job.id.clone(), self.engine.rooms());
                 blocking(move || Ok(requests.jobs.drop_notes(&id, &[JOB.to_owned()])?)).await?;
             }
-            News::DamageFound { backup, damage } => {
+            News::DamageFound { backup, damage, .. } => {
                 put(Note::new(backup.to_string(), DAMAGE, damage.clone())).await?;
             }
             News::LeadershipGained { term } => put(Note::new(LEADER, LEADER, term.to_string())).await?,
@@ -335,23 +342,38 @@ fn damage(jobs: &dyn JobStore, vaults: &Vaults) -> Result<Vec<News>, EngineError
     let (all, trouble) = vaults.all_soon();
     let told = notes.iter().filter(|note| note.key == DAMAGE);
     let mut told: HashSet<_> = told.map(|note| &*note.job).collect();
+    let times = notes.iter().filter(|note| note.key == SOUND);
+    let mut times: HashMap<_, u64> = times
+        .map(|note| (&*note.job, note.value.parse().unwrap_or(1)))
+        .collect();
     let (mut news, mut sound) = (Vec::new(), Vec::new());
     for stored in &all {
-        let was_told = told.remove(&*stored.id.to_string());
+        let id = stored.id.to_string();
+        let was_told = told.remove(&*id);
+        let before = times.remove(&*id).unwrap_or_default();
         let is_passing = matches!(&stored.manifest, Err(unreadable) if unreadable.is_passing);
         if let Some(damage) = stored.damage.clone().filter(|_| !is_passing) {
             if !was_told {
                 let backup = stored.id.clone();
-                news.push(News::DamageFound { backup, damage });
+                news.push(News::DamageFound {
+                    backup,
+                    damage,
+                    before,
+                });
             }
         } else if was_told && !is_passing {
-            sound.push(stored.id.to_string());
+            sound.push((id, before + 1));
         }
     }
     // What could not be looked at may be damaged still.
     if trouble.is_none() && vaults.unread() == 0 {
-        for id in told.into_iter().chain(sound.iter().map(|id| &**id)) {
+        for (id, times) in &sound {
+            jobs.put_notes(&[Note::new(id, SOUND, times.to_string())])?;
             jobs.drop_notes(id, &[DAMAGE.to_owned()])?;
+        }
+        // Of those that are gone nothing more is told.
+        for id in told.into_iter().chain(times.into_keys()) {
+            jobs.drop_notes(id, &[DAMAGE.to_owned(), SOUND.to_owned()])?;
         }
     }
     Ok(news)

@@ -49,7 +49,7 @@ impl From<&News> for Event {
             News::JobEnded(job) => Self::JobEnded {
                 job: Box::new(Job::from((**job).clone())),
             },
-            News::DamageFound { backup, damage } => Self::DamageFound {
+            News::DamageFound { backup, damage, .. } => Self::DamageFound {
                 backup: backup.to_string(),
                 damage: damage.clone(),
             },
@@ -72,6 +72,7 @@ mod tests {
         let damage = News::DamageFound {
             backup: "20261123T140000".parse().unwrap(),
             damage: "tree.0 is cut".to_owned(),
+            before: 0,
         };
         assert_eq!(
             told(&damage),

@@ -1,12 +1,12 @@
 //! The body of `POST /evictionpolicy`: JSON, or a form.
 
-use actix_web::web::Query;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::Bytes;
 use backup_engine::{NewPolicy, PolicyChange};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::{boolean, parse};
+use super::{boolean, form, parse};
 use crate::answer::ApiError;
 use crate::openapi::words::{Rules, Truth};
 
@@ -29,11 +29,13 @@ pub(crate) struct PolicyBody {
 }
 
 /// The new policies, of which null is that of the setting, and `dry_run`, if it says that.
-pub(crate) fn policies(body: &[u8]) -> Result<(PolicyChange, Option<bool>), ApiError> {
-    let is_form = !body.trim_ascii().is_empty() && !body.trim_ascii().starts_with(b"{");
-    let body: PolicyBody = match is_form {
-        true => parse(&form(body)?)?,
-        false => parse(body)?,
+pub(crate) async fn policies(
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<(PolicyChange, Option<bool>), ApiError> {
+    let body: PolicyBody = match form::fields(headers, &body).await? {
+        Some(fields) => parse(&fields)?,
+        None => parse(&body)?,
     };
     if body.full.is_none() && body.granular.is_none() {
         let message = "fullEvictionPolicy or granularEvictionPolicy is needed";
@@ -56,24 +58,6 @@ fn new(key: &str, given: Option<Option<String>>) -> Result<Option<NewPolicy>, Ap
     let rules = text.parse();
     let rules = rules.map_err(|error| ApiError::invalid(format!("{key}: {error}")))?;
     Ok(Some(NewPolicy::Rules(rules)))
-}
-
-/// A form's pairs as a JSON object of texts.
-fn form(body: &[u8]) -> Result<Vec<u8>, ApiError> {
-    let unreadable =
-        |why: String| ApiError::invalid(format!("the body is neither a JSON object nor a form: {why}"));
-    let text = std::str::from_utf8(body).map_err(|error| unreadable(error.to_string()))?;
-    let pairs = Query::<Vec<(String, String)>>::from_query(text.trim())
-        .map_err(|error| unreadable(error.to_string()))?
-        .into_inner();
-    let mut object = Map::new();
-    for (key, value) in pairs {
-        if object.insert(key.clone(), Value::String(value)).is_some() {
-            let key: String = key.chars().take(100).collect();
-            return Err(ApiError::invalid(format!("{key} is given twice")));
-        }
-    }
-    Ok(Value::Object(object).to_string().into_bytes())
 }
 
 /// Null is given too.

@@ -22,7 +22,7 @@ pub(super) async fn change(
     body: Payload,
 ) -> Result<HttpResponse, ApiError> {
     let in_query = Asked::of(&request, KEYS)?.truth("dry_run")?;
-    let (change, in_body) = body::policies(&body::read(body).await?)?;
+    let (change, in_body) = body::policies(request.headers(), body::read(body).await?).await?;
     let dry_run = body::once("dry_run", in_query, in_body)?.unwrap_or(false);
     let outcome = engine.set_policies(change, dry_run).await?;
     if dry_run {

@@ -34,7 +34,7 @@ pub use self::policies::{NewPolicy, Policies, PolicyChange, PolicyInfo, PolicyOu
 pub use self::recovery::Recovery;
 pub(crate) use self::retention::Retention;
 pub(crate) use self::schedule::Scheduled;
-pub(crate) use self::unfinished::UnfinishedZnodes;
+pub(crate) use self::unfinished::{Origin, UnfinishedZnodes};
 
 /// The notes that whoever takes this over needs: what was set while it ran, and when the history was broken off.
 pub(crate) const NOTES: [CopiedNote; 2] = [

@@ -1,6 +1,6 @@
 //! What restores have begun and not finished: the notes of their jobs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +41,8 @@ struct Begun {
     opened: Option<Opened>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     acl_unknown: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    above: bool,
 }
 
 /// What is open, and since which restore.
@@ -50,6 +52,8 @@ type Open = BTreeMap<ZnodePath, (Unfinished, Origin)>;
 pub(crate) struct UnfinishedZnodes {
     jobs: Arc<dyn JobStore>,
     open: Mutex<Open>,
+    /// Restores of this process that have not ended.
+    under_way: Mutex<BTreeSet<String>>,
     is_incomplete: AtomicBool,
     /// Whether what is open is what was noted when it was read last.
     was_read: AtomicBool,
@@ -80,6 +84,7 @@ impl UnfinishedZnodes {
         Ok(Self {
             jobs,
             open: Mutex::default(),
+            under_way: Mutex::default(),
             is_incomplete: AtomicBool::new(is_incomplete),
             was_read: AtomicBool::new(false),
         })
@@ -112,6 +117,7 @@ impl UnfinishedZnodes {
                 aversions: begun.aversions,
                 opened: begun.opened,
                 acl_unknown: begun.acl_unknown,
+                above: begun.above,
             };
             open.entry(path).or_insert((znode, origin));
         }
@@ -119,10 +125,13 @@ impl UnfinishedZnodes {
         Ok(notes)
     }
 
-    /// What is open, and since which restore.
-    pub(crate) fn list(&self) -> Vec<(ZnodePath, Origin)> {
-        let one = |(znode, origin): &(Unfinished, Origin)| (znode.path.clone(), origin.clone());
-        lock(&self.open).values().map(one).collect()
+    /// What restores have left open that have ended, and which ones. That of a restore which is under way is its work, and no trouble.
+    pub(crate) fn left(&self) -> Vec<(Unfinished, Origin)> {
+        let (open, under_way) = (lock(&self.open), lock(&self.under_way));
+        let left = open
+            .values()
+            .filter(|(_, origin)| !under_way.contains(&origin.restore));
+        left.cloned().collect()
     }
 
     /// Whether notes were lost, or could not be read: one of them, or all when they were asked for last.
@@ -130,8 +139,9 @@ impl UnfinishedZnodes {
         self.is_incomplete.load(Ordering::Relaxed) || !self.was_read.load(Ordering::Relaxed)
     }
 
-    /// The ledger of one restore.
+    /// The ledger of one restore, which is under way for as long as it has that.
     pub(crate) fn of(self: &Arc<Self>, restore: &str, vault: &str) -> Arc<dyn Ledger> {
+        lock(&self.under_way).insert(restore.to_owned());
         Arc::new(OfRestore {
             all: Arc::clone(self),
             origin: Origin {
@@ -210,6 +220,7 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
         aversions: znode.aversions,
         opened: znode.opened.clone(),
         acl_unknown: znode.acl_unknown,
+        above: znode.above,
     };
     let value = serde_json::to_string(&begun)?;
     Ok(Note::new(&origin.restore, znode.path.as_str(), value))
@@ -219,6 +230,12 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
 struct OfRestore {
     all: Arc<UnfinishedZnodes>,
     origin: Origin,
+}
+
+impl Drop for OfRestore {
+    fn drop(&mut self) {
+        lock(&self.all.under_way).remove(&self.origin.restore);
+    }
 }
 
 #[async_trait]
@@ -294,6 +311,7 @@ mod tests {
             czxid: Some(7),
             aversions: Some((1, 2)),
             acl_unknown: true,
+            above: true,
             opened: Some(Opened {
                 acl: zk_snapshot::tree::Acl::open(),
                 aversion: 3,
@@ -307,9 +325,9 @@ mod tests {
             all.of("r3", "x").unfinished().unwrap(),
             [again.clone(), znode("/d", true)]
         );
-        let (first, origin) = all.list().remove(0);
+        let (first, origin) = all.left().remove(0);
         assert_eq!(
-            (first, &*origin.restore, &*origin.vault),
+            (first.path, &*origin.restore, &*origin.vault),
             (b.path, "r1", "20260101T000000")
         );
         assert!(!all.is_incomplete());
@@ -329,6 +347,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_restore_has_begun_is_left_once_it_is_over() {
+        let all = read(Arc::new(MemoryJobs::new()), None);
+        let (a, b) = (znode("/a", true), znode("/b", true));
+        now(all.of("r1", "x").begin(std::slice::from_ref(&a))).unwrap();
+        let left = || {
+            all.left()
+                .into_iter()
+                .map(|(znode, _)| znode.path)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(left(), std::slice::from_ref(&a.path));
+        let ledger = all.of("r2", "x");
+        now(ledger.begin(&[a.clone(), b.clone()])).unwrap();
+        assert_eq!(left(), std::slice::from_ref(&a.path));
+        drop(ledger);
+        assert_eq!(left(), [a.path, b.path]);
+    }
+
+    #[test]
     fn the_file_of_earlier_versions_is_taken_over_once() {
         const LINES: &str = r#"{"begun":{"path":"/a","created":true,"restore":"r1","vault":"20260101T000000"}}
 {"begun":{"path":"/a/ł \"b","created":false,"restore":"r1","vault":"20260101T000000"}}
@@ -343,20 +380,24 @@ mod tests {
         let all = start();
         let (b, c) = (znode("/a/ł \"b", false), znode("/c", true));
         assert_eq!(all.of("r3", "x").unfinished().unwrap(), [b.clone(), c]);
-        let origins: Vec<_> = all.list().into_iter().map(|(_, origin)| origin.restore).collect();
+        let origins: Vec<_> = all.left().into_iter().map(|(_, origin)| origin.restore).collect();
         assert_eq!(origins, ["r1", "r2"]);
         assert!(!all.is_incomplete() && !file.exists());
         let aside = directory.path().join("unfinished.jsonl.imported");
         assert_eq!(fs::read_to_string(&aside).unwrap(), LINES);
 
         now(all.of("r3", "x").end(&[b.path])).unwrap();
-        assert_eq!(start().list().len(), 1);
+        assert_eq!(start().left().len(), 1);
 
         // A damaged line costs itself only.
         fs::write(&file, LINES.replacen("begun", "gun", 1).replacen("/c", "/e", 1)).unwrap();
         let all = start();
         assert!(all.is_incomplete());
-        let paths: Vec<_> = all.list().into_iter().map(|(path, _)| path.to_string()).collect();
+        let paths: Vec<_> = all
+            .left()
+            .into_iter()
+            .map(|(znode, _)| znode.path.to_string())
+            .collect();
         assert_eq!(paths, ["/a/ł \"b", "/c", "/e"]);
     }
 

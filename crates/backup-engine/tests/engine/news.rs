@@ -283,7 +283,7 @@ async fn damage_is_owed_once_and_a_storage_that_is_away_is_none() {
     let mut outbox = started.outbox();
     let owed = outbox.owed().await.unwrap();
     assert!(
-        matches!(&*owed, [News::DamageFound { backup, damage }] if *backup == vault && damage.contains("spoilt")),
+        matches!(&*owed, [News::DamageFound { backup, damage, .. }] if *backup == vault && damage.contains("spoilt")),
         "{owed:?}"
     );
     outbox.delivered(&owed[0]).await.unwrap();
@@ -306,6 +306,18 @@ async fn damage_is_owed_once_and_a_storage_that_is_away_is_none() {
     started.verify(request).await.unwrap();
     assert!(started.step().await.unwrap());
     assert!(ids(&mut outbox).await.is_empty());
+    // Who goes by ids takes it for another one, and it has that for as long as it is owed.
+    world.pass(HOUR);
+    let found = vault_store::Verification::new(world.now(), found.damage.clone());
+    vault_store::VaultStore::record_verification(&vaults, &vault, &found).unwrap();
+    drop(started);
+    let started = world.start().engine;
+    for mut outbox in [started.outbox(), started.outbox()] {
+        assert_eq!(ids(&mut outbox).await, [format!("damage/{id}/1")]);
+    }
+    // Nothing is kept of a backup that is gone.
+    started.evict_one(&id).await.unwrap();
+    assert!(ids(&mut started.outbox()).await.is_empty());
     assert_eq!(world.jobs.notes().unwrap(), []);
 }
 

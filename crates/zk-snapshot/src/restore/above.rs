@@ -5,7 +5,7 @@ use super::plan::LiveZnode;
 use super::scope::Placed;
 use super::state::RestoreState;
 use crate::archive::{Record, Role};
-use crate::tree::{Acl, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
+use crate::tree::{Acl, AclFound, History, Reading, Stat, ZnodePath, ZnodeReader, ZnodeWriter};
 
 impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     /// Whether something can be created below `parent`. What is missing above a renamed subtree is created, without
@@ -30,17 +30,21 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 return Ok(false);
             }
             let new = self.is_surely_empty(place);
-            let unfinished = self.writer.unfinished.contains_key(&path);
+            let noted = self.writer.unfinished.get(&path);
+            // What else is unfinished a backup says, which is not this one.
+            let unfinished = noted.is_some_and(|noted| noted.above);
             if new || unfinished || self.writer.beside(is_missing(self.live, &path)).await? {
-                let Some(acl) = self.acl_of(&above).await? else {
-                    return Ok(false);
+                let acl = match self.acl_of(&above).await? {
+                    Some(Ok(acl)) => acl,
+                    Some(Err(why)) => {
+                        self.writer
+                            .report
+                            .fail(&path, format!("it is missing, and the {why}"));
+                        self.writer.places.fail(&path);
+                        return Ok(false);
+                    }
+                    None => return Ok(false),
                 };
-                if acl.is_masked() {
-                    let why = "it is missing, and the ACL of the znode above it is shown without its digests";
-                    self.writer.report.fail(&path, why.to_owned());
-                    self.writer.places.fail(&path);
-                    return Ok(false);
-                }
                 let record = Record {
                     path: path.clone(),
                     role: Role::Ancestor,
@@ -64,20 +68,27 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         Ok(true)
     }
 
-    /// The ACL that the znode at `path` has, or will have when the restore is done; `None` if there is no such znode.
-    async fn acl_of(&mut self, path: &ZnodePath) -> Result<Option<Acl>, Stop> {
+    /// The ACL that the znode at `path` has, or will have when the restore is done, or why that is not known; `None` if there is no such znode.
+    async fn acl_of(&mut self, path: &ZnodePath) -> Result<Option<Result<Acl, &'static str>>, Stop> {
         if let Some(last) = self.final_acls.get(path) {
-            return Ok(Some(last.acl.clone()));
+            return Ok(Some(Ok(last.acl.clone())));
         }
         if self.options.dry_run && self.writer.places.at(path).is_created() {
-            return Ok(Some(Acl::open()));
+            return Ok(Some(Ok(Acl::open())));
         }
         self.writer.drain().await?;
         let mut guards = self.live.read_acls(std::slice::from_ref(path)).await?;
-        Ok(match guards.pop() {
-            Some(Reading::Found(guard)) => Some(guard.acl),
-            _ => None,
-        })
+        let Some(Reading::Found(AclFound { acl, stat })) = guards.pop() else {
+            return Ok(None);
+        };
+        let noted = self.writer.unfinished.get(path);
+        Ok(Some(if acl.is_masked() {
+            Err("ACL of the znode above it is shown without its digests")
+        } else if noted.is_some_and(|noted| noted.is_left(&stat, &acl, &self.guards)) {
+            Err("znode above it is unfinished, so that its ACL is not known")
+        } else {
+            Ok(acl)
+        }))
     }
 }
 

@@ -215,6 +215,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             live,
             policy: self.options.policy,
             parent: children > 0 || (counts && self.options.sequence_limit > 0),
+            above: self.scope.is_missing_above(path),
             unfinished,
             hint: self.writer.hint(path),
             guards: &self.guards,
@@ -353,11 +354,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let is_over = match plan.verdict {
             Verdict::Equal => !plan.masked && !plan.begun_elsewhere,
             // What could not be put back is noted until it is.
-            Verdict::LeftAlone => self
-                .writer
-                .unfinished
-                .get(path)
-                .is_none_or(|noted| noted.opened.is_none()),
+            Verdict::LeftAlone => {
+                let noted = self.writer.unfinished.get(path);
+                !plan.begun_elsewhere && noted.is_none_or(|noted| noted.opened.is_none())
+            }
             _ => false,
         };
         if is_over {

@@ -20,6 +20,9 @@ pub struct Unfinished {
     /// Of one that it created and whose ACL the backup does not have: it stands open to all, as it is to stay, and lacks its data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acl_unknown: bool,
+    /// Of one that it created only since something was renamed to a place below: no backup says what it is to be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub above: bool,
     /// The zxid of its creation, by which it is told from another one in its place. `None` as long as it is not known, and in the notes
     /// of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,6 +54,7 @@ impl Unfinished {
             path,
             created,
             acl_unknown: false,
+            above: false,
             czxid: None,
             aversions: None,
             opened: None,

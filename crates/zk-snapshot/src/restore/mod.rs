@@ -32,6 +32,7 @@ mod final_acls;
 mod guard;
 mod identify;
 mod ledger;
+mod left;
 mod noted;
 mod notes;
 mod options;
@@ -52,6 +53,7 @@ mod writer;
 
 pub use error::RestoreError;
 pub use ledger::{Ledger, MemoryLedger, Opened, Unfinished};
+pub use left::still_unfinished;
 pub use options::{Policy, RestoreOptions};
 pub use permit::{NotPermitted, Permit, Unhindered};
 pub use report::{Change, Difference, Failure, RestoreReport};

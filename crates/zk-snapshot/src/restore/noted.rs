@@ -2,13 +2,14 @@
 
 use super::guard::Guards;
 use super::ledger::{Opened, Unfinished};
-use crate::tree::{Acl, Stat, ZnodePath};
+use crate::tree::{Acl, AclFound, Stat, ZnodePath};
 
 /// How a step makes its znode one that is neither what it was nor as in the backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Begins {
-    /// It creates it under another list than its own, or, where the backup does not have that, open to all and without its data.
-    Created { acl_unknown: bool },
+    /// It creates it under another list than its own, or, where the backup does not have that, open to all and without its data. `above`: it is
+    /// only above a place to which something is renamed.
+    Created { acl_unknown: bool, above: bool },
     /// It puts a working ACL on one that the backup has.
     Admitted {
         czxid: i64,
@@ -38,6 +39,8 @@ pub(super) struct Noted {
     pub(super) created: bool,
     /// It stands open to all, as it is to stay, and lacks its data.
     pub(super) acl_unknown: bool,
+    /// No backup says what it is to be: it is only above a place to which something was renamed.
+    pub(super) above: bool,
     pub(super) czxid: Option<i64>,
     /// Under the first and the last of our lists; `None`: not known.
     pub(super) aversions: Option<(i32, i32)>,
@@ -58,6 +61,7 @@ impl Noted {
         let noted = Self {
             created: one.created,
             acl_unknown: one.acl_unknown,
+            above: one.above,
             czxid: one.czxid,
             aversions: one.aversions,
             opened: one.opened,
@@ -73,9 +77,10 @@ impl Noted {
     pub(super) fn begun(begins: Begins, before: Option<&Self>) -> Self {
         let same = |czxid: i64| before.filter(|before| before.czxid == Some(czxid));
         match begins {
-            Begins::Created { acl_unknown } => Self {
+            Begins::Created { acl_unknown, above } => Self {
                 created: true,
                 acl_unknown,
+                above,
                 czxid: None,
                 aversions: Some((0, 0)),
                 opened: None,
@@ -93,6 +98,7 @@ impl Noted {
             } => Self {
                 created: same(czxid).is_some_and(|before| before.created),
                 acl_unknown: false,
+                above: same(czxid).is_some_and(|before| before.above),
                 czxid: Some(czxid),
                 aversions: match before.filter(|_| again) {
                     Some(before) => before.until(aversion),
@@ -111,12 +117,19 @@ impl Noted {
                 },
                 None => Self {
                     aversions: Some((aversion, aversion)),
-                    ..Self::begun(Begins::Created { acl_unknown: false }, None)
+                    ..Self::begun(
+                        Begins::Created {
+                            acl_unknown: false,
+                            above: false,
+                        },
+                        None,
+                    )
                 },
             },
             Begins::Opened { czxid, was } => Self {
                 created: false,
                 acl_unknown: false,
+                above: false,
                 czxid: Some(czxid),
                 aversions: None,
                 opened: Some(was),
@@ -138,6 +151,7 @@ impl Noted {
             path: path.clone(),
             created: self.created,
             acl_unknown: self.acl_unknown,
+            above: self.above,
             czxid: self.czxid,
             aversions: self.aversions,
             opened: self.opened.clone(),
@@ -161,6 +175,26 @@ impl Noted {
             Some(czxid) => czxid == stat.czxid && guards.is_ours(acl),
             None => guards.is_just_ours(acl),
         }
+    }
+
+    /// Whether the znode stands under the list that it was opened by, to look at what is below it or to delete that.
+    pub(super) fn is_opened(&self, guard: &AclFound, guards: &Guards) -> bool {
+        self.opened.as_ref().is_some_and(|was| {
+            self.czxid == Some(guard.stat.czxid)
+                && guard.stat.aversion == was.aversion.wrapping_add(1)
+                && guards.may_be_ours(&guard.acl)
+        })
+    }
+
+    /// Whether it is surely the very znode that was noted, with the data that it was created with.
+    pub(super) fn holds_its_first_data(&self, stat: &Stat) -> bool {
+        self.created && self.czxid == Some(stat.czxid) && stat.version == 0
+    }
+
+    /// Whether a backup with this of the znode has what was noted, and not what it is to become.
+    pub(super) fn is_recorded(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
+        let is_ours = |(first, last): (i32, i32)| (first..=last).contains(&stat.aversion);
+        self.czxid == Some(stat.czxid) && self.aversions.is_some_and(is_ours) && guards.is_ours(acl)
     }
 
     /// Whether nobody else has changed what the restore created.

@@ -47,6 +47,8 @@ pub(super) struct Question<'a> {
     pub(super) policy: Policy,
     /// Whether children are to be created or deleted below it, those that its counter needs included.
     pub(super) parent: bool,
+    /// No backup says what it is to be: it is only above a place to which something is renamed.
+    pub(super) above: bool,
     /// An earlier write of a restore left it unfinished.
     pub(super) unfinished: Option<&'a Noted>,
     pub(super) hint: Hint,
@@ -79,7 +81,7 @@ pub(super) struct NodePlan {
     pub(super) masked: bool,
     /// What is below it cannot be compared.
     pub(super) blind: bool,
-    /// It stays under the working ACL of a restore of another backup.
+    /// It stays as a restore of another backup has left it.
     pub(super) begun_elsewhere: bool,
     /// It finishes what an earlier restore has begun.
     pub(super) finishes: bool,
@@ -87,9 +89,11 @@ pub(super) struct NodePlan {
 
 const MASKED: &str = "the backup holds its ACL without the digests";
 const BLIND: &str = "it may not be read, so what is below it and not in the backup is not known";
-const BEGUN_ELSEWHERE: &str = "a restore of another backup left it unfinished, and this one does not have its ACL: \
+const BEGUN_ELSEWHERE: &str = "a restore of another backup left it unfinished, and this one cannot finish it: \
                                restore that one, give it another ACL by hand, or delete it";
 const EXPOSED: &str = "its live ACL shows more than that of the backup, and may not be changed by us";
+const MASKED_AND_EXPOSED: &str = "its live ACL shows more than that of the backup, which has that without the digests: \
+                                  nothing was written";
 
 impl NodePlan {
     fn only(verdict: Verdict) -> Self {
@@ -132,12 +136,12 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
         {
             blocked("a live ephemeral znode stands in its place".to_owned())
         }
-        LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) && !wanted.acl.is_unknown() => {
+        LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) && has_its_acl(wanted) => {
             open(asked, stat, acl)
         }
-        LiveZnode::Hidden(stat) if !wanted.acl.is_masked() && !wanted.acl.is_unknown() => reveal(asked, stat),
         // It is hidden until it gets an ACL that this backup does not have.
-        LiveZnode::Hidden(_) if wanted.acl.is_unknown() => blocked(BEGUN_ELSEWHERE.to_owned()),
+        LiveZnode::Hidden(_) if lacks_its_acl(asked) => blocked(BEGUN_ELSEWHERE.to_owned()),
+        LiveZnode::Hidden(stat) if has_its_acl(wanted) => reveal(asked, stat),
         LiveZnode::Hidden(_) | LiveZnode::Shut(..) | LiveZnode::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
         }
@@ -149,14 +153,31 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
             if is_ours_to_change(asked) || is_half_done(asked, found, acl.as_ref()) {
                 change(asked, found, acl.as_ref())
             } else {
-                NodePlan::only(Verdict::LeftAlone)
+                NodePlan {
+                    begun_elsewhere: stays_ours(asked, found, acl.as_ref()),
+                    ..NodePlan::only(Verdict::LeftAlone)
+                }
             }
         }
     }
 }
 
+/// Whether the backup says whom it is to let in.
+fn has_its_acl(wanted: &Record) -> bool {
+    !wanted.acl.is_masked() && !wanted.acl.is_unknown()
+}
+
 fn is_ours_to_change(asked: &Question<'_>) -> bool {
     asked.wanted.role == Role::Captured && asked.policy != Policy::Missing
+}
+
+/// Whether only another backup says whom it is to let in: this one has none, or was taken while a restore had left it unfinished.
+fn lacks_its_acl(asked: &Question<'_>) -> bool {
+    let wanted = asked.wanted;
+    wanted.acl.is_unknown()
+        || asked
+            .unfinished
+            .is_some_and(|noted| noted.is_recorded(&wanted.stat, &wanted.acl, asked.guards))
 }
 
 /// Lets us look at it; what else is to be done is planned then.
@@ -195,8 +216,20 @@ fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool 
     let (Some(noted), Some(acl)) = (asked.unfinished, acl) else {
         return false;
     };
-    let holds_ours = !noted.created || found.data.is_empty() || found.data == asked.wanted.data;
+    let holds_ours = !noted.created
+        || found.data.is_empty()
+        || found.data == asked.wanted.data
+        // Those of another backup, which has its ACL as well.
+        || (has_its_acl(asked.wanted) && noted.holds_its_first_data(&found.stat));
     holds_ours && noted.is_left(&found.stat, acl, asked.guards)
+}
+
+/// Whether what is not finished stands under a list that nobody but us could have written under, or holds what a restore has created.
+fn stays_ours(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
+    asked.unfinished.zip(acl).is_some_and(|(noted, acl)| {
+        (asked.guards.hides() || noted.holds_its_first_data(&found.stat))
+            && noted.is_left(&found.stat, acl, asked.guards)
+    })
 }
 
 fn make(asked: &Question<'_>) -> NodePlan {
@@ -220,7 +253,11 @@ fn make(asked: &Question<'_>) -> NodePlan {
         begins,
         ends: false,
     };
-    let begins = Some(Begins::Created { acl_unknown: false });
+    let begun = |acl_unknown| Begins::Created {
+        acl_unknown,
+        above: asked.above,
+    };
+    let begins = Some(begun(false));
     let own = |data| FinalAcl {
         acl: acl.clone(),
         version: 0,
@@ -231,8 +268,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
     let splits = asked.hint.split && !wanted.data.is_empty();
     if unknown && splits {
         // All that it lacks under its own ACL are its data, so nothing has to be opened later.
-        plan.steps
-            .push(create(&[], acl, Some(Begins::Created { acl_unknown: true })));
+        plan.steps.push(create(&[], acl, Some(begun(true))));
         plan.steps.push(Step {
             ends: true,
             ..set_data(wanted, 0, None)
@@ -270,7 +306,7 @@ fn reveal(asked: &Question<'_>, stat: &Stat) -> NodePlan {
     let wanted = asked.wanted;
     let mut plan = NodePlan {
         finishes: true,
-        blind: stat.num_children > 0 && asked.policy == Policy::Replace,
+        blind: stat.num_children > 0 && asked.policy == Policy::Replace && wanted.role == Role::Captured,
         ..NodePlan::only(Verdict::Change)
     };
     plan.steps.push(set_data(wanted, stat.version, None));
@@ -302,7 +338,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let is_left = |noted: &Noted, acl: &Acl| {
         noted.is_left(&found.stat, acl, asked.guards) || (noted.opened.is_some() && foreign(acl))
     };
-    let begun_elsewhere = wanted.acl.is_unknown()
+    let begun_elsewhere = lacks_its_acl(asked)
         && asked
             .unfinished
             .zip(acl)
@@ -313,12 +349,21 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
         finishes: asked.unfinished.is_some() && !begun_elsewhere,
         ..NodePlan::only(Verdict::Change)
     };
+    let live = acl.unwrap_or(&wanted.acl);
     if exposed && hint.no_admin {
         plan.verdict = Verdict::Blocked(EXPOSED.to_owned());
         return plan;
     }
+    // The list that is there could not be put back, and no other is known.
+    let is_of_a_restore = asked.guards.is_just_ours(live)
+        || asked
+            .unfinished
+            .is_some_and(|noted| noted.is_left(&found.stat, live, asked.guards));
+    if exposed && masked && !is_of_a_restore {
+        plan.verdict = Verdict::Blocked(MASKED_AND_EXPOSED.to_owned());
+        return plan;
+    }
     let mut aversion = found.stat.aversion;
-    let live = acl.unwrap_or(&wanted.acl);
     let shut = hint.admit && !hint.no_admin && !keeps && !asked.guards.is_ours(live);
     if exposed || shut {
         plan.steps.push(admit(asked, live, &found.stat, data_differ));

@@ -125,10 +125,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         };
         let noted = self.writer.unfinished.get(path)?;
         let opened = noted.opened.as_ref()?;
-        let is_it = noted.czxid == Some(guard.stat.czxid);
-        let version = opened.aversion.wrapping_add(1);
-        let is_ours = guard.stat.aversion == version && self.guards.may_be_ours(&guard.acl);
         // A server that is behind shows what was there before; then the write finds out.
-        Some(is_it && (is_ours || guard.stat.aversion == opened.aversion))
+        let is_as_before = noted.czxid == Some(guard.stat.czxid) && guard.stat.aversion == opened.aversion;
+        Some(is_as_before || noted.is_opened(guard, &self.guards))
     }
 }

@@ -284,7 +284,7 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
             // It is in the way where this restore could create it and not delete it.
             match deleted(live, &delete, permit).await {
                 Ok(()) | Err(WriteError::NoNode) => {}
-                Err(WriteError::NoAuth) if error == WriteError::NoAuth => {}
+                Err(WriteError::NoAuth) if error == WriteError::NoAuth && !is_there(live, &child).await? => {}
                 Err(stuck) => return Ok(Err(Low::Stuck(stuck.to_string()))),
             }
             if error == WriteError::NoAuth {
@@ -297,6 +297,12 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         Ok(0) => Ok(Ok(())),
         _ => Ok(Err(Low::Because(last))),
     }
+}
+
+/// Whether it may be there.
+async fn is_there<T: ZnodeReader + ?Sized>(live: &T, path: &ZnodePath) -> Result<bool, ClientError> {
+    let readings = live.read_many(std::slice::from_ref(path), History::Any).await?;
+    Ok(!matches!(readings.first(), Some(Reading::Missing)))
 }
 
 /// Deletes a child that was created to raise a counter, as long as nobody has changed it.

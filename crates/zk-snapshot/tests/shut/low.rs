@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use zk_snapshot::archive::Record;
 use zk_snapshot::model::{Ensemble, Fate, ModelTree};
-use zk_snapshot::restore::{MemoryLedger, Policy, RestoreOptions};
+use zk_snapshot::restore::{Ledger, MemoryLedger, Policy, RestoreOptions};
 use zk_snapshot::tree::Acl;
 
-use crate::ground::{ALL, At, acl, backed_up, backup_of, bob, create, noting, path, restored};
+use crate::ground::{ALL, At, READ, acl, backed_up, backup_of, bob, create, dump, noting, path, restored};
 
 const NEXT: i64 = 8;
 
@@ -131,5 +131,38 @@ fn the_counter_of_what_others_have_created_is_left_to_them_and_told() {
         assert!(report.is_complete() && report.counters_raised == 0, "{report:?}");
         assert_eq!(report.counters_left, 1, "{report:?}");
         assert_eq!(ensemble.with_tree(|tree| next(tree)), Some(1));
+    }
+}
+
+#[test]
+fn a_child_that_raises_a_counter_and_cannot_be_deleted_is_named_and_noted() {
+    const CREATE: u32 = 4;
+    for ordered in [true, false] {
+        let (ensemble, backup) = queue();
+        let closed = acl(READ | CREATE, ALL);
+        ensemble.with_tree(|tree| {
+            create(tree, "/queue", b"other", closed.clone());
+            create(tree, "/queue/kept", b"", Acl::open());
+        });
+        let ledger = Arc::default();
+        let report = restored(&ensemble, &bob(), ordered, &backup, &noting(&ledger), None)
+            .0
+            .unwrap()
+            .unwrap();
+        let there = dump(&ensemble);
+        let helpers: Vec<_> = there
+            .keys()
+            .filter(|at| at.contains("sequence-counter"))
+            .collect();
+        let named = |at: &str| report.failures.iter().any(|one| one.path.as_str() == at);
+        let noted: Vec<_> = ledger
+            .unfinished()
+            .unwrap()
+            .into_iter()
+            .map(|one| one.path.to_string())
+            .collect();
+        assert!(named("/queue"), "{report:?}");
+        assert!(helpers.iter().all(|at| named(at)), "{helpers:?} {report:?}");
+        assert_eq!(helpers, noted.iter().collect::<Vec<_>>(), "{report:?}");
     }
 }

@@ -4,6 +4,7 @@
 
 mod above;
 mod counted;
+mod elsewhere;
 mod ground;
 mod low;
 mod opened;

@@ -38,6 +38,7 @@ pub(super) fn operations() -> Vec<Operation> {
             json!({
                 JSON: { "schema": policies },
                 "application/x-www-form-urlencoded": { "schema": policies },
+                "multipart/form-data": { "schema": policies },
             }),
         )
         .evicts(),

@@ -4,6 +4,7 @@ mod files;
 mod hierarchical;
 mod index;
 mod known_acls;
+mod left;
 mod transactional;
 
 use std::sync::Arc;
@@ -55,7 +56,9 @@ pub(super) async fn take(
     let what = roots.map_or("everything".to_owned(), |roots| roots.join(", "));
     context.log.info(&format!("backing up {what}"));
     let stored = async {
-        let staged = stage(vaults, site, context, &manifest, request).await?;
+        let left = left::find(site, context, request).await?;
+        let mut staged = stage(vaults, site, context, &manifest, request).await?;
+        left::mark(&mut staged.outcome, left, &manifest, context);
         commit(vaults, context, staged, manifest.clone()).await
     };
     let done = caught(stored).await;
