@@ -228,7 +228,11 @@ async fn a_leader_that_is_overtaken_writes_no_more_and_the_next_knows_what_it_le
     let (reached, go) = group.world.ensemble.hold_writes(0);
     let restore = group.engine(0).restore(RestoreRequest::of(&id)).await.unwrap();
     reached.await.unwrap();
-    let note = Note::new(&restore, "/gone", format!(r#"{{"created":false,"vault":"{id}"}}"#));
+    let note = Note::new(
+        &restore,
+        "/gone",
+        format!(r#"{{"created":false,"vault":"{id}"}}"#),
+    );
     group.world.jobs.put_notes(&[note]).unwrap();
     // What has gone out may still come to its end.
     group.lead(1, Duration::ZERO).await;
@@ -388,7 +392,11 @@ async fn what_was_read_before_it_led_does_not_come_after_what_it_has_read_since(
         running.jobs.plan(JobCall::Notes, 1, JobFault::DelayAnswer(delay));
     });
     gate.reached().await;
-    let note = Note::new("before", "/gone", r#"{"created":false,"vault":"20261121T000000"}"#);
+    let note = Note::new(
+        "before",
+        "/gone",
+        r#"{"created":false,"vault":"20261121T000000"}"#,
+    );
     group.world.jobs.put_notes(&[note]).unwrap();
     group.lead(0, Duration::ZERO).await;
     let id = group.engine(0).backup(BackupRequest::default()).await.unwrap();
