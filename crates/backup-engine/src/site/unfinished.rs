@@ -18,6 +18,8 @@ use crate::lock::lock;
 use crate::plain::plain;
 
 mod earlier;
+#[cfg(test)]
+mod tests;
 
 /// Which restore began a znode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +45,8 @@ struct Begun {
     acl_unknown: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     above: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renamed_from: Option<ZnodePath>,
 }
 
 /// What is open, and since which restore.
@@ -118,6 +122,7 @@ impl UnfinishedZnodes {
                 opened: begun.opened,
                 acl_unknown: begun.acl_unknown,
                 above: begun.above,
+                renamed_from: begun.renamed_from,
             };
             open.entry(path).or_insert((znode, origin));
         }
@@ -221,6 +226,7 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
         opened: znode.opened.clone(),
         acl_unknown: znode.acl_unknown,
         above: znode.above,
+        renamed_from: znode.renamed_from.clone(),
     };
     let value = serde_json::to_string(&begun)?;
     Ok(Note::new(&origin.restore, znode.path.as_str(), value))
@@ -259,161 +265,5 @@ impl Ledger for OfRestore {
             .values()
             .map(|(znode, _)| znode.clone())
             .collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use job_queue::{MemoryJobs, SqliteJobs};
-
-    use super::*;
-
-    fn znode(path: &str, created: bool) -> Unfinished {
-        Unfinished::new(ZnodePath::parse(path).unwrap(), created)
-    }
-
-    fn now<T>(work: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        runtime.unwrap().block_on(work)
-    }
-
-    fn read(jobs: Arc<dyn JobStore>, earlier: Option<&Path>) -> Arc<UnfinishedZnodes> {
-        let all = UnfinishedZnodes::unread(jobs, earlier, false).unwrap();
-        all.reload().unwrap();
-        Arc::new(all)
-    }
-
-    /// What a process finds that is started over the database.
-    fn started(path: &Path) -> Arc<UnfinishedZnodes> {
-        read(Arc::new(SqliteJobs::open(path).unwrap().jobs), None)
-    }
-
-    #[test]
-    fn what_is_begun_is_known_after_a_crash_until_it_is_ended() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("jobs.db");
-        let (a, b, c) = (znode("/a", true), znode("/a/ł \"b", false), znode("/c", true));
-        let all = started(&path);
-        let ledger = all.of("r1", "20260101T000000");
-        now(ledger.begin(&[a.clone(), b.clone()])).unwrap();
-        now(ledger.begin(std::slice::from_ref(&c))).unwrap();
-        now(ledger.end(&[a.path])).unwrap();
-        assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
-        std::mem::forget((all, ledger)); // no orderly close
-
-        // Who begins a znode again is not who began it, and whoever ends it has ended it.
-        let all = started(&path);
-        let ledger = all.of("r2", "x");
-        assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
-        let again = Unfinished {
-            czxid: Some(7),
-            aversions: Some((1, 2)),
-            acl_unknown: true,
-            above: true,
-            opened: Some(Opened {
-                acl: zk_snapshot::tree::Acl::open(),
-                aversion: 3,
-            }),
-            ..b.clone()
-        };
-        now(ledger.begin(&[again.clone(), znode("/d", true)])).unwrap();
-        now(ledger.end(&[c.path, ZnodePath::parse("/never").unwrap()])).unwrap();
-        let all = started(&path);
-        assert_eq!(
-            all.of("r3", "x").unfinished().unwrap(),
-            [again.clone(), znode("/d", true)]
-        );
-        let (first, origin) = all.left().remove(0);
-        assert_eq!(
-            (first.path, &*origin.restore, &*origin.vault),
-            (b.path, "r1", "20260101T000000")
-        );
-        assert!(!all.is_incomplete());
-
-        // A damaged note costs itself only.
-        let jobs = SqliteJobs::open(&path).unwrap().jobs;
-        jobs.put_notes(&[Note::new("r2", "/d", "{")]).unwrap();
-        let all = started(&path);
-        assert!(all.is_incomplete());
-        assert_eq!(all.of("r3", "x").unfinished().unwrap(), [again]);
-
-        // One of an earlier version knows less.
-        jobs.put_notes(&[Note::new("r2", "/e", r#"{"created":true,"vault":"x"}"#)])
-            .unwrap();
-        let ledger = started(&path).of("r3", "x");
-        assert_eq!(ledger.unfinished().unwrap()[1..], [znode("/e", true)]);
-    }
-
-    #[test]
-    fn what_a_restore_has_begun_is_left_once_it_is_over() {
-        let all = read(Arc::new(MemoryJobs::new()), None);
-        let (a, b) = (znode("/a", true), znode("/b", true));
-        now(all.of("r1", "x").begin(std::slice::from_ref(&a))).unwrap();
-        let left = || {
-            all.left()
-                .into_iter()
-                .map(|(znode, _)| znode.path)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(left(), std::slice::from_ref(&a.path));
-        let ledger = all.of("r2", "x");
-        now(ledger.begin(&[a.clone(), b.clone()])).unwrap();
-        assert_eq!(left(), std::slice::from_ref(&a.path));
-        drop(ledger);
-        assert_eq!(left(), [a.path, b.path]);
-    }
-
-    #[test]
-    fn the_file_of_earlier_versions_is_taken_over_once() {
-        const LINES: &str = r#"{"begun":{"path":"/a","created":true,"restore":"r1","vault":"20260101T000000"}}
-{"begun":{"path":"/a/ł \"b","created":false,"restore":"r1","vault":"20260101T000000"}}
-{"begun":{"path":"/c","created":true,"restore":"r2","vault":"20260102T000000"}}
-{"ended":"/a"}
-{"begun":{"path":"/never"#;
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("unfinished.jsonl");
-        fs::write(&file, LINES).unwrap();
-        let jobs: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
-        let start = || read(Arc::clone(&jobs), Some(&file));
-        let all = start();
-        let (b, c) = (znode("/a/ł \"b", false), znode("/c", true));
-        assert_eq!(all.of("r3", "x").unfinished().unwrap(), [b.clone(), c]);
-        let origins: Vec<_> = all.left().into_iter().map(|(_, origin)| origin.restore).collect();
-        assert_eq!(origins, ["r1", "r2"]);
-        assert!(!all.is_incomplete() && !file.exists());
-        let aside = directory.path().join("unfinished.jsonl.imported");
-        assert_eq!(fs::read_to_string(&aside).unwrap(), LINES);
-
-        now(all.of("r3", "x").end(&[b.path])).unwrap();
-        assert_eq!(start().left().len(), 1);
-
-        // A damaged line costs itself only.
-        fs::write(&file, LINES.replacen("begun", "gun", 1).replacen("/c", "/e", 1)).unwrap();
-        let all = start();
-        assert!(all.is_incomplete());
-        let paths: Vec<_> = all
-            .left()
-            .into_iter()
-            .map(|(znode, _)| znode.path.to_string())
-            .collect();
-        assert_eq!(paths, ["/a/ł \"b", "/c", "/e"]);
-    }
-
-    #[test]
-    fn what_cannot_be_noted_is_not_begun() {
-        let below: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
-        let jobs = job_queue::FaultyJobs::new(Arc::clone(&below));
-        let all = read(Arc::new(jobs.clone()), None);
-        let ledger = all.of("r1", "x");
-        jobs.plan(job_queue::JobCall::PutNotes, 1, job_queue::JobFault::Fail);
-        assert!(now(ledger.begin(&[znode("/a", true)])).is_err());
-        assert!(ledger.unfinished().unwrap().is_empty());
-        now(ledger.begin(&[znode("/a", true)])).unwrap();
-        jobs.plan(job_queue::JobCall::DropNotes, 1, job_queue::JobFault::Fail);
-        assert!(now(ledger.end(&[znode("/a", true).path])).is_err());
-        assert_eq!(ledger.unfinished().unwrap(), [znode("/a", true)]);
-        assert_eq!(below.notes().unwrap().len(), 1);
     }
 }

@@ -54,7 +54,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 };
                 let placed = Placed {
                     record,
-                    renamed: true,
+                    from: None,
                     named: false,
                 };
                 if unfinished && !new {

@@ -216,6 +216,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             policy: self.options.policy,
             parent: children > 0 || (counts && self.options.sequence_limit > 0),
             above: self.scope.is_missing_above(path),
+            from: placed.from.as_ref(),
             unfinished,
             hint: self.writer.hint(path),
             guards: &self.guards,

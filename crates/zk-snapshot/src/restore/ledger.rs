@@ -23,6 +23,9 @@ pub struct Unfinished {
     /// Of one that it created only since something was renamed to a place below: no backup says what it is to be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub above: bool,
+    /// The path in the backup of what it is to become, where that was renamed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renamed_from: Option<ZnodePath>,
     /// The zxid of its creation, by which it is told from another one in its place. `None` as long as it is not known, and in the notes
     /// of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +58,7 @@ impl Unfinished {
             created,
             acl_unknown: false,
             above: false,
+            renamed_from: None,
             czxid: None,
             aversions: None,
             opened: None,

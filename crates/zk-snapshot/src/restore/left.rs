@@ -1,5 +1,6 @@
 //! What interrupted restores have left, as it stands now.
 
+use super::counters::is_helper;
 use super::guard::Guards;
 use super::ledger::Unfinished;
 use super::noted::Noted;
@@ -9,7 +10,7 @@ use crate::tree::{ClientError, Reading, ZnodePath, ZnodeReader, ZnodeWriter};
 const AT_ONCE: usize = 256;
 
 /// Which of the znodes that are noted as `unfinished` still stand under a list of a restore, or may: what a backup would have of them is not what they are
-/// to be. The others were deleted, or somebody has set another list.
+/// to be. The others were deleted, or somebody has set another list. What was only created to raise a counter is to be nothing else.
 ///
 /// # Errors
 /// Those of the client.
@@ -21,7 +22,8 @@ pub async fn still_unfinished<T: ZnodeReader + ZnodeWriter + ?Sized>(
     if guards.hides() && !unfinished.is_empty() {
         guards.know(live.identities().await?);
     }
-    let mut still = Vec::new();
+    let (mut still, mut unfinished) = (Vec::new(), unfinished);
+    unfinished.retain(|one| !(one.created && is_helper(one.path.name())));
     for some in unfinished.chunks(AT_ONCE) {
         let paths: Vec<_> = some.iter().map(|one| one.path.clone()).collect();
         for (one, reading) in some.iter().zip(live.read_acls(&paths).await?) {

@@ -24,6 +24,7 @@
 
 mod above;
 mod apply;
+mod begun;
 mod counted;
 mod counters;
 mod error;

@@ -9,7 +9,11 @@ use crate::tree::{Acl, AclFound, Stat, ZnodePath};
 pub(super) enum Begins {
     /// It creates it under another list than its own, or, where the backup does not have that, open to all and without its data. `above`: it is
     /// only above a place to which something is renamed.
-    Created { acl_unknown: bool, above: bool },
+    Created {
+        acl_unknown: bool,
+        above: bool,
+        from: Option<ZnodePath>,
+    },
     /// It puts a working ACL on one that the backup has.
     Admitted {
         czxid: i64,
@@ -17,6 +21,7 @@ pub(super) enum Begins {
         aversion: i32,
         /// It stood under a list of ours before.
         again: bool,
+        from: Option<ZnodePath>,
         /// What is still to be counted of it.
         owed: Owed,
     },
@@ -41,6 +46,8 @@ pub(super) struct Noted {
     pub(super) acl_unknown: bool,
     /// No backup says what it is to be: it is only above a place to which something was renamed.
     pub(super) above: bool,
+    /// The path in the backup of what it is to become, where that was renamed.
+    pub(super) from: Option<ZnodePath>,
     pub(super) czxid: Option<i64>,
     /// Under the first and the last of our lists; `None`: not known.
     pub(super) aversions: Option<(i32, i32)>,
@@ -62,6 +69,7 @@ impl Noted {
             created: one.created,
             acl_unknown: one.acl_unknown,
             above: one.above,
+            from: one.renamed_from,
             czxid: one.czxid,
             aversions: one.aversions,
             opened: one.opened,
@@ -77,10 +85,15 @@ impl Noted {
     pub(super) fn begun(begins: Begins, before: Option<&Self>) -> Self {
         let same = |czxid: i64| before.filter(|before| before.czxid == Some(czxid));
         match begins {
-            Begins::Created { acl_unknown, above } => Self {
+            Begins::Created {
+                acl_unknown,
+                above,
+                from,
+            } => Self {
                 created: true,
                 acl_unknown,
                 above,
+                from,
                 czxid: None,
                 aversions: Some((0, 0)),
                 opened: None,
@@ -94,11 +107,13 @@ impl Noted {
                 czxid,
                 aversion,
                 again,
+                from,
                 owed,
             } => Self {
                 created: same(czxid).is_some_and(|before| before.created),
                 acl_unknown: false,
                 above: same(czxid).is_some_and(|before| before.above),
+                from,
                 czxid: Some(czxid),
                 aversions: match before.filter(|_| again) {
                     Some(before) => before.until(aversion),
@@ -121,6 +136,7 @@ impl Noted {
                         Begins::Created {
                             acl_unknown: false,
                             above: false,
+                            from: None,
                         },
                         None,
                     )
@@ -130,6 +146,7 @@ impl Noted {
                 created: false,
                 acl_unknown: false,
                 above: false,
+                from: None,
                 czxid: Some(czxid),
                 aversions: None,
                 opened: Some(was),
@@ -152,6 +169,7 @@ impl Noted {
             created: self.created,
             acl_unknown: self.acl_unknown,
             above: self.above,
+            renamed_from: self.from.clone(),
             czxid: self.czxid,
             aversions: self.aversions,
             opened: self.opened.clone(),

@@ -3,12 +3,13 @@
 //! The order is always the same: admit ourselves, narrow, create, data, and the backup's own ACL last. Each step goes
 //! out only when the one before it is known to be done.
 
+use super::begun::{has_its_acl, is_half_done, lacks_its_acl, stays_ours};
 use super::guard::{Guards, exposes};
 use super::noted::{Begins, Noted, Owed};
 use super::step::{FinalAcl, Step, set_data};
 use super::{Change, Policy};
 use crate::archive::{Record, Role};
-use crate::tree::{Acl, Found, Stat, WriteOp};
+use crate::tree::{Acl, Found, Stat, WriteOp, ZnodePath};
 
 /// What is live where a record is to go.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub(super) struct Question<'a> {
     pub(super) parent: bool,
     /// No backup says what it is to be: it is only above a place to which something is renamed.
     pub(super) above: bool,
+    /// The path of the record in the backup, where that is another.
+    pub(super) from: Option<&'a ZnodePath>,
     /// An earlier write of a restore left it unfinished.
     pub(super) unfinished: Option<&'a Noted>,
     pub(super) hint: Hint,
@@ -162,22 +165,8 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
     }
 }
 
-/// Whether the backup says whom it is to let in.
-fn has_its_acl(wanted: &Record) -> bool {
-    !wanted.acl.is_masked() && !wanted.acl.is_unknown()
-}
-
 fn is_ours_to_change(asked: &Question<'_>) -> bool {
     asked.wanted.role == Role::Captured && asked.policy != Policy::Missing
-}
-
-/// Whether only another backup says whom it is to let in: this one has none, or was taken while a restore had left it unfinished.
-fn lacks_its_acl(asked: &Question<'_>) -> bool {
-    let wanted = asked.wanted;
-    wanted.acl.is_unknown()
-        || asked
-            .unfinished
-            .is_some_and(|noted| noted.is_recorded(&wanted.stat, &wanted.acl, asked.guards))
 }
 
 /// Lets us look at it; what else is to be done is planned then.
@@ -199,6 +188,7 @@ fn admit(asked: &Question<'_>, live: &Acl, stat: &Stat, data: bool) -> Step {
         begins: Some(Begins::Admitted {
             czxid: stat.czxid,
             aversion: stat.aversion.wrapping_add(1),
+            from: asked.from.cloned(),
             again: asked
                 .unfinished
                 .is_some_and(|noted| noted.is_left(stat, live, asked.guards)),
@@ -209,27 +199,6 @@ fn admit(asked: &Question<'_>, live: &Acl, stat: &Stat, data: bool) -> Step {
         }),
         ends: false,
     }
-}
-
-/// Whether the live znode still is what a restore has left unfinished, so that it is finished whatever the policy.
-fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
-    let (Some(noted), Some(acl)) = (asked.unfinished, acl) else {
-        return false;
-    };
-    let holds_ours = !noted.created
-        || found.data.is_empty()
-        || found.data == asked.wanted.data
-        // Those of another backup, which has its ACL as well.
-        || (has_its_acl(asked.wanted) && noted.holds_its_first_data(&found.stat));
-    holds_ours && noted.is_left(&found.stat, acl, asked.guards)
-}
-
-/// Whether what is not finished stands under a list that nobody but us could have written under, or holds what a restore has created.
-fn stays_ours(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
-    asked.unfinished.zip(acl).is_some_and(|(noted, acl)| {
-        (asked.guards.hides() || noted.holds_its_first_data(&found.stat))
-            && noted.is_left(&found.stat, acl, asked.guards)
-    })
 }
 
 fn make(asked: &Question<'_>) -> NodePlan {
@@ -256,6 +225,7 @@ fn make(asked: &Question<'_>) -> NodePlan {
     let begun = |acl_unknown| Begins::Created {
         acl_unknown,
         above: asked.above,
+        from: asked.from.cloned(),
     };
     let begins = Some(begun(false));
     let own = |data| FinalAcl {
@@ -355,7 +325,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
         return plan;
     }
     // The list that is there could not be put back, and no other is known.
-    let is_of_a_restore = asked.guards.is_just_ours(live)
+    let is_of_a_restore = (asked.guards.hides() && asked.guards.is_just_ours(live))
         || asked
             .unfinished
             .is_some_and(|noted| noted.is_left(&found.stat, live, asked.guards));

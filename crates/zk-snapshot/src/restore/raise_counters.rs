@@ -29,7 +29,7 @@ enum Low {
     /// It is not what it was when it was planned: gone, or in its place is an ephemeral znode.
     Another,
     /// The child was created, and cannot be deleted.
-    Stuck(String),
+    Stuck(WriteError),
 }
 
 /// Whether a znode is as it was created to raise a counter.
@@ -83,8 +83,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 _ => continue,
             };
             if is_untouched(&found) && self.may_be_ours(&path).await? {
-                match deleted(self.live, &delete(&path), &*self.options.permit).await {
-                    Ok(()) | Err(WriteError::NoNode) => self.writer.end(&path, false),
+                match removed(self.live, &path, &*self.options.permit).await {
+                    Ok(()) => self.writer.end(&path, false),
                     Err(error) if self.reported_extras.insert(path.clone()) => {
                         self.writer.report.fail(&path, format!("{STUCK}: {error}"));
                     }
@@ -122,7 +122,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             .collect();
         self.writer.begin(&helpers).await?;
         let (permit, mut stop) = (&self.options.permit, None);
-        let (mut refused, mut stuck) = (Vec::new(), Vec::new());
+        let (mut refused, mut stuck_helpers) = (Vec::new(), Vec::new());
         for (path, counter) in counters {
             if let Err(why) = self.writer.check_permit() {
                 stop = Some(why);
@@ -130,6 +130,14 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             }
             if self.writer.places.at(&path).is_failed() {
                 continue; // it is not there, and named
+            }
+            if for_the_last_time
+                && let Ok(child) = path.child(&self.helper)
+                && let Err(stuck) = removed(self.live, &child, &**permit).await
+            {
+                self.leave(&path, Low::Stuck(stuck));
+                stuck_helpers.push(child);
+                continue;
             }
             let steps = if self.options.dry_run {
                 Ok(counter.lacks())
@@ -169,13 +177,16 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 Err(Low::NoAuth) if may_admit => refused.push((path, counter)),
                 Err(low) => {
                     if matches!(low, Low::Stuck(_)) {
-                        stuck.extend(path.child(&self.helper));
+                        stuck_helpers.extend(path.child(&self.helper));
                     }
-                    self.leave(&path, low);
+                    match low {
+                        Low::Stuck(WriteError::NoAuth) if may_admit => refused.push((path, counter)),
+                        low => self.leave(&path, low),
+                    }
                 }
             }
         }
-        for helper in helpers.iter().filter(|helper| !stuck.contains(helper)) {
+        for helper in helpers.iter().filter(|helper| !stuck_helpers.contains(helper)) {
             self.writer.end(helper, false);
         }
         stop.map_or(Ok(refused), Err)
@@ -190,7 +201,8 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 return self.writer.places.pend(path, false);
             }
             Low::Another => "it is not there any more".to_owned(),
-            Low::Stuck(why) => {
+            Low::Stuck(error) => {
+                let why = error.to_string();
                 if let Ok(child) = path.child(&self.helper) {
                     self.writer.report.fail(&child, format!("{STUCK}: {why}"));
                 }
@@ -282,10 +294,10 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         };
         if let Err(error) = step(live, &create, &delete, steps, permit).await {
             // It is in the way where this restore could create it and not delete it.
-            match deleted(live, &delete, permit).await {
-                Ok(()) | Err(WriteError::NoNode) => {}
+            match removed(live, &child, permit).await {
+                Ok(()) => {}
                 Err(WriteError::NoAuth) if error == WriteError::NoAuth && !is_there(live, &child).await? => {}
-                Err(stuck) => return Ok(Err(Low::Stuck(stuck.to_string()))),
+                Err(stuck) => return Ok(Err(Low::Stuck(stuck))),
             }
             if error == WriteError::NoAuth {
                 return Ok(Err(Low::NoAuth));
@@ -310,6 +322,18 @@ fn delete(path: &ZnodePath) -> WriteOp {
     WriteOp::Delete {
         path: path.clone(),
         version: Some(0),
+    }
+}
+
+/// Deletes a child that was created to raise a counter, if it is there.
+async fn removed<T: ZnodeWriter + ?Sized>(
+    live: &T,
+    child: &ZnodePath,
+    permit: &dyn Permit,
+) -> Result<(), WriteError> {
+    match deleted(live, &delete(child), permit).await {
+        Err(WriteError::NoNode) => Ok(()),
+        outcome => outcome,
     }
 }
 

@@ -137,7 +137,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         Asking {
             compared: ours || may_be_made || self.writer.unfinished.contains_key(&record.path),
             same_ensemble: self.options.same_ensemble,
-            renamed: placed.renamed,
+            renamed: placed.from.is_some(),
         }
     }
 }

@@ -24,8 +24,8 @@ pub(super) struct Scope<'a> {
 /// A record where it is to go.
 pub(super) struct Placed {
     pub(super) record: Record,
-    /// Whether that is another place than it had.
-    pub(super) renamed: bool,
+    /// The place that it had, if that is another.
+    pub(super) from: Option<ZnodePath>,
     /// Whether it was asked for by name.
     pub(super) named: bool,
 }
@@ -141,16 +141,9 @@ impl<'a> Scope<'a> {
     pub(super) fn place(&self, mut record: Record, places: &Places) -> Option<Placed> {
         let place = self.find(&record.path, record.role)?;
         let named = self.options.roots.contains(&record.path);
-        let renamed = place.path.is_some();
         record.role = place.role;
-        if let Some(path) = place.path {
-            record.path = path;
-        }
-        (!place.outer || places.at(&record.path).is_wanted()).then_some(Placed {
-            record,
-            renamed,
-            named,
-        })
+        let from = place.path.map(|path| std::mem::replace(&mut record.path, path));
+        (!place.outer || places.at(&record.path).is_wanted()).then_some(Placed { record, from, named })
     }
 
     /// Whether no record says what the znode at `path` is to be, though something is to go below it.

@@ -7,7 +7,9 @@ use zk_snapshot::model::{Ensemble, Fate, ModelTree};
 use zk_snapshot::restore::{Ledger, MemoryLedger, Policy, RestoreOptions};
 use zk_snapshot::tree::Acl;
 
-use crate::ground::{ALL, At, READ, acl, backed_up, backup_of, bob, create, dump, noting, path, restored};
+use crate::ground::{
+    ADMIN, ALL, At, READ, acl, backed_up, backup_of, bob, create, dump, noting, path, restored,
+};
 
 const NEXT: i64 = 8;
 
@@ -136,10 +138,11 @@ fn the_counter_of_what_others_have_created_is_left_to_them_and_told() {
 
 #[test]
 fn a_child_that_raises_a_counter_and_cannot_be_deleted_is_named_and_noted() {
+    const WRITE: u32 = 2;
     const CREATE: u32 = 4;
-    for ordered in [true, false] {
+    for (ordered, may_admit) in [(true, false), (false, false), (true, true), (false, true)] {
         let (ensemble, backup) = queue();
-        let closed = acl(READ | CREATE, ALL);
+        let closed = acl(READ | CREATE | if may_admit { WRITE | ADMIN } else { 0 }, ALL);
         ensemble.with_tree(|tree| {
             create(tree, "/queue", b"other", closed.clone());
             create(tree, "/queue/kept", b"", Acl::open());
@@ -161,7 +164,14 @@ fn a_child_that_raises_a_counter_and_cannot_be_deleted_is_named_and_noted() {
             .into_iter()
             .map(|one| one.path.to_string())
             .collect();
-        assert!(named("/queue"), "{report:?}");
+        assert_eq!(named("/queue"), !may_admit, "{report:?}");
+        if may_admit {
+            assert!(
+                report.is_complete() && helpers.is_empty(),
+                "{helpers:?} {report:?}"
+            );
+            assert!(ensemble.with_tree(|tree| next(tree)) >= Some(NEXT), "{report:?}");
+        }
         assert!(helpers.iter().all(|at| named(at)), "{helpers:?} {report:?}");
         assert_eq!(helpers, noted.iter().collect::<Vec<_>>(), "{report:?}");
     }

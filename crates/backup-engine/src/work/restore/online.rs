@@ -148,13 +148,16 @@ fn lacks(manifest: &Manifest) -> Vec<String> {
     let mut lacks: Vec<_> = lacks
         .map(|what| format!("the predecessor wrote the backup: {what}"))
         .collect();
-    if let Some(Contents::Hierarchical(walked)) = &manifest.contents
-        && walked.skipped.unreadable > 0
-    {
+    let unreadable = match &manifest.contents {
+        Some(Contents::Hierarchical(walked)) => walked.skipped.unreadable,
+        _ => 0,
+    };
+    if unreadable > 0 {
         lacks.push(format!(
-            "the backup is partial: {} znodes could not be read in full when it was taken",
-            walked.skipped.unreadable
+            "the backup is partial: {unreadable} znodes could not be read in full when it was taken"
         ));
+    } else if let (true, Some(reason)) = (manifest.is_partial(), manifest.reason()) {
+        lacks.push(format!("when the backup was taken: {reason}"));
     }
     lacks
 }

@@ -1,0 +1,49 @@
+//! What an earlier restore has begun, as it is planned again.
+
+use super::plan::Question;
+use crate::archive::Record;
+use crate::tree::{Acl, Found};
+
+/// Whether the backup says whom it is to let in.
+pub(super) fn has_its_acl(wanted: &Record) -> bool {
+    !wanted.acl.is_masked() && !wanted.acl.is_unknown()
+}
+
+/// Whether only another backup says whom it is to let in: this one has none, or was taken while a restore had left it unfinished.
+pub(super) fn lacks_its_acl(asked: &Question<'_>) -> bool {
+    let wanted = asked.wanted;
+    wanted.acl.is_unknown()
+        || asked
+            .unfinished
+            .is_some_and(|noted| noted.is_recorded(&wanted.stat, &wanted.acl, asked.guards))
+}
+
+/// Whether the live znode still is what a restore has left unfinished, so that it is finished whatever the policy.
+pub(super) fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
+    let (Some(noted), Some(acl)) = (asked.unfinished, acl) else {
+        return false;
+    };
+    let is_like = found.data == asked.wanted.data;
+    let is_the_same = noted.from.as_ref() == asked.from;
+    let holds_ours = match (noted.created, is_the_same) {
+        (true, true) => {
+            // Or those of another backup of it, which has its ACL as well.
+            let is_anothers = has_its_acl(asked.wanted) && noted.holds_its_first_data(&found.stat);
+            is_like || found.data.is_empty() || is_anothers
+        }
+        (true, false) => is_like || found.data.is_empty(),
+        (false, true) => true,
+        // It was there before, and is to become something else.
+        (false, false) => is_like,
+    };
+    holds_ours && noted.is_left(&found.stat, acl, asked.guards)
+}
+
+/// Whether what is not finished stands under a list that nobody but us could have written under, or holds what a restore has created.
+pub(super) fn stays_ours(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
+    asked.unfinished.zip(acl).is_some_and(|(noted, acl)| {
+        let hides = asked.guards.hides() && !noted.acl_unknown;
+        (hides || !noted.created || noted.holds_its_first_data(&found.stat))
+            && noted.is_left(&found.stat, acl, asked.guards)
+    })
+}
