@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::process::Command;
 
 use zk_backup_daemon::{Args, Settings};
-use zk_backup_testkit::blocks;
+use zk_backup_testkit::{blocks, write_script};
 
 use crate::tools::tool;
 use crate::{files, read, workspace};
@@ -140,8 +139,7 @@ fn the_command_that_works_without_the_server_gives_it_the_secrets_of_the_unit() 
     }
     let programs = tempfile::tempdir().unwrap();
     let program = programs.path().join("zk-backup");
-    fs::write(&program, "#!/bin/sh\necho \"$BACKUP_DAEMON_SECRETS_DIR $1\"\n").unwrap();
-    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    write_script(&program, "#!/bin/sh\necho \"$BACKUP_DAEMON_SECRETS_DIR $1\"\n").unwrap();
     let path = format!("{}:{}", programs.path().display(), std::env::var("PATH").unwrap());
     let output = Command::new("sh")
         .args(["-euc", &format!("sh -c {command}")])

@@ -1,7 +1,6 @@
 //! Backups in a bucket: the settings, a bucket that is away, what it keeps, links, and kills.
 
-use std::fs::{self, FileTimes, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, FileTimes};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +10,9 @@ use backup_engine::{Engine, MemoryEnsemble, SystemClock};
 use eviction_policy::{Action, RulePolicy};
 use serde_json::{Value, json};
 use vault_store::{S3Config, S3Keys, S3Secret};
-use zk_backup_testkit::{BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup, Walk, blocks};
+use zk_backup_testkit::{
+    BUCKET, Daemon, Http, KEY_ID, KEY_SECRET, S3Server, S3Setup, Walk, blocks, write_script,
+};
 
 use crate::common::buckets::{KEYS, in_bucket, read_opened};
 use crate::common::cli::PROGRAMS;
@@ -75,9 +76,7 @@ async fn a_backup_that_is_copied_by_hand_as_the_guide_says_is_whole() {
          --recursive) mkdir -p \"$3\" && cp -r \"{objects}/${{2#s3://}}.\" \"$3\" ;;\n\
          *) cat \"{objects}/${{1#s3://}}\" ;;\nesac\n"
     );
-    let program = place.path().join("bin/aws");
-    fs::write(&program, aws).unwrap();
-    fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    write_script(&place.path().join("bin/aws"), &aws).unwrap();
     let stage: Value = serde_json::from_str(&walk.run(which, "")).unwrap();
     walk.run(&copy.replace("<stage>", stage["stage"].as_str().unwrap()), "");
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::common::cli::{Cli, lines};
 use crate::common::daemons::until;
+use crate::common::servers::nobody;
 use crate::common::stand_in::{asked, stand_in};
 
 const ID: &str = "20261123T140000";
@@ -136,8 +137,7 @@ fn what_was_sent_and_not_answered_may_have_been_done() {
         "{why}"
     );
     // Nobody listens there.
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let cli = Cli::alone().with("ZK_BACKUP_URL", &format!("http://{nowhere}"));
+    let cli = Cli::alone().with("ZK_BACKUP_URL", &format!("http://{}", nobody()));
     let (_, why) = cli.ends(1, &["backup"]);
     assert!(
         !why.contains(lost) && why.contains("does the server run there?"),

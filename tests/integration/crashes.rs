@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use backup_engine::Driver;
 use serde_json::json;
-use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER};
+use zk_backup_testkit::{Daemon, PASSWORD, Proxy, USER, copy_program};
 
 use crate::common::buckets::{files_of, left_out};
 use crate::common::by_each_adapter;
@@ -197,7 +197,7 @@ fn a_storage_that_turns_read_only_fails_the_job_and_nothing_else() {
     let root = tempfile::tempdir().unwrap();
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let program = root.path().join("daemon");
-    fs::copy(env!("CARGO_BIN_EXE_daemon-under-test"), &program).unwrap();
+    copy_program(Path::new(env!("CARGO_BIN_EXE_daemon-under-test")), &program).unwrap();
     let storage = root.path().join("storage");
     let mut command = Command::new(&program);
     command

@@ -2,13 +2,12 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backup_engine::{BackupRequest, Engine, MemoryEnsemble};
 use zk_backup_daemon::{Access, Credentials, ServeOptions, serve};
-use zk_backup_testkit::{Daemon, Http, PASSWORD, USER};
+use zk_backup_testkit::{Daemon, Http, PASSWORD, USER, write_script};
 use zk_snapshot::tree::{Acl, MemoryTree};
 
 use crate::common::servers::nobody;
@@ -19,8 +18,7 @@ fn with_few_descriptors_and_many_idle_connections_everybody_is_answered() {
     let script = directory.path().join("start");
     let program = env!("CARGO_BIN_EXE_daemon-under-test");
     let text = format!("#!/bin/sh\nulimit -n 42\nexec {program}\n");
-    std::fs::write(&script, text).unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(&script, &text).unwrap();
     let storage = directory.path().join("storage");
     let daemon = Daemon::start(script.to_str().unwrap(), &nobody(), &storage, &[]).unwrap();
 

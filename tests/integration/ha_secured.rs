@@ -16,6 +16,16 @@ use crate::common::trees::{assert_same, dump, fill, plant};
 /// What it had sent is held back as long as it stands still: it is in a network that is slow, or in the client library.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_goes_on() {
+    // A machine that has much to do may have a long session end as well before another leads, and that proves nothing.
+    let mut late = Vec::new();
+    while let Some(since) = is_late().await {
+        late.push(since);
+        assert!(late.len() < 3, "a long session is over, too: {late:?}");
+    }
+}
+
+/// Has a leader stopped and go on. How long it stood still, where that was so long that a long session was over, too.
+async fn is_late() -> Option<Duration> {
     let certificates = certificates();
     let mut setup = with_tls(Setup::default(), &certificates);
     // Sessions may have from 2 to 20 seconds: the longest would outlive the lease.
@@ -61,10 +71,9 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_
     let copied = outside.get_children("/copy", false).await.unwrap();
     assert!((1..20_000).contains(&copied.len()), "{}", copied.len());
     let since = stopped.get().unwrap().elapsed();
-    assert!(
-        since < Duration::from_secs(19),
-        "a long session is over, too: {since:?}"
-    );
+    if since >= Duration::from_secs(19) {
+        return Some(since);
+    }
     holding.go_on();
     signal(one.id(), "-CONT");
     one.wait_for_line("was somebody else's to end").unwrap();
@@ -77,4 +86,5 @@ async fn a_leader_that_was_stopped_past_its_lease_writes_nothing_by_tls_when_it_
     assert!(!leads(&one) && leads(&two));
     let told = two.wait_for_job(&task.text).unwrap();
     assert!(told.text.contains("interrupted"), "{}", told.text);
+    None
 }

@@ -1,8 +1,10 @@
 //! Which servers a restore by files compares, where these have begun with the state of another ensemble.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use backup_engine::{Driver, Ensemble as _, ZooKeeperEnsemble};
 use serde_json::json;
@@ -11,7 +13,7 @@ use zk_snapshot::client::BatchedConfig;
 
 use crate::common::clients::client;
 use crate::common::daemons::{COMMAND, daemon, recover, recovery_settings};
-use crate::common::servers::{busy, start};
+use crate::common::servers::{busy, server, start};
 use crate::common::snapshots::take_snapshot;
 use crate::common::trees::plant_all_kinds;
 
@@ -20,6 +22,56 @@ async fn others(address: &str) -> Result<Vec<String>, String> {
     let ensemble = ZooKeeperEnsemble::new(BatchedConfig::new(address), Driver::Auto);
     let others = ensemble.other_members().await.map_err(|why| why.to_string())?;
     Ok(others.iter().map(|other| other.name()).collect())
+}
+
+/// An address before `zookeeper` that answers `srvr` by itself, with the mode that `mode` has for how often it was asked before, or that it may not answer, and
+/// no other word. How often it was asked for `srvr`.
+fn saying(
+    zookeeper: &ZooKeeper,
+    mode: impl Fn(usize) -> Option<&'static str> + Send + 'static,
+) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (behind, asked) = (zookeeper.address(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (mut socket, mut word) = (socket.unwrap(), [0; 4]);
+            socket.read_exact(&mut word).unwrap();
+            if !word.is_ascii() || word.contains(&0) {
+                pass_on(socket, word, &behind);
+                continue;
+            }
+            let is_srvr = &word == b"srvr";
+            let mode = is_srvr
+                .then(|| mode(counted.fetch_add(1, Ordering::SeqCst)))
+                .flatten();
+            let answer = match mode {
+                Some(mode) => {
+                    format!("Zookeeper version: 3.9.5\nZxid: 0x100000001\nMode: {mode}\nNode count: 5\n")
+                }
+                None => format!(
+                    "{} is not executed because it is not in the whitelist.\n",
+                    String::from_utf8_lossy(&word)
+                ),
+            };
+            socket.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (address, asked)
+}
+
+/// A session of a client that has sent these bytes.
+fn pass_on(client: TcpStream, begun: [u8; 4], server: &str) {
+    let mut server = TcpStream::connect(server).unwrap();
+    server.write_all(&begun).unwrap();
+    for (from, to) in [(client.try_clone(), server.try_clone()), (Ok(server), Ok(client))] {
+        let (mut from, mut to) = (from.unwrap(), to.unwrap());
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to); // however it ends
+            let _ = to.shutdown(Shutdown::Both); // it may be closed already
+        });
+    }
 }
 
 /// `/zookeeper/config` of a leader is that of the snapshot; here of a server that was alone, and named none.
@@ -45,21 +97,44 @@ async fn a_leader_is_not_believed_what_its_snapshot_says_of_the_servers() {
 /// Where it may not say more than what it is, nobody knows who follows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_may_not_tell_who_follows_it_is_not_taken_for_all_there_is() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (mut socket, mut word) = (socket.unwrap(), [0; 4]);
-            socket.read_exact(&mut word).unwrap();
-            let answer: &[u8] = match &word {
-                b"srvr" => b"Zookeeper version: 3.9.5\nZxid: 0x100000001\nMode: leader\nNode count: 5\n",
-                _ => b"conf is not executed because it is not in the whitelist.\n",
-            };
-            socket.write_all(answer).unwrap();
-        }
-    });
+    let zookeeper = server();
+    let (address, asked) = saying(&zookeeper, |_| Some("leader"));
     let why = others(&address).await.unwrap_err();
     assert!(why.contains("leads") && why.contains("`conf`"), "{why}");
+    // Others might have been behind the address.
+    assert!(asked.load(Ordering::SeqCst) > 2, "{asked:?}");
+}
+
+/// One whose `/zookeeper/config` is that of an ensemble.
+async fn with_two_members() -> ZooKeeper {
+    let zookeeper = server();
+    let config = b"server.1=zk-1:2888:3888:participant;0.0.0.0:2181\nserver.2=zk-2:2888:3888:participant;0.0.0.0:2182\nversion=0";
+    let outside = client(&zookeeper.address()).await;
+    outside.set_data("/zookeeper/config", config, None).await.unwrap();
+    assert_eq!(others(&zookeeper.address()).await, Ok(Vec::new()));
+    zookeeper
+}
+
+fn both() -> Result<Vec<String>, String> {
+    Ok(vec!["zk-1:2181".to_owned(), "zk-2:2182".to_owned()])
+}
+
+/// One address may be that of all of them, and whoever follows is asked as soon as it answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_behind_the_address_of_the_leader_is_found() {
+    let zookeeper = with_two_members().await;
+    let (address, asked) = saying(&zookeeper, |before| {
+        Some(if before < 2 { "leader" } else { "follower" })
+    });
+    assert_eq!(others(&address).await, both());
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_may_not_say_what_it_is_is_believed_who_the_others_are() {
+    let zookeeper = with_two_members().await;
+    let (address, _) = saying(&zookeeper, |_| None);
+    assert_eq!(others(&address).await, both());
 }
 
 /// What it shows of the ensemble that the backup is of is not where it is looked whether all is well.

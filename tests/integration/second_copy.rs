@@ -257,11 +257,9 @@ async fn a_verification_finds_a_copy_with_a_bad_byte_which_is_made_anew() {
         (&json!(0), &json!(1))
     );
     assert_eq!(result["copies_damaged"][0]["id"], json!(id), "{state}");
-    assert!(
-        daemon
-            .said()
-            .contains(&format!("the second copy of backup {id}: archive.zst"))
-    );
+    daemon
+        .wait_for_line(&format!("the second copy of backup {id}: archive.zst"))
+        .unwrap();
     assert_eq!(daemon.describe(&id).unwrap()["valid"], true);
     let deadline = Instant::now() + Duration::from_secs(60);
     while archive(&copies) != archive(storage.path()) {

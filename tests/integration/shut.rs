@@ -201,6 +201,11 @@ async fn what_others_create_in_the_place_of_what_is_unfinished_is_left_to_them(d
     create(&outside, "/app/x", b"", &[digest(Permission::ALL, BOB)]).await;
     let (status, state) = restore(&daemon, &id, r#", "dbs": ["app"], "policy": "missing""#);
     assert_eq!(status, 200, "{state}");
+    let notes = state["result"]["notes"].to_string();
+    assert!(
+        notes.contains("what is there already was not compared"),
+        "{notes}"
+    );
     let (data, _) = outside.get_data("/app/x", false).await.unwrap();
     let (acl, _) = outside.get_acl("/app/x").await.unwrap();
     assert_eq!((data, acl), (Vec::new(), vec![digest(Permission::ALL, BOB)]));

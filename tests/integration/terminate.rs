@@ -63,8 +63,11 @@ async fn what_is_called_off_ends_at_its_next_batch_and_leaves_nothing_half_done(
         } else {
             body.to_string()
         };
+        // Nothing of the job passes before it is known which one it is.
+        proxy.hold_after(0);
         let job = daemon.http.post(path, &text).unwrap().text;
         call_off.what.set((daemon.address.clone(), job.clone())).unwrap();
+        proxy.go_on();
         let state = daemon.wait_for_job(&job).unwrap();
         let answer = call_off.answer.get().expect("it was called off");
         assert_eq!(

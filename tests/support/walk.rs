@@ -1,13 +1,13 @@
 //! A document that is walked through: its commands are run as they stand there, by its reader's hands.
 #![allow(clippy::unwrap_used)] // a document that is wrong is for the test to fail with
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::documents::assert_shown;
-use crate::{Daemon, Distribution};
+use crate::{Daemon, Distribution, write_script};
 
 /// Printed after each block.
 const END: &str = "\n-- the end of a block --\n";
@@ -49,9 +49,7 @@ impl<'a> Walk<'a> {
         let class_path = distribution.unwrap().class_path().to_owned();
         let client =
             format!("#!/bin/sh\nexec java -cp '{class_path}' org.apache.zookeeper.ZooKeeperMain \"$@\"\n");
-        let file = self.programs().join("zkCli.sh");
-        fs::write(&file, client).unwrap();
-        fs::set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+        write_script(&self.programs().join("zkCli.sh"), &client).unwrap();
     }
 
     fn shell(&self, script: &str, url: &str) -> Command {

@@ -29,6 +29,7 @@ mod standing;
 mod stopped;
 mod storages;
 mod support;
+mod unnoted;
 mod watching;
 
 #[tokio::test]

@@ -3,19 +3,28 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup_engine::{
     Engine, EngineBuilder, FilesSource, JobInfo, JobState, Recovery, RestoreRequest, Strategy,
 };
+use job_queue::MemoryJobs;
 use tempfile::TempDir;
+use vault_store::{FsStore, MemoryStore};
+use zk_snapshot::tree::Acl;
 
-use super::support::{HOUR, World, adler32, done, snapshot_of, transactional};
+use super::support::{ADMIN, ALL, HOUR, Modelled, World, acl, adler32, done, snapshot_of, transactional};
 
 /// How far above what is known an epoch is raised.
 const MARGIN: i64 = 16;
 
-/// An engine that recovers in `directory`, by this command if there is one, from these files.
-fn recovering(world: &World, directory: &Path, command: Option<&str>, files: FilesSource) -> Engine {
+/// Recovers in `directory`, by this command if there is one, from these files.
+fn recovers(
+    builder: EngineBuilder,
+    directory: &Path,
+    command: Option<&str>,
+    files: FilesSource,
+) -> EngineBuilder {
     let recovery = Recovery {
         environment: std::env::vars_os().filter(|(name, _)| name == "PATH").collect(),
         directory: directory.join("recover"),
@@ -23,8 +32,21 @@ fn recovering(world: &World, directory: &Path, command: Option<&str>, files: Fil
         command: command.map(str::to_owned),
         patience: HOUR,
     };
-    let more = |builder: EngineBuilder| builder.recovery(recovery).states(vec![Arc::new(files) as _]);
+    builder.recovery(recovery).states(vec![Arc::new(files) as _])
+}
+
+fn recovering(world: &World, directory: &Path, command: Option<&str>, files: FilesSource) -> Engine {
+    let more = |builder| recovers(builder, directory, command, files);
     world.start_with(more).engine
+}
+
+/// Why a restore by files fails, long before its patience is over.
+async fn soon_fails(engine: &Engine, id: &str) -> String {
+    let recovered = recovered(engine, id, |_| {});
+    let job = tokio::time::timeout(Duration::from_mins(1), recovered).await;
+    let job = job.expect("it goes on comparing");
+    assert_eq!(job.status, JobState::Failed, "{job:?}");
+    job.message.unwrap()
 }
 
 /// What came of a restore by files, as `more` asks for it.
@@ -138,4 +160,48 @@ async fn servers_that_have_what_no_client_is_shown_are_not_compared_for_ever() {
         directory.path().join("recover/snapshot.1").exists(),
         "somebody has to look first"
     );
+}
+
+/// Who may change the ACL of a znode may read it once that is done, which no comparison does.
+#[tokio::test]
+async fn what_may_not_be_read_does_not_become_readable_by_comparing_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (files, _kept) = snapshot_of(1, 3);
+    let modelled = Modelled::new();
+    modelled.create("/many", b"", Acl::open());
+    modelled.create("/many/0000000", b"ddd", acl(ADMIN, ALL));
+    let builder = Engine::builder(Arc::new(modelled.clone()))
+        .vaults(Arc::new(MemoryStore::new()))
+        .jobs(Arc::new(MemoryJobs::new()));
+    let engine = recovers(builder, directory.path(), Some("true"), files)
+        .build()
+        .unwrap();
+    let id = transactional(&engine).await;
+    let why = soon_fails(&engine, &id).await;
+    assert!(why.contains("1 znodes may not be read"), "{why}");
+    // All else is as in the backup.
+    modelled.change("/many/0000000", b"ddd", Acl::open());
+    let job = recovered(&engine, &id, |_| {}).await;
+    assert_eq!(job.status, JobState::Successful, "{job:?}");
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_read_any_more_ends_the_comparison() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    // More than is kept of what was read last.
+    let (files, _kept) = snapshot_of(24, 128 << 10);
+    let vaults = directory.path().join("vaults");
+    let store = FsStore::open(&vaults).unwrap();
+    // Once it was placed.
+    let command = format!("truncate -s 0 '{}'/*/snapshot.*", vaults.display());
+    let more = |builder: EngineBuilder| {
+        let builder = builder.vaults(Arc::new(store));
+        recovers(builder, directory.path(), Some(&command), files)
+    };
+    let engine = world.start_with(more).engine;
+    let id = transactional(&engine).await;
+    let why = soon_fails(&engine, &id).await;
+    assert!(why.contains("are there"), "{why}");
+    let placed = fs::metadata(directory.path().join("recover/snapshot.1")).unwrap();
+    assert!(placed.len() > 0, "it was compared");
 }

@@ -2,6 +2,7 @@
 
 mod checks;
 mod guarded;
+mod modelled;
 mod snapshots;
 
 use std::sync::{Arc, Mutex, mpsc};
@@ -20,6 +21,7 @@ use zk_snapshot::tree::{Acl, MemoryTree, ZnodePath};
 
 pub(crate) use self::checks::{ARCHIVE, copied, packed, records_of, remade, reversed, tested, verified};
 pub(crate) use self::guarded::Guarded;
+pub(crate) use self::modelled::{ADMIN, ALL, Modelled, READ, acl};
 pub(crate) use self::snapshots::{adler32, snapshot_of, transactional};
 
 pub(crate) const HOUR: Duration = Duration::from_hours(1);

@@ -102,7 +102,7 @@ impl<'a> Comparing<'a> {
                         None => return Ok(report.created_passing),
                         Some(differences) => {
                             // What we may not read does not become readable.
-                            closed += usize::from(report.failed > 0);
+                            closed += usize::from(report.failed > 0 || report.unseen > 0);
                             why = differences;
                         }
                     },
