@@ -70,6 +70,8 @@ struct Open {
 struct Answer {
     sent: usize,
     looked_at: Option<usize>,
+    /// The next bytes are not there yet: the storage is slow, for example. Whoever takes nothing is not asked for more.
+    waits: bool,
 }
 
 /// A connection's place among all; goes with it.
@@ -202,15 +204,26 @@ impl Connections {
 
 impl Answer {
     fn stalls(&self) -> bool {
-        self.looked_at == Some(self.sent)
+        !self.waits && self.looked_at == Some(self.sent)
     }
 }
 
 impl Work {
     fn sent(&self, bytes: usize) {
+        self.note(|answer| {
+            answer.sent += bytes;
+            answer.waits = false;
+        });
+    }
+
+    fn waits(&self) {
+        self.note(|answer| answer.waits = true);
+    }
+
+    fn note(&self, what: impl FnOnce(&mut Answer)) {
         let mut state = self.all.lock();
         if let Some(connection) = state.open.get_mut(&self.connection) {
-            connection.answers.entry(self.key).or_default().sent += bytes;
+            what(connection.answers.entry(self.key).or_default());
         }
     }
 }
@@ -293,6 +306,10 @@ impl MessageBody for Sending {
         while self.rest.is_empty() {
             match Pin::new(&mut self.body).poll_next(context) {
                 Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
+                Poll::Pending => {
+                    self.work.waits();
+                    return Poll::Pending;
+                }
                 other => return other,
             }
         }
@@ -301,3 +318,6 @@ impl MessageBody for Sending {
         Poll::Ready(Some(Ok(self.rest.split_to(length))))
     }
 }
+
+#[cfg(test)]
+mod tests;

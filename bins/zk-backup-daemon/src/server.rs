@@ -70,10 +70,13 @@ impl ServeOptions {
 
 /// Serves the REST API on `listener` and does the engine's jobs until `shutdown` is ready.
 ///
-/// Then no new request is taken, and a running job has the grace to end. One that has not ended by then is found
-/// interrupted when the engine is built again.
+/// Then no new request is taken, and a running job has the grace to end. One that has not ended by then is given up, as [`Engine::run`] says:
+/// it ends where it next looks whether it may go on, has the storage until then, and is told as interrupted when the engine is built again.
 ///
-/// Of several servers the one that leads gives the lead away at the end. Where the future is dropped, others wait until its lease has run out.
+/// Of several servers the one that leads gives the lead away at the end.
+///
+/// Where the future is dropped, the listener is closed, whatever is asked just then may have no answer, and a running job is given up at once. Of several servers
+/// the others wait until the lease of this one has run out.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -120,7 +123,7 @@ pub async fn serve(
         () = keeping => Ok(()),
     };
     if let Some(peers) = &peers {
-        // A job that did not end in time writes nothing more from here on.
+        // A job that did not end in time was given up, and may write nothing more from here on.
         peers.lease.release().await;
     }
     served
@@ -175,6 +178,7 @@ async fn work(engine: &Engine, stopped: &watch::Receiver<bool>, grace: Duration)
     };
     tokio::select! {
         () = engine.run(is_set(stopped.clone())) => {}
+        // Which is given up, as the other is dropped.
         () = out_of_patience => log::warn!("a job did not end in time and is left interrupted"),
     }
 }

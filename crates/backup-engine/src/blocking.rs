@@ -1,22 +1,57 @@
-//! Work that blocks, on tokio's threads for it.
+//! Work that blocks, on tokio's threads for it, or on one of its own.
 
-use std::sync::mpsc;
+use std::fmt;
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use crate::EngineError;
 
+/// Why what was asked is not known yet.
+#[derive(Debug)]
+pub(crate) enum Untold {
+    /// Nobody could be had to ask.
+    NoThread(io::Error),
+    /// There was no answer for so long.
+    Late(Duration),
+    /// Whoever asked panicked.
+    Broken,
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoThread(error) => write!(f, "no thread can be started to ask: {error}"),
+            Self::Late(patience) => write!(f, "there was no answer for {patience:?}"),
+            Self::Broken => f.write_str("asking ended abnormally"),
+        }
+    }
+}
+
 /// Does `work` on a thread of its own, and waits for it no longer than `patience`.
 pub(crate) fn within<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
+) -> Result<T, Untold> {
     let (tell, told) = mpsc::sync_channel(1);
-    thread::spawn(move || {
+    let asking = thread::Builder::new().name("asking".to_owned());
+    let begun = asking.spawn(move || {
         // Whoever asked may have stopped waiting.
         let _ = tell.send(work());
     });
-    told.recv_timeout(patience).ok()
+    begun.map_err(Untold::NoThread)?;
+    told.recv_timeout(patience).map_err(|error| match error {
+        RecvTimeoutError::Timeout => Untold::Late(patience),
+        RecvTimeoutError::Disconnected => Untold::Broken,
+    })
+}
+
+/// Has `work` done on a thread of its own, which nobody waits for. Where none can be started it is not done, and the log says so.
+pub(crate) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = thread::Builder::new().name(name.to_owned()).spawn(work) {
+        log::warn!("no thread can be started for {name}: {error}");
+    }
 }
 
 /// Does `work` where it may block.

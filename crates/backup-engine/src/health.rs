@@ -134,8 +134,8 @@ const SOON: Duration = Duration::from_secs(2);
 fn counts(requests: &Requests) -> Result<Counts, String> {
     let jobs = Arc::clone(&requests.jobs);
     match within(SOON, move || jobs.counts()) {
-        Some(counts) => counts.map_err(|error| error.to_string()),
-        None => Err(format!("jobs could not be read within {SOON:?}")),
+        Ok(counts) => counts.map_err(|error| error.to_string()),
+        Err(untold) => Err(format!("jobs could not be read: {untold}")),
     }
 }
 

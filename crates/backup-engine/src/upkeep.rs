@@ -1,9 +1,9 @@
 //! What an engine does beside jobs: it learns what a storage did not tell before.
 
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
+use crate::blocking::aside;
 use crate::engine::Engine;
 use crate::leading::may_work;
 
@@ -11,7 +11,7 @@ use crate::leading::may_work;
 const EVERY: Duration = Duration::from_secs(20);
 
 impl Engine {
-    /// Never ends. Threads that wait for the storage are waited for by nobody.
+    /// Never ends. Threads that wait for the storage are waited for by nobody; where none can be started, the next turn tries again.
     pub(crate) async fn upkeep(&self) {
         loop {
             self.vaults.refresh();
@@ -20,7 +20,7 @@ impl Engine {
             }
             if !self.site.retention.clock.has_learned() {
                 let site = Arc::clone(&self.site);
-                thread::spawn(move || {
+                aside("the clock", move || {
                     if let Err(error) = site.retention.clock.learn() {
                         log::warn!("the storage cannot be reached: {error}");
                     }
@@ -34,7 +34,7 @@ impl Engine {
     fn follow_notes(&self) {
         let (site, second) = (Arc::clone(&self.site), self.vaults.second.clone());
         let leadership = self.leadership.clone();
-        thread::spawn(move || {
+        aside("notes", move || {
             if let Some(Err(error)) = second.map(|second| second.store.follow_evictions()) {
                 log::warn!("what the leader has evicted is not known: {error}");
             }

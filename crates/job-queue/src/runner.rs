@@ -1,9 +1,11 @@
 //! What does the jobs of one lane, one after another.
 
 mod recovery;
+mod waker;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+pub use self::waker::Waker;
 use crate::stop::Stopper;
 use crate::{Job, JobState, JobStore, Outcome, QueueError, Stop, StopReason};
 
@@ -63,6 +66,8 @@ struct Steps {
     ended: watch::Sender<u64>,
     /// The job that is being done.
     current: std::sync::Mutex<Option<(String, Stopper)>>,
+    /// How often what was being done was given up.
+    given_up: AtomicU64,
     /// The claim is to be renewed now.
     look: Notify,
 }
@@ -72,19 +77,8 @@ struct Steps {
 struct Left {
     /// How a job has ended whose outcome could not be stored yet.
     unstored: Option<(String, Outcome, OffsetDateTime)>,
-    /// A claim failed, or an earlier process ended: a job may be Processing all the same, and nobody does it.
+    /// A claim failed, a job was given up, or an earlier process ended: a job may be Processing all the same, and nobody does it.
     claimed: bool,
-}
-
-/// Tells a runner that there may be work. Clones wake the same runner.
-#[derive(Debug, Clone, Default)]
-pub struct Waker(Arc<Notify>);
-
-impl Waker {
-    /// Wakes the runner, or makes its next wait end at once.
-    pub fn wake(&self) {
-        self.0.notify_one();
-    }
 }
 
 impl fmt::Debug for Runner {
@@ -117,6 +111,7 @@ impl Runner {
             left: Mutex::default(),
             ended: watch::Sender::new(0),
             current: std::sync::Mutex::default(),
+            given_up: AtomicU64::new(0),
             look: Notify::new(),
         };
         Self {
@@ -204,22 +199,25 @@ impl Runner {
         }
     }
 
-    /// Tells the work on the job that is being done that its claim is lost, whatever the store says: somebody else ends it.
+    /// Tells the work on the job that is being done, or just being claimed, that its claim is lost, whatever the store says. Its outcome is not
+    /// recorded: somebody else ends it, or the next step, which fails it as interrupted.
     pub fn give_up(&self) {
+        self.steps.given_up.fetch_add(1, Ordering::SeqCst);
         if let Some((_, stopper)) = &*self.steps.current() {
             stopper.tell(StopReason::Lost);
         }
     }
 
     /// Does the next job, if there is one, and says whether there was. A step that is dropped is done to its end all the
-    /// same, and the next one waits for that.
+    /// same, unless it is [given up](Self::give_up), and the next one waits for that.
     ///
     /// # Errors
     /// [`QueueError`] when the store fails. A job whose outcome could not be stored stays Processing until the next call,
     /// which tries again before anything else; one that was claimed though the claim failed is failed by it.
     pub async fn step(&self) -> Result<bool, QueueError> {
         let (steps, renewal) = (Arc::clone(&self.steps), self.renewal);
-        tokio::spawn(async move { steps.step(renewal).await })
+        let given_up = steps.given_up.load(Ordering::SeqCst);
+        tokio::spawn(async move { steps.step(renewal, given_up).await })
             .await
             .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }
@@ -232,7 +230,8 @@ impl Runner {
         }
     }
 
-    /// Does jobs until `shutdown` is ready; a job that has begun is finished first.
+    /// Does jobs until `shutdown` is ready; a job that has begun is finished first, also where this is dropped, unless it is
+    /// [given up](Self::give_up).
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut pause = Duration::ZERO;
@@ -249,7 +248,7 @@ impl Runner {
                     pause = Duration::ZERO;
                     tokio::select! {
                         () = &mut shutdown => return,
-                        () = self.waker.0.notified() => {}
+                        () = self.waker.woken() => {}
                         () = self.poll() => {}
                     }
                 }
@@ -263,10 +262,15 @@ impl Runner {
 }
 
 impl Steps {
-    async fn step(&self, renewal: Renewal) -> Result<bool, QueueError> {
+    /// What was given up more often than `given_up` is not begun, and not done to its end.
+    async fn step(&self, renewal: Renewal, given_up: u64) -> Result<bool, QueueError> {
+        let is_given_up = || self.given_up.load(Ordering::SeqCst) != given_up;
         let mut left = self.left.lock().await;
         if self.store_outcome(&mut left.unstored).await? {
             return Ok(true);
+        }
+        if is_given_up() {
+            return Ok(false); // it waited for the step before
         }
         let now = (self.clock)();
         if left.claimed {
@@ -287,6 +291,9 @@ impl Steps {
         let id = job.id.clone();
         let (stopper, stop) = Stopper::new();
         *self.current() = Some((id.clone(), stopper.clone()));
+        if is_given_up() {
+            stopper.tell(StopReason::Lost); // while it was being claimed
+        }
         let (handler, told) = (Arc::clone(&self.handler), stop.clone());
         let work = tokio::spawn(async move { handler.run(job, told).await });
         let done = tokio::select! {
@@ -295,7 +302,10 @@ impl Steps {
         };
         *self.current() = None;
         if stop.reason() == Some(StopReason::Lost) {
-            log::warn!("job {id} was somebody else's to end: its outcome here is not recorded");
+            log::warn!(
+                "job {id} was given up, or was somebody else's to end: its outcome here is not recorded"
+            );
+            left.claimed = is_given_up();
             self.ended.send_modify(|ended| *ended += 1);
             return Ok(true);
         }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 pub enum StopReason {
     /// Somebody called it off.
     Canceled,
-    /// Its claim is lost: somebody else ends it, or has. What it still does may meet another's work.
+    /// Its claim is lost, or was [given up](crate::Runner::give_up): somebody else ends it, or has. What it still does may meet another's work.
     Lost,
 }
 

@@ -11,8 +11,9 @@ use job_queue::{
     Outcome, QueueError, Runner, Stop, StopReason,
 };
 use time::OffsetDateTime;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 const SOON: Duration = Duration::from_millis(2);
 const NEVER: Duration = Duration::from_hours(1);
@@ -272,5 +273,80 @@ async fn work_is_called_off_though_that_cannot_be_noted() {
     world.below.enqueue(NewJob::new("b", "kind"), at(9), 9).unwrap();
     world.store.plan(JobCall::Cancel, 1, JobFault::Fail);
     assert!(world.runner.cancel("b").await.is_err());
+    assert_eq!(world.below.get("b").unwrap().unwrap().state, JobState::Queued);
+}
+
+const ENOUGH: Duration = Duration::from_secs(60);
+
+impl World {
+    async fn is_told_that_it_is_lost(&mut self) {
+        let told = timeout(ENOUGH, self.stopped.recv()).await;
+        assert_eq!(told.unwrap(), Some(StopReason::Lost));
+    }
+
+    /// The step after one that was given up.
+    async fn is_failed_by_the_next_step(&self) {
+        assert_eq!(
+            self.job().state,
+            JobState::Processing,
+            "how it ended is not recorded"
+        );
+        assert!(!self.runner.step().await.unwrap());
+        let job = self.job();
+        assert_eq!(
+            (job.state, job.message.as_deref()),
+            (JobState::Failed, Some("interrupted"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_given_up_is_told_and_failed_by_the_next_step() {
+    let mut world = world(NEVER, None);
+    let step = world.begin().await;
+    world.runner.give_up();
+    world.is_told_that_it_is_lost().await;
+    assert!(step.await.unwrap().unwrap());
+    world.is_failed_by_the_next_step().await;
+}
+
+#[tokio::test]
+async fn so_is_one_that_is_given_up_while_it_is_claimed() {
+    let mut world = world(NEVER, None);
+    let ((tell, told), (go, wait)) = (oneshot::channel(), std::sync::mpsc::channel::<()>());
+    let hold = move || {
+        tell.send(()).unwrap();
+        let _ = wait.recv(); // an error: it may go on
+    };
+    world
+        .store
+        .plan(JobCall::Claim, 1, JobFault::Delay(Box::new(hold)));
+    let runner = Arc::clone(&world.runner);
+    let step = tokio::spawn(async move { runner.step().await });
+    told.await.unwrap();
+    world.runner.give_up();
+    drop(go);
+    world.is_told_that_it_is_lost().await;
+    assert!(step.await.unwrap().unwrap());
+    world.is_failed_by_the_next_step().await;
+}
+
+/// Whoever asked for it does not wait for it any more.
+#[tokio::test]
+async fn a_step_that_is_given_up_while_it_waits_for_the_one_before_begins_nothing() {
+    let mut world = world(NEVER, None);
+    let first = world.begin().await;
+    world.below.enqueue(NewJob::new("b", "kind"), at(0), 9).unwrap();
+    let runner = Arc::clone(&world.runner);
+    let mut second = Box::pin(runner.step());
+    tokio::select! {
+        biased;
+        _ = &mut second => panic!("the first is not done"),
+        () = std::future::ready(()) => {}
+    }
+    world.runner.give_up();
+    world.is_told_that_it_is_lost().await;
+    assert!(first.await.unwrap().unwrap());
+    assert!(!timeout(ENOUGH, second).await.unwrap().unwrap());
     assert_eq!(world.below.get("b").unwrap().unwrap().state, JobState::Queued);
 }

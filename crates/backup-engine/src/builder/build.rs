@@ -195,10 +195,10 @@ impl EngineBuilder {
         let watch = Arc::new(ClockWatch::new(uptime, Arc::clone(&self.vaults), now));
         let learning = Arc::clone(&watch);
         match within(FIRST_CONTACT, move || learning.learn()) {
-            Some(Err(error)) if !error.may_pass() => return Err(error.into()),
-            Some(Err(error)) => log::warn!("the storage cannot be reached: {error}"),
-            Some(Ok(())) => {}
-            None => log::warn!("the storage has not answered for {FIRST_CONTACT:?}"),
+            Ok(Err(error)) if !error.may_pass() => return Err(error.into()),
+            Ok(Err(error)) => log::warn!("the storage cannot be reached: {error}"),
+            Ok(Ok(())) => {}
+            Err(untold) => log::warn!("the storage has told nothing yet: {untold}"),
         }
         if let Some(why) = watch.moved(now) {
             log::warn!("no policy evicts anything: {why}");

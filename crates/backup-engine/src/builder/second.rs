@@ -69,8 +69,8 @@ impl EngineBuilder {
         self.is_remote |= is_remote;
         let learning = store.clone();
         let trouble = match within(FIRST_CONTACT, move || learning.refresh()) {
-            Some(answer) => answer.err().map(|error| error.to_string()),
-            None => Some(format!("where they are has not answered for {FIRST_CONTACT:?}")),
+            Ok(answer) => answer.err().map(|error| error.to_string()),
+            Err(untold) => Some(format!("where they are has told nothing yet: {untold}")),
         };
         if let Some(trouble) = &trouble {
             log::warn!("what second copies there are is not fully known: {trouble}");

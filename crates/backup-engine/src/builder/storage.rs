@@ -121,9 +121,17 @@ impl EngineBuilder {
         Ok(())
     }
 
-    /// Where vaults are kept.
+    /// Where vaults are kept. Health and every list ask it all that they tell: for a store that is asked over a network call [`remote_vaults`](Self::remote_vaults).
     pub fn vaults(self, vaults: Arc<dyn VaultStore>) -> Self {
         self.at(vaults, None)
+    }
+
+    /// The same of a store that is asked over a network, which `place` names for people, such as `https://vaults.example`. Nobody waits for it who can do without: health and lists tell what is
+    /// known of it, which is asked for beside; what other processes write is told seconds later, and what they recorded of older vaults in turns.
+    pub fn remote_vaults(mut self, vaults: Arc<dyn VaultStore>, place: impl Into<String>) -> Self {
+        self = self.vaults(vaults);
+        (self.is_remote, self.place) = (true, Some(place.into()));
+        self
     }
 
     /// In `vaults`, and nowhere that was said before.
@@ -137,16 +145,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Keeps vaults in an object store, which `place` names for people, such as `s3://backups/zookeeper`. It is asked for little: what
-    /// other processes write is told seconds later, and what they recorded of older vaults in turns. What was never committed is
-    /// [swept](ObjectVaults::sweep) at the start and once a day.
+    /// Keeps vaults in an object store, which `place` names for people, such as `s3://backups/zookeeper`. It is asked for as little as
+    /// [`remote_vaults`](Self::remote_vaults). What was never committed is [swept](ObjectVaults::sweep) at the start and once a day.
     ///
     /// For a store around this one call [`around_vaults`](Self::around_vaults).
     #[cfg(feature = "object-store")]
     pub fn objects(mut self, objects: ObjectVaults, place: impl Into<String>) -> Self {
-        self = self.vaults(Arc::new(objects.clone()));
+        self = self.remote_vaults(Arc::new(objects.clone()), place);
         self.objects = Some(objects);
-        (self.is_remote, self.place) = (true, Some(place.into()));
         self
     }
 

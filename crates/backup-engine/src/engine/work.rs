@@ -16,6 +16,21 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 /// So many backups may fail one after another before somebody else is to lead.
 const PATIENCE: u32 = 3;
 
+/// Has jobs given up that are being done when nobody waits for them any more.
+struct Doing<'a> {
+    engine: &'a Engine,
+    has_ended: bool,
+}
+
+impl Drop for Doing<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.engine.runner.give_up();
+            self.engine.checker.give_up();
+        }
+    }
+}
+
 impl Engine {
     /// Does the next job, if there is one, and says whether there was.
     ///
@@ -28,6 +43,10 @@ impl Engine {
     /// Does jobs and serves the schedules until `shutdown` is ready; a backup or restore that has begun is finished first, and a check is ended.
     ///
     /// With a [leadership](crate::EngineBuilder::leadership) it does so while it leads, and gives the lead away at the end.
+    ///
+    /// Where the future is dropped before, jobs that are being done are given up: each goes on by itself to where it next looks whether it may, which a restore does
+    /// before each request that writes, and a backup before it is committed, and ends there. Until then it has the storage, which nobody else can open. How it ended
+    /// is not noted: it is failed as interrupted when this engine runs next, or another is built over the same jobs.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         let shutdown = shutdown.shared();
         let work = async {
@@ -67,12 +86,17 @@ impl Engine {
         };
         // Before the first job can end, which is told from then on.
         let ended = self.runner.ended();
+        let mut doing = Doing {
+            engine: self,
+            has_ended: false,
+        };
         tokio::select! {
             ((), ()) = async { tokio::join!(self.runner.run(shutdown.clone()), self.checker.run(shutdown.clone())) } => {}
             () = told => {}
             () = self.serve_schedules() => {}
             () = self.follow_backups(ended) => {}
         }
+        doing.has_ended = true;
     }
 
     /// Queues what is due. It never ends.

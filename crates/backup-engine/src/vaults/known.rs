@@ -95,8 +95,9 @@ pub(super) fn at_once<T: Send>(
     let share = ids.len().div_ceil(at_a_time).max(1);
     let ask_of = &|ids: &[VaultId]| -> Vec<T> { ids.iter().map(&ask).collect() };
     let answers = thread::scope(|scope| {
-        let shares = ids.chunks(share).map(|ids| scope.spawn(move || ask_of(ids)));
-        let shares: Vec<_> = shares.collect();
+        let begin = |ids| thread::Builder::new().spawn_scoped(scope, move || ask_of(ids));
+        let shares: Result<Vec<_>, _> = ids.chunks(share).map(begin).collect();
+        let shares = shares.map_err(|error| StoreError::io("threads that look at vaults", error))?;
         let answers: Result<Vec<_>, _> = shares.into_iter().map(ScopedJoinHandle::join).collect();
         answers.map_err(|_| StoreError::failed("the vaults", true, "looking at them failed"))
     })?;

@@ -176,6 +176,10 @@ impl Remote {
 
     /// Asks what there is, and looks at some of it.
     fn learn(&self, store: &dyn VaultStore) {
+        let mut asked = Asked {
+            remote: self,
+            is_answered: false,
+        };
         let begun = Instant::now();
         lock(&self.state).touched.clear();
         let listed = store.ids();
@@ -188,14 +192,13 @@ impl Remote {
         state.ended += 1;
         let is_told = state.failed.is_none();
         state.heard();
+        asked.is_answered = true;
         drop(state);
         self.told.notify_all();
         if is_told {
             self.read_records(store);
             self.look(store);
         }
-        lock(&self.state).under_way = None;
-        self.told.notify_all();
     }
 
     /// Asks what is in the manifests that are not known, and in those that could not be read before.
@@ -250,6 +253,26 @@ impl Remote {
             }
             state.heard();
         }
+    }
+}
+
+/// A question that is under way until this is dropped, also by a panic of the store.
+struct Asked<'a> {
+    remote: &'a Remote,
+    /// Whether it was answered, or failed.
+    is_answered: bool,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.remote.state);
+        if !self.is_answered {
+            state.failed = Some("asking the storage ended abnormally".to_owned());
+            state.ended += 1;
+        }
+        state.under_way = None;
+        drop(state);
+        self.remote.told.notify_all();
     }
 }
 

@@ -86,8 +86,8 @@ impl Vaults {
         };
         let store = Arc::clone(&self.store);
         match within(PATIENCE, move || store.ids()) {
-            Some(Ok(ids)) => Ok(ids),
-            Some(Err(_)) | None => storages.ids_at_hand(),
+            Ok(Ok(ids)) => Ok(ids),
+            Ok(Err(_)) | Err(_) => storages.ids_at_hand(),
         }
     }
 

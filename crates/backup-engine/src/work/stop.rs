@@ -11,8 +11,8 @@ pub(super) enum Stopped {
     /// Somebody called it off.
     #[error("it was called off")]
     Canceled,
-    /// Its claim is lost.
-    #[error("it was given up for lost, and is somebody else's to do")]
+    /// Its claim is lost, or nobody waits for it any more.
+    #[error("it was given up, and how it ended is not for this server to say")]
     Lost,
     /// The engine is to end, and this can be done again later.
     #[error("it was stopped, as the process ends")]

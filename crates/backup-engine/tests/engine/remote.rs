@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use backup_engine::{BackupRequest, Engine, EngineBuilder, JobState};
 use health_metrics::Problem;
+use tokio::time::timeout;
 use vault_store::object_store::memory::InMemory;
 use vault_store::{
-    FaultyObjects, FileName, Manifest, Mode, ObjectCall, ObjectVaults, Outcome, VaultId, VaultStore,
+    FaultyObjects, FaultyVaults, FileName, Manifest, MemoryStore, Mode, ObjectCall, ObjectVaults, Outcome,
+    VaultCall, VaultFault, VaultId, VaultStore,
 };
 
-use super::support::{DAY, World, done};
+use super::support::{DAY, World, done, full, gate};
 
 fn open(objects: &FaultyObjects) -> ObjectVaults {
     ObjectVaults::open(Arc::new(objects.clone()), "some/where").unwrap()
@@ -146,4 +148,26 @@ async fn a_bucket_that_cannot_be_reached_is_told_and_stops_no_start_and_evicts_n
     assert!(engine.list().await.is_err());
     assert!(engine.evict(false).await.is_err());
     assert_eq!(open(&objects).ids().unwrap().len(), 2);
+}
+
+/// It keeps to what is asked of every store, and its answers take long.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_store_of_ones_own_that_is_said_to_be_remote() {
+    let (world, below) = (World::new(), MemoryStore::new());
+    let store = FaultyVaults::new(Arc::new(below));
+    let vaults = Arc::new(store.clone());
+    let engine = world
+        .start_with(|builder| builder.remote_vaults(vaults, "https://vaults.example"))
+        .engine;
+    let (mut held, delay) = gate();
+    store.plan(VaultCall::Ids, 1, VaultFault::Delay(delay));
+    let health = timeout(Duration::from_secs(60), engine.health()).await.unwrap();
+    held.reached().await;
+    let silent = |problem: &&Problem| matches!(problem, Problem::StorageUnreadable(_));
+    assert!(health.hindrances().any(|problem| silent(&problem)), "{health:?}");
+    assert_eq!(health.storage.place.as_deref(), Some("https://vaults.example"));
+    drop(held);
+    let id = full(&engine).await;
+    assert_eq!(engine.list().await.unwrap(), [id]);
+    assert_eq!(engine.health().await.storage.backups, 1);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backup_engine::{
     BackupRequest, CompareWith, Engine, EngineError, JobInfo, JobState, Page, RestoreRequest, Share,
@@ -15,7 +15,7 @@ use zk_snapshot::restore::{NotPermitted, Permit};
 use zk_snapshot::tree::Acl;
 
 use super::support::{
-    World, backed_up, described, done, full, gate, goes_on, job, restored, snapshot_of, transactional,
+    World, backed_up, described, done, full, gate, goes_on, job, restored, run, snapshot_of, transactional,
 };
 
 const MANY: usize = 3_000;
@@ -208,6 +208,51 @@ async fn a_restore_writes_nothing_more_once_it_may_not() {
     assert_eq!(world.znodes(), there);
     let (_, job) = backed_up(&engine, BackupRequest::default()).await;
     assert_eq!(done(&engine, &job.id).await.status, JobState::Successful);
+}
+
+/// Nobody waits for it any more: it writes what is under way and nothing else, lets go of the storage, and is told as interrupted.
+#[tokio::test]
+async fn a_restore_whose_run_is_dropped_stops_and_is_interrupted() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let path = |number: usize| format!("/b/{number}");
+    let put = |data: &[u8]| {
+        for number in 0..MANY {
+            world.tree.put(&path(number), data, Acl::open()).unwrap();
+        }
+    };
+    put(b"one");
+    let there = world.znodes();
+    let builder = || world.builder().0.storage(directory.path());
+    let engine = builder().unwrap().build().unwrap();
+    let id = full(&engine).await;
+    put(b"two");
+    let task = engine.restore(RestoreRequest::of(&id)).await.unwrap();
+    let (reached, go) = world.ensemble.hold_writes(3);
+    let (_stop, running) = run(&engine);
+    reached.await.unwrap();
+    drop(engine);
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+    drop(go);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let again = loop {
+        match builder() {
+            Ok(free) => break free.build().unwrap(),
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let job = job(&again, &task).await;
+    assert_eq!(
+        (job.status, job.message.as_deref()),
+        (JobState::Failed, Some("interrupted"))
+    );
+    let live = world.znodes();
+    let changed = live.iter().filter(|znode| !there.contains(znode)).count();
+    assert!((MANY / 2..MANY).contains(&changed), "{changed}");
+    assert_eq!(again.health().await.interrupted_restores, 1);
+    assert_eq!(restored(&again, &id).await.status, JobState::Successful);
+    assert_eq!(world.znodes(), there);
 }
 
 /// A check that is called off, or ends with the engine, reads no further: neither while checksums are compared nor while the snapshot is loaded.

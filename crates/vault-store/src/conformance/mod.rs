@@ -123,6 +123,7 @@ macro_rules! conformance_tests {
             a_removed_vault_is_gone,
             an_open_file_never_shows_another_vault,
             the_last_verification_is_remembered,
+            two_threads_record_what_they_found_at_once,
             sizes_cover_the_files,
             a_note_stays_until_the_next,
             what_was_committed_outlives_the_store,

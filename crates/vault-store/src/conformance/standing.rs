@@ -1,5 +1,8 @@
 //! The rules of what stands: lists, removal, checks, sizes, and what is there the next time.
 
+use std::sync::Barrier;
+use std::thread;
+
 use super::{
     ARCHIVE, LOG, Subject, begun, commit, finished, granular, id, is_unknown, manifest, nothing_is_left, put,
     refused, same, staged,
@@ -112,6 +115,47 @@ pub fn the_last_verification_is_remembered(subject: &Subject) {
         &verify(&*store, &id, id.time()).unwrap(),
         &sound,
         "A verification does not change the vault",
+    );
+}
+
+/// Of one vault, again and again. Whose is the last one is not said; each is kept whole.
+pub fn two_threads_record_what_they_found_at_once(subject: &Subject) {
+    const TIMES: usize = 20;
+    let (store, id) = (subject.open(), id(1));
+    put(&*store, &id, b"bytes");
+    // Of different lengths, so that a mixture of both is neither.
+    let found = ["short".to_owned(), "long".repeat(2_000)].map(|what| {
+        let damage = Damage {
+            file: "archive".to_owned(),
+            frame: None,
+            what,
+        };
+        Verification::new(id.time(), vec![damage])
+    });
+    let together = Barrier::new(found.len());
+    thread::scope(|scope| {
+        for result in &found {
+            let (store, id, together) = (&*store, &id, &together);
+            scope.spawn(move || {
+                // Whoever fails stays until the end, or the other would wait for ever.
+                let outcomes: Vec<_> = (0..TIMES)
+                    .map(|_| {
+                        together.wait();
+                        store.record_verification(id, result)
+                    })
+                    .collect();
+                for outcome in outcomes {
+                    outcome.unwrap_or_else(|error| {
+                        panic!("Two threads record what they found of a vault at once: {error}")
+                    });
+                }
+            });
+        }
+    });
+    let kept = store.verification(&id).unwrap();
+    assert!(
+        kept.as_ref().is_some_and(|kept| found.contains(kept)),
+        "Of what two threads recorded at once one is kept whole: {kept:?}."
     );
 }
 

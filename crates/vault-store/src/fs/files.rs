@@ -10,7 +10,7 @@ use crate::manifest::{MAX_MANIFEST, hex};
 use crate::private::{self, no_follow};
 use crate::{MANIFEST, StoreError, VaultId};
 
-/// Puts a file in the place of an earlier one, in one step.
+/// Puts a file in the place of an earlier one, in one step. Of one name by one thread at a time: the new one is `<name>.new` until then.
 pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let new = directory.join(format!("{name}.new"));
     match fs::remove_file(&new) {

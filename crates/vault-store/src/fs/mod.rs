@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use fs2::FileExt as _;
 
@@ -255,6 +255,11 @@ impl FsStore {
         Ok(Arc::new(FsRead { file, size, path }))
     }
 
+    /// Held while a file is [replaced](replace).
+    pub(crate) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.shared.one_at_a_time()
+    }
+
     pub(crate) fn find(&self, id: &VaultId) -> Result<PathBuf, StoreError> {
         self.check_in_place()?;
         self.shared
@@ -283,7 +288,7 @@ impl VaultStore for FsStore {
         self.check_in_place()?;
         self.shared.leftovers.remove_again();
         let path = self.shared.root.join(STAGING).join(id.as_str());
-        let _taking = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _taking = self.shared.one_at_a_time();
         if self.shared.find(id).is_some() {
             return Err(StoreError::AlreadyExists(id.clone()));
         }
@@ -338,6 +343,7 @@ impl VaultStore for FsStore {
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
         let path = self.find(id)?;
         let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&path)(error.into()))?;
+        let _one_at_a_time = self.shared.one_at_a_time();
         replace(&path, VERIFIED, &text)
     }
 
@@ -363,7 +369,7 @@ impl VaultStore for FsStore {
 
     fn keep_note(&self, name: &FileName, bytes: &[u8]) -> Result<(), StoreError> {
         self.check_in_place()?;
-        let _one_at_a_time = self.shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.shared.one_at_a_time();
         match self.shared.has_reserve {
             false => replace(&self.shared.root, name.as_str(), bytes),
             true => {

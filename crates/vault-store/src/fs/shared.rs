@@ -27,7 +27,7 @@ pub(super) struct Shared {
     pub(super) root: PathBuf,
     /// What the store was opened by, which may have been a link to it, and may be one to somewhere else by now.
     pub(super) given: PathBuf,
-    /// Between looking whether an id is free and taking it.
+    /// Between looking whether an id is free and taking it, and while a file is replaced, whose new one has one name until then.
     pub(super) taking: Mutex<()>,
     /// Vaults that had a manifest when they were listed, so that thousands need not be asked each time.
     pub(super) ours: Mutex<HashSet<VaultId>>,
@@ -88,9 +88,13 @@ impl Shared {
         Ok(())
     }
 
+    pub(super) fn one_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps room for notes again, where something has become free.
     pub(super) fn refill(&self) {
-        let _one_at_a_time = self.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.one_at_a_time();
         if self.has_reserve && self.check_in_place().is_ok() {
             reserve::refill(&self.root);
         }

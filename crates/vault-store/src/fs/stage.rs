@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::files::{checksum_line, io_at, sync, write_synced};
 use super::shared::Shared;
@@ -96,7 +96,7 @@ impl Stage for FsStage {
         let home = self.shared.home(manifest.is_granular());
         let place = home.join(self.id.as_str());
         let shared = Arc::clone(&self.shared);
-        let _taking = shared.taking.lock().unwrap_or_else(PoisonError::into_inner);
+        let _taking = shared.one_at_a_time();
         if fs::symlink_metadata(&place).is_ok() || shared.find(&self.id).is_some() {
             return Err(StoreError::AlreadyExists(self.id.clone()));
         }

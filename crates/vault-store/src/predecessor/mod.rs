@@ -256,6 +256,7 @@ impl VaultStore for PredecessorStore {
             _ => {}
         }
         let text = serde_json::to_vec_pretty(result).map_err(|error| io_at(&directory)(error.into()))?;
+        let _one_at_a_time = self.place.one_at_a_time();
         replace(&directory, id.as_str(), &text)
     }
 

@@ -224,3 +224,28 @@ fn what_could_not_be_read_is_read_with_the_next_question() {
     let_pass(&remote);
     assert_eq!(lock(&remote.state).turns.len(), 20);
 }
+
+#[test]
+fn a_storage_that_panics_is_told_and_asked_again() {
+    let (slow, store, ids, remote) = storage(3);
+    let panic: fn() = || panic!("it was to panic");
+    *lock(&slow.listed) = Some(Box::new(panic));
+    let error = remote
+        .listed_within(&store, Duration::from_secs(20))
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error.may_pass() && error.to_string().contains("ended abnormally"),
+        "{error}"
+    );
+    *lock(&slow.listed) = None;
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
+    // Also while one of those is looked at that were listed.
+    let_pass(&remote);
+    *lock(&slow.reading) = Some(Arc::new(Box::new(panic)));
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
+    let_pass(&remote);
+    *lock(&slow.reading) = None;
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
+    assert_eq!(known(&remote), ids);
+}
