@@ -92,8 +92,8 @@ pub(super) struct NodePlan {
 
 const MASKED: &str = "the backup holds its ACL without the digests";
 const BLIND: &str = "it may not be read, so what is below it and not in the backup is not known";
-const BEGUN_ELSEWHERE: &str = "a restore of another backup left it unfinished, and this one cannot finish it: \
-                               restore that one, give it another ACL by hand, or delete it";
+const BEGUN_ELSEWHERE: &str = "a restore left it unfinished, and this backup does not say what it is to become: \
+                               restore the one that it was of, give it another ACL by hand, or delete it";
 const EXPOSED: &str = "its live ACL shows more than that of the backup, and may not be changed by us";
 const MASKED_AND_EXPOSED: &str = "its live ACL shows more than that of the backup, which has that without the digests: \
                                   nothing was written";

@@ -177,7 +177,15 @@ pub fn check_second(
         tree.at(path, begin)
             .is_none_or(|znode| needed.iter().all(|permission| us.may(&znode.acl, *permission)))
     };
-    if !report.is_complete() && scope.is_possible(max_request) && tree.paths().all(admits) {
+    // What others have written to it since it was created is theirs, and its list is still ours: it is left alone, and named.
+    let is_taken = |path: &ZnodePath| {
+        let wanted = scope.wanted.get(path);
+        let is_captured = wanted.is_some_and(|record| record.role == Role::Captured);
+        (!is_captured || scope.policy == Policy::Missing) && is_changed_by_others(tree, path)
+    };
+    let is_all_taken = report.failures.iter().all(|failure| is_taken(&failure.path));
+    let is_helped = report.is_complete() || (is_all_taken && !report.failures.is_empty());
+    if !is_helped && scope.is_possible(max_request) && tree.paths().all(admits) {
         return Err(format!(
             "(d) not complete, though nothing is in the way: {:?}",
             report.failures
