@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::{files, read, workspace};
+use crate::{files, leads_somewhere, read, workspace};
 
 /// Decisions are added by `docs/site`.
 #[test]
@@ -38,7 +38,13 @@ fn every_link_leads_to_a_file_and_a_heading() {
     for document in &documents {
         let text = prose(&fs::read_to_string(document).unwrap());
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            if !link.starts_with("http") && !leads_somewhere(document, link, &known) {
+            if !link.starts_with("http")
+                && !leads_somewhere(document, link, |file, heading| {
+                    known
+                        .get(file)
+                        .is_some_and(|all| all.iter().any(|found| found == heading))
+                })
+            {
                 dead.push(format!("{}: {link}", document.display()));
             }
         }
@@ -84,22 +90,6 @@ fn every_code_of_an_error_is_in_the_table() {
     let is_code = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
     codes.retain(|code| is_code(code) && !table.contains(&format!("`{code}`")));
     assert_eq!(codes, [""; 0]);
-}
-
-fn leads_somewhere(from: &Path, link: &str, known: &BTreeMap<PathBuf, Vec<String>>) -> bool {
-    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-    let target = if file.is_empty() {
-        from.to_owned()
-    } else {
-        from.parent().unwrap().join(file)
-    };
-    let Ok(target) = target.canonicalize() else {
-        return false;
-    };
-    heading.is_empty()
-        || known
-            .get(&target)
-            .is_some_and(|all| all.iter().any(|found| found == heading))
 }
 
 /// Without blocks of code.

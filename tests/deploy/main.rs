@@ -46,3 +46,16 @@ fn files_in(below: &Path, end: &str) -> Vec<PathBuf> {
     found.sort();
     found
 }
+
+/// Whether there is what a link of `from` names: a file, and where it names a place in it, that by `has`.
+fn leads_somewhere(from: &Path, link: &str, has: impl Fn(&Path, &str) -> bool) -> bool {
+    let (file, place) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() {
+        from.to_owned()
+    } else {
+        from.parent().unwrap().join(file)
+    };
+    target
+        .canonicalize()
+        .is_ok_and(|target| place.is_empty() || has(&target, place))
+}

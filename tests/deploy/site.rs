@@ -7,7 +7,7 @@ use std::process::Command;
 
 use mdbook_driver::MDBook;
 
-use crate::{files, files_in, workspace};
+use crate::{files, files_in, leads_somewhere, workspace};
 
 #[test]
 fn the_site_is_built_and_every_link_in_it_leads_somewhere() {
@@ -47,7 +47,9 @@ fn the_site_is_built_and_every_link_in_it_leads_somewhere() {
                 continue;
             }
             followed += 1;
-            if !leads_somewhere(page, link, &ids) {
+            if !leads_somewhere(page, link, |file, id| {
+                ids.get(file).is_some_and(|known| known.contains(id))
+            }) {
                 dead.push(format!(
                     "{}: {link}",
                     page.strip_prefix(to.path()).unwrap().display()
@@ -67,20 +69,4 @@ fn attributes<'a>(page: &'a str, name: &'static str) -> impl Iterator<Item = &'a
         .map(|(at, found)| at + found.len())
         .collect();
     starts.into_iter().filter_map(|at| page[at..].split('"').next())
-}
-
-fn leads_somewhere(from: &Path, link: &str, ids: &BTreeMap<&Path, BTreeSet<&str>>) -> bool {
-    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
-    let target = if file.is_empty() {
-        from.to_owned()
-    } else {
-        from.parent().unwrap().join(file)
-    };
-    let Ok(target) = target.canonicalize() else {
-        return false;
-    };
-    heading.is_empty()
-        || ids
-            .get(target.as_path())
-            .is_some_and(|known| known.contains(heading))
 }

@@ -73,7 +73,8 @@ impl ServeOptions {
 /// Then no new request is taken, and a running job has the grace to end. One that has not ended by then is given up, as [`Engine::run`] says:
 /// it ends where it next looks whether it may go on, has the storage until then, and is told as interrupted when the engine is built again.
 ///
-/// Of several servers the one that leads gives the lead away at the end.
+/// Of several servers the one that leads gives the lead away at the end. Where a job was given up, what it had begun to write may still be under way: the others wait
+/// until the lease has run out.
 ///
 /// Where the future is dropped, the listener is closed, whatever is asked just then may have no answer, and a running job is given up at once. Of several servers
 /// the others wait until the lease of this one has run out.
@@ -117,13 +118,12 @@ pub async fn serve(
             None => std::future::pending().await,
         }
     };
-    let served = tokio::select! {
-        (served, (), ()) = async { tokio::join!(serving, control, working) } => served,
-        () = give_up_clients(&connections, patience) => Ok(()),
-        () = keeping => Ok(()),
+    let (served, has_ended) = tokio::select! {
+        (served, (), has_ended) = async { tokio::join!(serving, control, working) } => (served, has_ended),
+        () = give_up_clients(&connections, patience) => (Ok(()), false),
+        () = keeping => (Ok(()), false),
     };
-    if let Some(peers) = &peers {
-        // A job that did not end in time was given up, and may write nothing more from here on.
+    if let Some(peers) = peers.as_ref().filter(|_| has_ended) {
         peers.lease.release().await;
     }
     served
@@ -170,16 +170,19 @@ async fn is_set(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stop| *stop).await;
 }
 
-/// Does the engine's jobs until it is `stopped`, and waits for the running one as long as `grace`.
-async fn work(engine: &Engine, stopped: &watch::Receiver<bool>, grace: Duration) {
+/// Does the engine's jobs until it is `stopped`, and waits for the running one as long as `grace`. Whether it has ended.
+async fn work(engine: &Engine, stopped: &watch::Receiver<bool>, grace: Duration) -> bool {
     let out_of_patience = async {
         is_set(stopped.clone()).await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        () = engine.run(is_set(stopped.clone())) => {}
+        () = engine.run(is_set(stopped.clone())) => true,
         // Which is given up, as the other is dropped.
-        () = out_of_patience => log::warn!("a job did not end in time and is left interrupted"),
+        () = out_of_patience => {
+            log::warn!("a job did not end in time and is left interrupted");
+            false
+        }
     }
 }
 

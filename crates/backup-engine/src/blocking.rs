@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -57,11 +58,16 @@ pub(crate) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
 /// Does `work` where it may block.
 ///
 /// # Errors
-/// Its own; [`EngineError::Internal`] where it panicked, or the runtime ends.
+/// Its own; [`EngineError::Internal`] where it panicked, no thread can be started for it, or the runtime ends.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, EngineError> {
-    tokio::task::spawn_blocking(work)
+    // It panics where there is no thread, and none can be started.
+    let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
+    let Ok(begun) = begun else {
+        return Err(EngineError::Internal("no thread can be started".into()));
+    };
+    begun
         .await
         .unwrap_or_else(|error| Err(EngineError::Internal(error.into())))
 }

@@ -5,6 +5,8 @@ mod waker;
 
 use std::convert::Infallible;
 use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -206,6 +208,8 @@ impl Runner {
         if let Some((_, stopper)) = &*self.steps.current() {
             stopper.tell(StopReason::Lost);
         }
+        // A step that waited does nothing then, though there may be something to do.
+        self.waker.wake();
     }
 
     /// Does the next job, if there is one, and says whether there was. A step that is dropped is done to its end all the
@@ -305,7 +309,7 @@ impl Steps {
             log::warn!(
                 "job {id} was given up, or was somebody else's to end: its outcome here is not recorded"
             );
-            left.claimed = is_given_up();
+            left.claimed = true;
             self.ended.send_modify(|ended| *ended += 1);
             return Ok(true);
         }
@@ -395,7 +399,12 @@ impl Steps {
         work: impl FnOnce(&dyn JobStore) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, QueueError> {
         let store = Arc::clone(&self.store);
-        tokio::task::spawn_blocking(move || work(&*store))
+        // It panics where there is no thread, and none can be started.
+        let begun = catch_unwind(AssertUnwindSafe(|| {
+            tokio::task::spawn_blocking(move || work(&*store))
+        }));
+        let begun = begun.map_err(|_| QueueError::storage(io::Error::other("no thread can be started")))?;
+        begun
             .await
             .unwrap_or_else(|error| Err(QueueError::storage(error)))
     }

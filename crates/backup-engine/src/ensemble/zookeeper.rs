@@ -248,16 +248,22 @@ impl Ensemble for ZooKeeperEnsemble {
 impl ZooKeeperEnsemble {
     async fn who_tells(&self) -> Result<Teller<'_>, String> {
         let mode = async |address| {
-            let answer = self.srvr_of(address).await.unwrap_or_default(); // who says nothing is somebody
-            (address, after(&answer, "Mode:").map(str::to_owned))
+            let answer = self.srvr_of(address).await;
+            let mode = answer.as_ref().ok().and_then(|answer| after(answer, "Mode:"));
+            ((address, mode.map(str::to_owned)), answer.err())
         };
         let mut tries = LOOKS;
         loop {
             tries -= 1;
-            match teller(&join_all(self.addresses().map(mode)).await) {
+            let asked = join_all(self.addresses().map(mode)).await;
+            let (modes, silent): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+            match (teller(&modes), silent.into_iter().flatten().next()) {
                 // One address may be that of all of them.
-                Ok(Teller::Leader(_)) if self.addresses().count() == 1 && tries > 0 => {}
-                told => return told,
+                (Ok(Teller::Leader(_)), _) if self.addresses().count() == 1 && tries > 0 => {}
+                // Who did not answer may be the leader: only who answers, and does not say what it is, is somebody.
+                (Ok(Teller::Somebody), Some(_)) if tries > 0 => {}
+                (Ok(Teller::Somebody), Some(why)) => return Err(why),
+                (told, _) => return told,
             }
         }
     }

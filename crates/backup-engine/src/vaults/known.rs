@@ -98,7 +98,9 @@ pub(super) fn at_once<T: Send>(
         let begin = |ids| thread::Builder::new().spawn_scoped(scope, move || ask_of(ids));
         let shares: Result<Vec<_>, _> = ids.chunks(share).map(begin).collect();
         let shares = shares.map_err(|error| StoreError::io("threads that look at vaults", error))?;
-        let answers: Result<Vec<_>, _> = shares.into_iter().map(ScopedJoinHandle::join).collect();
+        // All are waited for: the scope panics where one has that nobody joined.
+        let answers: Vec<_> = shares.into_iter().map(ScopedJoinHandle::join).collect();
+        let answers: Result<Vec<_>, _> = answers.into_iter().collect();
         answers.map_err(|_| StoreError::failed("the vaults", true, "looking at them failed"))
     })?;
     Ok(answers.into_iter().flatten().collect())

@@ -83,8 +83,8 @@ impl ModelTree {
             }
             WriteOp::Delete { version, .. } => {
                 let parent = self.parent(path)?;
-                let znode = before.as_ref().ok_or(WriteError::NoNode)?;
                 may(identity, &parent, DELETE)?;
+                let znode = before.as_ref().ok_or(WriteError::NoNode)?;
                 unchanged(*version, znode.stat.version)?;
                 if znode.stat.num_children > 0 {
                     return Err(WriteError::NotEmpty);

@@ -1,7 +1,9 @@
 //! What an earlier restore has begun, as it is planned again.
 
+use super::Policy;
+use super::noted::Noted;
 use super::plan::Question;
-use crate::archive::Record;
+use crate::archive::{Record, Role};
 use crate::tree::{Acl, Found};
 
 /// Whether the backup says whom it is to let in.
@@ -16,6 +18,13 @@ pub(super) fn lacks_its_acl(asked: &Question<'_>) -> bool {
         || asked
             .unfinished
             .is_some_and(|noted| noted.is_recorded(&wanted.stat, &wanted.acl, asked.guards))
+}
+
+/// Whether a restore of something else, renamed to there, has opened to itself what was there before.
+pub(super) fn is_of_something_else(asked: &Question<'_>) -> bool {
+    let is_ours_to_change = asked.wanted.role == Role::Captured && asked.policy != Policy::Missing;
+    let is_else = |noted: &Noted| !noted.created && noted.from.as_ref() != asked.from;
+    !is_ours_to_change && asked.unfinished.is_some_and(is_else)
 }
 
 /// Whether the live znode still is what a restore has left unfinished, so that it is finished whatever the policy.
@@ -39,11 +48,15 @@ pub(super) fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl
     holds_ours && noted.is_left(&found.stat, acl, asked.guards)
 }
 
-/// Whether what is not finished stands under a list that nobody but us could have written under, or holds what a restore has created.
+/// Whether what is not finished is surely that, and stands under a list that nobody but us could have written under, or holds what a restore has created. One that
+/// has its own list, which is like ours, lacks nothing.
 pub(super) fn stays_ours(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
     asked.unfinished.zip(acl).is_some_and(|(noted, acl)| {
-        let hides = asked.guards.hides() && !noted.acl_unknown;
-        (hides || !noted.created || noted.holds_its_first_data(&found.stat))
+        let is_it = noted.czxid.is_some() || found.stat.version == 0;
+        let hides = asked.guards.hides() && !noted.acl_unknown && is_it;
+        let has_its_own = acl.same_as(&asked.wanted.acl) && !lacks_its_acl(asked);
+        !has_its_own
+            && (hides || !noted.created || noted.holds_its_first_data(&found.stat))
             && noted.is_left(&found.stat, acl, asked.guards)
     })
 }

@@ -33,7 +33,9 @@ pub async fn still_unfinished<T: ZnodeReader + ZnodeWriter + ?Sized>(
                 Reading::Found(guard) => {
                     noted.is_opened(&guard, &guards) || noted.is_left(&guard.stat, &guard.acl, &guards)
                 }
-                Reading::Denied | Reading::Undecodable(_) => true,
+                // No list of ours keeps us from seeing it, as far as that is known.
+                Reading::Denied => noted.aversions.is_none() && !noted.acl_unknown,
+                Reading::Undecodable(_) => true,
             };
             if stands {
                 still.push(path);

@@ -3,7 +3,7 @@
 //! The order is always the same: admit ourselves, narrow, create, data, and the backup's own ACL last. Each step goes
 //! out only when the one before it is known to be done.
 
-use super::begun::{has_its_acl, is_half_done, lacks_its_acl, stays_ours};
+use super::begun::{has_its_acl, is_half_done, is_of_something_else, lacks_its_acl, stays_ours};
 use super::guard::{Guards, exposes};
 use super::noted::{Begins, Noted, Owed};
 use super::step::{FinalAcl, Step, set_data};
@@ -92,8 +92,8 @@ pub(super) struct NodePlan {
 
 const MASKED: &str = "the backup holds its ACL without the digests";
 const BLIND: &str = "it may not be read, so what is below it and not in the backup is not known";
-const BEGUN_ELSEWHERE: &str = "a restore left it unfinished, and this backup does not say what it is to become: \
-                               restore the one that it was of, give it another ACL by hand, or delete it";
+const BEGUN_ELSEWHERE: &str = "a restore left it unfinished, and this backup does not say what it is to become: restore the one that \
+                               it was of, or give it another ACL by hand or delete it, and back up anew";
 const EXPOSED: &str = "its live ACL shows more than that of the backup, and may not be changed by us";
 const MASKED_AND_EXPOSED: &str = "its live ACL shows more than that of the backup, which has that without the digests: \
                                   nothing was written";
@@ -143,7 +143,9 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
             open(asked, stat, acl)
         }
         // It is hidden until it gets an ACL that this backup does not have.
-        LiveZnode::Hidden(_) if lacks_its_acl(asked) => blocked(BEGUN_ELSEWHERE.to_owned()),
+        LiveZnode::Hidden(_) if lacks_its_acl(asked) || is_of_something_else(asked) => {
+            blocked(BEGUN_ELSEWHERE.to_owned())
+        }
         LiveZnode::Hidden(stat) if has_its_acl(wanted) => reveal(asked, stat),
         LiveZnode::Hidden(_) | LiveZnode::Shut(..) | LiveZnode::Denied => {
             blocked("the live znode, or its ACL, may not be read".to_owned())
@@ -205,12 +207,15 @@ fn make(asked: &Question<'_>) -> NodePlan {
     let (wanted, guards) = (asked.wanted, asked.guards);
     let unknown = wanted.acl.is_unknown();
     let acl = if unknown { &Acl::open() } else { &wanted.acl };
-    let masked = acl.is_masked();
+    let (masked, begun_elsewhere) = (acl.is_masked(), !unknown && lacks_its_acl(asked));
     let restrictive = !acl.lets_anyone_create();
     let mut plan = NodePlan {
         masked,
+        begun_elsewhere,
         ..NodePlan::only(Verdict::Change)
     };
+    // Whom it is to let in is not known: until it is nobody is let in.
+    let masked = masked || begun_elsewhere;
     let create = |data: &[u8], under: &Acl, begins: Option<Begins>| Step {
         op: WriteOp::Create {
             path: wanted.path.clone(),
@@ -297,8 +302,8 @@ fn reveal(asked: &Question<'_>, stat: &Stat) -> NodePlan {
 fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     let (wanted, hint) = (asked.wanted, asked.hint);
     let masked = wanted.acl.is_masked();
-    // Where the backup has none, what is live stays: whom it is to let in is not known.
-    let keeps = masked || wanted.acl.is_unknown();
+    // Where the backup does not have it, what is live stays: whom it is to let in is not known.
+    let keeps = masked || lacks_its_acl(asked);
     let data_differ = found.data != wanted.data;
     let differs = !keeps && acl.is_some_and(|acl| !acl.same_as(&wanted.acl));
     // Also where the list could be ours: whose identities it names is not known.
@@ -329,8 +334,13 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
         || asked
             .unfinished
             .is_some_and(|noted| noted.is_left(&found.stat, live, asked.guards));
-    if exposed && masked && !is_of_a_restore {
-        plan.verdict = Verdict::Blocked(MASKED_AND_EXPOSED.to_owned());
+    if exposed && keeps && !is_of_a_restore {
+        let why = if masked {
+            MASKED_AND_EXPOSED
+        } else {
+            BEGUN_ELSEWHERE
+        };
+        plan.verdict = Verdict::Blocked(why.to_owned());
         return plan;
     }
     let mut aversion = found.stat.aversion;
@@ -343,7 +353,7 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
         plan.steps
             .push(set_data(wanted, found.stat.version, Some(Change::Data)));
     }
-    if differs || (!masked && !plan.steps.is_empty() && plan.steps[0].begins.is_some()) {
+    if differs || (!keeps && !plan.steps.is_empty() && plan.steps[0].begins.is_some()) {
         let last = FinalAcl {
             acl: wanted.acl.clone(),
             version: aversion,

@@ -83,7 +83,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 _ => continue,
             };
             if is_untouched(&found) && self.may_be_ours(&path).await? {
-                match removed(self.live, &path, &*self.options.permit).await {
+                match removed(self.live, &path, &*self.options.permit).await? {
                     Ok(()) => self.writer.end(&path, false),
                     Err(error) if self.reported_extras.insert(path.clone()) => {
                         self.writer.report.fail(&path, format!("{STUCK}: {error}"));
@@ -133,7 +133,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             }
             if for_the_last_time
                 && let Ok(child) = path.child(&self.helper)
-                && let Err(stuck) = removed(self.live, &child, &**permit).await
+                && let Err(stuck) = removed(self.live, &child, &**permit).await?
             {
                 self.leave(&path, Low::Stuck(stuck));
                 stuck_helpers.push(child);
@@ -186,7 +186,12 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 }
             }
         }
-        for helper in helpers.iter().filter(|helper| !stuck_helpers.contains(helper)) {
+        // Where it is stopped in the last round, some may stand that this one did not come to.
+        let is_known = stop.is_none() || !for_the_last_time;
+        for helper in helpers
+            .iter()
+            .filter(|helper| is_known && !stuck_helpers.contains(helper))
+        {
             self.writer.end(helper, false);
         }
         stop.map_or(Ok(refused), Err)
@@ -294,10 +299,8 @@ async fn raise_one<T: ZnodeReader + ZnodeWriter + ?Sized>(
         };
         if let Err(error) = step(live, &create, &delete, steps, permit).await {
             // It is in the way where this restore could create it and not delete it.
-            match removed(live, &child, permit).await {
-                Ok(()) => {}
-                Err(WriteError::NoAuth) if error == WriteError::NoAuth && !is_there(live, &child).await? => {}
-                Err(stuck) => return Ok(Err(Low::Stuck(stuck))),
+            if let Err(stuck) = removed(live, &child, permit).await? {
+                return Ok(Err(Low::Stuck(stuck)));
             }
             if error == WriteError::NoAuth {
                 return Ok(Err(Low::NoAuth));
@@ -326,15 +329,17 @@ fn delete(path: &ZnodePath) -> WriteOp {
 }
 
 /// Deletes a child that was created to raise a counter, if it is there.
-async fn removed<T: ZnodeWriter + ?Sized>(
+async fn removed<T: ZnodeReader + ZnodeWriter + ?Sized>(
     live: &T,
     child: &ZnodePath,
     permit: &dyn Permit,
-) -> Result<(), WriteError> {
-    match deleted(live, &delete(child), permit).await {
+) -> Result<Result<(), WriteError>, ClientError> {
+    Ok(match deleted(live, &delete(child), permit).await {
         Err(WriteError::NoNode) => Ok(()),
+        // Servers look at the parent's list first.
+        Err(WriteError::NoAuth) if !is_there(live, child).await? => Ok(()),
         outcome => outcome,
-    }
+    })
 }
 
 /// Deletes, until the outcome is known or that was tried often enough.

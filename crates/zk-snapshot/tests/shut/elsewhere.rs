@@ -234,6 +234,40 @@ fn a_backup_that_was_taken_meanwhile_does_not_end_it() {
     assert!(times[1] > 0 && times[0] == 0, "{times:?}");
 }
 
+#[test]
+fn a_list_that_was_set_by_hand_stays_whatever_a_backup_taken_before_has() {
+    let mut times = 0;
+    everywhere(|us, ordered, (request, carried_out)| {
+        let (ensemble, _) = backed_up(&[("/p", b"p", Acl::open()), ("/p/c", b"c", Acl::open())]);
+        ensemble.with_tree(|tree| set_acl(tree, "/p", anyone(READ | ADMIN)));
+        let backup = backup_of(&ensemble);
+        ensemble.with_tree(|tree| tree.delete_all(&path("/p")));
+        let ledger = Arc::default();
+        let at = killed_at(request, carried_out);
+        restored(&ensemble, us, ordered, &backup, &noting(&ledger), at);
+        let is_known = ledger.unfinished().unwrap().iter().any(|one| one.czxid.is_some());
+        if !is_known {
+            return;
+        }
+        let meanwhile = backup_of(&ensemble);
+        let by_hand = anyone(READ | ADMIN | CREATE);
+        ensemble.with_tree(|tree| set_acl(tree, "/p", by_hand.clone()));
+        let report = run(&ensemble, us, ordered, &meanwhile, &noting(&ledger));
+        let when = format!("{us:?} {ordered} {request} {carried_out} {report:?}");
+        assert!(report.is_complete(), "{when}");
+        let is_its_own = meanwhile
+            .iter()
+            .flatten()
+            .any(|one| one.path == path("/p") && one.acl == anyone(READ | ADMIN));
+        if !is_its_own {
+            assert_eq!(dump(&ensemble)["/p"].1, by_hand, "{when}");
+            times += 1;
+        }
+        assert_eq!(ledger.unfinished().unwrap(), [], "{when}");
+    });
+    assert!(times > 0);
+}
+
 fn masked() -> Acl {
     Acl::new(vec![AclEntry {
         perms: ALL,

@@ -176,3 +176,37 @@ fn a_child_that_raises_a_counter_and_cannot_be_deleted_is_named_and_noted() {
         assert_eq!(helpers, noted.iter().collect::<Vec<_>>(), "{report:?}");
     }
 }
+
+#[test]
+fn a_counter_that_we_may_not_raise_is_told_and_nothing_else() {
+    let closed = acl(READ, ALL);
+    for ordered in [true, false] {
+        let (ensemble, mut backup) = queue();
+        for record in backup
+            .iter_mut()
+            .flatten()
+            .filter(|record| record.path == path("/queue"))
+        {
+            record.acl = closed.clone();
+        }
+        ensemble.with_tree(|tree| {
+            create(tree, "/queue", b"", closed.clone());
+            create(tree, "/queue/kept", b"", Acl::open());
+        });
+        let (before, ledger) = (dump(&ensemble), Arc::default());
+        for _ in 0..2 {
+            let report = restored(&ensemble, &bob(), ordered, &backup, &noting(&ledger), None)
+                .0
+                .unwrap()
+                .unwrap();
+            let named: Vec<_> = report.failures.iter().map(|one| one.path.as_str()).collect();
+            assert_eq!(
+                (&*named, report.counters_left),
+                (&["/queue"][..], 1),
+                "{report:?}"
+            );
+            assert_eq!(ledger.unfinished().unwrap(), []);
+            assert_eq!(dump(&ensemble), before);
+        }
+    }
+}

@@ -146,7 +146,8 @@ fn what_a_restore_of_a_backup_with_acls_has_begun_is_never_opened_and_waits_for_
                 let told = told(&report);
                 assert!(
                     told.iter()
-                        .any(|(path, why)| *path == "/two" && why.contains("does not say what it is to become")),
+                        .any(|(path, why)| *path == "/two"
+                            && why.contains("does not say what it is to become")),
                     "{us:?}: {told:?}"
                 );
                 assert_eq!(dump(&ensemble)["/two"].1, before, "{us:?}");

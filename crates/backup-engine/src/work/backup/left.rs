@@ -1,5 +1,6 @@
 //! What an interrupted restore has left where a backup is taken: it has these znodes as they stand, which is not as they were.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use vault_store::{Manifest, Outcome};
@@ -34,7 +35,10 @@ pub(super) async fn find(
     }
     let znodes = noted.iter().map(|(znode, _)| znode.clone()).collect();
     match context.unless_stopped(look(site, znodes)).await? {
-        Ok(still) => noted.retain(|(znode, _)| still.contains(&znode.path)),
+        Ok(still) => {
+            let still: HashSet<_> = still.into_iter().collect();
+            noted.retain(|(znode, _)| still.contains(&znode.path));
+        }
         Err(error) => context.log.error(&format!(
             "whether znodes are unfinished still cannot be seen: {error}"
         )),
