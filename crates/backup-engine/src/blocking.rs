@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -62,10 +64,18 @@ pub(crate) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, EngineError> + Send + 'static,
 ) -> Result<T, EngineError> {
-    // It panics where there is no thread, and none can be started.
-    let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(work)));
+    let none = || EngineError::Internal("no thread can be started".into());
+    let given_up = Arc::new(AtomicBool::new(false));
+    let is_given_up = Arc::clone(&given_up);
+    let unless_given_up = move || match is_given_up.load(Ordering::SeqCst) {
+        true => Err(none()),
+        false => work(),
+    };
+    // It panics where there is no thread, and none can be started. The work waits for one all the same.
+    let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(unless_given_up)));
     let Ok(begun) = begun else {
-        return Err(EngineError::Internal("no thread can be started".into()));
+        given_up.store(true, Ordering::SeqCst);
+        return Err(none());
     };
     begun
         .await

@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -399,11 +399,19 @@ impl Steps {
         work: impl FnOnce(&dyn JobStore) -> Result<T, QueueError> + Send + 'static,
     ) -> Result<T, QueueError> {
         let store = Arc::clone(&self.store);
-        // It panics where there is no thread, and none can be started.
-        let begun = catch_unwind(AssertUnwindSafe(|| {
-            tokio::task::spawn_blocking(move || work(&*store))
-        }));
-        let begun = begun.map_err(|_| QueueError::storage(io::Error::other("no thread can be started")))?;
+        let none = || QueueError::storage(io::Error::other("no thread can be started"));
+        let given_up = Arc::new(AtomicBool::new(false));
+        let is_given_up = Arc::clone(&given_up);
+        let unless_given_up = move || match is_given_up.load(Ordering::SeqCst) {
+            true => Err(none()),
+            false => work(&*store),
+        };
+        // It panics where there is no thread, and none can be started. The work waits for one all the same.
+        let begun = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(unless_given_up)));
+        let Ok(begun) = begun else {
+            given_up.store(true, Ordering::SeqCst);
+            return Err(none());
+        };
         begun
             .await
             .unwrap_or_else(|error| Err(QueueError::storage(error)))

@@ -38,6 +38,8 @@ struct Begun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     czxid: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    ctime: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     aversions: Option<(i32, i32)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     opened: Option<Opened>,
@@ -118,6 +120,7 @@ impl UnfinishedZnodes {
                 path: path.clone(),
                 created: begun.created,
                 czxid: begun.czxid,
+                ctime: begun.ctime,
                 aversions: begun.aversions,
                 opened: begun.opened,
                 acl_unknown: begun.acl_unknown,
@@ -222,6 +225,7 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
         created: znode.created,
         vault: origin.vault.clone(),
         czxid: znode.czxid,
+        ctime: znode.ctime,
         aversions: znode.aversions,
         opened: znode.opened.clone(),
         acl_unknown: znode.acl_unknown,

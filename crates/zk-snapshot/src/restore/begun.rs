@@ -54,7 +54,8 @@ pub(super) fn stays_ours(asked: &Question<'_>, found: &Found, acl: Option<&Acl>)
     asked.unfinished.zip(acl).is_some_and(|(noted, acl)| {
         let is_it = noted.czxid.is_some() || found.stat.version == 0;
         let hides = asked.guards.hides() && !noted.acl_unknown && is_it;
-        let has_its_own = acl.same_as(&asked.wanted.acl) && !lacks_its_acl(asked);
+        let is_the_same = noted.from.as_ref() == asked.from;
+        let has_its_own = is_the_same && acl.same_as(&asked.wanted.acl) && !lacks_its_acl(asked);
         !has_its_own
             && (hides || !noted.created || noted.holds_its_first_data(&found.stat))
             && noted.is_left(&found.stat, acl, asked.guards)

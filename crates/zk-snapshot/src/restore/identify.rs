@@ -25,7 +25,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 let guards = &self.guards;
                 let noted = self.writer.unfinished.get_mut(path);
                 if let Some(noted) = noted.filter(|noted| noted.is_as_made(&stat, &acl, guards)) {
-                    noted.czxid = Some(stat.czxid);
+                    (noted.czxid, noted.ctime) = (Some(stat.czxid), Some(stat.ctime));
                     known.push(noted.note(path));
                 } else if self.writer.places.at(path).is_wanted() {
                     self.writer.places.pend(path, false);

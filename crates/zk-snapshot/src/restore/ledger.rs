@@ -30,6 +30,9 @@ pub struct Unfinished {
     /// of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub czxid: Option<i64>,
+    /// When it was created, in milliseconds of the Unix time of the server, where `czxid` is known: of two lives of an ensemble a `czxid` can be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ctime: Option<i64>,
     /// The `aversion` that it has under the first of our lists, and under the last. With a later one it has its own list, or one that somebody
     /// has set since. `None` in the notes of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +63,7 @@ impl Unfinished {
             above: false,
             renamed_from: None,
             czxid: None,
+            ctime: None,
             aversions: None,
             opened: None,
         }

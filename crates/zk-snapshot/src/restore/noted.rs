@@ -17,6 +17,7 @@ pub(super) enum Begins {
     /// It puts a working ACL on one that the backup has.
     Admitted {
         czxid: i64,
+        ctime: i64,
         /// The `aversion` that it has then.
         aversion: i32,
         /// It stood under a list of ours before.
@@ -49,6 +50,7 @@ pub(super) struct Noted {
     /// The path in the backup of what it is to become, where that was renamed.
     pub(super) from: Option<ZnodePath>,
     pub(super) czxid: Option<i64>,
+    pub(super) ctime: Option<i64>,
     /// Under the first and the last of our lists; `None`: not known.
     pub(super) aversions: Option<(i32, i32)>,
     pub(super) opened: Option<Opened>,
@@ -71,6 +73,7 @@ impl Noted {
             above: one.above,
             from: one.renamed_from,
             czxid: one.czxid,
+            ctime: one.ctime,
             aversions: one.aversions,
             opened: one.opened,
             owed: None,
@@ -95,6 +98,7 @@ impl Noted {
                 above,
                 from,
                 czxid: None,
+                ctime: None,
                 aversions: Some((0, 0)),
                 opened: None,
                 owed: Some(Owed::default()),
@@ -105,6 +109,7 @@ impl Noted {
             // The list that stands there now may be a working one already.
             Begins::Admitted {
                 czxid,
+                ctime,
                 aversion,
                 again,
                 from,
@@ -115,6 +120,7 @@ impl Noted {
                 above: same(czxid).is_some_and(|before| before.above),
                 from,
                 czxid: Some(czxid),
+                ctime: Some(ctime),
                 aversions: match before.filter(|_| again) {
                     Some(before) => before.until(aversion),
                     None => Some((aversion, aversion)),
@@ -148,6 +154,7 @@ impl Noted {
                 above: false,
                 from: None,
                 czxid: Some(czxid),
+                ctime: None,
                 aversions: None,
                 opened: Some(was),
                 owed: Some(Owed::default()),
@@ -171,6 +178,7 @@ impl Noted {
             above: self.above,
             renamed_from: self.from.clone(),
             czxid: self.czxid,
+            ctime: self.ctime,
             aversions: self.aversions,
             opened: self.opened.clone(),
         }
@@ -212,7 +220,9 @@ impl Noted {
     /// Whether a backup with this of the znode has what was noted, and not what it is to become.
     pub(super) fn is_recorded(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
         let is_ours = |(first, last): (i32, i32)| (first..=last).contains(&stat.aversion);
-        self.czxid == Some(stat.czxid) && self.aversions.is_some_and(is_ours) && guards.is_ours(acl)
+        (self.czxid, self.ctime) == (Some(stat.czxid), Some(stat.ctime))
+            && self.aversions.is_some_and(is_ours)
+            && guards.is_ours(acl)
     }
 
     /// Whether nobody else has changed what the restore created.

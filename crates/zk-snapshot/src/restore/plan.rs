@@ -139,7 +139,9 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
         {
             blocked("a live ephemeral znode stands in its place".to_owned())
         }
-        LiveZnode::Shut(stat, acl) if is_ours_to_change(asked) && has_its_acl(wanted) => {
+        LiveZnode::Shut(stat, acl)
+            if is_ours_to_change(asked) && has_its_acl(wanted) && !lacks_its_acl(asked) =>
+        {
             open(asked, stat, acl)
         }
         // It is hidden until it gets an ACL that this backup does not have.
@@ -189,6 +191,7 @@ fn admit(asked: &Question<'_>, live: &Acl, stat: &Stat, data: bool) -> Step {
         counts: None,
         begins: Some(Begins::Admitted {
             czxid: stat.czxid,
+            ctime: stat.ctime,
             aversion: stat.aversion.wrapping_add(1),
             from: asked.from.cloned(),
             again: asked

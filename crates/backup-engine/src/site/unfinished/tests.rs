@@ -43,6 +43,7 @@ fn what_is_begun_is_known_after_a_crash_until_it_is_ended() {
     assert_eq!(ledger.unfinished().unwrap(), [b.clone(), c.clone()]);
     let again = Unfinished {
         czxid: Some(7),
+        ctime: Some(8),
         aversions: Some((1, 2)),
         acl_unknown: true,
         above: true,
