@@ -93,15 +93,25 @@ async fn a_killed_restore_is_finished_by_the_next_one_in_reach(driver: Driver) {
         "{metrics}"
     );
 
-    // A backup of them is none to rely on, whatever of them it has.
+    // A backup of them tells that it has them, and so does a restore of it.
     for body in ["", r#"{"dbs": ["p/c"]}"#] {
-        let (_, state) = second.do_job("/backup", body).unwrap();
-        let told = state.json()["message"].to_string();
-        assert!(
-            state.status == 500 && told.contains("partial: 2 znodes stand under"),
-            "{told}"
+        let taken = back_up(&second, body);
+        let stored = second.http.get(&format!("/listbackups/{taken}")).unwrap().json();
+        let told = stored["exception"].to_string();
+        assert!(told.contains("partial: 2 znodes stand under"), "{stored}");
+        assert!(told.contains(&task) && told.contains(": /p, /p/c;"), "{stored}");
+        assert_eq!(
+            (&stored["valid"], &stored["exit_code"]),
+            (&json!(true), &json!(0)),
+            "{stored}"
         );
-        assert!(told.contains(&task) && told.contains(": /p, /p/c;"), "{told}");
+        let (_, state) = restore(&second, &taken, r#", "dbs": ["p/c"], "dry_run": true"#);
+        assert!(
+            state["result"]["notes"]
+                .to_string()
+                .contains("2 znodes stand under"),
+            "{state}"
+        );
     }
 
     // One that has them not in reach leaves them alone, and names them.

@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use vault_store::{Manifest, Outcome};
+use vault_store::{Contents, Hierarchical, Manifest, Outcome, Transactional};
 use zk_snapshot::restore::{Unfinished, still_unfinished};
 use zk_snapshot::tree::{ClientError, ZnodePath};
 
+use super::Staged;
 use crate::requests::BackupRequest;
 use crate::site::{Origin, Site};
 use crate::work::context::JobContext;
@@ -71,16 +72,22 @@ fn said(left: &[(Unfinished, Origin)]) -> Option<String> {
     ))
 }
 
-/// A backup that has some is none to rely on. One that is taken before a restore is the way back all the same: it is told in its log.
-pub(super) fn mark(outcome: &mut Outcome, found: Option<String>, manifest: &Manifest, context: &JobContext) {
+/// A backup that has some has what was there, and is a good one: it tells what it would bring back. One that is taken before a restore is the way back, and tells it in
+/// its log.
+pub(super) fn mark(staged: &mut Staged, found: Option<String>, manifest: &Manifest, context: &JobContext) {
     let Some(found) = found else { return };
     if manifest.before_restore_of.is_some() {
         return context.log.error(&found);
     }
-    *outcome = match std::mem::replace(outcome, Outcome::Complete) {
-        Outcome::Complete => Outcome::Partial {
-            reason: format!("partial: {found}"),
-        },
+    staged.outcome = match std::mem::replace(&mut staged.outcome, Outcome::Complete) {
+        Outcome::Complete => {
+            let (Contents::Hierarchical(Hierarchical { captured, .. })
+            | Contents::Transactional(Transactional { captured, .. })) = &mut staged.contents;
+            captured.allow_partial = true;
+            Outcome::Partial {
+                reason: format!("partial: {found}"),
+            }
+        }
         Outcome::Partial { reason } => Outcome::Partial {
             reason: format!("{reason}; {found}"),
         },

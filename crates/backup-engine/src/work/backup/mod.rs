@@ -58,7 +58,7 @@ pub(super) async fn take(
     let stored = async {
         let left = left::find(site, context, request).await?;
         let mut staged = stage(vaults, site, context, &manifest, request).await?;
-        left::mark(&mut staged.outcome, left, &manifest, context);
+        left::mark(&mut staged, left, &manifest, context);
         commit(vaults, context, staged, manifest.clone()).await
     };
     let done = caught(stored).await;
@@ -128,8 +128,9 @@ async fn judge(
     let seconds = (committed.finished_at - committed.started_at).as_seconds_f64();
     let contents = committed.contents.as_ref();
     let znodes = contents.map_or(0, |contents| contents.captured().znodes);
+    let is_valid = committed.is_valid();
     let failure = match committed.outcome {
-        Outcome::Partial { reason } if !request.allow_partial => Some(reason),
+        Outcome::Partial { reason } if !is_valid => Some(reason),
         _ => None,
     };
     context.backup_ended(EndedBackup {
