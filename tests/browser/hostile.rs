@@ -22,9 +22,16 @@ async fn what_znodes_hold_is_text_and_nothing_else() {
     .await;
     site.plant(&[(&format!("{image}/below"), b"{\"a\": \"<b>\"}")])
         .await;
+    // Set out, this would have hundreds of megabytes.
+    let deep = [b"[".repeat(17_000), b"]".repeat(17_000)].concat();
+    site.plant(&[("/deep", &deep)]).await;
     let id = site.back_up();
 
     site.sign_in();
+    site.show(&format!("backup?id={id}&path=/deep"));
+    browser.wait_for_text("Show all of it").unwrap();
+    browser.press("Hex").unwrap();
+    browser.wait_for_text("00000000  5b 5b 5b 5b").unwrap();
     site.show(&format!("backup?id={id}"));
     let parts = "return [...document.querySelectorAll('.row .name')].map((name) => name.textContent)";
     browser.wait_for_text("<img src=x").unwrap();

@@ -85,6 +85,87 @@ async fn retention_removes_nothing_but_what_was_shown() {
     browser.press("Evict now…").unwrap();
     browser.press("Remove 1 backup for good").unwrap();
     browser.wait_for("return window.sent === 1", &[]).unwrap();
+
+    // The plan of the policies that are set comes after that of others, which were tried meanwhile.
+    let late = "const before = window.fetch; const gate = new Promise((open) => { window.open_gate = open; });
+        window.fetch = async (url, init) => {
+            const { pathname } = new URL(url);
+            if (pathname === '/evictionpolicy' && init.method === 'POST') return new Response(JSON.stringify([{ id: '20190101T000000', action: 'keep', reason: 'tried' }]));
+            const answer = await before(url, init);
+            if (pathname !== '/evict') return answer;
+            await gate;
+            setTimeout(() => { window.is_late = true; }, 500);
+            return answer;
+        };
+        location.hash = '#/overview';";
+    browser.run(late, &[]).unwrap();
+    browser.wait_for_text("Last success").unwrap();
+    browser.run("location.hash = '#/retention'", &[]).unwrap();
+    browser
+        .wait_for_text("Another policy is only tried here")
+        .unwrap();
+    let tried = "document.querySelector('main form input').value = '5d/delete'; document.querySelector('main form').requestSubmit();";
+    browser.run(tried, &[]).unwrap();
+    browser.wait_for_text("20190101T000000").unwrap();
+    browser.run("window.open_gate()", &[]).unwrap();
+    browser.wait_for("return window.is_late", &[]).unwrap();
+    let shown = browser.text().unwrap();
+    assert!(
+        shown.contains("20190101T000000") && !shown.contains("Evict now"),
+        "{shown}"
+    );
+    site.assert_no_complaints(&[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_difference_is_left_out_between_two_pages() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.plant(&[("/config", b"")]).await;
+    let id = site.back_up();
+    site.sign_in();
+    // Two differences a page. But for the first page, answers wait until they are let through.
+    let pages = "const real = window.fetch; window.waiting = []; window.paths = ['/a', '/b', '/c', '/d', '/e'];
+        window.fetch = async (url, init) => {
+            const { pathname, searchParams } = new URL(url);
+            if (pathname !== '/diff') return real(url, init);
+            const at = Number(searchParams.get('offset'));
+            if (at > 0) await new Promise((open) => window.waiting.push(open));
+            const differences = window.paths.slice(at, at + 2).map((path) => ({ path, change: 'added' }));
+            const counts = { added: 5, removed: 0, data_changed: 0, acl_changed: 0, unknown: 0, unknown_paths: [] };
+            return new Response(JSON.stringify({ ...counts, differences, within: ['/config'] }));
+        };
+        window.more = () => {
+            const more = [...document.querySelectorAll('main button')].find((button) => button.textContent.startsWith('Show the next'));
+            more.click();
+            more.click();
+            window.waiting.splice(0).forEach((open) => open());
+        };
+        location.hash = `#/diff?from=${arguments[0]}&to=${arguments[0]}`;";
+    browser.run(pages, &[(&*id).into()]).unwrap();
+    let shows = |names: &str| {
+        let shown = "return [...document.querySelectorAll('.row .name')].map((name) => name.textContent).join('') === arguments[0]";
+        browser.wait_for(shown, &[names.into()]).unwrap();
+    };
+    shows("/ab");
+    browser
+        .wait_for_text("Only what both are of was compared: /config.")
+        .unwrap();
+    for names in ["/abcd", "/abcde"] {
+        browser.run("window.more()", &[]).unwrap();
+        shows(names);
+    }
+    // What lives is compared anew for each page, and may be another by then.
+    let live = "location.hash = `#/diff?from=${arguments[0]}&to=live`";
+    browser.run(live, &[(&*id).into()]).unwrap();
+    shows("/ab");
+    browser.run("window.more()", &[]).unwrap();
+    shows("/abc");
+    browser
+        .run("window.paths.unshift('/new'); window.more()", &[])
+        .unwrap();
+    browser.wait_for_text("compare again").unwrap();
+    shows("/abc");
     site.assert_no_complaints(&[]);
 }
 

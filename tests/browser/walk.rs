@@ -145,6 +145,50 @@ async fn a_restore_that_fails_names_what_has_failed() {
     site.assert_no_complaints(&["/jobstatus/"]);
 }
 
+/// What is below a subtree that goes elsewhere, and is to come back where it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subtree_stays_where_it_was_though_the_one_above_it_is_restored_elsewhere() {
+    let site = Site::start().await;
+    let browser = &site.browser;
+    site.plant(&[("/a", b"a"), ("/a/b", b"b"), ("/a/c", b"c")]).await;
+    let id = site.back_up();
+    for path in ["/a/b", "/a/c"] {
+        site.client.set_data(path, b"since", None).await.unwrap();
+    }
+    site.sign_in();
+    site.show(&format!("restore?id={id}&path=/a"));
+    browser.wait_for_text("Consistency").unwrap();
+    browser
+        .run("document.querySelector('textarea').value = '/a\\n/a/b'", &[])
+        .unwrap();
+    browser.press("Next").unwrap();
+    browser.wait_for_text("To the same place").unwrap();
+    browser
+        .run("document.querySelector('input[type=text]').value = '/z'", &[])
+        .unwrap();
+    for text in [
+        "Only what is missing",
+        "2 would be created",
+        "To go on, type the id",
+    ] {
+        browser.press("Next").unwrap();
+        browser.wait_for_text(text).unwrap();
+    }
+    browser.type_into("//input[@type='text']", &id).unwrap();
+    browser.click("//form//button[.='Restore']").unwrap();
+    browser.wait_for_text("2 created").unwrap();
+    for (path, data) in [
+        ("/z", Some(&b"a"[..])),
+        ("/z/c", Some(&b"c"[..])),
+        ("/z/b", None),
+        ("/a/b", Some(&b"b"[..])),
+        ("/a/c", Some(&b"since"[..])),
+    ] {
+        assert_eq!(site.data(path).await.as_deref(), data, "{path}");
+    }
+    site.assert_no_complaints(&[]);
+}
+
 /// What retention would do is shown with reasons, and done only when that is confirmed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {

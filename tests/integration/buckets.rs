@@ -271,8 +271,10 @@ fn that_jobs_are_not_encrypted_in_a_bucket_is_said_at_the_start() {
 fn backups_on_a_disk_have_no_links() {
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon(&nobody(), storage.path(), &[("S3_ENABLED", "false")]);
-    let answer = daemon.http.get("/backup/s3/20190321T080000").unwrap();
-    assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("no_links")));
+    for id in ["20190321T080000", "latest"] {
+        let answer = daemon.http.get(&format!("/backup/s3/{id}")).unwrap();
+        assert_eq!((answer.status, &answer.json()["code"]), (400, &json!("no_links")));
+    }
 }
 
 fn age(path: &Path) {

@@ -82,6 +82,9 @@ async fn the_day_that_something_broke() {
     );
     let same = cli.ok(&["diff", &id, "live", "--path", "/other", "--exit-code"]);
     assert!(same.starts_with(&format!("{of}in all: ")), "{same}");
+    // What the later one is not of is not taken for the same.
+    let (part, _) = cli.ends(3, &["diff", &id, &later, "--path", "/other", "--exit-code"]);
+    assert!(part.contains("? /other: only /config was compared"), "{part}");
     // What neither has is a slip of the pen, not "no difference".
     let (_, why) = cli.ends(10, &["diff", &id, "live", "--path", "/confg", "--exit-code"]);
     assert!(why.contains("/confg"), "{why}");

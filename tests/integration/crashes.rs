@@ -56,6 +56,7 @@ async fn a_kill_in_mid_backup_leaves_nothing_half_done(driver: Driver) {
         "{}",
         state.text
     );
+    assert_eq!(state.json()["err"], state.json()["message"]);
     assert_eq!(
         second
             .http

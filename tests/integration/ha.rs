@@ -70,6 +70,19 @@ async fn a_standby_answers_what_reads_and_hands_on_what_changes_until_the_leader
         .post("/restore", r#"{"vault": "20190321T080000"}"#)
         .unwrap();
     assert_eq!(refused.status, 404, "{}", refused.text);
+    // An id becomes no path on its way.
+    let backslash = format!("/evict\\{id}");
+    for path in [
+        "/evict/%2e%2e/evict",
+        "/evict/.%2E/backup",
+        "/evict/../backup",
+        &backslash,
+    ] {
+        for daemon in [&one, &two] {
+            let answer = daemon.http.post(path, "").unwrap();
+            assert_eq!(answer.status, 404, "{path}: {}", answer.text);
+        }
+    }
     one.wait_for_line("POST /backup 400").unwrap(); // which came later
     assert!(!one.said().contains("POST /backup 401"), "{}", one.said());
     // What was handed on goes no further.

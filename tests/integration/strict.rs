@@ -60,6 +60,8 @@ fn what_is_misspelt_evicts_nothing() {
     assert_eq!(gone.status, 404);
 
     // Everywhere else.
+    let [terminate, remove, forget] =
+        ["/terminate", "/api/v1/backup", "/api/v1/restore"].map(|of| format!("{of}/{id}"));
     for (method, path, body, names) in [
         ("POST", "/backup?mode=transactional", "", "none is allowed"),
         ("POST", "/backup", r#"{"allow_eviction": "Flase"}"#, "Flase"),
@@ -108,6 +110,10 @@ fn what_is_misspelt_evicts_nothing() {
         ("GET", "/find?path=/a&limit=0", "", "at least 1"),
         ("GET", "/history?path=/a&limit=0", "", "at least 1"),
         ("GET", "/jobs?limit=0", "", "at least 1"),
+        ("POST", &terminate, r#"{"dry_run": true}"#, "dry_run"),
+        ("POST", &terminate, "{", "EOF"),
+        ("DELETE", &remove, r#"{"dry_run": true}"#, "dry_run"),
+        ("DELETE", &forget, r#"{"dry_run": true}"#, "dry_run"),
     ] {
         let answer = http.send(method, path, body).unwrap();
         assert_eq!(answer.status, 400, "{path} {body}: {}", answer.text);

@@ -10,6 +10,7 @@ use zk_backup_testkit::{Daemon, Proxy};
 use zookeeper_async::{CreateMode, Permission};
 
 use crate::common::by_each_adapter;
+use crate::common::cli::Cli;
 use crate::common::clients::{APP, digest, observer};
 use crate::common::daemons::{AS_SUPER, back_up, daemon_by, health_with_zookeeper, restore, wait_until_held};
 use crate::common::servers::server;
@@ -186,7 +187,20 @@ async fn a_killed_restore_is_told_of_until_as_much_is_restored(driver: Driver) {
         assert_eq!(restore(&second, &id, asked).0, 200);
         assert_told(&second, &task, &id);
     }
-    assert_eq!(restore(&second, &id, r#", "dbs": ["open"]"#).0, 200);
+    // Nor one that leaves nothing to do, by a policy that does less.
+    assert_eq!(restore(&second, &id, r#", "policy": "merge""#).0, 200);
+    assert_same(&before, &dump(&outside).await);
+    assert_told(&second, &task, &id);
+
+    // The command line says so, and asks for it all the same.
+    let cli = Cli::of_server(&second);
+    let ask = ["restore", &id, "--root", "/open"];
+    let told = cli.ok(&ask);
+    assert!(told.contains("nothing is to be changed"), "{told}");
+    assert_told(&second, &task, &id);
+    let told = cli.ok(&[&ask[..], &["--yes"]].concat());
+    assert!(told.contains("restored from"), "{told}");
+    assert!(cli.ok(&ask).contains("there is nothing to do"));
     assert_same(&before, &dump(&outside).await);
     let health = second.http.get("/health").unwrap().json();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Errors as answers: status, code, and words in terms of the API.
 
-use actix_web::http::StatusCode;
 use actix_web::http::header::ContentType;
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpResponse, ResponseError};
 use backup_engine::{EngineError, InvalidRequest};
 use serde::Serialize;
@@ -49,6 +49,11 @@ impl ApiError {
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
+    }
+
+    pub(crate) fn no_such_endpoint(path: &str, method: &Method) -> Self {
+        let message = format!("{path} is no endpoint for {method}");
+        Self::new(StatusCode::NOT_FOUND, "no_such_endpoint", message)
     }
 }
 

@@ -5,13 +5,19 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 /// Wrong attempts that wait for their answers at once: of one address, and in all.
 const OF_ONE: usize = 4;
 const IN_ALL: usize = 32;
 /// In all, where each is the only one of its address.
 const MOST: usize = 128;
+/// So many of one address wait for others to end, and [`IN_ALL`] in all: who waits takes the place of a request.
+const WAITING: usize = 8;
 /// Addresses that are remembered for having known the credentials.
 const KNOWN: usize = 4_096;
+/// So long it is waited for others to end, where it takes a hash to judge them: about as long as the longest that is allowed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Attempts that are under way. A wrong one stays for the time that its answer waits, so that the number of guesses a
 /// second is bounded; past the bound credentials are not even looked at.
@@ -20,13 +26,25 @@ const KNOWN: usize = 4_096;
 /// the operator out. Who shares that address, as behind a proxy, can guess as fast as there are connections; past the bound the
 /// answer says so.
 #[derive(Debug, Default)]
-pub(crate) struct Guesses(Mutex<State>);
+pub(crate) struct Guesses {
+    state: Mutex<State>,
+    /// Told whenever an attempt ends.
+    ended: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
     wrong: HashMap<Option<IpAddr>, usize>,
     in_all: usize,
     known: Vec<Option<IpAddr>>,
+    /// Who waits to be heard.
+    waiting: Vec<Option<IpAddr>>,
+}
+
+/// That somebody waits to be heard, until it is dropped.
+struct Waiting {
+    guesses: Arc<Guesses>,
+    peer: Option<IpAddr>,
 }
 
 /// One attempt. It counts as wrong until it is known.
@@ -38,7 +56,7 @@ pub(crate) struct Attempt {
 
 impl Guesses {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `None` where too many of this address, or in all, were wrong just now.
@@ -54,6 +72,38 @@ impl Guesses {
                 guesses: Arc::clone(self),
                 peer,
                 is_one_too_many: of_this >= OF_ONE,
+            }
+        })
+    }
+
+    /// The same where a hash may be made for each: those before it count as wrong until then, and may be right. It waits for them for a while, unless
+    /// too many do.
+    pub(crate) async fn begin_soon(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Attempt> {
+        if let Some(attempt) = self.begin(peer) {
+            return Some(attempt);
+        }
+        let _waiting = self.wait(peer)?;
+        let begun = async {
+            loop {
+                let ended = self.ended.notified();
+                if let Some(attempt) = self.begin(peer) {
+                    return attempt;
+                }
+                ended.await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.ok()
+    }
+
+    fn wait(self: &Arc<Self>, peer: Option<IpAddr>) -> Option<Waiting> {
+        let mut state = self.lock();
+        let of_this = state.waiting.iter().filter(|other| **other == peer).count();
+        let has_room = of_this < WAITING && state.waiting.len() < IN_ALL;
+        has_room.then(|| {
+            state.waiting.push(peer);
+            Waiting {
+                guesses: Arc::clone(self),
+                peer,
             }
         })
     }
@@ -86,6 +136,15 @@ impl Attempt {
     }
 }
 
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let waiting = &mut self.guesses.lock().waiting;
+        if let Some(ours) = waiting.iter().position(|peer| *peer == self.peer) {
+            waiting.swap_remove(ours);
+        }
+    }
+}
+
 impl Drop for Attempt {
     fn drop(&mut self) {
         let mut state = self.guesses.lock();
@@ -96,6 +155,8 @@ impl Drop for Attempt {
                 state.wrong.remove(&self.peer);
             }
         }
+        drop(state);
+        self.guesses.ended.notify_waiters();
     }
 }
 
@@ -122,5 +183,28 @@ mod tests {
         assert!(guesses.begin(address(0)).is_some());
         drop(waiting);
         assert!(guesses.begin(address(1)).is_some() && guesses.lock().in_all == 0);
+    }
+
+    #[actix_web::test]
+    async fn one_too_many_is_heard_soon_where_one_of_the_others_ends() {
+        let guesses = Arc::new(Guesses::default());
+        let mut judged: Vec<_> = (0..OF_ONE).filter_map(|_| guesses.begin(address(1))).collect();
+        let ends = async { drop(judged.pop()) };
+        let (heard, ()) = futures::future::join(guesses.begin_soon(address(1)), ends).await;
+        assert!(heard.is_some() && guesses.begin(address(1)).is_none());
+        assert!(guesses.lock().waiting.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn few_of_one_address_wait() {
+        let guesses = Arc::new(Guesses::default());
+        let judged: Vec<_> = (0..OF_ONE).filter_map(|_| guesses.begin(address(1))).collect();
+        let waiting: Vec<_> = (0..WAITING).filter_map(|_| guesses.wait(address(1))).collect();
+        assert_eq!(waiting.len(), WAITING);
+        // It is answered at once, with the others under way.
+        assert!(guesses.begin_soon(address(1)).await.is_none() && judged.len() == OF_ONE);
+        assert!(guesses.wait(address(2)).is_some());
+        drop(waiting);
+        assert!(guesses.wait(address(1)).is_some() && guesses.lock().waiting.is_empty());
     }
 }

@@ -6,7 +6,7 @@ use argon2::password_hash::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordVerifier as _, Version};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use uuid::Uuid;
 
 use crate::guesses::Attempt;
@@ -79,10 +79,15 @@ impl Hashed {
             .verify_password(password.as_bytes(), &hash)
             .is_ok();
         if is_right {
-            let known = self.known_by(password);
-            *self.right.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+            self.remember(password);
         }
         is_right
+    }
+
+    /// That it is the right one.
+    pub(crate) fn remember(&self, password: &str) {
+        let known = self.known_by(password);
+        *self.right.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 
     fn known_by(&self, password: &str) -> [u8; 32] {
@@ -97,12 +102,19 @@ impl Hashed {
     }
 }
 
-/// Whether it is the password of `hashed`. One at a time is judged, also where whoever asked does not wait for the answer: the turn, and `attempt`,
+/// Waits for the turn to have a password judged, which always comes: nobody closes the semaphore.
+pub(crate) async fn turn() -> Option<SemaphorePermit<'static>> {
+    ONE_AT_A_TIME.acquire().await.ok()
+}
+
+/// Whether it is the password of `hashed`. One at a time is judged, also where whoever asked does not wait for the answer: `turn`, and `attempt`,
 /// end with the hash.
-pub(crate) async fn is_right(hashed: &Arc<Hashed>, password: &str, attempt: &Arc<Attempt>) -> bool {
-    let Ok(turn) = ONE_AT_A_TIME.acquire().await else {
-        return false; // it is never closed
-    };
+pub(crate) async fn is_right(
+    turn: SemaphorePermit<'static>,
+    hashed: &Arc<Hashed>,
+    password: &str,
+    attempt: &Arc<Attempt>,
+) -> bool {
     let (hashed, password, attempt) = (Arc::clone(hashed), password.to_owned(), Arc::clone(attempt));
     let judged = tokio::task::spawn_blocking(move || {
         let _held = (turn, attempt);
@@ -112,12 +124,6 @@ pub(crate) async fn is_right(hashed: &Arc<Hashed>, password: &str, attempt: &Arc
         log::error!("a password could not be compared: {error}");
         false
     })
-}
-
-/// Keeps every hash waiting.
-#[cfg(test)]
-pub(crate) async fn turn() -> tokio::sync::SemaphorePermit<'static> {
-    ONE_AT_A_TIME.acquire().await.unwrap()
 }
 
 #[cfg(test)]
@@ -133,6 +139,10 @@ mod tests {
 
     fn attempt(guesses: &Arc<Guesses>) -> Arc<Attempt> {
         Arc::new(guesses.begin(None).unwrap())
+    }
+
+    async fn is_right(hashed: &Arc<Hashed>, password: &str, attempt: &Arc<Attempt>) -> bool {
+        super::is_right(turn().await.unwrap(), hashed, password, attempt).await
     }
 
     #[tokio::test]

@@ -21,7 +21,7 @@ use backup_engine::{EngineBuilder, EngineError, LeaderLease};
 use futures::StreamExt as _;
 use job_queue::{JobStore as _, ObjectJobs, QueueError};
 use reqwest::redirect::Policy;
-use reqwest::{Body, Certificate, Client};
+use reqwest::{Body, Certificate, Client, Url};
 use tokio::sync::mpsc;
 use vault_store::ObjectVaults;
 
@@ -197,18 +197,24 @@ impl Peers {
             known => known,
         };
         let leader = leader.ok_or_else(|| no_leader("no server leads just now"))?;
+        let asked = request.uri().path_and_query();
+        let asked = asked.map_or(request.path(), |asked| asked.as_str());
+        let url = Url::parse(&format!("{}{asked}", leader.address))
+            .map_err(|error| no_leader(format!("the leader {} cannot be asked: {error}", leader.name)))?;
+        // A URL takes `..` for a step up, also in percent, and `\` for a slash: the leader would be asked for another endpoint.
+        if url.path() != request.path() {
+            return Ok(ApiError::no_such_endpoint(request.path(), request.method()).error_response());
+        }
         let is_upload = request.path() == UPLOAD;
         let (body, patience) = match is_upload {
             true => (in_pieces(payload), UPLOADED),
             false => (Body::from(body::read(payload).await?), ANSWER),
         };
-        let asked = request.uri().path_and_query();
-        let asked = asked.map_or(request.path(), |asked| asked.as_str());
         let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())
             .map_err(|error| ApiError::invalid(error.to_string()))?;
         let mut handed_on = self
             .client
-            .request(method, format!("{}{asked}", leader.address))
+            .request(method, url)
             .header(HANDED_ON, "1")
             .timeout(patience)
             .body(body);

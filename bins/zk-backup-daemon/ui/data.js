@@ -6,6 +6,9 @@ import { bytes, visibleText } from './format.js';
 // So much is shown until all of it is asked for.
 const SHOWN = 16_384;
 
+// JSON that is nested deeper is not set out: it would grow with the square of its depth.
+const DEEPEST = 128;
+
 /** Bytes of standard base64. */
 export function decoded(base64) {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -20,16 +23,17 @@ export function asText(data) {
   }
 }
 
-/** JSON with a line for each value, or null where it is none. Values stay as they are written: no number is rounded. */
+/** JSON with a line for each value, or null where it is none, or nested too deep. Values stay as they are written: no number is rounded. */
 export function asJson(text) {
   try {
     if (text === null || typeof (JSON.parse(text) ?? 0) !== 'object') return null;
   } catch {
     return null;
   }
+  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
+  if (depthOf(tokens) > DEEPEST) return null;
   let depth = 0;
   const line = (change) => { depth += change; return `\n${'  '.repeat(depth)}`; };
-  const tokens = text.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
   return tokens.map((token, at) => {
     const empty = '{['.includes(token) && '}]'.includes(tokens[at + 1] ?? ' ');
     if (empty) return token;
@@ -38,6 +42,17 @@ export function asJson(text) {
     if (token === ',') return token + line(0);
     return token === ':' ? ': ' : token;
   }).join('');
+}
+
+function depthOf(tokens) {
+  let depth = 0;
+  let deepest = 0;
+  for (const token of tokens) {
+    if ('{['.includes(token)) depth += 1;
+    else if ('}]'.includes(token)) depth -= 1;
+    deepest = Math.max(deepest, depth);
+  }
+  return deepest;
 }
 
 /** Sixteen bytes a line: where they are, what they are, and as characters. */

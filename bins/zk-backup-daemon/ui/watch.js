@@ -64,7 +64,7 @@ export function ended(job) {
     job.message ? h('p', { class: job.status === 'Failed' ? 'bad' : '' }, visible(job.message)) : null,
     facts([['Subtrees', job.dbs ? visible(job.dbs.map((name) => `/${name}`).join(', ')) : null], ['Begun', moment(job.started_at)], ['Ended', moment(job.finished_at)]]),
     result(job.result),
-    job.status === 'Failed' && job.err !== 'None' ? h('details', {}, h('summary', {}, 'The end of its log'), h('pre', { class: 'data' }, visibleText(job.err))) : null);
+    job.status === 'Failed' && !['None', job.message].includes(job.err) ? h('details', {}, h('summary', {}, 'The end of its log'), h('pre', { class: 'data' }, visibleText(job.err))) : null);
 }
 
 function result(result) {
@@ -97,6 +97,7 @@ export function report(report, isPlan) {
       [report.deleted, 'deleted'],
     ].map(([number, what]) => h('span', { class: number > 0 ? 'count some' : 'count' }, h('strong', {}, count(number)), ` ${would}${what}`)),
     h('span', { class: 'count' }, h('strong', {}, count(report.unchanged)), ' as in the backup already'),
+    report.unseen > 0 ? h('span', { class: 'count changed' }, h('strong', {}, count(report.unseen)), ' may not be read: their ACLs are changed to look at them') : null,
     h('span', { class: report.failed > 0 ? 'count bad' : 'count' }, h('strong', {}, count(report.failed)), ' failed')),
     failures(report.failures, report.failed, isPlan ? 'What cannot be brought back' : 'What could not be done'),
     failures(report.counters_left_behind ?? [], report.counters_left, 'Counters of sequential children that were left'),

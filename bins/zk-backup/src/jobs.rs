@@ -1,5 +1,6 @@
 //! Jobs, followed until they have ended.
 
+use std::io;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Follows a job until it has ended. On a terminal a bar shows how far it is; JSON lines are written as its state changes.
 ///
 /// # Errors
-/// The server cannot be asked.
+/// The server cannot be asked; or lines could not be written, once the job has ended, as `api` may be what does it.
 pub(crate) fn follow(
     api: &Api,
     id: &str,
@@ -26,13 +27,11 @@ pub(crate) fn follow(
 ) -> Result<Told<Job>, Failure> {
     interrupt::hint(Some(match api.is_here() {
         true => "the job ended with it; what a restore has left unfinished, the next one finishes".to_owned(),
-        false => format!(
-            "the job goes on: `zk-backup watch {id}` follows it, `zk-backup cancel {id}` calls it off"
-        ),
+        false => going_on(id),
     }));
     let is_json = screen.as_ref().is_some_and(|screen| screen.is_json());
     let bar = (!quiet && !is_json).then(Bar::on_terminal).flatten();
-    let (mut waiting, mut told) = (Waiting::new(), None);
+    let (mut waiting, mut told, mut unwritten) = (Waiting::new(), None, None);
     let job = loop {
         let job = patiently(PATIENCE, || api.job(id)).map_err(|failure| lost(failure, api.is_here(), id))?;
         if job.view.is_over() {
@@ -44,15 +43,27 @@ pub(crate) fn follow(
         let state = (job.view.status.clone(), job.view.progress.clone());
         if let Some(screen) = screen.as_mut().filter(|screen| screen.is_json())
             && told.as_ref() != Some(&state)
+            && unwritten.is_none()
         {
-            screen.json("status", job.json)?;
-            told = Some(state);
+            match screen.json("status", job.json) {
+                Ok(()) => told = Some(state),
+                // With our end the job would be cut off.
+                Err(error) if api.is_here() => unwritten = Some(error),
+                Err(error) => return Err(unshown(&error, id)),
+            }
         }
         waiting.wait(api, id);
     };
     drop(bar);
     interrupt::hint(None);
-    Ok(job)
+    match unwritten {
+        None => Ok(job),
+        Some(error) => {
+            let (what, state) = (job.view.what(), job.view.status.to_lowercase());
+            let message = format!("{error}; {what} {id} ended all the same, and is {state}");
+            Err(Failure::failed(message))
+        }
+    }
 }
 
 /// Waits between two looks at a job: a little at first, as most are short, then until the server says that there is news.
@@ -107,6 +118,16 @@ fn patiently<T>(patience: Duration, ask: impl Fn() -> Result<T, Failure>) -> Res
         sleep(pause);
         pause = (pause * 2).min(LATER);
     }
+}
+
+/// What it means for a job of a server that nothing more can be shown of it.
+fn unshown(error: &io::Error, id: &str) -> Failure {
+    Failure::failed(format!("{error}; {}", going_on(id)))
+}
+
+/// What can be done about a job that its server goes on with.
+fn going_on(id: &str) -> String {
+    format!("the job goes on: `zk-backup watch {id}` follows it, `zk-backup cancel {id}` calls it off")
 }
 
 /// What it means for a job that its server does not answer any more.
@@ -223,6 +244,16 @@ mod tests {
         assert!(
             told.message.contains("the job may go on: `zk-backup watch 7`"),
             "{told}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_shown_goes_on() {
+        let full = unshown(&io::ErrorKind::StorageFull.into(), "7");
+        assert_eq!(full.exit, Exit::Failed);
+        assert!(
+            full.message.contains("the job goes on: `zk-backup watch 7`"),
+            "{full}"
         );
     }
 

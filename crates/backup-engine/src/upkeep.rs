@@ -1,4 +1,4 @@
-//! What an engine does beside jobs: it learns what a storage did not tell before.
+//! What an engine does beside jobs: it learns what a storage did not tell before, and keeps the time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,11 @@ impl Engine {
                         log::warn!("the storage cannot be reached: {error}");
                     }
                 });
+            }
+            let now = self.now();
+            if self.leads() && self.site.retention.clock.is_to_be_kept(now) {
+                let clock = Arc::clone(&self.site.retention.clock);
+                aside("the clock", move || clock.keep(now));
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{FileName, FsStore, Manifest, Stage, StoreError, VaultId, VaultRead, VaultStore, Verification};
 
-/// An [`FsStore`] that is [replaceable](FsStore::open_replaceable) and opened when it can be: each call tries that until it has succeeded. A directory that cannot be
-/// written is read as it is.
+/// An [`FsStore`] that is [replaceable](FsStore::open_replaceable) and opened when it can be: each call tries that until it has succeeded, and again where another
+/// directory has come in its place. A directory that cannot be written is read as it is.
 #[derive(Debug)]
 pub struct LateStore {
     root: PathBuf,
@@ -33,7 +33,7 @@ impl LateStore {
         }
     }
 
-    /// Opens it to be written, if it is not.
+    /// Opens it to be written, if it is not, or is another one by now.
     ///
     /// # Errors
     /// [`StoreError::Failed`], with what it is called, and why.
@@ -47,10 +47,12 @@ impl LateStore {
 
     fn to_write(&self) -> Result<Arc<FsStore>, StoreError> {
         let mut opened = self.lock();
-        if let Opened::Whole(store) = &*opened {
+        if let Opened::Whole(store) = &*opened
+            && !store.is_replaced()
+        {
             return Ok(Arc::clone(store));
         }
-        // What reads holds the lock.
+        // What reads holds the lock; what is written to, that of a directory which is there no more.
         *opened = Opened::No;
         let store = FsStore::open_replaceable(&self.root).map_err(|error| self.named(error))?;
         let store = Arc::new(store);
@@ -62,9 +64,9 @@ impl LateStore {
         {
             let opened = self.lock();
             match &*opened {
-                Opened::Whole(store) => return Ok(Arc::clone(store)),
+                Opened::Whole(store) if !store.is_replaced() => return Ok(Arc::clone(store)),
                 Opened::ToRead(store) if store.check_in_place().is_ok() => return Ok(Arc::clone(store)),
-                Opened::ToRead(_) | Opened::No => {}
+                Opened::Whole(_) | Opened::ToRead(_) | Opened::No => {}
             }
         }
         let why = match self.to_write() {

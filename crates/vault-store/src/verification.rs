@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+/// Stands for what is wrong where nobody here opens the words that say it.
+pub(crate) const WRONG: &str = "what is wrong is sealed";
+
 /// The result of reading a whole vault and comparing it with its manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verification {
@@ -44,6 +47,14 @@ pub struct Damage {
     pub frame: Option<usize>,
     /// What does not hold, in plain words.
     pub what: String,
+}
+
+impl Damage {
+    /// Whether it was found, and sealed, by somebody else who could open the vault: it may lie deeper than the checksums of what is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.what == WRONG
+    }
 }
 
 /// `archive.zst, frame 3: it is cut`.

@@ -19,6 +19,8 @@ pub(crate) struct Diff {
     unknown_paths: Vec<String>,
     /// Those that were asked for of those that differ.
     differences: Vec<Difference>,
+    /// The subtrees that were compared: what both were asked for. Null for everything.
+    within: Option<Vec<String>>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,7 +47,11 @@ impl From<Comparison> for Diff {
             path: turned.path.to_string(),
             change: turned.change.into(),
         });
+        let within = found
+            .within
+            .map(|roots| roots.iter().map(ToString::to_string).collect());
         Self {
+            within,
             added: found.added,
             removed: found.removed,
             data_changed: found.data_changed,

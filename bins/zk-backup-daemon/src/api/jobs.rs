@@ -20,7 +20,7 @@ pub(crate) struct Job {
     vault: String,
     #[serde(rename = "type")]
     kind: JobKind,
-    /// The last lines of its log if it failed, else `None`, as a text.
+    /// The last lines of its log if it failed, or why where it has none, else `None`, as a text.
     err: String,
     task_id: String,
     /// The subtrees that were asked for; absent for everything.
@@ -94,17 +94,18 @@ impl From<ProgressInfo> for Progress {
 
 impl From<JobInfo> for Job {
     fn from(info: JobInfo) -> Self {
-        let err = if info.status == JobState::Failed {
-            info.log_tail.join("\n")
-        } else {
-            "None".to_owned()
+        let err = match info.status {
+            // Of one that was interrupted there are no lines.
+            JobState::Failed if info.log_tail.is_empty() => info.message.clone(),
+            JobState::Failed => Some(info.log_tail.join("\n")),
+            _ => None,
         };
         Self {
             status: info.status,
             message: info.message,
             vault: info.vault,
             kind: info.kind,
-            err,
+            err: err.unwrap_or_else(|| "None".to_owned()),
             task_id: info.id,
             dbs: info.roots.iter().map(db).collect(),
             dry_run: info.dry_run.then_some(true),

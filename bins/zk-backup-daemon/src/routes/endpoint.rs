@@ -2,7 +2,6 @@
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{HttpServiceFactory, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::ALLOW;
 use actix_web::middleware::from_fn;
 use actix_web::web;
@@ -79,6 +78,5 @@ pub(super) async fn wrong_method(request: HttpRequest) -> HttpResponse {
 }
 
 pub(super) async fn nothing_here(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let message = format!("{} is no endpoint for {}", request.path(), request.method());
-    Err(ApiError::new(StatusCode::NOT_FOUND, "no_such_endpoint", message))
+    Err(ApiError::no_such_endpoint(request.path(), request.method()))
 }

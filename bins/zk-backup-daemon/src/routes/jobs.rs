@@ -104,7 +104,12 @@ pub(super) async fn restore_test(
     }
 }
 
-pub(super) async fn terminate(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(super) async fn terminate(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
     let id = request.match_info().query("id");
     let state = engine.cancel(id).await.map_err(|error| match error {
         EngineError::JobNotFound(id) => EngineError::JobNotFound(id.chars().take(100).collect()),

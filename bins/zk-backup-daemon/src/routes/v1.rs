@@ -51,7 +51,12 @@ pub(super) async fn restore_status(
 
 /// Answers as if the record of a restore were gone. It goes with those of other jobs, when they are too many: until then it tells what was
 /// changed.
-pub(super) async fn forget(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(super) async fn forget(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
     let id = request.match_info().query("id");
     let asked = Asked::of(&request, BLOB)?;
     let job = engine.job(id).await?.filter(|job| job.kind == JobKind::Restore);
@@ -91,7 +96,12 @@ async fn job(engine: &Engine, id: &str, kind: JobKind) -> Result<HttpResponse, A
     }
 }
 
-pub(super) async fn remove(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub(super) async fn remove(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, ApiError> {
+    body::nothing(&body::read(body).await?)?;
     let id = request.match_info().query("id");
     let asked = Asked::of(&request, BLOB)?;
     let job = engine.job(id).await?;

@@ -34,14 +34,11 @@ pub(super) fn listen(
     let protect_reads = flag("BACKUP_DAEMON_PROTECT_READS", args.protect_reads.as_ref(), false)?;
     let access = access(secret, credentials, protect_reads)?;
     let tls = certificates(args)?;
-    let port = if tls.is_some() {
-        number("TLS_PORT", args.tls_port.as_ref(), 8443, PORTS, |_| true)?
-    } else {
-        number("PORT", args.port.as_ref(), 8080, PORTS, |_| true)?
-    };
+    let plain_port = number("PORT", args.port.as_ref(), 8080, PORTS, |_| true)?;
+    let tls_port = number("TLS_PORT", args.tls_port.as_ref(), 8443, PORTS, |_| true)?;
     Ok(Listen {
         address,
-        port,
+        port: if tls.is_some() { tls_port } else { plain_port },
         tls,
         access,
     })

@@ -43,10 +43,12 @@ pub(super) fn s3(
     secrets: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<S3Config>, SettingsError> {
+    let said = said(args);
+    said.verify_tls()?;
     if !flag("S3_ENABLED", args.s3_enabled.as_ref(), false)? {
         return Ok(None);
     }
-    match said(args).read(secrets, environment)? {
+    match said.read(secrets, environment)? {
         Some(bucket) => Ok(Some(bucket)),
         None => Err(SettingsError(
             "S3_BUCKET: it is needed with S3_ENABLED=true".to_owned(),
@@ -79,7 +81,7 @@ impl Said<'_> {
             region: given(self.region),
             prefix: self.prefix()?,
             keys,
-            verify_tls: flag(&self.setting("SSL_VERIFY"), self.ssl_verify, true)?,
+            verify_tls: self.verify_tls()?,
             certificates: self.certificates()?,
             ..S3Config::new(bucket)
         }))
@@ -87,6 +89,10 @@ impl Said<'_> {
 
     fn setting(&self, rest: &str) -> String {
         format!("{}_{rest}", self.name)
+    }
+
+    fn verify_tls(&self) -> Result<bool, SettingsError> {
+        flag(&self.setting("SSL_VERIFY"), self.ssl_verify, true)
     }
 
     fn url(&self) -> Result<Option<String>, SettingsError> {

@@ -6,7 +6,7 @@ use backup_engine::AdminSource;
 use zk_snapshot::files::DataDirs;
 
 use super::tls::certificates;
-use super::values::{PORTS, SettingsError, bad, given, number};
+use super::values::{SettingsError, bad, given, number};
 use crate::Args;
 
 /// Agents are asked where that is said, and where nothing is.
@@ -15,8 +15,8 @@ pub(super) fn agent_port(args: &Args) -> Result<Option<u16>, SettingsError> {
         "ZOOKEEPER_AGENT_PORT",
         args.zookeeper_agent_port.as_ref(),
         8081,
-        PORTS,
-        |_| true,
+        "a port from 1 to 65535",
+        |port| *port > 0,
     )?;
     let source = given(args.transactional_source.as_ref());
     Ok(matches!(source.as_deref(), None | Some("auto" | "agent")).then_some(port))

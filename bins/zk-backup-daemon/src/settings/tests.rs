@@ -129,7 +129,7 @@ fn a_name_with_a_colon_is_refused() {
 #[test]
 fn a_bad_value_is_named_with_what_is_allowed() {
     type Change = fn(&mut Args);
-    let cases: [(Change, &str); 25] = [
+    let cases: [(Change, &str); 30] = [
         (
             |a| a.zookeeper_driver = Some("fast".into()),
             "ZOOKEEPER_DRIVER=fast: auto, batched or plain",
@@ -148,6 +148,27 @@ fn a_bad_value_is_named_with_what_is_allowed() {
         (
             |a| a.port = Some("70000".into()),
             "PORT=70000: a port up to 65535",
+        ),
+        // Also where it is the other one that counts.
+        (
+            |a| {
+                a.tls_enabled = Some("true".into());
+                a.port = Some("eighty".into());
+            },
+            "PORT=eighty: a port",
+        ),
+        (|a| a.tls_port = Some("x".into()), "TLS_PORT=x: a port"),
+        (
+            |a| a.zookeeper_agent_port = Some("0".into()),
+            "ZOOKEEPER_AGENT_PORT=0: a port from 1 to 65535",
+        ),
+        (
+            |a| {
+                a.zookeeper_agent_port = Some("0".into());
+                a.transactional_source = Some("files".into());
+                a.zookeeper_data_dir = Some("/nowhere".into());
+            },
+            "ZOOKEEPER_AGENT_PORT=0",
         ),
         (|a| a.backup_schedule = Some("* * *".into()), "BACKUP_SCHEDULE"),
         (
@@ -186,6 +207,7 @@ fn a_bad_value_is_named_with_what_is_allowed() {
             |a| s3(a).s3_ssl_verify = Some("maybe".into()),
             "S3_SSL_VERIFY=maybe",
         ),
+        (|a| a.s3_ssl_verify = Some("maybe".into()), "S3_SSL_VERIFY=maybe"),
         (
             |a| s3(a).s3_certs_path = Some("/nowhere".into()),
             "S3_CERTS_PATH: there is no /nowhere",
@@ -231,14 +253,15 @@ fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
     assert!(late.contains("ZOOKEEPER_TIMEOUT=16: with HA=true"), "{late}");
     assert!(ha(None, "one:8080").unwrap_err().starts_with("HA_ADDRESS: "));
 
-    // A session that outlives the lease would let a stopped leader write; without TLS the relay sees to that.
+    // A session that outlives the lease would let a stopped leader write; without TLS the relay sees to that, but for what it sends just then.
     let certificates = tempfile::tempdir().unwrap();
     std::fs::write(certificates.path().join("ca.crt"), CA).unwrap();
     for (is_ha, tls, timeout, session, within) in [
         (true, true, None, 5_000, Some(10)),
         (true, true, Some("15"), 7_500, Some(15)),
         (true, true, Some("3"), 5_000, Some(10)),
-        (true, false, None, 20_000, None),
+        (true, false, None, 10_000, None),
+        (true, false, Some("15"), 15_000, None),
         (false, true, None, 20_000, None),
     ] {
         let change = |a: &mut Args| {
@@ -294,7 +317,7 @@ fn keys_of_a_bucket_are_both_given_or_the_environments_and_a_file_stays_one() {
     let found = bucket(&named, None).unwrap().keys.unwrap();
     assert!(matches!(found.secret, S3Secret::File(path) if path.as_os_str() == "/run/s"));
     assert!(matches!(found.id, S3Secret::Text(_)));
-    // Not asked for: then nothing of it is looked at.
+    // Not asked for: then it is not looked where that is.
     assert!(
         settings(|a| a.s3_url = Some("nonsense".into()), &[])
             .unwrap()

@@ -37,15 +37,19 @@ pub(super) fn config(
 ) -> Result<BatchedConfig, SettingsError> {
     let deadline = deadline(args, ha)?;
     let tls = zookeeper_tls(args)?;
-    // Without TLS a relay lets nothing of before out, however long sessions are.
-    let ha_by_tls = ha.filter(|_| tls.is_some());
-    let lands_within = ha_by_tls.map(|ha| deadline.max(ha.timing.renew_every));
+    // Without TLS a relay lets nothing of before out, however long sessions are, but for what it sends just when the process is stopped.
+    let lands_within = ha.map(|ha| deadline.max(ha.timing.renew_every));
     let usual = BatchedConfig::new(servers);
+    let session_timeout = match (lands_within, &tls) {
+        (None, _) => usual.session_timeout,
+        (Some(within), None) => usual.session_timeout.min(within),
+        (Some(within), Some(_)) => within / 2,
+    };
     let digest = pair(&secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;
     Ok(BatchedConfig {
         deadline,
-        lands_within,
-        session_timeout: lands_within.map_or(usual.session_timeout, |within| within / 2),
+        lands_within: lands_within.filter(|_| tls.is_some()),
+        session_timeout,
         digest_auth: digest.map(|(user, password)| format!("{user}:{password}")),
         sasl: pair(&secret, "ZOOKEEPER_ADMIN_USERNAME", "ZOOKEEPER_ADMIN_PASSWORD")?,
         tls,

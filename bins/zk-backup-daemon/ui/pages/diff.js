@@ -9,6 +9,8 @@ import { code, count } from '../format.js';
 
 const PAGE = 1_000;
 
+const COUNTED = ['added', 'removed', 'data_changed', 'acl_changed', 'unknown'];
+
 /** So many of the newest are told with how they are. */
 const TOLD = 50;
 
@@ -64,24 +66,49 @@ async function tell(view, from, to, signal) {
       }
     },
   });
-  const more = h('button', { type: 'button', onclick: () => go().catch(failed) }, `Show the next ${count(PAGE)}`);
+  const more = h('button', { type: 'button', onclick: () => next() }, `Show the next ${count(PAGE)}`);
+  const ask = (offset) => get('diff', { from, to, offset, limit: PAGE }, signal);
   let listed = 0;
+  let last = null;
 
-  async function go() {
-    const page = await get('diff', { from, to, offset: listed, limit: PAGE }, signal);
-    listed += page.differences.length;
-    tree.add(page.differences);
-    const all = page.added + page.removed + page.data_changed + page.acl_changed;
-    more.hidden = page.differences.length === 0 || listed >= all;
-    return page;
+  function add(differences, { added, removed, data_changed, acl_changed }) {
+    listed += differences.length;
+    last = differences.at(-1) ?? last;
+    tree.add(differences);
+    more.hidden = differences.length === 0 || listed >= added + removed + data_changed + acl_changed;
   }
 
-  const page = await go();
+  // Of what lives each page is another comparison: where it does not go on from the one before, some would be left out.
+  async function next() {
+    more.disabled = true;
+    try {
+      if (to !== 'live') {
+        const answer = await ask(listed);
+        add(answer.differences, answer);
+        return;
+      }
+      const answer = await ask(listed - 1);
+      const [first, ...rest] = answer.differences;
+      const isSame = COUNTED.every((what) => answer[what] === page[what]) && first?.path === last.path && first.change === last.change;
+      if (!isSame) throw new Error('ZooKeeper changed since, so the rest does not follow from what is shown: compare again.');
+      add(rest, answer);
+    } catch (error) {
+      failed(error);
+    } finally {
+      more.disabled = false;
+    }
+  }
+
+  const page = await ask(0);
+  add(page.differences, page);
   const counts = [[page.added, 'added', 'good'], [page.removed, 'removed', 'bad'], [page.data_changed, 'with other data', 'changed'], [page.acl_changed, 'with another ACL', 'changed']];
   const none = counts.every(([number]) => number === 0);
-  const nothing = page.unknown > 0 ? 'Nothing is known to differ.' : 'Nothing differs.';
+  const isOfNone = page.within?.length === 0;
+  const nothing = isOfNone ? 'Nothing was compared: the two are of subtrees that have nothing in common.'
+    : page.unknown > 0 ? 'Nothing is known to differ.' : 'Nothing differs.';
   put(view,
     h('p', { class: 'counts', role: 'status' }, none ? nothing : counts.map(([number, what, look]) => h('span', { class: number > 0 ? `count ${look}` : 'count' }, h('strong', {}, count(number)), ` ${what}`))),
+    page.within?.length > 0 ? h('p', { class: 'changed' }, 'Only what both are of was compared: ', page.within.map((path, at) => [at > 0 ? ', ' : null, code(path)]), '.') : null,
     page.unknown > 0 ? h('details', {}, h('summary', {}, `${count(page.unknown)} may differ: one side could not read them`), h('ul', {}, page.unknown_paths.map((path) => h('li', {}, code(path))))) : null,
     none ? null : h('div', { class: 'split' }, h('div', {}, tree.element, more), detail));
 }

@@ -163,7 +163,10 @@ function policy(asked) {
 // A plan, as the API takes it: names have no slash in front.
 function request(asked) {
   const name = (path) => path.slice(1);
-  const renames = Object.entries(asked.renames).map(([from, to]) => [name(from), name(to)]);
+  // Else what stays where it was would go along with what it is below.
+  const moved = Object.keys(asked.renames);
+  const stay = asked.roots.filter((root) => !moved.includes(root) && moved.some((from) => root.startsWith(`${from}/`)));
+  const renames = [...Object.entries(asked.renames), ...stay.map((root) => [root, root])].map(([from, to]) => [name(from), name(to)]);
   const body = { vault: asked.id, policy: asked.policy, dry_run: true };
   if (!asked.whole) body.dbs = asked.roots.map(name);
   if (renames.length > 0) body.changeDbNames = Object.fromEntries(renames);
@@ -171,7 +174,7 @@ function request(asked) {
 }
 
 // What makes a restore worth while of which something is left out.
-const CHANGES = ['created', 'data_changed', 'acl_changed', 'deleted', 'counters_raised', 'finished', 'unfinished'];
+const CHANGES = ['created', 'data_changed', 'acl_changed', 'deleted', 'counters_raised', 'finished', 'unfinished', 'unseen'];
 
 function plan(asked, next) {
   const view = h('div', {});

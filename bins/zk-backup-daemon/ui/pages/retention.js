@@ -33,18 +33,24 @@ export async function retention(view, _query, signal) {
   await show(plan, now(signal), true, signal);
 }
 
+// What was asked for last: what is answered to an earlier question comes too late.
+let turn = 0;
+
 function now(signal) {
   return post('evict', { query: { dry_run: true }, signal });
 }
 
 async function show(view, asked, isReal, signal, note = null) {
+  turn += 1;
+  const mine = turn;
   let decisions;
   try {
     decisions = await asked;
   } catch (error) {
-    if (!signal.aborted) put(view, wrong(error));
+    if (!signal.aborted && mine === turn) put(view, wrong(error));
     return;
   }
+  if (mine !== turn) return;
   const going = goes(decisions);
   const staying = decisions.filter(({ action }) => action === 'keep');
   say(`${several(going.length, 'backup')} would go.`);
@@ -52,6 +58,7 @@ async function show(view, asked, isReal, signal, note = null) {
     note ? h('p', { class: 'changed box', role: 'alert' }, note) : null,
     h('p', { class: 'counts' }, h('span', { class: going.length > 0 ? 'count bad' : 'count' }, h('strong', {}, count(going.length)), ' would go'),
       h('span', { class: 'count good' }, h('strong', {}, count(staying.length)), ' stay')),
+    isReal ? null : h('p', { class: 'dim' }, 'By the policies that are tried above, not by those that are set.'),
     isReal && going.length > 0 ? evict(view, going, signal) : null,
     decisions.length > 0 ? table('Plan', ['Backup', 'What', 'Why'], [...going, ...staying].map(row)) : h('p', {}, 'There is no backup yet.'));
 }

@@ -16,6 +16,9 @@ pub(crate) struct Diff {
     pub unknown: u64,
     #[serde(default)]
     pub unknown_paths: Vec<String>,
+    /// The subtrees that were compared. `None` for everything, and of an older server.
+    #[serde(default)]
+    pub within: Option<Vec<String>>,
     pub(crate) differences: Vec<Difference>,
 }
 

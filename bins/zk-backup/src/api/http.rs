@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read as _};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +33,14 @@ type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 const MAY_BE_DONE: &str =
     "it may have been accepted all the same; look at `zk-backup jobs` and `ls` before you ask again";
+
+/// Whether the server at `url` is on this machine, so that no proxy leads to it.
+fn is_here(url: &str) -> bool {
+    let host = ureq::http::Uri::try_from(url).ok();
+    let host = host.as_ref().and_then(ureq::http::Uri::host).unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    host.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback())
+}
 
 /// Speaks HTTP with one server.
 pub(crate) struct Http {
@@ -77,6 +86,9 @@ impl Http {
         }
         if is_tls {
             config = config.tls_config(tls::config(ca)?);
+        }
+        if is_here(url) {
+            config = config.proxy(None);
         }
         let authorization = credentials.map(|(user, password)| {
             let basic = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
@@ -336,5 +348,30 @@ fn what_is_wrong(why: &CertificateError) -> &'static str {
             "its certificate is of another name: --url or ZK_BACKUP_URL is to have one that is in it"
         }
         _ => "its certificate is not accepted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_here;
+
+    #[test]
+    fn what_is_on_this_machine_needs_no_proxy() {
+        for url in [
+            "http://127.0.0.1:8080",
+            "http://127.8.0.1/zk",
+            "https://LocalHost:8443",
+            "http://[::1]:8080/",
+        ] {
+            assert!(is_here(url), "{url}");
+        }
+        for url in [
+            "http://zk-backup:8080",
+            "https://localhost.example/",
+            "http://10.0.0.1",
+            "http://",
+        ] {
+            assert!(!is_here(url), "{url}");
+        }
     }
 }

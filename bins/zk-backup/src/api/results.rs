@@ -50,6 +50,9 @@ pub(crate) struct Report {
     pub left_alone: u64,
     #[serde(deserialize_with = "unless_null")]
     pub unknown: u64,
+    /// Of a plan: what may not be read, and may differ in any way.
+    #[serde(deserialize_with = "unless_null")]
+    pub unseen: u64,
     #[serde(deserialize_with = "unless_null")]
     pub met: u64,
     #[serde(deserialize_with = "unless_null")]
@@ -170,8 +173,13 @@ impl Restored {
             .report
             .as_ref()
             .filter(|report| self.dry_run && report.failed > 0)?;
-        let others = [report.counters_raised, report.finished, report.unfinished];
-        (report.changes() > 0 || others != [0; 3]).then_some(report.failed)
+        let others = [
+            report.counters_raised,
+            report.finished,
+            report.unfinished,
+            report.unseen,
+        ];
+        (report.changes() > 0 || others != [0; 4]).then_some(report.failed)
     }
 }
 
@@ -200,8 +208,9 @@ impl Report {
             self.counters_left,
             self.finished,
             self.unfinished,
+            self.unseen,
         ];
-        self.changes() == 0 && others == [0; 5]
+        self.changes() == 0 && others == [0; 6]
     }
 }
 
@@ -287,6 +296,7 @@ mod tests {
             "counters_left",
             "finished",
             "unfinished",
+            "unseen",
         ];
         for field in changes {
             assert!(
@@ -308,7 +318,9 @@ mod tests {
             Restored::of(&json!({ "dry_run": dry_run, "report": report })).left_out()
         };
         assert_eq!(of(json!(true), json!({ "failed": 2, "created": 1 })), Some(2));
-        assert_eq!(of(json!(true), json!({ "failed": 2, "finished": 1 })), Some(2));
+        for other in ["finished", "unseen"] {
+            assert_eq!(of(json!(true), json!({ "failed": 2, other: 1 })), Some(2));
+        }
         assert_eq!(of(json!(true), json!({ "failed": 2, "unchanged": 9 })), None);
         assert_eq!(of(json!(true), json!({ "created": 1 })), None);
         assert_eq!(of(json!(true), json!(null)), None);

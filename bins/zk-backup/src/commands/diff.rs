@@ -70,6 +70,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         }
         Ok(())
     })?;
+    let left_out = not_compared(&before.roots(), diff.view.within.as_deref(), &root);
     // What only the later one has would have been listed: a path that neither has is refused, unless the earlier one is of it, or of what is below it.
     if listed == 0
         && root != "/"
@@ -92,10 +93,13 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         screen.json("summary", summary)?;
     } else {
         sum_up(&diff.view, &root, screen)?;
+        if let Some(line) = only(&left_out, diff.view.within.as_deref()) {
+            screen.line(&line, Some(Look::Changed))?;
+        }
     }
     Ok(match args.exit_code {
         true if listed > 0 => Exit::Failed,
-        true if may_differ(&diff.view, &root) => Exit::Partial,
+        true if may_differ(&diff.view, &root) || !left_out.is_empty() => Exit::Partial,
         _ => Exit::Done,
     })
 }
@@ -143,6 +147,33 @@ fn may_differ(diff: &Diff, root: &str) -> bool {
     diff.unknown > paths.len() as u64 || paths.iter().any(is_near)
 }
 
+/// What is wanted at and below `root` of a backup of `roots`, all if there are none, and is not among what was compared.
+fn not_compared(roots: &[String], within: Option<&[String]>, root: &str) -> Vec<String> {
+    let Some(within) = within else {
+        return Vec::new();
+    };
+    let mut wanted: Vec<_> = roots.iter().map(String::as_str).collect();
+    wanted.retain(|of| is_within(of, root));
+    // A part of what it has, or of what it does not.
+    if wanted.is_empty() {
+        wanted.push(root);
+    }
+    wanted.retain(|path| !within.iter().any(|compared| is_within(path, compared)));
+    wanted.into_iter().map(str::to_owned).collect()
+}
+
+/// What to say where some was not compared.
+fn only(left_out: &[String], within: Option<&[String]>) -> Option<String> {
+    let clean_all = |paths: &[String]| paths.iter().map(|path| clean(path)).collect::<Vec<_>>().join(" ");
+    let left_out = Some(left_out).filter(|paths| !paths.is_empty()).map(clean_all)?;
+    Some(
+        match within.map(clean_all).filter(|compared| !compared.is_empty()) {
+            Some(compared) => format!("? {left_out}: only {compared} was compared, of which both are"),
+            None => "? nothing was compared: the two are of subtrees that have nothing in common".to_owned(),
+        },
+    )
+}
+
 /// The lines between the first and the last that differ: first the old, then the new.
 fn lines(old: &[u8], new: &[u8], screen: &mut Screen<'_>) -> Result<(), Failure> {
     let (Ok(old), Ok(new)) = (std::str::from_utf8(old), std::str::from_utf8(new)) else {
@@ -186,6 +217,30 @@ mod tests {
         assert!(!of(1, "/other"));
         assert!(of(2, "/other"), "the second one is not named");
         assert!(!may_differ(&Diff::default(), "/"));
+    }
+
+    #[test]
+    fn what_one_of_them_is_not_of_was_not_compared() {
+        let texts = |some: &[&str]| some.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let of = |roots: &[&str], within: &[&str], root: &str| {
+            not_compared(&texts(roots), Some(&texts(within)), root)
+        };
+        assert_eq!(of(&[], &["/a"], "/"), ["/"]);
+        assert_eq!(of(&[], &["/a"], "/b"), ["/b"]);
+        assert_eq!(of(&[], &["/a"], "/a/x"), [""; 0]);
+        assert_eq!(of(&["/a"], &["/a"], "/"), [""; 0], "what the first one is of");
+        assert_eq!(of(&["/a", "/b"], &["/a"], "/"), ["/b"]);
+        assert_eq!(of(&["/a", "/b"], &["/a"], "/a"), [""; 0]);
+        assert_eq!(of(&["/a"], &[], "/"), ["/a"]);
+        assert!(not_compared(&texts(&["/a"]), None, "/").is_empty());
+
+        let said = |within: &[&str]| only(&texts(&["/b"]), Some(&texts(within)));
+        assert_eq!(
+            said(&["/a"]).unwrap(),
+            "? /b: only /a was compared, of which both are"
+        );
+        assert!(said(&[]).unwrap().contains("nothing was compared"));
+        assert_eq!(only(&[], Some(&texts(&["/a"]))), None);
     }
 
     #[test]

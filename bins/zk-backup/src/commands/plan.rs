@@ -67,6 +67,10 @@ fn changes(report: &Report, tense: &str, screen: &mut Screen<'_>) -> Result<(), 
             report.unknown,
             "the backup could not read, and are left as they are",
         ),
+        (
+            report.unseen,
+            "may not be read: a restore changes their ACLs to look at them, and how they differ is not counted",
+        ),
         (report.met, "were created by others meanwhile, and are left alone"),
         (
             report.counters_raised,
@@ -142,7 +146,7 @@ mod tests {
     fn a_restore_is_shown_line_by_line() {
         let lines = shown(&json!({
             "report": {
-                "created": 1, "deleted": 1, "data_changed": 1, "acl_changed": 1000, "unchanged": 7, "met": 2,
+                "created": 1, "deleted": 1, "data_changed": 1, "acl_changed": 1000, "unchanged": 7, "unseen": 4, "met": 2,
                 "differences": [
                     { "path": "/a", "change": "create" }, { "path": "/b", "change": "delete" },
                     { "path": "/c", "change": "data" }, { "path": "/d", "change": "acl" },
@@ -156,6 +160,7 @@ mod tests {
             lines,
             "+ /a\n- /b\n~ /c  (data)\n~ /d  (ACL)\n… and 999 more\n\
              1 were created, 1 given other data, 1 000 another ACL, 1 deleted; 7 are as in the backup\n\
+             4 may not be read: a restore changes their ACLs to look at them, and how they differ is not counted\n\
              2 were created by others meanwhile, and are left alone\n\
              ! /e\\u{1b}: no\n! /q: not empty\n\
              ! … and 7 more\nnote: told now\n\

@@ -11,6 +11,10 @@ use crate::exit::{Exit, Failure};
 use crate::jobs;
 use crate::text::{Look, Screen, clean, count};
 
+/// Said of a plan that changes nothing, where the server tells of a restore that was cut off.
+const TO_BE_MADE_UP_FOR: &str = "nothing is to be changed; but a restore was interrupted, and the server tells so until one \
+                                 that writes wherever it did has succeeded";
+
 /// What to restore, and how.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
@@ -145,11 +149,16 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         return Ok(ended(&would));
     }
     if args.strategy == Strategy::Online && would.is_nothing() {
+        let (line, look) = match is_one_interrupted(api) {
+            true => (TO_BE_MADE_UP_FOR, Some(Look::Changed)),
+            false => nothing_to_do(args.policy, &would),
+        };
         if !screen.is_json() {
-            let (line, look) = nothing_to_do(args.policy, &would);
             screen.line(line, look)?;
         }
-        return Ok(ended(&would));
+        if line != TO_BE_MADE_UP_FOR || !(args.yes || can_be_asked(screen)) {
+            return Ok(ended(&would));
+        }
     }
     let left_out = left_out.map(znodes);
     if let Some(some) = &left_out
@@ -187,6 +196,12 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         screen.line(&line, Some(look))?;
     }
     Ok(ended(&restored))
+}
+
+/// Whether the server tells of a restore that was cut off. One that does not say how it is tells of none.
+fn is_one_interrupted(api: &Api) -> bool {
+    api.health()
+        .is_ok_and(|health| health.view.interrupted_restores > 0)
 }
 
 /// What it means that a plan changes nothing.
@@ -257,13 +272,18 @@ fn unknown_to_older(failure: Failure) -> Failure {
     }
 }
 
+/// Whether somebody is there who sees a question, and can answer it.
+fn can_be_asked(screen: &Screen<'_>) -> bool {
+    let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    is_there && !screen.is_json()
+}
+
 /// Asks on the terminal.
 ///
 /// # Errors
 /// The answer is no, or there is nobody to ask.
 pub(super) fn ask(question: &str, screen: &Screen<'_>) -> Result<(), Failure> {
-    let is_there = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if screen.is_json() || !is_there {
+    if !can_be_asked(screen) {
         return Err(Failure::usage(
             "nothing was changed: look at the plan, and add --yes",
         ));

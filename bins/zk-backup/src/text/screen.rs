@@ -90,6 +90,10 @@ impl<'a> Screen<'a> {
                 self.is_gone = true;
                 Ok(())
             }
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(io::Error::new(
+                error.kind(),
+                format!("the output cannot be written: {error}"),
+            )),
             written => written,
         }
     }

@@ -43,12 +43,17 @@ impl Engine {
                 Err(EngineError::BackupNotFound(_)) => return Ok(None),
                 found => found?,
             };
-            match Stored::read(&*vaults.store, &id) {
-                Err(StoreError::NotFound(_)) => {
-                    let job = requests.pending(&id)?;
-                    Ok(job.map(|job| BackupInfo::pending(&vaults, id, job)))
-                }
-                outcome => Ok(Some(BackupInfo::of(&vaults, outcome?))),
+            let read = || match Stored::read(&*vaults.store, &id) {
+                Err(StoreError::NotFound(_)) => Ok(None),
+                found => found.map(|found| Some(BackupInfo::of(&vaults, found))),
+            };
+            if let Some(found) = read()? {
+                return Ok(Some(found));
+            }
+            match requests.pending(&id)? {
+                Some(job) => Ok(Some(BackupInfo::pending(&vaults, id, job))),
+                // It may have ended in between, and what it has stored is there now.
+                None => Ok(read()?),
             }
         })
         .await

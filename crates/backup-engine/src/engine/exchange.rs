@@ -14,16 +14,24 @@ use crate::blocking::blocking;
 use crate::error::parse_id;
 use crate::error::{EngineError, InvalidRequest};
 use crate::requests::{Labels, RestoreRequest, RestoreSource, roots_of};
+#[cfg(feature = "s3")]
+use crate::vaults::LATEST;
 use crate::vaults::exchange::{self, Export, ImportOptions};
 
 impl Engine {
     /// Opens a finished backup to be written out. `latest` is the newest good one.
     ///
     /// # Errors
-    /// [`EngineError::BackupNotFound`]; [`EngineError::Invalid`] for one that the predecessor wrote; [`EngineError::Storage`].
+    /// [`EngineError::BackupNotFound`]; [`EngineError::InUse`] while it waits or is written; [`EngineError::Invalid`] for one that the predecessor
+    /// wrote; [`EngineError::Storage`].
     pub async fn export(&self, id: &str) -> Result<Export, EngineError> {
-        let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
-        blocking(move || Export::of(&vaults, &vaults.named(&id)?)).await
+        let (vaults, _, requests) = self.rooms();
+        let id = id.to_owned();
+        blocking(move || {
+            let id = vaults.named(&id)?;
+            requests.finished(&id, || Export::of(&vaults, &id))
+        })
+        .await
     }
 
     /// Takes a backup in that [`Export::write_zip`] has written, here or elsewhere, and returns its id. Everything in it is compared with its checksums
@@ -89,7 +97,10 @@ impl Engine {
         let (id, vaults) = (id.to_owned(), Arc::clone(&self.vaults));
         let (objects, further) = (self.objects.clone(), Arc::clone(&self.further_objects));
         if objects.is_none() && further.is_empty() {
-            return Err(EngineError::NoLinks(parse_id(&id)?.to_string()));
+            if id != LATEST {
+                parse_id(&id)?;
+            }
+            return Err(EngineError::NoLinks(id));
         }
         blocking(move || {
             let id = vaults.named(&id)?;

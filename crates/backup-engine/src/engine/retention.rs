@@ -21,15 +21,10 @@ impl Engine {
         let id = parse_id(id)?;
         let (vaults, _, requests) = self.rooms();
         let metrics = Arc::clone(&self.metrics);
-        blocking(move || match vaults.remove(&id) {
-            Ok(()) => {
-                metrics.evicted(1);
-                Ok(())
-            }
-            Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
-                Err(EngineError::InUse(id.to_string()))
-            }
-            outcome => outcome,
+        blocking(move || {
+            requests.finished(&id, || vaults.remove(&id))?;
+            metrics.evicted(1);
+            Ok(())
         })
         .await
     }
@@ -40,19 +35,16 @@ impl Engine {
     /// As [`evict_one`](Self::evict_one).
     pub async fn would_evict_one(&self, id: &str) -> Result<Decision, EngineError> {
         let id = parse_id(id)?;
-        let (vaults, requests) = (Arc::clone(&self.vaults), Arc::clone(&self.requests));
+        let (vaults, _, requests) = self.rooms();
         blocking(move || {
-            if vaults.contains(&id)? {
-                vaults.check_free(&id)?;
-                return Ok(Decision {
-                    id: id.to_string(),
-                    action: Action::Evict,
-                    reason: "it is named".to_owned(),
-                });
-            }
-            Err(match requests.pending(&id)? {
-                Some(_) => EngineError::InUse(id.to_string()),
-                None => EngineError::BackupNotFound(id.to_string()),
+            requests.finished(&id, || match vaults.contains(&id)? {
+                true => vaults.check_free(&id),
+                false => Err(EngineError::BackupNotFound(id.to_string())),
+            })?;
+            Ok(Decision {
+                id: id.to_string(),
+                action: Action::Evict,
+                reason: "it is named".to_owned(),
             })
         })
         .await
@@ -122,12 +114,9 @@ impl Engine {
     pub async fn pin(&self, id: &str, pinned: bool) -> Result<BackupInfo, EngineError> {
         let id = parse_id(id)?;
         let (vaults, _, requests) = self.rooms();
-        blocking(move || match vaults.pin(&id, pinned) {
-            Err(EngineError::BackupNotFound(_)) if requests.pending(&id)?.is_some() => {
-                Err(EngineError::InUse(id.to_string()))
-            }
-            Err(error) => Err(error),
-            Ok(()) => Ok(BackupInfo::of(&vaults, Stored::read(&*vaults.store, &id)?)),
+        blocking(move || {
+            requests.finished(&id, || vaults.pin(&id, pinned))?;
+            Ok(BackupInfo::of(&vaults, Stored::read(&*vaults.store, &id)?))
         })
         .await
     }

@@ -86,6 +86,22 @@ impl Requests {
         Ok(job.filter(|job| !job.state.is_final()))
     }
 
+    /// What `look` finds of a backup; where it finds none, [`EngineError::InUse`] as long as its job waits or is being done. Blocks.
+    pub(crate) fn finished<T>(
+        &self,
+        id: &VaultId,
+        look: impl Fn() -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        match look() {
+            Err(EngineError::BackupNotFound(_)) if self.pending(id)?.is_some() => {
+                Err(EngineError::InUse(id.to_string()))
+            }
+            // The job may have ended in between, and what it has stored is there now.
+            Err(EngineError::BackupNotFound(_)) => look(),
+            found => found,
+        }
+    }
+
     /// Queues a backup, unless it cannot be had.
     pub(crate) fn backup(
         &self,

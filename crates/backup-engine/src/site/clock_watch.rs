@@ -19,6 +19,10 @@ const CORRECTED: time::Duration = time::Duration::DAY;
 const SET: time::Duration = time::Duration::minutes(10);
 /// So long that is told of a clock that stays as it was set.
 const TOLD: Duration = Duration::from_hours(24);
+/// So long after the start a clock may be corrected before what it shows is kept: a time that is wrong would last over restarts.
+const SETTLED: Duration = Duration::from_hours(1);
+/// So long after a time was kept another one is.
+const KEPT: Duration = Duration::from_hours(24);
 /// So long a server may have been off without anybody being asked.
 const OFF: time::Duration = time::Duration::days(30);
 
@@ -31,6 +35,8 @@ pub(crate) struct ClockWatch {
     store: Arc<dyn VaultStore>,
     /// `None` until the storage has told it.
     known: Mutex<Option<Known>>,
+    /// At which uptime a time is to be kept, if none is before.
+    due: Mutex<Duration>,
 }
 
 /// At this uptime the clock showed this, or up to `ahead` more.
@@ -66,12 +72,14 @@ impl Known {
 impl ClockWatch {
     /// Nothing is evicted by it before it has [learned](Self::learn).
     pub(crate) fn new(uptime: Uptime, store: Arc<dyn VaultStore>, now: OffsetDateTime) -> Self {
+        let begun = uptime();
         Self {
-            begun: uptime(),
-            began: now,
             uptime,
+            begun,
+            began: now,
             store,
             known: Mutex::default(),
+            due: Mutex::new(begun + SETTLED),
         }
     }
 
@@ -180,10 +188,62 @@ impl ClockWatch {
         self.keep(now);
     }
 
-    /// Keeps a time that was relied on, for the next start.
+    /// Whether it is long ago that a time was kept, and that which the clock shows, `now`, can be relied on. Without it a server that ran, and evicted nothing meanwhile,
+    /// would count as one that was off.
+    pub(crate) fn is_to_be_kept(&self, now: OffsetDateTime) -> bool {
+        let due = *lock(&self.due);
+        (self.uptime)() >= due && self.moved(now).is_none()
+    }
+
+    /// Keeps a time that was relied on, for the next start. Blocks.
     pub(crate) fn keep(&self, now: OffsetDateTime) {
+        *lock(&self.due) = (self.uptime)() + KEPT;
         if let Err(error) = noted::write(&*self.store, &RELIED_ON, now) {
             log::warn!("the time could not be kept: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vault_store::MemoryStore;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[test]
+    fn a_time_is_kept_once_a_day_and_not_right_after_the_start_or_of_a_clock_that_moved() {
+        let store = MemoryStore::new();
+        let begin = OffsetDateTime::UNIX_EPOCH + 18_000 * DAY;
+        let passed = Arc::new(Mutex::new(DAY));
+        let start = |now| {
+            let shown = Arc::clone(&passed);
+            let watch = ClockWatch::new(Arc::new(move || *lock(&shown)), Arc::new(store.clone()), now);
+            watch.learn().unwrap();
+            watch
+        };
+        let keeps = |watch: &ClockWatch, now: OffsetDateTime| {
+            let is_due = watch.is_to_be_kept(now);
+            if is_due {
+                watch.keep(now);
+            }
+            is_due
+        };
+        let watch = start(begin);
+        assert!(!keeps(&watch, begin));
+        *lock(&passed) += SETTLED;
+        assert!(keeps(&watch, begin + SETTLED));
+        assert!(!keeps(&watch, begin + SETTLED));
+        *lock(&passed) += DAY;
+        let now = begin + SETTLED + DAY;
+        let later = now + 40 * DAY;
+        assert!(!keeps(&watch, later));
+        assert!(start(later).moved(later).is_some());
+        assert!(keeps(&watch, now), "it is right again");
+        // One that is ahead at the start, and is set right soon, is forgotten by the next start.
+        let later = now + 20 * DAY;
+        assert!(!keeps(&start(later), later));
+        assert!(start(now).moved(now).is_none());
     }
 }

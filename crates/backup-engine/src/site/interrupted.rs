@@ -1,5 +1,6 @@
 //! Which restores were cut off by the end of a process: each notes that it writes, until it has ended.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -7,6 +8,7 @@ use job_queue::{JobState, JobStore, Note, QueueError};
 use serde::{Deserialize, Serialize};
 use zk_snapshot::restore::Policy;
 use zk_snapshot::tree::ZnodePath;
+use zk_snapshot::tree::reserved::is_reserved;
 
 use crate::EngineError;
 use crate::lock::lock;
@@ -27,15 +29,43 @@ pub(crate) struct Asked {
     /// What it does with what is there.
     #[serde(default)]
     pub(crate) policy: Policy,
+    /// What it brings back in other places. `None` in the notes of earlier versions, which do not tell.
+    #[serde(default)]
+    pub(crate) renames: Option<BTreeMap<ZnodePath, ZnodePath>>,
+    /// Whether it replaces all that there is, and `/zookeeper` with it.
+    #[serde(default)]
+    pub(crate) by_files: bool,
 }
 
 impl Asked {
     /// Whether it writes wherever `other` did, and all that it did.
     fn covers(&self, other: &Self) -> bool {
-        let is_in_reach = |path: &ZnodePath| self.targets.iter().any(|target| path.is_within(target));
-        let everywhere =
-            self.targets.is_empty() || (!other.targets.is_empty() && other.targets.iter().all(is_in_reach));
-        everywhere && does(self.policy) >= does(other.policy)
+        let everywhere = match other.targets.is_empty() {
+            true => self.targets.is_empty(),
+            false => {
+                let mut written = other.targets.iter().filter(|path| other.reaches(path));
+                written.all(|path| self.reaches(path) && !self.leaves(path))
+            }
+        };
+        let mut renamed = self.renames.iter().flat_map(BTreeMap::keys);
+        let mut brought_to = other.renames.iter().flat_map(BTreeMap::values);
+        let brings_all = brought_to.all(|to| self.reaches(to) && !self.leaves(to));
+        let leaves_some = other.renames.is_some()
+            && renamed.any(|from| self.leaves(from) && other.reaches(from) && !other.leaves(from));
+        everywhere && brings_all && !leaves_some && does(self.policy) >= does(other.policy)
+    }
+
+    /// Whether `path` is where it was to write. What is the servers' own it only touches where that is asked for, or by files.
+    fn reaches(&self, path: &ZnodePath) -> bool {
+        let is_target = self.targets.is_empty() || self.targets.iter().any(|target| path.is_within(target));
+        is_target && (!is_reserved(path) || !self.roots.is_empty() || self.by_files)
+    }
+
+    /// Whether it leaves what is at `path` as it is, since it brings that back elsewhere.
+    fn leaves(&self, path: &ZnodePath) -> bool {
+        let mut renames = self.renames.iter().flatten();
+        let is_taken_away = renames.clone().any(|(from, _)| path.is_within(from));
+        is_taken_away && !renames.any(|(_, to)| path.is_within(to))
     }
 }
 
@@ -159,6 +189,18 @@ mod tests {
             roots: targets.clone(),
             targets,
             policy: Policy::Replace,
+            renames: Some(BTreeMap::new()),
+            by_files: false,
+        }
+    }
+
+    /// One that renames, by what it writes to and what it was asked for.
+    fn renamed(targets: &[&str], roots: &[&str], renames: &[(&str, &str)]) -> Asked {
+        let path = |text: &str| ZnodePath::parse(text).unwrap();
+        Asked {
+            roots: roots.iter().map(|root| path(root)).collect(),
+            renames: Some(renames.iter().map(|(from, to)| (path(from), path(to))).collect()),
+            ..of(targets)
         }
     }
 
@@ -208,6 +250,49 @@ mod tests {
         assert!(
             !merged.covers(&of(&["/a"])) && of(&[]).covers(&merged),
             "it deletes nothing"
+        );
+    }
+
+    #[test]
+    fn what_the_servers_keep_themselves_is_only_made_up_for_where_that_is_asked_for() {
+        let (all, quotas) = (of(&[]), of(&["/zookeeper/quota"]));
+        let by_files = Asked {
+            by_files: true,
+            ..of(&[])
+        };
+        assert!(!all.covers(&quotas) && quotas.covers(&quotas) && by_files.covers(&quotas));
+        assert!(all.covers(&all) && by_files.covers(&all) && !quotas.covers(&all));
+        // All of a backup of these alone.
+        let nothing = renamed(&["/zookeeper/quota"], &[], &[]);
+        assert!(!nothing.covers(&quotas) && nothing.covers(&nothing));
+    }
+
+    #[test]
+    fn what_is_brought_back_elsewhere_is_not_made_up_for() {
+        let (a, b) = (of(&["/a"]), of(&["/b"]));
+        let moved = renamed(&[], &[], &[("/a", "/b")]);
+        assert!(!moved.covers(&a) && !moved.covers(&of(&["/a/x"])) && moved.covers(&b));
+        assert!(!moved.covers(&of(&[])) && of(&[]).covers(&moved) && moved.covers(&moved));
+        let of_some = renamed(&["/x", "/y"], &["/x"], &[("/x/a", "/y")]);
+        assert!(!of_some.covers(&of(&["/x/a"])) && !of_some.covers(&of(&["/x"])));
+        assert!(of_some.covers(&of(&["/x/b"])) && of_some.covers(&of(&["/y"])) && of_some.covers(&of_some));
+        let swapped = renamed(&[], &[], &[("/a", "/b"), ("/b", "/a")]);
+        let below = renamed(&[], &[], &[("/a", "/b"), ("/c", "/a/x")]);
+        assert!(!moved.covers(&below) && below.covers(&below));
+        assert!(swapped.covers(&a) && swapped.covers(&b) && swapped.covers(&of(&[])));
+        let kept = renamed(&["/a/b", "/z"], &["/a"], &[("/a", "/z"), ("/a/b", "/a/b")]);
+        assert!(kept.covers(&of(&["/a/b"])) && !kept.covers(&a) && kept.covers(&kept));
+    }
+
+    #[test]
+    fn a_note_of_an_earlier_version_does_not_tell_what_was_brought_back_elsewhere() {
+        let earlier: Asked =
+            serde_json::from_str(r#"{"vault":"20260101T000000","roots":[],"targets":[]}"#).unwrap();
+        assert_eq!((&earlier.renames, earlier.by_files), (&None, false));
+        let moved = renamed(&[], &[], &[("/a", "/b")]);
+        assert!(
+            of(&[]).covers(&earlier) && moved.covers(&earlier),
+            "it may be the same one"
         );
     }
 }

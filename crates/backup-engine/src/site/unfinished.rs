@@ -46,6 +46,8 @@ struct Begun {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     acl_unknown: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    anonymous: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     above: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renamed_from: Option<ZnodePath>,
@@ -124,6 +126,7 @@ impl UnfinishedZnodes {
                 aversions: begun.aversions,
                 opened: begun.opened,
                 acl_unknown: begun.acl_unknown,
+                anonymous: begun.anonymous,
                 above: begun.above,
                 renamed_from: begun.renamed_from,
             };
@@ -229,6 +232,7 @@ fn note(znode: &Unfinished, origin: &Origin) -> io::Result<Note> {
         aversions: znode.aversions,
         opened: znode.opened.clone(),
         acl_unknown: znode.acl_unknown,
+        anonymous: znode.anonymous,
         above: znode.above,
         renamed_from: znode.renamed_from.clone(),
     };

@@ -1,11 +1,12 @@
 //! What two backups differ in.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Weak;
 
 use vault_store::{Manifest, VaultId, VaultStore};
 use zk_snapshot::archive::{Comparison, compare};
 use zk_snapshot::tree::ZnodePath;
+use zk_snapshot::tree::reserved::is_reserved;
 
 use super::browse::Page;
 use super::records;
@@ -28,18 +29,55 @@ pub(crate) fn between(
     };
     let ((from, these), (to, those)) = (open(from)?, open(to)?);
     // What one of them was not asked for is no difference.
-    let within = |path: &ZnodePath| {
-        [&these, &those].iter().all(|roots| match roots {
-            None => true,
-            Some(roots) => roots.contains(path) || path.ancestors().iter().any(|above| roots.contains(above)),
-        })
-    };
+    let within = common(these, those);
     compare(&from, &to, within, (page.offset, page.limit)).map_err(|error| EngineError::Storage(error.into()))
 }
 
-/// What a backup of a part was asked for.
-fn roots_of(manifest: &Manifest) -> Option<HashSet<ZnodePath>> {
+/// What a backup of a part was asked for, but for what is the servers' own: that is not compared.
+pub(crate) fn roots_of(manifest: &Manifest) -> Option<Vec<ZnodePath>> {
     let roots = manifest.roots.as_ref()?;
     let path = |root: &String| ZnodePath::parse(&format!("/{}", root.trim_start_matches('/'))).ok();
-    Some(roots.iter().filter_map(path).collect())
+    let paths = roots.iter().filter_map(path);
+    Some(paths.filter(|path| !is_reserved(path)).collect())
+}
+
+/// What both were asked for; `None` for everything.
+fn common(these: Option<Vec<ZnodePath>>, those: Option<Vec<ZnodePath>>) -> Option<Vec<ZnodePath>> {
+    let (these, those) = match (these, those) {
+        (Some(these), Some(those)) => (these, those),
+        (these, those) => return these.or(those),
+    };
+    let within = |roots: &[ZnodePath], others: &[ZnodePath]| {
+        let others: HashSet<_> = others.iter().collect();
+        let is_within = |path: &&ZnodePath| {
+            others.contains(path) || path.ancestors().iter().any(|above| others.contains(above))
+        };
+        roots.iter().filter(is_within).cloned().collect::<BTreeSet<_>>()
+    };
+    let mut common = within(&these, &those);
+    common.append(&mut within(&those, &these));
+    Some(common.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_both_were_asked_for_is_common() {
+        let paths =
+            |some: &[&str]| -> Vec<_> { some.iter().map(|path| ZnodePath::parse(path).unwrap()).collect() };
+        let of = |these: &[&str], those: &[&str]| {
+            let found = common(Some(paths(these)), Some(paths(those)));
+            assert_eq!(found, common(Some(paths(those)), Some(paths(these))));
+            found
+        };
+        assert_eq!(common(None, None), None);
+        assert_eq!(common(Some(paths(&["/a"])), None), Some(paths(&["/a"])));
+        assert_eq!(
+            of(&["/b", "/a", "/c"], &["/a/x", "/b", "/ab"]),
+            Some(paths(&["/a/x", "/b"]))
+        );
+        assert_eq!(of(&["/a"], &["/b"]), Some(Vec::new()));
+    }
 }

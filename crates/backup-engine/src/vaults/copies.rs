@@ -51,7 +51,7 @@ impl Vaults {
         };
         let found = second.store.verify_copy(id, now, go_on)?;
         if found.as_ref().is_some_and(|found| !found.is_sound()) {
-            second.wake();
+            second.wake_for(id);
         }
         Ok(found)
     }

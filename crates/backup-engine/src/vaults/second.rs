@@ -13,7 +13,7 @@ use crate::uptime::Uptime;
 
 /// What has not come on for so long needs somebody.
 const LATE: Duration = Duration::from_mins(10);
-/// A vault of which something was copied in vain a second time is tried again so late, and each time later: what was sent is sent anew.
+/// A vault of which something was copied, or read for that, in vain a second time is tried again so late, and each time later: all is sent and read anew.
 const PAUSE: Duration = Duration::from_mins(5);
 const LONGEST: Duration = Duration::from_hours(6);
 
@@ -36,11 +36,11 @@ struct State {
     error: Option<String>,
     /// At which uptime a vault was copied last, or all was done.
     well_at: Duration,
-    /// What was copied in vain.
+    /// What was copied, or read for that, in vain.
     vain: BTreeMap<VaultId, Vain>,
 }
 
-/// A vault of which something was copied, and not all.
+/// A vault of which something was copied, or read to make its copy anew, and not all.
 struct Vain {
     times: u32,
     /// An uptime.
@@ -77,6 +77,12 @@ impl SecondCopy {
     /// There may be something to copy, or to remove.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// There may be something else to copy of this vault, so that what was tried in vain says no more.
+    pub(crate) fn wake_for(&self, id: &VaultId) {
+        lock(&self.state).vain.remove(id);
+        self.wake();
     }
 
     /// Ends when there may be.
@@ -149,8 +155,8 @@ impl SecondCopy {
 
     fn copy(&self, id: &VaultId, may: &dyn Fn() -> bool) -> Result<(), CopyError> {
         let mut bytes = 0;
-        let mut go_on = |copied| {
-            bytes += copied;
+        let mut go_on = |more| {
+            bytes += more;
             may()
         };
         let copied = self.store.copy(id, &mut go_on);
@@ -160,10 +166,11 @@ impl SecondCopy {
             Ok(true) => {
                 state.well_at = (self.uptime)();
                 state.vain.remove(id);
-                log::info!("backup {id} has its second copy, {bytes} bytes");
+                log::info!("backup {id} has its second copy: {bytes} bytes were read for it");
             }
             Err(error) => {
-                if bytes > 0 {
+                // What was called off is not in vain.
+                if bytes > 0 && may() {
                     state.note_vain(id, (self.uptime)(), error.to_string());
                 }
                 return Err(error);

@@ -39,8 +39,8 @@ pub(crate) enum Step {
 
 /// Compares every byte of a vault with its checksums; where these are right, decodes every frame, and compares what is in it with what
 /// the vault says it holds: counts, the order of parents, ACLs, and of a snapshot all that a server would find at its start. `go_on` says between two
-/// frames whether to go on; `None` if not. Of a sealed vault that cannot be opened the checksums are all that is compared, and what was found in it
-/// before, which may lie deeper, is told again. So it is with what was found of an index that is not compared. Blocks. Holds some thirty bytes for each znode.
+/// frames whether to go on; `None` if not. Of a sealed vault that cannot be opened the checksums are all that is compared, and what who could open it
+/// has found in it before, which may lie deeper, is told again. So it is with what was found of an index that is not compared. Blocks. Holds some thirty bytes for each znode.
 ///
 /// # Errors
 /// Those of a storage that cannot be read just now. Damage is no error but the result.
@@ -51,7 +51,8 @@ pub(crate) fn thorough(
     extent: Extent,
     go_on: &mut dyn FnMut(Step) -> bool,
 ) -> Result<Option<Verification>, EngineError> {
-    let read = match store.manifest(id) {
+    let manifest = store.manifest(id);
+    let read = match &manifest {
         // It has no checksums.
         Ok(manifest) if manifest.predecessor.is_some() => Some(Verification::new(now, Vec::new())),
         _ => verify_while(store, id, now, &mut |bytes| go_on(Step::Read(bytes)))?,
@@ -59,19 +60,22 @@ pub(crate) fn thorough(
     let Some(mut found) = read else {
         return Ok(None);
     };
+    // One that cannot be read says no more to whom it is sealed.
+    let is_closed = manifest
+        .as_ref()
+        .map_or(true, |manifest| manifest.sealed.is_some());
+    if is_closed && let Some(before) = store.verification(id)? {
+        let before = before.damage.into_iter();
+        found.damage.extend(before.filter(Damage::is_sealed));
+    }
     if records::spoiling(&found).is_some() {
         return Ok(Some(found));
     }
-    let manifest = store.manifest(id)?;
+    let manifest = manifest?;
     if matches!(manifest.outcome, Outcome::Failed { .. }) {
         return Ok(Some(found));
     }
     if manifest.sealed.is_some() {
-        if found.is_sound()
-            && let Some(before) = store.verification(id)?
-        {
-            found.damage = before.damage;
-        }
         return Ok(Some(found));
     }
     let mut check = Check {

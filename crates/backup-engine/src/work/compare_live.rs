@@ -13,6 +13,7 @@ use crate::EngineError;
 use crate::blocking::blocking;
 use crate::site::Site;
 use crate::vaults::browse::Page;
+use crate::vaults::compare::roots_of;
 use crate::vaults::records;
 use crate::vaults::wanted::Wanted;
 
@@ -42,9 +43,10 @@ pub(crate) async fn with_live(
         Ok((
             records::open(&*store, &manifest)?,
             here.has_gone_on_since(&manifest, now),
+            roots_of(&manifest),
         ))
     });
-    let (opened, same_ensemble) = opening.await?;
+    let (opened, same_ensemble, within) = opening.await?;
     let waits = Arc::new(()); // until this is dropped
     let records: Arc<dyn RecordSource> = Arc::new(Wanted::new(opened.records, Arc::downgrade(&waits)));
     let unreachable = |error: ClientError| EngineError::ZooKeeper(error.into());
@@ -70,6 +72,7 @@ pub(crate) async fn with_live(
         error => damaged(error.into()),
     })?;
     let mut found = Comparison::default();
+    found.within = within;
     for difference in &report.differences {
         let turn = match difference.change {
             Change::Create => ZnodeChange::Removed,

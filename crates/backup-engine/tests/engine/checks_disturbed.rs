@@ -47,21 +47,50 @@ async fn of_what_cannot_be_opened_the_checksums_are_verified_and_no_test_is_made
     );
     let refused = engine.restore_test(testing(closed.as_str())).await;
     assert!(matches!(refused, Err(EngineError::Sealed(_))), "{refused:?}");
-    // What somebody who can open it has found in it stays known.
-    let damage = Damage {
-        file: ARCHIVE.to_string(),
-        frame: Some(0),
-        what: "it is deeper".to_owned(),
-    };
-    let found = Verification::new(world.now(), vec![damage]);
-    world.vaults.record_verification(&closed, &found).unwrap();
+    // What was found of the sealed bytes, which are right again, is over. What somebody who can open it has found in it stays known.
+    for (what, state) in [
+        ("it is cut", JobState::Successful),
+        ("what is wrong is sealed", JobState::Failed),
+    ] {
+        let damage = Damage {
+            file: ARCHIVE.to_string(),
+            frame: Some(0),
+            what: what.to_owned(),
+        };
+        let found = Verification::new(world.now(), vec![damage]);
+        world.vaults.record_verification(&closed, &found).unwrap();
+        let task = engine
+            .verify(verifying(Some(closed.as_str()), Share::ALL))
+            .await
+            .unwrap();
+        let job = done(&engine, &task).await;
+        assert_eq!(job.status, state, "{what}: {job:?}");
+        let is_valid = described(&engine, closed.as_str()).await.is_valid();
+        assert_eq!(is_valid, state == JobState::Successful, "{what}");
+    }
+    // Also where a checksum is wrong meanwhile.
+    let found = world.vaults.verification(&closed).unwrap().unwrap();
+    let rotten = copied(
+        &world.vaults,
+        closed.as_str(),
+        |bytes| bytes,
+        |manifest| {
+            manifest.files[0].frames[0].sha256 = "0".repeat(64);
+        },
+    );
+    world.vaults.record_verification(&rotten, &found).unwrap();
     let task = engine
-        .verify(verifying(Some(closed.as_str()), Share::ALL))
+        .verify(verifying(Some(rotten.as_str()), Share::ALL))
         .await
         .unwrap();
-    let job = done(&engine, &task).await;
-    assert!(job.message.unwrap().contains("it is deeper"));
-    assert!(!described(&engine, closed.as_str()).await.is_valid());
+    assert_eq!(done(&engine, &task).await.status, JobState::Failed);
+    let kept = world.vaults.verification(&rotten).unwrap().unwrap();
+    assert_eq!(
+        kept.damage.iter().filter(|damage| damage.is_sealed()).count(),
+        1,
+        "{kept:?}"
+    );
+    assert_eq!(kept.damage.len(), 2, "{kept:?}");
 }
 
 #[tokio::test]

@@ -328,6 +328,20 @@ async fn a_backup_that_was_taken_in_is_known_to_be_verified_whatever_fails_after
     }
 }
 
+/// As a verification leaves it that is cut off while it notes what it found.
+#[tokio::test]
+async fn half_a_note_beside_a_backup_keeps_nobody_from_taking_it_in() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let id = full(&engine).await;
+    world.pass(DAY);
+    let mut files = unpacked(&exported(&engine, &id).await);
+    files.push(("verified.json.new".to_owned(), b"{".to_vec()));
+    engine.evict_one(&id).await.unwrap();
+    let archive = packed(&files, CompressionMethod::Stored);
+    assert_eq!(take(&engine, archive, any()).await.unwrap(), id);
+}
+
 /// The end of an archive is its last 22 bytes; the same four bytes may stand in any file before it.
 #[tokio::test]
 async fn what_looks_like_an_end_within_a_file_is_none() {

@@ -112,6 +112,8 @@ async fn what_is_written_is_locked_and_stays() {
     let waits = described(engine, &id).await;
     assert!(waits.is_pending() && !waits.is_valid(), "{waits:?}");
     in_use(&running, &id).await;
+    let refused = engine.export(&id).await.err().unwrap();
+    assert!(matches!(refused, EngineError::InUse(_)), "{refused}");
 
     let (mut gate, delay) = gate();
     running
@@ -131,6 +133,31 @@ async fn what_is_written_is_locked_and_stays() {
     engine.evict_one(&id).await.unwrap();
     assert!(engine.list().await.unwrap().is_empty());
     assert_eq!(engine.describe(&id).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn what_ends_while_it_is_looked_for_is_found() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    for pins in [false, true] {
+        let id = engine.backup(BackupRequest::default()).await.unwrap();
+        let (mut gate, delay) = gate();
+        // By then the store has nothing.
+        running.jobs.plan(JobCall::Get, 1, JobFault::Delay(delay));
+        let (looking, asked) = (engine.clone(), id.clone());
+        let found = tokio::spawn(async move {
+            match pins {
+                true => looking.pin(&asked, true).await.map(Some),
+                false => looking.describe(&asked).await,
+            }
+        });
+        gate.reached().await;
+        assert_eq!(done(engine, &id).await.status, JobState::Successful);
+        drop(gate);
+        let found = found.await.unwrap().unwrap().unwrap();
+        assert!(found.is_valid() && found.is_evictable() != pins, "{found:?}");
+    }
 }
 
 /// Long enough for what does not wait to be done; what waits for the gate is never done before.

@@ -1,6 +1,7 @@
 //! Policies that are changed and backups that are pinned while the engine runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backup_engine::{Engine, EngineBuilder, EngineError, NewPolicy, PolicyChange};
 use eviction_policy::{Action, Decision, RulePolicy};
@@ -8,7 +9,7 @@ use health_metrics::Problem;
 use job_queue::{JobCall, JobFault};
 use vault_store::{FileName, VaultCall, VaultFault, VaultStore as _};
 
-use super::support::{DAY, HOUR, Running, World, backed_up, described, full, gate, of};
+use super::support::{DAY, HOUR, Running, World, backed_up, described, full, gate, of, run};
 
 fn rules(text: &str) -> RulePolicy {
     text.parse().unwrap()
@@ -329,4 +330,27 @@ async fn what_was_overruled_does_not_come_back_with_an_earlier_setting() {
         counting(&started("9y/delete").await).await,
         ("9y/delete".to_owned(), false)
     );
+}
+
+#[tokio::test]
+async fn a_server_that_ran_for_long_without_an_eviction_pass_was_not_off() {
+    let world = World::new();
+    let engine = world.start().engine;
+    full(&engine).await;
+    let clock = FileName::from_static("clock");
+    let before = world.vaults.note(&clock).unwrap();
+    world.pass(40 * DAY);
+    let (stop, running) = run(&engine);
+    let kept = async {
+        while world.vaults.note(&clock).unwrap() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    let kept = tokio::time::timeout(Duration::from_secs(60), kept).await;
+    kept.expect("no time is kept");
+    drop(stop);
+    running.await.unwrap();
+    let health = world.start().engine.health().await;
+    let moved = |problem: &Problem| matches!(problem, Problem::ClockMoved { .. });
+    assert!(!health.problems.iter().any(moved), "{:?}", health.problems);
 }

@@ -10,15 +10,23 @@ use crate::manifest::{MAX_MANIFEST, hex};
 use crate::private::{self, no_follow};
 use crate::{MANIFEST, StoreError, VaultId};
 
-/// Puts a file in the place of an earlier one, in one step. Of one name by one thread at a time: the new one is `<name>.new` until then.
+/// Puts a file in the place of an earlier one, in one step. Of one name by one thread at a time: the new one is `<name>.new` until then. Where
+/// that fails nothing is left of it.
 pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let new = directory.join(format!("{name}.new"));
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&new)(error)),
         _ => {} // left by a crash, or not there
     }
-    write_synced(&new, bytes)?;
-    fs::rename(&new, directory.join(name)).map_err(io_at(&new))?;
+    let placed =
+        write_synced(&new, bytes).and_then(|()| fs::rename(&new, directory.join(name)).map_err(io_at(&new)));
+    if placed.is_err()
+        && let Err(error) = fs::remove_file(&new)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::debug!("{}: {error}", new.display());
+    }
+    placed?;
     sync(directory)
 }
 
@@ -89,4 +97,21 @@ pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
         .open(path)
         .and_then(|file| file.sync_all())
         .map_err(io_at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_cannot_be_put_in_its_place_nothing_is_left() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path();
+        fs::create_dir(root.join("note")).unwrap();
+        replace(root, "note", b"1").unwrap_err();
+        assert!(!root.join("note.new").exists());
+        fs::remove_dir(root.join("note")).unwrap();
+        replace(root, "note", b"2").unwrap();
+        assert_eq!(fs::read(root.join("note")).unwrap(), b"2");
+    }
 }

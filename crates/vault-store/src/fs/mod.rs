@@ -97,7 +97,8 @@ impl FsStore {
                 ours: Mutex::default(),
                 leftovers,
                 has_reserve: is_checked,
-                held: is_checked.then_some(held),
+                is_replaceable: !is_checked,
+                held: Some(held),
             }),
             swept,
             tightened,
@@ -131,6 +132,7 @@ impl FsStore {
                 ours: Mutex::default(),
                 leftovers: Leftovers::default(),
                 has_reserve: false,
+                is_replaceable: false,
                 held,
             }),
             swept: Vec::new(),
@@ -196,6 +198,11 @@ impl FsStore {
     /// [`StoreError::Moved`] where it is another one, or gone.
     pub fn check_in_place(&self) -> Result<(), StoreError> {
         self.shared.check_in_place()
+    }
+
+    /// Whether the root is another directory than the one that was opened, also where it [may be](Self::open_replaceable).
+    pub(crate) fn is_replaced(&self) -> bool {
+        matches!(self.shared.check_held(), Err(StoreError::Moved(_)))
     }
 
     /// A directory of the same filesystem for what nobody needs after the process: it is emptied when the storage is opened again.

@@ -47,8 +47,7 @@ fn keep_by(root: &Path, name: &str, bytes: &[u8], write: Writes<'_>) -> Result<(
 
 /// Takes as much of the room as there is, unless all of it is kept already. That there is none is no failure: it is tried again.
 pub(super) fn refill(root: &Path) {
-    let (reserve, new) = (root.join(RESERVE), root.join(format!("{RESERVE}.new")));
-    if fs::symlink_metadata(&reserve).is_ok() {
+    if fs::symlink_metadata(root.join(RESERVE)).is_ok() {
         return;
     }
     let mut room = ROOM;
@@ -57,16 +56,10 @@ pub(super) fn refill(root: &Path) {
             Err(error) if is_full(&error) => room /= 2,
             Err(error) => {
                 log::debug!("no room is kept for notes: {error}");
-                break;
+                return;
             }
             Ok(()) => return,
         }
-    }
-    // Of no use, and in the way of others.
-    if let Err(error) = fs::remove_file(&new)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        log::debug!("{}: {error}", new.display());
     }
 }
 
@@ -105,14 +98,11 @@ fn is_full(error: &StoreError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::files::write_synced;
     use super::*;
 
-    /// Has no room for anything.
+    /// Has no room for anything, and leaves nothing.
     fn full(root: &Path, name: &str, _: &[u8]) -> Result<(), StoreError> {
         let new = root.join(format!("{name}.new"));
-        let _ = fs::remove_file(&new); // as `replace` does
-        write_synced(&new, b"[\"2026").unwrap();
         Err(StoreError::io(new.display(), io::ErrorKind::StorageFull.into()))
     }
 

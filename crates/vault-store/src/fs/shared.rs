@@ -34,7 +34,9 @@ pub(super) struct Shared {
     pub(super) leftovers: Leftovers,
     /// Whether room is kept for notes on a full disk.
     pub(super) has_reserve: bool,
-    /// The lock file that is held; `None` where a copy came without one, or the root may become another directory.
+    /// Whether the root may become another directory.
+    pub(super) is_replaceable: bool,
+    /// The lock file that is held; `None` where a copy came without one.
     pub(super) held: Option<Identity>,
 }
 
@@ -70,8 +72,16 @@ impl Shared {
         !is_ours && marks::are_theirs_in(path)
     }
 
-    /// An error where the root, or what it was opened by, is another directory than that which holds the lock.
+    /// An error where the root, or what it was opened by, is another directory than that which holds the lock, and may not be.
     pub(super) fn check_in_place(&self) -> Result<(), StoreError> {
+        match self.is_replaceable {
+            true => Ok(()),
+            false => self.check_held(),
+        }
+    }
+
+    /// An error where it is another one, whether it may be or not.
+    pub(super) fn check_held(&self) -> Result<(), StoreError> {
         let Some(held) = self.held else {
             return Ok(());
         };

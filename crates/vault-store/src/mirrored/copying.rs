@@ -50,7 +50,7 @@ impl MirroredStore {
     /// Copies a vault to the second store: its files and its manifest as they are, each frame compared with its checksum, and reads
     /// back what was written. A copy that is there and is not the same is removed first, if the first store has it whole,
     /// and it is not known to be damaged or, sealed, another one than its id says. `go_on` is told, before each
-    /// piece, how many bytes were copied since it was asked last, and says whether to go on. Whether it was copied; a vault that is gone, or whose earlier
+    /// piece, how many bytes were copied, or read of what is to be replaced, since it was asked last, and says whether to go on. Whether it was copied; a vault that is gone, or whose earlier
     /// copy is not removed yet, is not.
     ///
     /// # Errors
@@ -93,7 +93,7 @@ impl MirroredStore {
             to.finish().map_err(of_second)?;
         }
         stage.commit(&manifest).map_err(of_second)?;
-        let Some(damage) = damage(&*self.0.second, id, go_on).map_err(of_second)? else {
+        let Some(damage) = damage(&*self.0.second, id, &mut |_| go_on(0)).map_err(of_second)? else {
             return Ok(true);
         };
         self.0.second.remove(id).map_err(of_second)?;
@@ -209,8 +209,7 @@ fn damage(
     id: &VaultId,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Option<Damage>, StoreError> {
-    let found = verify_while(store, id, id.time(), &mut |_| go_on(0))?;
-    match found {
+    match verify_while(store, id, id.time(), go_on)? {
         Some(found) => Ok(found.damage.into_iter().next()),
         None => Err(StoreError::failed(id, true, "it was not read to the end")),
     }

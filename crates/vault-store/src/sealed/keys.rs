@@ -36,6 +36,17 @@ impl Recipients {
         self.0.iter().map(ToString::to_string).collect()
     }
 
+    /// With those of `identities`.
+    pub(super) fn and(&self, identities: &Identities) -> Self {
+        let mut all = self.0.clone();
+        for ours in identities.secret.iter().map(x25519::Identity::to_public) {
+            if !all.contains(&ours) {
+                all.push(ours);
+            }
+        }
+        Self(all)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &dyn age::Recipient> {
         self.0.iter().map(|recipient| recipient as _)
     }

@@ -12,7 +12,7 @@ pub use self::keys::{Identities, KeyError, Recipients};
 use self::manifest::MANIFEST_AGE;
 use self::read::SealedRead;
 use self::write::SealedStage;
-use crate::{FileName, Manifest, Stage, StoreError, Tested, VaultId, VaultRead, VaultStore, Verification};
+use crate::{FileName, Manifest, Stage, StoreError, VaultId, VaultRead, VaultStore, Verification};
 
 /// Seals vaults before the store below sees them, and opens them with an identity.
 ///
@@ -27,8 +27,9 @@ use crate::{FileName, Manifest, Stage, StoreError, Tested, VaultId, VaultRead, V
 /// **What it does not prove** is who wrote a vault: whoever can write to the store below and knows a public key can put another vault in its
 /// place.
 ///
-/// Notes stay in the clear, since a server without an identity has to read them. Words about damage are sealed where an identity is here, as
-/// they may quote what was read.
+/// Notes stay in the clear, since a server without an identity has to read them. Words about damage are sealed where the vault can be opened here, as
+/// they may quote what was read: to the recipients and to the identities. Where it cannot, those that are sealed are not told, and stay as they lie there
+/// for as long as they are [recorded](VaultStore::record_verification) again as they were told.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct SealedStore {
     below: Arc<dyn VaultStore>,
     recipients: Arc<Recipients>,
     identities: Option<Identities>,
+    /// To whom words about what was read are sealed: the recipients, and the identities, which may be of other ones. `None` where nothing can be read.
+    readers: Option<Recipients>,
 }
 
 impl SealedStore {
@@ -61,6 +64,7 @@ impl SealedStore {
     pub fn new(below: Arc<dyn VaultStore>, recipients: Recipients, identities: Option<Identities>) -> Self {
         Self {
             below,
+            readers: identities.as_ref().map(|identities| recipients.and(identities)),
             recipients: Arc::new(recipients),
             identities,
         }
@@ -72,6 +76,16 @@ impl SealedStore {
         self.identities
             .as_ref()
             .filter(|identities| identities.open(recipients))
+    }
+
+    /// The identities, if what the vault holds can be read here. Who can read the words alone knows no more of it than who cannot.
+    fn reading(&self, id: &VaultId) -> Result<Option<&Identities>, StoreError> {
+        match self.below.manifest(id) {
+            Ok(outside) if outside.sealed.is_none() => Ok(self.identities.as_ref()),
+            Ok(outside) => Ok(self.openers(&outside)),
+            Err(StoreError::Damaged { .. } | StoreError::Unsupported { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -133,23 +147,22 @@ impl VaultStore for SealedStore {
     }
 
     fn record_verification(&self, id: &VaultId, result: &Verification) -> Result<(), StoreError> {
-        if self.identities.is_none() {
-            // What was sealed of the last test stays as it is.
-            let kept = self.below.verification(id)?.and_then(|kept| kept.tested);
-            let same = |kept: &Tested| result.tested.as_ref().is_some_and(|tested| tested.at == kept.at);
-            let result = Verification {
-                tested: kept.filter(same).or_else(|| result.tested.clone()),
-                ..result.clone()
-            };
-            return self.below.record_verification(id, &result);
-        }
-        let result = words::sealed(result, &self.recipients)?;
+        let before = self.below.verification(id)?;
+        let identities = self.reading(id)?;
+        let readers = self.readers.as_ref().filter(|_| identities.is_some());
+        let result = words::sealed(result, before, readers, identities)?;
         self.below.record_verification(id, &result)
     }
 
     fn verification(&self, id: &VaultId) -> Result<Option<Verification>, StoreError> {
-        let result = self.below.verification(id)?;
-        Ok(result.map(|result| words::opened(result, self.identities.as_ref())))
+        let Some(result) = self.below.verification(id)? else {
+            return Ok(None);
+        };
+        let identities = match words::are_sealed(&result) {
+            true => self.reading(id)?,
+            false => None,
+        };
+        Ok(Some(words::opened(result, identities)))
     }
 
     fn note(&self, name: &FileName) -> Result<Option<Vec<u8>>, StoreError> {

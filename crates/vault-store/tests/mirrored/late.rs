@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use vault_store::conformance::Subject;
-use vault_store::{FsStore, LateStore, MemoryStore, MirroredStore, StoreError, VaultStore};
+use vault_store::{FileName, FsStore, LateStore, MemoryStore, MirroredStore, StoreError, VaultStore};
 
 use super::support::{id, now, put, read};
 
@@ -102,6 +102,28 @@ fn what_cannot_be_written_is_read() {
     fs::remove_file(late.root.join(".staging")).unwrap();
     late.copy().unwrap();
     assert!(!late.store.lacks(&id()));
+}
+
+/// As a disk is that is mounted over it.
+#[test]
+fn another_directory_in_its_place_is_held_and_gets_all_copies_once_it_is_meant() {
+    let late = Late::new(|_| {});
+    late.copy().unwrap();
+    let aside = late.directory.path().join("aside");
+    fs::rename(&late.root, &aside).unwrap();
+    fs::create_dir(&late.root).unwrap();
+    let said = late.copy().unwrap_err().to_string();
+    assert!(said.contains("may not be mounted"), "{said}");
+    let held = FsStore::open(&late.root);
+    assert!(matches!(held, Err(StoreError::Locked(_))), "{held:?}");
+
+    let place = FileName::from_static("second-place");
+    late.store.keep_note(&place, b"any").unwrap();
+    late.copy().unwrap();
+    assert!(late.root.join(id().as_str()).join("manifest.json").exists());
+    assert!(!late.store.lacks(&id()));
+    // The other one is not held any more.
+    assert_eq!(FsStore::open(&aside).unwrap().ids().unwrap(), [id()]);
 }
 
 mod as_any_other {

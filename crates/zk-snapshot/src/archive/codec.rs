@@ -187,7 +187,7 @@ mod tests {
             ..frames[0].clone()
         });
         let source = || ArchiveFile::new(Cursor::new(bytes.clone()), claims.clone());
-        assert!(compare(&source(), &source(), |_| true, (0, 10)).is_err());
+        assert!(compare(&source(), &source(), None, (0, 10)).is_err());
         assert!(Catalog::new(std::sync::Arc::new(source())).is_err());
 
         let file = tempfile::tempfile().unwrap();

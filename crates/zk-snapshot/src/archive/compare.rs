@@ -58,6 +58,8 @@ pub struct Comparison {
     pub unknown_paths: Vec<ZnodePath>,
     /// Some of those that differ, in the order in which they are found.
     pub differences: Vec<ChangedZnode>,
+    /// The subtrees that were compared; `None` for everything.
+    pub within: Option<Vec<ZnodePath>>,
     passed: usize,
     taken: usize,
 }
@@ -96,14 +98,15 @@ impl Comparison {
 }
 
 /// Compares the znodes that were captured in two backups, but for those below `/zookeeper`, by data and access
-/// control list, as far as `within` says; a list that one of them does not hold differs from none. Blocks; holds forty bytes for each znode of `from`.
+/// control list, those at and below `within`, if there is any; a list that one of them does not hold differs from none. Blocks; holds forty bytes for
+/// each znode of `from`.
 ///
 /// # Errors
 /// [`ArchiveError`] of either.
 pub fn compare(
     from: &dyn RecordSource,
     to: &dyn RecordSource,
-    within: impl Fn(&ZnodePath) -> bool,
+    within: Option<Vec<ZnodePath>>,
     page: (usize, usize),
 ) -> Result<Comparison, ArchiveError> {
     let keys = Keys::random();
@@ -112,9 +115,14 @@ pub fn compare(
         znodes: KeyMap::default(),
         unread: HashSet::new(),
     };
-    let left_out = |path: &ZnodePath| is_reserved(path) || !within(path);
+    let roots: Option<HashSet<_>> = within.as_ref().map(|roots| roots.iter().cloned().collect());
+    let is_wanted = |path: &ZnodePath| roots.as_ref().is_none_or(|roots| is_at_or_below(roots, path));
+    let left_out = |path: &ZnodePath| is_reserved(path) || !is_wanted(path);
     known.read(from, &left_out)?;
-    let mut found = Comparison::default();
+    let mut found = Comparison {
+        within,
+        ..Comparison::default()
+    };
     known.unread.iter().for_each(|path| found.note_unknown(path));
     // Nothing is known of these in `to`, nor of what is below them.
     let mut unread = HashSet::new();
@@ -217,7 +225,7 @@ impl Known {
     }
 }
 
-fn is_at_or_below(unread: &HashSet<ZnodePath>, path: &ZnodePath) -> bool {
-    let holds = |path: &ZnodePath| unread.contains(path);
-    !unread.is_empty() && (holds(path) || holds(&ZnodePath::root()) || path.ancestors().iter().any(holds))
+fn is_at_or_below(some: &HashSet<ZnodePath>, path: &ZnodePath) -> bool {
+    let holds = |path: &ZnodePath| some.contains(path);
+    !some.is_empty() && (holds(path) || holds(&ZnodePath::root()) || path.ancestors().iter().any(holds))
 }

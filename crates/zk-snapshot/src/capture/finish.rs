@@ -92,7 +92,8 @@ impl CaptureState<'_> {
         parent.is_some_and(|parent| matches!(self.seen.get(&self.keys.path(&parent)), 0 | EPHEMERAL | GONE))
     }
 
-    /// Reads the data that were dropped. `false` if one is not what it was: then what is there now is taken.
+    /// Reads the data that were dropped. What has the data that it had is kept as it was with them, its list included.
+    /// `false` if one is not what it was: then what is there now is taken.
     async fn fetch(&mut self, some: &mut [(ZnodePath, Option<Revisit>)]) -> Result<bool, ClientError> {
         let dropped = |later: &Option<Revisit>| matches!(later, Some(Revisit::Dropped(..)));
         let paths = some.iter().filter(|(_, later)| dropped(later));
@@ -103,29 +104,27 @@ impl CaptureState<'_> {
         let mut readings = self.reader.read_many(&paths, History::One).await?.into_iter();
         let mut all_same = true;
         for (path, later) in some {
-            let Some(Revisit::Dropped(found, acl, _)) = later else {
+            let Some(Revisit::Dropped(then, acl, _)) = later else {
                 continue;
             };
             let reading = readings.next().unwrap_or(Reading::Missing);
-            if let Reading::Found(now) = &reading
-                && !found.stat.same_acl(&now.stat)
-            {
-                *acl = match self.reader.read_acls(std::slice::from_ref(path)).await?.pop() {
-                    Some(Reading::Found(guard)) => Some(guard.acl),
-                    _ => None,
-                };
-            }
             let is_same = matches!(&reading, Reading::Found(now)
-                if (now.stat.czxid, now.stat.mzxid) == (found.stat.czxid, found.stat.mzxid));
+                if (now.stat.czxid, now.stat.mzxid) == (then.stat.czxid, then.stat.mzxid));
             if !is_same {
                 all_same = false;
                 self.unverified = Some(path.clone());
             }
             *later = match reading {
                 Reading::Found(now) => {
+                    if !is_same && !then.stat.same_acl(&now.stat) {
+                        *acl = match self.reader.read_acls(std::slice::from_ref(path)).await?.pop() {
+                            Some(Reading::Found(guard)) if guard.stat.same_acl(&now.stat) => Some(guard.acl),
+                            _ => None,
+                        };
+                    }
                     let found = Found {
                         data: now.data,
-                        stat: if is_same { found.stat } else { now.stat },
+                        stat: if is_same { then.stat } else { now.stat },
                         children: Vec::new(),
                     };
                     // Data are never kept under another list than their own.
@@ -135,6 +134,8 @@ impl CaptureState<'_> {
                     }
                 }
                 Reading::Denied | Reading::Undecodable(_) => Some(Revisit::Unreadable),
+                // What the walk has kept below it needs its place.
+                Reading::Missing if then.stat.num_children > 0 => Some(Revisit::Unreadable),
                 Reading::Missing => None,
             };
         }

@@ -9,7 +9,7 @@ use super::state::{CaptureState, MOST_TOLD, Revisit};
 use super::summary::NAMED;
 use super::visit::{EPHEMERAL, GONE, UNREADABLE, pair};
 use crate::tree::access::calls_with_restraint;
-use crate::tree::{Changes, ClientError, History, Reading, TreeWatch, ZnodePath};
+use crate::tree::{AclFound, Changes, ClientError, History, Reading, TreeWatch, ZnodePath};
 
 /// What is remembered of changed znodes until the end, in bytes. Past it the capture is fuzzy.
 const HELD: usize = 128 << 20;
@@ -19,6 +19,9 @@ const KEPT: usize = 32 << 20;
 pub(super) const BYTES_AT_ONCE: usize = 2 << 20;
 /// Znodes in one read of a second look; any of them may be large.
 pub(super) const AT_ONCE: usize = 16;
+
+/// How often a znode is read for the last time that is made again and again.
+const TRIES: usize = 5;
 
 /// How the second look ended.
 pub(super) enum LookEnd {
@@ -220,7 +223,7 @@ impl CaptureState<'_> {
     }
 
     /// Finds the ACLs of what was looked at again. One that is of another znode by now is dirty once more; for
-    /// the last time, what is there now is taken instead.
+    /// the last time, what is there now is read instead.
     async fn find_acls(&mut self, for_the_last_time: bool) -> Result<(), CaptureError> {
         let mut unknown = Vec::new();
         for (path, later) in &mut self.revisited {
@@ -242,8 +245,10 @@ impl CaptureState<'_> {
                 };
                 match guard {
                     Reading::Found(guard) => {
-                        if pair(&mut found.stat, &guard) || for_the_last_time {
+                        if pair(&mut found.stat, &guard) {
                             *acl = Some(guard.acl);
+                        } else if for_the_last_time {
+                            self.read_under(path, guard).await?;
                         } else {
                             self.dirty.insert(path.clone());
                         }
@@ -260,6 +265,31 @@ impl CaptureState<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Reads what is at `path` now, after its list, `guard`, until the list is that of the data: then they were under it.
+    async fn read_under(&mut self, path: &ZnodePath, mut guard: AclFound) -> Result<(), ClientError> {
+        let paths = std::slice::from_ref(path);
+        for _ in 0..TRIES {
+            let reading = self.reader.read_many(paths, History::One).await?.pop();
+            self.look(path.clone(), reading.unwrap_or(Reading::Missing));
+            let later = self.revisited.get_mut(path).and_then(Option::as_mut);
+            let Some((found, acl)) = later.and_then(Revisit::found) else {
+                return Ok(());
+            };
+            if found.stat.is_ephemeral() {
+                return Ok(());
+            }
+            if found.stat.same_acl(&guard.stat) {
+                *acl = Some(guard.acl);
+                return Ok(());
+            }
+            if let Some(Reading::Found(now)) = self.reader.read_acls(paths).await?.pop() {
+                guard = now;
+            }
+        }
+        self.revisited.insert(path.clone(), Some(Revisit::Unreadable));
         Ok(())
     }
 }

@@ -35,7 +35,8 @@ pub struct CaptureSummary {
     pub ephemerals_skipped: u64,
     /// Znodes that disappeared between being listed and being read.
     pub vanished: u64,
-    /// Znodes that the server refused to show, or whose ACL it showed without the digests.
+    /// Znodes that the server refused to show, or whose ACL it showed without the digests, or that went or were made again
+    /// whenever their data and their ACL were to be read together.
     pub unreadable: u64,
     /// The first 20 of them.
     pub unreadable_paths: Vec<ZnodePath>,

@@ -40,14 +40,13 @@ pub(super) fn length(found: &Found) -> u32 {
     u32::try_from(found.data.len() + 1).map_or(GONE - 1, |length| length.min(GONE - 1))
 }
 
-/// Whether `guard` is that of the znode with `stat`, which takes over what belongs to the ACL. Where it is not,
-/// `stat` becomes that of the znode that is there now.
+/// Whether `guard` is that of the znode with `stat`, and its list was there together with the data, as it is the one that these had, or as they are there
+/// still. `stat` takes over what belongs to the list then.
 pub(super) fn pair(stat: &mut Stat, guard: &AclFound) -> bool {
-    let same = stat.czxid == guard.stat.czxid && stat.ctime == guard.stat.ctime;
+    let same_znode = stat.czxid == guard.stat.czxid && stat.ctime == guard.stat.ctime;
+    let same = same_znode && (stat.aversion == guard.stat.aversion || stat.mzxid == guard.stat.mzxid);
     if same {
         stat.aversion = guard.stat.aversion;
-    } else {
-        *stat = guard.stat;
     }
     same
 }

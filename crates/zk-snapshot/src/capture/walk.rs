@@ -67,9 +67,12 @@ impl CaptureState<'_> {
         for visit in visit(self.reader, self.known, paths, history).await? {
             match (visit.reading, visit.acl) {
                 (Reading::Found(mut found), Some(Reading::Found(guard))) => {
-                    let belong = pair(&mut found.stat, &guard);
-                    self.ancestors
-                        .push((visit.path.clone(), belong.then_some(found.stat)));
+                    if !pair(&mut found.stat, &guard) {
+                        self.unreadable(&visit.path);
+                        self.ancestors.push((visit.path, None));
+                        continue;
+                    }
+                    self.ancestors.push((visit.path.clone(), Some(found.stat)));
                     if guard.acl.is_masked() {
                         self.unreadable(&visit.path);
                     }
@@ -178,6 +181,8 @@ impl CaptureState<'_> {
         match acl {
             Some(Reading::Found(guard)) => {
                 if !pair(&mut found.stat, &guard) {
+                    // What is there now has this list; its data are read in the second look.
+                    found.stat = guard.stat;
                     self.dirty.insert(path.clone());
                 }
                 Some(guard.acl)

@@ -1,5 +1,6 @@
 //! The files of a server's data directory, found and opened.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,16 @@ pub(super) fn list(directory: &Path, prefix: &str) -> Result<Vec<(i64, PathBuf)>
         }
     }
     found.sort();
+    Ok(found)
+}
+
+/// The logs of a directory, by zxid. A copy that somebody has made of one (`log.<zxid>.bak`) is passed over where the log
+/// itself is there, which may have been written on since.
+pub(super) fn log_files(directory: &Path) -> Result<Vec<(i64, PathBuf)>, GatherError> {
+    let mut found = list(directory, "log")?;
+    let is_copy = |path: &Path| path.file_stem() != Some(OsStr::new("log"));
+    // It comes after the log, whose name its own begins with.
+    found.dedup_by(|later, known| later.0 == known.0 && is_copy(&later.1) && !is_copy(&known.1));
     Ok(found)
 }
 

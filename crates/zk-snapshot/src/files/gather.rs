@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::data_dirs::{Unfit, file_name, list, open_file, opened, version_2};
+use super::data_dirs::{Unfit, file_name, list, log_files, open_file, opened, version_2};
 use super::log::{LogReader, open};
 use super::log_chain::LogChain;
 use super::snapshot::{self, Loaded};
@@ -45,7 +45,7 @@ pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, Gathe
         let mut vanished = false;
         let mut newer = Vec::new();
         for (zxid, path) in snapshots {
-            let logs = list(&log, "log")?;
+            let logs = log_files(&log)?;
             let replayed = replayed(zxid, &path, &logs, &log, &newer, (committed, patience));
             newer.push(zxid);
             match replayed {
@@ -85,6 +85,10 @@ fn replayed(
     let first = logs
         .partition_point(|(begin, _)| *begin <= zxid + 1)
         .saturating_sub(1);
+    // Where nothing but copies of a log is left, any of them may be the longest.
+    let first = logs
+        .get(first)
+        .map_or(first, |(at, _)| logs.partition_point(|(begin, _)| begin < at));
     let readers: Vec<_> = logs[first..]
         .iter()
         .map(|(_, path)| open(path))
@@ -238,6 +242,51 @@ impl Replay {
             self.report.digests_compared += 1;
             self.report.digests_differing += u64::from(!agrees);
             self.report.digest_agrees = Some(agrees);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A log as it was when it had one record.
+    fn cut(log: &[u8]) -> &[u8] {
+        let length = u32::from_be_bytes(log[24..28].try_into().unwrap());
+        &log[..16 + 12 + length as usize + 1]
+    }
+
+    #[test]
+    fn a_copy_of_a_log_is_not_taken_for_it() {
+        for release in ["3.8.0", "3.9.5"] {
+            let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/golden")
+                .join(release);
+            let whole = gather(&DataDirs::same(&golden), None).unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let here = |name: &str| directory.path().join(name);
+            for name in ["snapshot.0", "snapshot.8", "log.1", "log.9"] {
+                fs::copy(golden.join(name), here(name)).unwrap();
+            }
+            for name in ["log.1", "log.9"] {
+                let log = fs::read(here(name)).unwrap();
+                fs::write(here(&format!("{name}.bak")), cut(&log)).unwrap();
+            }
+            let state = |gathered: &Gathered| (gathered.tree.zxid(), gathered.tree.digest());
+            for committed in [None, Some(whole.tree.zxid())] {
+                let found = gather(&DataDirs::same(directory.path()), committed).unwrap();
+                assert_eq!(state(&found), state(&whole), "{release}: {:?}", found.report);
+                assert_eq!(found.report.snapshot, whole.report.snapshot);
+                assert_eq!(found.report.logs, whole.report.logs);
+            }
+            // Nothing but copies, the whole one first.
+            fs::rename(here("log.9.bak"), here("log.9.old")).unwrap();
+            fs::rename(here("log.9"), here("log.9.bak")).unwrap();
+            let found = gather(&DataDirs::same(directory.path()), None).unwrap();
+            assert_eq!(state(&found), state(&whole), "{release}: {:?}", found.report);
+            assert_eq!(found.report.snapshot, whole.report.snapshot);
         }
     }
 }

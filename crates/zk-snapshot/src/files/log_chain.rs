@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::data_dirs::{Unfit, list};
+use super::data_dirs::{Unfit, log_files};
 use super::log::{Amiss, LogReader, Step, open};
 use super::txn::Txn;
 use super::{Fault, FileError};
@@ -90,7 +90,7 @@ impl LogChain<'_> {
                 return Ok(());
             }
             if self.is_last() {
-                for (begin, path) in list(self.directory, "log").unwrap_or_default() {
+                for (begin, path) in log_files(self.directory).unwrap_or_default() {
                     if begin > self.newest {
                         self.readers.push(open(&path)?);
                         self.newest = begin;

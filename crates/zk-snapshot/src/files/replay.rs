@@ -69,9 +69,8 @@ impl FileTree {
         };
         if let Some(at) = self.find(create.path) {
             self.change(at, |node, _| node.acl = acl);
-            if create.plain {
-                count(self, create.parent_cversion);
-            }
+            // A server does so for the oldest type, `create`, alone, and has counted one too few after a restart.
+            count(self, create.parent_cversion);
             return Ok(());
         }
         let creations = match create.parent_cversion {
@@ -190,7 +189,7 @@ mod tests {
         bytes.extend_from_slice(&7_i64.to_be_bytes());
         bytes.extend_from_slice(&kind.to_be_bytes());
         put_buffer(&mut bytes, Some(path.as_bytes()));
-        if kind == 1 {
+        if matches!(kind, 1 | 15) {
             put_buffer(&mut bytes, Some(b"new"));
             bytes.extend_from_slice(&[0, 0, 0, 0, 0]); // no list, not ephemeral
             bytes.extend_from_slice(&1_i32.to_be_bytes());
@@ -300,6 +299,20 @@ mod tests {
         assert!(tree.find(b"/x/e").is_none() && tree.find(b"/x/f").is_some());
         let above = tree.find(b"/x").unwrap();
         assert_eq!(tree.node(above).stat.pzxid, 2);
+    }
+
+    #[test]
+    fn what_the_snapshot_shows_already_is_counted_whatever_created_it() {
+        for kind in [1, 15] {
+            let tree = replayed(&[("", 0), ("/z", 0), ("/z/e", 3)], &[record(3, kind, "/z/e")]).unwrap();
+            let stat = tree.node(tree.find(b"/z").unwrap()).stat;
+            assert_eq!((stat.cversion, stat.pzxid), (1, 3), "{kind}");
+            // It tells the count as it was then, which may have been passed.
+            let again = [record(3, kind, "/z/f"), record(4, kind, "/z/e")];
+            let tree = replayed(&[("", 0), ("/z", 0), ("/z/e", 4)], &again).unwrap();
+            let stat = tree.node(tree.find(b"/z").unwrap()).stat;
+            assert_eq!((stat.cversion, stat.pzxid), (1, 3), "{kind}");
+        }
     }
 
     #[test]

@@ -54,8 +54,6 @@ pub(super) struct Create<'a> {
     pub(super) acl: &'a [u8],
     pub(super) parent_cversion: i32,
     pub(super) kind: Created,
-    /// Whether it is of the oldest type, `create`.
-    pub(super) plain: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +166,6 @@ fn create<'a>(kind: i32, input: &mut Input<'a>) -> Result<Create<'a>, Fault> {
             _ if ephemeral => Created::Ephemeral,
             _ => Created::Persistent,
         },
-        plain: kind == 1,
     })
 }
 

@@ -1,10 +1,11 @@
 //! What an earlier restore has begun, as it is planned again.
 
 use super::Policy;
+use super::guard::can_be_of;
 use super::noted::Noted;
 use super::plan::Question;
 use crate::archive::{Record, Role};
-use crate::tree::{Acl, Found};
+use crate::tree::{Acl, Found, Stat};
 
 /// Whether the backup says whom it is to let in.
 pub(super) fn has_its_acl(wanted: &Record) -> bool {
@@ -48,12 +49,18 @@ pub(super) fn is_half_done(asked: &Question<'_>, found: &Found, acl: Option<&Acl
     holds_ours && noted.is_left(&found.stat, acl, asked.guards)
 }
 
+/// Whether what we may not read stands as a restore has left it that had no identity, or another one: it is opened to us whatever the policy.
+pub(super) fn is_left_shut(asked: &Question<'_>, stat: &Stat, acl: &Acl) -> bool {
+    let is_left = |noted: &Noted| noted.is_left(stat, acl, asked.guards);
+    !is_of_something_else(asked) && asked.unfinished.is_some_and(is_left)
+}
+
 /// Whether what is not finished is surely that, and stands under a list that nobody but us could have written under, or holds what a restore has created. One that
 /// has its own list, which is like ours, lacks nothing.
 pub(super) fn stays_ours(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> bool {
     asked.unfinished.zip(acl).is_some_and(|(noted, acl)| {
         let is_it = noted.czxid.is_some() || found.stat.version == 0;
-        let hides = asked.guards.hides() && !noted.acl_unknown && is_it;
+        let hides = can_be_of(false, acl) && is_it;
         let is_the_same = noted.from.as_ref() == asked.from;
         let has_its_own = is_the_same && acl.same_as(&asked.wanted.acl) && !lacks_its_acl(asked);
         !has_its_own

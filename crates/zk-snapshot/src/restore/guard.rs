@@ -20,11 +20,7 @@ impl Guards {
     /// everybody's; then data are kept from readers by an ACL that lets nobody read, ourselves included.
     pub(super) fn new(working: Acl) -> Self {
         let narrow = if working.lets_anyone_read() {
-            Acl::new(vec![AclEntry {
-                perms: ALL & !READ,
-                scheme: "world".to_owned(),
-                id: "anyone".to_owned(),
-            }])
+            all_but_read()
         } else {
             working.clone()
         };
@@ -61,17 +57,9 @@ impl Guards {
         }
     }
 
-    /// Whether `live` can be one of these lists: the server has put identities where `auth` was said, and an earlier restore may have
-    /// had others.
+    /// Whether `live` can be one of these lists, of whichever identities where we have some.
     pub(super) fn is_ours(&self, live: &Acl) -> bool {
-        if self.hides() {
-            // The server takes no address for an identity.
-            let identity =
-                |entry: &AclEntry| entry.perms == ALL && !matches!(entry.scheme.as_str(), "world" | "ip");
-            !live.entries().is_empty() && live.entries().iter().all(identity)
-        } else {
-            live.same_as(&self.working) || live.same_as(&self.narrow)
-        }
+        can_be_of(!self.hides(), live)
     }
 
     /// Whether `live` is one of these lists as the server makes it of our identities, and nobody else is in it. Where it does not tell
@@ -98,6 +86,26 @@ impl Guards {
         let mut has_us = || names.any(|name| live.entries().iter().any(|entry| is_of(entry, name)));
         self.is_just_ours(live) || (self.is_ours(live) && !has_us())
     }
+}
+
+/// Everybody may do all but read.
+fn all_but_read() -> Acl {
+    Acl::new(vec![AclEntry {
+        perms: ALL & !READ,
+        scheme: "world".to_owned(),
+        id: "anyone".to_owned(),
+    }])
+}
+
+/// Whether `live` can be a list of a restore that had no identity (`anonymous`), or of one that had some: the server has put them where
+/// `auth` was said, and they need not be ours.
+pub(super) fn can_be_of(anonymous: bool, live: &Acl) -> bool {
+    if anonymous {
+        return live.same_as(&Acl::open()) || live.same_as(&all_but_read());
+    }
+    // The server takes no address for an identity.
+    let identity = |entry: &AclEntry| entry.perms == ALL && !matches!(entry.scheme.as_str(), "world" | "ip");
+    !live.entries().is_empty() && live.entries().iter().all(identity)
 }
 
 fn is_of(entry: &AclEntry, (scheme, name): &(String, String)) -> bool {

@@ -20,6 +20,9 @@ pub struct Unfinished {
     /// Of one that it created and whose ACL the backup does not have: it stands open to all, as it is to stay, and lacks its data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acl_unknown: bool,
+    /// Whether a restore that had no identity has put a list on it: that lets everybody do everything, or all but read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anonymous: bool,
     /// Of one that it created only since something was renamed to a place below: no backup says what it is to be.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub above: bool,
@@ -60,6 +63,7 @@ impl Unfinished {
             path,
             created,
             acl_unknown: false,
+            anonymous: false,
             above: false,
             renamed_from: None,
             czxid: None,

@@ -1,6 +1,6 @@
 //! What is noted of znodes that are unfinished, as a restore holds it.
 
-use super::guard::Guards;
+use super::guard::{Guards, can_be_of};
 use super::ledger::{Opened, Unfinished};
 use crate::tree::{Acl, AclFound, Stat, ZnodePath};
 
@@ -45,6 +45,8 @@ pub(super) struct Noted {
     pub(super) created: bool,
     /// It stands open to all, as it is to stay, and lacks its data.
     pub(super) acl_unknown: bool,
+    /// A restore without an identity has put a list on it.
+    pub(super) anonymous: bool,
     /// No backup says what it is to be: it is only above a place to which something was renamed.
     pub(super) above: bool,
     /// The path in the backup of what it is to become, where that was renamed.
@@ -70,6 +72,7 @@ impl Noted {
         let noted = Self {
             created: one.created,
             acl_unknown: one.acl_unknown,
+            anonymous: one.anonymous,
             above: one.above,
             from: one.renamed_from,
             czxid: one.czxid,
@@ -84,8 +87,8 @@ impl Noted {
         (one.path, noted)
     }
 
-    /// What a step begins, where this is what was known of its path before.
-    pub(super) fn begun(begins: Begins, before: Option<&Self>) -> Self {
+    /// What a step begins of a restore that has an identity or is `anonymous`, where this is what was known of its path before.
+    pub(super) fn begun(begins: Begins, before: Option<&Self>, anonymous: bool) -> Self {
         let same = |czxid: i64| before.filter(|before| before.czxid == Some(czxid));
         match begins {
             Begins::Created {
@@ -95,6 +98,7 @@ impl Noted {
             } => Self {
                 created: true,
                 acl_unknown,
+                anonymous,
                 above,
                 from,
                 czxid: None,
@@ -117,6 +121,7 @@ impl Noted {
             } => Self {
                 created: same(czxid).is_some_and(|before| before.created),
                 acl_unknown: false,
+                anonymous: anonymous || before.is_some_and(|before| again && before.anonymous),
                 above: same(czxid).is_some_and(|before| before.above),
                 from,
                 czxid: Some(czxid),
@@ -133,6 +138,7 @@ impl Noted {
             },
             Begins::Narrowed { aversion } => match before {
                 Some(before) => Self {
+                    anonymous: anonymous || before.anonymous,
                     aversions: before.until(aversion),
                     ..before.clone()
                 },
@@ -145,12 +151,14 @@ impl Noted {
                             from: None,
                         },
                         None,
+                        anonymous,
                     )
                 },
             },
             Begins::Opened { czxid, was } => Self {
                 created: false,
                 acl_unknown: false,
+                anonymous,
                 above: false,
                 from: None,
                 czxid: Some(czxid),
@@ -175,6 +183,7 @@ impl Noted {
             path: path.clone(),
             created: self.created,
             acl_unknown: self.acl_unknown,
+            anonymous: self.anonymous,
             above: self.above,
             renamed_from: self.from.clone(),
             czxid: self.czxid,
@@ -198,9 +207,17 @@ impl Noted {
             _ if self.acl_unknown => {
                 self.is_as_made(stat, acl, guards) && self.czxid.is_none_or(|czxid| czxid == stat.czxid)
             }
-            Some(czxid) => czxid == stat.czxid && guards.is_ours(acl),
+            Some(czxid) => czxid == stat.czxid && self.is_under_one(stat, acl, guards),
             None => guards.is_just_ours(acl),
         }
+    }
+
+    /// Whether the list can be one of ours, or, as long as it surely is the one that was noted, one of a restore that had no identity where
+    /// we have one, or had one where we have none.
+    fn is_under_one(&self, stat: &Stat, acl: &Acl, guards: &Guards) -> bool {
+        let is_in = |(first, last): (i32, i32)| (first..=last).contains(&stat.aversion);
+        let is_noted = self.czxid == Some(stat.czxid) && self.aversions.is_some_and(is_in);
+        guards.is_ours(acl) || (is_noted && can_be_of(self.anonymous, acl))
     }
 
     /// Whether the znode stands under the list that it was opened by, to look at what is below it or to delete that.
@@ -208,7 +225,7 @@ impl Noted {
         self.opened.as_ref().is_some_and(|was| {
             self.czxid == Some(guard.stat.czxid)
                 && guard.stat.aversion == was.aversion.wrapping_add(1)
-                && guards.may_be_ours(&guard.acl)
+                && (guards.may_be_ours(&guard.acl) || (self.anonymous && guard.acl.same_as(&Acl::open())))
         })
     }
 
@@ -222,7 +239,7 @@ impl Noted {
         let is_ours = |(first, last): (i32, i32)| (first..=last).contains(&stat.aversion);
         (self.czxid, self.ctime) == (Some(stat.czxid), Some(stat.ctime))
             && self.aversions.is_some_and(is_ours)
-            && guards.is_ours(acl)
+            && self.is_under_one(stat, acl, guards)
     }
 
     /// Whether nobody else has changed what the restore created.
@@ -240,7 +257,63 @@ impl Noted {
             || match self.acl_unknown {
                 true => !self.is_as_made(stat, acl, guards),
                 // An older list is only shown by a server that is behind, or ours was not set.
-                false => !guards.is_ours(acl) || self.aversions.is_some_and(|(_, last)| stat.aversion > last),
+                false => {
+                    !self.is_under_one(stat, acl, guards)
+                        || self.aversions.is_some_and(|(_, last)| stat.aversion > last)
+                }
             }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::AclEntry;
+
+    #[test]
+    fn a_list_of_a_restore_that_was_somebody_else_is_known_where_nobody_has_set_it_again() {
+        let bob = Acl::new(vec![AclEntry {
+            perms: 31,
+            scheme: "digest".to_owned(),
+            id: "bob:h".to_owned(),
+        }]);
+        let path = ZnodePath::parse("/a").unwrap();
+        for (us, anonymous, list) in [(Acl::creator(), true, &Acl::open()), (Acl::open(), false, &bob)] {
+            let guards = Guards::new(us);
+            let known = Unfinished {
+                anonymous,
+                czxid: Some(5),
+                ctime: Some(9),
+                aversions: Some((1, 2)),
+                ..Unfinished::new(path.clone(), true)
+            };
+            for (czxid, aversion, is_it) in [
+                (5, 1, true),
+                (5, 2, true),
+                (5, 0, false),
+                (5, 3, false),
+                (6, 2, false),
+            ] {
+                let stat = Stat {
+                    czxid,
+                    aversion,
+                    ctime: 9,
+                    ..Stat::default()
+                };
+                let noted = Noted::earlier(known.clone()).1;
+                let told = [
+                    noted.is_left(&stat, list, &guards),
+                    noted.is_recorded(&stat, list, &guards),
+                    !noted.is_over(&stat, list, &guards),
+                ];
+                assert_eq!(told, [is_it; 3], "{anonymous} {stat:?}");
+                // Of whoever was as we are, that is no list.
+                let other = Unfinished {
+                    anonymous: !anonymous,
+                    ..known.clone()
+                };
+                assert!(!Noted::earlier(other).1.is_left(&stat, list, &guards));
+            }
+        }
     }
 }

@@ -3,8 +3,10 @@
 //! The order is always the same: admit ourselves, narrow, create, data, and the backup's own ACL last. Each step goes
 //! out only when the one before it is known to be done.
 
-use super::begun::{has_its_acl, is_half_done, is_of_something_else, lacks_its_acl, stays_ours};
-use super::guard::{Guards, exposes};
+use super::begun::{
+    has_its_acl, is_half_done, is_left_shut, is_of_something_else, lacks_its_acl, stays_ours,
+};
+use super::guard::{Guards, can_be_of, exposes};
 use super::noted::{Begins, Noted, Owed};
 use super::step::{FinalAcl, Step, set_data};
 use super::{Change, Policy};
@@ -140,7 +142,9 @@ pub(super) fn plan(asked: &Question<'_>) -> NodePlan {
             blocked("a live ephemeral znode stands in its place".to_owned())
         }
         LiveZnode::Shut(stat, acl)
-            if is_ours_to_change(asked) && has_its_acl(wanted) && !lacks_its_acl(asked) =>
+            if (is_ours_to_change(asked) || (!asked.above && is_left_shut(asked, stat, acl)))
+                && has_its_acl(wanted)
+                && !lacks_its_acl(asked) =>
         {
             open(asked, stat, acl)
         }
@@ -312,9 +316,9 @@ fn change(asked: &Question<'_>, found: &Found, acl: Option<&Acl>) -> NodePlan {
     // Also where the list could be ours: whose identities it names is not known.
     let exposed = data_differ && !wanted.acl.is_unknown() && acl.is_some_and(|acl| exposes(acl, &wanted.acl));
     // One that an interrupted restore may have put on, open to all or not, is not its own, and the own one is not known here.
-    let foreign = |acl: &Acl| asked.guards.is_ours(acl);
+    let foreign = |noted: &Noted, acl: &Acl| asked.guards.is_ours(acl) || can_be_of(noted.anonymous, acl);
     let is_left = |noted: &Noted, acl: &Acl| {
-        noted.is_left(&found.stat, acl, asked.guards) || (noted.opened.is_some() && foreign(acl))
+        noted.is_left(&found.stat, acl, asked.guards) || (noted.opened.is_some() && foreign(noted, acl))
     };
     let begun_elsewhere = lacks_its_acl(asked)
         && asked

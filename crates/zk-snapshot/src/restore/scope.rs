@@ -172,7 +172,7 @@ impl<'a> Scope<'a> {
             role = Role::Ancestor;
         }
         Some(Place {
-            path: self.renamed(path).filter(|_| !outer),
+            path: self.renamed(path).filter(|to| !outer && to != path),
             role,
             outer,
         })

@@ -215,7 +215,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         if let Some(begins) = begins {
             let path = op.path().clone();
             before = self.unfinished.get(&path).cloned();
-            let noted = Noted::begun(begins, before.as_ref());
+            let anonymous = self.live.working_acl().lets_anyone_read();
+            let noted = Noted::begun(begins, before.as_ref(), anonymous);
             if began == Some(Began::Opened) {
                 self.opened.entry(path.clone()).or_insert(Opening::Sent);
             }
@@ -390,7 +391,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             Change::Acl => self.report.acl_changed += 1,
             Change::Delete => {
                 self.report.deleted += 1;
-                for to in self.targets.values().filter(|to| path.is_within(to)) {
+                let targets = self.targets.iter();
+                for (_, to) in targets.filter(|(from, to)| from != to && path.is_within(to)) {
                     *self.report.deleted_below.entry(to.clone()).or_default() += 1;
                 }
             }

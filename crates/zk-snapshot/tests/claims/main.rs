@@ -3,6 +3,7 @@
 
 mod endless;
 mod keeper;
+mod lists;
 mod orders;
 mod roots;
 mod veiled;

@@ -6,6 +6,7 @@ mod above;
 mod counted;
 mod elsewhere;
 mod ground;
+mod identities;
 mod low;
 mod opened;
 mod refused;

@@ -44,6 +44,6 @@ pub(super) fn operations() -> Vec<Operation> {
             .takes::<body::NoBody>(false)
             .answers_id("The id of the job.")
             .knows_backups()
-            .refuses(409, "`backup_in_use`, `backup_sealed`."),
+            .refuses(409, "`backup_sealed`: no identity is here that opens it."),
     ]
 }

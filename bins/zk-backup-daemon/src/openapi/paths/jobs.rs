@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::operation::{Callers, Operation, error};
-use crate::api;
+use crate::{api, body};
 
 const TAG: &str = "Jobs";
 const ID: &str = "The id of a job, as it was answered when it was asked for.";
@@ -48,6 +48,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 "At once while it waits, at its next batch while it is being done.",
             )
             .at("id", ID)
+            .takes::<body::NoBody>(false)
             .answers::<api::Terminated>(200, "It is, or will be, canceled.")
             .refuses(404, "`job_not_found`: there is no such job.")
             .refuses(406, "`job_ended`: it has ended already."),

@@ -91,6 +91,8 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     })?;
     drop(bar);
     sink.finish()?;
+    // What a full disk or a quota refuses may show only here.
+    part.as_file().sync_all().map_err(about(args.output.display()))?;
     match args.force {
         true => part.persist(&args.output),
         false => part.persist_noclobber(&args.output),

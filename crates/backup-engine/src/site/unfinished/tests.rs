@@ -46,6 +46,7 @@ fn what_is_begun_is_known_after_a_crash_until_it_is_ended() {
         ctime: Some(8),
         aversions: Some((1, 2)),
         acl_unknown: true,
+        anonymous: true,
         above: true,
         renamed_from: Some(ZnodePath::parse("/z").unwrap()),
         opened: Some(Opened {

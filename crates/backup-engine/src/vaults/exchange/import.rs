@@ -23,6 +23,9 @@ use crate::{DEFAULT_STORAGE, EngineError, InvalidRequest};
 /// Ids run ahead of the clock by a second for each further backup of the same second, and clocks differ.
 const AHEAD: Duration = Duration::from_secs(60);
 
+/// What is left of a [`VERIFIED`] that was not written to its end.
+const CUT_OFF: &str = "verified.json.new";
+
 /// No manifest is larger.
 const MANIFEST_BYTES: u64 = 64 << 20;
 
@@ -106,7 +109,9 @@ pub(crate) fn import(
     // It may have been forgotten while there was none.
     let pinned = pin.map_or(Ok(()), |pinned| vaults.pin(id, pinned));
     vaults.record_verification(id, &whole.found);
-    vaults.wake_second();
+    if let Some(second) = &vaults.second {
+        second.wake_for(id);
+    }
     let failed = [noted.err().map(EngineError::from), pinned.err()];
     let mut failed = failed.into_iter().flatten();
     match failed.next() {
@@ -266,7 +271,7 @@ fn check(
     }
     let mut there = BTreeMap::new();
     for (name, bytes) in candidate.files().map_err(|error| refused(error.to_string()))? {
-        if [MANIFEST, CHECKSUM, VERIFIED].contains(&&*name) {
+        if [MANIFEST, CHECKSUM, VERIFIED, CUT_OFF].contains(&&*name) {
             continue;
         }
         if there.insert(name.clone(), bytes).is_some() {

@@ -97,6 +97,7 @@ async fn note_begin(
     let (vaults, site, job) = (Arc::clone(vaults), Arc::clone(site), context.job.id.clone());
     let vault = kind::vault(&context.job).to_owned();
     let (roots, renames, policy) = (payload.roots.clone(), payload.renames.clone(), payload.policy);
+    let by_files = payload.strategy == Strategy::Files;
     let noting = tokio::task::spawn_blocking(move || {
         let held = vaults.store.manifest(&vault.parse()?)?.roots;
         // Of a backup of some subtrees everything is these.
@@ -114,6 +115,8 @@ async fn note_begin(
             roots,
             targets,
             policy,
+            renames: Some(renames),
+            by_files,
         };
         site.interrupted.begin(&job, &asked)?;
         Ok(asked)

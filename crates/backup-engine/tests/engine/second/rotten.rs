@@ -1,5 +1,7 @@
 //! Copies that have become damaged: verifications read them, tell, and have them made anew.
 
+use std::time::Duration;
+
 use backup_engine::{Engine, JobInfo, JobResult, JobState, Share, VerifyRequest, VerifyResult};
 use health_metrics::{Problem, Status};
 use vault_store::{MemoryStore, StoredCopy, VaultCall, VaultFault, VaultStore};
@@ -83,7 +85,7 @@ async fn a_verification_finds_a_copy_that_is_damaged_which_is_made_anew() {
 #[tokio::test]
 async fn a_copy_that_is_damaged_elsewhere_than_the_first_is_told_and_stays() {
     let twice = Twice::new();
-    let (Running { engine, .. }, _) = twice.start();
+    let (Running { engine, .. }, faulty) = twice.start();
     let backup = full(&engine).await;
     engine.copy_vaults().await.unwrap();
     damage(&twice.copies, &backup);
@@ -93,8 +95,18 @@ async fn a_copy_that_is_damaged_elsewhere_than_the_first_is_told_and_stays() {
     assert_eq!((found.damaged_vaults, found.damaged_copies), (1, 1));
     let why = job.message.unwrap_or_default();
     assert!(why.contains("so is its second copy"), "{why}");
-    assert!(engine.copy_vaults().await.is_err());
+    for _ in 0..2 {
+        assert!(engine.copy_vaults().await.is_err());
+    }
     assert_eq!(archive(&twice.copies, &backup), rotten);
+    // Both were read for nothing: neither is again for a while.
+    faulty.plan(VaultCall::Open, 1, VaultFault::Fail);
+    let error = engine.copy_vaults().await.unwrap_err().to_string();
+    assert!(error.contains("could not be copied 2 times"), "{error}");
+    assert_eq!(faulty.left(), 1);
+    twice.world.pass(Duration::from_secs(301));
+    assert!(engine.copy_vaults().await.is_err());
+    assert_eq!(faulty.left(), 0, "it is tried again");
 }
 
 #[tokio::test]
