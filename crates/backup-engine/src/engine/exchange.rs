@@ -2,9 +2,8 @@
 
 use std::io::{Read, Seek};
 use std::path::Path;
-use std::sync::Arc;
 #[cfg(feature = "s3")]
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use vault_store::VaultId;
 
