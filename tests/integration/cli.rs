@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -364,6 +365,23 @@ async fn one_ensemble_is_copied_into_another() {
     cli.ends(2, &["copy", "--from", "zk1", "--to", "zk1"]);
     let files = cli.json(&["inspect", from.data_directory().to_str().unwrap(), "--state"]);
     assert!(files.iter().any(|line| line["path"] == "/config/a"));
+}
+
+/// An older snapshot, and the logs after it, lead to the same.
+#[test]
+fn a_damaged_snapshot_that_a_state_is_not_of_is_named() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/zk-snapshot/tests/golden/3.9.5");
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["snapshot.0", "snapshot.8", "log.1", "log.9"] {
+        let bytes = fs::read(golden.join(name)).unwrap();
+        let whole = name != "snapshot.8";
+        let kept = if whole { bytes.len() } else { bytes.len() / 2 };
+        fs::write(directory.path().join(name), &bytes[..kept]).unwrap();
+    }
+    let cli = Cli::alone();
+    let (state, told) = cli.ends(0, &["inspect", directory.path().to_str().unwrap(), "--state"]);
+    assert!(state.starts_with("the state as of snapshot.18\n"), "{state}");
+    assert!(told.contains("passed over: snapshot.8"), "{told}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use zk_backup_testkit::{Daemon, S3Server, ZooKeeper};
 
 use crate::common::buckets::in_bucket;
 use crate::common::cli::Cli;
-use crate::common::daemons::daemon;
+use crate::common::daemons::{daemon, hang_up};
 use crate::common::servers::server;
 
 /// An authority, and a directory with what it has issued to the servers.
@@ -86,7 +86,7 @@ fn a_standby_hands_on_to_a_leader_whose_certificate_it_trusts_and_to_no_other() 
     leader.wait_for_line("this server leads").unwrap();
     assert!(leader.said().contains("is reached at https://127.0.0.1:"));
 
-    let trusting = group.start("two", certificates, Some(&right.ca()));
+    let mut trusting = group.start("two", certificates, Some(&right.ca()));
     let id = asking(&trusting, &right.ca()).back_up(&[]);
     leader.wait_for_line("POST /backup 200").unwrap();
     asking(&leader, &right.ca()).ok(&["show", &id]);
@@ -111,7 +111,7 @@ fn a_standby_hands_on_to_a_leader_whose_certificate_it_trusts_and_to_no_other() 
         );
     }
     // Servers that show the same certificates trust them without being told of an authority.
-    let same = group.start("four", certificates, None);
+    let mut same = group.start("four", certificates, None);
     asking(&same, &right.ca()).ok(&["evict", &id]);
     leader.wait_for_line(&format!("POST /evict/{id} 200")).unwrap();
     let said = leader.said();
@@ -121,4 +121,15 @@ fn a_standby_hands_on_to_a_leader_whose_certificate_it_trusts_and_to_no_other() 
         "nothing came of the wary: {said}"
     );
     asking(&leader, &right.ca()).ends(10, &["show", &id]);
+
+    // Another authority signs for all of them from now on.
+    for name in ["ca.crt", "tls.crt", "tls.key"] {
+        fs::copy(other.directory.path().join(name), certificates.join(name)).unwrap();
+    }
+    for one in [&mut leader, &mut trusting, &mut same] {
+        hang_up(one);
+        one.wait_for_line("certificates were read again").unwrap();
+    }
+    let id = asking(&same, &other.ca()).back_up(&[]);
+    asking(&trusting, &other.ca()).ok(&["evict", &id]);
 }

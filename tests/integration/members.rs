@@ -74,6 +74,52 @@ fn pass_on(client: TcpStream, begun: [u8; 4], server: &str) {
     }
 }
 
+/// An address before the one `behind`, where there is no `/zookeeper/config`, as before 3.5: what asks for it is sent to where no znode is.
+fn without_config(behind: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for socket in listener.incoming() {
+            let (client, server) = (socket.unwrap(), TcpStream::connect(&behind).unwrap());
+            let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let (config, absent) = (b"/zookeeper/config", b"/zookeeper/absent");
+                let mut buffer = [0; 4096];
+                while let Ok(length @ 1..) = from.read(&mut buffer) {
+                    let part = &mut buffer[..length];
+                    let asked = part.windows(config.len()).position(|bytes| bytes == config);
+                    if let Some(at) = asked {
+                        part[at..at + absent.len()].copy_from_slice(absent);
+                    }
+                    if to.write_all(part).is_err() {
+                        break;
+                    }
+                }
+                let _ = to.shutdown(Shutdown::Write); // it may be closed already
+            });
+            let (mut from, mut to) = (server, client);
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to); // however it ends
+                let _ = to.shutdown(Shutdown::Both); // it may be closed already
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_does_not_tell_who_the_others_are_is_not_alone() {
+    let zookeeper = server();
+    let (follower, _) = saying(&zookeeper, |_| Some("follower"));
+    let follower = without_config(follower);
+    let why = others(&follower).await.unwrap_err();
+    assert!(why.contains("before 3.5"), "{why}");
+    let all = format!("{follower},{}", zookeeper.address());
+    assert_eq!(others(&all).await, Ok(Vec::new()));
+    let (alone, _) = saying(&zookeeper, |_| Some("standalone"));
+    assert_eq!(others(&without_config(alone)).await, Ok(Vec::new()));
+}
+
 /// `/zookeeper/config` of a leader is that of the snapshot; here of a server that was alone, and named none.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_is_not_believed_what_its_snapshot_says_of_the_servers() {

@@ -195,10 +195,12 @@ async fn a_killed_restore_is_told_of_until_as_much_is_restored(driver: Driver) {
     // The command line says so, and asks for it all the same.
     let cli = Cli::of_server(&second);
     let ask = ["restore", &id, "--root", "/open"];
-    let told = cli.ok(&ask);
-    assert!(told.contains("nothing is to be changed"), "{told}");
-    assert_told(&second, &task, &id);
-    let told = cli.ok(&[&ask[..], &["--yes"]].concat());
+    for more in [&[][..], &["--yes"]] {
+        let told = cli.ok(&[&ask[..], more].concat());
+        assert!(told.contains("nothing is to be changed"), "{told}");
+        assert_told(&second, &task, &id);
+    }
+    let told = cli.ok(&[&ask[..], &["--yes", "--no-backup-first"]].concat());
     assert!(told.contains("restored from"), "{told}");
     assert!(cli.ok(&ask).contains("there is nothing to do"));
     assert_same(&before, &dump(&outside).await);

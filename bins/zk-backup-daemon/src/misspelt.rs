@@ -13,11 +13,8 @@ pub(crate) fn hints(
     secrets: &[String],
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Vec<String> {
-    let args = Args::command();
-    let with_flag = args
-        .get_arguments()
-        .filter_map(|argument| argument.get_env()?.to_str());
-    let ours: Vec<&str> = with_flag.chain(secrets.iter().map(String::as_str)).collect();
+    let with_flag = with_flag();
+    let ours: Vec<&str> = with_flag.iter().chain(secrets).map(String::as_str).collect();
     environment
         .into_iter()
         .filter(|(_, value)| !is_service_link(value))
@@ -31,19 +28,31 @@ pub(crate) fn hints(
         .collect()
 }
 
-/// The same for each file in the directory where secrets are. One that may be entered and not listed tells of none.
+/// The names of the settings that have a flag.
+fn with_flag() -> Vec<String> {
+    let args = Args::command();
+    let names = args
+        .get_arguments()
+        .filter_map(|argument| argument.get_env()?.to_str());
+    names.map(str::to_owned).collect()
+}
+
+/// The same for each file in the directory where secrets are, and for those of other settings. One that may be entered and not listed tells of none.
 pub(crate) fn file_hints(directory: &Path) -> Vec<String> {
     let ours = secret_names();
     let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    let others = with_flag();
     let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let mut hints: Vec<_> = files
         .filter_map(|file| {
             let name = file.file_name();
             let name = name.to_str()?;
+            let does_nothing = format!("{name} in BACKUP_DAEMON_SECRETS_DIR is no secret and does nothing");
+            if !ours.contains(&name) && others.iter().any(|other| other == name) {
+                return Some(format!("{does_nothing}: set it in the environment"));
+            }
             let meant = meant(name, &ours)?;
-            Some(format!(
-                "{name} in BACKUP_DAEMON_SECRETS_DIR is no secret and does nothing: is {meant} meant?"
-            ))
+            Some(format!("{does_nothing}: is {meant} meant?"))
         })
         .collect();
     hints.sort();
@@ -155,6 +164,7 @@ mod tests {
             "BACKUP_DAEMON_API_CREDENTIAL_USERNAME",
             "S3_KEY_SECRT",
             "AZURE_STORAGE_ACCOUNT_KYE",
+            "ENCRYPTION_RECIPIENTS",
             // They are some, or no near ones, or what Kubernetes keeps there.
             "SECONDARY_S3_KEY_ID",
             "GOOGLE_SERVICE_ACCOUNT_KEY",
@@ -175,6 +185,8 @@ mod tests {
                     "BACKUP_DAEMON_API_CREDENTIAL_USERNAME",
                     "BACKUP_DAEMON_API_CREDENTIALS_USERNAME"
                 ),
+                "ENCRYPTION_RECIPIENTS in BACKUP_DAEMON_SECRETS_DIR is no secret and does nothing: set it in the environment"
+                    .to_owned(),
                 said("S3_KEY_SECRT", "S3_KEY_SECRET"),
             ]
         );

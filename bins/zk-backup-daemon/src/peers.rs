@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use actix_web::body::{EitherBody, MessageBody};
@@ -28,7 +28,7 @@ use vault_store::ObjectVaults;
 use crate::answer::ApiError;
 use crate::body;
 use crate::bucket::{self, BucketConfig, Purpose};
-use crate::{Settings, SettingsError, StartError};
+use crate::{Ha, Settings, SettingsError, StartError};
 
 /// Says that another server has handed the request on: it goes no further.
 const HANDED_ON: &str = "x-zk-backup-handed-on";
@@ -54,7 +54,7 @@ const SOON: HeaderValue = HeaderValue::from_static("5");
 pub struct Peers {
     pub(crate) lease: Arc<LeaderLease>,
     bucket: Arc<Bucket>,
-    client: Client,
+    client: Arc<RwLock<Client>>,
 }
 
 /// Where the lease is.
@@ -99,7 +99,7 @@ pub fn join(
     let jobs = Arc::new(ObjectJobs::unread(&objects, config.prefix()).map_err(EngineError::from)?);
     look_at(&jobs)?;
     log::info!("{name} is one of several servers, and is reached at {address}");
-    let client = client(ha.ca.as_deref(), settings.tls.as_deref())?;
+    let client = Arc::new(RwLock::new(client(ha, settings.tls.as_deref())?));
     let builder = builder
         .shared_jobs(jobs)?
         .leadership(Arc::clone(&lease) as _)
@@ -127,12 +127,17 @@ fn look_at(jobs: &Arc<ObjectJobs>) -> Result<(), EngineError> {
     Ok(())
 }
 
-fn client(ca: Option<&Path>, own: Option<&Path>) -> Result<Client, SettingsError> {
+/// What asks the leader: it trusts what `ha` names, or else what this server shows itself, as these files are now.
+pub(crate) fn client(ha: &Ha, own: Option<&Path>) -> Result<Client, SettingsError> {
     let wrong = |why: &dyn std::fmt::Display| SettingsError::new(format!("HA_CA_FILE: {why}"));
     let read = |file: &Path| {
         let shown = |why: &dyn std::fmt::Display| wrong(&format!("{}: {why}", file.display()));
         let bytes = fs::read(file).map_err(|error| shown(&error))?;
-        Certificate::from_pem_bundle(&bytes).map_err(|error| shown(&error))
+        let found = Certificate::from_pem_bundle(&bytes).map_err(|error| shown(&error))?;
+        match found.is_empty() {
+            true => Err(shown(&"there is no certificate in it")),
+            false => Ok(found),
+        }
     };
     let client = Client::builder()
         .no_proxy()
@@ -140,7 +145,7 @@ fn client(ca: Option<&Path>, own: Option<&Path>) -> Result<Client, SettingsError
         .connect_timeout(CONNECT)
         // Each thread of the server has a runtime of its own, and connections belong to one.
         .pool_max_idle_per_host(0);
-    let client = match (ca, own) {
+    let client = match (ha.ca.as_deref(), own) {
         (Some(ca), _) => client.tls_certs_only(read(ca)?),
         (None, Some(own)) => client.tls_certs_merge(read(&own.join("tls.crt"))?),
         // Nothing is signed, and the machine may have no certificates.
@@ -189,6 +194,15 @@ impl Peers {
         self.lease.keep().await;
     }
 
+    /// Asks the leader by another client from now on.
+    pub(crate) fn replace(&self, client: Client) {
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+
+    fn client(&self) -> Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     async fn ask_leader(&self, request: &ServiceRequest, payload: Payload) -> Result<HttpResponse, ApiError> {
         let leader = match self.lease.leader() {
             _ if request.headers().contains_key(HANDED_ON) => None,
@@ -213,7 +227,7 @@ impl Peers {
         let method = reqwest::Method::from_bytes(request.method().as_str().as_bytes())
             .map_err(|error| ApiError::invalid(error.to_string()))?;
         let mut handed_on = self
-            .client
+            .client()
             .request(method, url)
             .header(HANDED_ON, "1")
             .timeout(patience)

@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use tokio::signal::unix::Signal;
 
 use crate::ensemble::Replaceable;
+use crate::peers::{self, Peers};
 use crate::settings::Settings;
 use crate::watched::{Attempts, Looked};
 use crate::webhook::{Receiver, Teller};
@@ -42,6 +43,7 @@ pub(crate) struct InUse {
     /// Whether ZooKeeper is shown a certificate of ours.
     pub(crate) shows_certificate: AtomicBool,
     pub(crate) webhook: Option<Teller>,
+    pub(crate) peers: Option<Peers>,
     /// The secrets that files gave, by their names.
     pub(crate) secrets_in_files: Mutex<BTreeSet<String>>,
     pub(crate) outcome: Reread,
@@ -52,6 +54,8 @@ struct New {
     settings: Settings,
     certificate: Option<Arc<CertifiedKey>>,
     webhook: Option<Receiver>,
+    /// What asks the leader, where there are several servers.
+    client: Option<reqwest::Client>,
 }
 
 impl InUse {
@@ -98,9 +102,12 @@ impl InUse {
         let certificate = self.certificate.as_ref();
         let certificate = certificate.map(|(directory, _)| tls::certified(directory));
         let webhook = settings.webhook.as_ref().map(Receiver::new).transpose();
+        let client = settings.ha.as_ref();
+        let client = client.map(|ha| peers::client(ha, settings.tls.as_deref()));
         Ok(New {
             certificate: certificate.transpose()?,
             webhook: webhook.map_err(|error| error.to_string())?,
+            client: client.transpose().map_err(|error| error.to_string())?,
             settings,
         })
     }
@@ -111,6 +118,9 @@ impl InUse {
         }
         if let Some((teller, webhook)) = self.webhook.as_ref().zip(new.webhook) {
             teller.replace(webhook);
+        }
+        if let Some((peers, client)) = self.peers.as_ref().zip(new.client) {
+            peers.replace(client);
         }
         self.access.replace(&new.settings.access);
         self.shows_certificate

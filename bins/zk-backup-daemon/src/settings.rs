@@ -246,6 +246,11 @@ pub(crate) fn aliases_file(args: &Args) -> Option<PathBuf> {
     aliases::file(args).ok()?
 }
 
+/// The file of what signs for the other servers, if one is named.
+pub(crate) fn authority_file(args: &Args) -> Option<PathBuf> {
+    given(args.ha_ca_file.as_ref()).map(PathBuf::from)
+}
+
 fn schedule(value: Option<&String>) -> Result<Option<Schedule>, SettingsError> {
     let text = given(value).unwrap_or_else(|| "0 * * * *".to_owned());
     checks::schedule("BACKUP_SCHEDULE", Some(&text))

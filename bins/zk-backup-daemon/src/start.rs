@@ -64,6 +64,7 @@ pub async fn run(cli: impl Into<Cli>) -> Result<(), StartError> {
         ensemble,
         shows_certificate: settings.shows_certificate().into(),
         webhook: teller.clone(),
+        peers: peers.clone(),
         secrets_in_files: settings.secrets_in_files.clone().into(),
         outcome: Reread::default(),
     };

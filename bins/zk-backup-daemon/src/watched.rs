@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::Cli;
 use crate::config_file::{ConfigFile, SECRETS};
-use crate::settings::{aliases_file, certificate_directories};
+use crate::settings::{aliases_file, authority_file, certificate_directories};
 
 /// So long they have to be looked at, and to be read.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,6 +39,7 @@ impl Looked {
             files.extend(["ca.crt", "tls.crt", "tls.key"].map(|name| directory.join(name)));
         }
         files.extend(aliases_file(&cli.args));
+        files.extend(authority_file(&cli.args));
         let look = |path: PathBuf| {
             let file = fs::metadata(&path).ok();
             let seen = file.map(|file| (file.ino(), file.len(), file.mtime(), file.mtime_nsec()));

@@ -18,6 +18,8 @@ use crate::uptime::{Uptime, uptime};
 #[derive(Debug)]
 pub struct LeaderLease {
     lease: Lease,
+    /// What this one is called.
+    name: String,
     timing: LeaseTiming,
     /// The longest that a request to ZooKeeper may take.
     deadline: Duration,
@@ -59,6 +61,7 @@ impl LeaderLease {
     ) -> Self {
         Self {
             lease: Lease::new(objects, prefix, name, address, timing, uptime),
+            name: name.to_owned(),
             timing,
             deadline,
             role: watch::Sender::new(Role::Standby),
@@ -88,21 +91,19 @@ impl LeaderLease {
 
     /// Takes the lease when it is free and renews it while it is held. Never ends.
     pub async fn keep(&self) {
-        let mut renewed = Instant::now();
+        let renewed = self.timing.ttl.saturating_sub(self.timing.renew_every);
         loop {
             self.tell();
-            let asked = Instant::now();
             let done = if self.is_held() {
-                if renewed.elapsed() < self.timing.renew_every {
+                // What has not prolonged it is tried again at the next look, whatever it was answered.
+                if self.lease.remaining() > renewed {
                     Ok(())
                 } else {
-                    renewed = asked;
                     self.lease.renew().await.map(drop)
                 }
             } else if self.rests() {
                 self.lease.refresh().await
             } else {
-                renewed = asked;
                 self.lease.acquire().await.map(drop)
             };
             if let Err(error) = done {
@@ -180,12 +181,13 @@ impl Leadership for LeaderLease {
     }
 
     fn report(&self) -> health_metrics::Leadership {
-        let holder = self.lease.holder();
+        let (leads, holder) = (self.is_held(), self.lease.holder());
         let (term, leader) = holder.map_or((0, None), |holder| (holder.term, Some(holder.name)));
         health_metrics::Leadership {
-            leads: self.is_held(),
+            leads,
             term,
-            leader,
+            // What has run out is still in the object until somebody takes it.
+            leader: leader.filter(|leader| leads || *leader != self.name),
         }
     }
 
@@ -212,6 +214,7 @@ impl Leadership for LeaderLease {
 #[cfg(test)]
 mod tests {
     use object_store::memory::InMemory;
+    use vault_store::{FaultyObjects, ObjectCall, VaultFault};
 
     use super::*;
 
@@ -246,5 +249,45 @@ mod tests {
         assert!(leader.lease.renew().await.unwrap());
         assert_eq!(may(2 * last), (true, true));
         assert_eq!(may(2 * last + moment), (true, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_renewal_that_failed_is_tried_again_while_there_is_time_for_writes() {
+        let (begun, objects) = (Instant::now(), FaultyObjects::new(Arc::new(InMemory::new())));
+        let shared = Arc::new(objects.clone());
+        let uptime = Arc::new(move || begun.elapsed());
+        let (name, timing, deadline) = (("one", "one:8080"), LeaseTiming::default(), 12 * SECOND);
+        let leader = LeaderLease::by_clock(shared, "here", name, timing, deadline, uptime);
+        // The first takes it.
+        objects.plan(ObjectCall::Put, 2, VaultFault::Fail);
+        let work = async {
+            for _ in 0..60 {
+                sleep(SECOND).await;
+                assert!(leader.may_write().is_ok(), "after {:?}", begun.elapsed());
+            }
+        };
+        tokio::select! {
+            () = leader.keep() => {}
+            () = work => {}
+        }
+        let writes = objects.asked().into_iter();
+        let writes = writes.filter(|(call, _)| *call == ObjectCall::Put).count();
+        // After 0, 10, 12, 22, 32, 42 and 52 seconds.
+        assert_eq!((writes, objects.left()), (7, 0));
+    }
+
+    #[tokio::test]
+    async fn nobody_is_said_to_lead_by_a_lease_that_has_run_out() {
+        let clock = Arc::new(Mutex::new(100 * SECOND));
+        let (shown, timing) = (Arc::clone(&clock), LeaseTiming::default());
+        let uptime = Arc::new(move || *lock(&shown));
+        let (name, objects) = (("one", "one:8080"), Arc::new(InMemory::new()));
+        let leader = LeaderLease::by_clock(objects, "here", name, timing, SECOND, uptime);
+        assert!(leader.lease.acquire().await.unwrap());
+        let report = leader.report();
+        assert_eq!((report.leads, report.leader.as_deref()), (true, Some("one")));
+        *lock(&clock) += timing.ttl;
+        let report = leader.report();
+        assert_eq!((report.leads, report.leader), (false, None));
     }
 }

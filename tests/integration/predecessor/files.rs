@@ -1,6 +1,7 @@
 //! Backups that the Qubership backup daemon made of a server's own files.
 
 use std::fs;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -87,6 +88,52 @@ async fn what_it_copied_from_a_server_comes_back_with_acls() {
     let (status, ended) = restore(&daemon, FULL, "");
     assert!(status == 500 && says(&ended["message"], "damaged"), "{ended}");
     assert_same(&before, &dump(&elsewhere).await);
+}
+
+/// Gives every transaction of a log that ends with a digest another one, and the checksum that goes with it.
+fn with_other_digests(log: &mut [u8]) {
+    let mut at = 16;
+    while let Some(length) = log.get(at + 8..at + 12) {
+        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        if length == 0 {
+            break;
+        }
+        let transaction = &mut log[at + 12..at + 12 + length];
+        let has_digest = transaction[length - 12..length - 8] == [0, 0, 0, 2];
+        transaction[length - 1] ^= u8::from(has_digest);
+        let (mut low, mut high) = (1_u64, 0_u64);
+        for byte in transaction {
+            low = (low + u64::from(*byte)) % 65_521;
+            high = (high + low) % 65_521;
+        }
+        log[at..at + 8].copy_from_slice(&(high << 16 | low).to_be_bytes());
+        at += 12 + length + 1;
+    }
+}
+
+/// As those of a member that had to undo transactions while its files were copied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_makes_another_state_than_the_servers_is_told_before_it_is_restored() {
+    if left_out("the predecessor wrote to a directory") {
+        return;
+    }
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/zk-snapshot/tests/golden/3.9.5");
+    let storage = tempfile::tempdir().unwrap();
+    let left = Left::new(storage.path(), FULL);
+    let snapshot = fs::read(golden.join("snapshot.8")).unwrap();
+    let mut log = fs::read(golden.join("log.9")).unwrap();
+    with_other_digests(&mut log);
+    fs::write(left.directory.join("log.9"), log).unwrap();
+    fs::write(left.directory.join("snapshot.8"), &snapshot).unwrap();
+    let half = &snapshot[..snapshot.len() / 2];
+    fs::write(left.directory.join("snapshot.18"), half).unwrap();
+
+    let zookeeper = server();
+    let daemon = daemon(&zookeeper.address(), storage.path(), &AS_SUPER);
+    let (_, planned) = restore(&daemon, FULL, r#", "dry_run": true"#);
+    let notes = &planned["result"]["notes"];
+    assert!(says(notes, "the digest of the state differs"), "{planned}");
+    assert!(says(notes, "passed over: snapshot.18"), "{planned}");
 }
 
 fn files_log(left: &Left) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use job_queue::LeaseTiming;
 
+use super::authority_file;
 use super::values::{SettingsError, bad, flag, given, is_origin, number, seconds};
 use crate::Args;
 
@@ -35,7 +36,7 @@ pub(super) fn ha(args: &Args, has_bucket: bool) -> Result<Option<Ha>, SettingsEr
             "HA=true: a second copy is to be where every server finds it, and so in SECONDARY_S3_BUCKET";
         return Err(SettingsError(why.to_owned()));
     }
-    let ca = given(args.ha_ca_file.as_ref()).map(PathBuf::from);
+    let ca = authority_file(args);
     if let Some(file) = ca.as_ref().filter(|file| !file.is_file()) {
         return Err(SettingsError(format!(
             "HA_CA_FILE: there is no {}",

@@ -262,6 +262,8 @@ fn several_servers_need_a_bucket_and_write_only_while_the_lease_lasts() {
         (true, true, Some("3"), 5_000, Some(10)),
         (true, false, None, 10_000, None),
         (true, false, Some("15"), 15_000, None),
+        (true, false, Some("6"), 6_000, None),
+        (true, false, Some("3"), 5_000, None),
         (false, true, None, 20_000, None),
     ] {
         let change = |a: &mut Args| {

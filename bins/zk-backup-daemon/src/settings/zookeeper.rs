@@ -1,5 +1,7 @@
 //! The ensemble that is backed up, and how it is connected to.
 
+use std::time::Duration;
+
 use backup_engine::{ConnectString, Driver};
 use zk_snapshot::client::BatchedConfig;
 
@@ -28,6 +30,9 @@ pub(super) fn servers(args: &Args) -> Result<(ConnectString, u16), SettingsError
     Ok((parsed, port))
 }
 
+/// No session is asked to be shorter, where the relay has a look, too: a server that waits for its disk is silent for a while.
+const SHORT: Duration = Duration::from_secs(5);
+
 /// How `servers` are connected to.
 pub(super) fn config(
     args: &Args,
@@ -42,7 +47,7 @@ pub(super) fn config(
     let usual = BatchedConfig::new(servers);
     let session_timeout = match (lands_within, &tls) {
         (None, _) => usual.session_timeout,
-        (Some(within), None) => usual.session_timeout.min(within),
+        (Some(_), None) => usual.session_timeout.min(deadline.max(SHORT)),
         (Some(within), Some(_)) => within / 2,
     };
     let digest = pair(&secret, "ZOOKEEPER_DIGEST_USERNAME", "ZOOKEEPER_DIGEST_PASSWORD")?;

@@ -104,7 +104,7 @@ async function tell(view, from, to, signal) {
   const counts = [[page.added, 'added', 'good'], [page.removed, 'removed', 'bad'], [page.data_changed, 'with other data', 'changed'], [page.acl_changed, 'with another ACL', 'changed']];
   const none = counts.every(([number]) => number === 0);
   const isOfNone = page.within?.length === 0;
-  const nothing = isOfNone ? 'Nothing was compared: the two are of subtrees that have nothing in common.'
+  const nothing = isOfNone ? 'Nothing was compared: there is nothing that both are of, but for what is below /zookeeper.'
     : page.unknown > 0 ? 'Nothing is known to differ.' : 'Nothing differs.';
   put(view,
     h('p', { class: 'counts', role: 'status' }, none ? nothing : counts.map(([number, what, look]) => h('span', { class: number > 0 ? `count ${look}` : 'count' }, h('strong', {}, count(number)), ` ${what}`))),

@@ -147,13 +147,16 @@ fn may_differ(diff: &Diff, root: &str) -> bool {
     diff.unknown > paths.len() as u64 || paths.iter().any(is_near)
 }
 
+/// What is the servers' own, and not compared unless it is asked for.
+const RESERVED: &str = "/zookeeper";
+
 /// What is wanted at and below `root` of a backup of `roots`, all if there are none, and is not among what was compared.
 fn not_compared(roots: &[String], within: Option<&[String]>, root: &str) -> Vec<String> {
     let Some(within) = within else {
         return Vec::new();
     };
     let mut wanted: Vec<_> = roots.iter().map(String::as_str).collect();
-    wanted.retain(|of| is_within(of, root));
+    wanted.retain(|of| is_within(of, root) && (!is_within(of, RESERVED) || is_within(root, RESERVED)));
     // A part of what it has, or of what it does not.
     if wanted.is_empty() {
         wanted.push(root);
@@ -169,7 +172,10 @@ fn only(left_out: &[String], within: Option<&[String]>) -> Option<String> {
     Some(
         match within.map(clean_all).filter(|compared| !compared.is_empty()) {
             Some(compared) => format!("? {left_out}: only {compared} was compared, of which both are"),
-            None => "? nothing was compared: the two are of subtrees that have nothing in common".to_owned(),
+            None => {
+                "? nothing was compared: there is nothing that both are of, but for what is below /zookeeper"
+                    .to_owned()
+            }
         },
     )
 }
@@ -232,6 +238,10 @@ mod tests {
         assert_eq!(of(&["/a", "/b"], &["/a"], "/"), ["/b"]);
         assert_eq!(of(&["/a", "/b"], &["/a"], "/a"), [""; 0]);
         assert_eq!(of(&["/a"], &[], "/"), ["/a"]);
+        assert_eq!(of(&["/a", "/zookeeper/quota"], &["/a"], "/"), [""; 0]);
+        assert_eq!(of(&["/zookeeper/quota"], &[], "/"), ["/"]);
+        let quota = "/zookeeper/quota";
+        assert_eq!(of(&["/a", quota], &["/a"], quota), [quota]);
         assert!(not_compared(&texts(&["/a"]), None, "/").is_empty());
 
         let said = |within: &[&str]| only(&texts(&["/b"]), Some(&texts(within)));

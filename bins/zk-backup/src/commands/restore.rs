@@ -13,7 +13,7 @@ use crate::text::{Look, Screen, clean, count};
 
 /// Said of a plan that changes nothing, where the server tells of a restore that was cut off.
 const TO_BE_MADE_UP_FOR: &str = "nothing is to be changed; but a restore was interrupted, and the server tells so until one \
-                                 that writes wherever it did has succeeded";
+                                 that writes wherever it did has succeeded: --yes --no-backup-first makes this one";
 
 /// What to restore, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -156,7 +156,12 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         if !screen.is_json() {
             screen.line(line, look)?;
         }
-        if line != TO_BE_MADE_UP_FOR || !(args.yes || can_be_asked(screen)) {
+        // Nobody knows whether this one makes up for it: without being asked, no pinned backup is to come of each try.
+        let goes_on = match args.yes {
+            true => args.no_backup_first,
+            false => can_be_asked(screen),
+        };
+        if line != TO_BE_MADE_UP_FOR || !goes_on {
             return Ok(ended(&would));
         }
     }

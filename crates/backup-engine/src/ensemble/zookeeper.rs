@@ -211,7 +211,9 @@ impl Ensemble for ZooKeeperEnsemble {
             Teller::Alone => return Ok(Vec::new()),
             Teller::Learner(address) => match self.member(address).config_znode().await {
                 Ok(Some(text)) => text,
-                Ok(None) => return Ok(Vec::new()), // a server before 3.5
+                // Who follows is not alone.
+                Ok(None) if self.addresses().count() == 1 => return Err(before_3_5(address)),
+                Ok(None) => return Ok(Vec::new()),
                 Err(why) => return Err(MembersUnknown::new(why)),
             },
             Teller::Leader(address) => self.conf_of_leader(address).await?,
@@ -300,6 +302,13 @@ impl ZooKeeperEnsemble {
         let zxid = |answer: String| i64::from_str_radix(after(&answer, "Zxid: 0x")?, 16).ok();
         answers.into_iter().filter_map(|answer| zxid(answer.ok()?)).max()
     }
+}
+
+fn before_3_5(follower: &str) -> MembersUnknown {
+    MembersUnknown::new(format!(
+        "{follower} has no {CONFIG}, as a server before 3.5, and does not say which others there are: the address must \
+         name them all"
+    ))
 }
 
 /// What follows `key` in a line of the answer to `srvr`.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use job_queue::{JobStore, Note};
+use job_queue::{JobStore, Note, QueueError};
 use serde::{Deserialize, Serialize};
 use zk_snapshot::restore::{Ledger, Opened, Unfinished};
 use zk_snapshot::tree::ZnodePath;
@@ -62,6 +62,8 @@ pub(crate) struct UnfinishedZnodes {
     open: Mutex<Open>,
     /// Restores of this process that have not ended.
     under_way: Mutex<BTreeSet<String>>,
+    /// Those of other processes that had not when the notes were read last.
+    elsewhere: Mutex<BTreeSet<String>>,
     is_incomplete: AtomicBool,
     /// Whether what is open is what was noted when it was read last.
     was_read: AtomicBool,
@@ -93,6 +95,7 @@ impl UnfinishedZnodes {
             jobs,
             open: Mutex::default(),
             under_way: Mutex::default(),
+            elsewhere: Mutex::default(),
             is_incomplete: AtomicBool::new(is_incomplete),
             was_read: AtomicBool::new(false),
         })
@@ -100,9 +103,9 @@ impl UnfinishedZnodes {
 
     /// Reads the notes anew, and returns them: other processes may have written some. Not while a restore of this one runs.
     pub(crate) fn reload(&self) -> Result<Vec<Note>, EngineError> {
-        let notes = self.jobs.notes();
-        self.was_read.store(notes.is_ok(), Ordering::Relaxed);
-        let (mut open, notes) = (BTreeMap::new(), notes?);
+        let read = self.read();
+        self.was_read.store(read.is_ok(), Ordering::Relaxed);
+        let (mut open, (notes, elsewhere)) = (BTreeMap::new(), read?);
         for note in &notes {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
             let (Ok(path), Ok::<Begun, _>(begun)) = (path, begun) else {
@@ -132,17 +135,38 @@ impl UnfinishedZnodes {
             };
             open.entry(path).or_insert((znode, origin));
         }
+        *lock(&self.elsewhere) = elsewhere;
         *lock(&self.open) = open;
         Ok(notes)
     }
 
+    /// All notes, and which restores have some about znodes and have not ended.
+    fn read(&self) -> Result<(Vec<Note>, BTreeSet<String>), QueueError> {
+        let notes = self.jobs.notes()?;
+        let about_znodes = notes.iter().filter(|note| note.key.starts_with('/'));
+        let mut elsewhere: BTreeSet<_> = about_znodes.map(|note| note.job.clone()).collect();
+        let jobs: Vec<_> = elsewhere.iter().cloned().collect();
+        for id in jobs {
+            if self.jobs.get(&id)?.is_none_or(|job| job.state.is_final()) {
+                elsewhere.remove(&id);
+            }
+        }
+        Ok((notes, elsewhere))
+    }
+
     /// What restores have left open that have ended, and which ones. That of a restore which is under way is its work, and no trouble.
     pub(crate) fn left(&self) -> Vec<(Unfinished, Origin)> {
+        let elsewhere = lock(&self.elsewhere).clone();
         let (open, under_way) = (lock(&self.open), lock(&self.under_way));
-        let left = open
-            .values()
-            .filter(|(_, origin)| !under_way.contains(&origin.restore));
+        let left = open.values().filter(|(_, Origin { restore, .. })| {
+            !under_way.contains(restore) && !elsewhere.contains(restore)
+        });
         left.cloned().collect()
+    }
+
+    /// What these have begun is left: they were another process's, and are failed now.
+    pub(crate) fn cut_off(&self, jobs: &[String]) {
+        lock(&self.elsewhere).retain(|restore| !jobs.contains(restore));
     }
 
     /// Whether notes were lost, or could not be read: one of them, or all when they were asked for last.

@@ -56,6 +56,8 @@ pub(crate) struct Opened {
     pub(crate) mode: Mode,
     /// Whether it tells how many children each znode has had: that of ClickHouse Keeper does not.
     pub(crate) counters_known: bool,
+    /// What is wrong with it, where that is found only as it is opened: the predecessor did not look.
+    pub(crate) lacks: Vec<String>,
 }
 
 /// Opens the vault of `manifest`. Blocks.
@@ -71,10 +73,12 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         cause: error.into(),
     };
     if let Some(left) = &manifest.predecessor {
+        let (records, lacks) = predecessor::open(store, manifest, left)?;
         return Ok(Opened {
-            records: predecessor::open(store, manifest, left)?,
+            records,
             mode: manifest.mode,
             counters_known: manifest.mode == Mode::Transactional,
+            lacks,
         });
     }
     let records: Arc<dyn RecordSource> = if let Some(snapshot) = snapshot_of(manifest).map(|file| &file.name)
@@ -100,6 +104,7 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         records,
         mode: manifest.mode,
         counters_known: manifest.contents.as_ref().is_none_or(Contents::counters_known),
+        lacks: Vec::new(),
     })
 }
 

@@ -124,9 +124,11 @@ impl Remote {
         drop(self.wait(lock(&self.state), store, Duration::ZERO));
     }
 
-    /// What is known is not taken for what is there.
+    /// What is known is not taken for what is there, nor for what others have recorded.
     pub(crate) fn forget(&self) {
-        lock(&self.state).at = None;
+        let mut state = lock(&self.state);
+        state.at = None;
+        state.forget_records();
     }
 
     /// Something of a vault was changed by this process.
@@ -316,6 +318,23 @@ impl State {
     fn is_told(&self, id: &VaultId) -> bool {
         let is_passing = |stored: &Arc<Stored>| matches!(&stored.manifest, Err(why) if why.is_passing);
         self.vaults.get(id).is_some_and(|stored| !is_passing(stored))
+    }
+
+    /// What was recorded of vaults is read anew. What is said to be damaged stays so until its turn: damage may be seen that nobody has recorded.
+    fn forget_records(&mut self) {
+        let Self {
+            vaults,
+            unseen,
+            turns,
+            touched,
+            ..
+        } = self;
+        // What was changed here meanwhile is known best, and the question that is under way leaves it alone.
+        let is_sound =
+            |id: &VaultId| !touched.contains(id) && vaults.get(id).is_some_and(|stored| stored.is_sound());
+        let (sound, others): (VecDeque<_>, _) = std::mem::take(turns).into_iter().partition(is_sound);
+        *turns = others;
+        unseen.extend(sound);
     }
 
     /// All that can be told of a vault was looked at; it may be gone.

@@ -85,6 +85,13 @@ impl SecondCopy {
         self.wake();
     }
 
+    /// This vault is whole: what was tried with it in vain is tried again.
+    pub(crate) fn found_whole(&self, id: &VaultId) {
+        if lock(&self.state).vain.remove(id).is_some() {
+            self.wake();
+        }
+    }
+
     /// Ends when there may be.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;

@@ -129,6 +129,9 @@ impl Check<'_> {
                 return Ok(true);
             }
         };
+        for why in &opened.lacks {
+            log::warn!("backup {}: {why}", self.manifest.id);
+        }
         let acls = if spare_is_sound { self.acls()? } else { None };
         let mut index = match spare_is_sound && self.extent == Extent::Whole {
             true => IndexCheck::of(self.store, self.manifest),

@@ -166,6 +166,7 @@ impl JobHandler for Worker {
         let restores = jobs.iter().filter(|job| JobKind::of(job) == JobKind::Restore);
         let cut: Vec<_> = restores.map(|job| job.id.clone()).collect();
         let noting = tokio::task::spawn_blocking(move || {
+            site.unfinished.cut_off(&ids);
             owed.owe(ids)?;
             site.interrupted.cut_off(&cut)
         });

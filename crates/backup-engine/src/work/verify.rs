@@ -182,6 +182,9 @@ impl Run {
         self.note_copy(id, copy);
         if found.is_sound() {
             self.vaults.record_verification(id, &found);
+            if let Some(second) = &self.vaults.second {
+                second.found_whole(id);
+            }
             self.done.vaults += 1;
             if let Some(replaced) = self.vaults.replaced(id) {
                 let log = &context.log;

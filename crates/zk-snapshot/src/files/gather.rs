@@ -179,6 +179,7 @@ impl Replay {
                 committed,
                 acls_exact: true,
                 snapshot: name.to_owned(),
+                without_end: !loaded.tells_end,
                 logs: logs.names(),
                 ..FilesReport::default()
             },
@@ -256,6 +257,27 @@ mod tests {
     fn cut(log: &[u8]) -> &[u8] {
         let length = u32::from_be_bytes(log[24..28].try_into().unwrap());
         &log[..16 + 12 + length as usize + 1]
+    }
+
+    /// 54 bytes of trailers follow the checksum of the znodes in 3.9.5: without them it is a snapshot as 3.5 writes it. The last 21 are there without a digest,
+    /// too: the zxid, and the checksum of all before it.
+    #[test]
+    fn it_is_told_whether_the_snapshot_says_where_it_ends() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/3.9.5");
+        let directory = tempfile::tempdir().unwrap();
+        let here = DataDirs::same(directory.path());
+        let snapshot = fs::read(golden.join("snapshot.8")).unwrap();
+        fs::copy(golden.join("log.9"), directory.path().join("log.9")).unwrap();
+        let bare = &snapshot[..snapshot.len() - 54];
+        let mut undigested = [bare, &8_i64.to_be_bytes()].concat();
+        let sum = u64::from(simd_adler32::adler32(&&*undigested));
+        undigested.extend([&sum.to_be_bytes()[..], &[0, 0, 0, 1, b'/']].concat());
+        for (kept, without) in [(&*snapshot, false), (bare, true), (&undigested, false)] {
+            fs::write(directory.path().join("snapshot.8"), kept).unwrap();
+            let found = gather(&here, None).unwrap();
+            assert_eq!(found.report.without_end, without);
+            assert_eq!(found.report.snapshot, "snapshot.8");
+        }
     }
 
     #[test]

@@ -17,11 +17,38 @@ pub struct Gathered {
     pub exact: bool,
 }
 
+impl Gathered {
+    /// Why it may not be all that the server has, if it may not: a state whose digest is not the server's may lack something, and one without TTL
+    /// znodes of 3.5.3 does where a server keeps them.
+    #[must_use]
+    pub fn lacks(&self) -> Option<String> {
+        let report = &self.report;
+        let like_ttl = report.dropped.like_ttl_353;
+        if like_ttl > 0 {
+            return Some(format!(
+                "{like_ttl} of the znodes that are left out, as they are of sessions that do not exist, may be TTL znodes of \
+                 ZooKeeper 3.5.3, which servers with emulate353TTLNodes keep"
+            ));
+        }
+        let differs = self.exact
+            && report.digest_agrees == Some(false)
+            && (report.digests_differing > 1 || report.digests_compared == 1);
+        differs.then(|| {
+            format!(
+                "the digest of the state differs from the server's, in {} of {} comparisons",
+                report.digests_differing, report.digests_compared
+            )
+        })
+    }
+}
+
 /// Which files a state is from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FilesReport {
     /// The snapshot that was loaded.
     pub snapshot: String,
+    /// Whether it does not say up to which zxid it has seen what happened: then it must have been whole before it was asked what is committed.
+    pub without_end: bool,
     /// The logs that were read after it, oldest first.
     pub logs: Vec<String>,
     /// Transactions of them that were applied.

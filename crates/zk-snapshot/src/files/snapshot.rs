@@ -28,6 +28,8 @@ pub(super) struct Loaded {
     pub(super) digest: Option<(i64, u64)>,
     /// The newest change that may be in it; up to there it needs the logs.
     pub(super) end: i64,
+    /// Whether it says that itself, behind the znodes: what is deleted, or gets another ACL, shows in none of them.
+    pub(super) tells_end: bool,
     /// What has to be touched as well, and was not.
     pub(super) missed: Vec<Vec<u8>>,
 }
@@ -70,6 +72,7 @@ pub(super) fn read(
         touched,
         order,
         end: zxid,
+        tells_end: false,
         acl: (0, Acls::UNKNOWN),
         missed: Vec::new(),
         each,
@@ -87,6 +90,7 @@ pub(super) fn read(
         tree: znodes.tree,
         digest,
         end: znodes.end,
+        tells_end: znodes.tells_end,
         missed: znodes.missed,
     })
 }
@@ -126,6 +130,7 @@ struct Znodes<'a, E> {
     touched: &'a Touched,
     order: Order,
     end: i64,
+    tells_end: bool,
     /// The last id of an access control list, and its number.
     acl: (i64, u32),
     missed: Vec<Vec<u8>>,
@@ -209,6 +214,7 @@ impl<E: FnMut(Shown<'_>) -> Result<(), Fault>> Znodes<'_, E> {
             self.end = self.end.max(at_zxid);
             seal(&mut input)?;
         }
+        self.tells_end = digest.is_some() || input.left() == 21;
         if input.left() == 21 {
             self.end = self.end.max(input.long()?);
             seal(&mut input)?;

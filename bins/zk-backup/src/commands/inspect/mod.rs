@@ -66,6 +66,9 @@ fn walk(args: &Args, screen: &mut Screen<'_>) -> Result<(), Stopped> {
         if args.state {
             return Err(Failure::usage("--state is of all files of a directory: name the directory").into());
         }
+        if args.log.is_some() {
+            return Err(Failure::usage("--log goes with a directory, and PATH is a file").into());
+        }
         return match file_name(&args.path).split('.').next() {
             Some("snapshot") => print_snapshot(&args.path, screen),
             Some("log") => print_log(&args.path, screen),
@@ -78,11 +81,19 @@ fn walk(args: &Args, screen: &mut Screen<'_>) -> Result<(), Stopped> {
     };
     if args.state {
         let gathered = gather(&dirs, None).map_err(|error| failed(&error))?;
+        for why in &gathered.report.passed_over {
+            tell(&format!("zk-backup: passed over: {}", clean(why)));
+        }
+        let lacks = gathered.lacks();
         let (tree, dropped) = (gathered.tree, gathered.report.dropped);
         let name = tree.file_name();
         head(&format!("the state as of {name}"), screen)?;
         tree.for_each(|znode| Ok::<_, Stopped>(item(&name, &Item::Znode(&znode), screen)?))?;
-        return Ok(left_out(&dropped, screen)?);
+        left_out(&dropped, screen)?;
+        return match lacks {
+            Some(why) => Err(Failure::failed(why).into()),
+            None => Ok(()),
+        };
     }
     let snapshots = dirs.snapshots().map_err(|error| failed(&error))?;
     let logs = dirs.logs().map_err(|error| failed(&error))?;
@@ -323,6 +334,64 @@ mod tests {
         let mut out = Vec::new();
         let failure = run(&args, &mut Screen::plain(&mut out, false)).unwrap_err();
         assert_eq!(failure.exit, Exit::Usage, "{failure}");
+        let args = Args {
+            log: Some(directory.path().to_owned()),
+            state: false,
+            ..args
+        };
+        let mut out = Vec::new();
+        let failure = run(&args, &mut Screen::plain(&mut out, false)).unwrap_err();
+        assert!(
+            failure.exit == Exit::Usage && failure.message.contains("--log"),
+            "{failure}"
+        );
+    }
+
+    /// Gives every transaction of a log that ends with a digest another one, and the checksum that goes with it.
+    fn with_other_digests(log: &mut [u8]) {
+        let mut at = 16;
+        while let Some(length) = log.get(at + 8..at + 12) {
+            let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+            if length == 0 {
+                break;
+            }
+            let transaction = &mut log[at + 12..at + 12 + length];
+            let has_digest = transaction[length - 12..length - 8] == [0, 0, 0, 2];
+            transaction[length - 1] ^= u8::from(has_digest);
+            let (mut low, mut high) = (1_u64, 0_u64);
+            for byte in transaction {
+                low = (low + u64::from(*byte)) % 65_521;
+                high = (high + low) % 65_521;
+            }
+            log[at..at + 8].copy_from_slice(&(high << 16 | low).to_be_bytes());
+            at += 12 + length + 1;
+        }
+    }
+
+    #[test]
+    fn a_state_that_is_not_the_servers_is_shown_and_told() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["snapshot.8", "log.9"] {
+            let mut bytes = std::fs::read(golden().join(name)).unwrap();
+            if name == "log.9" {
+                with_other_digests(&mut bytes);
+            }
+            std::fs::write(directory.path().join(name), bytes).unwrap();
+        }
+        let args = Args {
+            path: directory.path().to_owned(),
+            log: None,
+            state: true,
+        };
+        let mut out = Vec::new();
+        let failure = run(&args, &mut Screen::plain(&mut out, true)).unwrap_err();
+        assert_eq!(failure.exit, Exit::Failed, "{failure}");
+        assert!(
+            failure.message.starts_with("the digest of the state differs"),
+            "{failure}"
+        );
+        let shown = values(&String::from_utf8(out).unwrap());
+        assert!(shown.iter().any(|line| line["path"] == "/"), "{shown:?}");
     }
 
     #[test]

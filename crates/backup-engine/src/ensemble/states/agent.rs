@@ -12,6 +12,7 @@ use zk_snapshot::client::{BatchedConfig, four_letter_word};
 use zk_snapshot::files::{DataDirs, Gathered, gather};
 
 use super::lineage::confirmed;
+use super::looks::Looks;
 use super::source::{StateError, StateSource};
 use crate::ensemble::members::members;
 use crate::ensemble::traits::Ensemble;
@@ -194,23 +195,28 @@ impl StateSource for AgentSource {
 
     async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, StateError> {
         let host = self.leader().await?;
-        // What is committed by now is in the copy that is made afterwards.
-        let committed = ensemble.committed_zxid().await;
-        let (url, copy) = (format!("http://{host}:{}/store", self.port), self.copy.clone());
-        let work = move || {
-            clear(&copy)?;
-            let gathered = ask(&url, SAYING).map_err(StateError::from).and_then(|()| {
-                let directory = within(&copy);
-                refuse_links(&copy)?;
-                Ok(gather(&DataDirs::same(directory), committed)?)
-            });
-            clear(&copy)?;
-            gathered
-        };
-        let gathered = tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| error.to_string())??;
-        confirmed(gathered, committed, ensemble).await
+        let mut looks = Looks::default();
+        loop {
+            // What is committed by now is in the copy that is made afterwards.
+            let committed = ensemble.committed_zxid().await;
+            let (url, copy) = (format!("http://{host}:{}/store", self.port), self.copy.clone());
+            let work = move || {
+                clear(&copy)?;
+                let gathered = ask(&url, SAYING).map_err(StateError::from).and_then(|()| {
+                    let directory = within(&copy);
+                    refuse_links(&copy)?;
+                    Ok(gather(&DataDirs::same(directory), committed)?)
+                });
+                clear(&copy)?;
+                gathered
+            };
+            let gathered = tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|error| error.to_string())??;
+            if let Some(gathered) = looks.keep(gathered) {
+                return confirmed(gathered, committed, ensemble).await;
+            }
+        }
     }
 }
 

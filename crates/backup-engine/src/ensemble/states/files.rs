@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use zk_snapshot::files::{DataDirs, Gathered, gather};
 
 use super::lineage::confirmed;
+use super::looks::Looks;
 use super::source::{StateError, StateSource};
 use crate::ensemble::traits::Ensemble;
 
@@ -21,11 +22,16 @@ impl StateSource for FilesSource {
     }
 
     async fn gather(&self, ensemble: &dyn Ensemble) -> Result<Gathered, StateError> {
-        let committed = ensemble.committed_zxid().await;
-        let dirs = self.0.clone();
-        let gathered = tokio::task::spawn_blocking(move || gather(&dirs, committed))
-            .await
-            .map_err(|error| error.to_string())??;
-        confirmed(gathered, committed, ensemble).await
+        let mut looks = Looks::default();
+        loop {
+            let committed = ensemble.committed_zxid().await;
+            let dirs = self.0.clone();
+            let gathered = tokio::task::spawn_blocking(move || gather(&dirs, committed))
+                .await
+                .map_err(|error| error.to_string())??;
+            if let Some(gathered) = looks.keep(gathered) {
+                return confirmed(gathered, committed, ensemble).await;
+            }
+        }
     }
 }

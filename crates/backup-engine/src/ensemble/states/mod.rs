@@ -6,6 +6,7 @@ mod admin;
 mod agent;
 mod files;
 mod lineage;
+mod looks;
 mod source;
 #[cfg(feature = "admin-source")]
 mod spool;

@@ -1,6 +1,7 @@
 use std::fs;
 
-use job_queue::{MemoryJobs, SqliteJobs};
+use job_queue::{MAIN_LANE, MemoryJobs, NewJob, SqliteJobs};
+use time::OffsetDateTime;
 
 use super::*;
 
@@ -100,6 +101,31 @@ fn what_a_restore_has_begun_is_left_once_it_is_over() {
     assert_eq!(left(), std::slice::from_ref(&a.path));
     drop(ledger);
     assert_eq!(left(), [a.path, b.path]);
+}
+
+#[test]
+fn what_a_restore_of_another_process_has_begun_is_left_once_that_is_over() {
+    let jobs: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+    let at = OffsetDateTime::UNIX_EPOCH;
+    jobs.enqueue(NewJob::new("r1", "restore"), at, 9).unwrap();
+    jobs.claim("leader", MAIN_LANE, at).unwrap();
+    let leader = read(Arc::clone(&jobs), None);
+    let a = znode("/a", true);
+    let running = leader.of("r1", "x");
+    now(running.begin(std::slice::from_ref(&a))).unwrap();
+
+    let standby = read(Arc::clone(&jobs), None);
+    assert!(standby.left().is_empty() && !standby.is_incomplete());
+    // Whoever restores here finishes it all the same.
+    assert_eq!(standby.of("r2", "x").unfinished().unwrap(), [a]);
+    let other = read(Arc::clone(&jobs), None);
+    jobs.recover("leader", None, at).unwrap();
+    standby.reload().unwrap();
+    assert_eq!(standby.left().len(), 1);
+    // So it is where it is this process that fails it.
+    assert!(other.left().is_empty());
+    other.cut_off(&["r1".to_owned()]);
+    assert_eq!(other.left().len(), 1);
 }
 
 #[test]

@@ -12,17 +12,18 @@ use zk_snapshot::archive::{ArchiveError, RecordSource};
 use self::znodes::Znodes;
 use crate::EngineError;
 
-/// Opens a vault of the predecessor. Blocks.
+/// Opens a vault of the predecessor, and tells what was found to be wrong with it. Blocks.
 pub(super) fn open(
     store: &dyn VaultStore,
     manifest: &Manifest,
     left: &Predecessor,
-) -> Result<Arc<dyn RecordSource>, EngineError> {
+) -> Result<(Arc<dyn RecordSource>, Vec<String>), EngineError> {
     let id = &manifest.id;
-    let opened: Result<Arc<dyn RecordSource>, ArchiveError> = match manifest.mode {
+    let opened = match manifest.mode {
         Mode::Hierarchical => {
             let file = Reader::new(store.open(id, &ZNODES)?);
-            Znodes::open(file, manifest.roots.as_deref()).map(|znodes| Arc::new(znodes) as _)
+            Znodes::open(file, manifest.roots.as_deref())
+                .map(|znodes| (Arc::new(znodes) as Arc<dyn RecordSource>, Vec::new()))
         }
         Mode::Transactional => states::open(store, id, left),
     };

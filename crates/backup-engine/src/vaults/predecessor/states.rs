@@ -13,12 +13,13 @@ use crate::vaults::exchange::sha256;
 /// With so many bytes a log begins.
 const LOG_HEADER: u64 = 16;
 
-/// The state that the files make, as one clean snapshot in a file that goes with what is returned. Blocks; needs room for both where temporary files are.
+/// The state that the files make, as one clean snapshot in a file that goes with what is returned, and what is to be known of it, in plain words.
+/// Blocks; needs room for both where temporary files are.
 pub(super) fn open(
     store: &dyn VaultStore,
     id: &VaultId,
     left: &Predecessor,
-) -> Result<Arc<dyn RecordSource>, ArchiveError> {
+) -> Result<(Arc<dyn RecordSource>, Vec<String>), ArchiveError> {
     let directory = tempfile::tempdir()?;
     for name in &left.files {
         let read = |error: StoreError| ArchiveError::Io(error.into());
@@ -31,12 +32,15 @@ pub(super) fn open(
             return Err(ArchiveError::Unframed(why));
         }
     }
-    let gathered = gather(&DataDirs::same(directory.path()), None).map_err(|error| {
-        // Where it was put together is no concern of whoever reads this.
-        let place = format!("{}/", directory.path().display());
-        let why = error.to_string().replace(&place, "");
-        ArchiveError::Unframed(why)
-    })?;
+    // Where it was put together is no concern of whoever reads this.
+    let place = format!("{}/", directory.path().display());
+    let gathered = gather(&DataDirs::same(directory.path()), None)
+        .map_err(|error| ArchiveError::Unframed(error.to_string().replace(&place, "")))?;
+    let passed_over = gathered.report.passed_over.iter();
+    let mut lacks: Vec<_> = passed_over
+        .map(|why| format!("passed over: {}", why.replace(&place, "")))
+        .collect();
+    lacks.extend(gathered.lacks());
     let mut out = BufWriter::new(tempfile::tempfile()?);
     let (mut frames, mut offset) = (Vec::new(), 0);
     let write = |part: &[u8], records: u64| {
@@ -54,5 +58,5 @@ pub(super) fn open(
     };
     gathered.tree.write(write)?;
     let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    Ok(Arc::new(SnapshotRecords::open(file, frames)?))
+    Ok((Arc::new(SnapshotRecords::open(file, frames)?), lacks))
 }

@@ -205,6 +205,37 @@ fn what_was_recorded_of_a_hundred_vaults_is_known_after_the_first_question() {
 }
 
 #[test]
+fn what_others_have_recorded_meanwhile_is_known_before_all_counts_as_read_again() {
+    let (slow, store, ids, remote) = storage(8);
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
+    let_pass(&remote);
+    assert_eq!(remote.unread(), 0);
+    let damage = Damage {
+        file: "archive.zst".to_owned(),
+        frame: None,
+        what: "its bytes have changed".to_owned(),
+    };
+    // Not one whose turn is next.
+    let found = Verification::new(ids[0].time(), vec![damage]);
+    slow.below.record_verification(&ids[0], &found).unwrap();
+    {
+        // Nobody has recorded this one.
+        let mut state = lock(&remote.state);
+        let mut seen = Stored::clone(&state.vaults[&ids[3]]);
+        seen.damage = Some("a file is gone".to_owned());
+        state.vaults.insert(ids[3].clone(), Arc::new(seen));
+    }
+    remote.forget();
+    assert_eq!(remote.unread(), 7);
+    let is_damaged = |id: &VaultId| lock(&remote.state).vaults[id].damage.is_some();
+    assert!(is_damaged(&ids[3]));
+    remote.listed_within(&store, ENOUGH).map(drop).unwrap();
+    let_pass(&remote);
+    assert!(is_damaged(&ids[0]));
+    assert_eq!(remote.unread(), 0);
+}
+
+#[test]
 fn what_could_not_be_read_is_read_with_the_next_question() {
     let (slow, store, ids, remote) = storage(20);
     *lock(&slow.failing) = ids.iter().cloned().collect();

@@ -172,30 +172,12 @@ fn claim(gathered: &Gathered) -> Consistency {
     }
 }
 
-/// A state whose digest is not the server's may lack something, and one without TTL znodes of 3.5.3 does where a server keeps them.
 fn outcome(gathered: &Gathered) -> Outcome {
-    let report = &gathered.report;
-    let like_ttl = report.dropped.like_ttl_353;
-    if like_ttl > 0 {
-        return Outcome::Partial {
-            reason: format!(
-                "partial: {like_ttl} of the znodes that are left out, as they are of sessions that do not exist, may be TTL znodes of \
-                 ZooKeeper 3.5.3, which servers with emulate353TTLNodes keep"
-            ),
-        };
-    }
-    let differs = gathered.exact
-        && report.digest_agrees == Some(false)
-        && (report.digests_differing > 1 || report.digests_compared == 1);
-    if differs {
-        Outcome::Partial {
-            reason: format!(
-                "partial: the digest of the state differs from the server's, in {} of {} comparisons",
-                report.digests_differing, report.digests_compared
-            ),
-        }
-    } else {
-        Outcome::Complete
+    match gathered.lacks() {
+        Some(why) => Outcome::Partial {
+            reason: format!("partial: {why}"),
+        },
+        None => Outcome::Complete,
     }
 }
 

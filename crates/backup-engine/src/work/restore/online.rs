@@ -132,22 +132,21 @@ async fn verified(
         here.refuse_whole_of_another_chroot(&manifest, &roots)?;
         let contents = manifest.contents.as_ref();
         Ok(Sound {
-            opened,
             same_ensemble: here.has_gone_on_since(&manifest, now),
             znodes: contents.map(|contents| contents.captured().znodes),
             roots: in_place_of(roots, &manifest),
-            lacks: lacks(&manifest),
+            lacks: lacks(&manifest, &opened.lacks),
+            opened,
         })
     });
     context.unless_stopped(opening).await??
 }
 
-/// What no restore of it can bring back.
-fn lacks(manifest: &Manifest) -> Vec<String> {
-    let lacks = manifest.lacks().iter();
-    let mut lacks: Vec<_> = lacks
-        .map(|what| format!("the predecessor wrote the backup: {what}"))
-        .collect();
+/// What no restore of it can bring back, and what was `found` as it was opened.
+fn lacks(manifest: &Manifest, found: &[String]) -> Vec<String> {
+    let theirs = |what: &str| format!("the predecessor wrote the backup: {what}");
+    let mut lacks: Vec<_> = manifest.lacks().iter().map(|what| theirs(what)).collect();
+    lacks.extend(found.iter().map(|what| theirs(what)));
     let unreadable = match &manifest.contents {
         Some(Contents::Hierarchical(walked)) => walked.skipped.unreadable,
         _ => 0,

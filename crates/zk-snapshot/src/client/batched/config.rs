@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The session timeout that is asked for where nobody says otherwise.
+pub(super) const USUAL_SESSION: Duration = Duration::from_secs(20);
+
 /// How a [`BatchedClient`](super::BatchedClient) connects.
 #[derive(Clone)]
 pub struct BatchedConfig {
@@ -57,7 +60,7 @@ impl BatchedConfig {
         Self {
             address: address.into(),
             deadline: Duration::from_secs(30),
-            session_timeout: Duration::from_secs(20),
+            session_timeout: USUAL_SESSION,
             lands_within: None,
             acl_connections: 8,
             digest_auth: None,

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout_at};
 use zookeeper_client as zk;
 
-use super::config::BatchedConfig;
+use super::config::{BatchedConfig, USUAL_SESSION};
 use crate::client::relay::Relay;
 
 /// Between two attempts to connect, or to send again what a lost connection took with it.
@@ -35,7 +35,7 @@ impl Session {
         let mut connector = zk::Client::connector()
             .with_session_timeout(config.session_timeout)
             .with_fail_eagerly();
-        if config.lands_within.is_some() {
+        if config.session_timeout < USUAL_SESSION {
             // Of a short session as much as the library takes: a server that waits for its disk is silent for a while.
             connector = connector.with_connection_timeout(config.session_timeout * 3 / 5);
         }
