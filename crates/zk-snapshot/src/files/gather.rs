@@ -83,7 +83,7 @@ fn replayed(
     let name = file_name(path);
     // Open before anything is read, so that they cannot be purged any more.
     let first = logs
-        .partition_point(|(begin, _)| *begin <= zxid + 1)
+        .partition_point(|(begin, _)| *begin <= zxid.saturating_add(1))
         .saturating_sub(1);
     // Where nothing but copies of a log is left, any of them may be the longest.
     let first = logs
@@ -269,10 +269,22 @@ mod tests {
         let snapshot = fs::read(golden.join("snapshot.8")).unwrap();
         fs::copy(golden.join("log.9"), directory.path().join("log.9")).unwrap();
         let bare = &snapshot[..snapshot.len() - 54];
-        let mut undigested = [bare, &8_i64.to_be_bytes()].concat();
-        let sum = u64::from(simd_adler32::adler32(&&*undigested));
-        undigested.extend([&sum.to_be_bytes()[..], &[0, 0, 0, 1, b'/']].concat());
-        for (kept, without) in [(&*snapshot, false), (bare, true), (&undigested, false)] {
+        let sealed = |trailer: &[u8]| {
+            let bytes = [bare, trailer].concat();
+            let sum = u64::from(simd_adler32::adler32(&&*bytes));
+            [&*bytes, &sum.to_be_bytes(), &[0, 0, 0, 1, b'/']].concat()
+        };
+        // A zxid, and an empty digest of version 2 before it was known.
+        let (undigested, empty) = (
+            sealed(&8_i64.to_be_bytes()),
+            sealed(&[&[0; 8][..], &[0, 0, 0, 2], &[0; 8]].concat()),
+        );
+        for (kept, without) in [
+            (&*snapshot, false),
+            (bare, true),
+            (&undigested, false),
+            (&empty, true),
+        ] {
             fs::write(directory.path().join("snapshot.8"), kept).unwrap();
             let found = gather(&here, None).unwrap();
             assert_eq!(found.report.without_end, without);

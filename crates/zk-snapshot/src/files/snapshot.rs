@@ -214,7 +214,8 @@ impl<E: FnMut(Shown<'_>) -> Result<(), Fault>> Znodes<'_, E> {
             self.end = self.end.max(at_zxid);
             seal(&mut input)?;
         }
-        self.tells_end = digest.is_some() || input.left() == 21;
+        // A server that has got its tree from another one has no digest to tell, and writes zeros.
+        self.tells_end = digest.is_some_and(|(at_zxid, _)| at_zxid > 0) || input.left() == 21;
         if input.left() == 21 {
             self.end = self.end.max(input.long()?);
             seal(&mut input)?;
