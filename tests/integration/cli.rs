@@ -12,6 +12,7 @@ use crate::common::cli::{Cli, lines};
 use crate::common::clients::{APP, BOB, digest, observer};
 use crate::common::daemons::{daemon, health_with_zookeeper};
 use crate::common::servers::server;
+use crate::common::snapshots::with_other_digests;
 use crate::common::trees::{assert_same, dump, plant};
 
 /// Changes a znode, deletes one below it, and makes another one.
@@ -382,6 +383,23 @@ fn a_damaged_snapshot_that_a_state_is_not_of_is_named() {
     let (state, told) = cli.ends(0, &["inspect", directory.path().to_str().unwrap(), "--state"]);
     assert!(state.starts_with("the state as of snapshot.18\n"), "{state}");
     assert!(told.contains("passed over: snapshot.8"), "{told}");
+}
+
+#[test]
+fn a_state_that_is_not_the_servers_is_shown_and_told() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/zk-snapshot/tests/golden/3.9.5");
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(golden.join("snapshot.8"), directory.path().join("snapshot.8")).unwrap();
+    let mut log = fs::read(golden.join("log.9")).unwrap();
+    with_other_digests(&mut log);
+    fs::write(directory.path().join("log.9"), log).unwrap();
+    let cli = Cli::alone();
+    let (state, told) = cli.ends(
+        1,
+        &["inspect", directory.path().to_str().unwrap(), "--state", "--json"],
+    );
+    assert!(lines(&state).iter().any(|line| line["path"] == "/"), "{state}");
+    assert!(told.contains("the digest of the state differs"), "{told}");
 }
 
 #[test]

@@ -199,7 +199,7 @@ mod tests {
     async fn few_of_one_address_wait() {
         let guesses = Arc::new(Guesses::default());
         let judged: Vec<_> = (0..OF_ONE).filter_map(|_| guesses.begin(address(1))).collect();
-        let waiting: Vec<_> = (0..WAITING).filter_map(|_| guesses.wait(address(1))).collect();
+        let waiting: Vec<_> = (0..=WAITING).filter_map(|_| guesses.wait(address(1))).collect();
         assert_eq!(waiting.len(), WAITING);
         // It is answered at once, with the others under way.
         assert!(guesses.begin_soon(address(1)).await.is_none() && judged.len() == OF_ONE);

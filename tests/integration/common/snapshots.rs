@@ -128,3 +128,24 @@ pub(crate) fn newest(directory: &Path, prefix: &str) -> Vec<PathBuf> {
 pub(crate) fn read(directory: &Path) -> Result<Gathered, String> {
     gather(&DataDirs::same(directory), None).map_err(|error| error.to_string())
 }
+
+/// Gives every transaction of a log that ends with a digest another one, and the checksum that goes with it.
+pub(crate) fn with_other_digests(log: &mut [u8]) {
+    let mut at = 16;
+    while let Some(length) = log.get(at + 8..at + 12) {
+        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
+        if length == 0 {
+            break;
+        }
+        let transaction = &mut log[at + 12..at + 12 + length];
+        let has_digest = transaction[length - 12..length - 8] == [0, 0, 0, 2];
+        transaction[length - 1] ^= u8::from(has_digest);
+        let (mut low, mut high) = (1_u64, 0_u64);
+        for byte in transaction {
+            low = (low + u64::from(*byte)) % 65_521;
+            high = (high + low) % 65_521;
+        }
+        log[at..at + 8].copy_from_slice(&(high << 16 | low).to_be_bytes());
+        at += 12 + length + 1;
+    }
+}

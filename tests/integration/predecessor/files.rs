@@ -13,6 +13,7 @@ use crate::common::clients::{BOB, digest, observer};
 use crate::common::daemons::{AS_SUPER, daemon, restore};
 use crate::common::predecessor::Left;
 use crate::common::servers::server;
+use crate::common::snapshots::with_other_digests;
 use crate::common::trees::{assert_same, dump, plant};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,27 +89,6 @@ async fn what_it_copied_from_a_server_comes_back_with_acls() {
     let (status, ended) = restore(&daemon, FULL, "");
     assert!(status == 500 && says(&ended["message"], "damaged"), "{ended}");
     assert_same(&before, &dump(&elsewhere).await);
-}
-
-/// Gives every transaction of a log that ends with a digest another one, and the checksum that goes with it.
-fn with_other_digests(log: &mut [u8]) {
-    let mut at = 16;
-    while let Some(length) = log.get(at + 8..at + 12) {
-        let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
-        if length == 0 {
-            break;
-        }
-        let transaction = &mut log[at + 12..at + 12 + length];
-        let has_digest = transaction[length - 12..length - 8] == [0, 0, 0, 2];
-        transaction[length - 1] ^= u8::from(has_digest);
-        let (mut low, mut high) = (1_u64, 0_u64);
-        for byte in transaction {
-            low = (low + u64::from(*byte)) % 65_521;
-            high = (high + low) % 65_521;
-        }
-        log[at..at + 8].copy_from_slice(&(high << 16 | low).to_be_bytes());
-        at += 12 + length + 1;
-    }
 }
 
 /// As those of a member that had to undo transactions while its files were copied.

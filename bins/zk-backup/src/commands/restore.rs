@@ -149,7 +149,8 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         return Ok(ended(&would));
     }
     if args.strategy == Strategy::Online && would.is_nothing() {
-        let (line, look) = match is_one_interrupted(api) {
+        let is_told = is_one_interrupted(api);
+        let (line, look) = match is_told {
             true => (TO_BE_MADE_UP_FOR, Some(Look::Changed)),
             false => nothing_to_do(args.policy, &would),
         };
@@ -161,7 +162,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
             true => args.no_backup_first,
             false => can_be_asked(screen),
         };
-        if line != TO_BE_MADE_UP_FOR || !goes_on {
+        if !is_told || !goes_on {
             return Ok(ended(&would));
         }
     }

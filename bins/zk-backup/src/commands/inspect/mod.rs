@@ -347,53 +347,6 @@ mod tests {
         );
     }
 
-    /// Gives every transaction of a log that ends with a digest another one, and the checksum that goes with it.
-    fn with_other_digests(log: &mut [u8]) {
-        let mut at = 16;
-        while let Some(length) = log.get(at + 8..at + 12) {
-            let length = u32::from_be_bytes(length.try_into().unwrap()) as usize;
-            if length == 0 {
-                break;
-            }
-            let transaction = &mut log[at + 12..at + 12 + length];
-            let has_digest = transaction[length - 12..length - 8] == [0, 0, 0, 2];
-            transaction[length - 1] ^= u8::from(has_digest);
-            let (mut low, mut high) = (1_u64, 0_u64);
-            for byte in transaction {
-                low = (low + u64::from(*byte)) % 65_521;
-                high = (high + low) % 65_521;
-            }
-            log[at..at + 8].copy_from_slice(&(high << 16 | low).to_be_bytes());
-            at += 12 + length + 1;
-        }
-    }
-
-    #[test]
-    fn a_state_that_is_not_the_servers_is_shown_and_told() {
-        let directory = tempfile::tempdir().unwrap();
-        for name in ["snapshot.8", "log.9"] {
-            let mut bytes = std::fs::read(golden().join(name)).unwrap();
-            if name == "log.9" {
-                with_other_digests(&mut bytes);
-            }
-            std::fs::write(directory.path().join(name), bytes).unwrap();
-        }
-        let args = Args {
-            path: directory.path().to_owned(),
-            log: None,
-            state: true,
-        };
-        let mut out = Vec::new();
-        let failure = run(&args, &mut Screen::plain(&mut out, true)).unwrap_err();
-        assert_eq!(failure.exit, Exit::Failed, "{failure}");
-        assert!(
-            failure.message.starts_with("the digest of the state differs"),
-            "{failure}"
-        );
-        let shown = values(&String::from_utf8(out).unwrap());
-        assert!(shown.iter().any(|line| line["path"] == "/"), "{shown:?}");
-    }
-
     #[test]
     fn what_is_no_data_directory_is_named() {
         let directory = tempfile::tempdir().unwrap();
