@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
-use zk_backup_testkit::{Browser, Daemon, Distribution, PASSWORD, SUPER_PASSWORD, USER, ZooKeeper};
+use zk_backup_testkit::{Browser, Daemon, Distribution, PASSWORD, Proxy, SUPER_PASSWORD, USER, ZooKeeper};
 use zookeeper_client::{Acls, Client, CreateMode};
 
 /// One browser at a time: each takes as much as a machine of two cores has.
@@ -28,6 +29,8 @@ pub(crate) struct Site {
     pub(crate) daemon: Daemon,
     /// A client of the tests' own, whom no ACL binds.
     pub(crate) client: Client,
+    /// The server's way to ZooKeeper.
+    pub(crate) proxy: Proxy,
     _zookeeper: ZooKeeper,
     pub(crate) storage: TempDir,
     _turn: MutexGuard<'static, ()>,
@@ -50,11 +53,13 @@ impl Site {
         let storage = tempfile::tempdir().unwrap();
         let settings = [&READER[..], more].concat();
         let program = env!("CARGO_BIN_EXE_daemon-under-test");
-        let daemon = Daemon::start(program, &zookeeper.address(), storage.path(), &settings).unwrap();
+        let proxy = Proxy::start(&zookeeper.address()).unwrap();
+        let daemon = Daemon::start(program, proxy.address(), storage.path(), &settings).unwrap();
         Self {
             browser: Browser::start().unwrap(),
             daemon,
             client,
+            proxy,
             _zookeeper: zookeeper,
             storage,
             _turn: turn,
@@ -67,6 +72,22 @@ impl Site {
         for (path, data) in znodes {
             self.client.create(path, data, &open).await.unwrap();
         }
+    }
+
+    /// Creates `/many`, with so many children.
+    pub(crate) async fn plant_many(&self, children: usize) {
+        self.plant(&[("/many", b"")]).await;
+        let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+        let paths = (0..children).map(|number| format!("/many/n{number:06}"));
+        futures::stream::iter(paths)
+            .map(|path| {
+                let (client, open) = (&self.client, &open);
+                async move { client.create(&path, b"x", open).await.map(drop) }
+            })
+            .buffer_unordered(2_000)
+            .try_collect::<()>()
+            .await
+            .unwrap();
     }
 
     pub(crate) fn back_up(&self) -> String {
@@ -116,6 +137,16 @@ impl Site {
             self.browser.press("Next").unwrap();
             self.browser.wait_for_text(text).unwrap();
         }
+    }
+
+    /// Nothing is wider than the window.
+    pub(crate) fn assert_fits(&self, width: u32, part: &str) {
+        let wide = "return document.documentElement.scrollWidth";
+        let wide = self.browser.run(wide, &[]).unwrap();
+        assert!(
+            wide.as_u64().unwrap() <= width.into(),
+            "{part} at {width}: {wide}"
+        );
     }
 
     /// The data that ZooKeeper has, or nothing where there is no such znode.

@@ -1,8 +1,5 @@
 //! A znode with 100,000 children.
 
-use futures::{StreamExt as _, TryStreamExt as _};
-use zookeeper_client::{Acls, CreateMode};
-
 use crate::kit::Site;
 
 const CHILDREN: usize = 100_000;
@@ -14,18 +11,7 @@ const RIGHT: &str = "\u{e014}";
 async fn as_many_children_as_there_are_cost_as_many_rows_as_are_seen() {
     let site = Site::start().await;
     let browser = &site.browser;
-    site.plant(&[("/many", b"")]).await;
-    let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
-    let paths = (0..CHILDREN).map(|number| format!("/many/n{number:06}"));
-    futures::stream::iter(paths)
-        .map(|path| {
-            let (client, open) = (&site.client, &open);
-            async move { client.create(&path, b"x", open).await.map(drop) }
-        })
-        .buffer_unordered(2_000)
-        .try_collect::<()>()
-        .await
-        .unwrap();
+    site.plant_many(CHILDREN).await;
     let id = site.back_up();
 
     site.sign_in();

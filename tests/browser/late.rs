@@ -75,12 +75,23 @@ async fn retention_removes_nothing_but_what_was_shown() {
         location.hash = '#/retention';";
     browser.run(plans, &[]).unwrap();
     browser.wait_for_text("20200101T000000").unwrap();
+    let on = || {
+        browser
+            .run("return document.activeElement.textContent", &[])
+            .unwrap()
+    };
+    browser.press("Evict now…").unwrap();
+    assert_eq!(on(), "Leave them");
+    browser.press("Leave them").unwrap();
+    assert_eq!(on(), "Evict now…");
     browser.press("Evict now…").unwrap();
     browser.press("Remove 1 backup for good").unwrap();
     browser
         .wait_for_text("The plan is another now, so nothing was removed.")
         .unwrap();
     browser.wait_for_text("20210101T000000").unwrap();
+    let new_plan = on().as_str().unwrap().starts_with("The plan is another now");
+    assert!(new_plan, "its button is gone: {}", on());
     assert_eq!(browser.run("return window.sent", &[]).unwrap(), 0);
     browser.press("Evict now…").unwrap();
     browser.press("Remove 1 backup for good").unwrap();

@@ -1,11 +1,41 @@
 //! Narrow windows, the keyboard, names for those who do not see, light and dark.
 
 use serde_json::{Value, json};
+use zk_backup_testkit::Browser;
 
 use crate::kit::Site;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
+
+/// Texts that stand out too little from what is behind them, with how much: WCAG asks for 4.5.
+const FAINT: &str = "const numbers = (color) => color.match(/[\\d.]+/g).map(Number);
+    const light = (color) => numbers(color).slice(0, 3).map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+      .reduce((sum, part, at) => sum + part * [0.2126, 0.7152, 0.0722][at], 0);
+    const paper = (element) => {
+      for (let one = element; one; one = one.parentElement) {
+        const color = getComputedStyle(one).backgroundColor;
+        if (numbers(color)[3] !== 0) return color;
+      }
+      return 'rgb(255, 255, 255)';
+    };
+    const faint = [];
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const element = texts.currentNode.parentElement;
+      if (!texts.currentNode.data.trim() || !element.checkVisibility() || element.disabled) continue;
+      const [one, other] = [light(getComputedStyle(element).color), light(paper(element))].sort((a, b) => b - a);
+      const contrast = (one + 0.05) / (other + 0.05);
+      if (contrast < 4.5) faint.push([texts.currentNode.data, contrast]);
+    }
+    return faint;";
+
+/// As who has chosen `light` or `dark` sees the page.
+fn prefer(browser: &Browser, scheme: &str) {
+    let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+    browser.command("Emulation.setEmulatedMedia", &features).unwrap();
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_part_fits_a_telephone_and_has_names_for_what_can_be_used() {
@@ -30,10 +60,11 @@ async fn every_part_fits_a_telephone_and_has_names_for_what_can_be_used() {
     for (part, text) in parts {
         site.show(part);
         browser.wait_for_text(text).unwrap();
-        let wide = browser
-            .run("return document.documentElement.scrollWidth", &[])
-            .unwrap();
-        assert!(wide.as_u64().unwrap() <= 360, "{part} is {wide} wide");
+        site.assert_fits(360, part);
+        for scheme in ["light", "dark"] {
+            prefer(browser, scheme);
+            assert_eq!(browser.run(FAINT, &[]).unwrap(), json!([]), "{part}, {scheme}");
+        }
         let nameless = "return [...document.querySelectorAll('input, select, textarea, button, a, progress, svg[role], [role=tree]')].filter(
             (element) => !element.labels?.length && !element.getAttribute('aria-label') && !element.textContent.trim()
         ).map((element) => element.outerHTML)";
@@ -100,12 +131,7 @@ async fn no_word_of_a_table_is_broken_where_it_is_narrow() {
             browser.wait_for_text(there).unwrap();
             let broken = browser.run(BROKEN, &[]).unwrap();
             assert_eq!(broken, json!([]), "{part} at {width}");
-            let wide = "return document.documentElement.scrollWidth";
-            let wide = browser.run(wide, &[]).unwrap();
-            assert!(
-                wide.as_u64().unwrap() <= width.into(),
-                "{part} at {width}: {wide}"
-            );
+            site.assert_fits(width, part);
         }
     }
     site.assert_no_complaints(&[]);
@@ -150,8 +176,7 @@ async fn the_keyboard_is_enough_and_night_is_dark() {
             .unwrap()
     };
     let scheme = |name: &str| {
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": name }] });
-        browser.command("Emulation.setEmulatedMedia", &features).unwrap();
+        prefer(browser, name);
         paper()
     };
     let white: Value = "rgb(255, 255, 255)".into();

@@ -3,13 +3,18 @@
 
 mod apart;
 mod bucket;
+mod called_off;
+mod focus;
 mod hostile;
 mod kit;
 mod large;
 mod late;
 mod left_out;
 mod looks;
+mod overview;
+mod policies;
 mod predecessor;
+mod several;
 mod strangers;
 mod swagger;
 mod told;

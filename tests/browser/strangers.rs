@@ -87,6 +87,8 @@ async fn who_only_looks_sees_everything_and_changes_nothing() {
         ("backups", "1 shown"),
         (&format!("backup?id={id}&path=/config"), "seen"),
         ("jobs", "Successful"),
+        (&format!("diff?from={id}&to=live"), "Nothing differs."),
+        ("history?path=/config", "there in the first backup"),
         ("retention", "The plan is shown to credentials"),
     ];
     for (part, text) in parts {
@@ -107,5 +109,7 @@ async fn who_only_looks_sees_everything_and_changes_nothing() {
     let asked = "return fetch('../backup', { method: 'POST' }).then((answer) => answer.text())";
     let answer = browser.run(asked, &[]).unwrap();
     assert!(answer.as_str().unwrap().contains("read_only"), "{answer}");
+    let jobs = site.daemon.http.get("/jobs").unwrap().json();
+    assert_eq!(jobs["total"], 1, "{jobs}");
     site.assert_no_complaints(&["/backup "]);
 }

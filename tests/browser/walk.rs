@@ -1,8 +1,7 @@
 //! What an operator does: back up, look, break, compare, restore; and a restore that fails.
 
 use serde_json::json;
-use zk_backup_testkit::{Daemon, PASSWORD, USER};
-use zookeeper_client::{Acls, CreateMode};
+use zookeeper_client::Acls;
 
 use crate::kit::Site;
 
@@ -120,16 +119,15 @@ async fn what_was_broken_is_seen_and_restored_byte_for_byte() {
 async fn a_restore_that_fails_names_what_has_failed() {
     let site = Site::start().await;
     let browser = &site.browser;
-    let read_only = CreateMode::Persistent.with_acls(Acls::anyone_read());
-    site.client
-        .create("/closed", b"before", &read_only)
-        .await
-        .unwrap();
+    site.plant(&[("/closed", b"before")]).await;
     let id = site.back_up();
     site.client.set_data("/closed", b"after", None).await.unwrap();
 
     site.sign_in();
     site.plan(&id);
+    // The plan knows nothing of this.
+    let read_only = Acls::anyone_read();
+    site.client.set_acl("/closed", &read_only, None).await.unwrap();
     browser.press("Next").unwrap();
     browser.type_into("//input[@type='text']", &id).unwrap();
     browser.click("//form//button[.='Restore']").unwrap();
@@ -237,32 +235,4 @@ async fn backups_are_pinned_and_retention_is_a_plan_with_reasons() {
     browser.wait_for_text("at character").unwrap();
     // A policy that cannot be read is answered with 400.
     site.assert_no_complaints(&["/evictionpolicy"]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_is_seen_and_called_off() {
-    let site = Site::start().await;
-    let browser = &site.browser;
-    // Takes connections and says nothing, so that the job does not come to an end.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let storage = tempfile::tempdir().unwrap();
-    let program = env!("CARGO_BIN_EXE_daemon-under-test");
-    let address = silent.local_addr().unwrap().to_string();
-    let settings = [("ZOOKEEPER_TIMEOUT", "600"), ("SHUTDOWN_GRACE", "0")];
-    let daemon = Daemon::start(program, &address, storage.path(), &settings).unwrap();
-    browser
-        .open(&format!(
-            "http://{USER}:{PASSWORD}@{}/ui/#/overview",
-            daemon.address
-        ))
-        .unwrap();
-    browser.press("Back up now").unwrap();
-    browser.press("Cancel it").unwrap();
-    browser.wait_for_text("Canceled").unwrap();
-    browser.press("Jobs").unwrap();
-    browser.wait_for_text("Canceled").unwrap();
-    let jobs = daemon.http.get("/jobs").unwrap().json();
-    assert_eq!(jobs["jobs"][0]["status"], "Canceled", "{jobs}");
-    // The job of one that was canceled is answered with 500, which the browser notes.
-    site.assert_no_complaints(&["/jobstatus/"]);
 }

@@ -1,5 +1,5 @@
 //! Commands in the documents are ones that the programs take, and requests in them ones that the API describes. What of them can be
-//! run by itself is run in `tests/integration` (`readme::`, `tutorial::`, `migration::`).
+//! run is run in `tests/integration` and by `guide::` (docs/TESTING.md).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -230,4 +230,21 @@ fn every_request_is_one_that_the_api_describes() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(checked > 50, "{checked}: they are not found any more");
+}
+
+/// Clients compare them.
+#[test]
+fn the_documents_name_every_status_of_api_v1() {
+    let api: Value = serde_json::from_str(&read("docs/openapi.json")).unwrap();
+    let statuses = api["components"]["schemas"]["JobV1Status"]["enum"].as_array();
+    let statuses: Vec<_> = statuses.unwrap().iter().filter_map(Value::as_str).collect();
+    for (path, line) in [
+        ("docs/API.md", "The answers have `status` ("),
+        ("docs/MIGRATION.md", "| `/api/v1` `status` |"),
+    ] {
+        let text = read(path);
+        let named = text.lines().find_map(|found| found.strip_prefix(line)).unwrap();
+        let named = named.split('`').skip(1).step_by(2).take(statuses.len());
+        assert_eq!(named.collect::<Vec<_>>(), statuses, "{path}");
+    }
 }

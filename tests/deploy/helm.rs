@@ -314,6 +314,8 @@ fn what_cannot_work_is_refused_in_words() {
             "secretValues.BACKUP_DAEMON_API_CREDENTIALS_USERNAME=a",
             "secretValues.BACKUP_DAEMON_API_CREDENTIALS_PASSWORD: without",
         ),
+        ("secretValues.S3_KEY_SECRT=x", "S3_KEY_SECRT"),
+        ("secretValues.BACKUP_SCHEDULE=None", "BACKUP_SCHEDULE"),
         (r"podLabels.app\.kubernetes\.io/name=x", "the chart's own"),
         (r"serviceMonitor.labels.helm\.sh/chart=x", "the chart's own"),
         ("extraVolumeMounts[0].name=x", "mountPath"),

@@ -3,8 +3,10 @@
 
 mod architecture;
 mod book;
+mod ci;
 mod commands;
 mod documents;
+mod guide;
 mod helm;
 mod manifests;
 mod names;

@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use zk_backup_testkit::{Daemon, Distribution, SUPER_PASSWORD, Setup, ZooKeeper};
+use zk_backup_testkit::{Daemon, Distribution, Receiver, SUPER_PASSWORD, Setup, ZooKeeper};
 
 use crate::common::clients::{EVE, digest, observer};
 use crate::common::servers::{nobody, server};
-use crate::common::trees::{dump, plant};
+use crate::common::trees::{assert_same, dump, plant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_daemon-under-test");
 
@@ -160,7 +160,6 @@ async fn a_check_says_what_will_not_work_and_changes_nothing() {
     assert!(!text.contains("canary"), "{text}");
 }
 
-/// What an AdminServer answers to those who may have its snapshots, and to those who may not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_names_servers_programs_and_places_that_are_not_there() {
     let zookeeper = server();
@@ -292,4 +291,69 @@ async fn a_check_asks_the_admin_server_and_agents_and_takes_no_snapshot() {
         );
     }
     assert_eq!(snapshots(), before, "no snapshot is taken");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_reaches_the_webhook_and_the_place_of_restore_tests_and_leaves_nothing_there() {
+    let [zookeeper, place] = [(); 2].map(|()| server());
+    let (receiver, outside) = (Receiver::start().unwrap(), observer(&place).await);
+    plant(&outside, &[("/tests", b"")]).await;
+    let before = dump(&outside).await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("zk-backup.toml");
+    let checked = |url: &str, host: &str, root: &str| {
+        let settings = format!(
+            "storage = {:?}\nport = 0\nwebhook_url = \"{url}\"\nwebhook_secret = \"canary\"\n[zookeeper]\nhost = \"{}\"\n\
+             [restore_test]\nhost = \"{host}\"\nroot = \"{root}\"\n",
+            directory.path().join("storage"),
+            zookeeper.address(),
+        );
+        fs::write(&file, settings).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap(); // it holds a secret
+        let output = check(&file, &["--json"]);
+        let all = found(&output);
+        assert!(
+            !all.iter()
+                .any(|(.., message)| message.contains("canary") || message.contains("/hook")),
+            "{all:?}"
+        );
+        let of = |about: &str| {
+            let found = all.iter().find(|(check, ..)| check == about).unwrap();
+            (found.1.clone(), found.2.clone())
+        };
+        (of("webhook"), of("restore tests"), output.status.code())
+    };
+    let is = |(outcome, message): &(String, String), expected: &str, says: &str| {
+        assert!(
+            outcome == expected && message.contains(says),
+            "{outcome} {message}: {expected} {says}"
+        );
+    };
+    let address = place.address();
+    let (webhook, tests, code) = checked(&receiver.url, &address, "/tests");
+    is(&webhook, "warning", "answers a HEAD by 500");
+    is(&tests, "ok", "lets anyone create znodes");
+    assert_eq!(code, Some(0));
+    receiver.hear();
+    let (webhook, ..) = checked(&receiver.url, &address, "");
+    is(&webhook, "ok", "WEBHOOK_URL is reached");
+    // Nothing that could be taken for news.
+    for _ in 0..2 {
+        let came = receiver.next().unwrap();
+        assert_eq!((&*came.method, &*came.body), ("HEAD", ""), "{came:?}");
+        assert_eq!(came.header("x-zk-backup-signature"), "");
+    }
+    let (webhook, tests, code) = checked(&format!("http://{}/hook", nobody()), &address, "/none");
+    is(&webhook, "fails", "refused");
+    is(&tests, "fails", "the chroot /none does not exist");
+    assert_eq!(code, Some(1));
+    let (webhook, tests, _) = checked(&receiver.url.replace("http:", "https:"), &nobody(), "");
+    is(&webhook, "fails", "WEBHOOK_URL: ");
+    is(&tests, "fails", "check RESTORE_TEST_HOST");
+    assert_same(&before, &dump(&outside).await);
+
+    let acl = vec![digest(zookeeper_async::Permission::ALL, EVE)];
+    outside.set_acl("/tests", acl, None).await.unwrap();
+    let (_, tests, _) = checked(&receiver.url, &address, "/tests");
+    is(&tests, "ok", "only a test can tell");
 }

@@ -8,7 +8,7 @@ use zk_backup_testkit::Daemon;
 use crate::common::buckets::as_if_scheduled;
 use crate::common::cli::{Cli, lines};
 use crate::common::clients::observer;
-use crate::common::daemons::{daemon, until};
+use crate::common::daemons::{daemon, health_with_zookeeper, until};
 use crate::common::servers::{nobody, server};
 use crate::common::trees::{assert_same, dump, plant};
 
@@ -201,6 +201,8 @@ async fn a_backup_is_tested_and_scripts_read_lines_of_json() {
     assert!(types(states).iter().all(|kind| *kind == "status"), "{states:?}");
     assert_eq!(outside.get_data("/a/b", false).await.unwrap().0, b"2");
 
+    // Its first look at ZooKeeper may take longer than a report waits for it.
+    health_with_zookeeper(&served);
     let status = cli.json(&["status"]);
     assert_eq!(
         (types(&status), &status[0]["status"]),

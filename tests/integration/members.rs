@@ -118,6 +118,13 @@ async fn a_follower_that_does_not_tell_who_the_others_are_is_not_alone() {
     assert_eq!(others(&all).await, Ok(Vec::new()));
     let (alone, _) = saying(&zookeeper, |_| Some("standalone"));
     assert_eq!(others(&without_config(alone)).await, Ok(Vec::new()));
+    // It may not say which of the two it is.
+    let (silent, _) = saying(&zookeeper, |_| None);
+    let silent = without_config(silent);
+    let why = others(&silent).await.unwrap_err();
+    assert!(why.contains("whether it is alone"), "{why}");
+    let all = format!("{silent},{}", without_config(zookeeper.address()));
+    assert_eq!(others(&all).await, Ok(Vec::new()));
 }
 
 /// `/zookeeper/config` of a leader is that of the snapshot; here of a server that was alone, and named none.

@@ -227,24 +227,26 @@ async fn an_acl_without_its_digests_is_never_written(driver: Driver) {
     }
 }
 
+/// A server that takes requests of up to `bytes`.
+fn taking(bytes: usize) -> ZooKeeper {
+    let setup = Setup {
+        java: vec![
+            format!("-Djute.maxbuffer={bytes}"),
+            format!("-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"),
+        ],
+        ..Setup::default()
+    };
+    ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup)
+        .unwrap()
+        .0
+}
+
 by_each_adapter!(what_is_too_large_for_one_request_costs_only_itself);
 
 /// Data and ACL that no create can carry together are written one after another; what not even that can carry is named,
 /// and costs nothing else. The servers take requests of 200,000 bytes.
 async fn what_is_too_large_for_one_request_costs_only_itself(driver: Driver) {
-    let limited = |bytes: usize| {
-        let setup = Setup {
-            java: vec![
-                format!("-Djute.maxbuffer={bytes}"),
-                format!("-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"),
-            ],
-            ..Setup::default()
-        };
-        ZooKeeper::start_with(&Distribution::locate().unwrap(), &setup)
-            .unwrap()
-            .0
-    };
-    let (wide, narrow) = (limited(400_000), limited(200_000));
+    let (wide, narrow) = (taking(400_000), taking(200_000));
     let (outside, there) = (observer(&wide).await, observer(&narrow).await);
     let only_eve = [digest(Permission::ALL, EVE)];
     let many: Vec<_> = (0..10)
@@ -283,4 +285,26 @@ async fn what_is_too_large_for_one_request_costs_only_itself(driver: Driver) {
         "{acl:?}"
     );
     assert_same(&before, &after);
+}
+
+/// A server whose `jute.maxbuffer` is small takes fewer of the long paths at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_short_requests_alone_is_backed_up_and_restored() {
+    let zookeeper = taking(50_000);
+    let outside = observer(&zookeeper).await;
+    let top = format!("/{}", "p".repeat(500));
+    let paths: Vec<_> = (0..1000).map(|n| format!("{top}/{n}")).collect();
+    plant(&outside, &[(&top, b"")]).await;
+    let below: Vec<_> = paths.iter().map(|path| (&**path, b"x".as_slice())).collect();
+    plant(&outside, &below).await;
+    let before = dump(&outside).await;
+    let storage = tempfile::tempdir().unwrap();
+    let daemon = daemon_by(Driver::Batched, &zookeeper.address(), storage.path(), &AS_SUPER);
+    let id = back_up(&daemon, "");
+    for path in &paths {
+        outside.delete(path, None).await.unwrap();
+    }
+    let (status, state) = restore(&daemon, &id, "");
+    assert_eq!(status, 200, "{state}");
+    assert_same(&before, &dump(&outside).await);
 }

@@ -39,12 +39,13 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let path = |name: &str| at(name).display().to_string();
-    let certify = |to: &Path| {
+    let certify_with = |to: &Path, more: &str| {
         let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-        fs::write(at("tls.crt"), pair.cert.pem()).unwrap();
+        fs::write(at("tls.crt"), pair.cert.pem() + more).unwrap();
         fs::write(at("tls.key"), pair.signing_key.serialize_pem()).unwrap();
         fs::write(to, pair.cert.pem()).unwrap();
     };
+    let certify = |to: &Path| certify_with(to, "");
     certify(&at("first.pem"));
     fs::write(at(PASSWORD), "one").unwrap();
     let storage = tempfile::tempdir().unwrap();
@@ -112,10 +113,8 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
     // Who is woken by a metric sees it, too.
     let metrics = asked("second.pem", "password", "/metrics").1;
     assert!(metrics.contains("\nbackup_daemon_status 0\n"), "{metrics}");
-    // Clients refuse a chain of which they cannot read one.
-    certify(&at("third.pem"));
-    let sound = fs::read_to_string(at("tls.crt")).unwrap();
-    fs::write(at("tls.crt"), format!("{sound}{UNREADABLE}")).unwrap();
+    // Clients refuse a chain of which they cannot read one. It comes before its key: at no moment is there what could be used.
+    certify_with(&at("third.pem"), UNREADABLE);
     hang_up(&daemon);
     until("health tells of the chain", || {
         asked("second.pem", "", "/health")
@@ -123,7 +122,7 @@ async fn a_password_and_a_certificate_are_read_again_and_wrong_ones_left_alone()
             .contains("tls.crt: certificate 2: ")
     });
     assert_eq!(status("second.pem", "password"), "200");
-    fs::write(at("tls.crt"), sound).unwrap();
+    fs::copy(at("third.pem"), at("tls.crt")).unwrap();
     hang_up(&daemon);
     until("they are right again", || status("third.pem", "three") == "200");
     until("health tells nothing more", || {

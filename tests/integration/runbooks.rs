@@ -1,133 +1,16 @@
 //! The runbooks of `docs/OPERATIONS.md`, gone through as they stand there: what is typed, in one shell after the other, and what comes of it.
 
-use std::cell::RefCell;
 use std::fs;
-use std::path::Path;
 
-use zk_backup_testkit::{Daemon, Walk, ZooKeeper, blocks};
-use zookeeper_async::ZooKeeper as Client;
+use zk_backup_testkit::{Proxy, SUPER_PASSWORD, Walk, blocks};
+use zookeeper_async::{CreateMode, Permission, ZooKeeper as Client};
 
 use crate::common::cli::PROGRAMS;
-use crate::common::clients::observer;
+use crate::common::clients::{APP, digest, observer};
+use crate::common::daemons::{health_with_zookeeper, wait_until_held};
+use crate::common::operator::{Operator, daemon, part};
 use crate::common::servers::{busy, server, start};
 use crate::common::trees::plant;
-
-const GUIDE: &str = include_str!("../../docs/OPERATIONS.md");
-
-/// Printed before what the shell remembers.
-const REMEMBERED: &str = "\n-- what is remembered --\n";
-
-/// Somebody who goes through the guide.
-struct Operator<'a> {
-    walk: &'a Walk<'a>,
-    url: String,
-    /// `id`, `task` and `before` of the shell.
-    remembered: RefCell<[String; 3]>,
-    /// What stands in place of the guide's placeholders.
-    instead: RefCell<Vec<(&'static str, String)>>,
-}
-
-impl<'a> Operator<'a> {
-    fn new(walk: &'a Walk<'a>, daemon: &Daemon, instead: Vec<(&'static str, String)>) -> Self {
-        Self {
-            walk,
-            url: format!("http://{}", daemon.address),
-            remembered: RefCell::default(),
-            instead: instead.into(),
-        }
-    }
-
-    /// Runs the blocks of a section from `first` on, as many as there are in `shown`, and returns what the last one prints. Each of `shown` must be
-    /// in what its block prints; and so must what the guide shows below it.
-    fn does<const N: usize>(&self, section: &str, first: usize, shown: [&str; N]) -> String {
-        let all = blocks(part(section));
-        let mut at = all
-            .iter()
-            .enumerate()
-            .filter(|(_, (kind, _))| *kind == "sh")
-            .skip(first);
-        let mut out = String::new();
-        for shown in shown {
-            let (index, (_, script)) = at.next().expect("a block");
-            out = self.types(script);
-            assert!(
-                out.contains(shown),
-                "{shown} is not in what {script}\nprints: {out}"
-            );
-            if let Some((_, example)) = all.get(index + 1).filter(|(kind, _)| *kind == "json") {
-                assert_like(&self.filled(example), &out);
-            }
-        }
-        out
-    }
-
-    fn filled(&self, text: &str) -> String {
-        let instead = self.instead.borrow();
-        instead
-            .iter()
-            .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-    }
-
-    /// In a shell that was set up as the guide says.
-    fn types(&self, script: &str) -> String {
-        let set_up = blocks(part("Set up the shell"))[0].1;
-        let [id, task, before] = self.remembered.borrow().clone();
-        let set_up = set_up.replace("http://localhost:8080", &self.url);
-        let script = format!(
-            "{set_up}\nid='{id}' task='{task}' before='{before}'\n{}\nprintf '{REMEMBERED}%s\\n%s\\n%s\\n' \"$id\" \"$task\" \"$before\"",
-            self.filled(script)
-        );
-        let out = self.walk.run(&script, &self.url);
-        let (out, remembered) = out.split_once(REMEMBERED).expect("what is remembered");
-        let mut lines = remembered.lines().map(str::to_owned);
-        *self.remembered.borrow_mut() = std::array::from_fn(|_| lines.next().expect("a line"));
-        out.to_owned()
-    }
-
-    /// What a placeholder of the guide stands for from here on.
-    fn means(&self, placeholder: &'static str, what: &str) {
-        self.instead.borrow_mut().push((placeholder, what.to_owned()));
-    }
-
-    fn id(&self) -> String {
-        self.remembered.borrow()[0].clone()
-    }
-}
-
-/// What stands below a heading, up to the next one.
-fn part(heading: &str) -> &'static str {
-    let mut parts = GUIDE.split("\n## ").flat_map(|part| part.split("\n### "));
-    parts
-        .find(|part| part.lines().next() == Some(heading))
-        .unwrap_or_else(|| panic!("no {heading}"))
-}
-
-/// What an example shows came in that order; `…` stands for whatever comes there, and so does the id of a backup.
-fn assert_like(example: &str, out: &str) {
-    let mut rest = out;
-    // Lines of an example are broken for its readers.
-    let mut example: String = example.lines().map(str::trim).collect();
-    while let Some(at) = example.find("\"2026") {
-        example.replace_range(at + 1..at + 1 + "20261126T022515".len(), "…");
-    }
-    for piece in example.split('…').map(|piece| piece.trim_matches([' ', ','])) {
-        let Some(at) = rest.find(piece) else {
-            panic!("{piece}\nis not in\n{rest}\nof\n{out}");
-        };
-        rest = &rest[at + piece.len()..];
-    }
-}
-
-/// A server with the API's credentials that the guide has.
-fn daemon(walk: &Walk<'_>, zookeeper: &ZooKeeper, storage: &Path, more: &str) -> Daemon {
-    let script = format!(
-        "export BACKUP_DAEMON_API_CREDENTIALS_USERNAME=admin BACKUP_DAEMON_API_CREDENTIALS_PASSWORD=admin\n\
-         export ZOOKEEPER_HOST={} STORAGE='{}' BACKUP_SCHEDULE=None {more}\nzk-backup-daemon\n",
-        zookeeper.address(),
-        storage.display()
-    );
-    walk.server(&script)
-}
 
 async fn data(client: &Client, path: &str) -> Option<Vec<u8>> {
     client.get_data(path, false).await.ok().map(|(data, _)| data)
@@ -168,7 +51,7 @@ async fn a_change_is_backed_up_made_and_undone() {
     plant(&outside, &planted).await;
     let place = tempfile::tempdir().unwrap();
     let walk = Walk::new(place.path(), PROGRAMS, Vec::new());
-    let daemon = daemon(&walk, &zookeeper, &place.path().join("zk-backup"), "");
+    let daemon = daemon(&walk, &zookeeper.address(), &place.path().join("zk-backup"), "");
     let operator = Operator::new(&walk, &daemon, Vec::new());
 
     operator.does("Back up before a change", 0, ["Successful"]);
@@ -202,7 +85,7 @@ async fn backups_are_looked_after() {
     let (storage, safe) = (place.path().join("zk-backup"), place.path().join("safe"));
     fs::create_dir(&safe).unwrap();
     let walk = Walk::new(place.path(), PROGRAMS, Vec::new());
-    let mut daemon_here = daemon(&walk, &zookeeper, &storage, "");
+    let mut daemon_here = daemon(&walk, &zookeeper.address(), &storage, "");
     let instead = vec![
         ("/var/lib/zk-backup", storage.to_str().unwrap().to_owned()),
         ("/mnt/safe", safe.to_str().unwrap().to_owned()),
@@ -237,7 +120,7 @@ async fn backups_are_looked_after() {
     operator.types("kill <pid>");
     assert!(daemon_here.wait_for_end().unwrap().success());
     operator.does(copying, 1, [""]);
-    let daemon_here = daemon(&walk, &zookeeper, &storage, "");
+    let daemon_here = daemon(&walk, &zookeeper.address(), &storage, "");
     let operator = Operator::new(&walk, &daemon_here, instead);
     let there = operator.types(&format!("get /listbackups/{id}"));
     assert!(there.contains(r#""valid":true"#), "{there}");
@@ -257,7 +140,7 @@ async fn an_ensemble_that_is_lost_begins_with_the_files() {
     let data_dir = zookeeper.data_directory().parent().unwrap().display().to_string();
     let daemon = daemon(
         &walk,
-        &zookeeper,
+        &zookeeper.address(),
         &storage,
         &format!("ZOOKEEPER_DATA_DIR='{data_dir}'"),
     );
@@ -279,4 +162,145 @@ async fn an_ensemble_that_is_lost_begins_with_the_files() {
     let outside = observer(&zookeeper).await;
     assert_eq!(data(&outside, "/config").await.as_deref(), Some(&b"3"[..]));
     assert_eq!(data(&outside, "/later").await, None);
+}
+
+/// What the killed server was to write next never comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_was_interrupted_is_finished_and_its_way_back_found() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let closed = vec![digest(Permission::ALL, APP)];
+    for path in ["/p", "/p/a", "/p/b"] {
+        let created = outside.create(path, Vec::new(), closed.clone(), CreateMode::Persistent);
+        created.await.unwrap();
+    }
+    plant(&outside, &[("/p/a/n", b"0123456789"), ("/p/b/n", b"0123456789")]).await;
+    let place = tempfile::tempdir().unwrap();
+    let storage = place.path().join("zk-backup");
+    let walk = Walk::new(place.path(), PROGRAMS, Vec::new());
+    let proxy = Proxy::start(&zookeeper.address()).unwrap();
+    let as_super = format!("ZOOKEEPER_DIGEST_USERNAME=super ZOOKEEPER_DIGEST_PASSWORD={SUPER_PASSWORD}");
+    let first = daemon(&walk, proxy.address(), &storage, &as_super);
+    let operator = Operator::new(&walk, &first, Vec::new());
+    operator.does("Back up before a change", 0, ["Successful"]);
+    let id = operator.id();
+    for path in ["/p/a/n", "/p/b/n", "/p/a", "/p/b"] {
+        outside.delete(path, None).await.unwrap();
+    }
+    proxy.hold_at(b"0123456789");
+    let asked = format!(r#"post /restore '{{"vault": "{id}", "dbs": ["p"], "backup_first": true}}'"#);
+    let task = operator.types(&asked).trim().to_owned();
+    wait_until_held(&proxy, &first);
+    drop(first); // kills it
+    assert_eq!(data(&outside, "/p/a/n").await, None);
+
+    let second = daemon(&walk, &zookeeper.address(), &storage, &as_super);
+    health_with_zookeeper(&second);
+    let instead = vec![("<id>", id.clone()), ("<task>", task.clone())];
+    let operator = Operator::new(&walk, &second, instead);
+    let interrupted = "A restore was interrupted";
+    operator.does(interrupted, 0, [&*task, "Successful", &*task]);
+    assert_eq!(
+        data(&outside, "/p/a/n").await.as_deref(),
+        Some(&b"0123456789"[..])
+    );
+    let (list, _) = outside.get_acl("/p/a").await.unwrap();
+    assert_eq!(list, closed);
+    let health = operator.types("get /health");
+    assert!(
+        !health.contains("unfinished") && !health.contains(&task),
+        "{health}"
+    );
+    let ways_back = operator.does(interrupted, 2, [&*id]);
+    assert_eq!(ways_back.lines().count(), 1, "{ways_back}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_is_dropped_and_the_rest_goes_on() {
+    let zookeeper = server();
+    plant(&observer(&zookeeper).await, &[("/config", b"")]).await;
+    let place = tempfile::tempdir().unwrap();
+    let walk = Walk::new(place.path(), PROGRAMS, Vec::new());
+    let proxy = Proxy::start(&zookeeper.address()).unwrap();
+    let mut daemon = daemon(&walk, proxy.address(), &place.path().join("zk-backup"), "");
+    let operator = Operator::new(&walk, &daemon, vec![("<pid>", daemon.id().to_string())]);
+    proxy.hold_after(0);
+    operator.types("id=$(post /backup); until get /jobstatus/$id | grep -q Processing; do sleep 0.1; done");
+    let waiting = operator.types("post /backup; post /backup; post /backup '{\"dbs\": [\"config\"]}'");
+    let dropped = operator.does("Stop it, or stop a job", 0, [""]);
+    let ids: Vec<_> = waiting.lines().collect();
+    assert_eq!(ids.len(), 3, "{waiting}");
+    assert_eq!(dropped.lines().count(), 3, "{dropped}");
+    for id in ids {
+        assert!(dropped.contains(id), "{dropped}");
+        let state = operator.types(&format!("get /jobstatus/{id}"));
+        assert!(state.contains(r#""status":"Canceled""#), "{state}");
+    }
+    proxy.go_on();
+    operator.types("wait_for \"$id\"; grep Successful state; kill -TERM <pid>");
+    assert!(daemon.wait_for_end().unwrap().success());
+}
+
+/// Without the line of an AdminServer, which is not there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_settings_are_checked_first() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let closed = vec![digest(Permission::ALL, APP)];
+    let created = outside.create("/kafka-acl", Vec::new(), closed, CreateMode::Persistent);
+    created.await.unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name).display().to_string();
+    let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    fs::create_dir_all(at("etc/tls")).unwrap();
+    fs::write(at("etc/tls/tls.crt"), pair.cert.pem()).unwrap();
+    fs::write(at("etc/tls/tls.key"), pair.signing_key.serialize_pem()).unwrap();
+    fs::write(at("etc/password"), "admin").unwrap();
+    let instead = vec![
+        ("/etc/zk-backup", at("etc")),
+        ("/var/lib/zk-backup", at("zk-backup")),
+    ];
+    let walk = Walk::new(place.path(), PROGRAMS, instead.clone());
+    let readme = include_str!("../../README.md");
+    let file = blocks(readme).into_iter().find(|(kind, _)| *kind == "toml");
+    let here = [(
+        "\"zk1\", \"zk2\", \"zk3\"",
+        format!("\"{}\"", zookeeper.address()),
+    )];
+    let replace = |text: String, (from, to): &(&str, String)| text.replace(from, to);
+    let file = here
+        .iter()
+        .chain(&instead)
+        .fold(file.unwrap().1.to_owned(), replace);
+    fs::write(at("etc/zk-backup.toml"), file).unwrap();
+
+    let blocks = blocks(part("Check the settings first"));
+    let (check, example) = (blocks[0].1.trim(), blocks[1].1);
+    let out = walk.run(
+        &format!(
+            "export TLS_ENABLED=true TLS_PORT=0 CERTS_PATH=/etc/zk-backup/tls\n\
+             export ZOOKEEPER_DIGEST_USERNAME=backup ZOOKEEPER_DIGEST_PASSWORD=secret\n\
+             {check} || echo \"it ends with $?\"\n"
+        ),
+        "",
+    );
+    let begins = |line: &str| {
+        line.split_whitespace()
+            .take(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let mut lines = out.lines();
+    for shown in example.lines().filter(|line| !line.contains("AdminServer")) {
+        assert!(
+            lines.any(|line| begins(line) == begins(shown)),
+            "{shown}\nis not in\n{out}"
+        );
+    }
+    assert!(
+        out.contains("digest:backup") && out.contains("such as /kafka-acl"),
+        "{out}"
+    );
+    assert!(out.ends_with("it ends with 1\n"), "{out}");
+    assert!(!place.path().join("zk-backup").exists(), "nothing is made");
 }

@@ -204,6 +204,7 @@ async fn a_directory_that_cannot_be_used_stops_nothing_and_gets_its_copies_when_
         assert!(Instant::now() < deadline, "{health}");
         std::thread::sleep(Duration::from_millis(50));
     }
+    health_with_zookeeper(&daemon);
     assert_eq!(daemon.http.get("/health/ready").unwrap().status, 200);
     let (status, state) = restore(&daemon, &id, "");
     assert_eq!(status, 200, "{state}");

@@ -232,3 +232,53 @@ async fn a_backup_that_lacks_only_what_is_too_far_away_does_not_ask_for_permissi
         "{message}"
     );
 }
+
+/// Servers before 3.7, and the plain driver, do not tell as whom we are known: there a dry run cannot see it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dry_run_fails_where_the_live_acls_do_not_let_the_restore_write() {
+    let zookeeper = server();
+    let outside = observer(&zookeeper).await;
+    let seen = Acl::read_unsafe();
+    create(&outside, "/app", b"", Acl::open_unsafe()).await;
+    create(&outside, "/app/b", b"", seen).await;
+    for (path, acl) in [
+        ("/app/b/c", Acl::open_unsafe()),
+        ("/app/b/c/d", Acl::open_unsafe()),
+        ("/app/b/e", seen),
+    ] {
+        create(&outside, path, b"old", acl).await;
+    }
+    for identity in [&AS_BOB[..], &[]] {
+        let storage = tempfile::tempdir().unwrap();
+        let daemon = daemon_by(Driver::Batched, &zookeeper.address(), storage.path(), identity);
+        let id = back_up(&daemon, r#"{"dbs": ["app"]}"#);
+        outside.delete("/app/b/c/d", None).await.unwrap();
+        outside.delete("/app/b/c", None).await.unwrap();
+        create(&outside, "/app/b/extra", b"", Acl::open_unsafe()).await;
+        outside.set_data("/app/b/e", b"new".to_vec(), None).await.unwrap();
+        let before = dump(&outside).await;
+        let diff = format!("/diff?from={id}&to=live");
+        let diff = daemon.http.get(&diff).unwrap().json();
+        assert_eq!(
+            counts(&diff, &["added", "removed", "data_changed", "unknown"]),
+            [1, 2, 1, 0],
+            "{diff}"
+        );
+        let names = ["failed", "created", "data_changed", "deleted"];
+        for more in [r#", "dry_run": true"#, ""] {
+            let (status, state) = restore(&daemon, &id, &format!(r#", "dbs": ["app"]{more}"#));
+            let report = &state["result"]["report"];
+            assert_eq!(
+                (status, counts(report, &names)),
+                (500, vec![4, 0, 0, 0]),
+                "{state}"
+            );
+            assert_same(&before, &dump(&outside).await);
+        }
+        outside.delete("/app/b/extra", None).await.unwrap();
+        outside.set_data("/app/b/e", b"old".to_vec(), None).await.unwrap();
+        for path in ["/app/b/c", "/app/b/c/d"] {
+            create(&outside, path, b"old", Acl::open_unsafe()).await;
+        }
+    }
+}

@@ -192,17 +192,24 @@ async fn a_killed_restore_is_told_of_until_as_much_is_restored(driver: Driver) {
     assert_same(&before, &dump(&outside).await);
     assert_told(&second, &task, &id);
 
-    // The command line says so, and asks for it all the same.
+    // The command line says of a plan that would, and without being asked nothing comes of one that would not.
     let cli = Cli::of_server(&second);
+    let backups = second.http.get("/listbackups").unwrap().json();
+    let told = cli.ok(&["restore", &id, "--root", "/other", "--yes"]);
+    assert!(told.contains("there is nothing to do"), "{told}");
     let ask = ["restore", &id, "--root", "/open"];
-    for more in [&[][..], &["--yes"]] {
-        let told = cli.ok(&[&ask[..], more].concat());
-        assert!(told.contains("nothing is to be changed"), "{told}");
-        assert_told(&second, &task, &id);
-    }
-    let told = cli.ok(&[&ask[..], &["--yes", "--no-backup-first"]].concat());
-    assert!(told.contains("restored from"), "{told}");
-    assert!(cli.ok(&ask).contains("there is nothing to do"));
+    let told = cli.ok(&ask);
+    assert!(told.contains("nothing is to be changed"), "{told}");
+    assert_eq!(cli.json(&ask)[0]["result"]["makes_up_for"], json!([task]));
+    assert_eq!(second.http.get("/listbackups").unwrap().json(), backups);
+    assert_told(&second, &task, &id);
+    let told = cli.ok(&[&ask[..], &["--yes"]].concat());
+    assert!(
+        told.contains("nothing is to be changed") && told.contains("restored from"),
+        "{told}"
+    );
+    let told = cli.ok(&[&ask[..], &["--yes"]].concat());
+    assert!(told.contains("there is nothing to do"), "{told}");
     assert_same(&before, &dump(&outside).await);
     let health = second.http.get("/health").unwrap().json();
     assert_eq!(

@@ -47,6 +47,8 @@ impl Http {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
+            // The tests' own servers are on this machine, whatever the environment says of a proxy.
+            .proxy(None)
             // The daemon closes what is idle for five seconds, and may do so just when we send.
             .max_idle_age(Duration::from_secs(1))
             .timeout_global(Some(Duration::from_secs(60)))

@@ -13,6 +13,8 @@ use serde_json::Value;
 /// A request that came.
 #[derive(Debug, Clone)]
 pub struct Received {
+    /// How it was sent: `POST`.
+    pub method: String,
     /// Names in lower case, and values.
     pub headers: Vec<(String, String)>,
     /// The body.
@@ -99,6 +101,7 @@ impl State {
         let mut reader = BufReader::new(stream);
         let (mut line, mut headers) = (String::new(), Vec::new());
         reader.read_line(&mut line)?;
+        let method = line.split(' ').next().unwrap_or_default().to_owned();
         loop {
             line.clear();
             reader.read_line(&mut line)?;
@@ -121,7 +124,11 @@ impl State {
             stream,
             "HTTP/1.1 {status} -\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
         )?;
-        lock(&self.came).push_back(Received { headers, body });
+        lock(&self.came).push_back(Received {
+            method,
+            headers,
+            body,
+        });
         self.more.notify_all();
         Ok(())
     }

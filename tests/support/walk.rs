@@ -52,7 +52,12 @@ impl<'a> Walk<'a> {
         write_script(&self.programs().join("zkCli.sh"), &client).unwrap();
     }
 
-    fn shell(&self, script: &str, url: &str) -> Command {
+    /// What runs `script`, to be started by whoever asks, and asks the server at `url`.
+    ///
+    /// # Panics
+    /// Where there is no `PATH`.
+    #[must_use]
+    pub fn shell(&self, script: &str, url: &str) -> Command {
         let replace = |script: String, (from, to): &(&str, String)| script.replace(from, to);
         let script = self.instead.iter().fold(script.to_owned(), replace);
         let path = format!("{}:{}", self.programs().display(), std::env::var("PATH").unwrap());

@@ -9,6 +9,7 @@ mod openapi;
 mod rest;
 mod server;
 mod vaults;
+mod weeks;
 
 use serde_json::json;
 

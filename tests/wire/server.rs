@@ -1,6 +1,7 @@
 //! The server in this process, over a tree in memory, by a clock that stands.
 
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -85,8 +86,12 @@ fn names() -> SettingNames {
     }
 }
 
+/// Somebody who listens to events.
+pub(crate) struct Listener(BufReader<TcpStream>);
+
 pub(crate) struct Server {
     http: Http,
+    address: SocketAddr,
     gate: watch::Sender<bool>,
     _runtime: Runtime,
     _stop: oneshot::Sender<()>,
@@ -119,7 +124,8 @@ impl Server {
             .build()
             .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let http = Http::new(&listener.local_addr().unwrap().to_string());
+        let address = listener.local_addr().unwrap();
+        let http = Http::new(&address.to_string());
         let runtime = Runtime::new().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let options = ServeOptions::new(Access::anonymous());
@@ -128,6 +134,7 @@ impl Server {
         }));
         Self {
             http,
+            address,
             gate,
             _runtime: runtime,
             _stop: stop,
@@ -155,6 +162,18 @@ impl Server {
             .split(", ")
             .map(str::to_lowercase)
             .collect()
+    }
+
+    pub(crate) fn listen(&self) -> Listener {
+        let mut socket = TcpStream::connect(self.address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let request = format!("GET /events HTTP/1.0\r\nHost: {}\r\n\r\n", self.address);
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut listener = Listener(BufReader::new(socket));
+        let status = listener.line();
+        assert!(status.contains(" 200 "), "{status}");
+        while listener.line() != "" {}
+        listener
     }
 
     pub(crate) fn text(&self, path: &str) -> String {
@@ -195,5 +214,25 @@ impl Server {
             self.wait_for_end(job);
         }
         self.let_in(false);
+    }
+}
+
+impl Listener {
+    /// Without its end.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "the answer has ended");
+        line.trim_end().to_owned()
+    }
+
+    /// The name and the data of the next event.
+    pub(crate) fn next(&mut self) -> (String, Value) {
+        loop {
+            if let Some(name) = self.line().strip_prefix("event: ") {
+                let data = self.line();
+                let data = data.strip_prefix("data: ").unwrap();
+                return (name.to_owned(), serde_json::from_str(data).unwrap());
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ use subtle::{Choice, ConstantTimeEq as _};
 use crate::answer::{ApiError, ErrorBody};
 use crate::guesses::{Attempt, Guesses};
 use crate::hashes::{self, HashError, Hashed};
-use crate::sites;
+use crate::origins;
 
 /// How long a wrong attempt waits for its answer.
 const DELAY: Duration = Duration::from_millis(500);
@@ -209,7 +209,7 @@ pub(crate) async fn check(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let access = rules(&request)?;
-    if let Some(refusal) = sites::refusal(&request, access.is_anonymous()) {
+    if let Some(refusal) = origins::refusal(&request, access.is_anonymous()) {
         return Ok(request
             .into_response(refusal.error_response())
             .map_into_right_body());

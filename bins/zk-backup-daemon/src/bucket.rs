@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
 use vault_store::object_store::ObjectStore;
 use vault_store::{CloudConfig, ObjectVaults, S3Config, StoreError};
 
 use crate::SettingsError;
-
-/// So long the bucket has to answer each time; after that the server starts without.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+use crate::contact::{PATIENCE, in_time};
 
 /// The settings that say where it is.
 const PLACE: &str = "S3_URL, S3_BUCKET";
@@ -189,16 +186,6 @@ pub(crate) fn contact(
         None => Some(format!("{config} has not answered for {PATIENCE:?}")),
     };
     Ok((vaults, warning))
-}
-
-/// What is answered within [`PATIENCE`] to what `ask` asks on a thread of its own.
-pub(crate) fn in_time<T: Send + 'static>(ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (tell, told) = mpsc::sync_channel(1);
-    thread::spawn(move || {
-        // Whoever asked may have stopped waiting.
-        let _ = tell.send(ask());
-    });
-    told.recv_timeout(PATIENCE).ok()
 }
 
 fn mistake(config: &BucketConfig, purpose: Purpose, error: &StoreError) -> SettingsError {

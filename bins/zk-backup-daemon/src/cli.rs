@@ -8,7 +8,8 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::config_file::{ConfigFile, is_secret};
+use crate::config_file::ConfigFile;
+use crate::names::is_secret;
 use crate::{Args, Settings, SettingsError, misspelt};
 
 /// Back up ZooKeeper: the server.

@@ -6,42 +6,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
 use toml::{Table, Value};
-use vault_store::CloudConfig;
 
-use crate::{Args, SettingsError, misspelt};
-
-/// Settings that have no flag, as others could see it, and the one with a flag that may hold a secret.
-pub(crate) const SECRETS: [&str; 15] = [
-    "BACKUP_DAEMON_API_CREDENTIALS_USERNAME",
-    "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD",
-    "BACKUP_DAEMON_API_READER_USERNAME",
-    "BACKUP_DAEMON_API_READER_PASSWORD",
-    "ZOOKEEPER_ADMIN_USERNAME",
-    "ZOOKEEPER_ADMIN_PASSWORD",
-    "ZOOKEEPER_ADMIN_AUTHORIZATION",
-    "ZOOKEEPER_DIGEST_USERNAME",
-    "ZOOKEEPER_DIGEST_PASSWORD",
-    "S3_KEY_ID",
-    "S3_KEY_SECRET",
-    "SECONDARY_S3_KEY_ID",
-    "SECONDARY_S3_KEY_SECRET",
-    "WEBHOOK_SECRET",
-    "WEBHOOK_URL",
-];
-
-/// They, and what says how the storage of a cloud is opened.
-pub(crate) fn secret_names() -> Vec<String> {
-    let clouds = CloudConfig::AZURE.iter().chain(&CloudConfig::GOOGLE);
-    let clouds = clouds.map(|key| key.to_uppercase());
-    SECRETS.map(str::to_owned).into_iter().chain(clouds).collect()
-}
-
-/// Whether it is one of them.
-pub(crate) fn is_secret(name: &str) -> bool {
-    SECRETS.contains(&name) || secret_names().iter().any(|known| known == name)
-}
+use crate::names::{is_secret, secret_names, with_flag};
+use crate::{SettingsError, misspelt};
 
 /// What a file says, by the names that the environment has for it.
 #[derive(Default)]
@@ -80,11 +48,7 @@ impl ConfigFile {
     }
 
     fn sorted(values: BTreeMap<String, String>, others_read: bool) -> Result<Self, String> {
-        let args = Args::command();
-        let with_flag: Vec<&str> = args
-            .get_arguments()
-            .filter_map(|argument| argument.get_env()?.to_str())
-            .collect();
+        let with_flag = with_flag();
         let mut file = Self::default();
         for (name, value) in values {
             let of_file = name.strip_suffix("_FILE").filter(|name| is_secret(name));
@@ -103,10 +67,11 @@ impl ConfigFile {
                     ));
                 }
                 file.secrets.insert(name, value);
-            } else if with_flag.contains(&&*name) {
+            } else if with_flag.contains(&name) {
                 file.settings.insert(name, value);
             } else {
-                let ours: Vec<&str> = with_flag.iter().copied().chain(SECRETS).collect();
+                let secrets = secret_names();
+                let ours: Vec<&str> = with_flag.iter().chain(&secrets).map(String::as_str).collect();
                 let hint = misspelt::meant(&name, &ours).map(|meant| format!(": is {meant} meant?"));
                 return Err(format!("{name} is no setting{}", hint.unwrap_or_default()));
             }
@@ -232,6 +197,10 @@ mod tests {
             (
                 "zookeper_host = \"zk1\"",
                 ": ZOOKEPER_HOST is no setting: is ZOOKEEPER_HOST meant?",
+            ),
+            (
+                "azure_storage_account_kye = \"canary\"",
+                ": AZURE_STORAGE_ACCOUNT_KYE is no setting: is AZURE_STORAGE_ACCOUNT_KEY meant?",
             ),
             ("[storage]\npath = \"/data\"", ": STORAGE_PATH is no setting"),
             ("storage = \"/a\"\nSTORAGE = \"/b\"", ": STORAGE is given twice"),

@@ -23,6 +23,7 @@ mod access;
 mod answer;
 mod api;
 mod args;
+mod assemble;
 mod body;
 mod bucket;
 mod caller;
@@ -30,6 +31,7 @@ mod check;
 mod cli;
 mod config_file;
 mod connections;
+mod contact;
 mod ensemble;
 mod guesses;
 mod hashes;
@@ -37,18 +39,19 @@ mod identity;
 mod listening;
 mod logging;
 mod misspelt;
+mod names;
 mod notify;
 mod openapi;
+mod origins;
 mod peers;
 mod plain_http;
 mod query;
 mod repeated;
 mod reread;
 mod routes;
-mod second;
+mod second_directory;
 mod server;
 mod settings;
-mod sites;
 mod start;
 mod start_error;
 mod summary;
@@ -59,6 +62,7 @@ mod webhook;
 
 pub use access::{Access, Credentials};
 pub use args::Args;
+pub use assemble::{builder, builder_without_jobs};
 pub use bucket::{AliasConfig, BucketConfig};
 pub use check::check;
 pub use cli::{Cli, Command};
@@ -69,7 +73,7 @@ pub use server::{ServeOptions, serve};
 pub use settings::{
     Checks, Encryption, Ha, LogFormat, Secondary, Settings, SettingsError, TestPlace, Webhook,
 };
-pub use start::{builder, builder_without_jobs, run};
+pub use start::run;
 pub use start_error::StartError;
 /// Gives memory back that glibc's allocator keeps: it halves the peak of a large restore. A program takes it as its
 /// `#[global_allocator]`, as the server's own does.

@@ -3,10 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use clap::CommandFactory as _;
-
-use crate::Args;
-use crate::config_file::secret_names;
+use crate::names::{secret_names, with_flag};
 
 /// A line for each variable that is no setting and nearly is one. `secrets` are the names of settings that have no flag.
 pub(crate) fn hints(
@@ -26,15 +23,6 @@ pub(crate) fn hints(
             ))
         })
         .collect()
-}
-
-/// The names of the settings that have a flag.
-fn with_flag() -> Vec<String> {
-    let args = Args::command();
-    let names = args
-        .get_arguments()
-        .filter_map(|argument| argument.get_env()?.to_str());
-    names.map(str::to_owned).collect()
 }
 
 /// The same for each file in the directory where secrets are, and for those of other settings. One that may be entered and not listed tells of none.
@@ -97,8 +85,10 @@ fn is_service_link(value: &OsStr) -> bool {
 mod tests {
     use std::cell::RefCell;
 
+    use clap::CommandFactory as _;
+
     use super::*;
-    use crate::Settings;
+    use crate::{Args, Settings};
 
     /// What is said where these are set, and all that a server with two buckets asks for is known.
     fn said(environment: &[(&str, &str)]) -> Vec<String> {
@@ -116,10 +106,7 @@ mod tests {
         assert!(settings.is_ok());
         let asked = asked.into_inner();
         for name in &asked {
-            assert!(
-                crate::config_file::is_secret(name),
-                "{name} is to be among SECRETS"
-            );
+            assert!(crate::names::is_secret(name), "{name} is to be among SECRETS");
         }
         let environment = environment
             .iter()

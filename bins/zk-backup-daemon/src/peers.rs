@@ -28,6 +28,7 @@ use vault_store::ObjectVaults;
 use crate::answer::ApiError;
 use crate::body;
 use crate::bucket::{self, BucketConfig, Purpose};
+use crate::contact::{PATIENCE, in_time, shown};
 use crate::{Ha, Settings, SettingsError, StartError};
 
 /// Says that another server has handed the request on: it goes no further.
@@ -118,11 +119,11 @@ pub fn join(
 /// Jobs of a later program stop the start. Those that cannot be read just now do not.
 fn look_at(jobs: &Arc<ObjectJobs>) -> Result<(), EngineError> {
     let asked = Arc::clone(jobs);
-    match bucket::in_time(move || asked.counts()) {
+    match in_time(move || asked.counts()) {
         Some(Ok(_)) => {}
         Some(Err(error @ QueueError::Newer(_))) => return Err(error.into()),
         Some(Err(error)) => log::warn!("jobs cannot be read: {error}"),
-        None => log::warn!("jobs cannot be read within {:?}", bucket::PATIENCE),
+        None => log::warn!("jobs cannot be read within {:?}", PATIENCE),
     }
     Ok(())
 }
@@ -301,17 +302,6 @@ impl Bucket {
         }
         false
     }
-}
-
-/// What went wrong, with what it came from: "error sending request" says nothing of a certificate.
-pub(crate) fn shown(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let (mut text, mut source) = (error.to_string(), std::error::Error::source(&error));
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn no_leader(why: impl Into<String>) -> ApiError {

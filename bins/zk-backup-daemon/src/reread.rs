@@ -168,3 +168,67 @@ impl InUse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+    use crate::Args;
+
+    /// By the clock of the test, which goes on where everybody waits.
+    #[tokio::test(start_paused = true)]
+    async fn files_are_looked_at_each_minute_without_being_asked() {
+        const PASSWORD: &str = "BACKUP_DAEMON_API_CREDENTIALS_PASSWORD";
+        const TICK: Duration = Duration::from_secs(1);
+        let secrets = tempfile::tempdir().unwrap();
+        let at = |name: &str| secrets.path().join(name);
+        for (name, text) in [
+            ("BACKUP_DAEMON_API_CREDENTIALS_USERNAME", "ann"),
+            (PASSWORD, "one"),
+            ("WEBHOOK_URL", "http://hooks.example/"),
+        ] {
+            fs::write(at(name), text).unwrap();
+        }
+        let cli = Cli::from(Args {
+            secrets_dir: Some(secrets.path().display().to_string()),
+            ..Args::default()
+        });
+        let before = Looked::at(&cli);
+        let (settings, _) = cli.settings().unwrap();
+        let webhook = Teller::new(settings.webhook.as_ref().unwrap()).unwrap();
+        let outcome = Reread::default();
+        let in_use = InUse {
+            cli,
+            access: settings.access.clone(),
+            certificate: None,
+            ensemble: Arc::new(Replaceable::new(settings.ensemble())),
+            shows_certificate: settings.shows_certificate().into(),
+            webhook: Some(webhook.clone()),
+            peers: None,
+            secrets_in_files: settings.secrets_in_files.clone().into(),
+            outcome: outcome.clone(),
+        };
+        let keeping = tokio::spawn(in_use.keep(signal(SignalKind::hangup()).unwrap(), before));
+        let within_a_minute = async |is_so: &dyn Fn() -> bool| {
+            let begun = Instant::now();
+            while !is_so() {
+                assert!(begun.elapsed() <= EVERY + TICK, "{:?}", outcome.trouble());
+                sleep(TICK).await;
+            }
+        };
+        // What they were at the start has been looked at.
+        sleep(TICK).await;
+        assert!(!webhook.signs());
+        fs::write(at("WEBHOOK_SECRET"), "secret").unwrap();
+        within_a_minute(&|| webhook.signs()).await;
+        fs::remove_file(at(PASSWORD)).unwrap();
+        within_a_minute(&|| outcome.trouble().is_some_and(|why| why.contains(PASSWORD))).await;
+        fs::write(at(PASSWORD), "another").unwrap();
+        within_a_minute(&|| outcome.trouble().is_none()).await;
+        keeping.abort();
+    }
+}

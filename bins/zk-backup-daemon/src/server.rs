@@ -19,10 +19,10 @@ use tokio::sync::watch;
 use crate::access::{self, Access, REALM};
 use crate::connections::{self, Connections};
 use crate::listening;
+use crate::origins::ListensAt;
 use crate::peers::{self, Peers};
 use crate::reread::Reread;
 use crate::routes::{self, Listeners, Outside};
-use crate::sites::ListensAt;
 
 /// How to serve.
 #[derive(Debug)]

@@ -10,7 +10,8 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::Cli;
-use crate::config_file::{ConfigFile, SECRETS};
+use crate::config_file::ConfigFile;
+use crate::names::SECRETS;
 use crate::settings::{aliases_file, authority_file, certificate_directories};
 
 /// So long they have to be looked at, and to be read.

@@ -1,15 +1,19 @@
 //! Tells whoever listens at `WEBHOOK_URL` what has happened, until it says that it has heard.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use actix_web::http::header::HttpDate;
 use backup_engine::{Engine, News, Outbox, SystemClock};
+use reqwest::header::{AGE, DATE};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};
 use ring::hmac;
+use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::api;
+use crate::contact::shown;
 use crate::settings::{SettingsError, Webhook};
 
 /// So long it may take to answer, and to take the connection.
@@ -41,6 +45,13 @@ pub(crate) struct Receiver {
     key: Option<hmac::Key>,
 }
 
+/// What it answers to who tells nothing.
+pub(crate) struct Greeted {
+    pub(crate) status: StatusCode,
+    /// When it has answered, by its own clock, if it says so.
+    pub(crate) at: Option<OffsetDateTime>,
+}
+
 impl Receiver {
     /// # Errors
     /// [`SettingsError`] where the URL cannot be used, or the machine has no certificates for `https://`.
@@ -63,6 +74,23 @@ impl Receiver {
             client: client.build().map_err(|error| wrong(&error.without_url()))?,
             url,
             key: secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes())),
+        })
+    }
+
+    /// Asks for the head of what is there, by the way that news takes.
+    ///
+    /// # Errors
+    /// Why it does not answer, without its URL.
+    pub(crate) async fn greet(&self) -> Result<Greeted, String> {
+        let answer = self.client.head(self.url.clone()).send().await;
+        let answer = answer.map_err(shown)?;
+        // One that was kept on the way says when it was made first.
+        let is_kept = answer.headers().contains_key(AGE);
+        let date = answer.headers().get(DATE).filter(|_| !is_kept);
+        let date = date.and_then(|date| date.to_str().ok()?.parse::<HttpDate>().ok());
+        Ok(Greeted {
+            status: answer.status(),
+            at: date.map(|date| SystemTime::from(date).into()),
         })
     }
 }
@@ -159,7 +187,7 @@ impl Teller {
         if let Some(key) = &to.key {
             request = request.header(SIGNATURE, signature(key, &timestamp, &body));
         }
-        let failed = |error: reqwest::Error| format!("{id}: {}", crate::peers::shown(error));
+        let failed = |error: reqwest::Error| format!("{id}: {}", shown(error));
         Ok(request.body(body).send().await.map_err(failed)?.status())
     }
 }

@@ -9,9 +9,9 @@ import { aclText, readZnode, isUnread, znodeView } from './znode.js';
 // Larger data are not compared in the page.
 const MOST = 262_144;
 
-/** Compares a znode of two backups; `live` for `to` is how it is in ZooKeeper now. */
+/** Compares a znode of two backups; `live` for `to` is how it is in ZooKeeper now, and null one of which it is known that it has no such znode. */
 export async function compareView(from, to, path, signal) {
-  const [before, after] = await Promise.all([readZnode(from, path, signal), readZnode(to, path, signal)]);
+  const [before, after] = await Promise.all([from, to].map((id) => (id === null ? null : readZnode(id, path, signal))));
   const title = h('h2', {}, code(path));
   if (!before && !after) return h('article', {}, title, h('p', {}, 'It is in neither of them.'));
   if (!before || !after) {

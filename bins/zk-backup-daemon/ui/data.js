@@ -88,7 +88,7 @@ export function dataView(data) {
     const whole = look(all);
     const cut = !all && (name === 'Hex' ? data.length > SHOWN : whole.length > SHOWN);
     put(out, all || name === 'Hex' ? whole : whole.slice(0, SHOWN));
-    put(foot, cut ? h('button', { type: 'button', onclick: () => show(name, true) }, `Show all of it (${bytes(data.length)})`) : null);
+    put(foot, cut ? h('button', { type: 'button', onclick: () => { show(name, true); out.focus(); } }, `Show all of it (${bytes(data.length)})`) : null);
   }
 
   const buttons = looks.map(([name]) => h('button', { type: 'button', onclick: () => show(name, false) }, name));

@@ -31,12 +31,29 @@ export function put(element, ...children) {
   return element;
 }
 
-/** As `put`, for what is drawn again and again: who is on a link or a button with the keyboard stays there. */
+/** As `put`, for what is drawn again and again: who is on something with the keyboard stays there, or where that is gone with its table; tables stay scrolled. */
 export function redraw(element, ...children) {
   const name = (one) => one.getAttribute('href') ?? one.getAttribute('aria-label') ?? one.textContent;
+  const tables = () => [...element.querySelectorAll('.scroll')];
   const on = element.contains(document.activeElement) ? name(document.activeElement) : null;
+  const aside = tables().map((one) => one.scrollLeft);
   put(element, ...children);
-  if (on !== null) [...element.querySelectorAll('a, button')].find((one) => name(one) === on)?.focus({ preventScroll: true });
+  tables().forEach((one, at) => { one.scrollLeft = aside[at] ?? 0; });
+  if (on === null) return;
+  const same = [...element.querySelectorAll('a, button, .scroll')].find((one) => name(one) === on);
+  (same ?? tables()[0])?.focus({ preventScroll: true });
+}
+
+/** Does what a button is for, which cannot be pressed meanwhile. The browser takes the focus from it for that; it gets it back. */
+export async function once(button, act) {
+  const isOn = button === document.activeElement;
+  button.disabled = true;
+  try {
+    await act();
+  } finally {
+    button.disabled = false;
+    if (isOn && document.activeElement === document.body) button.focus({ preventScroll: true });
+  }
 }
 
 /** The address of a page: `#/name?key=value`. */

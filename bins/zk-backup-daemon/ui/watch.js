@@ -32,7 +32,10 @@ export async function watch(id, view, signal) {
   }, signal, 500, (name, data) => data.task_id === id);
   if (signal.aborted) return null;
   say(`The ${kind(last)} is ${last.status}. ${last.message ?? ''}`);
-  put(view, ended(last));
+  const isLost = [off, document.body].includes(document.activeElement);
+  const result = ended(last);
+  put(view, result);
+  if (isLost) result.focus({ preventScroll: true });
   return last;
 }
 
@@ -54,12 +57,12 @@ export function state(job) {
 
 /** What a job does, in words. */
 export function kind(job) {
-  return job.dry_run ? 'dry run' : job.type;
+  return job.dry_run ? 'dry run' : job.type === 'restoretest' ? 'restore test' : job.type;
 }
 
 /** A job that has ended, and its result. */
 export function ended(job) {
-  return h('section', { class: 'box result', 'aria-label': 'Result' },
+  return h('section', { class: 'box result', tabindex: -1, 'aria-label': 'Result' },
     h('p', {}, state(job), ' ', kind(job), ' ', job.vault ? ['of ', h('a', { href: link('backup', { id: job.vault }) }, job.vault)] : null),
     job.message ? h('p', { class: job.status === 'Failed' ? 'bad' : '' }, visible(job.message)) : null,
     facts([['Subtrees', job.dbs ? visible(job.dbs.map((name) => `/${name}`).join(', ')) : null], ['Begun', moment(job.started_at)], ['Ended', moment(job.finished_at)]]),

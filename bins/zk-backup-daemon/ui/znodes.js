@@ -11,8 +11,6 @@ const SHOWN = 100_000;
 
 /** `pick(path)` is called for the znode that is chosen, `failed(error)` where some cannot be read. */
 export function znodes(id, { pick, failed, signal }) {
-  const asked = new Set();
-
   // A node is a znode whose `info` is null until it was read, or one that stands for those that are not shown.
   function child(parent, index) {
     return { of: parent, index, info: null };

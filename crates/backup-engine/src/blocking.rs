@@ -57,7 +57,7 @@ pub(crate) fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Does `work` where it may block.
+/// Does `work` where it may block. What a job does within `caught` may call tokio's own: for want of a thread that panics, which is the job's failure there.
 ///
 /// # Errors
 /// Its own; [`EngineError::Internal`] where it panicked, no thread can be started for it, or the runtime ends.

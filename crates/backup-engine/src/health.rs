@@ -14,6 +14,8 @@ use time::OffsetDateTime;
 use vault_store::{Manifest, Outcome};
 
 use crate::blocking::within;
+use crate::leadership::Leadership;
+use crate::owed::Owed;
 use crate::requests::Requests;
 use crate::site::Site;
 use crate::vaults::{AHEAD, SecondCopy, Stored, Vaults};
@@ -57,15 +59,34 @@ impl StorageProbe for HeldDirectory {
     }
 }
 
-/// The whole report. What cannot be found out is among its problems.
-pub(crate) fn report(
-    probes: &Probes,
-    vaults: &Vaults,
-    site: &Site,
-    requests: &Requests,
-    now: OffsetDateTime,
-    zookeeper: ZooKeeperHealth,
-) -> Health {
+/// What a report is made of.
+pub(crate) struct Asked {
+    pub(crate) probes: Arc<Probes>,
+    pub(crate) vaults: Arc<Vaults>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) requests: Arc<Requests>,
+    pub(crate) owed: Arc<Owed>,
+    /// `None` where it works always.
+    pub(crate) leadership: Option<Arc<dyn Leadership>>,
+    /// Why the ends of jobs could not be noted yet.
+    pub(crate) unnoted: Vec<String>,
+    pub(crate) now: OffsetDateTime,
+    pub(crate) zookeeper: ZooKeeperHealth,
+}
+
+/// The whole report. What cannot be found out is among its problems. Blocks.
+pub(crate) fn report(asked: Asked) -> Health {
+    let Asked {
+        probes,
+        vaults,
+        site,
+        requests,
+        owed,
+        leadership,
+        unnoted,
+        now,
+        zookeeper,
+    } = asked;
     let mut problems = Vec::new();
     let usage = probes.storage.usage().unwrap_or_else(|error| {
         problems.push(Problem::StorageUnreadable(error.to_string()));
@@ -78,7 +99,7 @@ pub(crate) fn report(
     let unlisted = trouble.is_some() && all.is_empty();
     let trouble = trouble.map(Problem::StorageUnreadable);
     problems.extend(trouble.filter(|trouble| !problems.contains(trouble)));
-    let counts = counts(requests).unwrap_or_else(|why| {
+    let counts = counts(&requests).unwrap_or_else(|why| {
         problems.push(Problem::JobsUnavailable(why));
         Counts::default()
     });
@@ -102,13 +123,8 @@ pub(crate) fn report(
         Ok(jobs) => problems.extend(jobs.into_iter().map(Problem::UnreadableJob)),
         Err(error) => problems.push(Problem::UnreadableJob(error.to_string())),
     }
-    let (clock, remedy) = (&site.retention.clock, site.names.trust_clock.clone());
-    if let Some(why) = clock.moved(now) {
-        problems.push(Problem::ClockMoved { why, remedy });
-    } else if let Some(why) = clock.was_set(now) {
-        problems.push(Problem::ClockSet { why, remedy });
-    }
-    problems.extend(site.retention.unreadable(vaults).map(Problem::NothingEvicted));
+    note_clock(&site, now, &mut problems);
+    problems.extend(site.retention.unreadable(&vaults).map(Problem::NothingEvicted));
     problems.extend(probes.storage.left_over().into_iter().map(Problem::LeftOver));
     let without = site.retention.clock.since_start();
     let age = |newest: Option<OffsetDateTime>| Some(newest.map_or(without, |newest| since(newest, now)));
@@ -119,12 +135,28 @@ pub(crate) fn report(
     (health.last_full_success, health.last_granular_success) = (full, granular);
     health.zookeeper = Some(zookeeper);
     health.process = probes.process.usage();
-    health.schedule = site.schedule.as_ref().map(|schedule| schedule.report());
-    health.unfinished_znodes = note_unfinished(site, &mut problems);
-    health.interrupted_restores = note_interrupted(site, &mut problems);
+    health.leadership = leadership.map(|leadership| leadership.report());
+    let leads = health.leadership.as_ref().is_none_or(|report| report.leads);
+    health.schedule = site.schedule.as_ref().map(|schedule| match leads {
+        true => schedule.report(),
+        false => schedule.report_of_standby(now),
+    });
+    health.unfinished_znodes = note_unfinished(&site, &mut problems);
+    health.interrupted_restores = note_interrupted(&site, &mut problems);
     health.second_copy = second_copy;
+    health.webhook = owed.debt(now);
+    problems.extend(unnoted.into_iter().map(Problem::JobsUnavailable));
     health.problems = problems;
     health
+}
+
+fn note_clock(site: &Site, now: OffsetDateTime, problems: &mut Vec<Problem>) {
+    let (clock, remedy) = (&site.retention.clock, site.names.trust_clock.clone());
+    if let Some(why) = clock.moved(now) {
+        problems.push(Problem::ClockMoved { why, remedy });
+    } else if let Some(why) = clock.was_set(now) {
+        problems.push(Problem::ClockSet { why, remedy });
+    }
 }
 
 /// So long jobs have to be counted.

@@ -11,7 +11,7 @@ pub enum Role {
     Standby,
     /// This one works.
     Leader {
-        /// How often the leader has changed until then.
+        /// How often the lead was taken until then: another one each time, also where the same engine takes it again.
         term: u64,
     },
     /// It begins nothing more, and ends what it has begun.

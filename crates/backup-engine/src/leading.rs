@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use job_queue::{INTERRUPTED, Outcome, QueueError};
 use time::PrimitiveDateTime;
 use tokio::sync::watch;
 
@@ -33,7 +34,7 @@ impl Engine {
                 () = shutdown.clone() => break,
                 term = leads(leadership.role()) => term,
             };
-            if let Err(error) = self.take_over(term).await {
+            if let Err(error) = self.take_over(leadership, term).await {
                 log::error!("this server leads and cannot begin: {error}");
                 failed += 1;
                 if failed >= PATIENCE {
@@ -64,27 +65,23 @@ impl Engine {
                 () = self.work(until) => {}
                 () = lost => {}
             }
-            leadership.release().await;
+            // Where it leads anew by now, that has only begun.
+            let leads_anew = |role: &Role| matches!(role, Role::Leader { term: now } if *now != term);
+            if !leads_anew(&leadership.role().borrow()) {
+                leadership.release().await;
+            }
         }
         leadership.release().await;
     }
 
     /// Whoever led before does nothing any more, and what this process knows may be of long ago: what was being done is failed as
     /// interrupted, and what is kept in memory is read anew.
-    async fn take_over(&self, term: u64) -> Result<(), EngineError> {
+    async fn take_over(&self, leadership: &Arc<dyn Leadership>, term: u64) -> Result<(), EngineError> {
         let (vaults, site, requests) = self.rooms();
-        let (worker, owed, now) = (Arc::clone(&self.worker), Arc::clone(&self.owed), self.now());
-        let metrics = Arc::clone(&self.metrics);
+        let leadership = Arc::clone(leadership);
+        let engine = self.clone();
         blocking(move || {
-            let whenever = PrimitiveDateTime::MAX.assume_utc();
-            let cut = owed.recover(&worker, Some(whenever), now)?;
-            for job in cut {
-                count_failed(&job, &metrics);
-                log::warn!(
-                    "job {} was interrupted: the leader of before term {term} began it",
-                    job.id
-                );
-            }
+            engine.cut_off_all(&*leadership, term)?;
             vaults.forget_all();
             vaults.wake_second();
             site.reload_notes()?;
@@ -94,6 +91,35 @@ impl Engine {
             requests.take_over(&vaults, &site)
         })
         .await
+    }
+
+    /// Fails what is being done, whoever does it, as interrupted. Blocks.
+    fn cut_off_all(&self, leadership: &dyn Leadership, term: u64) -> Result<(), EngineError> {
+        let (_, _, requests) = self.rooms();
+        let whenever = PrimitiveDateTime::MAX.assume_utc();
+        let cut = requests.jobs.cut_off(&self.worker, Some(whenever))?;
+        if cut.is_empty() {
+            return Ok(());
+        }
+        // This process may have stood still: then another one leads by now, and does these. While this one leads nobody else begins any.
+        let leads = leadership.may_go_on();
+        leads.map_err(|why| EngineError::NotLeading(why.to_string()))?;
+        self.owed.owe(cut.iter().map(|job| job.id.clone()))?;
+        for job in cut {
+            // Each by its id: what another one that leads has begun since is not among them.
+            let interrupted = Outcome::failure(INTERRUPTED);
+            match requests.jobs.finish(&job.id, interrupted, self.now()) {
+                // It has ended by itself.
+                Err(QueueError::Illegal { .. } | QueueError::NotFound(_)) => continue,
+                failed => failed?,
+            }
+            count_failed(&job, &self.metrics);
+            log::warn!(
+                "job {} was interrupted: the leader of before term {term} began it",
+                job.id
+            );
+        }
+        Ok(())
     }
 
     /// Whether it works, or could if it ran.

@@ -107,7 +107,9 @@ impl LeaderLease {
                 self.lease.acquire().await.map(drop)
             };
             if let Err(error) = done {
-                log::warn!("the lease of being the leader could not be looked at: {error}");
+                log::warn!(
+                    "the lease of being the leader could not be looked at, or not be written: {error}"
+                );
             }
             self.tell();
             let left = self.lease.remaining();
@@ -128,15 +130,10 @@ impl LeaderLease {
 
     fn tell(&self) {
         let mut state = lock(&self.state);
-        let now = match self.lease.holder() {
-            Some(holder) if self.is_held() => {
-                if state.is_leaving {
-                    Role::Leaving
-                } else {
-                    Role::Leader { term: holder.term }
-                }
-            }
-            _ => {
+        let now = match self.lease.held() {
+            Some(_) if state.is_leaving => Role::Leaving,
+            Some(Holder { term, .. }) => Role::Leader { term },
+            None => {
                 state.is_leaving = false;
                 Role::Standby
             }
@@ -181,13 +178,15 @@ impl Leadership for LeaderLease {
     }
 
     fn report(&self) -> health_metrics::Leadership {
-        let (leads, holder) = (self.is_held(), self.lease.holder());
+        let held = self.lease.held();
+        let (leads, is_free) = (held.is_some(), self.lease.is_free());
+        let holder = held.or_else(|| self.lease.holder());
         let (term, leader) = holder.map_or((0, None), |holder| (holder.term, Some(holder.name)));
         health_metrics::Leadership {
             leads,
             term,
             // What has run out is still in the object until somebody takes it.
-            leader: leader.filter(|leader| leads || *leader != self.name),
+            leader: leader.filter(|leader| leads || (*leader != self.name && !is_free)),
         }
     }
 
@@ -289,5 +288,95 @@ mod tests {
         *lock(&clock) += timing.ttl;
         let report = leader.report();
         assert_eq!((report.leads, report.leader), (false, None));
+    }
+
+    /// Two servers over one bucket, and their clock.
+    fn two() -> ([LeaderLease; 2], FaultyObjects, Arc<Mutex<Duration>>) {
+        let clock = Arc::new(Mutex::new(100 * SECOND));
+        let objects = FaultyObjects::new(Arc::new(InMemory::new()));
+        let servers = ["one", "two"].map(|name| {
+            let (shown, shared) = (Arc::clone(&clock), Arc::new(objects.clone()));
+            let uptime = Arc::new(move || *lock(&shown));
+            let timing = LeaseTiming::default();
+            LeaderLease::by_clock(shared, "here", (name, ""), timing, SECOND, uptime)
+        });
+        (servers, objects, clock)
+    }
+
+    #[tokio::test]
+    async fn another_server_is_not_said_to_lead_for_longer_than_its_lease_may_last() {
+        let ([one, two], _, clock) = two();
+        assert!(one.lease.acquire().await.unwrap());
+        two.lease.refresh().await.unwrap();
+        let timing = LeaseTiming::default();
+        *lock(&clock) += timing.ttl + timing.margin - Duration::from_millis(1);
+        assert_eq!(two.report().leader.as_deref(), Some("one"));
+        *lock(&clock) += Duration::from_millis(1);
+        let report = two.report();
+        assert_eq!((report.leads, report.leader, report.term), (false, None, 1));
+        // It is asked all the same what only a leader does.
+        assert_eq!(two.leader().map(|leader| leader.name).as_deref(), Some("one"));
+    }
+
+    /// Whoever was told that the lead was lost is told of another one.
+    #[tokio::test]
+    async fn what_has_run_out_is_held_again_in_another_term() {
+        let ([one, _], objects, clock) = two();
+        let role = one.role();
+        let tells = |due: Role| {
+            one.tell();
+            assert_eq!(*role.borrow(), due);
+        };
+        assert!(one.lease.acquire().await.unwrap());
+        tells(Role::Leader { term: 1 });
+        *lock(&clock) += 20 * SECOND;
+        assert!(one.lease.renew().await.unwrap());
+        tells(Role::Leader { term: 1 });
+        *lock(&clock) += 30 * SECOND;
+        tells(Role::Standby);
+        assert!(one.lease.acquire().await.unwrap());
+        tells(Role::Leader { term: 2 });
+
+        // It was renewed, and learns that only when it has run out.
+        *lock(&clock) += 20 * SECOND;
+        objects.plan(ObjectCall::Put, 1, VaultFault::LoseAnswer);
+        objects.plan(ObjectCall::Get, 1, VaultFault::Fail);
+        one.lease.renew().await.unwrap_err();
+        tells(Role::Leader { term: 2 });
+        *lock(&clock) += 10 * SECOND;
+        tells(Role::Standby);
+        assert!(one.lease.acquire().await.unwrap());
+        tells(Role::Leader { term: 3 });
+
+        // It could not be given away.
+        objects.plan(ObjectCall::Put, 1, VaultFault::Fail);
+        objects.plan(ObjectCall::Get, 1, VaultFault::Fail);
+        one.release().await;
+        tells(Role::Standby);
+        assert!(one.lease.acquire().await.unwrap());
+        tells(Role::Leader { term: 4 });
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_cannot_be_written_says_why() {
+        let ([one, two], objects, _) = two();
+        let fail = || objects.plan(ObjectCall::Put, 1, VaultFault::Fail);
+        fail();
+        let why = one.lease.acquire().await.unwrap_err().to_string();
+        assert!(why.contains("Put was to fail"), "{why}");
+        // It was written, and the answer says that it was not.
+        objects.plan(ObjectCall::Put, 1, VaultFault::LoseAnswer);
+        assert!(one.lease.acquire().await.unwrap());
+        fail();
+        one.lease.renew().await.unwrap_err();
+        assert!(one.is_held());
+        fail();
+        one.lease.release().await.unwrap(); // the second time
+        // Whoever comes second has not failed.
+        two.lease.refresh().await.unwrap();
+        assert!(one.lease.acquire().await.unwrap());
+        objects.plan(ObjectCall::Get, 1, VaultFault::Fail);
+        two.lease.acquire().await.unwrap_err();
+        assert!(!two.lease.acquire().await.unwrap());
     }
 }

@@ -55,6 +55,7 @@ mod outbox;
 mod owed;
 mod plain;
 mod requests;
+mod serving;
 mod site;
 #[cfg(feature = "object-store")]
 mod sweeping;

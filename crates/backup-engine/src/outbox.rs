@@ -51,7 +51,7 @@ pub enum News {
     },
     /// This engine leads, where there are several.
     LeadershipGained {
-        /// How often the leader has changed until then.
+        /// How often the lead was taken until then.
         term: u64,
     },
     /// It leads no more.
@@ -224,7 +224,7 @@ impl Outbox {
         let (vaults, _, requests) = self.engine.rooms();
         let looking = self
             .looking
-            .get_or_insert_with(|| tokio::task::spawn_blocking(move || damage(&*requests.jobs, &vaults)));
+            .get_or_insert_with(|| tokio::spawn(blocking(move || damage(&*requests.jobs, &vaults))));
         let Ok(found) = timeout(PATIENCE, &mut *looking).await else {
             log::warn!(
                 "whether backups are damaged is not known for news: the storage has not answered for {PATIENCE:?}"
@@ -251,7 +251,11 @@ impl Outbox {
             News::DamageFound { backup, damage, .. } => {
                 put(Note::new(backup.to_string(), DAMAGE, damage.clone())).await?;
             }
-            News::LeadershipGained { term } => put(Note::new(LEADER, LEADER, term.to_string())).await?,
+            News::LeadershipGained { term } => {
+                put(Note::new(LEADER, LEADER, term.to_string())).await?;
+                // It may be lost by now.
+                self.led.get_or_insert(*term);
+            }
         }
         // As long as that is not noted it is owed.
         self.read.retain(|read| read != news);

@@ -256,7 +256,7 @@ fn of_servers(health: &Health, gauge: &dyn Fn(&str, &str, f64) -> Done) -> Done 
         )?;
         gauge(
             "zk_backup_leader_term",
-            "How often the leader has changed.",
+            "How often the lead was taken.",
             approximate(leadership.term),
         )?;
     }

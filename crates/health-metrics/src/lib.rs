@@ -27,7 +27,8 @@ mod report;
 
 pub use metrics::{Metrics, MetricsError};
 pub use probe::{
-    FixedStorage, FsProbe, Inodes, ProcessProbe, ProcessUsage, StorageProbe, StorageUsage, SystemProcess,
+    FixedProcess, FixedStorage, FsProbe, Inodes, ProcessProbe, ProcessUsage, StorageProbe, StorageUsage,
+    SystemProcess,
 };
 pub use problem::Problem;
 pub use report::{

@@ -48,6 +48,7 @@ mod name;
 mod named;
 #[cfg(feature = "object-store")]
 mod object;
+mod of_predecessor;
 mod predecessor;
 mod private;
 mod reader;
@@ -86,7 +87,8 @@ pub use object::ObjectVaults;
 pub use object::{S3Config, S3Keys, S3Secret};
 #[cfg(feature = "object-store")]
 pub use object_store;
-pub use predecessor::{CONSOLE, Predecessor, PredecessorStore, ZNODES};
+pub use of_predecessor::Predecessor;
+pub use predecessor::{CONSOLE, PredecessorStore, ZNODES};
 pub use private::Tightened;
 pub use reader::Reader;
 #[cfg(feature = "encryption")]

@@ -205,6 +205,39 @@ fn two_that_go_to_one_place_are_refused_in_either_order() {
 }
 
 #[test]
+fn a_subtree_takes_the_name_of_what_it_was_below() {
+    let paths = ["/p", "/p/q", "/p/q/c", "/p/q/c/d", "/p/r"];
+    for (old, new, there) in [
+        ("/p/q", "/p", &["/p", "/p/c", "/p/c/d"][..]),
+        ("/p/q/c", "/p/q", &["/p", "/p/q", "/p/q/d"][..]),
+        ("/p/q/c", "/p", &["/p", "/p/d"][..]),
+    ] {
+        for before in [&[][..], &["/p", "/p/q/live", "/p/s"]] {
+            let live = of(before);
+            let report = under_names(&of(&paths), &live, &[old], &[(old, new)]).unwrap();
+            assert!(report.is_complete(), "{report:?}");
+            let dump = dump(&live);
+            let kept = new == "/p/q" && !before.is_empty();
+            let mut expected = ["/"].into_iter().chain(there.iter().copied()).collect::<Vec<_>>();
+            expected.extend(kept.then_some("/p/s"));
+            assert_eq!(dump.keys().collect::<Vec<_>>(), expected, "{report:?}");
+            // Each has what was below the old name, not what was above it.
+            assert_eq!(dump[new].0, old.as_bytes());
+            let below = there.last().unwrap();
+            assert_eq!(dump[*below].0, below.replacen(new, old, 1).into_bytes());
+        }
+    }
+    // What is only above is not brought where something is wanted in place below it.
+    let refused = under_names(
+        &of(&paths),
+        &MemoryTree::new(),
+        &["/p/q", "/p/r"],
+        &[("/p/q", "/p")],
+    );
+    assert!(matches!(refused, Err(RestoreError::Collision(place)) if place == path("/p")));
+}
+
+#[test]
 fn an_ancestor_that_is_created_without_its_digests_is_named() {
     let (backup, live) = (MemoryTree::new(), MemoryTree::new());
     backup.put("/a", b"", only("bob:x")).unwrap();

@@ -6,6 +6,7 @@ pub(crate) mod cli;
 pub(crate) mod clients;
 pub(crate) mod daemons;
 pub(crate) mod group;
+pub(crate) mod operator;
 pub(crate) mod predecessor;
 pub(crate) mod servers;
 pub(crate) mod snapshots;

@@ -114,6 +114,18 @@ async fn a_copy_that_makes_another_state_than_the_servers_is_told_before_it_is_r
     let notes = &planned["result"]["notes"];
     assert!(says(notes, "the digest of the state differs"), "{planned}");
     assert!(says(notes, "passed over: snapshot.18"), "{planned}");
+    // Whoever looks whether it is sound is told the same.
+    let (_, verified) = daemon.do_job(&format!("/verify/{FULL}"), "").unwrap();
+    let verified = verified.json();
+    let of = |key: &str| &verified["result"][key];
+    assert_eq!(
+        (&verified["status"], of("damaged_vaults")),
+        (&json!("Successful"), &json!(0)),
+        "{verified}"
+    );
+    for what in ["the digest of the state differs", "passed over: snapshot.18"] {
+        assert!(says(of("notes"), &format!("backup {FULL}: {what}")), "{verified}");
+    }
 }
 
 fn files_log(left: &Left) -> String {

@@ -2,6 +2,7 @@
 //! `UPDATE_GOLDEN=1 cargo test -p zk-backup-testkit --test wire` writes `docs/openapi.json` anew; the examples in it are
 //! the golden answers of the run before, so that it takes two runs after these have changed.
 
+mod events;
 mod examples;
 mod schema;
 

@@ -1,6 +1,7 @@
 //! `GET /health`, `/health/live` and `/health/ready`.
 
 mod storage;
+mod told;
 
 use health_metrics::{Problem, ProcessUsage, Schedule as Cron, ZooKeeperHealth};
 use serde::Serialize;
@@ -8,6 +9,8 @@ use utoipa::ToSchema;
 
 use self::storage::{Secondary, Storage};
 use super::rfc3339;
+
+pub(crate) use told::Told;
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = HealthStatus)]

@@ -2,6 +2,7 @@
 
 mod backups;
 mod diff;
+mod events;
 mod evictions;
 mod finds;
 mod health;
@@ -16,9 +17,10 @@ mod znodes;
 
 pub(crate) use backups::Backup;
 pub(crate) use diff::Diff;
+pub(crate) use events::Event;
 pub(crate) use evictions::Eviction;
 pub(crate) use finds::Finds;
-pub(crate) use health::{Health, Live, Ready};
+pub(crate) use health::{Health, Live, Ready, Told};
 pub(crate) use history::History;
 pub(crate) use jobs::{Job, Jobs, NoJob, Terminated};
 pub(crate) use links::Links;

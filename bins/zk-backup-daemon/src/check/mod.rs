@@ -3,9 +3,11 @@
 mod certificates;
 mod commands;
 mod finding;
+mod restore_tests;
 mod states;
 mod storage;
 mod walk;
+mod webhook;
 mod zookeeper;
 
 use std::io::{self, Write};
@@ -19,8 +21,8 @@ use time::format_description::well_known::Rfc3339;
 use self::finding::{Finding, Outcome};
 use crate::{Cli, Settings, StartError, start};
 
-/// Tries what the settings of `cli` name for ZooKeeper, its AdminServer or agents, certificates, storage and the port, changing nothing but a probe in a bucket, and writes a line for each to `out`, or a JSON
-/// object. What only others answer for (webhooks, commands, restore tests) is not tried. Whether all of it will work, warnings aside.
+/// Tries what the settings of `cli` name for ZooKeeper, its AdminServer or agents, restore tests, certificates, storage, the webhook and the port, changing nothing but a probe in a bucket, and writes a line for each
+/// to `out`, or a JSON object. No command is run. Whether all of it will work, warnings aside.
 ///
 /// # Errors
 /// Those of `out`.
@@ -51,8 +53,10 @@ pub async fn check(cli: &Cli, json: bool, out: &mut (dyn Write + Send)) -> io::R
     tell(findings(&settings))?;
     tell(zookeeper::look(&settings).await)?;
     tell(states::look(&settings).await)?;
+    tell(restore_tests::look(&settings).await.into_iter().collect())?;
     tell(certificates::look(&settings, SystemClock::now()))?;
     tell(commands::look(&settings))?;
+    tell(webhook::look(&settings, SystemClock::now).await)?;
     let settings = Arc::new(settings);
     let asked = Arc::clone(&settings);
     let stored = tokio::task::spawn_blocking(move || storage::look(&asked)).await;

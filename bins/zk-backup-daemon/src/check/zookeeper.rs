@@ -14,7 +14,7 @@ use crate::identity::untaken;
 /// So long what may not be read is looked for.
 const LOOKING: Duration = Duration::from_secs(20);
 /// Further than this a clock is off.
-const OFF: time::Duration = time::Duration::minutes(1);
+pub(super) const OFF: time::Duration = time::Duration::minutes(1);
 
 pub(super) async fn look(settings: &Settings) -> Vec<Finding> {
     let ensemble = settings.ensemble();

@@ -99,7 +99,7 @@ pub(super) async fn upload(
         file: None,
     };
     let mut fields = Multipart::new(request.headers(), body);
-    while let Some(field) = in_time(fields.next()).await? {
+    while let Some(field) = soon_enough(fields.next()).await? {
         form.take(field.map_err(|error| unreadable(&error))?, &uploads)
             .await?;
     }
@@ -174,7 +174,7 @@ fn granular(given: &str) -> Result<bool, ApiError> {
 
 async fn text(field: &mut Field, name: &str) -> Result<String, ApiError> {
     let mut bytes = Vec::new();
-    while let Some(piece) = in_time(field.next()).await? {
+    while let Some(piece) = soon_enough(field.next()).await? {
         bytes.extend_from_slice(&piece.map_err(|error| unreadable(&error))?);
         if bytes.len() > FIELD {
             return Err(ApiError::invalid(format!("{name} has more than {FIELD} bytes")));
@@ -189,7 +189,7 @@ async fn spool(field: &mut Field, uploads: &Outside) -> Result<File, ApiError> {
     let mut file = on_disk(move || tempfile::tempfile_in(directory)).await?;
     let (mut total, mut waits) = (0_u64, Vec::new());
     loop {
-        let piece = in_time(field.next())
+        let piece = soon_enough(field.next())
             .await?
             .transpose()
             .map_err(|error| unreadable(&error))?;
@@ -228,7 +228,7 @@ async fn on_disk<T: Send + 'static>(
         })
 }
 
-async fn in_time<T>(next: impl Future<Output = T>) -> Result<T, ApiError> {
+async fn soon_enough<T>(next: impl Future<Output = T>) -> Result<T, ApiError> {
     tokio::time::timeout(PATIENCE, next).await.map_err(|_| {
         let message = format!(
             "nothing more of the body came within {} seconds",

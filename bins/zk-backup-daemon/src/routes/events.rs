@@ -10,13 +10,13 @@ use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpRequest, HttpResponse};
 use backup_engine::{Engine, JobInfo, JobsWatch};
 use futures::stream;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::health;
 use crate::answer::ApiError;
-use crate::api;
+use crate::api::{self, Event};
 use crate::reread::Reread;
 
 /// So many may listen at once.
@@ -82,7 +82,7 @@ struct Listener {
     jobs: JobsWatch,
     stopped: watch::Receiver<bool>,
     /// What was said last of health.
-    told: Option<Value>,
+    told: Option<String>,
     /// Jobs whose begin was told, the latest last.
     begun: VecDeque<String>,
     next_beat: Instant,
@@ -113,16 +113,12 @@ impl Listener {
 
     /// A change of health, or a comment that only shows that the server is there.
     async fn beat(&mut self) -> String {
-        let health = json!(api::Health::from(health::of(&self.engine, &self.reread).await));
-        // What is absent there is null here: whoever listens compares.
-        let told =
-            ["status", "problems", "role", "leader"].map(|name| (name.to_owned(), health[name].clone()));
-        let health = Value::Object(told.into_iter().collect());
-        if self.told.as_ref() == Some(&health) {
+        let health = api::Health::from(health::of(&self.engine, &self.reread).await);
+        let text = event(&Event::Health(health.into()));
+        if self.told.as_ref() == Some(&text) {
             return ": still here\n\n".to_owned();
         }
-        let text = event("health", &health);
-        self.told = Some(health);
+        self.told = Some(text.clone());
         text
     }
 
@@ -131,19 +127,21 @@ impl Listener {
         let what = match (job.status.is_final(), known) {
             (true, known) => {
                 known.map(|at| self.begun.remove(at));
-                "job.ended"
+                Event::JobEnded
             }
-            (false, Some(_)) => "job.progress",
+            (false, Some(_)) => Event::JobProgress,
             (false, None) => {
                 self.begun.push_back(job.id.clone());
-                "job.begun"
+                Event::JobBegun
             }
         };
-        event(what, &json!(api::Job::from(job)))
+        event(&what(Box::new(job.into())))
     }
 }
 
 /// JSON has no line breaks.
-fn event(name: &str, data: &Value) -> String {
-    format!("event: {name}\ndata: {data}\n\n")
+fn event(event: &Event) -> String {
+    let told = json!(event);
+    let name = told["event"].as_str().unwrap_or_default();
+    format!("event: {name}\ndata: {}\n\n", told["data"])
 }

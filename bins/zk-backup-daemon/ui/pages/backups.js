@@ -2,8 +2,8 @@
 
 import { get, mayChange, ofBackup, post } from '../api.js';
 import { before, describe, forget, holds, learn, standing, storage } from '../described.js';
-import { field, h, link, put, redraw, say, table, wrong } from '../dom.js';
-import { bytes, count, duration, leading, moment, visible } from '../format.js';
+import { field, h, link, once, put, redraw, say, table, wrong } from '../dom.js';
+import { bytes, count, duration, leading, moment, several, visible } from '../format.js';
 import { trouble } from '../poll.js';
 import { listen } from '../stream.js';
 
@@ -115,7 +115,7 @@ function row(backup) {
     h('td', {}, h('a', { class: 'id', href: link('backup', { id: backup.id }) }, backup.id), h('br'), h('small', {}, moment(backup.ts))),
     h('td', {}, standing(backup)),
     h('td', { class: 'holds' }, visible(holds(backup)), h('br'), h('small', { class: 'dim' }, [backup.mode, backup.consistency, storage(backup), before(backup)].filter(Boolean).join(', '))),
-    h('td', { class: 'number' }, bytes(leading(backup.size)), h('br'), h('small', { class: 'dim' }, backup.znodes === null ? '' : `${count(backup.znodes)} znodes`)),
+    h('td', { class: 'number' }, bytes(leading(backup.size)), h('br'), h('small', { class: 'dim' }, backup.znodes === null ? '' : several(backup.znodes, 'znode'))),
     h('td', { class: 'number' }, duration(leading(backup.spent_time))),
     h('td', {}, pinButton(backup)));
 }
@@ -131,16 +131,16 @@ export function pinButton(backup) {
     button.classList.toggle('pinned', pinned);
   };
   button.addEventListener('click', async () => {
-    button.disabled = true;
     try {
-      const told = await post(ofBackup(backup.id, pinned ? '/unpin' : '/pin'));
-      learn(told);
-      pinned = told.pinned;
+      await once(button, async () => {
+        const told = await post(ofBackup(backup.id, pinned ? '/unpin' : '/pin'));
+        learn(told);
+        pinned = told.pinned;
+      });
       say(`${backup.id} is ${pinned ? 'pinned' : 'not pinned any more'}.`);
     } catch (error) {
       button.after(wrong(error));
     }
-    button.disabled = false;
     draw();
   });
   draw();

@@ -1,10 +1,10 @@
 // Diff: two backups, or a backup and how it is now.
 
-import { get } from '../api.js';
+import { get, ofBackup } from '../api.js';
 import { changes } from '../changes.js';
 import { compareView } from '../compare.js';
 import { describe, named } from '../described.js';
-import { field, h, link, put, wrong } from '../dom.js';
+import { field, h, link, once, put, wrong } from '../dom.js';
 import { code, count } from '../format.js';
 
 const PAGE = 1_000;
@@ -27,13 +27,23 @@ export async function tellOf(choice, ids, signal) {
   for (const option of choice.options) option.textContent = found.get(option.value) ?? option.textContent;
 }
 
+/** The newest that is good, and no way back from a restore; where there is none, the newest. */
+export async function latest(ids, signal) {
+  try {
+    return (await get(ofBackup('latest'), {}, signal)).id;
+  } catch (error) {
+    if (!error.status) throw error;
+    return ids.at(-1);
+  }
+}
+
 export async function diff(view, query, signal) {
   const ids = await get('listbackups', {}, signal);
   if (ids.length === 0) {
     put(view, h('p', {}, 'There is no backup yet.'));
     return;
   }
-  const from = chooser(ids, query.get('from') ?? ids.at(-1));
+  const from = chooser(ids, query.get('from') ?? await latest(ids, signal));
   const to = chooser(ids, query.get('to') ?? 'live', [['live', 'now, in ZooKeeper']]);
   const form = h('form', {
     class: 'filters',
@@ -44,6 +54,7 @@ export async function diff(view, query, signal) {
   }, field('From', from), field('To', to), h('button', { type: 'submit', class: 'primary' }, 'Compare'));
   const found = h('div', {});
   put(view, form, found);
+  tellOf(from, ids, signal).then(() => tellOf(to, ids, signal)).catch(() => {}); // they are chosen by their ids then
   if (query.has('from') && query.has('to')) await tell(found, query.get('from'), query.get('to'), signal);
 }
 
@@ -59,14 +70,17 @@ async function tell(view, from, to, signal) {
       if (node.changes.length === 0) return;
       wanted = node.path;
       try {
-        const shown = await compareView(from, to, node.path, signal);
+        const isNew = node.changes.includes('added');
+        // What is gone from ZooKeeper may be there again.
+        const isGone = node.changes.includes('removed') && to !== 'live';
+        const shown = await compareView(isNew ? null : from, isGone ? null : to, node.path, signal);
         if (wanted === node.path) put(detail, shown);
       } catch (error) {
         if (wanted === node.path) failed(error);
       }
     },
   });
-  const more = h('button', { type: 'button', onclick: () => next() }, `Show the next ${count(PAGE)}`);
+  const more = h('button', { type: 'button', onclick: onward }, `Show the next ${count(PAGE)}`);
   const ask = (offset) => get('diff', { from, to, offset, limit: PAGE }, signal);
   let listed = 0;
   let last = null;
@@ -80,7 +94,6 @@ async function tell(view, from, to, signal) {
 
   // Of what lives each page is another comparison: where it does not go on from the one before, some would be left out.
   async function next() {
-    more.disabled = true;
     try {
       if (to !== 'live') {
         const answer = await ask(listed);
@@ -94,9 +107,12 @@ async function tell(view, from, to, signal) {
       add(rest, answer);
     } catch (error) {
       failed(error);
-    } finally {
-      more.disabled = false;
     }
+  }
+
+  async function onward() {
+    await once(more, next);
+    if (more.hidden) tree.element.focus({ preventScroll: true });
   }
 
   const page = await ask(0);

@@ -25,7 +25,7 @@ export async function history(view, query, signal) {
       location.hash = link('history', { path: words.value });
     },
   }, field('Znode', words, 'its path, from the root on'), h('button', { type: 'submit', class: 'primary' }, 'Show'));
-  const list = h('div', {});
+  const list = h('div', { tabindex: -1 });
   const detail = h('div', { class: 'detail' });
   put(view, asked, list, detail);
   if (path) await tell(path, list, detail, signal);
@@ -52,7 +52,8 @@ async function tell(path, list, detail, signal) {
     const mine = wanted;
     put(detail, h('p', { class: 'dim' }, '…'));
     try {
-      const shown = await compareView(changes[at - 1].id, changes[at].id, path, signal);
+      const [before, after] = [changes[at - 1], changes[at]].map(({ id, change }) => (change === 'removed' ? null : id));
+      const shown = await compareView(before, after, path, signal);
       if (mine !== wanted) return;
       put(detail, shown);
       detail.scrollIntoView({ block: 'nearest' });
@@ -74,7 +75,7 @@ async function tell(path, list, detail, signal) {
       changes.length > 0 ? table('History', ['Backup', 'What', 'Size', 'Version / of its ACL', ''], rows) : h('p', {}, 'None of these has it.'),
       unknown.length > 0 ? h('details', {}, h('summary', {}, `${count(unknown.length)} tell nothing of it`),
         h('ul', {}, unknown.map(({ id, why }) => h('li', {}, id, ': ', visible(why))))) : null,
-      next === null ? null : h('button', { type: 'button', onclick: () => go().catch((error) => put(list, wrong(error))) }, 'Look into more'));
+      next === null ? null : h('button', { type: 'button', onclick: () => { list.focus(); go().catch((error) => put(list, wrong(error))); } }, 'Look into more'));
   }
 
   await go();

@@ -1,8 +1,8 @@
 // Jobs: those that wait, are done and were done; and one of them.
 
 import { get, hasEnded, mayChange, post } from '../api.js';
-import { h, link, put, redraw, table, wrong } from '../dom.js';
-import { count, moment, visible } from '../format.js';
+import { h, link, once, put, redraw, table, wrong } from '../dom.js';
+import { count, moment, several, visible } from '../format.js';
 import { poll } from '../poll.js';
 import { kind, state, watch } from '../watch.js';
 
@@ -39,7 +39,7 @@ export async function jobs(view, _query, signal) {
 function standing(job) {
   const { task_id: id, progress } = job;
   const far = progress?.expected ? h('progress', { max: Math.max(progress.expected, progress.znodes), value: progress.znodes, 'aria-label': `How far ${id} is` }) : null;
-  return [state(job), progress ? h('small', {}, ` ${progress.phase}, ${count(progress.znodes)} znodes`) : null, far,
+  return [state(job), progress ? h('small', {}, ` ${progress.phase}, ${several(progress.znodes, 'znode')}`) : null, far,
     job.message ? h('p', { class: 'dim short' }, visible(job.message)) : null];
 }
 
@@ -57,9 +57,8 @@ function row(job, failed, cells) {
 }
 
 async function cancel(id, button, failed) {
-  button.disabled = true;
   try {
-    await post(`terminate/${encodeURIComponent(id)}`);
+    await once(button, () => post(`terminate/${encodeURIComponent(id)}`));
   } catch (error) {
     put(failed, wrong(error));
   }

@@ -1,7 +1,7 @@
 // Overview: how everything is, and how the last backups were.
 
 import { begin, get, mayChange } from '../api.js';
-import { describe } from '../described.js';
+import { describe, forget } from '../described.js';
 import { h, link, put, redraw, wrong } from '../dom.js';
 import { bytes, count, duration, leading, moment, several, span, visible } from '../format.js';
 import { plot } from '../plot.js';
@@ -31,7 +31,13 @@ export async function overview(view, _query, signal) {
     const seen = backups.map(({ id, failed, valid }) => `${id} ${failed} ${valid}`).join();
     if (seen !== plotted) put(plots, draw(backups));
     plotted = seen;
-  }, signal, 5_000, (name) => name === 'health' || name === 'job.ended');
+  }, signal, 5_000, (name, data) => {
+    if (name !== 'job.ended') return name === 'health';
+    // A test or a verification tells something new of a backup that is there, or of any.
+    if (data.vault) forget(data.vault);
+    else looks = 0;
+    return true;
+  });
 }
 
 async function backUp(button, view) {
@@ -84,7 +90,7 @@ function tell(health, backups) {
     card('Last restore test', tested ? [
       line(h('a', { class: 'id', href: link('backup', { id: tested.id }) }, tested.id), ' ', moment(tested.tested.at)),
       tested.tested.difference ? h('p', { class: 'bad' }, visible(tested.tested.difference))
-        : h('p', { class: 'good' }, `exact: ${count(tested.tested.znodes)} znodes compared`),
+        : h('p', { class: 'good' }, `exact: ${several(tested.tested.znodes, 'znode')} compared`),
     ] : line(health.seconds_since_proof === undefined ? 'No backup was restored for a test.' : `${span(health.seconds_since_proof)} ago, and nothing differed.`)),
   ];
 }

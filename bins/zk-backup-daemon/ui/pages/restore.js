@@ -3,10 +3,10 @@
 import { begin, get, mayChange, ofBackup } from '../api.js';
 import { changes } from '../changes.js';
 import { holds, standing } from '../described.js';
-import { choice, facts, field, h, put, wrong } from '../dom.js';
+import { choice, facts, field, h, once, put, wrong } from '../dom.js';
 import { code, count, moment, several, visible } from '../format.js';
 import { failures, watch } from '../watch.js';
-import { chooser, tellOf } from './diff.js';
+import { chooser, latest, tellOf } from './diff.js';
 
 const STEPS = [['What', what], ['Where to', where], ['Policy', policy], ['Plan', plan], ['Confirm', confirm], ['Result', outcome]];
 
@@ -45,15 +45,15 @@ export async function restore(view, query, signal) {
     const { content, check = () => null } = draw(asked, next);
     form.addEventListener('submit', async (event) => {
       event.preventDefault();
-      next.disabled = true;
       try {
-        const objection = await check();
-        if (objection) put(errors, wrong(new Error(objection)));
-        else go(at + 1);
+        await once(next, async () => {
+          const objection = await check();
+          if (objection) put(errors, wrong(new Error(objection)));
+          else go(at + 1);
+        });
       } catch (error) {
         if (!signal.aborted) put(errors, wrong(error));
       }
-      next.disabled = false;
     });
     put(form, content, errors, at < 5 ? h('p', { class: 'buttons' }, back, next) : null);
     title.focus();
@@ -69,16 +69,6 @@ async function listed(chosen, signal) {
   } catch (error) {
     if (!error.status || !chosen) throw error;
     return [chosen];
-  }
-}
-
-/** The newest that is good, and no way back from a restore; where there is none, the newest. */
-async function latest(ids, signal) {
-  try {
-    return (await get(ofBackup('latest'), {}, signal)).id;
-  } catch (error) {
-    if (!error.status) throw error;
-    return ids.at(-1);
   }
 }
 
@@ -196,7 +186,7 @@ function plan(asked, next) {
       if (asked.leftOut) view.append(h('p', { class: 'bad box' }, rest(report)));
       if (report?.differences?.length > 0) view.append(...differences(report));
       next.hidden = job.status !== 'Successful' && !asked.leftOut;
-      if (!next.hidden) next.focus();
+      if (!next.hidden) next.focus({ preventScroll: true }); // what it goes on from is to be read
     } catch (error) {
       if (!asked.signal.aborted) put(view, wrong(error));
     }

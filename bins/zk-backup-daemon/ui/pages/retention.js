@@ -12,7 +12,7 @@ export async function retention(view, _query, signal) {
     const told = policies[key];
     return h('tr', {}, h('td', {}, title), h('td', {}, h('code', {}, told.policy)), h('td', {}, told.from, told.set_at ? [', ', moment(told.set_at)] : null));
   });
-  const plan = h('div', {});
+  const plan = h('div', { tabindex: -1 });
   put(view, table('Policies', ['Of', 'Policy', 'From'], rows));
   if (!mayChange()) {
     view.append(h('p', { class: 'dim' }, 'The plan is shown to credentials that may change something.'));
@@ -57,7 +57,7 @@ async function show(view, asked, isReal, signal, note = null) {
   put(view,
     note ? h('p', { class: 'changed box', role: 'alert' }, note) : null,
     h('p', { class: 'counts' }, h('span', { class: going.length > 0 ? 'count bad' : 'count' }, h('strong', {}, count(going.length)), ' would go'),
-      h('span', { class: 'count good' }, h('strong', {}, count(staying.length)), ' stay')),
+      h('span', { class: 'count good' }, h('strong', {}, count(staying.length)), staying.length === 1 ? ' stays' : ' stay')),
     isReal ? null : h('p', { class: 'dim' }, 'By the policies that are tried above, not by those that are set.'),
     isReal && going.length > 0 ? evict(view, going, signal) : null,
     decisions.length > 0 ? table('Plan', ['Backup', 'What', 'Why'], [...going, ...staying].map(row)) : h('p', {}, 'There is no backup yet.'));
@@ -75,9 +75,10 @@ function row({ id, action, reason }) {
 function evict(view, going, signal) {
   const box = h('p', { class: 'buttons' });
   const sure = h('button', { type: 'button', class: 'danger' }, `Remove ${several(going.length, 'backup')} for good`);
-  const no = h('button', { type: 'button', onclick: () => put(box, first) }, 'Leave them');
+  const no = h('button', { type: 'button', onclick: () => { put(box, first); first.focus(); } }, 'Leave them');
   const first = h('button', { type: 'button', onclick: () => { put(box, sure, no); no.focus(); } }, 'Evict now…');
   sure.addEventListener('click', async () => {
+    view.focus({ preventScroll: true }); // the button goes
     sure.disabled = true;
     try {
       const decisions = await now(signal);

@@ -21,8 +21,6 @@ pub(crate) struct Health {
     #[serde(deserialize_with = "or_default")]
     pub backup_queue_size: u64,
     #[serde(deserialize_with = "or_default")]
-    pub interrupted_restores: u64,
-    #[serde(deserialize_with = "or_default")]
     pub zookeeper: Option<ZooKeeper>,
 }
 

@@ -21,6 +21,9 @@ pub(crate) struct Restored {
     pub partial: bool,
     #[serde(deserialize_with = "or_default")]
     pub backup_first: Option<String>,
+    /// Of a plan: interrupted restores of which nothing is told any more once this one has succeeded.
+    #[serde(deserialize_with = "entries")]
+    pub makes_up_for: Vec<String>,
     #[serde(deserialize_with = "entries")]
     notes: Vec<Option<String>>,
     /// Of a restore by files: where they are.
@@ -116,6 +119,9 @@ pub(crate) struct Verified {
     /// The first of the copies.
     #[serde(default, deserialize_with = "entries")]
     pub copies_damaged: Vec<Damaged>,
+    /// What there is to know of backups that are not damaged.
+    #[serde(default, deserialize_with = "entries")]
+    pub notes: Vec<Option<String>>,
 }
 
 /// A backup, or a second copy, with what is damaged in it.
@@ -377,6 +383,8 @@ mod tests {
         );
         let of = |damaged: Value| Verified::of(&json!({ "damaged": damaged })).map(|told| told.damaged.len());
         assert_eq!([of(json!(null)), of(json!("none"))], [Some(0), Some(0)]);
+        let noted = Verified::of(&json!({ "damaged": [], "notes": ["one", 2, null] })).unwrap();
+        assert_eq!(noted.notes.iter().flatten().collect::<Vec<_>>(), ["one"]);
         // Another kind of check, and one whose figures are not understood, tell for themselves.
         assert!(Verified::of(&json!({ "differing": 0, "failures": [] })).is_none());
         assert!(Verified::of(&json!({ "damaged": [], "vaults": "two" })).is_none());

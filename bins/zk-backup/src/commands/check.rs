@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::show::flatten;
+use super::facts::flatten;
 use crate::api::{Api, Damaged, Verified, segment};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
@@ -106,6 +106,9 @@ fn went_through(verified: &Verified, screen: &mut Screen<'_>) -> Result<(), Fail
         let copy_of = format!("the second copy of backup {}", clean(&copy.id));
         screen.line(&copy_of, Some(Look::Bad))?;
         damage_of(copy, screen)?;
+    }
+    for note in verified.notes.iter().flatten() {
+        screen.line(&format!("note: {}", clean(note)), None)?;
     }
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! `zk-backup find`.
 
 use backup_engine::SystemClock;
-use time::OffsetDateTime;
 
 use super::absolute;
 use crate::api::{Api, Found, NotLooked, Told, is_stat_known};
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, Table, age, bytes, clean, exact};
+use crate::text::{Look, Screen, Table, age, bytes, clean, date, exact};
 
 /// What to find.
 #[derive(Debug, Clone, clap::Args)]
@@ -61,9 +60,4 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         )),
         _ => Ok(Exit::Done),
     }
-}
-
-fn date(ms: i64) -> OffsetDateTime {
-    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
-    date.unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

@@ -3,11 +3,10 @@
 use backup_engine::SystemClock;
 use serde_json::json;
 
-use super::list::date;
 use super::{absolute, is_within};
 use crate::api::{AclEntry, Api, Backup};
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, Table, age, bytes, clean, count, tell};
+use crate::text::{Look, Screen, Table, age, bytes, clean, count, date, tell};
 
 /// Of which znode.
 #[derive(Debug, Clone, clap::Args)]
@@ -90,7 +89,7 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
             let gone = seen.state == State::Absent;
             let cells = [
                 id,
-                age(date(&backup), now),
+                age(date(backup.ts), now),
                 change.replace('_', " "),
                 if gone { String::new() } else { bytes(seen.size) },
                 match gone {

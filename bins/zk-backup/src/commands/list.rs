@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use crate::api::{Api, Backup};
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, Table, age, bytes, clean, count, tell};
+use crate::text::{Look, Screen, Table, age, bytes, clean, count, date, tell};
 
 /// Which backups to list.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,7 +88,7 @@ fn row(backup: &Backup, now: OffsetDateTime) -> [String; 7] {
     let storage = storage.map_or_else(String::new, |name| format!(" (in {name})"));
     [
         clean(&backup.id).into_owned(),
-        age(date(backup), now),
+        age(date(backup.ts), now),
         bytes(backup.bytes()),
         backup.znodes.map_or_else(|| "-".to_owned(), count),
         format!("{}{pinned}", backup.how()),
@@ -103,10 +103,4 @@ fn look(backup: &Backup) -> Option<Look> {
         "ok" | "partial" | "writing" => Some(Look::Changed),
         _ => Some(Look::Bad),
     }
-}
-
-/// When it was asked for, or ended, if that was earlier.
-pub(super) fn date(backup: &Backup) -> OffsetDateTime {
-    let nanoseconds = i128::from(backup.ts) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }

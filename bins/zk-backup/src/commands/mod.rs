@@ -9,6 +9,7 @@ pub(crate) mod copy;
 pub(crate) mod diff;
 pub(crate) mod evict;
 pub(crate) mod export;
+mod facts;
 pub(crate) mod find;
 pub(crate) mod history;
 pub(crate) mod import;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::show::flatten;
+use super::facts::flatten;
 use crate::api::{Job, Report, Restored};
 use crate::exit::Failure;
 use crate::text::{Look, Screen, clean, count};

@@ -11,9 +11,9 @@ use crate::exit::{Exit, Failure};
 use crate::jobs;
 use crate::text::{Look, Screen, clean, count};
 
-/// Said of a plan that changes nothing, where the server tells of a restore that was cut off.
+/// Said of a plan that changes nothing, where it makes up for a restore that was cut off.
 const TO_BE_MADE_UP_FOR: &str = "nothing is to be changed; but a restore was interrupted, and the server tells so until one \
-                                 that writes wherever it did has succeeded: --yes --no-backup-first makes this one";
+                                 such as this has succeeded: --yes makes this one";
 
 /// What to restore, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -149,20 +149,15 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         return Ok(ended(&would));
     }
     if args.strategy == Strategy::Online && would.is_nothing() {
-        let is_told = is_one_interrupted(api);
-        let (line, look) = match is_told {
+        let makes_up = !would.makes_up_for.is_empty();
+        let (line, look) = match makes_up {
             true => (TO_BE_MADE_UP_FOR, Some(Look::Changed)),
             false => nothing_to_do(args.policy, &would),
         };
         if !screen.is_json() {
             screen.line(line, look)?;
         }
-        // Nobody knows whether this one makes up for it: without being asked, no pinned backup is to come of each try.
-        let goes_on = match args.yes {
-            true => args.no_backup_first,
-            false => can_be_asked(screen),
-        };
-        if !is_told || !goes_on {
+        if !makes_up || !(args.yes || can_be_asked(screen)) {
             return Ok(ended(&would));
         }
     }
@@ -202,12 +197,6 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
         screen.line(&line, Some(look))?;
     }
     Ok(ended(&restored))
-}
-
-/// Whether the server tells of a restore that was cut off. One that does not say how it is tells of none.
-fn is_one_interrupted(api: &Api) -> bool {
-    api.health()
-        .is_ok_and(|health| health.view.interrupted_restores > 0)
 }
 
 /// What it means that a plan changes nothing.

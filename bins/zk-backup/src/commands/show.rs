@@ -1,12 +1,11 @@
 //! `zk-backup show`.
 
 use backup_engine::SystemClock;
-use serde_json::Value;
 
-use super::list::date;
+use super::facts::{self, flatten};
 use crate::api::Api;
 use crate::exit::{Exit, Failure};
-use crate::text::{Look, Screen, age, bytes, clean, count, exact, spent};
+use crate::text::{Look, Screen, age, bytes, count, date, exact, spent};
 
 /// Which backup.
 #[derive(Debug, Clone, clap::Args)]
@@ -45,21 +44,21 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         return Ok(Exit::Done);
     }
     let (view, json) = (&backup.view, &backup.json);
-    let date = date(view);
+    let date = date(view.ts);
     let mut facts = vec![
-        ("backup".to_owned(), clean(&view.id).into_owned()),
+        ("backup".to_owned(), view.id.clone()),
         (
             "date".to_owned(),
             format!("{} ({})", exact(date), age(date, SystemClock::now())),
         ),
         ("state".to_owned(), view.how()),
-        ("mode".to_owned(), clean(&view.mode).into_owned()),
+        ("mode".to_owned(), view.mode.clone()),
         ("took".to_owned(), spent(view.spent_ms())),
         (
             "size".to_owned(),
             format!("{} ({} bytes)", bytes(view.bytes()), count(view.bytes())),
         ),
-        ("of".to_owned(), clean(&view.extent()).into_owned()),
+        ("of".to_owned(), view.extent()),
         (
             "policies".to_owned(),
             if view.evictable {
@@ -74,52 +73,22 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>) -> Result<Exi
         facts.push(("znodes".to_owned(), count(znodes)));
     }
     if let Some(consistency) = &view.consistency {
-        facts.push(("consistency".to_owned(), clean(consistency).into_owned()));
+        facts.push(("consistency".to_owned(), consistency.clone()));
     }
     if let Some(why) = &view.exception {
-        facts.push(("why".to_owned(), clean(why).into_owned()));
+        facts.push(("why".to_owned(), why.clone()));
     }
     for (key, value) in json.as_object().into_iter().flatten() {
         if !TOLD.contains(&&**key) {
             flatten(&key.replace('_', " "), value, &mut facts);
         }
     }
-    let width = facts
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (name, fact) in facts {
-        let look = match (&*name, &*fact) {
-            ("state", "ok") => Some(Look::Good),
-            ("state", _) if view.standing() == "ok" => Some(Look::Changed),
-            ("state" | "why", _) => Some(Look::Bad),
-            _ => None,
-        };
-        screen.line(&format!("{name:width$}  {fact}"), look)?;
-    }
+    let state = view.standing();
+    facts::write(&facts, screen, |name, fact| match (name, fact) {
+        ("state", "ok") => Some(Look::Good),
+        ("state", _) if state == "ok" => Some(Look::Changed),
+        ("state" | "why", _) => Some(Look::Bad),
+        _ => None,
+    })?;
     Ok(Exit::Done)
-}
-
-/// What else the server tells, in its own words: nothing of it is held back because it is new.
-pub(super) fn flatten(name: &str, value: &Value, facts: &mut Vec<(String, String)>) {
-    match value {
-        Value::Null => {}
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                flatten(&format!("{name} {}", key.replace('_', " ")), value, facts);
-            }
-        }
-        Value::Array(entries) => {
-            for entry in entries {
-                flatten(name, entry, facts);
-            }
-        }
-        Value::Bool(truth) => facts.push((
-            clean(name).into_owned(),
-            if *truth { "yes" } else { "no" }.to_owned(),
-        )),
-        Value::String(text) => facts.push((clean(name).into_owned(), clean(text).into_owned())),
-        Value::Number(number) => facts.push((clean(name).into_owned(), number.to_string())),
-    }
 }

@@ -3,7 +3,7 @@
 use backup_engine::SystemClock;
 use serde_json::json;
 
-use super::show::flatten;
+use super::facts::{self, flatten};
 use crate::api::{Api, Job};
 use crate::exit::{Exit, Failure};
 use crate::jobs;
@@ -41,22 +41,11 @@ pub(crate) fn run(args: &Args, api: &Api, screen: &mut Screen<'_>, quiet: bool) 
     }
     facts.extend(view.message.clone().map(|why| ("why".to_owned(), why)));
     flatten("result", &view.result, &mut facts);
-    let width = facts
-        .iter()
-        .map(|(name, _)| name.chars().count())
-        .max()
-        .unwrap_or(0);
-    for (name, fact) in facts {
-        let look = match &*name {
-            "state" => Some(if view.is_successful() {
-                Look::Good
-            } else {
-                Look::Bad
-            }),
-            _ => None,
-        };
-        screen.line(&format!("{name:width$}  {}", clean(&fact)), look)?;
-    }
+    facts::write(&facts, screen, |name, _| match (name, view.is_successful()) {
+        ("state", true) => Some(Look::Good),
+        ("state", false) => Some(Look::Bad),
+        _ => None,
+    })?;
     Ok(ended(view, api))
 }
 

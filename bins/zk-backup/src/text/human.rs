@@ -59,6 +59,13 @@ pub(crate) fn exact(time: OffsetDateTime) -> String {
     format!("{} {hour:02}:{minute:02}:{second:02} UTC", time.date())
 }
 
+/// The time of a number of ms since the beginning of 1970, or that beginning, where there is no such time.
+#[must_use]
+pub(crate) fn date(ms: i64) -> OffsetDateTime {
+    let date = OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000);
+    date.unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
 /// What RFC 3339 says.
 #[must_use]
 pub(crate) fn parse_time(text: &str) -> Option<OffsetDateTime> {

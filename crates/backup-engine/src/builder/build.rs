@@ -25,7 +25,7 @@ use crate::site::{
     Checks, ClockWatch, History, InterruptedRestores, PolicyBook, Retention, Scheduled, Site,
     UnfinishedZnodes,
 };
-use crate::vaults::{AroundVaults, CountedVaults, SecondCopy, Vaults};
+use crate::vaults::{AroundVaults, CountedVaults, Parts, SecondCopy, Vaults};
 use crate::work::{Running, Worker, count_failed};
 
 /// So long a storage has to tell what it knows; after that the engine begins without.
@@ -53,7 +53,16 @@ impl EngineBuilder {
         let owed = Arc::new(Owed::new(Arc::clone(&self.jobs), self.keeps_news));
         let all_noted = self.recover(&checker, &owed, &ends, &metrics, now)?;
         let clock_watch = self.watch_clock(now)?;
-        let vaults = Arc::new(self.kept(second, place, around).with_storages(storages));
+        let vaults = Arc::new(Vaults::new(Parts {
+            store: Arc::clone(&self.vaults),
+            jobs: Arc::clone(&self.jobs),
+            is_remote: self.is_remote,
+            leadership: self.leadership.clone(),
+            place,
+            around,
+            storages,
+            second,
+        }));
         let site = Arc::new(self.site(clock_watch, unfinished, now)?);
         if self.leadership.is_none() {
             site.reload_notes()?;
@@ -116,23 +125,6 @@ impl EngineBuilder {
             worker: self.worker.into(),
             failed_in_a_row,
         })
-    }
-
-    fn kept(
-        &self,
-        second: Option<Arc<SecondCopy>>,
-        place: Option<Arc<vault_store::FsStore>>,
-        around: Option<AroundVaults>,
-    ) -> Vaults {
-        Vaults::new(
-            Arc::clone(&self.vaults),
-            Arc::clone(&self.jobs),
-            self.is_remote,
-            self.leadership.clone(),
-            second,
-            place,
-            around,
-        )
     }
 
     /// Puts around the jobs what knows how they have ended.

@@ -4,14 +4,13 @@ mod contents;
 mod exchange;
 mod jobs;
 mod retention;
-mod work;
 
 use std::sync::Arc;
 #[cfg(feature = "object-store")]
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 
-use health_metrics::{Health, Metrics, Problem};
+use health_metrics::{Health, Metrics};
 use job_queue::{Clock, Runner};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -22,7 +21,7 @@ use vault_store::ObjectVaults;
 use crate::blocking::blocking;
 use crate::ends::KnownEnds;
 use crate::error::EngineError;
-use crate::health::{self, Probes};
+use crate::health::{self, Asked, Probes};
 use crate::leadership::Leadership;
 use crate::owed::Owed;
 use crate::requests::{BackupRequest, Labels, Requests, RestoreRequest, RestoreTestRequest, VerifyRequest};
@@ -188,34 +187,24 @@ impl Engine {
     /// its age.
     pub async fn health(&self) -> Health {
         let zookeeper = self.site.probed.health(&self.site.ensemble).await;
-        let ((vaults, site, requests), probes) = (self.rooms(), Arc::clone(&self.probes));
-        let (now, leadership, owed) = (self.now(), self.leadership.clone(), Arc::clone(&self.owed));
-        // Who does not lead any more has nothing to note.
-        let unnoted = if self.leads() {
-            self.ends.unnoted()
-        } else {
-            Vec::new()
+        let (vaults, site, requests) = self.rooms();
+        let asked = Asked {
+            probes: Arc::clone(&self.probes),
+            vaults,
+            site,
+            requests,
+            owed: Arc::clone(&self.owed),
+            leadership: self.leadership.clone(),
+            // Who does not lead any more has nothing to note.
+            unnoted: match self.leads() {
+                true => self.ends.unnoted(),
+                false => Vec::new(),
+            },
+            now: self.now(),
+            zookeeper,
         };
-        let report = tokio::task::spawn_blocking(move || {
-            let mut health = health::report(&probes, &vaults, &site, &requests, now, zookeeper);
-            health
-                .problems
-                .extend(unnoted.into_iter().map(Problem::JobsUnavailable));
-            if let Some(leadership) = leadership.map(|leadership| leadership.report()) {
-                if !leadership.leads {
-                    health.schedule = site
-                        .schedule
-                        .as_ref()
-                        .map(|schedule| schedule.report_of_standby(now));
-                }
-                health.leadership = Some(leadership);
-            }
-            health.webhook = owed.debt(now);
-            health
-        });
-        report
-            .await
-            .unwrap_or_else(|error| health::unknown(&error.to_string()))
+        let report = blocking(move || Ok(health::report(asked))).await;
+        report.unwrap_or_else(|error| health::unknown(&error.to_string()))
     }
 
     /// Counters and [`health`](Self::health) as Prometheus text.
@@ -237,7 +226,7 @@ impl Engine {
     }
 
     /// Whichever of the two has something to do now.
-    fn wake(&self) {
+    pub(crate) fn wake(&self) {
         self.runner.waker().wake();
         self.checker.waker().wake();
     }

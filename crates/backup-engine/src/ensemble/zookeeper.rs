@@ -220,6 +220,8 @@ impl Ensemble for ZooKeeperEnsemble {
             // Nothing better is known of whoever does not say what it is.
             Teller::Somebody => match self.config_znode().await {
                 Ok(Some(text)) => text,
+                // One address may be that of several.
+                Ok(None) if self.addresses().count() == 1 => return Err(untold(&self.config.address)),
                 Ok(None) => return Ok(Vec::new()),
                 Err(why) => return Err(MembersUnknown::new(why)),
             },
@@ -308,6 +310,13 @@ fn before_3_5(follower: &str) -> MembersUnknown {
     MembersUnknown::new(format!(
         "{follower} has no {CONFIG}, as a server before 3.5, and does not say which others there are: the address must \
          name them all"
+    ))
+}
+
+fn untold(address: &str) -> MembersUnknown {
+    MembersUnknown::new(format!(
+        "{address} has no {CONFIG}, as a server before 3.5, and may not say whether it is alone: it must be allowed to answer the \
+         word `srvr`, or the address must name all servers"
     ))
 }
 

@@ -15,7 +15,7 @@ use crate::lock::lock;
 use crate::plain::plain;
 
 /// What the notes are about. Those about a znode begin with a slash.
-const KEY: &str = "restore";
+pub(super) const KEY: &str = "restore";
 
 /// What a restore was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,13 +153,19 @@ impl InterruptedRestores {
         if !successful {
             return Ok(());
         }
-        for (earlier, was_asked) in self.list() {
-            if asked.covers(&was_asked) {
-                self.jobs.drop_notes(&earlier, &key)?;
-                lock(&self.known).retain(|(job, _)| *job != earlier);
-            }
+        for earlier in self.made_up_for_by(asked) {
+            self.jobs.drop_notes(&earlier, &key)?;
+            lock(&self.known).retain(|(job, _)| *job != earlier);
         }
         Ok(())
+    }
+
+    /// The jobs of those that one of this makes up for, once it has succeeded.
+    pub(crate) fn made_up_for_by(&self, asked: &Asked) -> Vec<String> {
+        let all = self.list().into_iter();
+        all.filter(|(_, was_asked)| asked.covers(was_asked))
+            .map(|(job, _)| job)
+            .collect()
     }
 }
 
@@ -229,6 +235,8 @@ mod tests {
 
         let all = started(&jobs);
         assert_eq!(all.list(), [("r1".to_owned(), cut.clone())]);
+        assert_eq!(all.made_up_for_by(&of(&["/a"])), [""; 0]);
+        assert_eq!(all.made_up_for_by(&of(&["/a", "/c"])), ["r1"]);
         for (asked, successful) in [(of(&["/a"]), true), (of(&["/a", "/c"]), false), (of(&[]), false)] {
             all.begin("r2", &asked).unwrap();
             all.end("r2", &asked, successful).unwrap();

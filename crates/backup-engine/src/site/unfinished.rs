@@ -13,6 +13,7 @@ use zk_snapshot::restore::{Ledger, Opened, Unfinished};
 use zk_snapshot::tree::ZnodePath;
 
 use self::earlier::Earlier;
+use super::interrupted::KEY;
 use crate::EngineError;
 use crate::lock::lock;
 use crate::plain::plain;
@@ -101,11 +102,11 @@ impl UnfinishedZnodes {
         })
     }
 
-    /// Reads the notes anew, and returns them: other processes may have written some. Not while a restore of this one runs.
+    /// Reads the notes anew, and returns those of restores that are over: other processes may have written some. Not while a restore of this one runs.
     pub(crate) fn reload(&self) -> Result<Vec<Note>, EngineError> {
         let read = self.read();
         self.was_read.store(read.is_ok(), Ordering::Relaxed);
-        let (mut open, (notes, elsewhere)) = (BTreeMap::new(), read?);
+        let (mut open, (mut notes, elsewhere)) = (BTreeMap::new(), read?);
         for note in &notes {
             let (path, begun) = (ZnodePath::parse(&note.key), serde_json::from_str(&note.value));
             let (Ok(path), Ok::<Begun, _>(begun)) = (path, begun) else {
@@ -135,23 +136,35 @@ impl UnfinishedZnodes {
             };
             open.entry(path).or_insert((znode, origin));
         }
+        notes.retain(|note| !elsewhere.contains(&note.job));
         *lock(&self.elsewhere) = elsewhere;
         *lock(&self.open) = open;
         Ok(notes)
     }
 
-    /// All notes, and which restores have some about znodes and have not ended.
+    /// All notes, and which restores have some and have not ended.
     fn read(&self) -> Result<(Vec<Note>, BTreeSet<String>), QueueError> {
-        let notes = self.jobs.notes()?;
-        let about_znodes = notes.iter().filter(|note| note.key.starts_with('/'));
-        let mut elsewhere: BTreeSet<_> = about_znodes.map(|note| note.job.clone()).collect();
-        let jobs: Vec<_> = elsewhere.iter().cloned().collect();
-        for id in jobs {
-            if self.jobs.get(&id)?.is_none_or(|job| job.state.is_final()) {
-                elsewhere.remove(&id);
+        let mut ended = BTreeSet::new();
+        loop {
+            let notes = self.jobs.notes()?;
+            let of_restores = notes
+                .iter()
+                .filter(|note| note.key.starts_with('/') || note.key == KEY);
+            let (mut elsewhere, known) = (BTreeSet::new(), ended.len());
+            for Note { job: id, .. } in of_restores {
+                if elsewhere.contains(id) || ended.contains(id) {
+                    continue;
+                }
+                match self.jobs.get(id)? {
+                    Some(job) if !job.state.is_final() => elsewhere.insert(id.clone()),
+                    _ => ended.insert(id.clone()),
+                };
+            }
+            // One that has ended may have done so since its notes were read, and have dropped them.
+            if ended.len() == known {
+                return Ok((notes, elsewhere));
             }
         }
-        Ok((notes, elsewhere))
     }
 
     /// What restores have left open that have ended, and which ones. That of a restore which is under way is its work, and no trouble.

@@ -8,6 +8,7 @@ mod counted;
 pub(crate) mod exchange;
 pub(crate) mod finding;
 mod known;
+mod parts;
 mod pins;
 mod predecessor;
 pub(crate) mod records;
@@ -36,15 +37,13 @@ use crate::leadership::Leadership;
 use crate::lock::lock;
 
 pub(crate) use self::counted::CountedVaults;
+pub(crate) use self::parts::{AroundVaults, Parts};
 pub(crate) use self::pins::{PINS, Pins, are_sound as are_pins, merged as merged_pins};
 pub(crate) use self::second::SecondCopy;
 pub(crate) use self::stored::{AHEAD, Stored, Unreadable};
 
 /// What stands for the newest good backup wherever one is only read.
 pub(crate) const LATEST: &str = "latest";
-
-/// What is put around a store: it opens seals, for example.
-pub(crate) type AroundVaults = Arc<dyn Fn(Arc<dyn VaultStore>) -> Arc<dyn VaultStore> + Send + Sync>;
 
 /// The store, with what keeps its vaults from being removed.
 pub(crate) struct Vaults {
@@ -84,37 +83,24 @@ struct InUse {
 }
 
 impl Vaults {
-    pub(crate) fn new(
-        store: Arc<dyn VaultStore>,
-        jobs: Arc<dyn JobStore>,
-        is_remote: bool,
-        leadership: Option<Arc<dyn Leadership>>,
-        second: Option<Arc<SecondCopy>>,
-        place: Option<Arc<FsStore>>,
-        around: Option<AroundVaults>,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
         Self {
-            store,
-            jobs,
+            store: parts.store,
+            jobs: parts.jobs,
             pinning: Mutex::default(),
             in_use: Mutex::default(),
             removed: Condvar::new(),
             recording: Mutex::default(),
             known: Known::default(),
-            leadership,
-            remote: is_remote.then(Arc::default),
-            place,
-            around,
+            leadership: parts.leadership,
+            remote: parts.is_remote.then(Arc::default),
+            place: parts.place,
+            around: parts.around,
             retained: Retained::default(),
-            storages: None,
-            second,
+            storages: parts.storages,
+            second: parts.second,
             catalogs: Catalogs::default(),
         }
-    }
-
-    /// With what keeps vaults in several stores.
-    pub(crate) fn with_storages(self, storages: Option<NamedVaults>) -> Self {
-        Self { storages, ..self }
     }
 
     /// Whether each question of the store is a request to another machine.
@@ -273,6 +259,15 @@ impl Vaults {
                 now.tested = before.tested;
             }
             now
+        });
+    }
+
+    /// Remembers damage that no checksum tells, beside what the last check has found.
+    pub(crate) fn record_damage(&self, id: &VaultId, found: &Verification) {
+        self.record(id, |before| {
+            let mut all = before.unwrap_or_else(|| Verification::new(found.at, Vec::new()));
+            all.damage.extend_from_slice(&found.damage);
+            all
         });
     }
 

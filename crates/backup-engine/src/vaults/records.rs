@@ -56,6 +56,8 @@ pub(crate) struct Opened {
     pub(crate) mode: Mode,
     /// Whether it tells how many children each znode has had: that of ClickHouse Keeper does not.
     pub(crate) counters_known: bool,
+    /// How many znodes are in it, where that is certain: what lacks something may be counted in another way.
+    pub(crate) znodes: Option<u64>,
     /// What is wrong with it, where that is found only as it is opened: the predecessor did not look.
     pub(crate) lacks: Vec<String>,
 }
@@ -78,6 +80,7 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
             records,
             mode: manifest.mode,
             counters_known: manifest.mode == Mode::Transactional,
+            znodes: None,
             lacks,
         });
     }
@@ -104,8 +107,20 @@ pub(crate) fn open(store: &dyn VaultStore, manifest: &Manifest) -> Result<Opened
         records,
         mode: manifest.mode,
         counters_known: manifest.contents.as_ref().is_none_or(Contents::counters_known),
+        znodes: znodes(manifest),
         lacks: Vec::new(),
     })
+}
+
+/// How many records there are of znodes that were asked for, as far as a manifest can say it.
+fn znodes(manifest: &Manifest) -> Option<u64> {
+    let contents = manifest.contents.as_ref();
+    let contents = contents.filter(|_| manifest.outcome == Outcome::Complete)?;
+    match contents {
+        // Clients cannot be sent these names, and records have none of them.
+        Contents::Transactional(of) if of.taken_from.old_names > 0 => None,
+        _ => Some(contents.captured().znodes),
+    }
 }
 
 /// What the job of a vault said, if that was kept. Blocks.

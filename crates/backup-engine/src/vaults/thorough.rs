@@ -1,5 +1,6 @@
 //! Everything that can be told of one vault by reading all of it.
 
+mod damaged;
 mod index;
 mod predecessors;
 
@@ -12,6 +13,8 @@ use zk_snapshot::archive::{ArchiveError, Record, Role, TreeOrder};
 use zk_snapshot::capture::AclIndex;
 use zk_snapshot::files::{Fault, SnapshotFile};
 
+pub(crate) use self::damaged::{damage_of, miscounted};
+use self::damaged::{damage_of_archive, last_file};
 use self::index::{IndexCheck, IndexFound};
 use super::records::{self, ACLS, AMENDMENTS, ARCHIVE, INDEX, Opened, SNAPSHOT, snapshot_of};
 use crate::EngineError;
@@ -37,6 +40,13 @@ pub(crate) enum Step {
     Decoded(u64),
 }
 
+/// What a check has come to.
+pub(crate) struct Checked {
+    pub(crate) found: Verification,
+    /// What is no damage, and a restore of it tells.
+    pub(crate) lacks: Vec<String>,
+}
+
 /// Compares every byte of a vault with its checksums; where these are right, decodes every frame, and compares what is in it with what
 /// the vault says it holds: counts, the order of parents, ACLs, and of a snapshot all that a server would find at its start. `go_on` says between two
 /// frames whether to go on; `None` if not. Of a sealed vault that cannot be opened the checksums are all that is compared, and what who could open it
@@ -50,7 +60,7 @@ pub(crate) fn thorough(
     now: OffsetDateTime,
     extent: Extent,
     go_on: &mut dyn FnMut(Step) -> bool,
-) -> Result<Option<Verification>, EngineError> {
+) -> Result<Option<Checked>, EngineError> {
     let manifest = store.manifest(id);
     let read = match &manifest {
         // It has no checksums.
@@ -59,6 +69,10 @@ pub(crate) fn thorough(
     };
     let Some(mut found) = read else {
         return Ok(None);
+    };
+    let no_deeper = |found| {
+        let lacks = Vec::new();
+        Ok(Some(Checked { found, lacks }))
     };
     // One that cannot be read says no more to whom it is sealed.
     let is_closed = manifest
@@ -69,20 +83,21 @@ pub(crate) fn thorough(
         found.damage.extend(before.filter(Damage::is_sealed));
     }
     if records::spoiling(&found).is_some() {
-        return Ok(Some(found));
+        return no_deeper(found);
     }
     let manifest = manifest?;
     if matches!(manifest.outcome, Outcome::Failed { .. }) {
-        return Ok(Some(found));
+        return no_deeper(found);
     }
     if manifest.sealed.is_some() {
-        return Ok(Some(found));
+        return no_deeper(found);
     }
     let mut check = Check {
         store,
         manifest: &manifest,
         extent,
         damage: Vec::new(),
+        lacks: Vec::new(),
         index_compared: false,
     };
     let whole = check.run(go_on, found.is_sound())?;
@@ -95,7 +110,8 @@ pub(crate) fn thorough(
         let before = before.damage.into_iter();
         found.damage.extend(before.filter(|damage| INDEX == *damage.file));
     }
-    Ok(whole.then_some(found))
+    let lacks = check.lacks;
+    Ok(whole.then_some(Checked { found, lacks }))
 }
 
 struct Check<'a> {
@@ -103,6 +119,7 @@ struct Check<'a> {
     manifest: &'a Manifest,
     extent: Extent,
     damage: Vec<Damage>,
+    lacks: Vec<String>,
     index_compared: bool,
 }
 
@@ -129,9 +146,7 @@ impl Check<'_> {
                 return Ok(true);
             }
         };
-        for why in &opened.lacks {
-            log::warn!("backup {}: {why}", self.manifest.id);
-        }
+        self.lacks.clone_from(&opened.lacks);
         let acls = if spare_is_sound { self.acls()? } else { None };
         let mut index = match spare_is_sound && self.extent == Extent::Whole {
             true => IndexCheck::of(self.store, self.manifest),
@@ -335,66 +350,5 @@ impl Check<'_> {
             self.note(name.to_string(), None, what);
         }
         Ok(true)
-    }
-}
-
-/// What an error of opening a vault says of its files.
-///
-/// # Errors
-/// That error, if it says that they cannot be read just now.
-pub(crate) fn damage_of(manifest: &Manifest, error: EngineError) -> Result<Damage, EngineError> {
-    match error {
-        EngineError::Storage(cause) => match cause.downcast::<StoreError>().map(|error| *error) {
-            Ok(StoreError::Damaged { file, what, .. }) => Ok(Damage {
-                file,
-                frame: None,
-                what,
-            }),
-            Ok(error) => Err(error.into()),
-            Err(cause) => Err(EngineError::Storage(cause)),
-        },
-        EngineError::Damaged { cause, .. } => match cause.downcast::<ArchiveError>() {
-            Ok(error) => damage_of_archive(manifest, last_file(manifest), *error),
-            Err(cause) => Ok(Damage {
-                file: last_file(manifest),
-                frame: None,
-                what: cause.to_string(),
-            }),
-        },
-        error => Err(error),
-    }
-}
-
-fn damage_of_archive(manifest: &Manifest, file: String, error: ArchiveError) -> Result<Damage, EngineError> {
-    match error {
-        ArchiveError::Io(error) => Err(EngineError::Storage(error.into())),
-        ArchiveError::Damaged { frame, why } => Ok(Damage {
-            file,
-            frame: manifest.predecessor.is_none().then_some(frame),
-            what: why,
-        }),
-        ArchiveError::Unframed(what) => Ok(Damage {
-            file,
-            frame: None,
-            what,
-        }),
-        error => Ok(Damage {
-            file,
-            frame: None,
-            what: error.to_string(),
-        }),
-    }
-}
-
-/// The file whose items are all read when a vault is opened.
-fn last_file(manifest: &Manifest) -> String {
-    if let Some(file) = predecessors::file(manifest) {
-        return file;
-    }
-    let amended = manifest.files.iter().any(|file| file.name == AMENDMENTS);
-    match snapshot_of(manifest) {
-        Some(snapshot) => snapshot.name.to_string(),
-        None if amended => AMENDMENTS.to_string(),
-        None => ARCHIVE.to_string(),
     }
 }

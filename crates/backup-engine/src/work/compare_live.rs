@@ -53,6 +53,7 @@ pub(crate) async fn with_live(
     let client = site.ensemble.connect().await.map_err(unreachable)?;
     let options = RestoreOptions {
         dry_run: true,
+        compares_only: true,
         show: page.offset.saturating_add(page.limit),
         same_ensemble,
         ..RestoreOptions::default()
@@ -63,10 +64,8 @@ pub(crate) async fn with_live(
         id: from.clone(),
         cause,
     };
-    let unread = tokio::task::spawn_blocking(move || unreadable(&*records)).await;
-    let unread = unread
-        .map_err(|error| EngineError::Internal(error.into()))?
-        .map_err(|error| damaged(error.into()))?;
+    let unread = blocking(move || Ok(unreadable(&*records))).await?;
+    let unread = unread.map_err(|error| damaged(error.into()))?;
     let report = report.map_err(|error| match error {
         RestoreError::Client { cause, .. } => unreachable(cause),
         error => damaged(error.into()),

@@ -26,8 +26,7 @@ pub(super) struct JobContext {
     pub(super) clock: Clock,
     /// Tells when it is to end early.
     pub(super) stop: Stop,
-    /// The engine's own.
-    pub(super) permit: Arc<dyn Permit>,
+    pub(super) engine_permit: Arc<dyn Permit>,
     /// In which the engine led when the job began, where there are several.
     pub(super) term: Option<u64>,
     pub(super) hooks: Arc<Hooks>,
@@ -43,7 +42,7 @@ impl JobContext {
     /// Whether what it writes to ZooKeeper may be written.
     pub(super) fn permit(&self) -> Arc<dyn Permit> {
         Arc::new(OfJob {
-            engine: Arc::clone(&self.permit),
+            engine: Arc::clone(&self.engine_permit),
             stop: self.stop.clone(),
         })
     }

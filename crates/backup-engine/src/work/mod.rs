@@ -35,7 +35,7 @@ use self::counting::is_real_restore;
 use self::failure::{Failure, caught, panicked};
 use self::hooks::Ended;
 use self::job_log::JobLog;
-use self::stop::Stop;
+use self::stop::CheckStop;
 use crate::blocking::blocking;
 use crate::kind::{self, JobKind};
 use crate::leadership::{Leadership, Role};
@@ -100,8 +100,7 @@ impl JobHandler for Worker {
         let Ok(term) = self.term(&called_off).await else {
             return Outcome::failure("this server leads no more");
         };
-        let stop = Stop::new(Arc::clone(&self.jobs), called_off.clone(), self.ending.clone());
-        let stop = Arc::new(stop);
+        let stop = Arc::new(CheckStop::new(called_off.clone(), self.ending.clone()));
         let begun = Instant::now();
         let context = Arc::new(JobContext {
             log: JobLog::new(&job.id, Arc::clone(&self.clock)),
@@ -110,7 +109,7 @@ impl JobHandler for Worker {
             clock: Arc::clone(&self.clock),
             job,
             stop: called_off,
-            permit: Arc::clone(&self.permit),
+            engine_permit: Arc::clone(&self.permit),
             term,
             hooks: Arc::clone(&self.hooks),
             ended: Mutex::default(),
@@ -165,10 +164,9 @@ impl JobHandler for Worker {
         let ids: Vec<_> = jobs.iter().map(|job| job.id.clone()).collect();
         let restores = jobs.iter().filter(|job| JobKind::of(job) == JobKind::Restore);
         let cut: Vec<_> = restores.map(|job| job.id.clone()).collect();
-        let noting = tokio::task::spawn_blocking(move || {
+        let noting = blocking(move || {
             site.unfinished.cut_off(&ids);
-            owed.owe(ids)?;
-            site.interrupted.cut_off(&cut)
+            Ok(owed.owe(ids).and_then(|()| site.interrupted.cut_off(&cut)))
         });
         noting
             .await
@@ -198,7 +196,7 @@ impl Worker {
         &self,
         kind: JobKind,
         context: &Arc<JobContext>,
-        stop: &Arc<Stop>,
+        stop: &Arc<CheckStop>,
     ) -> Result<JobResult, Failure> {
         let vaults = Arc::clone(&self.vaults);
         let placed = blocking(move || Ok::<_, EngineError>(vaults.check_place()?)).await;
@@ -228,7 +226,9 @@ impl Worker {
                 done
             }
             JobKind::Verify => verify::run(&self.vaults, context, stop).await,
-            JobKind::RestoreTest => restore_test::run(&self.vaults, &self.site, context, stop).await,
+            JobKind::RestoreTest => {
+                restore_test::run(&self.vaults, &self.site, &self.jobs, context, stop).await
+            }
         }
     }
 
@@ -285,8 +285,7 @@ impl Worker {
             return None;
         }
         let (vaults, id) = (Arc::clone(&self.vaults), kind::vault(&context.job).parse().ok()?);
-        let size = tokio::task::spawn_blocking(move || vaults.store.size(&id));
-        size.await.ok()?.ok()
+        blocking(move || Ok(vaults.store.size(&id)?)).await.ok()
     }
 
     /// That in which the engine leads, where there are several, also while it is about to give the lead away.

@@ -45,6 +45,9 @@ pub struct VerifyResult {
     pub damaged_vaults: u64,
     /// The first of them.
     pub damaged: Vec<DamagedVault>,
+    /// What people should know of those that are not damaged, in plain words: a restore would tell it. Absent without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The copy of which something was read where the first is damaged or away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false))]
@@ -146,6 +149,9 @@ pub struct RestoreResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schema", schema(nullable = false, value_type = Option<String>))]
     pub backup_first: Option<VaultId>,
+    /// The jobs of restores that were interrupted and that this one would make up for. Absent without any, and unless it only told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makes_up_for: Vec<String>,
 }
 
 /// What is known of the backup that was restored, whatever came of it.
@@ -256,6 +262,7 @@ mod tests {
             notes: Some(Vec::new()),
             source,
             backup_first: Some("20261121T000000".parse().unwrap()),
+            makes_up_for: vec!["r1".to_owned()],
             ..RestoreResult::default()
         });
         for files in [planned, placed] {

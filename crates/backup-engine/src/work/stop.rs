@@ -1,8 +1,6 @@
 //! Why a job ends early, and what tells a check that it is to.
 
-use std::sync::Arc;
-
-use job_queue::{JobStore, StopReason};
+use job_queue::StopReason;
 use tokio::sync::watch;
 
 /// Why a job ends early.
@@ -29,19 +27,14 @@ impl From<StopReason> for Stopped {
 }
 
 /// Tells a check when it is to end early: also when the engine is to end.
-pub(super) struct Stop {
-    jobs: Arc<dyn JobStore>,
+pub(super) struct CheckStop {
     job: job_queue::Stop,
     ending: watch::Receiver<bool>,
 }
 
-impl Stop {
-    pub(super) fn new(jobs: Arc<dyn JobStore>, job: job_queue::Stop, ending: watch::Receiver<bool>) -> Self {
-        Self { jobs, job, ending }
-    }
-
-    pub(super) fn jobs(&self) -> &Arc<dyn JobStore> {
-        &self.jobs
+impl CheckStop {
+    pub(super) fn new(job: job_queue::Stop, ending: watch::Receiver<bool>) -> Self {
+        Self { job, ending }
     }
 
     /// An error if it is.

@@ -8,10 +8,10 @@ use vault_store::{StoreError, StoredCopy, VaultId, Verification};
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
 use super::result::{DamagedCopy, DamagedVault, JobResult, VerifyResult};
-use super::stop::{Stop, Stopped};
+use super::stop::{CheckStop, Stopped};
 use crate::requests::VerifyPayload;
 use crate::vaults::records;
-use crate::vaults::thorough::{Extent, Step, thorough};
+use crate::vaults::thorough::{Checked, Extent, Step, thorough};
 use crate::vaults::{Stored, Vaults};
 use crate::{EngineError, Share};
 
@@ -22,7 +22,7 @@ const SHOWN: usize = 100;
 pub(super) async fn run(
     vaults: &Arc<Vaults>,
     context: &Arc<JobContext>,
-    stop: &Arc<Stop>,
+    stop: &Arc<CheckStop>,
 ) -> Result<JobResult, Failure> {
     let payload: VerifyPayload = serde_json::from_value(context.job.payload.clone())?;
     let named = context
@@ -104,7 +104,7 @@ fn copy_damaged(done: &VerifyResult) -> Option<String> {
 struct Run {
     vaults: Arc<Vaults>,
     context: Arc<JobContext>,
-    stop: Arc<Stop>,
+    stop: Arc<CheckStop>,
     done: VerifyResult,
 }
 
@@ -155,12 +155,12 @@ impl Run {
         let now: OffsetDateTime = context.now();
         self.vaults.look_at_first(id);
         let reads = self.vaults.reads_of_second(id);
-        let found = thorough(&*self.vaults.store, id, now, Extent::Whole, &mut |step| {
+        let checked = thorough(&*self.vaults.store, id, now, Extent::Whole, &mut |step| {
             reading.go_on(step)
         });
         self.done.copy = self.done.copy.or(self.vaults.read_since(id, reads));
         self.count(&mut reading);
-        let Some(found) = found? else {
+        let Some(Checked { found, lacks }) = checked? else {
             return Err(reading.stopped.unwrap_or(Stopped::Ending).into());
         };
         if !found.is_sound() {
@@ -181,6 +181,7 @@ impl Run {
         }
         self.note_copy(id, copy);
         if found.is_sound() {
+            self.note_lacks(id, &lacks);
             self.vaults.record_verification(id, &found);
             if let Some(second) = &self.vaults.second {
                 second.found_whole(id);
@@ -194,6 +195,17 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// What a restore would tell of a backup that is sound.
+    fn note_lacks(&mut self, id: &VaultId, lacks: &[String]) {
+        for what in lacks {
+            let note = format!("backup {id}: {what}");
+            self.context.log.error(&note);
+            if self.done.notes.len() < SHOWN {
+                self.done.notes.push(note);
+            }
+        }
     }
 
     /// Counts what was read since it was counted last.
@@ -235,7 +247,7 @@ impl Run {
 /// How far reading has come, and what has ended it.
 struct Reading<'a> {
     context: &'a JobContext,
-    stop: &'a Stop,
+    stop: &'a CheckStop,
     stopped: Option<Stopped>,
     bytes: u64,
 }

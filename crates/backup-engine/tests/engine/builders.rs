@@ -4,11 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use backup_engine::{EngineBuilder, EngineError, InvalidRequest};
-use health_metrics::{Problem, StorageProbe, StorageUsage};
+use health_metrics::{FixedProcess, Problem, ProcessUsage, StorageProbe, StorageUsage};
 use vault_store::object_store::memory::InMemory;
 use vault_store::{FaultyObjects, MemoryStore, ObjectCall, ObjectVaults};
 
-use super::support::{World, copied, full};
+use super::support::{HOUR, World, copied, full};
 
 fn bucket() -> (FaultyObjects, ObjectVaults) {
     let objects = FaultyObjects::new(Arc::new(InMemory::new()));
@@ -125,4 +125,34 @@ async fn storages_of_one_name_are_refused() {
         assert_eq!(name, twice);
         assert_eq!(why.to_string(), format!("two storages are called {twice:?}"));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_measures_the_process_is_what_was_given() {
+    let usage = ProcessUsage {
+        memory_bytes: 12_345,
+        cpu_percent: 6.5,
+        uptime: HOUR,
+    };
+    let probe = Arc::new(FixedProcess(Some(usage)));
+    let engine = World::new()
+        .start_with(|builder| builder.process_probe(probe))
+        .engine;
+    assert_eq!(engine.health().await.process, Some(usage));
+}
+
+#[test]
+fn health_says_so_where_no_thread_can_be_started() {
+    let engine = World::new().start().engine;
+    // There is no room for a stack of that size.
+    let threadless = tokio::runtime::Builder::new_current_thread()
+        .thread_stack_size(1 << 60)
+        .enable_all()
+        .build()
+        .unwrap();
+    let problems = threadless.block_on(engine.health()).problems;
+    assert_eq!(
+        problems,
+        [Problem::NoReport("no thread can be started".to_owned())]
+    );
 }

@@ -204,6 +204,65 @@ async fn what_comes_after_the_backup_is_not_written_over() {
         message.starts_with("nothing was restored: /a did not exist"),
         "{message}"
     );
+    assert_eq!(came(&job).notes, None, "nothing is to be undone");
+    assert_eq!(world.znodes(), changed);
+}
+
+#[tokio::test]
+async fn what_is_ephemeral_by_now_is_named_and_the_rest_backed_up_and_restored() {
+    let world = World::new();
+    let engine = world.start().engine;
+    let (id, good) = (full(&engine).await, world.znodes());
+    world.tree.own("/a", 7);
+    world.tree.put("/b/c", b"two", Acl::open()).unwrap();
+    let job = done(&engine, &engine.restore(first(&id, &["/a", "/b"])).await.unwrap()).await;
+    let (message, result) = (job.message.clone().unwrap(), came(&job));
+    assert!(
+        message.contains("/a: a live ephemeral znode stands in its place"),
+        "{message}"
+    );
+    assert_eq!(world.znodes(), good, "the rest is");
+    let note = "no backup was taken first of /a: ephemeral znodes are in none";
+    assert!(result.notes.unwrap().iter().any(|told| told == note));
+    let undo = result.backup_first.unwrap();
+    let info = described(&engine, undo.as_str()).await;
+    assert_eq!(info.manifest().unwrap().roots.as_ref().unwrap(), &["/b"]);
+
+    // Everything is not meant where nothing is left.
+    let listed = engine.list().await.unwrap();
+    let job = done(&engine, &engine.restore(first(&id, &["/a"])).await.unwrap()).await;
+    assert_eq!(came(&job).backup_first, None);
+    assert_eq!(engine.list().await.unwrap(), listed);
+}
+
+#[tokio::test]
+async fn what_was_ephemeral_and_is_not_any_more_is_not_written_over() {
+    let world = World::new();
+    let running = world.start();
+    let engine = &running.engine;
+    let id = full(engine).await;
+    world.tree.put("/a", b"two", Acl::open()).unwrap();
+    world.tree.own("/a", 7);
+    let (mut gate, delay) = gate();
+    running
+        .vaults
+        .plan(VaultCall::Create, 1, VaultFault::Delay(delay));
+    let task = engine.restore(first(&id, &["/a", "/b"])).await.unwrap();
+    let step = tokio::spawn({
+        let engine = engine.clone();
+        async move { engine.step().await }
+    });
+    gate.reached().await;
+    world.tree.own("/a", 0);
+    let changed = world.znodes();
+    drop(gate);
+    assert!(step.await.unwrap().unwrap());
+    let job = job(engine, &task).await;
+    let message = job.message.as_deref().unwrap();
+    assert!(
+        message.starts_with("nothing was restored: /a was ephemeral"),
+        "{message}"
+    );
     assert_eq!(world.znodes(), changed);
 }
 

@@ -1,170 +1,17 @@
 //! Several engines over one storage, of which one leads.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod group;
+mod taking_over;
+
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use backup_engine::{BackupRequest, EngineError, JobState, Leadership, News, RestoreRequest, Role};
 use job_queue::{JobCall, JobFault, JobStore, Note};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use vault_store::{Manifest, MemoryStore, Mode, Outcome, VaultCall, VaultFault, VaultId, VaultStore};
-use zk_snapshot::restore::{NotPermitted, Permit};
+use vault_store::{Manifest, Mode, Outcome, VaultCall, VaultFault, VaultId, VaultStore};
 
-use super::support::{HOUR, Nothing, Running, World, gate, job};
-
-/// Who leads: the number of a seat. Nobody with a number that no seat has.
-#[derive(Debug)]
-struct Chair(AtomicUsize);
-
-const NOBODY: usize = usize::MAX;
-
-/// One of those that may lead. It is told later than it is so.
-#[derive(Debug)]
-struct Seat {
-    number: usize,
-    chair: Arc<Chair>,
-    role: watch::Sender<Role>,
-}
-
-impl Seat {
-    fn leads(&self) -> bool {
-        self.chair.0.load(Ordering::SeqCst) == self.number
-    }
-}
-
-impl Permit for Seat {
-    fn may_go_on(&self) -> Result<(), NotPermitted> {
-        self.may_write()
-    }
-
-    fn may_write(&self) -> Result<(), NotPermitted> {
-        self.leads()
-            .then_some(())
-            .ok_or_else(|| NotPermitted::new("another one leads"))
-    }
-}
-
-#[async_trait]
-impl Leadership for Seat {
-    fn role(&self) -> watch::Receiver<Role> {
-        self.role.subscribe()
-    }
-
-    fn report(&self) -> health_metrics::Leadership {
-        health_metrics::Leadership {
-            leads: self.leads(),
-            ..health_metrics::Leadership::default()
-        }
-    }
-
-    fn step_down(&self) {
-        self.role.send_replace(Role::Leaving);
-    }
-
-    async fn release(&self) {
-        // It was made the leader anew before it had ended what it did as the one before.
-        if matches!(*self.role.borrow(), Role::Leader { .. }) {
-            return;
-        }
-        let chair = &self.chair.0;
-        // It may be another's already.
-        let _ = chair.compare_exchange(self.number, NOBODY, Ordering::SeqCst, Ordering::SeqCst);
-        self.role.send_replace(Role::Standby);
-    }
-}
-
-/// Engines over one world, that run.
-struct Group {
-    world: World,
-    chair: Arc<Chair>,
-    term: AtomicU64,
-    /// Second copies, which all of them know.
-    copies: MemoryStore,
-    seats: Vec<(Arc<Seat>, Running, JoinHandle<()>)>,
-}
-
-impl Group {
-    fn of(count: usize) -> Self {
-        Self::with(count, |_| {})
-    }
-
-    /// With something done to each before it runs.
-    fn with(count: usize, prepare: impl Fn(&Running)) -> Self {
-        let (world, chair) = (World::new(), Arc::new(Chair(AtomicUsize::new(NOBODY))));
-        let copies = MemoryStore::new();
-        let seats = (0..count).map(|number| {
-            let seat = Arc::new(Seat {
-                number,
-                chair: Arc::clone(&chair),
-                role: watch::Sender::new(Role::Standby),
-            });
-            let running = world.start_with(|builder| {
-                builder
-                    .worker(format!("engine {number}"))
-                    .renewal(Duration::from_millis(20), Duration::from_secs(60))
-                    .schedule("0 * * * *".parse().unwrap())
-                    .full_policy(Arc::new(Nothing))
-                    .keep_news(true)
-                    .second_copy(Arc::new(copies.clone()), "another place")
-                    .leadership(Arc::clone(&seat) as Arc<dyn Leadership>)
-            });
-            prepare(&running);
-            let engine = running.engine.clone();
-            let runs = tokio::spawn(async move { engine.run(std::future::pending()).await });
-            (seat, running, runs)
-        });
-        let seats = seats.collect();
-        Self {
-            world,
-            chair,
-            term: AtomicU64::new(0),
-            copies,
-            seats,
-        }
-    }
-
-    fn engine(&self, number: usize) -> &backup_engine::Engine {
-        &self.seats[number].1.engine
-    }
-
-    /// That one leads from now on; the one before hears of it `later`.
-    async fn lead(&self, number: usize, later: Duration) {
-        let term = self.term.fetch_add(1, Ordering::SeqCst) + 1;
-        let before = self.chair.0.swap(number, Ordering::SeqCst);
-        self.seats[number].0.role.send_replace(Role::Leader { term });
-        if before != number && before != NOBODY {
-            tokio::time::sleep(later).await;
-            self.seats[before].0.role.send_replace(Role::Standby);
-        }
-    }
-
-    /// The same where one that led may have claimed the job when it did no more: so much time passes that it counts as left.
-    async fn ended_or_left(&self, number: usize, id: &str) -> backup_engine::JobInfo {
-        for _ in 0..20 {
-            let ended = tokio::time::timeout(Duration::from_secs(3), self.engine(number).wait(id));
-            if let Ok(ended) = ended.await {
-                return ended.unwrap();
-            }
-            self.world.pass(Duration::from_secs(100));
-        }
-        panic!("{id} does not end: {:?}", job(self.engine(number), id).await)
-    }
-
-    async fn ended(&self, number: usize, id: &str) -> backup_engine::JobInfo {
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.engine(number).wait(id));
-        ended.await.expect("it ends").unwrap()
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        for (_, _, runs) in &self.seats {
-            runs.abort();
-        }
-    }
-}
+use self::group::{Group, NOBODY};
+use super::support::{HOUR, gate, job};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_accepted_is_done_once_somebody_leads_and_who_does_not_removes_nothing() {
@@ -213,6 +60,28 @@ async fn whoever_leads_tells_of_it_and_of_jobs() {
         of[1].delivered(news).await.unwrap();
     }
     assert_eq!(group.engine(1).outbox().owed().await.unwrap(), []);
+}
+
+/// The one lead is lost while it is told of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_word_of_an_engine_that_leads_no_more_is_that_it_lost_the_lead() {
+    let group = Group::of(2);
+    let mut outbox = group.engine(0).outbox();
+    let (gained, lost) = (
+        |term| News::LeadershipGained { term },
+        |term| News::LeadershipLost { term },
+    );
+    group.lead(0, Duration::ZERO).await;
+    assert_eq!(outbox.owed().await.unwrap(), [gained(1)]);
+    outbox.delivered(&gained(1)).await.unwrap();
+    group.lead(0, Duration::ZERO).await;
+    assert_eq!(outbox.owed().await.unwrap(), [lost(1), gained(2)]);
+    outbox.delivered(&lost(1)).await.unwrap();
+    group.lead(1, Duration::ZERO).await;
+    outbox.delivered(&gained(2)).await.unwrap();
+    assert_eq!(outbox.owed().await.unwrap(), [lost(2)]);
+    outbox.delivered(&lost(2)).await.unwrap();
+    assert_eq!(outbox.owed().await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

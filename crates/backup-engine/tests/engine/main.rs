@@ -20,6 +20,7 @@ mod looking;
 mod newest;
 mod news;
 mod queue;
+mod quotas;
 mod recoveries;
 mod remote;
 mod restore_tests;

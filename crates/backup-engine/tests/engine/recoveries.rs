@@ -10,10 +10,12 @@ use backup_engine::{
 };
 use job_queue::MemoryJobs;
 use tempfile::TempDir;
-use vault_store::{FsStore, MemoryStore};
+use vault_store::{Contents, FsStore, MemoryStore};
 use zk_snapshot::tree::Acl;
 
-use super::support::{ADMIN, ALL, HOUR, Modelled, World, acl, adler32, done, snapshot_of, transactional};
+use super::support::{
+    ADMIN, ALL, HOUR, Modelled, World, acl, adler32, done, remade, snapshot_of, transactional,
+};
 
 /// How far above what is known an epoch is raised.
 const MARGIN: i64 = 16;
@@ -204,4 +206,26 @@ async fn a_backup_that_cannot_be_read_any_more_ends_the_comparison() {
     assert!(why.contains("are there"), "{why}");
     let placed = fs::metadata(directory.path().join("recover/snapshot.1")).unwrap();
     assert!(placed.len() > 0, "it was compared");
+}
+
+/// Its checksums are right. Once servers are stopped it is too late to find out.
+#[tokio::test]
+async fn a_snapshot_that_is_not_what_was_written_is_not_placed() {
+    let (world, directory) = (World::new(), tempfile::tempdir().unwrap());
+    let (files, _kept) = snapshot_of(1, 3);
+    let engine = recovering(&world, directory.path(), Some("true"), files);
+    let id = transactional(&engine).await;
+    let lacking = remade(
+        &world.vaults,
+        &id,
+        "snapshot.1",
+        |bytes| bytes,
+        |manifest| match manifest.contents.as_mut().unwrap() {
+            Contents::Transactional(of) => of.captured.znodes += 1,
+            other => panic!("{other:?}"),
+        },
+    );
+    let why = soon_fails(&engine, lacking.as_str()).await;
+    assert!(why.contains("3 znodes of 4 are there"), "{why}");
+    assert!(!directory.path().join("recover").exists(), "nothing was placed");
 }

@@ -76,11 +76,10 @@ impl Lease {
     /// [`QueueError::Storage`]: it may have been taken all the same, which the next call finds.
     pub async fn acquire(&self) -> Result<bool, QueueError> {
         let _one = self.asking.lock().await;
+        self.state().end_if_run_out(self.now());
         self.look().await?;
         let write = self.state().take(self.now());
-        if let Some(write) = write {
-            self.write(write).await?;
-        }
+        self.write_if_any(write).await?;
         Ok(!self.remaining().is_zero())
     }
 
@@ -100,9 +99,7 @@ impl Lease {
     pub async fn renew(&self) -> Result<bool, QueueError> {
         let _one = self.asking.lock().await;
         let write = self.state().renew(self.now());
-        if let Some(write) = write {
-            self.write(write).await?;
-        }
+        self.write_if_any(write).await?;
         Ok(!self.remaining().is_zero())
     }
 
@@ -113,15 +110,16 @@ impl Lease {
     pub async fn release(&self) -> Result<(), QueueError> {
         self.state().stop_holding();
         let _one = self.asking.lock().await;
+        let mut failed = None;
         // A renewal that was on its way may have come first.
         for _ in 0..3 {
             let write = self.state().release(self.now());
             match write {
                 None => return Ok(()),
-                Some(write) => self.write(write).await?,
+                Some(write) => failed = self.write(write).await?,
             }
         }
-        Err(QueueError::storage("the lease is still ours"))
+        Err(failed.unwrap_or_else(|| QueueError::storage("the lease is still ours")))
     }
 
     /// How long it is still held; zero if it is not.
@@ -130,10 +128,24 @@ impl Lease {
         self.state().remaining(self.now())
     }
 
+    /// As whom it is held; `None` if it is not.
+    #[must_use]
+    pub fn held(&self) -> Option<Holder> {
+        let state = self.state();
+        let is_held = !state.remaining(self.now()).is_zero();
+        is_held.then(|| state.holder()).flatten()
+    }
+
     /// Who holds it, as was seen last; perhaps ourselves. `None` if nobody was seen to.
     #[must_use]
     pub fn holder(&self) -> Option<Holder> {
         self.state().holder()
+    }
+
+    /// Whether it may be taken, as was seen last: nobody has it, or who had it was not heard of for so long that it has run out by any clock.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        self.state().is_free(self.now())
     }
 
     fn now(&self) -> Duration {
@@ -171,7 +183,15 @@ impl Lease {
         Ok(())
     }
 
-    async fn write(&self, write: Written) -> Result<(), QueueError> {
+    async fn write_if_any(&self, write: Option<Written>) -> Result<(), QueueError> {
+        match write {
+            None => Ok(()),
+            Some(write) => self.write(write).await?.map_or(Ok(()), Err),
+        }
+    }
+
+    /// Writes it. `Some` tells why nothing was written, where nobody else did either.
+    async fn write(&self, write: Written) -> Result<Option<QueueError>, QueueError> {
         let bytes = serde_json::to_vec(&write.body).map_err(QueueError::storage)?;
         let options = PutOptions {
             mode: write.mode.clone(),
@@ -181,10 +201,14 @@ impl Lease {
         match self.in_time(put).await {
             Ok(put) => {
                 self.state().done(&write, put.into(), self.now());
-                Ok(())
+                Ok(None)
             }
             // Refused, or done and its answer lost, or tried twice below us: the object tells which.
-            Err(error) => self.look().await.map_err(|_| queue_error(&error)),
+            Err(error) => {
+                self.look().await.map_err(|_| queue_error(&error))?;
+                let is_settled = self.state().is_settled(&write);
+                Ok((!is_settled).then(|| queue_error(&error)))
+            }
         }
     }
 

@@ -5,8 +5,7 @@ use std::io;
 
 use zip::ZipArchive;
 
-use super::Predecessor;
-use crate::{Reader, check_zip_list};
+use crate::{Predecessor, Reader, check_zip_list};
 
 /// The root znodes of a granular backup: it does not say what it was asked for. A znode that has znodes below it and no content may be one that was
 /// made for those alone, and so the first below it are named in its place.

@@ -1,7 +1,6 @@
 //! Backups that the Qubership backup daemon left in a storage directory: listed, read and removed beside ours, and never written.
 
 mod console;
-mod lacking;
 mod list;
 mod marks;
 
@@ -13,12 +12,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use self::console::Console;
-pub use self::lacking::Predecessor;
 use crate::fs::{io_at, read, replace};
 use crate::private;
 use crate::{
-    FileName, FsStore, Manifest, Mode, Outcome, Reader, Stage, StoreError, VaultId, VaultRead, VaultStore,
-    Verification,
+    FileName, FsStore, Manifest, Mode, Outcome, Predecessor, Reader, Stage, StoreError, VaultId, VaultRead,
+    VaultStore, Verification,
 };
 
 /// Its archive of a hierarchical backup.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,6 +41,8 @@ pub struct BatchedClient {
     main: Session,
     acls: Vec<Session>,
     turn: AtomicU64,
+    /// Bytes of paths in one request. Less once a server seems to take no more.
+    request_bytes: AtomicUsize,
     /// Requests for ACLs that may be under way.
     acl_requests: Semaphore,
     /// Whether the server knows an identity of ours.
@@ -88,6 +90,7 @@ impl BatchedClient {
             main: Session::new(&config, relay.as_deref(), runtime.handle()).map_err(unusable)?,
             acls,
             turn: AtomicU64::new(0),
+            request_bytes: AtomicUsize::new(read::REQUEST_BYTES),
             acl_requests: Semaphore::new(read::ACLS_IN_FLIGHT),
             is_known: config.digest_auth.is_some() || config.sasl.is_some(),
             relay,

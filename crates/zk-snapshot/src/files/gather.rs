@@ -32,6 +32,19 @@ const QUIET: Duration = Duration::from_millis(500);
 /// # Errors
 /// [`GatherError`], with every snapshot and why it is of no use.
 pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, GatherError> {
+    gathered(dirs, committed, None)
+}
+
+/// The same with the snapshot of this name and no other: one that was whole before it was asked what is committed has seen nothing
+/// that came later, though it does not tell where it ends. Blocks.
+///
+/// # Errors
+/// As [`gather`]; [`GatherError::Unusable`] where it is not there any more.
+pub fn gather_with(dirs: &DataDirs, committed: Option<i64>, snapshot: &str) -> Result<Gathered, GatherError> {
+    gathered(dirs, committed, Some(snapshot))
+}
+
+fn gathered(dirs: &DataDirs, committed: Option<i64>, only: Option<&str>) -> Result<Gathered, GatherError> {
     let (data, log) = (version_2(&dirs.data), version_2(&dirs.log));
     let patience = Instant::now() + PATIENCE;
     let mut passed_over = Vec::new();
@@ -45,6 +58,10 @@ pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, Gathe
         let mut vanished = false;
         let mut newer = Vec::new();
         for (zxid, path) in snapshots {
+            if only.is_some_and(|only| file_name(&path) != only) {
+                newer.push(zxid);
+                continue;
+            }
             let logs = log_files(&log)?;
             let replayed = replayed(zxid, &path, &logs, &log, &newer, (committed, patience));
             newer.push(zxid);
@@ -68,6 +85,9 @@ pub fn gather(dirs: &DataDirs, committed: Option<i64>) -> Result<Gathered, Gathe
         if !vanished {
             break;
         }
+    }
+    if let Some(only) = only.filter(|_| passed_over.is_empty()) {
+        passed_over.push(format!("{only} is not there any more"));
     }
     Err(GatherError::Unusable(passed_over))
 }

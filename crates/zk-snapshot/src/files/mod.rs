@@ -78,7 +78,7 @@ mod write;
 
 pub use data_dirs::DataDirs;
 pub use error::{Fault, FileError};
-pub use gather::gather;
+pub use gather::{gather, gather_with};
 pub use gathered::{FilesReport, GatherError, Gathered};
 pub use kinds::Kinds;
 pub use log_file::LogFile;

@@ -1,7 +1,7 @@
 //! The znodes above a place to which something is renamed, where the backup has none.
 
 use super::error::Stop;
-use super::plan::LiveZnode;
+use super::question::LiveZnode;
 use super::scope::Placed;
 use super::state::RestoreState;
 use crate::archive::{Record, Role};

@@ -8,8 +8,10 @@ use futures::stream::StreamExt;
 use super::counted::{Counted, counted_as, has_own_acl};
 use super::error::Stop;
 use super::noted::Owed;
-use super::plan::{LiveZnode, NodePlan, Question, Verdict, plan};
+use super::plan::{NodePlan, Verdict, plan};
+use super::question::{LiveZnode, Question};
 use super::report::name_path;
+use super::rights::NO_PARENT;
 use super::scope::{Placed, ahead};
 use super::state::RestoreState;
 use super::step::Step;
@@ -63,7 +65,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let (mut together, mut bytes): (Vec<Placed>, usize) = (Vec::new(), 0);
         while let Some(records) = frames.next().await {
             for record in records? {
-                let Some(placed) = self.scope.place(record, &self.writer.places) else {
+                let Some(placed) = self.scope.place(record) else {
                     continue;
                 };
                 if wanted(self, &placed.record.path) {
@@ -127,9 +129,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             };
             let place = self.writer.places.at(&parent);
             if place.is_failed() {
-                if self.writer.places.report(path) {
-                    let why = "its parent could not be created";
-                    self.writer.report.fail(path, why.to_owned());
+                if placed.record.role == Role::Unreadable {
+                    self.note_unknown(&placed, &LiveZnode::Missing);
+                } else {
+                    self.writer.fail_once(path, NO_PARENT.to_owned());
                 }
                 self.writer.places.fail(path);
             } else if place.is_shut() || !self.has_way(&parent).await? {
@@ -144,6 +147,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             }
         }
         self.look(unknown).await?;
+        self.writer.weigh().await?;
         self.writer.report.order(shown, self.options.show);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::Policy;
 use super::guard::can_be_of;
 use super::noted::Noted;
-use super::plan::Question;
+use super::question::Question;
 use crate::archive::{Record, Role};
 use crate::tree::{Acl, Found, Stat};
 

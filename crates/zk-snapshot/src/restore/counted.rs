@@ -3,7 +3,8 @@
 use super::Change;
 use super::guard::Guards;
 use super::noted::{Noted, Owed};
-use super::plan::{LiveZnode, NodePlan};
+use super::plan::NodePlan;
+use super::question::LiveZnode;
 use crate::archive::Record;
 use crate::tree::WriteOp;
 

@@ -72,6 +72,14 @@ pub enum RestoreError {
     /// Two subtrees would end in the same place; nothing was written.
     #[error("{0} would be restored from two places in the backup")]
     Collision(ZnodePath),
+    /// The backup has not as many znodes as it says ([`RestoreOptions::znodes`](super::RestoreOptions::znodes)); nothing was written.
+    #[error("the backup is damaged: {there} znodes of {said} are there")]
+    Miscounted {
+        /// How many it has.
+        there: u64,
+        /// How many it says that it has.
+        said: u64,
+    },
     /// ZooKeeper could not be asked any more.
     #[error("{cause}; {} changes were made before", .report.changes())]
     Client {
@@ -101,7 +109,7 @@ impl RestoreError {
             | Self::Ledger { report, .. }
             | Self::Client { report, .. }
             | Self::Stopped { report, .. } => Some(report),
-            Self::NotInBackup(_) | Self::Collision(_) => None,
+            Self::NotInBackup(_) | Self::Collision(_) | Self::Miscounted { .. } => None,
         }
     }
 
@@ -113,23 +121,8 @@ impl RestoreError {
             Self::Client { cause, .. } => cause.may_pass(),
             Self::Ledger { cause, .. } => io_may_pass(cause),
             Self::Stopped { .. } => true,
-            Self::NotInBackup(_) | Self::Collision(_) => false,
+            Self::NotInBackup(_) | Self::Collision(_) | Self::Miscounted { .. } => false,
         }
-    }
-
-    /// This error of a restore that followed another one, whose report was `first`.
-    #[must_use]
-    pub fn after(mut self, first: RestoreReport) -> Self {
-        match &mut self {
-            Self::Archive { report, .. }
-            | Self::Ledger { report, .. }
-            | Self::Client { report, .. }
-            | Self::Stopped { report, .. } => {
-                **report = first.and(std::mem::take(report));
-            }
-            Self::NotInBackup(_) | Self::Collision(_) => {}
-        }
-        self
     }
 }
 

@@ -68,10 +68,10 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
     async fn delete(&mut self, roots: Vec<ZnodePath>) -> Result<(), Stop> {
         let Fates {
             doomed,
-            kept,
+            mut kept,
             waiting,
         } = self.find_fates(roots.clone()).await?;
-        for (_, paths) in doomed.into_iter().rev() {
+        for (depth, paths) in doomed.into_iter().rev() {
             for (path, version) in paths {
                 if waiting.contains(&path) {
                     continue;
@@ -91,7 +91,11 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
                 };
                 self.writer.push(vec![delete]).await?;
             }
-            if !self.live.keeps_order() {
+            if self.options.dry_run {
+                self.writer.weigh().await?;
+                let stuck = self.writer.stuck.iter().filter(|path| path.depth() == depth);
+                kept.extend(stuck.flat_map(ZnodePath::ancestors));
+            } else if !self.live.keeps_order() {
                 self.writer.drain().await?;
             }
         }

@@ -83,7 +83,7 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         let mut frames = Box::pin(ahead(source, |source, index| source.frame(index)));
         while let Some(records) = frames.next().await {
             for record in records? {
-                let Some(placed) = self.scope.place(record, &self.writer.places) else {
+                let Some(placed) = self.scope.place(record) else {
                     continue;
                 };
                 let record = &placed.record;

@@ -108,12 +108,13 @@ pub(super) fn can_be_of(anonymous: bool, live: &Acl) -> bool {
     !live.entries().is_empty() && live.entries().iter().all(identity)
 }
 
-fn is_of(entry: &AclEntry, (scheme, name): &(String, String)) -> bool {
+/// Whether the entry names whom the server calls so.
+pub(super) fn is_of(entry: &AclEntry, (scheme, name): &(String, String)) -> bool {
     entry.scheme == *scheme && name_of(scheme, &entry.id) == name
 }
 
 /// What an identity is called without its digest.
-fn name_of<'a>(scheme: &str, id: &'a str) -> &'a str {
+pub(super) fn name_of<'a>(scheme: &str, id: &'a str) -> &'a str {
     match id.split_once(':') {
         Some((user, _)) if scheme == "digest" => user,
         _ => id,

@@ -33,6 +33,8 @@ pub struct RestoreOptions {
     pub policy: Policy,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Of a dry run: it is only to compare. What the live ACLs do not let us change is a difference then, not a failure.
+    pub compares_only: bool,
     /// How many differences the report shows one by one.
     pub show: usize,
     /// Whether the backup is known to be one of this very ensemble. A znode whose `czxid` and `ctime` are those of the backup, and
@@ -43,6 +45,9 @@ pub struct RestoreOptions {
     pub sequence_limit: u64,
     /// Whether the backup tells how many children each znode has had. Where it does not, no counter is raised.
     pub counters_known: bool,
+    /// How many znodes the backup says that it has, those apart that are above them or could not be read. Where it has more or fewer nothing is
+    /// written: what it lacks would be deleted.
+    pub znodes: Option<u64>,
     /// The present, in milliseconds since the Unix epoch: TTL znodes that are missing and due by then count as
     /// [`created_passing`](super::RestoreReport::created_passing).
     pub now: i64,
@@ -59,10 +64,12 @@ impl Default for RestoreOptions {
             renames: BTreeMap::new(),
             policy: Policy::Replace,
             dry_run: false,
+            compares_only: false,
             show: 100,
             same_ensemble: false,
             sequence_limit: 1_000_000,
             counters_known: true,
+            znodes: None,
             now: 0,
             ledger: Arc::new(MemoryLedger::default()),
             permit: Arc::new(Unhindered),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use futures::stream::{FuturesOrdered, StreamExt};
 
 use super::error::Stop;
-use super::plan::LiveZnode;
+use super::question::LiveZnode;
 use super::replan::TRIES;
 use super::scope::Placed;
 use super::state::RestoreState;

@@ -86,6 +86,13 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'_, T> {
         }
     }
 
+    /// Tells why a znode is not as it should be, unless that was told.
+    pub(super) fn fail_once(&mut self, path: &ZnodePath, why: String) {
+        if self.places.report(path) {
+            self.report.fail(path, why);
+        }
+    }
+
     fn give_up(&mut self, op: &WriteOp, why: String) {
         let path = op.path();
         self.fail_once(path, why);

@@ -124,36 +124,6 @@ impl RestoreReport {
         self.created + self.data_changed + self.acl_changed + self.deleted
     }
 
-    /// This report and that of a restore that followed it.
-    #[must_use]
-    pub fn and(mut self, next: Self) -> Self {
-        self.created += next.created;
-        self.created_passing += next.created_passing;
-        self.data_changed += next.data_changed;
-        self.acl_changed += next.acl_changed;
-        self.deleted += next.deleted;
-        self.unchanged += next.unchanged;
-        self.left_alone += next.left_alone;
-        self.failed += next.failed;
-        self.failures.extend(next.failures);
-        self.unseen += next.unseen;
-        self.counters_raised += next.counters_raised;
-        self.counter_steps += next.counter_steps;
-        self.counters_left += next.counters_left;
-        self.counters_left_behind.extend(next.counters_left_behind);
-        for (place, deleted) in next.deleted_below {
-            *self.deleted_below.entry(place).or_default() += deleted;
-        }
-        self.unknown += next.unknown;
-        self.unknown_paths.extend(next.unknown_paths);
-        self.met += next.met;
-        self.met_paths.extend(next.met_paths);
-        self.finished += next.finished;
-        (self.unfinished, self.unfinished_paths) = (next.unfinished, next.unfinished_paths);
-        self.differences.extend(next.differences);
-        self
-    }
-
     pub(super) fn show(&mut self, limit: usize, path: &ZnodePath, change: Change) {
         if limit > 0 && self.differences.len() < limit.saturating_add(IN_ORDER) {
             self.differences.push(Difference {

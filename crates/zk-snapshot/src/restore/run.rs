@@ -1,14 +1,16 @@
 //! A restore from beginning to end: from the top down, then deletions upwards, then counters, then the ACLs that may lock
-//! us out.
+//! us out; and what goes to `/zookeeper` after all of that.
 
 use std::sync::Arc;
 
 use super::error::Stop;
+use super::rights::Rights;
 use super::scope::Scope;
 use super::state::RestoreState;
 use super::writer::Writer;
 use super::{RestoreError, RestoreOptions, RestoreReport};
 use crate::archive::RecordSource;
+use crate::tree::reserved::is_reserved;
 use crate::tree::{ZnodeReader, ZnodeWriter};
 
 /// How often what comes after the creations is gone through.
@@ -57,17 +59,14 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         if self.guards.hides() {
             self.guards.know(self.live.identities().await?);
         }
+        if self.options.dry_run && !self.options.compares_only {
+            self.writer.rights = Rights::of(self.live.identities().await?);
+        }
         self.put_back_earlier().await?;
-        self.pass(source, |_, _| true).await?;
-        self.plan_again(source).await?;
-        for _ in 0..ROUNDS {
-            self.delete_extras(source).await?;
-            self.raise_counters(source).await?;
-            self.guard_at_last(source).await?;
-            // What was planned again on the way may have brought more of each.
-            if self.extras.is_empty() && self.counters.is_empty() && self.final_acls.is_empty() {
-                break;
-            }
+        self.bring_back(source, false).await?;
+        // No quota stands in the way of what it limits.
+        if self.scope.goes_to_zookeeper() {
+            self.bring_back(source, true).await?;
         }
         for path in self.final_acls.keys() {
             let why = "its ACL is changed by others all the time";
@@ -80,5 +79,22 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
         self.tell_low_counters().await?;
         self.look_at_unfinished().await?;
         self.writer.check_refusal()
+    }
+
+    /// What goes to where a server keeps its own, or all the rest.
+    async fn bring_back(&mut self, source: &Arc<dyn RecordSource>, to_zookeeper: bool) -> Result<(), Stop> {
+        self.pass(source, |_, path| is_reserved(path) == to_zookeeper)
+            .await?;
+        self.plan_again(source).await?;
+        for _ in 0..ROUNDS {
+            self.delete_extras(source).await?;
+            self.raise_counters(source).await?;
+            self.guard_at_last(source).await?;
+            // What was planned again on the way may have brought more of each.
+            if self.extras.is_empty() && self.counters.is_empty() && self.final_acls.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
 }

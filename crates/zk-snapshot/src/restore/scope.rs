@@ -19,6 +19,10 @@ pub(super) struct Scope<'a> {
     options: &'a RestoreOptions,
     /// Znodes above what is renamed, in the places where it goes, that the backup does not bring there.
     above: BTreeSet<ZnodePath>,
+    /// Znodes that it brings only because they are above something that is wanted.
+    outer: BTreeSet<ZnodePath>,
+    /// Whether any of it goes to where a server keeps its own.
+    goes_to_zookeeper: bool,
 }
 
 /// A record where it is to go.
@@ -53,11 +57,11 @@ pub(super) fn ahead<T: Send + 'static>(
         .map(|read| read.unwrap_or_else(|error| Err(std::io::Error::other(error).into())))
 }
 
-/// What [`restore`](super::restore) finds before its first write, for one that is done in several parts: reads, and so checks, the whole
-/// backup.
+/// What [`restore`](super::restore) finds before its first write, for who has something else to do before that: reads, and so checks, the
+/// whole backup.
 ///
 /// # Errors
-/// [`RestoreError`], without which [`restore`](super::restore) with the same options, or with a part of their roots, begins to write.
+/// [`RestoreError`], without which [`restore`](super::restore) with the same options begins to write.
 pub async fn check_restore(
     source: &Arc<dyn RecordSource>,
     options: &RestoreOptions,
@@ -74,12 +78,19 @@ impl<'a> Scope<'a> {
         let mut scope = Self {
             options,
             above: BTreeSet::new(),
+            outer: BTreeSet::new(),
+            goes_to_zookeeper: false,
         };
         let mut places = Places::with_room(source.records());
         let mut missing: HashSet<_> = options.roots.iter().cloned().collect();
         // A name that is misspelt must not restore in place what was to be a copy.
         let mut misnamed: HashSet<_> = options.renames.keys().cloned().collect();
         let mut outer = BTreeSet::new();
+        // What is above something that stays where it was, below a place to which something is renamed.
+        let mut above_in_place = HashSet::new();
+        let targets = options.renames.iter().filter(|(from, to)| from != to);
+        let targets: Vec<_> = targets.map(|(_, to)| to).collect();
+        let mut there = 0;
         let unread = |cause| RestoreError::Archive {
             cause,
             report: Box::default(),
@@ -87,6 +98,7 @@ impl<'a> Scope<'a> {
         let mut frames = Box::pin(ahead(source, |source, index| source.outline(index)));
         while let Some(outlines) = frames.next().await {
             for Outline { path, role } in outlines.map_err(unread)? {
+                there += u64::from(role == Role::Captured);
                 misnamed.remove(&path);
                 if role != Role::Ancestor {
                     missing.remove(&path);
@@ -94,19 +106,26 @@ impl<'a> Scope<'a> {
                 let Some(place) = scope.find(&path, role) else {
                     continue;
                 };
-                let path = place.path.unwrap_or(path);
                 if place.outer {
                     outer.insert(path);
                     continue;
                 }
+                if place.path.is_none() && targets.iter().any(|to| path.is_within(to)) {
+                    above_in_place.extend(path.ancestors());
+                }
+                let path = place.path.unwrap_or(path);
                 if !places.want(&path) {
                     return Err(RestoreError::Collision(path));
                 }
+                scope.goes_to_zookeeper |= is_reserved(&path);
                 places.add_above(&path);
                 if let Some(parent) = path.parent().filter(|_| place.role != Role::Unreadable) {
                     places.add_child(&parent);
                 }
             }
+        }
+        if let Some(said) = options.znodes.filter(|said| *said != there) {
+            return Err(RestoreError::Miscounted { there, said });
         }
         missing.extend(misnamed);
         if !missing.is_empty() {
@@ -117,10 +136,14 @@ impl<'a> Scope<'a> {
         // Where what is renamed goes, that of the backup which is only above it goes with it by name, not by content.
         let moved: Vec<_> = outer.iter().filter_map(|path| scope.renamed(path)).collect();
         // What is only above something is needed where that goes, not where it was.
-        outer.retain(|path| places.at(path).is_above());
-        for path in outer {
-            if !places.want(&path) {
-                return Err(RestoreError::Collision(path));
+        // Nor is it needed where something else is renamed to its place.
+        outer.retain(|path| {
+            let place = places.at(path);
+            place.is_above() && (!place.is_wanted() || above_in_place.contains(path))
+        });
+        for path in &outer {
+            if !places.want(path) {
+                return Err(RestoreError::Collision(path.clone()));
             }
             if let Some(parent) = path.parent() {
                 places.add_child(&parent);
@@ -134,16 +157,25 @@ impl<'a> Scope<'a> {
         scope.above = above
             .filter(|path| places.at(path).is_above() && !places.at(path).is_wanted())
             .collect();
+        scope.outer = outer;
         Ok((scope, places))
     }
 
     /// The record as it is to be restored; `None` if it is not wanted.
-    pub(super) fn place(&self, mut record: Record, places: &Places) -> Option<Placed> {
+    pub(super) fn place(&self, mut record: Record) -> Option<Placed> {
         let place = self.find(&record.path, record.role)?;
         let named = self.options.roots.contains(&record.path);
+        if place.outer && !self.outer.contains(&record.path) {
+            return None;
+        }
         record.role = place.role;
         let from = place.path.map(|path| std::mem::replace(&mut record.path, path));
-        (!place.outer || places.at(&record.path).is_wanted()).then_some(Placed { record, from, named })
+        Some(Placed { record, from, named })
+    }
+
+    /// Whether any of it goes to where a server keeps its own.
+    pub(super) fn goes_to_zookeeper(&self) -> bool {
+        self.goes_to_zookeeper
     }
 
     /// Whether no record says what the znode at `path` is to be, though something is to go below it.

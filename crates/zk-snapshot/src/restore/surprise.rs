@@ -2,7 +2,8 @@
 
 use super::Change;
 use super::guard::is_shown_as;
-use super::plan::{Hint, LiveZnode, NodePlan, Verdict};
+use super::plan::{NodePlan, Verdict};
+use super::question::{Hint, LiveZnode};
 use crate::archive::Record;
 use crate::tree::Acl;
 

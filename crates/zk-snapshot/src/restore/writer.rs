@@ -12,7 +12,8 @@ use super::error::Stop;
 use super::ledger::Ledger;
 use super::noted::{Begins, Noted};
 use super::places::Places;
-use super::plan::Hint;
+use super::question::Hint;
+use super::rights::{Planned, Rights};
 use super::step::{FinalAcl, Step};
 use super::surprise::Surprise;
 use super::{Change, NotPermitted, Permit, RestoreOptions, RestoreReport};
@@ -61,7 +62,7 @@ type Outcomes = (
 
 /// Sends operations in batches, several at a time, and counts what became of them.
 pub(super) struct Writer<'a, T: ?Sized> {
-    live: &'a T,
+    pub(super) live: &'a T,
     pub(super) dry_run: bool,
     show: usize,
     pub(super) ledger: &'a Arc<dyn Ledger>,
@@ -94,6 +95,9 @@ pub(super) struct Writer<'a, T: ?Sized> {
     pub(super) broken: HashSet<ZnodePath>,
     /// What was created above a renamed subtree and has not got its own ACL, or may not have got it.
     pub(super) unguarded: BTreeMap<ZnodePath, (FinalAcl, WriteError)>,
+    /// Of a dry run that asks what the live ACLs let us do.
+    pub(super) rights: Option<Rights>,
+    pub(super) planned: Vec<Planned>,
     batch: Vec<(WriteOp, UnderWay)>,
     begun: Vec<(ZnodePath, Noted)>,
     bytes: usize,
@@ -130,6 +134,8 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
             broken: HashSet::new(),
             unguarded: BTreeMap::new(),
             is_lost: false,
+            rights: None,
+            planned: Vec::new(),
             batch: Vec::new(),
             begun: Vec::new(),
             bytes: 0,
@@ -162,10 +168,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
     /// each other one when the one before it is done.
     pub(super) async fn push(&mut self, mut steps: Vec<Step>) -> Result<(), Stop> {
         if self.dry_run {
-            for step in &steps {
-                self.count(step.op.path(), step.counts);
-            }
-            return Ok(());
+            return self.plan_dry(&steps).await;
         }
         steps.reverse();
         let Some(first) = steps.pop() else { return Ok(()) };
@@ -251,6 +254,7 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
 
     /// Waits until the outcome of everything is known, and of what follows from it.
     pub(super) async fn drain(&mut self) -> Result<(), Stop> {
+        self.weigh().await?;
         loop {
             self.send().await?;
             let Some(outcomes) = self.in_flight.next().await else {
@@ -373,13 +377,6 @@ impl<'a, T: ZnodeReader + ZnodeWriter + ?Sized> Writer<'a, T> {
         }
         if rest.ends || rest.counts == Some(Change::Delete) {
             self.end(path, rest.ends);
-        }
-    }
-
-    /// Tells why a znode is not as it should be, unless that was told.
-    pub(super) fn fail_once(&mut self, path: &ZnodePath, why: String) {
-        if self.places.report(path) {
-            self.report.fail(path, why);
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) fn operations() -> Vec<Operation> {
         .answers::<api::Job>(200, "It was done.")
         .answers::<api::Job>(206, "It waits, or is being done.");
     let job = status.refer::<api::Job>();
+    let mut events = Operation::get("events", "/events", Callers::Known);
+    let event = events.refer::<api::Event>();
     vec![
         super::paged(Operation::get("listJobs", "/jobs", Callers::Readers), 100, 1_000)
             .says(
@@ -30,7 +32,7 @@ pub(super) fn operations() -> Vec<Operation> {
                 json!({ "oneOf": [job, error()] }),
             )
             .answers::<api::NoJob>(404, "`job_not_found`: there is no such job."),
-        Operation::get("events", "/events", Callers::Known)
+        events
             .says(
                 TAG,
                 "Listen to what jobs and health do",
@@ -38,8 +40,8 @@ pub(super) fn operations() -> Vec<Operation> {
             )
             .answers_by(
                 200,
-                "Events, each with its name and an object as its data.",
-                json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+                "Events, each with its name and an object as its data: one after another as `x-itemSchema` says.",
+                json!({ "text/event-stream": { "schema": { "type": "string" }, "x-itemSchema": event } }),
             ),
         Operation::post("terminate", "/terminate/{id}")
             .says(

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use tokio::time::timeout;
 use zk_snapshot::client::{BatchedConfig, four_letter_word};
-use zk_snapshot::files::{DataDirs, Gathered, gather};
+use zk_snapshot::files::{DataDirs, Gathered};
 
 use super::lineage::confirmed;
 use super::looks::Looks;
@@ -200,21 +200,25 @@ impl StateSource for AgentSource {
             // What is committed by now is in the copy that is made afterwards.
             let committed = ensemble.committed_zxid().await;
             let (url, copy) = (format!("http://{host}:{}/store", self.port), self.copy.clone());
+            let read = looks.reading();
             let work = move || {
                 clear(&copy)?;
                 let gathered = ask(&url, SAYING).map_err(StateError::from).and_then(|()| {
                     let directory = within(&copy);
                     refuse_links(&copy)?;
-                    Ok(gather(&DataDirs::same(directory), committed)?)
+                    Ok(read(&DataDirs::same(directory), committed)?)
                 });
-                clear(&copy)?;
+                // The snapshot is still open, and a disk over a network keeps such a file until it is closed: the next copy begins with what is left.
+                if let Err(why) = clear(&copy) {
+                    log::warn!("what an agent has copied stays until the next one does: {why}");
+                }
                 gathered
             };
-            let gathered = tokio::task::spawn_blocking(work)
+            let found = tokio::task::spawn_blocking(work)
                 .await
-                .map_err(|error| error.to_string())??;
-            if let Some(gathered) = looks.keep(gathered) {
-                return confirmed(gathered, committed, ensemble).await;
+                .map_err(|error| error.to_string())?;
+            if let Some(kept) = looks.keep(found) {
+                return confirmed(kept?, committed, ensemble).await;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The data directory of one server, read while it runs.
 
 use async_trait::async_trait;
-use zk_snapshot::files::{DataDirs, Gathered, gather};
+use zk_snapshot::files::{DataDirs, Gathered};
 
 use super::lineage::confirmed;
 use super::looks::Looks;
@@ -25,12 +25,12 @@ impl StateSource for FilesSource {
         let mut looks = Looks::default();
         loop {
             let committed = ensemble.committed_zxid().await;
-            let dirs = self.0.clone();
-            let gathered = tokio::task::spawn_blocking(move || gather(&dirs, committed))
+            let (dirs, read) = (self.0.clone(), looks.reading());
+            let found = tokio::task::spawn_blocking(move || read(&dirs, committed))
                 .await
-                .map_err(|error| error.to_string())??;
-            if let Some(gathered) = looks.keep(gathered) {
-                return confirmed(gathered, committed, ensemble).await;
+                .map_err(|error| error.to_string())?;
+            if let Some(kept) = looks.keep(found.map_err(StateError::from)) {
+                return confirmed(kept?, committed, ensemble).await;
             }
         }
     }

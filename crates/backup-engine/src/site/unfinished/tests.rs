@@ -128,6 +128,44 @@ fn what_a_restore_of_another_process_has_begun_is_left_once_that_is_over() {
     assert_eq!(other.left().len(), 1);
 }
 
+/// It drops its notes, and ends, while another process has read them and not asked yet whether it runs.
+#[test]
+fn a_restore_that_ends_while_its_notes_are_read_has_left_nothing() {
+    let below: Arc<dyn JobStore> = Arc::new(MemoryJobs::new());
+    let at = OffsetDateTime::UNIX_EPOCH;
+    for (id, lane) in [("r1", MAIN_LANE), ("r2", "other")] {
+        below
+            .enqueue(NewJob::new(id, "restore").in_lane(lane), at, 9)
+            .unwrap();
+        below.claim(id, lane, at).unwrap();
+    }
+    let notes = [Note::new("r1", KEY, "{}"), Note::new("r2", KEY, "{}")];
+    below.put_notes(&notes).unwrap();
+    let leader = read(Arc::clone(&below), None);
+    let a = znode("/a", true);
+    let running = leader.of("r1", "x");
+    now(running.begin(std::slice::from_ref(&a))).unwrap();
+
+    let jobs = job_queue::FaultyJobs::new(Arc::clone(&below));
+    let standby = UnfinishedZnodes::unread(Arc::new(jobs.clone()), None, false).unwrap();
+    let ends = move || {
+        now(running.end(&[a.path])).unwrap();
+        for id in ["r1", "r2"] {
+            below.drop_notes(id, &[KEY.to_owned()]).unwrap();
+            below
+                .finish(id, job_queue::Outcome::failure("refused"), at)
+                .unwrap();
+        }
+    };
+    jobs.plan(
+        job_queue::JobCall::Notes,
+        1,
+        job_queue::JobFault::DelayAnswer(Box::new(ends)),
+    );
+    assert_eq!(standby.reload().unwrap(), []);
+    assert!(standby.left().is_empty());
+}
+
 #[test]
 fn the_file_of_earlier_versions_is_taken_over_once() {
     const LINES: &str = r#"{"begun":{"path":"/a","created":true,"restore":"r1","vault":"20260101T000000"}}

@@ -157,8 +157,8 @@ impl Whole {
         if let Some(around) = &vaults.around {
             seen = around(seen);
         }
-        let found = thorough(&*seen, &manifest.id, now, Extent::Whole, &mut |_| true)?;
-        let found = found.unwrap_or_else(|| Verification::new(now, Vec::new()));
+        let checked = thorough(&*seen, &manifest.id, now, Extent::Whole, &mut |_| true)?;
+        let found = checked.map_or_else(|| Verification::new(now, Vec::new()), |checked| checked.found);
         if let Some(damage) = records::spoiling(&found) {
             return Err(refused(damage.to_string()));
         }

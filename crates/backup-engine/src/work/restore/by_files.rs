@@ -11,9 +11,9 @@ use vault_store::{Consistency, Contents, FileName, Manifest, VaultId, Zxid};
 use super::comparing::Comparing;
 use super::epoch::{self, Begun};
 use super::first::First;
-use super::placing::place;
+use super::placing::{Placing, place};
 use super::restart;
-use super::sound::open_sound;
+use super::sound::{Depth, open_sound};
 use crate::requests::RestorePayload;
 use crate::site::{Recovery, Site};
 use crate::vaults::Vaults;
@@ -40,7 +40,9 @@ pub(super) async fn run(
     progress.phase("verifying");
     let (kept, vault, now) = (Arc::clone(vaults), id.clone(), context.now());
     let stopped = context.stopped();
-    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, now, &stopped));
+    // Once the servers are stopped it is too late to find that none can load it.
+    let opening =
+        tokio::task::spawn_blocking(move || open_sound(&kept, &vault, Depth::Loaded, now, &stopped));
     let (manifest, opened) = context.unless_stopped(opening).await???;
     let mut plan = Plan::new(&recovery, &manifest, payload)?;
     if manifest.consistency() == Some(Consistency::Fuzzy) {
@@ -216,12 +218,16 @@ async fn place_files(
         ));
     }
     let (store, here) = (Arc::clone(&vaults.store), Arc::clone(site));
-    let (vault, file, epoch) = (id.clone(), plan.snapshot.clone(), plan.epoch);
-    let (place_at, readme) = (directory.clone(), plan.steps.join("\n") + "\n");
+    let (vault, place_at) = (id.clone(), directory.clone());
+    let placing = Placing {
+        name: plan.snapshot.clone(),
+        epoch: plan.epoch,
+        readme: plan.steps.join("\n") + "\n",
+    };
     let (now, permit) = (context.now(), context.permit());
     tokio::task::spawn_blocking(move || {
         here.history.break_off(now)?;
-        place(&*store, &vault, &file, &place_at, epoch, &readme, &*permit)
+        place(&*store, &vault, &placing, &place_at, &*permit)
     })
     .await??;
     context

@@ -128,6 +128,7 @@ impl<'a> Comparing<'a> {
         };
         let options = RestoreOptions {
             dry_run: true,
+            compares_only: true,
             now: self.context.now().unix_timestamp() * 1_000,
             ..RestoreOptions::default()
         };

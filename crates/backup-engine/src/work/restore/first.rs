@@ -22,6 +22,8 @@ pub(super) struct First<'a> {
     pub(super) id: Option<VaultId>,
     /// What did not exist, and so is not in it.
     absent: Vec<ZnodePath>,
+    /// What was ephemeral, and so is in no backup.
+    ephemeral: Vec<ZnodePath>,
 }
 
 /// Whether anything is to be backed up first.
@@ -36,6 +38,7 @@ impl<'a> First<'a> {
             ids,
             id: None,
             absent: Vec::new(),
+            ephemeral: Vec::new(),
         }
     }
 
@@ -71,41 +74,58 @@ impl<'a> First<'a> {
     }
 
     /// Nothing is written over what has come since: no backup has it.
-    pub(super) async fn check_absent(
+    pub(super) async fn check_left_out(
         &self,
         context: &JobContext,
         client: &dyn Client,
     ) -> Result<(), Failure> {
-        if self.absent.is_empty() {
+        let left_out: Vec<_> = self.absent.iter().chain(&self.ephemeral).cloned().collect();
+        if left_out.is_empty() {
             return Ok(());
         }
-        let read = client.read_many(&self.absent, History::One);
+        let read = client.read_many(&left_out, History::One);
         let readings = context.unless_stopped(read).await??;
-        let mut looked_at = self.absent.iter().zip(readings);
-        match looked_at.find(|(_, reading)| *reading != Reading::Missing) {
-            None => Ok(()),
-            Some((path, _)) => Err(format!(
+        let (absent, ephemeral) = readings.split_at(self.absent.len());
+        if let Some(path) = other(&self.absent, absent, |reading| *reading == Reading::Missing) {
+            return Err(format!(
                 "nothing was restored: {path} did not exist when it was to be backed up first, and does now: ask again"
             )
-            .into()),
+            .into());
         }
+        let is_still = |reading: &Reading| *reading == Reading::Missing || is_ephemeral(reading);
+        if let Some(path) = other(&self.ephemeral, ephemeral, is_still) {
+            return Err(format!(
+                "nothing was restored: {path} was ephemeral when it was to be backed up first, and is not now: ask again"
+            )
+            .into());
+        }
+        Ok(())
     }
 
     /// What it cannot bring back.
-    pub(super) fn note(&self) -> Option<String> {
-        if self.absent.is_empty() {
-            return None;
+    pub(super) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.absent.is_empty() {
+            let (absent, undone) = (named(&self.absent), "undone, that is deleted by hand");
+            notes.push(match &self.id {
+                Some(_) => {
+                    format!(
+                        "the backup that was taken first is without {absent}, which did not exist: {undone}"
+                    )
+                }
+                None => format!("no backup was taken first, as {absent} did not exist: {undone}"),
+            });
         }
-        let (absent, undone) = (named(&self.absent), "undone, that is deleted by hand");
-        Some(match &self.id {
-            Some(_) => {
-                format!("the backup that was taken first is without {absent}, which did not exist: {undone}")
-            }
-            None => format!("no backup was taken first, as {absent} did not exist: {undone}"),
-        })
+        if !self.ephemeral.is_empty() {
+            let ephemeral = named(&self.ephemeral);
+            notes.push(format!(
+                "no backup was taken first of {ephemeral}: ephemeral znodes are in none"
+            ));
+        }
+        notes
     }
 
-    /// Backs up those of the `targets` that exist, and notes those that do not; none means everything.
+    /// Backs up those of the `targets` that exist, and notes those that do not, or are ephemeral; none means everything.
     async fn of_what_is_there(
         &mut self,
         vaults: &Arc<Vaults>,
@@ -113,10 +133,10 @@ impl<'a> First<'a> {
         context: &JobContext,
         targets: Vec<ZnodePath>,
     ) -> Result<(), Failure> {
-        let (roots, absent) = there(site, context, targets).await?;
-        self.absent = absent;
-        if roots.is_empty() && !self.absent.is_empty() {
-            context.log.info("there is nothing yet to back up first");
+        let is_everything = targets.is_empty();
+        let roots = self.leave_out(site, context, targets).await?;
+        if roots.is_empty() && !is_everything {
+            context.log.info("there is nothing to back up first");
             return Ok(());
         }
         let (ids, kept, now) = (Arc::clone(self.ids), Arc::clone(vaults), context.now());
@@ -137,30 +157,48 @@ impl<'a> First<'a> {
         backup::take(vaults, site, context, &request, manifest).await?;
         Ok(())
     }
+
+    /// Those of the `targets` that can be backed up. The others are noted.
+    async fn leave_out(
+        &mut self,
+        site: &Site,
+        context: &JobContext,
+        targets: Vec<ZnodePath>,
+    ) -> Result<Vec<ZnodePath>, Failure> {
+        if targets.is_empty() {
+            return Ok(targets);
+        }
+        context.progress.phase("connecting");
+        let client = context.unless_stopped(site.ensemble.connect()).await??;
+        let read = context
+            .unless_stopped(client.read_many(&targets, History::One))
+            .await;
+        client.close().await;
+        let mut there = Vec::new();
+        for (path, reading) in targets.into_iter().zip(read??) {
+            match reading {
+                Reading::Missing => self.absent.push(path),
+                reading if is_ephemeral(&reading) => self.ephemeral.push(path),
+                _ => there.push(path),
+            }
+        }
+        Ok(there)
+    }
 }
 
-/// Those of the roots that exist, and those that do not.
-async fn there(
-    site: &Site,
-    context: &JobContext,
-    roots: Vec<ZnodePath>,
-) -> Result<(Vec<ZnodePath>, Vec<ZnodePath>), Failure> {
-    if roots.is_empty() {
-        return Ok(Default::default());
-    }
-    context.progress.phase("connecting");
-    let client = context.unless_stopped(site.ensemble.connect()).await??;
-    let read = context
-        .unless_stopped(client.read_many(&roots, History::One))
-        .await;
-    client.close().await;
-    let readings = read??;
-    let (there, absent): (Vec<_>, Vec<_>) = roots
-        .into_iter()
-        .zip(readings)
-        .partition(|(_, reading)| *reading != Reading::Missing);
-    let paths = |pairs: Vec<(ZnodePath, _)>| pairs.into_iter().map(|(path, _)| path).collect();
-    Ok((paths(there), paths(absent)))
+/// The first of these whose reading is another than it was.
+fn other<'a>(
+    paths: &'a [ZnodePath],
+    readings: &[Reading],
+    is_as_it_was: impl Fn(&Reading) -> bool,
+) -> Option<&'a ZnodePath> {
+    let mut looked_at = paths.iter().zip(readings);
+    let (path, _) = looked_at.find(|(_, reading)| !is_as_it_was(reading))?;
+    Some(path)
+}
+
+fn is_ephemeral(reading: &Reading) -> bool {
+    matches!(reading, Reading::Found(found) if found.stat.is_ephemeral())
 }
 
 /// The subtrees that a restore of `roots` writes to; none means everything.

@@ -17,7 +17,7 @@ use vault_store::VaultId;
 use zk_snapshot::tree::ZnodePath;
 
 use self::first::First;
-pub(super) use self::sound::open_sound;
+pub(super) use self::sound::{Depth, note_damage, open_sound};
 use super::context::JobContext;
 use super::failure::Failure;
 use super::result::{JobResult, RestoreResult, RestoredFrom, SECOND_READ};
@@ -43,7 +43,10 @@ pub(super) async fn run(
     };
     let reads = vaults.reads_of_second(&kind::vault(&context.job).parse()?);
     let mut first = First::new(ids);
-    let done = bring_back(vaults, site, context, &payload, &mut first).await;
+    let mut done = bring_back(vaults, site, context, &payload, &mut first).await;
+    if let Err(failure) = done {
+        done = Err(note_damage(vaults, context, failure).await);
+    }
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
@@ -55,6 +58,10 @@ pub(super) async fn run(
         };
         note_end(site, context, asked, done.as_ref().is_ok_and(is_there)).await;
     }
+    let makes_up_for = match payload.dry_run && done.is_ok() {
+        true => would_make_up_for(vaults, site, context, &payload).await?,
+        false => Vec::new(),
+    };
     let (kept, vault) = (Arc::clone(vaults), kind::vault(&context.job).to_owned());
     let source = tokio::task::spawn_blocking(move || source(&kept, &vault, reads)).await?;
     if source.is_some_and(|source| source.copy.is_some()) {
@@ -62,12 +69,14 @@ pub(super) async fn run(
     }
     let whole = |done: RestoreResult| {
         let mut notes = done.notes;
-        if let Some(note) = first.note() {
-            notes.get_or_insert_default().push(note);
+        // Where nothing was begun nothing is to be undone.
+        if done.report.is_some() {
+            notes.get_or_insert_default().extend(first.notes());
         }
         JobResult::Restore(Box::new(RestoreResult {
             source,
             backup_first: first.id,
+            makes_up_for,
             notes,
             ..done
         }))
@@ -95,33 +104,51 @@ async fn note_begin(
     payload: &RestorePayload,
 ) -> Result<Asked, Failure> {
     let (vaults, site, job) = (Arc::clone(vaults), Arc::clone(site), context.job.id.clone());
-    let vault = kind::vault(&context.job).to_owned();
-    let (roots, renames, policy) = (payload.roots.clone(), payload.renames.clone(), payload.policy);
-    let by_files = payload.strategy == Strategy::Files;
+    let (vault, payload) = (kind::vault(&context.job).to_owned(), payload.clone());
     let noting = tokio::task::spawn_blocking(move || {
-        let held = vaults.store.manifest(&vault.parse()?)?.roots;
-        // Of a backup of some subtrees everything is these.
-        let written = match held {
-            Some(held) if roots.is_empty() => {
-                let held = held.iter().map(|root| ZnodePath::parse(root));
-                held.collect::<Result<_, _>>()
-                    .map_err(|error| error.to_string())?
-            }
-            _ => roots.clone(),
-        };
-        let targets = first::targets(&written, &renames);
-        let asked = Asked {
-            vault,
-            roots,
-            targets,
-            policy,
-            renames: Some(renames),
-            by_files,
-        };
+        let asked = asked(&vaults, vault, payload)?;
         site.interrupted.begin(&job, &asked)?;
         Ok(asked)
     });
     noting.await?
+}
+
+/// Which interrupted restores it would make up for, if it was to write.
+async fn would_make_up_for(
+    vaults: &Arc<Vaults>,
+    site: &Arc<Site>,
+    context: &JobContext,
+    payload: &RestorePayload,
+) -> Result<Vec<String>, Failure> {
+    let (vaults, site) = (Arc::clone(vaults), Arc::clone(site));
+    let (vault, payload) = (kind::vault(&context.job).to_owned(), payload.clone());
+    let looking = tokio::task::spawn_blocking(move || {
+        let asked = asked(&vaults, vault, payload)?;
+        Ok(site.interrupted.made_up_for_by(&asked))
+    });
+    looking.await?
+}
+
+/// What a restore is asked for, and where it writes. Blocks.
+fn asked(vaults: &Vaults, vault: String, payload: RestorePayload) -> Result<Asked, Failure> {
+    let held = vaults.store.manifest(&vault.parse()?)?.roots;
+    // Of a backup of some subtrees everything is these.
+    let written = match held {
+        Some(held) if payload.roots.is_empty() => {
+            let held = held.iter().map(|root| ZnodePath::parse(root));
+            held.collect::<Result<_, _>>()
+                .map_err(|error| error.to_string())?
+        }
+        _ => payload.roots.clone(),
+    };
+    Ok(Asked {
+        vault,
+        targets: first::targets(&written, &payload.renames),
+        roots: payload.roots,
+        policy: payload.policy,
+        renames: Some(payload.renames),
+        by_files: payload.strategy == Strategy::Files,
+    })
 }
 
 /// Notes that it has not been cut off. One whose claim is lost was: whoever has it now tells so.

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use vault_store::{Contents, Manifest, VaultId};
-use zk_snapshot::archive::RecordSource;
-use zk_snapshot::restore::{Policy, RestoreError, RestoreOptions, RestoreReport, check_restore, restore};
+use zk_snapshot::restore::{Policy, RestoreOptions, RestoreReport, check_restore, restore};
 use zk_snapshot::tree::ZnodePath;
 use zk_snapshot::tree::reserved;
 
 use super::first::{self, First};
-use super::open_sound;
-use crate::ensemble::Client;
+use super::{Depth, open_sound};
 use crate::requests::RestorePayload;
 use crate::site::Site;
 use crate::vaults::Vaults;
@@ -47,12 +45,14 @@ pub(super) async fn run(
     let sound = verified(vaults, site, context, (id, &payload.roots)).await?;
     let dry_run = payload.dry_run;
     let options = RestoreOptions {
+        roots: sound.roots,
         renames: payload.renames.clone(),
         policy: payload.policy,
         dry_run,
         same_ensemble: sound.same_ensemble,
         sequence_limit: site.sequence_limit,
         counters_known: sound.opened.counters_known,
+        znodes: sound.opened.znodes,
         now: context.now().unix_timestamp() * 1_000,
         permit: context.permit(),
         ledger: site.unfinished.of(&context.job.id, id.as_str()),
@@ -60,17 +60,13 @@ pub(super) async fn run(
     };
     if first::is_wanted(payload) {
         // A restore that is refused needs no way back.
-        let whole = RestoreOptions {
-            roots: sound.roots.clone(),
-            ..options.clone()
-        };
-        let checked = check_restore(&sound.opened.records, &whole);
+        let checked = check_restore(&sound.opened.records, &options);
         context.unless_stopped(checked).await??;
         first.take(vaults, site, context, payload).await?;
     }
     progress.phase("connecting");
     let client = context.unless_stopped(site.ensemble.connect()).await??;
-    if let Err(failure) = first.check_absent(context, &*client).await {
+    if let Err(failure) = first.check_left_out(context, &*client).await {
         client.close().await;
         return Err(failure);
     }
@@ -79,10 +75,10 @@ pub(super) async fn run(
         progress.expect(znodes);
     }
     let records = Arc::new(Counted::new(sound.opened.records, progress));
-    let done = restore_all(records, &*client, &sound.roots, &options).await;
+    let done = restore(records, &*client, &options).await;
     client.close().await;
-    let (report, mut notes) = match done {
-        Ok(done) => done,
+    let report = match done {
+        Ok(report) => report,
         Err(error) => {
             let cut = error.report().map(|report| RestoreResult {
                 report: Some(report.clone()),
@@ -99,6 +95,7 @@ pub(super) async fn run(
     }
     log_report(&context.log, &report);
     let failed = (!report.is_complete()).then(|| incomplete(&report, dry_run));
+    let mut notes = notes(&report, &options);
     notes.extend(sound.lacks);
     let done = RestoreResult {
         dry_run: Some(dry_run),
@@ -127,7 +124,7 @@ async fn verified(
     let (vault, roots, now) = (id.clone(), roots.to_vec(), context.now());
     let stopped = context.stopped();
     let opening = tokio::task::spawn_blocking(move || {
-        let (manifest, opened) = open_sound(&kept, &vault, now, &stopped)?;
+        let (manifest, opened) = open_sound(&kept, &vault, Depth::Checksums, now, &stopped)?;
         // It may have been queued while another chroot was meant.
         here.refuse_whole_of_another_chroot(&manifest, &roots)?;
         let contents = manifest.contents.as_ref();
@@ -209,39 +206,8 @@ fn incomplete(report: &RestoreReport, dry_run: bool) -> String {
     }
 }
 
-/// Quotas come last, so that they cannot stand in the way of what they limit.
-async fn restore_all(
-    source: Arc<dyn RecordSource>,
-    client: &dyn Client,
-    roots: &[ZnodePath],
-    options: &RestoreOptions,
-) -> Result<(RestoreReport, Vec<String>), RestoreError> {
-    let (quota, others): (Vec<_>, Vec<_>) = roots.iter().cloned().partition(reserved::is_reserved);
-    let options = |roots| RestoreOptions {
-        roots,
-        ..options.clone()
-    };
-    if !quota.is_empty() && !others.is_empty() {
-        // The second part must not be refused when the first one has been written.
-        check_restore(&source, &options(roots.to_vec())).await?;
-    }
-    let mut report = RestoreReport::default();
-    if quota.is_empty() || !others.is_empty() {
-        report = restore(Arc::clone(&source), client, &options(others)).await?;
-    }
-    let with_quota = !quota.is_empty();
-    if with_quota {
-        report = match restore(source, client, &options(quota)).await {
-            Ok(second) => report.and(second),
-            Err(error) => return Err(error.after(report)),
-        };
-    }
-    let notes = notes(&report, &options(Vec::new()), with_quota);
-    Ok((report, notes))
-}
-
 /// What people should know before they look at the figures.
-fn notes(report: &RestoreReport, options: &RestoreOptions, with_quota: bool) -> Vec<String> {
+fn notes(report: &RestoreReport, options: &RestoreOptions) -> Vec<String> {
     let mut notes = Vec::new();
     let would = if options.dry_run { "would be" } else { "were" };
     if options.policy == Policy::Missing && report.unchanged > 0 {
@@ -280,7 +246,7 @@ fn notes(report: &RestoreReport, options: &RestoreOptions, with_quota: bool) -> 
             report.unfinished
         ));
     }
-    if with_quota {
+    if options.roots.iter().any(reserved::is_reserved) {
         notes.push(
             "/zookeeper/config is never written; quota statistics (zookeeper_stats) are created where they are missing, and counted \
              by the server itself"

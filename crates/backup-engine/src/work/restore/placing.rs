@@ -11,22 +11,28 @@ use zk_snapshot::restore::Permit;
 use super::private_files;
 use crate::work::failure::Failure;
 
-/// Places the file `name` of a vault, with `readme` beside it and, where the epoch is raised, the files that say so. Where `permit` ends before all
-/// of it is written nothing is placed.
+/// What is placed.
+pub(super) struct Placing {
+    /// The file of the vault.
+    pub(super) name: FileName,
+    /// What the files beside it say, where the epoch is raised.
+    pub(super) epoch: Option<i64>,
+    pub(super) readme: String,
+}
+
+/// Places a file of a vault and what belongs beside it. Where `permit` ends before all of it is written nothing is placed.
 pub(super) fn place(
     store: &dyn VaultStore,
     id: &VaultId,
-    name: &FileName,
+    placing: &Placing,
     directory: &Path,
-    epoch: Option<i64>,
-    readme: &str,
     permit: &dyn Permit,
 ) -> Result<(), Failure> {
     // All of it appears at once, so that nobody takes what was cut short.
     let new = directory.with_extension("new");
     remove(&new)?;
     fs::DirBuilder::new().mode(0o700).recursive(true).create(&new)?;
-    let filled = fill(store, id, name, &new, epoch, readme);
+    let filled = fill(store, id, placing, &new);
     // What was placed by whoever has the claim now is left as it is.
     let filled = filled.and_then(|()| Ok(permit.may_write()?));
     if let Err(failure) = filled {
@@ -39,27 +45,21 @@ pub(super) fn place(
     Ok(File::open(above)?.sync_all()?)
 }
 
-fn fill(
-    store: &dyn VaultStore,
-    id: &VaultId,
-    name: &FileName,
-    new: &Path,
-    epoch: Option<i64>,
-    readme: &str,
-) -> Result<(), Failure> {
+fn fill(store: &dyn VaultStore, id: &VaultId, placing: &Placing, new: &Path) -> Result<(), Failure> {
     let write = |name: &str, content: &mut dyn io::Read| {
         let mut file = private_files::create(&new.join(name))?;
         io::copy(content, &mut file)?;
         file.flush()?;
         file.sync_all()
     };
+    let name = &placing.name;
     write(name.as_str(), &mut Reader::new(store.open(id, name)?))?;
-    if let Some(epoch) = epoch {
+    if let Some(epoch) = placing.epoch {
         for name in ["currentEpoch", "acceptedEpoch"] {
             write(name, &mut epoch.to_string().as_bytes())?;
         }
     }
-    write("README", &mut readme.as_bytes())?;
+    write("README", &mut placing.readme.as_bytes())?;
     Ok(File::open(new)?.sync_all()?)
 }
 

@@ -6,6 +6,7 @@ mod scratch;
 
 use std::sync::Arc;
 
+use job_queue::JobStore;
 use time::OffsetDateTime;
 use vault_store::{Tested, VaultId};
 use zk_snapshot::archive::RecordSource;
@@ -17,9 +18,9 @@ use self::compare::{Compared, compare};
 use self::scratch::{Scratch, sweep};
 use super::context::JobContext;
 use super::failure::{Cause, Failure};
-use super::restore::open_sound;
+use super::restore::{Depth, note_damage, open_sound};
 use super::result::{JobResult, RestoreTestResult, SECOND_READ};
-use super::stop::Stop;
+use super::stop::CheckStop;
 use crate::ensemble::{Client, MemoryEnsemble};
 use crate::requests::RestoreTestPayload;
 use crate::site::Site;
@@ -58,10 +59,14 @@ impl Proof {
 pub(super) async fn run(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
+    jobs: &Arc<dyn JobStore>,
     context: &JobContext,
-    stop: &Arc<Stop>,
+    stop: &Arc<CheckStop>,
 ) -> Result<JobResult, Failure> {
-    let done = prove(vaults, site, context, stop).await;
+    let mut done = prove(vaults, site, jobs, context, stop).await;
+    if let Err(failure) = done {
+        done = Err(note_damage(vaults, context, failure).await);
+    }
     if let Err(failure) = &done {
         context.log.error(&failure.cause.to_string());
     }
@@ -74,8 +79,9 @@ pub(super) async fn run(
 async fn prove(
     vaults: &Arc<Vaults>,
     site: &Arc<Site>,
+    jobs: &Arc<dyn JobStore>,
     context: &JobContext,
-    stop: &Arc<Stop>,
+    stop: &Arc<CheckStop>,
 ) -> Result<JobResult, Failure> {
     let id: VaultId = crate::kind::vault(&context.job).parse()?;
     let payload: RestoreTestPayload = serde_json::from_value(context.job.payload.clone())?;
@@ -85,10 +91,13 @@ async fn prove(
     let reads = vaults.reads_of_second(&id);
     context.progress.phase("verifying");
     let (kept, vault, asked) = (Arc::clone(vaults), id.clone(), Arc::clone(stop));
-    let opening = tokio::task::spawn_blocking(move || open_sound(&kept, &vault, begun, &|| asked.check()));
+    let opening = tokio::task::spawn_blocking(move || {
+        open_sound(&kept, &vault, Depth::Checksums, begun, &|| asked.check())
+    });
     let (manifest, opened) = opening.await??;
     let test = Test {
         site,
+        jobs,
         context,
         stop,
         opened: &opened,
@@ -166,8 +175,9 @@ async fn record(
 
 struct Test<'a> {
     site: &'a Site,
+    jobs: &'a Arc<dyn JobStore>,
     context: &'a JobContext,
-    stop: &'a Arc<Stop>,
+    stop: &'a Arc<CheckStop>,
     opened: &'a Opened,
 }
 
@@ -200,7 +210,7 @@ impl Test<'_> {
         } = self.context;
         let place = &*to.ensemble;
         progress.phase("sweeping");
-        sweep(place, self.stop.jobs(), log).await?;
+        sweep(place, self.jobs, log).await?;
         let scratch = Scratch::make(place, &job.id, to.never.as_deref()).await?;
         let done = self.unless_stopped(self.in_scratch(&scratch, to.is_live)).await;
         progress.phase("removing");
@@ -241,6 +251,7 @@ impl Test<'_> {
         RestoreOptions {
             sequence_limit: self.site.sequence_limit,
             counters_known: self.opened.counters_known,
+            znodes: self.opened.znodes,
             now: self.context.now().unix_timestamp() * 1_000,
             ..RestoreOptions::default()
         }

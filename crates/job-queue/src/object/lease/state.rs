@@ -46,7 +46,7 @@ pub struct Holder {
     pub name: String,
     /// Where it is reached.
     pub address: String,
-    /// How often the lease has changed hands until it came to this one.
+    /// How often the lease was taken until this one had it: by somebody else, or anew by whom it had run out for.
     pub term: u64,
 }
 
@@ -67,6 +67,8 @@ pub(in crate::object) struct Body {
 pub(in crate::object) struct Written {
     pub(in crate::object) body: Body,
     pub(in crate::object) mode: PutMode,
+    /// The token of what it replaces.
+    replaces: Option<String>,
     /// From when it counts: before it goes out.
     pub(in crate::object) asked: Duration,
 }
@@ -104,6 +106,8 @@ pub(in crate::object) struct LeaseState {
     until: Option<Duration>,
     /// It was given away, and is not held before it is taken again.
     given_away: bool,
+    /// The last term that has ended: that it was not held then was told, whatever is found of its writes.
+    over: u64,
 }
 
 /// Writes without an answer that are remembered. Older ones count from long ago.
@@ -125,6 +129,7 @@ impl LeaseState {
             unanswered: Vec::new(),
             until: None,
             given_away: false,
+            over: 0,
         }
     }
 
@@ -176,6 +181,7 @@ impl LeaseState {
     fn see(&mut self, version: UpdateVersion, body: Body, now: Duration, asked: Option<Duration>) {
         self.term = self.term.max(body.holder.term);
         let ours = body.instance.as_ref() == Some(&self.instance) && !self.given_away;
+        let ours = ours && body.holder.term > self.over;
         self.until = asked.filter(|_| ours).map(|asked| asked + self.timing.ttl);
         self.unanswered.retain(|(token, _)| *token != body.token);
         self.seen = Some(Seen {
@@ -185,29 +191,23 @@ impl LeaseState {
         });
     }
 
-    /// What takes the lease, if it may be taken.
+    /// What takes the lease, if it may be taken. A term ends where it was not held for a moment: that is told, and so is that it is held again.
     pub(in crate::object) fn take(&mut self, now: Duration) -> Option<Written> {
-        if self.is_held(now) {
-            return None;
-        }
-        if self.is_ours() {
-            self.given_away = false;
-            return self.renew(now);
-        }
-        let free = match &self.seen {
-            None => true,
-            Some(seen) if seen.body.instance.is_none() => true,
-            // Who wrote it counted from before that, and his clock may be slower.
-            Some(seen) => {
-                let ttl = Duration::from_millis(seen.body.ttl_ms).max(self.timing.ttl);
-                now.saturating_sub(seen.since) >= ttl + self.timing.margin
-            }
-        };
-        if !free {
+        if self.is_held(now) || !(self.is_ours() || self.is_free(now)) {
             return None;
         }
         self.given_away = false;
         Some(self.write(Some(self.instance.clone()), self.term + 1, now))
+    }
+
+    /// Whether nobody else holds it, as far as was seen.
+    pub(in crate::object) fn is_free(&self, now: Duration) -> bool {
+        let Some(seen) = &self.seen else {
+            return true;
+        };
+        // Who wrote it counted from before that, and his clock may be slower.
+        let ttl = Duration::from_millis(seen.body.ttl_ms).max(self.timing.ttl);
+        seen.body.instance.is_none() || now.saturating_sub(seen.since) >= ttl + self.timing.margin
     }
 
     /// What prolongs it, if it was ours when it was last looked at.
@@ -220,6 +220,23 @@ impl LeaseState {
     pub(in crate::object) fn stop_holding(&mut self) {
         self.until = None;
         self.given_away = true;
+        self.over = self.term;
+    }
+
+    /// If it has run out its term has ended.
+    pub(in crate::object) fn end_if_run_out(&mut self, now: Duration) {
+        if !self.is_held(now) {
+            self.over = self.term;
+        }
+    }
+
+    /// Whether what a write was to replace is gone: by the write itself, or by somebody else's.
+    pub(in crate::object) fn is_settled(&self, write: &Written) -> bool {
+        self.token() != write.replaces
+    }
+
+    fn token(&self) -> Option<String> {
+        Some(self.seen.as_ref()?.body.token.clone())
     }
 
     /// What gives it away, if it is ours.
@@ -254,8 +271,37 @@ impl LeaseState {
         let version = self.seen.as_ref().map(|seen| seen.version.clone());
         Written {
             body,
+            replaces: self.token(),
             mode: version.map_or(PutMode::Create, PutMode::Update),
             asked: now,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A renewal that was given up is done all the same, and comes before what takes the lease again.
+    #[test]
+    fn a_late_renewal_does_not_bring_back_a_term_that_has_ended() {
+        let version = |tag: &str| UpdateVersion {
+            e_tag: Some(tag.to_owned()),
+            version: None,
+        };
+        let at = Duration::from_secs;
+        let mut state = LeaseState::new("one", "", LeaseTiming::default());
+        let taken = state.take(at(0)).unwrap();
+        state.done(&taken, version("a"), at(0));
+        let late = state.renew(at(29)).unwrap();
+        state.end_if_run_out(at(30));
+        let refused = state.take(at(31)).unwrap();
+        state.looked(Looked::At(version("b"), late.body), at(32));
+        assert!(state.is_settled(&refused));
+        assert_eq!(state.remaining(at(32)), Duration::ZERO);
+        let again = state.take(at(32)).unwrap();
+        state.done(&again, version("c"), at(33));
+        assert_eq!(state.holder().map(|holder| holder.term), Some(2));
+        assert_eq!(state.remaining(at(33)), at(29));
     }
 }

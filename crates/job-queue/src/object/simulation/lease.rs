@@ -61,7 +61,12 @@ fn never_two_hold_it_and_soon_somebody_does() {
 
 #[test]
 fn each_of_its_rules_is_needed() {
-    for broken in [Broken::TimesOfDay, Broken::FromTheAnswer, Broken::Unconditional] {
+    for broken in [
+        Broken::TimesOfDay,
+        Broken::FromTheAnswer,
+        Broken::Unconditional,
+        Broken::Revived,
+    ] {
         let (failed, first) = failing(300, |seed| run(seed, broken));
         assert!(failed > 0, "{broken:?}");
         println!("{broken:?}: {failed} of 300, such as {first:?}");

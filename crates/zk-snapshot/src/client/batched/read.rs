@@ -1,7 +1,7 @@
 //! Reading many znodes at once, and watching them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::FutureExt;
@@ -22,7 +22,10 @@ use crate::tree::{
 const READS: usize = 256;
 const READS_IN_FLIGHT: usize = 16;
 /// Bytes of paths in one request: a server takes none above `jute.maxbuffer`, 1 MiB if not set.
-const REQUEST_BYTES: usize = 512 << 10;
+pub(super) const REQUEST_BYTES: usize = 512 << 10;
+/// A server that closes the connection as often on a request of so many bytes may do so because of its length.
+const LOST_WITH_IT: usize = 2;
+const LONG: usize = 4 << 10;
 /// Names of children in one reply, as far as the `Stat` tells.
 const NAMES: i64 = 65_536;
 /// Bytes of data that are held together where each znode is asked for alone: of [`READS`] that have 1 MiB each.
@@ -56,7 +59,7 @@ impl BatchedClient {
                 return Err(self.not_taken(cause));
             }
             let begun = Instant::now();
-            results.push(match self.multi_read_at_once(&[path], children).await {
+            results.push(match self.multi_read_at_once(&[path], children, || true).await {
                 Ok(mut one) if one.len() == 1 => Ok(one.remove(0)),
                 Ok(_) => Err("an answer of another length".to_owned()),
                 Err(error) if is_undecodable(&error) => Err(error.to_string()),
@@ -66,16 +69,27 @@ impl BatchedClient {
         Ok(results)
     }
 
-    /// The answer of each of `paths` to one request; `None` where there is none that can be decoded, or is not refused.
+    /// The answer of each of `paths` to one request; `None` where there is none that can be decoded, or is not refused, or the
+    /// request itself may be too long for the server. What is asked later is shorter then.
     async fn multi_read_together(
         &self,
         paths: &[&ZnodePath],
         children: bool,
     ) -> Result<Option<Vec<zk::MultiReadResult>>, ClientError> {
-        let begun = Instant::now();
-        match self.multi_read_at_once(paths, children).await {
+        let (begun, lost) = (Instant::now(), AtomicUsize::new(0));
+        let bytes: usize = paths.iter().map(|path| bytes_of(path)).sum();
+        let is_too_long = || bytes >= LONG && lost.load(Ordering::Relaxed) >= LOST_WITH_IT;
+        let again = || {
+            lost.fetch_add(1, Ordering::Relaxed);
+            paths.len() == 1 || (self.refusal(begun).is_none() && !is_too_long())
+        };
+        match self.multi_read_at_once(paths, children, again).await {
             Err(error) if is_undecodable(&error) => Ok(None),
             Err(_) if paths.len() > 1 && self.refusal(begun).is_some() => Ok(None),
+            Err(_) if paths.len() > 1 && is_too_long() => {
+                self.request_bytes.fetch_min(bytes / 2, Ordering::Relaxed);
+                Ok(None)
+            }
             Err(error) => Err(self.client_error(&error, begun)),
             Ok(results) if results.len() == paths.len() => Ok(Some(results)),
             Ok(results) => {
@@ -85,13 +99,13 @@ impl BatchedClient {
         }
     }
 
+    /// Sent again over another connection while `again` says so.
     async fn multi_read_at_once(
         &self,
         paths: &[&ZnodePath],
         children: bool,
+        again: impl Fn() -> bool,
     ) -> Result<Vec<zk::MultiReadResult>, zk::Error> {
-        let begun = Instant::now();
-        let again = || paths.len() == 1 || self.refusal(begun).is_none();
         let answer = self.main.call_while(self.deadline(), again, |zk| {
             let mut reader = zk.new_multi_reader();
             let added = paths.iter().try_for_each(|path| {
@@ -216,11 +230,12 @@ impl ZnodeReader for BatchedClient {
     async fn read_many(&self, paths: &[ZnodePath], _history: History) -> Result<Vec<Reading>, ClientError> {
         let (mut readings, mut begin, mut bytes) = (Vec::with_capacity(paths.len()), 0, 0);
         for (index, path) in paths.iter().enumerate() {
-            if index > begin && (index - begin >= READS || bytes + path.as_str().len() > REQUEST_BYTES) {
+            let most = self.request_bytes.load(Ordering::Relaxed);
+            if index > begin && (index - begin >= READS || bytes + bytes_of(path) > most) {
                 readings.extend(self.read_some(&paths[begin..index]).await?);
                 (begin, bytes) = (index, 0);
             }
-            bytes += path.as_str().len() + 16;
+            bytes += bytes_of(path);
         }
         if begin < paths.len() {
             readings.extend(self.read_some(&paths[begin..]).await?);
@@ -310,8 +325,8 @@ impl ZnodeReader for BatchedClient {
     }
 
     async fn read_at_once(&self, paths: &[ZnodePath]) -> Result<Option<Vec<Reading>>, ClientError> {
-        let bytes: usize = paths.iter().map(|path| path.as_str().len() + 16).sum();
-        if bytes > REQUEST_BYTES {
+        let bytes: usize = paths.iter().map(bytes_of).sum();
+        if bytes > self.request_bytes.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let all: Vec<_> = paths.iter().collect();
@@ -346,6 +361,11 @@ impl ZnodeReader for BatchedClient {
             relay: self.relay.clone(),
         })))
     }
+}
+
+/// What a path takes in a request, and the head of its question.
+fn bytes_of(path: &ZnodePath) -> usize {
+    path.as_str().len() + 16
 }
 
 struct Watch {

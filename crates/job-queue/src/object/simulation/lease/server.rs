@@ -18,6 +18,9 @@ pub(super) struct Server {
     pub(super) paused_until: Time,
     pub(super) cut_off_until: Time,
     pub(super) is_dead: bool,
+    /// The term in which it held it last, and that in which it has found that it did no more.
+    pub(super) held_in: u64,
+    pub(super) over: u64,
     pub(super) request: u64,
     pub(super) doing: Doing,
     pub(super) renewed: Duration,
@@ -45,6 +48,8 @@ impl Server {
             paused_until: 0,
             cut_off_until: 0,
             is_dead: false,
+            held_in: 0,
+            over: 0,
             request: 0,
             doing: Doing::Nothing,
             renewed: Duration::ZERO,

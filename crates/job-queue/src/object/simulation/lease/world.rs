@@ -23,6 +23,8 @@ pub(super) enum Broken {
     FromTheAnswer,
     /// Whatever is there is overwritten.
     Unconditional,
+    /// What has run out is held again where an earlier write is found.
+    Revived,
 }
 
 pub(super) const SERVERS: usize = 3;
@@ -124,7 +126,7 @@ impl World {
         self.check()
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&mut self) -> Result<(), String> {
         let hold = self
             .servers
             .iter()
@@ -132,6 +134,13 @@ impl World {
             .count();
         if hold > 1 {
             return Err(format!("{hold} hold it at {} ms", self.now));
+        }
+        let holder = self.holder().map(|holder| &mut self.servers[holder]);
+        if let Some(holder) = holder {
+            holder.held_in = holder.state.holder().map_or(0, |holder| holder.term);
+            if holder.held_in <= holder.over {
+                return Err(format!("it is held again in term {}", holder.over));
+            }
         }
         Ok(())
     }
@@ -195,6 +204,10 @@ impl World {
         }
         let clock = one.clock(now);
         if !one.holds(now) {
+            one.over = one.held_in;
+            if self.broken != Broken::Revived {
+                one.state.end_if_run_out(clock);
+            }
             return self.send(server, Doing::Looking(true));
         }
         if clock >= one.renewed + timing().renew_every {
@@ -293,7 +306,11 @@ impl World {
     fn judge_terms(&mut self, body: &Body) -> Result<(), String> {
         let due = match &self.last {
             None => 1,
-            Some(last) if last.instance == body.instance || body.instance.is_none() => last.holder.term,
+            Some(last) if body.instance.is_none() => last.holder.term,
+            // Prolonged, or taken again by the one for whom it had run out.
+            Some(last) if last.instance == body.instance => {
+                body.holder.term.clamp(last.holder.term, last.holder.term + 1)
+            }
             Some(last) => last.holder.term + 1,
         };
         // One that is given away and taken back by the same changes no hands.
@@ -304,7 +321,8 @@ impl World {
         if body.holder.term != due && !taken_back {
             return Err(format!("term {} where {due} was due", body.holder.term));
         }
-        self.changes += u64::from(self.last.as_ref().is_none_or(|last| last.holder.term < due));
+        let changes_hands = |last: &Body| last.instance != body.instance && last.holder.term < due;
+        self.changes += u64::from(self.last.as_ref().is_none_or(changes_hands));
         self.last = Some(body.clone());
         Ok(())
     }

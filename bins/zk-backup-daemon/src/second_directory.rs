@@ -8,7 +8,7 @@ use std::sync::Arc;
 use vault_store::LateStore;
 
 use crate::SettingsError;
-use crate::bucket::{PATIENCE, in_time};
+use crate::contact::{PATIENCE, in_time};
 
 /// The setting that names it.
 const SETTING: &str = "SECONDARY_DIRECTORY";

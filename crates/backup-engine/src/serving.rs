@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::sync::watch;
 
-use super::Engine;
 use crate::blocking::blocking;
+use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// The longest that the schedule sleeps without looking at the clock, which may have been set.
@@ -125,6 +125,11 @@ impl Engine {
 
     /// Whether all of it could be queued.
     async fn queue_what_is_due(&self) -> bool {
+        // A process that stood still finds what came due meanwhile before it is told that another one leads, and has made it.
+        let leads = self.leadership.as_ref().map(|leadership| leadership.may_go_on());
+        if leads.is_some_and(|leads| leads.is_err()) {
+            return false;
+        }
         let (vaults, site, requests) = self.rooms();
         let backup = blocking(move || requests.backup_if_due(&vaults, &site)).await;
         let backup = self.is_queued(backup, "the scheduled backup");
