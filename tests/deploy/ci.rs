@@ -2,9 +2,11 @@
 
 use std::env;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use zk_backup_testkit::write_script;
 
 use crate::workspace;
 
@@ -19,8 +21,7 @@ fn found(program: &str) -> PathBuf {
 
 fn program(at: &Path, text: &str) {
     fs::create_dir_all(at.parent().unwrap()).unwrap();
-    fs::write(at, format!("#!{}\n{text}\n", found("sh").display())).unwrap();
-    fs::set_permissions(at, fs::Permissions::from_mode(0o755)).unwrap();
+    write_script(at, &format!("#!{}\n{text}\n", found("sh").display())).unwrap();
 }
 
 /// What it says at its end where these programs are there besides, and cargo does this.

@@ -76,6 +76,8 @@ async fn what_was_lost_comes_back_with_the_server_and_without_it() {
         .map(|entry| entry.unwrap().file_name());
     let is_id = |name: &String| name.len() == 15 && name.contains('T');
     let ids = kept.filter_map(|name| name.into_string().ok()).filter(is_id);
+    let ids: Vec<_> = ids.collect();
+    assert!(!ids.is_empty(), "{ended:?}");
     for id in ids {
         assert!(ended.shown.contains(&id), "{id} is not in {ended:?}");
     }

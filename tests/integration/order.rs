@@ -297,10 +297,19 @@ async fn a_server_that_takes_short_requests_alone_is_backed_up_and_restored() {
     plant(&outside, &[(&top, b"")]).await;
     let below: Vec<_> = paths.iter().map(|path| (&**path, b"x".as_slice())).collect();
     plant(&outside, &below).await;
+    // Short requests go over the same connection.
+    let short: Vec<_> = (0..300).map(|n| format!("/s/{n}")).collect();
+    let short = ["/s"].into_iter().chain(short.iter().map(|path| &**path));
+    plant(
+        &outside,
+        &short.map(|path| (path, b"y".as_slice())).collect::<Vec<_>>(),
+    )
+    .await;
     let before = dump(&outside).await;
     let storage = tempfile::tempdir().unwrap();
     let daemon = daemon_by(Driver::Batched, &zookeeper.address(), storage.path(), &AS_SUPER);
     let id = back_up(&daemon, "");
+    assert_eq!(daemon.describe(&id).unwrap()["consistency"], "consistent");
     for path in &paths {
         outside.delete(path, None).await.unwrap();
     }

@@ -222,7 +222,9 @@ async fn what_waits_is_dropped_and_the_rest_goes_on() {
     let place = tempfile::tempdir().unwrap();
     let walk = Walk::new(place.path(), PROGRAMS, Vec::new());
     let proxy = Proxy::start(&zookeeper.address()).unwrap();
-    let mut daemon = daemon(&walk, proxy.address(), &place.path().join("zk-backup"), "");
+    // What is held back is waited for as long as the commands take.
+    let storage = place.path().join("zk-backup");
+    let mut daemon = daemon(&walk, proxy.address(), &storage, "ZOOKEEPER_TIMEOUT=600");
     let operator = Operator::new(&walk, &daemon, vec![("<pid>", daemon.id().to_string())]);
     proxy.hold_after(0);
     operator.types("id=$(post /backup); until get /jobstatus/$id | grep -q Processing; do sleep 0.1; done");

@@ -13,7 +13,10 @@ export async function describe(ids, signal, anew = false) {
     while (left.length > 0) {
       const id = left.shift();
       try {
-        learn(await get(ofBackup(id), {}, signal));
+        const before = known.get(id);
+        const told = await get(ofBackup(id), {}, signal);
+        // An answer that was asked for later tells more.
+        if (known.get(id) === before) learn(told);
       } catch (error) {
         if (error.status === 404) known.delete(id);
         else if (error.code === 'storage_failed') known.set(id, unread(id, error));

@@ -47,6 +47,11 @@ impl KnownEnds {
         lock(&self.unnoted).contains_key(id)
     }
 
+    /// The jobs of which it is not noted yet how they have ended, as far as is known.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        lock(&self.unnoted).keys().cloned().collect()
+    }
+
     /// Why it is not noted how a job has ended, of each.
     pub(crate) fn unnoted(&self) -> Vec<String> {
         let unnoted = lock(&self.unnoted);

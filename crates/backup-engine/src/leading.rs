@@ -35,8 +35,13 @@ impl Engine {
                 term = leads(leadership.role()) => term,
             };
             if let Err(error) = self.take_over(leadership, term).await {
-                log::error!("this server leads and cannot begin: {error}");
-                failed += 1;
+                if matches!(error, EngineError::NotLeading(_)) {
+                    log::warn!("the lead was lost while it was taken over: {error}");
+                    failed = 0;
+                } else {
+                    log::error!("this server leads and cannot begin: {error}");
+                    failed += 1;
+                }
                 if failed >= PATIENCE {
                     failed = 0;
                     leadership.release().await;
@@ -98,6 +103,9 @@ impl Engine {
         let (_, _, requests) = self.rooms();
         let whenever = PrimitiveDateTime::MAX.assume_utc();
         let cut = requests.jobs.cut_off(&self.worker, Some(whenever))?;
+        for id in self.ends.ids() {
+            requests.jobs.get(&id)?; // what was noted after all, such as by an attempt before this one, is forgotten
+        }
         if cut.is_empty() {
             return Ok(());
         }

@@ -357,6 +357,20 @@ mod tests {
         tells(Role::Leader { term: 4 });
     }
 
+    /// By then it may have been told that the lead was lost.
+    #[tokio::test]
+    async fn a_renewal_that_is_answered_too_late_does_not_go_on_with_the_term() {
+        let ([one, _], objects, clock) = two();
+        assert!(one.lease.acquire().await.unwrap());
+        let late = Arc::clone(&clock);
+        let passes = move || *lock(&late) += 30 * SECOND;
+        objects.plan(ObjectCall::Put, 1, VaultFault::Delay(Box::new(passes)));
+        assert!(!one.lease.renew().await.unwrap());
+        assert!(!one.is_held());
+        assert!(one.lease.acquire().await.unwrap());
+        assert_eq!(one.report().term, 2);
+    }
+
     #[tokio::test]
     async fn a_lease_that_cannot_be_written_says_why() {
         let ([one, two], objects, _) = two();

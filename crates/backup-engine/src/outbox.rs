@@ -243,7 +243,13 @@ impl Outbox {
         let (.., requests) = self.engine.rooms();
         let put = |note| blocking(move || Ok(requests.jobs.put_notes(&[note])?));
         match news {
-            News::LeadershipLost { .. } => self.led = None,
+            News::LeadershipLost { .. } => {
+                // What was handed out with it may be heard, whatever is known of that, and be lost by now.
+                self.led = self.untold.iter().find_map(|news| match news {
+                    News::LeadershipGained { term } => Some(*term),
+                    _ => None,
+                });
+            }
             News::JobEnded(job) => {
                 let (id, (.., requests)) = (job.id.clone(), self.engine.rooms());
                 blocking(move || Ok(requests.jobs.drop_notes(&id, &[JOB.to_owned()])?)).await?;
@@ -253,8 +259,6 @@ impl Outbox {
             }
             News::LeadershipGained { term } => {
                 put(Note::new(LEADER, LEADER, term.to_string())).await?;
-                // It may be lost by now.
-                self.led.get_or_insert(*term);
             }
         }
         // As long as that is not noted it is owed.

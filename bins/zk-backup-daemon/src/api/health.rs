@@ -49,7 +49,7 @@ pub(crate) struct Ready {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     status: Status,
-    /// What this server is among several, and who leads: absent where there is only one, and the latter where nobody leads.
+    /// What this server is among several, and who leads: absent where there is only one, and the latter where nobody is known to lead.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     role: Option<Role>,

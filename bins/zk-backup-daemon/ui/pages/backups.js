@@ -136,6 +136,8 @@ export function pinButton(backup) {
         const told = await post(ofBackup(backup.id, pinned ? '/unpin' : '/pin'));
         learn(told);
         pinned = told.pinned;
+        // The list may have been drawn anew meanwhile.
+        if (!button.isConnected) document.querySelector(`main button[aria-label$="in ${backup.id}"]`)?.replaceWith(button);
       });
       say(`${backup.id} is ${pinned ? 'pinned' : 'not pinned any more'}.`);
     } catch (error) {

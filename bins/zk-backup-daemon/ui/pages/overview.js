@@ -20,10 +20,13 @@ export async function overview(view, _query, signal) {
   let plotted = '';
   let looks = 0;
   await poll(async () => {
-    const list = get('listbackups', {}, signal).then((ids) => describe(ids.slice(-PLOTTED), signal, looks % ANEW === 0));
-    const [health, listed] = await Promise.allSettled([get('health', {}, signal), list]);
-    if (health.status === 'rejected') throw health.reason;
+    const isAnew = looks % ANEW === 0;
+    // Before it waits: what comes meanwhile may ask for the next look to be anew.
     looks += 1;
+    const list = get('listbackups', {}, signal).then((ids) => describe(ids.slice(-PLOTTED), signal, isAnew));
+    const [health, listed] = await Promise.allSettled([get('health', {}, signal), list]);
+    if (isAnew && [health, listed].some(({ status }) => status === 'rejected')) looks = 0;
+    if (health.status === 'rejected') throw health.reason;
     // How the server is is shown also where backups cannot be listed, and may say why.
     redraw(cards, tell(health.value, listed.value ?? []));
     if (listed.status === 'rejected') throw listed.reason;

@@ -222,7 +222,7 @@ async fn what_is_ephemeral_by_now_is_named_and_the_rest_backed_up_and_restored()
         "{message}"
     );
     assert_eq!(world.znodes(), good, "the rest is");
-    let note = "no backup was taken first of /a: ephemeral znodes are in none";
+    let note = "no backup was taken first of /a: ephemeral znodes are in none. What of it had ended by then is restored: undone, that is deleted by hand";
     assert!(result.notes.unwrap().iter().any(|told| told == note));
     let undo = result.backup_first.unwrap();
     let info = described(&engine, undo.as_str()).await;

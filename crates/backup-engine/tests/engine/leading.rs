@@ -82,6 +82,17 @@ async fn the_last_word_of_an_engine_that_leads_no_more_is_that_it_lost_the_lead(
     assert_eq!(outbox.owed().await.unwrap(), [lost(2)]);
     outbox.delivered(&lost(2)).await.unwrap();
     assert_eq!(outbox.owed().await.unwrap(), []);
+    // Nor where it could not be noted that the other one was told.
+    group.lead(0, Duration::ZERO).await;
+    assert_eq!(outbox.owed().await.unwrap(), [gained(4)]);
+    outbox.delivered(&gained(4)).await.unwrap();
+    group.lead(0, Duration::ZERO).await;
+    assert_eq!(outbox.owed().await.unwrap(), [lost(4), gained(5)]);
+    outbox.delivered(&lost(4)).await.unwrap();
+    group.lead(1, Duration::ZERO).await;
+    group.seats[0].1.jobs.plan(JobCall::PutNotes, 1, JobFault::Fail);
+    outbox.delivered(&gained(5)).await.unwrap_err();
+    assert_eq!(outbox.owed().await.unwrap(), [lost(5)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

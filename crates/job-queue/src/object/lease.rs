@@ -98,8 +98,14 @@ impl Lease {
     /// [`QueueError::Storage`]: it is held for as long as is [`remaining`](Self::remaining).
     pub async fn renew(&self) -> Result<bool, QueueError> {
         let _one = self.asking.lock().await;
-        let write = self.state().renew(self.now());
-        self.write_if_any(write).await?;
+        let (begun, left) = (self.now(), self.remaining());
+        let write = self.state().renew(begun);
+        let written = self.write_if_any(write).await;
+        if self.now().saturating_sub(begun) >= left {
+            // Somebody may have been told meanwhile that it is over.
+            self.state().stop_holding();
+        }
+        written?;
         Ok(!self.remaining().is_zero())
     }
 
@@ -142,7 +148,8 @@ impl Lease {
         self.state().holder()
     }
 
-    /// Whether it may be taken, as was seen last: nobody has it, or who had it was not heard of for so long that it has run out by any clock.
+    /// Whether it may be taken, as was seen last: nobody has it, or no change of it was seen for so long that it has run out by any clock, unless it
+    /// could not be looked at.
     #[must_use]
     pub fn is_free(&self) -> bool {
         self.state().is_free(self.now())

@@ -204,7 +204,9 @@ async fn check_told(
     for lists in received.samples().chunks(LISTS) {
         let readings = reader.read_at_once(&lists.concat()).await;
         let readings = readings.map_err(words)?;
-        let mut readings = readings.ok_or("its server cannot read at once")?.into_iter();
+        let mut readings = readings
+            .ok_or("its server cannot read so much at once")?
+            .into_iter();
         for paths in lists {
             let answers: Vec<_> = readings.by_ref().take(paths.len()).collect();
             let told = paths.iter().zip(answers).any(|(path, answer)| match answer {

@@ -115,7 +115,7 @@ impl Reread {
         let mut answers = answers.zip(stream::iter(paths.chunks(BATCH)));
         while let Some((answer, batch)) = answers.next().await {
             let readings = answer.map_err(words)?;
-            self.take(batch, readings.ok_or("its server cannot read at once")?)?;
+            self.take(batch, readings.ok_or("its server cannot read so much at once")?)?;
         }
         Ok(())
     }

@@ -63,7 +63,9 @@ impl<T: ZnodeReader + ZnodeWriter + ?Sized> RestoreState<'_, T> {
             self.writer.rights = Rights::of(self.live.identities().await?);
         }
         self.put_back_earlier().await?;
-        self.bring_back(source, false).await?;
+        if self.scope.goes_elsewhere() || !self.scope.goes_to_zookeeper() {
+            self.bring_back(source, false).await?;
+        }
         // No quota stands in the way of what it limits.
         if self.scope.goes_to_zookeeper() {
             self.bring_back(source, true).await?;

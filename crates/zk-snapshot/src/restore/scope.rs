@@ -23,6 +23,8 @@ pub(super) struct Scope<'a> {
     outer: BTreeSet<ZnodePath>,
     /// Whether any of it goes to where a server keeps its own.
     goes_to_zookeeper: bool,
+    /// Whether any of it goes anywhere else.
+    goes_elsewhere: bool,
 }
 
 /// A record where it is to go.
@@ -80,6 +82,7 @@ impl<'a> Scope<'a> {
             above: BTreeSet::new(),
             outer: BTreeSet::new(),
             goes_to_zookeeper: false,
+            goes_elsewhere: false,
         };
         let mut places = Places::with_room(source.records());
         let mut missing: HashSet<_> = options.roots.iter().cloned().collect();
@@ -118,6 +121,7 @@ impl<'a> Scope<'a> {
                     return Err(RestoreError::Collision(path));
                 }
                 scope.goes_to_zookeeper |= is_reserved(&path);
+                scope.goes_elsewhere |= !is_reserved(&path);
                 places.add_above(&path);
                 if let Some(parent) = path.parent().filter(|_| place.role != Role::Unreadable) {
                     places.add_child(&parent);
@@ -176,6 +180,11 @@ impl<'a> Scope<'a> {
     /// Whether any of it goes to where a server keeps its own.
     pub(super) fn goes_to_zookeeper(&self) -> bool {
         self.goes_to_zookeeper
+    }
+
+    /// Whether any of it goes anywhere else.
+    pub(super) fn goes_elsewhere(&self) -> bool {
+        self.goes_elsewhere
     }
 
     /// Whether no record says what the znode at `path` is to be, though something is to go below it.

@@ -15,6 +15,9 @@ use crate::work::backup;
 use crate::work::context::JobContext;
 use crate::work::failure::{Cause, Failure};
 
+/// What becomes of what was not there before.
+const UNDONE: &str = "undone, that is deleted by hand";
+
 /// What was backed up.
 pub(super) struct First<'a> {
     ids: &'a Arc<Ids>,
@@ -106,20 +109,20 @@ impl<'a> First<'a> {
     pub(super) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.absent.is_empty() {
-            let (absent, undone) = (named(&self.absent), "undone, that is deleted by hand");
+            let absent = named(&self.absent);
             notes.push(match &self.id {
                 Some(_) => {
                     format!(
-                        "the backup that was taken first is without {absent}, which did not exist: {undone}"
+                        "the backup that was taken first is without {absent}, which did not exist: {UNDONE}"
                     )
                 }
-                None => format!("no backup was taken first, as {absent} did not exist: {undone}"),
+                None => format!("no backup was taken first, as {absent} did not exist: {UNDONE}"),
             });
         }
         if !self.ephemeral.is_empty() {
             let ephemeral = named(&self.ephemeral);
             notes.push(format!(
-                "no backup was taken first of {ephemeral}: ephemeral znodes are in none"
+                "no backup was taken first of {ephemeral}: ephemeral znodes are in none. What of it had ended by then is restored: {UNDONE}"
             ));
         }
         notes

@@ -58,10 +58,15 @@ pub(super) async fn run(
         };
         note_end(site, context, asked, done.as_ref().is_ok_and(is_there)).await;
     }
-    let makes_up_for = match payload.dry_run && done.is_ok() {
-        true => would_make_up_for(vaults, site, context, &payload).await?,
-        false => Vec::new(),
-    };
+    let mut makes_up_for = Vec::new();
+    if payload.dry_run && done.is_ok() {
+        match would_make_up_for(vaults, site, context, &payload).await {
+            Ok(jobs) => makes_up_for = jobs,
+            Err(Failure { cause, .. }) => context.log.error(&format!(
+                "which interrupted restores it makes up for is not known: {cause}"
+            )),
+        }
+    }
     let (kept, vault) = (Arc::clone(vaults), kind::vault(&context.job).to_owned());
     let source = tokio::task::spawn_blocking(move || source(&kept, &vault, reads)).await?;
     if source.is_some_and(|source| source.copy.is_some()) {

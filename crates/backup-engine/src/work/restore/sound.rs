@@ -101,6 +101,8 @@ pub(in crate::work) async fn note_damage(
         kind::vault(&context.job).to_owned(),
         context.now(),
     );
+    let unnoted =
+        format!("backup {id} is damaged: {there} znodes of {said} are there, and that cannot be noted");
     let noting = tokio::task::spawn_blocking(move || {
         let id: VaultId = id.parse()?;
         let damage = miscounted(&kept.store.manifest(&id)?, there, said);
@@ -109,7 +111,7 @@ pub(in crate::work) async fn note_damage(
     });
     let noted = noting.await.unwrap_or_else(|error| Err(error.into()));
     Failure {
-        cause: noted.unwrap_or_else(|error| error),
+        cause: noted.unwrap_or_else(|error| Cause::Said(format!("{unnoted}: {error}"))),
         ..failure
     }
 }

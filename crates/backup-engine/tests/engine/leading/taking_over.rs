@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backup_engine::{BackupRequest, JobInfo, JobState, RestoreRequest, Role};
+use health_metrics::Problem;
 use job_queue::{JobCall, JobFault, JobStore, NewJob};
 use tokio::sync::oneshot;
 use zk_snapshot::tree::Acl;
@@ -109,4 +110,25 @@ async fn who_leads_no_more_makes_no_scheduled_run_though_it_was_not_told() {
     tokio::time::timeout(Duration::from_secs(60), made)
         .await
         .expect("it is made");
+}
+
+/// The answer is lost that what was left has been noted as ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_take_over_has_noted_is_known_as_noted() {
+    let group = Group::of(1);
+    let (left, now) = ("left", group.world.now());
+    let check = NewJob::new(left, "verify").in_lane("checks");
+    group.world.jobs.enqueue(check, now, 9).unwrap();
+    group.world.jobs.claim("before", "checks", now).unwrap();
+    let running = &group.seats[0].1;
+    running.jobs.plan(JobCall::Finish, 1, JobFault::LoseAnswer);
+    group.lead(0, Duration::ZERO).await;
+    let backup = group.engine(0).backup(BackupRequest::default()).await.unwrap();
+    assert_eq!(group.ended(0, &backup).await.status, JobState::Successful);
+    assert_eq!(running.jobs.left(), 0);
+    let problems = group.engine(0).health().await.problems;
+    let unnoted = problems
+        .iter()
+        .find(|problem| matches!(problem, Problem::JobsUnavailable(_)));
+    assert_eq!(unnoted, None);
 }

@@ -23,9 +23,10 @@ const READS: usize = 256;
 const READS_IN_FLIGHT: usize = 16;
 /// Bytes of paths in one request: a server takes none above `jute.maxbuffer`, 1 MiB if not set.
 pub(super) const REQUEST_BYTES: usize = 512 << 10;
-/// A server that closes the connection as often on a request of so many bytes may do so because of its length.
+/// A server that closes the connection as often on a longer request may do so because of its length.
 const LOST_WITH_IT: usize = 2;
-const LONG: usize = 4 << 10;
+/// Requests are not made shorter than that.
+const LEAST_BYTES: usize = 16 << 10;
 /// Names of children in one reply, as far as the `Stat` tells.
 const NAMES: i64 = 65_536;
 /// Bytes of data that are held together where each znode is asked for alone: of [`READS`] that have 1 MiB each.
@@ -78,18 +79,18 @@ impl BatchedClient {
     ) -> Result<Option<Vec<zk::MultiReadResult>>, ClientError> {
         let (begun, lost) = (Instant::now(), AtomicUsize::new(0));
         let bytes: usize = paths.iter().map(|path| bytes_of(path)).sum();
-        let is_too_long = || bytes >= LONG && lost.load(Ordering::Relaxed) >= LOST_WITH_IT;
+        let is_too_long = || bytes > LEAST_BYTES && lost.load(Ordering::Relaxed) >= LOST_WITH_IT;
         let again = || {
             lost.fetch_add(1, Ordering::Relaxed);
+            // At once, as whoever asks may begin anew where a connection is lost.
+            let shorter = (bytes / 4).max(LEAST_BYTES);
+            self.request_bytes.fetch_min(shorter, Ordering::Relaxed);
             paths.len() == 1 || (self.refusal(begun).is_none() && !is_too_long())
         };
         match self.multi_read_at_once(paths, children, again).await {
             Err(error) if is_undecodable(&error) => Ok(None),
             Err(_) if paths.len() > 1 && self.refusal(begun).is_some() => Ok(None),
-            Err(_) if paths.len() > 1 && is_too_long() => {
-                self.request_bytes.fetch_min(bytes / 2, Ordering::Relaxed);
-                Ok(None)
-            }
+            Err(_) if paths.len() > 1 && is_too_long() => Ok(None),
             Err(error) => Err(self.client_error(&error, begun)),
             Ok(results) if results.len() == paths.len() => Ok(Some(results)),
             Ok(results) => {
